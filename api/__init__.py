@@ -1,0 +1,1 @@
+"""The HTTP service: Falcon resources over ``pipeline.service``, and the command line."""

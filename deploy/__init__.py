@@ -1,0 +1,1 @@
+"""What runs qrmill: the embedded one-machine stack."""

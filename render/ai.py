@@ -1,0 +1,75 @@
+"""Values of the application identifiers an item has: lot (AI 10), serial (AI 21), expiry (AI 17).
+
+Sources: GS1 General Specifications, section 3.4.1 (AI 10), 3.5.2 (AI 21), 3.4.6 (AI 17), section
+7.11 (character set 82, figure 7.11-1) and section 7.12 (the century of a two-digit year).
+"""
+
+import calendar
+import re
+from functools import lru_cache
+from typing import Literal
+
+from render.errors import InvalidValueError
+
+#: ``cset82``: GS1 character set 82. ``ascii``: every printable ASCII character.
+Charset = Literal["cset82", "ascii"]
+
+MAX_LENGTH = 20
+#: The printable ASCII characters that are outside character set 82.
+OUTSIDE_CSET82 = "#$@[\\]^`{|}~"
+_FORBIDDEN = {
+    "cset82": re.compile(r"[^!-~]|[" + re.escape(OUTSIDE_CSET82) + "]"),
+    "ascii": re.compile(r"[^!-~]"),
+}
+_SIX_DIGITS = re.compile(r"[0-9]{6}")
+
+
+def check_alphanumeric(value: str, charset: Charset) -> None:
+    """Check a lot or serial number: 1 to 20 characters of ``charset``.
+
+    Raises:
+        InvalidValueError: empty, too long, or a character outside the set, named with its position
+            counted from 1.
+    """
+    if not 1 <= len(value) <= MAX_LENGTH:
+        raise InvalidValueError(
+            "length",
+            f"{value!r} has {len(value)} characters; 1 to {MAX_LENGTH} are allowed, null for none.",
+        )
+    found = _FORBIDDEN[charset].search(value)
+    if found:
+        allowed = (
+            "GS1 character set 82" if charset == "cset82" else "the printable ASCII characters"
+        )
+        raise InvalidValueError(
+            "character",
+            f"{value!r} has {found[0]!r} (U+{ord(found[0]):04X}) at position {found.start() + 1}, "
+            f"which is outside {allowed}.",
+        )
+
+
+@lru_cache(maxsize=4096)
+def check_expiry(value: str) -> None:
+    """Check an expiry date YYMMDD; day 00 stands for the last day of the month.
+
+    The century does not change which dates are real, but for 29 February 00: the General
+    Specifications, section 7.12, put year 00 into the century around today, so it is 2000 or 2100,
+    and 2100 is not a leap year. Until 2050 a two-digit year 00 is 2000.
+
+    Raises:
+        InvalidValueError: not six ASCII digits, or not a date.
+    """
+    if not _SIX_DIGITS.fullmatch(value):
+        raise InvalidValueError(
+            "expiry_format", f"{value!r} is not six digits YYMMDD, such as 271231."
+        )
+    year, month, day = 2000 + int(value[:2]), int(value[2:4]), int(value[4:])
+    if not 1 <= month <= 12:  # noqa: PLR2004 - months of a year
+        raise InvalidValueError("expiry_date", f"{value!r} has month {value[2:4]}; 01 to 12 exist.")
+    last = calendar.monthrange(year, month)[1]
+    if day > last:
+        raise InvalidValueError(
+            "expiry_date",
+            f"{value!r} has day {value[4:]}, but {year}-{month:02} ends on day {last}; "
+            "day 00 means its last day.",
+        )

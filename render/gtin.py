@@ -1,0 +1,60 @@
+"""Global Trade Item Numbers: separators dropped, check digit proved, padded to GTIN-14.
+
+Sources: GS1 General Specifications, section 3.3.2 (AI 01: a GTIN of 14 digits, shorter ones filled
+with leading zeros) and section 7.9.1 (standard check digit calculation).
+"""
+
+import re
+
+from render.errors import InvalidValueError
+
+#: What a client may send: digits with white space and hyphens between them. Only ASCII counts:
+#: the General Specifications know no other digits, and Python's ``\\d`` and ``\\s`` do.
+PATTERN = r"^[\d\s\-]{8,17}$"
+_ACCEPTED = re.compile(r"[\d\s\-]{8,17}", re.ASCII)
+_SEPARATORS = re.compile(r"[\s\-]+", re.ASCII)
+_LENGTHS = (8, 12, 13, 14)
+
+
+def check_digit(payload: str) -> int:
+    """Return the check digit (0-9) that belongs behind ``payload``, its digits without one.
+
+    GS1 General Specifications, section 7.9.1: weights 3, 1, 3, … from the right, and the
+    difference of the sum to the next multiple of ten.
+    """
+    weighted = sum(
+        int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(payload))
+    )
+    return -weighted % 10
+
+
+def normalize_gtin(text: str) -> str:
+    """Return ``text`` as a GTIN-14: 14 ASCII digits, checked.
+
+    Args:
+        text: 8 to 17 characters: the 8, 12, 13 or 14 digits of a GTIN, with ASCII white space and
+            hyphens anywhere between them.
+
+    Raises:
+        InvalidValueError: another character, another number of digits, or a wrong check digit.
+    """
+    if not _ACCEPTED.fullmatch(text):
+        raise InvalidValueError(
+            "gtin_format",
+            f"{text!r} is not a GTIN: send its 8, 12, 13 or 14 digits 0-9, at most 17 characters "
+            "with spaces and hyphens.",
+        )
+    digits = _SEPARATORS.sub("", text)
+    if len(digits) not in _LENGTHS:
+        raise InvalidValueError(
+            "gtin_length",
+            f"{text!r} has {len(digits)} digits; a GTIN has 8, 12, 13 or 14.",
+        )
+    expected = check_digit(digits[:-1])
+    if int(digits[-1]) != expected:
+        raise InvalidValueError(
+            "gtin_check_digit",
+            f"{text!r} ends in {digits[-1]}, but the check digit of {digits[:-1]} is {expected}: "
+            "one digit is mistyped or two are swapped.",
+        )
+    return digits.zfill(14)
