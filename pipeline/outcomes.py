@@ -48,7 +48,9 @@ class CarefulRetries(Retries):
     ) -> None:
         """Enqueue the retry, or fail the message."""
         try:
-            super().after_process_message(broker, message, result=result, exception=exception)
+            super().after_process_message(  # type: ignore[no-untyped-call] # Dramatiq has no types
+                broker, message, result=result, exception=exception
+            )
         except Exception:
             message.fail()
             raise
