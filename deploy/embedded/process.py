@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Part:
     Attributes:
         name: what logs and the ready file call it.
         command: program and arguments; no secret belongs here, as a process list shows it.
+        directory: the process's working directory.
         environment: all of the process's environment.
         new_probe: makes the probe of one start, just before the process is started.
         stop_seconds: time that the part has to end after SIGTERM.
@@ -43,6 +44,7 @@ class Part:
 
     name: str
     command: tuple[str, ...]
+    directory: Path
     environment: Mapping[str, str]
     new_probe: Callable[[], Probe]
     stop_seconds: float = 10.0
@@ -51,12 +53,12 @@ class Part:
 class PartProcess:
     """A running part."""
 
-    def __init__(self, part: Part, logs: Path) -> None:
+    def __init__(self, part: Part, logs: Path, keep_open: tuple[int, ...] = ()) -> None:
         self.part = part
         self.log = make_private_directory(logs) / f"{part.name}.log"
         self._log_begin = self.log.stat().st_size if self.log.exists() else 0
         self.answers = part.new_probe()
-        self._process = _spawn(part, self.log)
+        self._process = _spawn(part, self.log, keep_open)
 
     @property
     def pid(self) -> int:
@@ -75,18 +77,17 @@ class PartProcess:
         if not self.ended():
             os.kill(self.pid, signal.SIGTERM)
 
-    def clear(self) -> int:
-        """Kill what is left of the part's process group, reap the part, return its exit status."""
+    def clear(self) -> str:
+        """Kill what is left of the part's process group, reap it, and say how the part ended."""
         if self._process.returncode is None:
+            # Until it is reaped its id cannot be another's.
             os.killpg(self.pid, signal.SIGKILL)
-        return self._process.wait()
+        status = self._process.wait()
+        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
-    def stop(self) -> bool:
-        """End the part within its time, then with SIGKILL; return whether it ended by itself."""
-        self.ask_to_end()
-        by_itself = wait_until(self.ended, self.part.stop_seconds)
-        self.clear()
-        return by_itself
+    def stop(self) -> None:
+        """End the part within its time, then with SIGKILL."""
+        stop_all([self])
 
     def last_lines(self, count: int = 15) -> str:
         """Return the last lines that this run of the part has logged."""
@@ -119,6 +120,16 @@ def wait_until(condition: Callable[[], bool], seconds: float, interval: float = 
     return True
 
 
+def stop_all(processes: Sequence[PartProcess]) -> None:
+    """End parts side by side with SIGTERM; one that takes longer than its time is killed."""
+    for process in processes:
+        process.ask_to_end()
+    begin = time.monotonic()
+    for process in processes:
+        wait_until(process.ended, process.part.stop_seconds - (time.monotonic() - begin))
+        process.clear()
+
+
 def start_and_wait(part: Part, logs: Path, seconds: float = 30.0) -> PartProcess:
     """Start a part and return it once it answers.
 
@@ -133,12 +144,14 @@ def start_and_wait(part: Part, logs: Path, seconds: float = 30.0) -> PartProcess
     return process
 
 
-def _spawn(part: Part, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(part: Part, log: Path, keep_open: tuple[int, ...]) -> subprocess.Popen[bytes]:
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(
             part.command,
+            cwd=part.directory,
             env=part.environment,
+            pass_fds=keep_open,
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

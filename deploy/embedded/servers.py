@@ -93,6 +93,7 @@ def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> 
     return Part(
         name="valkey",
         command=(str(get_binary_path()), str(configuration.absolute())),
+        directory=directory,
         environment=environ,
         new_probe=lambda: partial(_valkey_answers, server.url),
     )
@@ -141,6 +142,7 @@ def s3(
     return Part(
         name="s3",
         command=(_rclone(), "serve", "s3", "--addr", address, str(directory.absolute())),
+        directory=directory,
         environment=others | own,
         new_probe=lambda: _s3_probe(server, buckets),
     )
