@@ -8,11 +8,11 @@ import zipfile
 from typing import Any
 
 import biip
+import httpx
 import pytest
 import zxingcpp
 from PIL import Image
 
-from deploy.embedded.running import RunningStack
 from tests.e2e.test_base_contract import bundle_of, follow, submit
 
 CSET82 = "!\"%&'()*+,-./0123456789:;<=>?_" + string.ascii_letters
@@ -35,10 +35,9 @@ def hostile_items(count: int) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def bundle(stack: RunningStack) -> zipfile.ZipFile:
-    with stack.client() as client:
-        accepted = submit(client, items=hostile_items(300), size=200)
-        return bundle_of(follow(client, accepted["poll_url"]))
+def bundle(client: httpx.Client) -> zipfile.ZipFile:
+    accepted = submit(client, items=hostile_items(300), size=200)
+    return bundle_of(follow(client, accepted["poll_url"]))
 
 
 def read_back(data: bytes) -> str:

@@ -29,12 +29,13 @@ def test_one_rate_is_kept_across_processes(stack: RunningStack) -> None:
     assert max(left) == 24
 
 
-def test_the_api_runs_in_two_processes_and_both_workers_render(stack: RunningStack) -> None:
+def test_the_api_runs_in_two_processes_and_both_workers_render(
+    stack: RunningStack, client: httpx.Client
+) -> None:
     api = psutil.Process(stack.ready.parts["api"])
     assert len(api.children()) == 2
     items = [{"serial": f"{index:05}"} for index in range(3000)]
-    with stack.client() as client:
-        status = follow(client, submit(client, items=items, format="svg")["poll_url"])
+    status = follow(client, submit(client, items=items, format="svg")["poll_url"])
     assert (status["status"], status["items"]) == ("completed", 3000)
     staged = [_staged_chunks(stack.data_dir / "logs" / name, status["task_id"])
               for name in ("worker-1.log", "worker-2.log")]  # fmt: skip
