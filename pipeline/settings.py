@@ -119,6 +119,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         settings.check()
         return settings
 
+    def __repr__(self) -> str:
+        # Passwords and keys are among the values; none of them belongs into a log or a traceback.
+        return f"<{type(self).__name__}>"
+
     def check(self) -> None:
         """Check what a type cannot say.
 

@@ -5,10 +5,15 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
+from pipeline.broker import connect_redis
+from pipeline.ledger import Ledger
+from pipeline.service import JobService, Settings, open_service
+from pipeline.store import Bucket
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +34,51 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
     process = start_and_wait(servers.s3(server, directory / "objects", (), os.environ), directory)
     yield server
     process.stop()
+
+
+@pytest.fixture
+def settings(redis_url: str, s3: servers.S3Server) -> Iterator[Settings]:
+    """Settings over an empty Redis and two new buckets."""
+    suffix = secrets.token_hex(6)
+    found = Settings.from_environment(
+        {
+            "QRMILL_REDIS_URL": redis_url,
+            "QRMILL_S3_ENDPOINT_URL": s3.endpoint_url,
+            "QRMILL_S3_ACCESS_KEY_ID": s3.access_key_id,
+            "QRMILL_S3_SECRET_ACCESS_KEY": s3.secret_access_key,
+            "QRMILL_BUCKET": f"main-{suffix}",
+            "QRMILL_STAGING_BUCKET": f"staging-{suffix}",
+            "QRMILL_CHUNK_SIZE": "10",
+            "QRMILL_RETRY_BACKOFF": "50",
+            "QRMILL_LOG_FORMAT": "text",
+        }
+    )
+    client = s3.client()
+    for name in (found.bucket, found.staging_bucket):
+        client.create_bucket(Bucket=name)
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.flushall()
+        yield found
+        connection.flushall()
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    client = connect_redis(settings, timeout=5, decode=True)
+    yield Ledger(client)
+    client.close()
+
+
+@pytest.fixture
+def bucket(settings: Settings, s3: servers.S3Server) -> Bucket:
+    return Bucket(s3.client(), settings.bucket)
+
+
+@pytest.fixture
+def staging_bucket(settings: Settings, s3: servers.S3Server) -> Bucket:
+    return Bucket(s3.client(), settings.staging_bucket)
+
+
+@pytest.fixture
+def service(settings: Settings) -> JobService:
+    return open_service(settings)
