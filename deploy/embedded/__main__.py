@@ -1,5 +1,6 @@
 """``python -m deploy.embedded up``: the whole service on this machine (also ``qrmill up``)."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,9 @@ def up(
     ] = None,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C; its data is kept."""
+    if not sys.platform.startswith("linux"):
+        typer.echo("qrmill: the embedded stack needs Linux, whose kernel ends orphans.", err=True)
+        raise typer.Exit(1)
     try:
         run(Options(data_dir, port, ready_file), typer.echo)
     except _EXPECTED as error:

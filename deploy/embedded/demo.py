@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def _failed(reason: str) -> int:
-    Console(stderr=True, highlight=False).print(f"The demo failed: {reason}", markup=False)
+    Console(stderr=True).print(f"The demo failed: {reason}", markup=False, soft_wrap=True)
     return 1
 
 

@@ -48,7 +48,7 @@ class Job:
         self._client = client
         answer = client.post("qr/bulk/", json=request)
         if answer.status_code != httpx.codes.ACCEPTED:
-            raise DemoError(f"the request was answered {answer.status_code}: {answer.text[:500]}")
+            raise DemoError(f"the request was answered {_words(answer)}")
         self._poll_url = client.base_url.join(answer.json()["poll_url"])
 
     def follow(self, told: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Job:
         while time.monotonic() < deadline:
             answer = self._client.get(self._poll_url)
             if answer.is_error:
-                raise DemoError(f"the poll was answered {answer.status_code}: {answer.text[:500]}")
+                raise DemoError(f"the poll was answered {_words(answer)}")
             status: dict[str, Any] = answer.json()
             told(status)
             if status["status"] == "completed":
@@ -83,3 +83,13 @@ def download(url: str, path: Path) -> None:
             raise DemoError(f"the download was answered {answer.status_code}")
         for block in answer.iter_bytes():
             file.write(block)
+
+
+def _words(answer: httpx.Response) -> str:
+    """Return what a problem document says, or the beginning of what else was answered."""
+    try:
+        problem = answer.json()
+        details = [problem["detail"], *(row["detail"] for row in problem.get("errors", [])[:1])]
+        return f"{answer.status_code}: {' '.join(details)}"
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code}: {answer.text[:200]}"

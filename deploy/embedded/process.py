@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ class Part:
         directory: the process's working directory.
         environment: all of the process's environment.
         new_probe: makes the probe of one start, just before the process is started.
+        start_seconds: time that the part has to answer.
         stop_seconds: time that the part has to end after SIGTERM.
     """
 
@@ -47,6 +47,7 @@ class Part:
     directory: Path
     environment: Mapping[str, str]
     new_probe: Callable[[], Probe]
+    start_seconds: float = 60.0
     stop_seconds: float = 10.0
 
 
@@ -130,14 +131,14 @@ def stop_all(processes: Sequence[PartProcess]) -> None:
         process.clear()
 
 
-def start_and_wait(part: Part, logs: Path, seconds: float = 30.0) -> PartProcess:
+def start_and_wait(part: Part, logs: Path) -> PartProcess:
     """Start a part and return it once it answers.
 
     Raises:
         PartError: it ended, or did not answer in time; nothing of it is left running.
     """
     process = PartProcess(part, logs)
-    wait_until(lambda: process.ended() or process.answers(), seconds)
+    wait_until(lambda: process.ended() or process.answers(), part.start_seconds)
     if process.ended() or not process.answers():
         process.clear()
         raise PartError(f"{part.name} does not answer. Its last lines:\n{process.last_lines()}")
@@ -171,8 +172,6 @@ def dies_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
     as well, and all of them keep their data through a kill.
     """
     parent = os.getpid()
-    if sys.platform != "linux":  # only Linux has it; elsewhere a kill -9 leaves the parts running
-        return _unblock_signals
     prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork
 
     def prepare() -> None:

@@ -15,7 +15,6 @@ from deploy.embedded.process import Part, PartError, PartProcess, stop_all
 from deploy.embedded.restarts import Deaths
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-_START_SECONDS = 30.0
 _BUSY_INTERVAL, _IDLE_INTERVAL = 0.05, 5.0
 
 
@@ -60,7 +59,7 @@ class Supervisor:
         """Start every part; return once all answer.
 
         Raises:
-            PartError: a part died too often.
+            PartError: a part died too often, or does not answer in its time.
             StopRequestedError: a signal came.
         """
         for stage in self._stages:
@@ -133,18 +132,19 @@ class _Keeper:
         self.answered = process.answers()
         if self.answered:
             self._say(f"{self.part.name} answers after {time.monotonic() - self._begun_at:.1f} s")
-        elif now - self._begun_at > _START_SECONDS:
-            self._say(f"{self.part.name} does not answer within {_START_SECONDS:.0f} s")
-            self._died(process, now)
+        elif now - self._begun_at > self.part.start_seconds:
+            limit = f"{self.part.start_seconds:.0f} s"
+            raise PartError(f"{self.part.name} does not answer within {limit}. {_last(process)}")
 
     def _died(self, process: PartProcess, now: float) -> None:
         how = process.clear()
         self._deaths.add(now)
         if self._deaths.too_many():
-            raise PartError(
-                f"{self.part.name} died five times within a minute. Its last lines "
-                f"({process.log}):\n{process.last_lines()}"
-            )
+            raise PartError(f"{self.part.name} died five times within a minute. {_last(process)}")
         self.process, self.answered = None, False
         self._start_at = now + self._deaths.delay()
         self._say(f"{self.part.name} ended ({how}); it is started again")
+
+
+def _last(process: PartProcess) -> str:
+    return f"Its last lines ({process.log}):\n{process.last_lines()}"
