@@ -36,7 +36,8 @@ _DEFAULT_URL = "http://127.0.0.1:8080"
 @app.command(context_settings=_PASS_ON)
 def up(ctx: typer.Context) -> None:
     """Run the whole service on this machine; `qrmill up --help` lists its options."""
-    arguments = [sys.executable, "-m", "deploy.embedded", *ctx.args]
+    # -P: a folder `api` or `deploy` where the user stands is not the service's.
+    arguments = [sys.executable, "-P", "-m", "deploy.embedded", "up", *ctx.args]
     os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
 
 

@@ -116,12 +116,17 @@ def well_typed(
                 violations.append(Violation(where, "missing", f"{name!r} is required."))
             continue
         try:
-            good[name] = msgspec.convert(raw[name], field.type)
+            good[name] = msgspec.convert(_integral(raw[name]), field.type)
         except msgspec.ValidationError as error:
             shown = repr(raw[name])[:_SHOWN]
             detail = f"{shown} does not fit: {error}."
             violations.append(Violation(f"{pointer}/{name}", "type", detail))
     return good
+
+
+def _integral(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a number without a fraction as an integer, which is what JSON Schema takes it for."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _repaired(raw: Any, violations: list[Violation]) -> BulkRequest:  # noqa: ANN401 - any JSON

@@ -128,6 +128,11 @@ def test_what_is_not_json_is_400(sent: bytes) -> None:
     assert (caught.value.status, caught.value.code) == (400, "malformed_json")
 
 
+def test_a_number_without_a_fraction_is_an_integer_and_never_a_string() -> None:
+    assert parse_bulk(body().replace(b"}]", b'}], "size": 250.0'), RULES).size == 250
+    assert found(body(items=[{"lot": 5.0}])) == {"/items/0/lot": "type"}
+
+
 def test_items_over_the_limit_are_refused() -> None:
     rules = RULES._replace(max_items=2)
     assert found(body(items=[{}] * 3), rules) == {"/items": "range"}
