@@ -44,9 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     s3_secret_access_key_file: Annotated[
         str | None, Meta(description="file that holds the S3 secret key")
     ] = None
-    bucket: Annotated[str, Meta(description="bucket of requests, bundles, results, API keys")] = (
-        "qrmill"
-    )
+    bucket: Annotated[str, Meta(description="bucket of requests, bundles and API keys")] = "qrmill"
     staging_bucket: Annotated[str, Meta(description="bucket of rendered chunks")] = "qrmill-staging"
     staging: Annotated[
         Literal["zip", "object"],
@@ -78,7 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     download_url_ttl: Annotated[
         int, Meta(description="seconds a download URL works", ge=1, le=604_800)
     ] = 3600
-    bundle_ttl: Annotated[Positive, Meta(description="seconds a bundle is kept")] = 7 * 86_400
+    bundle_ttl: Annotated[
+        Positive, Meta(description="seconds after which a bundle may be removed")
+    ] = 7 * 86_400
     max_retries: Annotated[
         int, Meta(description="times a chunk or bundle that failed is tried again", ge=0)
     ] = 3
