@@ -7,9 +7,11 @@ import uuid
 import pytest
 import redis
 
+from pipeline.broker import connect_redis
 from pipeline.jobs import Bundle, Item, JobRequest, RequestHead, StagedChunk, State
 from pipeline.ledger import ChunkWork, Ledger, LedgerUnavailableError
 from pipeline.requests import encode_request
+from pipeline.settings import Settings
 
 NOW = 1_795_000_000
 STAGED = StagedChunk(sha256="ab" * 32, rows_bytes=10, bytes=100)
@@ -214,7 +216,9 @@ def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redi
 
 
 def test_a_server_that_is_not_there_is_told_as_such() -> None:
-    with redis.Redis(port=1, socket_connect_timeout=1) as nowhere:
+    with connect_redis(
+        Settings(redis_url="redis://127.0.0.1:1"), timeout=1, decode=True
+    ) as nowhere:
         lost = Ledger(nowhere)
         for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0), lost.ping):
             with pytest.raises(LedgerUnavailableError):

@@ -3,8 +3,11 @@
 import io
 import json
 import random
+import shutil
 import string
+import subprocess
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import biip
@@ -38,6 +41,20 @@ def hostile_items(count: int) -> list[dict[str, str]]:
 def bundle(client: httpx.Client) -> zipfile.ZipFile:
     accepted = submit(client, items=hostile_items(300), size=200)
     return bundle_of(follow(client, accepted["poll_url"]))
+
+
+@pytest.mark.parametrize("reader", [["unzip", "-t", "-q"], ["7z", "t", "-bso0"]])
+def test_the_downloaded_bundle_opens_with_other_readers(
+    bundle: zipfile.ZipFile, reader: list[str], tmp_path: Path
+) -> None:
+    if shutil.which(reader[0]) is None:
+        pytest.skip(f"{reader[0]} is not installed; `make debian-packages` installs it")
+    assert bundle.testzip() is None
+    assert isinstance(bundle.fp, io.BytesIO)
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(bundle.fp.getvalue())
+    done = subprocess.run([*reader, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def read_back(data: bytes) -> str:

@@ -11,7 +11,7 @@ import redis
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from pipeline.service import JobService, Settings, open_service
+from pipeline.service import Bundle, JobService, Settings, open_service
 from pipeline.store import Bucket
 
 GTIN = "9506000134352"
@@ -267,6 +267,23 @@ def test_when_a_part_is_away_nothing_is_accepted(
     assert ready.status_code == 503
     assert ready.json["unavailable"] == (["redis"] if "redis_url" in away else ["s3", "s3_staging"])
     assert client.simulate_get("/healthz").status_code == 200
+
+
+def test_download_urls_have_the_address_that_clients_see(
+    settings: Settings, service: JobService
+) -> None:
+    public = {"s3_public_endpoint_url": "https://files.example", "download_url_ttl": 9}
+    changed = Settings(**{**_fields(settings), **public})
+    expires_at = int(time.time()) + 86_400
+    bundle = Bundle(bytes=1, sha256="00", expires_at=expires_at)
+    seen = open_service(changed).download("task", bundle)
+    assert seen.url.startswith(f"https://files.example/{settings.bucket}/jobs/task/bundle.zip?")
+    assert "X-Amz-Expires=9" in seen.url
+    assert 0 <= seen.expires_at - time.time() <= 9
+    inside = service.download("task", bundle).url
+    assert inside.startswith(f"{settings.s3_endpoint_url}/")
+    late = Bundle(bytes=1, sha256="00", expires_at=int(time.time()) + 5)
+    assert service.download("task", late).expires_at <= late.expires_at
 
 
 def test_a_body_over_the_limit_is_refused(settings: Settings, token: str) -> None:
