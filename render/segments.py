@@ -249,7 +249,9 @@ def _search(shapes: list[bytes], range_number: int) -> _Search:
     classes = _class_matrix(shapes, lengths.max())
     heads = _header_bits(range_number) << _ORIGIN_BITS
     best = np.empty(classes.shape, np.int32)
-    costs = _cost_of_state().take(classes, axis=0).transpose(0, 2, 1).copy()
+    costs = np.empty((len(classes), _STATES, len(shapes)), np.int32)
+    for state, cost_of_class in enumerate(_cost_of_state()):
+        costs[:, state] = cost_of_class.take(classes)
     before = np.full(costs.shape[1:], _NEVER << _ORIGIN_BITS, np.int32)
     before[: len(heads)] = heads
     moved = np.empty_like(before)
@@ -279,7 +281,7 @@ def _class_matrix(shapes: list[bytes], longest: int) -> NDArray[np.uint8]:
 
 @cache
 def _cost_of_state() -> NDArray[np.int32]:
-    """Return the cost of a character by its class and the state after it: int32 (3, 6)."""
-    unavailable = np.arange(3)[:, None] > _MODE_OF_STATE
-    bits = np.where(unavailable, _NEVER, _BITS_TO_STATE)
-    return (bits << _ORIGIN_BITS | np.arange(_STATES)).astype(np.int32)
+    """Return the cost of a character by the state after it and its class: int32 (6, 3)."""
+    unavailable = _MODE_OF_STATE[:, None] < np.arange(3)
+    bits = np.where(unavailable, _NEVER, np.array([_BITS_TO_STATE]).T)
+    return (bits << _ORIGIN_BITS | np.arange(_STATES)[:, None]).astype(np.int32)

@@ -93,16 +93,16 @@ def _paths(rows: Words) -> list[bytes]:
 
 def _runs(rows: Words) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return row (counted through all symbols), column and length of each dark run, in order."""
-    borders = rows << 1
-    borders[..., 1:] |= rows[..., :-1] >> (WORD_BITS - 1)
-    borders ^= rows
-    # A side is odd or at least no multiple of 64 in QR codes; for any matrix, a last run that
-    # reaches the end of its last word would have no border there.
-    bits = np.unpackbits(borders.view(np.uint8), bitorder="little").view(np.bool_)
-    places = np.flatnonzero(bits)
+    side = rows.shape[1]
+    borders = np.zeros((*rows.shape[:2], side // WORD_BITS + 1), np.uint64)
+    borders[..., : rows.shape[2]] = rows ^ rows << 1
+    borders[..., 1:] ^= rows[..., : borders.shape[2] - 1] >> (WORD_BITS - 1)
+    used_bytes = side // 8 + 1
+    bits = np.unpackbits(borders.view(np.uint8)[..., :used_bytes], axis=2, bitorder="little")
+    places = np.flatnonzero(bits.view(np.bool_))
     starts, ends = places[::2], places[1::2]
-    row, column = np.divmod(starts, rows.shape[2] * WORD_BITS)
-    return row, column, ends - starts
+    row = starts // (8 * used_bytes)
+    return row, starts - row * (8 * used_bytes), ends - starts
 
 
 def _first_columns(
