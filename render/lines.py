@@ -64,4 +64,5 @@ def rows_of(lines: Words, side: int) -> Words:
     Module x of a row is bit x % 64 of word x // 64.
     """
     rows = shift_back(lines[:, :side], GUARD, np.empty_like(lines[:, :side]))
-    return np.ascontiguousarray(rows.transpose(2, 1, 0))
+    # Without the guard, side 61 (version 11) fits one word less.
+    return np.ascontiguousarray(rows[: -(-side // WORD_BITS)].transpose(2, 1, 0))
