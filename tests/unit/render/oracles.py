@@ -119,7 +119,8 @@ def qrcodegen_matrix(symbol: qrcodegen.QrCode) -> Matrix:
 
 def qrcodegen_level(symbol: qrcodegen.QrCode) -> ErrorCorrection:
     """Return the level of a symbol of qrcodegen's."""
-    return LEVELS[symbol.get_error_correction_level().ordinal]
+    ordinal: int = symbol.get_error_correction_level().ordinal
+    return LEVELS[ordinal]
 
 
 def zint_version(text: str, level: ErrorCorrection) -> int:
@@ -135,12 +136,13 @@ def zxing_version(text: str, level: ErrorCorrection) -> int:
     """Return the version that zxing-cpp chooses."""
     barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level=level)
     image = zxingcpp.write_barcode_to_image(barcode, scale=1, add_quiet_zones=False)
-    return (np.array(image).shape[0] - 17) // 4
+    side: int = np.array(image).shape[0]
+    return (side - 17) // 4
 
 
 def read(pixels: NDArray[np.uint8]) -> list[str]:
     """Return the texts of all QR codes that zxing-cpp finds in an image."""
-    found = zxingcpp.read_barcodes(pixels, formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcodes(pixels)
     return [barcode.text for barcode in found]
 
 

@@ -5,13 +5,15 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from render.chunk import least_sizes, render_chunk
-from render.image import RenderOptions
+from render.image import ErrorCorrection, ImageFormat, RenderOptions
 from render.versions import LEVELS
 from tests.unit.render import samples
 from tests.unit.render.oracles import png_pixels, read, svg_pixels
@@ -22,7 +24,7 @@ _CHUNK = 50
 uris = st.lists(samples.texts.map(bytes.decode), min_size=1, max_size=6)
 
 
-def _chunks(count, seed):
+def _chunks(count: int, seed: str) -> Iterator[tuple[list[str], ErrorCorrection, random.Random]]:
     """Yield chunks of URIs and levels, realistic and hostile ones, ``count`` URIs together."""
     rnd = random.Random(seed)
     for _ in range(count // _CHUNK):
@@ -40,8 +42,8 @@ thorough = [pytest.mark.thorough, pytest.mark.timeout(3600)]
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=thorough)])
-def test_every_png_is_read_back(count):
-    sizes = Counter()
+def test_every_png_is_read_back(count: int) -> None:
+    sizes: Counter[str] = Counter()
     for texts, level, rnd in _chunks(count, "png"):
         least = max(least_sizes(texts, RenderOptions("png", MAX_SIZE, level)))
         size = rnd.choice((least, rnd.randint(least, 300), rnd.randint(least, MAX_SIZE)))
@@ -57,7 +59,7 @@ def test_every_png_is_read_back(count):
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=thorough)])
-def test_every_svg_is_read_back_from_a_raster(count):
+def test_every_svg_is_read_back_from_a_raster(count: int) -> None:
     for texts, level, rnd in _chunks(count, "svg"):
         images = render_chunk(texts, RenderOptions("svg", 400, level))
         for text, image in zip(texts, images, strict=True):
@@ -66,7 +68,9 @@ def test_every_svg_is_read_back_from_a_raster(count):
 
 
 @given(texts=uris, level=samples.levels, image_format=st.sampled_from(["svg", "png"]))
-def test_an_image_is_the_same_alone_and_among_others(texts, level, image_format):
+def test_an_image_is_the_same_alone_and_among_others(
+    texts: list[str], level: ErrorCorrection, image_format: ImageFormat
+) -> None:
     options = RenderOptions(image_format, 400, level)
     together = render_chunk(texts, options)
     assert together == [render_chunk([text], options)[0] for text in texts]
@@ -74,7 +78,9 @@ def test_an_image_is_the_same_alone_and_among_others(texts, level, image_format)
 
 
 @given(texts=uris, level=samples.levels)
-def test_the_least_size_is_the_smallest_that_is_rendered(texts, level):
+def test_the_least_size_is_the_smallest_that_is_rendered(
+    texts: list[str], level: ErrorCorrection
+) -> None:
     sizes = least_sizes(texts, RenderOptions("png", MAX_SIZE, level))
     for text, size in zip(texts, sizes, strict=True):
         [image] = render_chunk([text], RenderOptions("png", size, level))
@@ -84,7 +90,7 @@ def test_the_least_size_is_the_smallest_that_is_rendered(texts, level):
 
 
 @pytest.mark.parametrize("image_format", ["svg", "png"])
-def test_the_longest_uri_is_rendered_and_a_longer_one_refused(image_format):
+def test_the_longest_uri_is_rendered_and_a_longer_one_refused(image_format: ImageFormat) -> None:
     options = RenderOptions(image_format, 400)
     assert render_chunk(["x" * 2331], options)[0].version == 40
     with pytest.raises(ValueError, match="2332 characters"):
@@ -93,18 +99,18 @@ def test_the_longest_uri_is_rendered_and_a_longer_one_refused(image_format):
         least_sizes(["short", "x" * 2332], options)
 
 
-def test_text_outside_ascii_is_refused():
+def test_text_outside_ascii_is_refused() -> None:
     with pytest.raises(ValueError, match="ascii"):
         render_chunk(["https://id.gs1.org/01/٠٩٥"], RenderOptions("svg", 400))
 
 
-def test_no_uri_gives_no_image():
+def test_no_uri_gives_no_image() -> None:
     assert render_chunk([], RenderOptions("png", 400)) == []
     assert least_sizes([], RenderOptions("png", 400)) == []
 
 
 @pytest.mark.parametrize("image_format", ["svg", "png"])
-def test_data_go_into_files_archives_and_digests(image_format, tmp_path):
+def test_data_go_into_files_archives_and_digests(image_format: ImageFormat, tmp_path: Path) -> None:
     [image] = render_chunk(
         ["https://id.gs1.org/01/09506000134352"], RenderOptions(image_format, 99)
     )
@@ -119,7 +125,7 @@ def test_data_go_into_files_archives_and_digests(image_format, tmp_path):
     assert hashlib.sha256(stored).hexdigest() == digest
 
 
-def test_importing_the_renderer_builds_no_tables():
+def test_importing_the_renderer_builds_no_tables() -> None:
     script = (
         "import gc, functools, render.chunk; "
         "kind = type(functools.cache(len)); "

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from render.codewords import data_codewords
+from render.image import ErrorCorrection
 from render.segments import segment
 from render.versions import (
     ALPHANUMERIC,
@@ -17,10 +18,10 @@ from render.versions import (
     data_bits,
 )
 from tests.unit.render import samples
-from tests.unit.render.oracles import segments_of
+from tests.unit.render.oracles import Segment, segments_of
 
 
-def _bit_string(parts, version):
+def _bit_string(parts: list[Segment], version: int) -> str:
     """Return the bits of segments as clauses 7.4.3 to 7.4.5 tell it, one group after the other."""
     bits = ""
     for mode, text in parts:
@@ -41,7 +42,7 @@ def _bit_string(parts, version):
     return bits
 
 
-def _padded(bits, capacity):
+def _padded(bits: str, capacity: int) -> str:
     """Return terminator and pad codewords behind ``bits`` (7.4.9 and 7.4.10)."""
     bits += "0" * min(4, capacity - len(bits))
     bits += "0" * (-len(bits) % 8)
@@ -50,7 +51,7 @@ def _padded(bits, capacity):
     return bits + "".join(pads[n % 2] for n in range(missing))
 
 
-def _codewords(bits):
+def _codewords(bits: str) -> list[int]:
     return [int(bits[n : n + 8], 2) for n in range(0, len(bits), 8)]
 
 
@@ -59,7 +60,9 @@ def _codewords(bits):
     level=samples.levels,
     spare=st.integers(0, 30),
 )
-def test_codewords_are_those_of_the_bit_stream(texts, level, spare):
+def test_codewords_are_those_of_the_bit_stream(
+    texts: list[bytes], level: ErrorCorrection, spare: int
+) -> None:
     found = segment(texts, level)
     version = min(int(found.versions.max()) + spare, MAX_VERSION)
     capacity = int(data_bits()[version, LEVELS.index(level)])
@@ -70,14 +73,14 @@ def test_codewords_are_those_of_the_bit_stream(texts, level, spare):
         assert codewords[:, n].tolist() == _codewords(_padded(bits, capacity))
 
 
-def test_the_example_of_annex_i():
+def test_the_example_of_annex_i() -> None:
     modes = np.full((1, 8), NUMERIC, np.uint8)
     codewords = data_codewords([b"01234567"], modes, 1, "M")[:, 0]
     assert codewords.tolist() == [0x10, 0x20, 0x0C, 0x56, 0x61, 0x80] + [0xEC, 0x11] * 5
 
 
 @pytest.mark.parametrize("length", range(1, 15))
-def test_padding_begins_right_behind_the_terminator(length):
+def test_padding_begins_right_behind_the_terminator(length: int) -> None:
     # 4 + 8 bits of header and 4 of terminator: in byte mode the data end between two codewords,
     # and no codeword of zeros comes before the first pad codeword.
     text = b"x" * length
@@ -86,7 +89,7 @@ def test_padding_begins_right_behind_the_terminator(length):
     assert codewords[2 + length :] == ([0xEC, 0x11] * 7)[: 14 - length]
 
 
-def test_the_terminator_is_cut_short_where_the_symbol_is_full():
+def test_the_terminator_is_cut_short_where_the_symbol_is_full() -> None:
     # Version 1-H has 72 bits: 4 + 10 of header and 17 digits in 57 leave one for the terminator.
     text = b"9" * 17
     codewords = data_codewords([text], np.full((1, 17), NUMERIC, np.uint8), 1, "H")[:, 0]

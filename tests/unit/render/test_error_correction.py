@@ -5,13 +5,14 @@ from hypothesis import strategies as st
 from qrcodegen import QrCode
 
 from render.error_correction import add_error_correction
-from render.versions import LEVELS, blocks, galois_tables
+from render.image import ErrorCorrection
+from render.versions import LEVELS, Blocks, blocks, galois_tables
 from tests.unit.render import samples
 
 
-def _separate(codewords, layout):
+def _separate(codewords: list[int], layout: Blocks) -> list[list[int]]:
     """Return the blocks that an interleaved sequence of codewords is made of (7.6)."""
-    columns = [[] for _ in layout.data]
+    columns: list[list[int]] = [[] for _ in layout.data]
     left = iter(codewords)
     for place in range(max(layout.data)):
         for block, length in zip(columns, layout.data, strict=True):
@@ -24,7 +25,7 @@ def _separate(codewords, layout):
     return columns
 
 
-def _value_at(polynomial, point):
+def _value_at(polynomial: list[int], point: int) -> int:
     """Return a polynomial's value in the field of 256 elements (Horner's rule)."""
     value = 0
     for coefficient in polynomial:
@@ -38,7 +39,9 @@ def _value_at(polynomial, point):
     count=st.integers(1, 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_each_block_is_divisible_by_the_generator_polynomial(version, level, count, seed):
+def test_each_block_is_divisible_by_the_generator_polynomial(
+    version: int, level: ErrorCorrection, count: int, seed: int
+) -> None:
     layout = blocks(version, level)
     data = np.random.default_rng(seed).integers(0, 256, (sum(layout.data), count), np.uint8)
     final = add_error_correction(data, version, level)
@@ -55,7 +58,7 @@ def test_each_block_is_divisible_by_the_generator_polynomial(version, level, cou
             assert not any(_value_at(block, int(powers[n])) for n in range(layout.correction))
 
 
-def test_the_example_of_annex_i():
+def test_the_example_of_annex_i() -> None:
     data = [0x10, 0x20, 0x0C, 0x56, 0x61, 0x80] + [0xEC, 0x11] * 5
     final = add_error_correction(np.array([data], np.uint8).T, 1, "M")[:, 0].tolist()
     assert final[:16] == data
@@ -64,7 +67,7 @@ def test_the_example_of_annex_i():
 
 @pytest.mark.parametrize("version", range(1, 41))
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_final_sequence_agrees_with_qrcodegen(version, level):
+def test_the_final_sequence_agrees_with_qrcodegen(version: int, level: ErrorCorrection) -> None:
     ecc = (QrCode.Ecc.LOW, QrCode.Ecc.MEDIUM, QrCode.Ecc.QUARTILE, QrCode.Ecc.HIGH)
     data = bytes(n * 7 % 251 for n in range(sum(blocks(version, level).data)))
     symbol = QrCode.__new__(QrCode)

@@ -7,7 +7,7 @@ from render.versions import blocks
 
 
 @pytest.mark.parametrize("version", range(1, 41))
-def test_patterns_and_encoding_region_agree_with_segno(version):
+def test_patterns_and_encoding_region_agree_with_segno(version: int) -> None:
     side = 17 + 4 * version
     expected = encoder.make_matrix(side, side)
     encoder.add_finder_patterns(expected, side, side)
@@ -19,6 +19,8 @@ def test_patterns_and_encoding_region_agree_with_segno(version):
 
 
 @pytest.mark.parametrize("version", range(1, 41))
-def test_the_encoding_region_holds_the_codewords_and_up_to_seven_remainder_bits(version):
+def test_the_encoding_region_holds_the_codewords_and_up_to_seven_remainder_bits(
+    version: int,
+) -> None:
     remainder = int(function_patterns(version).free.sum()) - 8 * blocks(version, "L").total
     assert remainder in (0, 3, 4, 7)

@@ -26,7 +26,9 @@ expiries = st.none() | st.dates().map(lambda date: f"{date.year % 100:02}{date:%
     serial=values,
     expiry=expiries,
 )
-def test_biip_reads_back_every_value(base, gtin, lot, serial, expiry):
+def test_biip_reads_back_every_value(
+    base: str, gtin: str, lot: str | None, serial: str | None, expiry: str | None
+) -> None:
     uri = digital_link_uri(base, gtin, lot, serial, expiry)
     assert uri.startswith(f"{base}/01/{gtin}")
     found = {
@@ -37,7 +39,7 @@ def test_biip_reads_back_every_value(base, gtin, lot, serial, expiry):
 
 
 @given(value=st.text(PRINTABLE, min_size=1, max_size=20))
-def test_a_value_is_one_path_segment_of_unreserved_characters(value):
+def test_a_value_is_one_path_segment_of_unreserved_characters(value: str) -> None:
     encoded = encode_value(value)
     assert re.fullmatch(r"(?:[A-Za-z0-9\-._]|%[0-9A-F]{2})+", encoded)
     assert unquote(encoded) == value
@@ -45,7 +47,7 @@ def test_a_value_is_one_path_segment_of_unreserved_characters(value):
     assert path == f"/01/{GTIN}/10/{encoded}"
 
 
-def test_the_order_is_gtin_lot_serial_and_then_the_query():
+def test_the_order_is_gtin_lot_serial_and_then_the_query() -> None:
     assert digital_link_uri(BASE, GTIN, "L1", "S1", "271200") == (
         f"{BASE}/01/{GTIN}/10/L1/21/S1?17=271200"
     )
@@ -70,12 +72,12 @@ def test_the_order_is_gtin_lot_serial_and_then_the_query():
         (";,:!\"'()*<>", "%3B%2C%3A%21%22%27%28%29%2A%3C%3E"),
     ],
 )
-def test_reserved_characters_are_encoded_and_no_other(value, encoded):
+def test_reserved_characters_are_encoded_and_no_other(value: str, encoded: str) -> None:
     assert encode_value(value) == encoded
 
 
 @pytest.mark.parametrize("lot", [".", ".."])
-def test_a_lot_of_dots_is_kept_and_biip_reads_it(lot):
+def test_a_lot_of_dots_is_kept_and_biip_reads_it(lot: str) -> None:
     # RFC 3986, 5.2.4: who resolves the URI, like a browser, drops such a segment, encoded or not;
     # who parses it, like a scanner that follows GS1 Digital Link, does not.
     uri = digital_link_uri(BASE, GTIN, lot, "S1", None)

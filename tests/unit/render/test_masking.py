@@ -5,12 +5,13 @@ from segno import encoder
 
 from render.format_information import information_modules
 from render.function_patterns import function_patterns
+from render.image import ErrorCorrection
 from render.masking import MASKS, _patterns
 from render.versions import LEVELS, level_code
 
 
 @pytest.mark.parametrize("version", [1, 2, 7, 12, 40])
-def test_mask_patterns_are_those_of_table_10_in_the_encoding_region(version):
+def test_mask_patterns_are_those_of_table_10_in_the_encoding_region(version: int) -> None:
     patterns = function_patterns(version)
     side = len(patterns.dark)
     for mask, ours in enumerate(_patterns(version)):
@@ -21,7 +22,9 @@ def test_mask_patterns_are_those_of_table_10_in_the_encoding_region(version):
 
 @pytest.mark.parametrize("version", [1, 2, 6, 7, 10, 23, 40])
 @pytest.mark.parametrize("level", LEVELS)
-def test_format_and_version_information_agree_with_segno(version, level):
+def test_format_and_version_information_agree_with_segno(
+    version: int, level: ErrorCorrection
+) -> None:
     side = 17 + 4 * version
     for mask in range(MASKS):
         expected = tuple(bytearray(side) for _ in range(side))

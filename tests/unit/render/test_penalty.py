@@ -1,23 +1,28 @@
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from render.lines import pack_lines
 from render.penalty import Penalty
-from tests.unit.render.oracles import segno_penalty
+from tests.unit.render.oracles import Matrix, segno_penalty
 
 FINDER = [1, 0, 1, 1, 1, 0, 1]
 SIDES = (21, 25, 57, 61, 65, 125, 129, 177)
 
 
-def _scores(matrices):
+def _scores(matrices: Sequence[NDArray[Any]]) -> list[int]:
     lines = pack_lines(np.array(matrices, np.bool_))
-    return Penalty(lines).scores(lines).tolist()
+    scores: list[int] = Penalty(lines).scores(lines).tolist()
+    return scores
 
 
-def _row_patterns():
+def _row_patterns() -> Iterator[list[int]]:
     """Yield rows that put each rule's pattern at edges, over word borders and over each other."""
     light = [0] * 4
     yield from (
@@ -32,7 +37,7 @@ def _row_patterns():
         light + FINDER + FINDER[3:] + light,
         light + FINDER + FINDER[3:] + FINDER[3:] + light,
         light[1:] + FINDER + light[1:],
-        [1] + light[1:] + FINDER + light[1:] + [1],
+        [1, *light[1:], *FINDER, *light[1:], 1],
         [1, *light[1:], *FINDER, *light],
         [1] * 4,
         [1] * 5,
@@ -43,7 +48,7 @@ def _row_patterns():
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("around", [0, 1])
-def test_patterns_at_every_place_of_a_row_score_as_in_segno(side, around):
+def test_patterns_at_every_place_of_a_row_score_as_in_segno(side: int, around: int) -> None:
     matrices = []
     for longer in _row_patterns():
         pattern = longer[:side]
@@ -56,7 +61,7 @@ def test_patterns_at_every_place_of_a_row_score_as_in_segno(side, around):
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_adversarial_matrices_score_as_in_segno(side):
+def test_adversarial_matrices_score_as_in_segno(side: int) -> None:
     row, column = np.indices((side, side))
     matrices = [
         np.zeros((side, side)),
@@ -83,11 +88,11 @@ def test_adversarial_matrices_score_as_in_segno(side):
         lambda side: arrays(np.bool_, (side, side))
     )
 )
-def test_any_matrix_scores_as_in_segno(matrix):
+def test_any_matrix_scores_as_in_segno(matrix: Matrix) -> None:
     assert _scores([matrix]) == [segno_penalty(matrix)]
 
 
-def test_scoring_twice_gives_the_same():
+def test_scoring_twice_gives_the_same() -> None:
     matrices = np.random.default_rng(5).random((4, 45, 45)) < 0.5
     lines = pack_lines(matrices)
     penalty = Penalty(lines)

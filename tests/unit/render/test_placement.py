@@ -7,7 +7,7 @@ from render.placement import place
 from render.versions import blocks
 
 
-def _read_back(matrix, free):
+def _read_back(matrix: list[list[int]], free: list[list[bool]]) -> list[int]:
     """Return the bits of a symbol as a reader meets them (7.7.3), strip by strip."""
     side = len(matrix)
     bits = []
@@ -24,7 +24,7 @@ def _read_back(matrix, free):
 
 
 @pytest.mark.parametrize("version", [1, 2, 6, 7, 10, 11, 12, 14, 26, 27, 28, 40])
-def test_codewords_are_read_back_from_rows_and_from_columns(version):
+def test_codewords_are_read_back_from_rows_and_from_columns(version: int) -> None:
     count = 3
     total = blocks(version, "L").total
     codewords = np.random.default_rng(version).integers(0, 256, (total, count), np.uint8)

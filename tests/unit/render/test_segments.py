@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from render import segments
+from render.image import ErrorCorrection
 from render.segments import MAX_CHARACTERS, least_versions, segment
 from render.versions import (
     ALPHANUMERIC,
@@ -17,6 +18,7 @@ from render.versions import (
 )
 from tests.unit.render import samples
 from tests.unit.render.oracles import (
+    Segment,
     qrcodegen_level,
     qrcodegen_symbol,
     segments_of,
@@ -25,7 +27,7 @@ from tests.unit.render.oracles import (
 )
 
 
-def _bits(parts, range_number):
+def _bits(parts: list[Segment], range_number: int) -> int:
     """Return the bits of segments, counted as clause 7.4 tells it."""
     header = [4 + bits for bits in count_indicator_bits(range_number)]
     total = 0
@@ -42,7 +44,7 @@ def _bits(parts, range_number):
 
 
 @given(text=st.text("07AZ-az", min_size=1, max_size=7).map(str.encode), ranges=st.integers(0, 2))
-def test_no_other_segments_take_fewer_bits(text, ranges):
+def test_no_other_segments_take_fewer_bits(text: bytes, ranges: int) -> None:
     shapes = segments._shapes([text])
     found = segments._search(shapes.distinct, ranges)
     every_way = (
@@ -57,7 +59,9 @@ def test_no_other_segments_take_fewer_bits(text, ranges):
 
 
 @given(texts=st.lists(samples.texts, min_size=1, max_size=6), level=samples.levels)
-def test_version_and_level_are_what_qrcodegen_needs_for_the_same_segments(texts, level):
+def test_version_and_level_are_what_qrcodegen_needs_for_the_same_segments(
+    texts: list[bytes], level: ErrorCorrection
+) -> None:
     found = segment(texts, level)
     for n, text in enumerate(texts):
         parts = segments_of(text, found.modes[n])
@@ -67,12 +71,16 @@ def test_version_and_level_are_what_qrcodegen_needs_for_the_same_segments(texts,
 
 
 @given(texts=st.lists(samples.texts, min_size=1, max_size=6), level=samples.levels)
-def test_the_least_versions_are_those_of_the_segmentation(texts, level):
+def test_the_least_versions_are_those_of_the_segmentation(
+    texts: list[bytes], level: ErrorCorrection
+) -> None:
     assert least_versions(texts, level).tolist() == segment(texts, level).versions.tolist()
 
 
 @given(texts=st.lists(samples.texts, min_size=2, max_size=8), level=samples.levels)
-def test_a_text_is_cut_alike_alone_and_among_others(texts, level):
+def test_a_text_is_cut_alike_alone_and_among_others(
+    texts: list[bytes], level: ErrorCorrection
+) -> None:
     together = segment(texts, level)
     for n, text in enumerate(texts):
         alone = segment([text], level)
@@ -81,13 +89,13 @@ def test_a_text_is_cut_alike_alone_and_among_others(texts, level):
         assert alone.modes[0].tolist() == together.modes[n, : len(text)].tolist()
 
 
-def test_one_segment_is_kept_where_more_would_save_only_padding():
+def test_one_segment_is_kept_where_more_would_save_only_padding() -> None:
     text = b"https://id.gs1.org/01/09506000134352/10/ab"
     found = segment([text], "M")
     assert segments_of(text, found.modes[0]) == [(BYTE, text)]
 
 
-def test_segments_are_mixed_where_that_saves_a_version():
+def test_segments_are_mixed_where_that_saves_a_version() -> None:
     text = b"https://id.gs1.org/01/09506000134352/10/ABC123/21/1234567890?17=271231"
     found = segment([text], "M")
     assert found.versions[0] == 4
@@ -106,7 +114,7 @@ def test_segments_are_mixed_where_that_saves_a_version():
     "count", [200, pytest.param(5000, marks=[pytest.mark.thorough, pytest.mark.timeout(1800)])]
 )
 @pytest.mark.parametrize("kind", ["realistic", "hostile"])
-def test_versions_are_never_larger_than_those_of_zint_and_zxing(count, kind):
+def test_versions_are_never_larger_than_those_of_zint_and_zxing(count: int, kind: str) -> None:
     rnd = random.Random(f"{kind} {count}")
     larger_by_library = {"zint": 0, "zxing-cpp": 0}
     for level in LEVELS:
@@ -137,13 +145,15 @@ def test_versions_are_never_larger_than_those_of_zint_and_zxing(count, kind):
         (b"a", "Q", 1663),
     ],
 )
-def test_version_40_holds_what_table_7_says_and_not_one_character_more(character, level, most):
+def test_version_40_holds_what_table_7_says_and_not_one_character_more(
+    character: bytes, level: ErrorCorrection, most: int
+) -> None:
     assert least_versions([character * most], level).tolist() == [40]
     with pytest.raises(ValueError, match=f"{most + 1} characters"):
         least_versions([b"a", character * (most + 1), b"b"], level)
 
 
 @pytest.mark.parametrize("text", [b"", b"0" * (MAX_CHARACTERS + 1)])
-def test_what_no_symbol_holds_is_refused_before_it_is_searched(text):
+def test_what_no_symbol_holds_is_refused_before_it_is_searched(text: bytes) -> None:
     with pytest.raises(ValueError, match=f"{len(text)} characters"):
         segment([b"a", text], "L")

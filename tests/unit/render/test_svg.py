@@ -6,16 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from render.image import QUIET_ZONE
+from render.lines import Words
 from render.svg import write_svgs
-from tests.unit.render.oracles import svg_pixels
+from tests.unit.render.oracles import Matrix, svg_pixels
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _COMMAND = re.compile(r"M(\d+) (\d+)|m(\d+) 0|h(\d+)")
 
 
-def _pack(matrices):
+def _pack(matrices: NDArray[np.bool_]) -> Words:
     """Return rows as the writers take them, for any side."""
     count, side, _ = matrices.shape
     bits = np.zeros((count, side, -(-side // 64) * 64), np.bool_)
@@ -23,8 +25,9 @@ def _pack(matrices):
     return np.packbits(bits, axis=2, bitorder="little").view(np.uint64)
 
 
-def _draw(path, side):
+def _draw(path: str | None, side: int) -> Matrix:
     """Return the matrix that a path of horizontal strokes draws."""
+    assert path is not None
     assert _COMMAND.sub("", path) == ""
     matrix = np.zeros((side, side), np.bool_)
     x = y = 0
@@ -40,14 +43,14 @@ def _draw(path, side):
     return matrix
 
 
-def matrices(sides):
+def matrices(sides: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.bool_]]:
     return sides.flatmap(
         lambda n: arrays(np.bool_, st.tuples(st.integers(1, 4), *[st.just(n)] * 2))
     )
 
 
 @given(drawn=matrices(st.integers(1, 12) | st.sampled_from([37, 57, 63, 64, 65, 99, 100, 128])))
-def test_the_path_draws_the_matrix_and_nothing_else(drawn):
+def test_the_path_draws_the_matrix_and_nothing_else(drawn: NDArray[np.bool_]) -> None:
     side = drawn.shape[1]
     whole = side + 2 * QUIET_ZONE
     documents = write_svgs(_pack(drawn))
@@ -67,7 +70,7 @@ def test_the_path_draws_the_matrix_and_nothing_else(drawn):
 
 @pytest.mark.parametrize("zoom", [1, 2, 7])
 @pytest.mark.parametrize("side", [21, 57, 61, 101])
-def test_a_rasteriser_paints_every_module_exactly(side, zoom):
+def test_a_rasteriser_paints_every_module_exactly(side: int, zoom: int) -> None:
     dark = np.random.default_rng(side).random((1, side, side)) < 0.5
     [document] = write_svgs(_pack(dark))
     pixels = svg_pixels(document, zoom)
@@ -75,13 +78,13 @@ def test_a_rasteriser_paints_every_module_exactly(side, zoom):
     np.testing.assert_array_equal(pixels, expected * 255)
 
 
-@pytest.mark.parametrize("value", [False, True])
-def test_matrices_of_one_colour(value):
-    matrix = np.full((3, 64, 64), value)
+@pytest.mark.parametrize("value", [0, 1])
+def test_matrices_of_one_colour(value: int) -> None:
+    matrix = np.full((3, 64, 64), value, np.bool_)
     for document in write_svgs(_pack(matrix)):
         path = ET.fromstring(document)[1].get("d")  # noqa: S314 - written by the code under test
         np.testing.assert_array_equal(_draw(path, 64), matrix[0])
 
 
-def test_no_symbol_gives_no_document():
+def test_no_symbol_gives_no_document() -> None:
     assert write_svgs(np.zeros((0, 21, 1), np.uint64)) == []
