@@ -85,7 +85,7 @@ def data_codewords(
     codewords, used = _pack(fields, len(texts), capacity // 8)
     # 7.4.9: the terminator is cut short where the symbol is full; 7.4.10: zeros up to a byte.
     ended = (np.minimum(used + _TERMINATOR_BITS, capacity) + 7) // 8
-    codewords |= _padding(capacity // 8).take(ended, axis=1)
+    codewords |= _padding(len(codewords), ended)
     return codewords
 
 
@@ -182,8 +182,9 @@ def _pack(fields: _Fields, count: int, size: int) -> tuple[NDArray[np.uint8], ND
     return packed[:size], used
 
 
-@cache
-def _padding(size: int) -> NDArray[np.uint8]:
-    """Return pad codewords by byte and by the number of bytes used: uint8 (size, size + 1)."""
-    since = np.arange(size)[:, None] - np.arange(size + 1)
-    return np.where(since < 0, 0, np.array(_PAD_CODEWORDS)[since % 2]).astype(np.uint8)
+def _padding(size: int, ended: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Return pad codewords from the byte ``ended`` of each symbol on: uint8 (size, symbols)."""
+    since = np.arange(size, dtype=np.int16)[:, None] - ended.astype(np.int16)
+    pads = np.array(_PAD_CODEWORDS, np.uint8).take(since & 1)
+    pads[since < 0] = 0
+    return pads
