@@ -20,7 +20,8 @@ def render_chunk(uris: Sequence[str], options: RenderOptions) -> list[Image]:
 
     An image depends on its URI and ``options`` alone: the same bytes come out whatever else is in
     the chunk. Any number of threads may render at once; the tables that they share are built once
-    and never written to again.
+    and never written to again. Beside the images, a call holds less than 10 MiB for versions up to
+    10 and less than 50 MiB for version 40, however long the chunk.
 
     Args:
         uris: ASCII text of each symbol, at most what version 40 holds.

@@ -12,7 +12,7 @@ from render.image import ErrorCorrection, symbol_side
 from render.lines import Words, rows_of
 from render.masking import choose_masks, finish
 from render.placement import place
-from render.segments import segment
+from render.segments import Segmentation, segment
 from render.versions import LEVELS
 
 #: Symbols that go through the stages together: enough to make the price of a call small, few
@@ -50,30 +50,29 @@ def encode(texts: Sequence[bytes], level: ErrorCorrection) -> Iterator[Symbols]:
         ValueError: a text is empty or too long for version 40.
     """
     segmentation = segment(texts, level)
-    kinds = segmentation.versions * len(LEVELS) + segmentation.levels
-    for kind in np.unique(kinds):
-        version, level_number = divmod(int(kind), len(LEVELS))
-        alike = np.flatnonzero(kinds == kind)
+    for version, level_number, alike in _kinds(segmentation):
         for start in range(0, len(alike), BATCH):
             places = alike[start : start + BATCH]
-            yield _encode_alike(
-                [texts[place] for place in places],
-                segmentation.modes[places],
-                version,
-                LEVELS[level_number],
-            )._replace(places=places)
+            chosen = [texts[place] for place in places]
+            modes = segmentation.modes[places]
+            masks, rows = _encode_alike(chosen, modes, version, LEVELS[level_number])
+            yield Symbols(places, version, LEVELS[level_number], masks, rows)
+
+
+def _kinds(segmentation: Segmentation) -> Iterator[tuple[int, int, NDArray[np.intp]]]:
+    """Yield each version and level that occurs, and the places of the texts that have them."""
+    kinds = segmentation.versions.astype(np.intp) * len(LEVELS) + segmentation.levels
+    for kind in np.unique(kinds).tolist():
+        version, level_number = divmod(kind, len(LEVELS))
+        yield version, level_number, np.flatnonzero(kinds == kind)
 
 
 def _encode_alike(
     texts: Sequence[bytes], modes: NDArray[np.uint8], version: int, level: ErrorCorrection
-) -> Symbols:
-    """Encode texts that all have one version and level."""
-    codewords = add_error_correction(
-        data_codewords(texts, modes, version, level),
-        version,
-        level,
-    )
-    lines = place(codewords, version)
+) -> tuple[NDArray[np.uint8], Words]:
+    """Return masks and rows of texts that all have one version and level."""
+    data = data_codewords(texts, modes, version, level)
+    lines = place(add_error_correction(data, version, level), version)
     masks = choose_masks(lines, version)
     rows = finish(lines, masks, version, level)
-    return Symbols(np.empty(0, np.intp), version, level, masks, rows_of(rows, symbol_side(version)))
+    return masks, rows_of(rows, symbol_side(version))

@@ -34,11 +34,10 @@ def pack_lines(modules: NDArray[np.bool_]) -> Words:
     return np.ascontiguousarray(words.transpose(2, 1, 0))
 
 
-def inside(side: int, first: int = 0, last: int | None = None) -> Words:
-    """Return the bits of modules ``first`` to ``last`` (the line's last): uint64 (words, 1, 1)."""
-    end = side - 1 if last is None else last
+def first_modules(side: int, count: int) -> Words:
+    """Return the bits of the first ``count`` modules of a line: uint64 (words, 1, 1)."""
     bits = np.zeros(word_count(side) * WORD_BITS, np.bool_)
-    bits[GUARD + first : GUARD + end + 1] = True
+    bits[GUARD : GUARD + count] = True
     return np.packbits(bits, bitorder="little").view(np.uint64)[:, None, None]
 
 

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from render.lines import Words, inside, shift_back, shift_on
+from render.lines import Words, first_modules, shift_back, shift_on
 
 # Table 11: the points N1 to N4.
 _RUN_POINTS = 3
@@ -29,7 +29,7 @@ class Penalty:
     def __init__(self, lines: Words) -> None:
         """Take the shape of ``lines``: uint64 (words, 2 * side, n)."""
         self._side = lines.shape[1] // 2
-        self._pairs = inside(self._side, last=self._side - 2)
+        self._pairs = first_modules(self._side, self._side - 1)
         self._differ, self._equal, self._three, self._later, self._found, self._shifted = (
             np.empty_like(lines) for _ in range(6)
         )

@@ -29,7 +29,7 @@ from render.versions import (
 
 #: Most characters that any symbol holds: digits in version 40-L (table 7).
 MAX_CHARACTERS = 7089
-#: Characters that are cut at a time; bounds the memory of the search to about 2 MB.
+#: Characters that are cut at a time; bounds the memory of the search to about 5 MB.
 _BATCH_CHARACTERS = 1 << 17
 
 # Where the encoder stands after a character: its mode, and how many characters an unfinished group
@@ -117,15 +117,17 @@ def _classes() -> bytes:
 
 def _shapes(texts: Sequence[bytes]) -> _Shapes:
     for text in texts:
-        if not 0 < len(text) <= MAX_CHARACTERS:
-            raise too_long(len(text))
+        if not text:
+            raise ValueError("an empty URI has no symbol")
+        if len(text) > MAX_CHARACTERS:
+            raise _too_long(len(text))
     classes = _classes()
     numbers: dict[bytes, int] = {}
     of_text = [numbers.setdefault(text.translate(classes), len(numbers)) for text in texts]
     return _Shapes(list(numbers), np.array(of_text, np.intp))
 
 
-def too_long(length: int) -> ValueError:
+def _too_long(length: int) -> ValueError:
     """Return the error for a text that no symbol holds."""
     return ValueError(f"a URI of {length} characters does not fit a QR code symbol of version 40")
 
@@ -198,7 +200,7 @@ class _Search(NamedTuple):
         ends = self.best[:, columns] & _ORIGIN
         states = np.zeros((lengths.max(), len(columns)), np.intp)
         offset_before = _STATE_BEFORE * len(self.lengths)
-        state = states[-1]
+        state = np.zeros(len(columns), np.intp)
         for place in range(len(states) - 1, -1, -1):
             state = np.where(lengths == place + 1, ends[place], state)
             states[place] = state
@@ -240,7 +242,7 @@ def _searches(shapes: list[bytes], level: int) -> Iterator[_Held]:
         left = left[versions > last]
         if not len(left):
             return
-    raise too_long(max(len(shapes[place]) for place in left))
+    raise _too_long(max(len(shapes[place]) for place in left))
 
 
 def _search(shapes: list[bytes], range_number: int) -> _Search:

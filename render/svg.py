@@ -23,6 +23,20 @@ _FILLER = b"\0"
 Tokens = NDArray[np.bytes_]
 
 
+class _Runs(NamedTuple):
+    """Runs of dark modules, in order.
+
+    Attributes:
+        rows: intp (runs,), the row of each, counted through all symbols.
+        columns: intp (runs,), its first column.
+        lengths: intp (runs,), its modules.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    lengths: NDArray[np.intp]
+
+
 class _TokenTable(NamedTuple):
     """The pieces of path data that symbols of one side are made of.
 
@@ -68,52 +82,56 @@ def _head(side: int) -> bytes:
 
 def _paths(rows: Words) -> list[bytes]:
     """Return the path data of the dark modules of each symbol."""
-    table = _token_table(rows.shape[1])
-    row_of_run, columns, lengths = _runs(rows)
-    last_of_row = np.ones(len(columns), np.bool_)
-    np.not_equal(row_of_run[1:], row_of_run[:-1], out=last_of_row[:-1])
-    gaps = np.zeros_like(columns)
-    np.subtract(columns[1:], columns[:-1] + lengths[:-1], out=gaps[:-1])
-    gaps[last_of_row] = 0
-    runs_of_row = np.bincount(row_of_run, minlength=rows.shape[0] * rows.shape[1])
-    # In front of its runs, each row has a token of its own.
-    tokens = np.empty(len(columns) + len(runs_of_row), table.runs.dtype)
+    count, side, _ = rows.shape
+    runs = _runs(rows)
+    runs_of_row = np.bincount(runs.rows, minlength=count * side)
     first_runs = np.cumsum(runs_of_row) - runs_of_row
-    tokens[np.arange(1, len(columns) + 1) + row_of_run] = table.runs.take(
-        lengths * table.width + gaps
-    )
-    first_columns = _first_columns(columns, first_runs, runs_of_row, rows.shape[1])
-    every_row = np.arange(len(runs_of_row))
-    tokens[first_runs + every_row] = table.rows.take(
-        every_row % rows.shape[1] * table.width + first_columns
-    )
+    # In front of its runs, each row has a token of its own, be it empty.
+    tokens = np.empty(len(runs.rows) + count * side, _token_table(side).runs.dtype)
+    tokens[np.arange(1, len(runs.rows) + 1) + runs.rows] = _run_tokens(runs, side)
+    moves = _row_tokens(runs, first_runs, runs_of_row, side)
+    tokens[first_runs + np.arange(count * side)] = moves
     data = tokens.tobytes().translate(None, _FILLER)
     return data.split(_SEPARATOR)[1:]
 
 
-def _runs(rows: Words) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return row (counted through all symbols), column and length of each dark run, in order."""
+def _runs(rows: Words) -> _Runs:
+    """Return the runs of dark modules of all symbols, in order."""
     side = rows.shape[1]
     borders = np.zeros((*rows.shape[:2], side // WORD_BITS + 1), np.uint64)
-    borders[..., : rows.shape[2]] = rows ^ rows << 1
+    borders[..., : rows.shape[2]] = rows ^ (rows << 1)
     borders[..., 1:] ^= rows[..., : borders.shape[2] - 1] >> (WORD_BITS - 1)
+    # Only the bytes with modules, and the border behind the last one.
     used_bytes = side // 8 + 1
     bits = np.unpackbits(borders.view(np.uint8)[..., :used_bytes], axis=2, bitorder="little")
     places = np.flatnonzero(bits.view(np.bool_))
     starts, ends = places[::2], places[1::2]
     row = starts // (8 * used_bytes)
-    return row, starts - row * (8 * used_bytes), ends - starts
+    return _Runs(row, starts - row * (8 * used_bytes), ends - starts)
 
 
-def _first_columns(
-    columns: NDArray[np.intp],
-    first_runs: NDArray[np.intp],
-    runs_of_row: NDArray[np.intp],
-    side: int,
-) -> NDArray[np.intp]:
-    """Return the column of each row's first run, ``side`` for a row without any."""
-    padded = np.append(columns, side)
-    return np.where(runs_of_row > 0, padded[first_runs], side)
+def _run_tokens(runs: _Runs, side: int) -> Tokens:
+    """Return the token of each run: bytes (runs,)."""
+    gaps = np.zeros_like(runs.columns)
+    np.subtract(runs.columns[1:], runs.columns[:-1], out=gaps[:-1])
+    gaps -= runs.lengths
+    last_of_row = np.ones(len(gaps), np.bool_)
+    np.not_equal(runs.rows[1:], runs.rows[:-1], out=last_of_row[:-1])
+    gaps[last_of_row] = 0
+    table = _token_table(side)
+    tokens: Tokens = table.runs.take(runs.lengths * table.width + gaps)
+    return tokens
+
+
+def _row_tokens(
+    runs: _Runs, first_runs: NDArray[np.intp], runs_of_row: NDArray[np.intp], side: int
+) -> Tokens:
+    """Return the token in front of each row's runs: bytes (rows,)."""
+    columns = np.append(runs.columns, side)[first_runs]
+    columns[runs_of_row == 0] = side
+    table = _token_table(side)
+    tokens: Tokens = table.rows.take(np.arange(len(columns)) % side * table.width + columns)
+    return tokens
 
 
 @cache

@@ -142,7 +142,8 @@ def zxing_version(text: str, level: ErrorCorrection) -> int:
 
 def read(pixels: NDArray[np.uint8]) -> list[str]:
     """Return the texts of all QR codes that zxing-cpp finds in an image."""
-    found = zxingcpp.read_barcodes(pixels)
+    # Without the limit it also finds linear codes among the modules, a Codabar now and then.
+    found = zxingcpp.read_barcodes(pixels, formats=zxingcpp.barcode_formats_from_str("QRCode"))
     return [barcode.text for barcode in found]
 
 
