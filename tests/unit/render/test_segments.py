@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from render import segments
 from render.image import ErrorCorrection
+from render.segment_search import search
 from render.segments import MAX_CHARACTERS, least_versions, segment
 from render.versions import (
     ALPHANUMERIC,
@@ -46,7 +47,7 @@ def _bits(parts: list[Segment], range_number: int) -> int:
 @given(text=st.text("07AZ-az", min_size=1, max_size=7).map(str.encode), ranges=st.integers(0, 2))
 def test_no_other_segments_take_fewer_bits(text: bytes, ranges: int) -> None:
     shapes = segments._shapes([text])
-    found = segments._search(shapes.distinct, ranges)
+    found = search(shapes.distinct, ranges)
     every_way = (
         _bits(segments_of(text, np.array(modes)), ranges)
         for modes in product((NUMERIC, ALPHANUMERIC, BYTE), repeat=len(text))
