@@ -27,8 +27,8 @@ from render.versions import (
 
 #: Most characters that any symbol holds: digits in version 40-L (table 7).
 MAX_CHARACTERS = 7089
-#: Characters that are cut at a time; bounds the memory of the search to about 5 MB.
-_BATCH_CHARACTERS = 1 << 17
+#: Characters that are cut at a time; bounds the memory of the search to about 1 MB.
+_BATCH_CHARACTERS = 1 << 15
 
 
 class Segmentation(NamedTuple):
