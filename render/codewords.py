@@ -83,8 +83,9 @@ def data_codewords(
     capacity = int(data_bits()[version, LEVELS.index(level)])
     fields = _fields(texts, modes, count_range(version))
     codewords, used = _pack(fields, len(texts), capacity // 8)
-    # 7.4.9: the terminator is cut short where the symbol is full; 7.4.10: zeros up to a byte.
-    ended = (np.minimum(used + _TERMINATOR_BITS, capacity) + 7) // 8
+    # 7.4.10: zeros up to a byte. Where the symbol is full, the terminator is cut short (7.4.9):
+    # it ends behind the last codeword, and no pad codeword follows.
+    ended = (used + _TERMINATOR_BITS + 7) // 8
     codewords |= _padding(len(codewords), ended)
     return codewords
 

@@ -14,6 +14,7 @@ from render.svg import write_svgs
 from tests.unit.render.oracles import Matrix, svg_pixels
 
 _SVG = "{http://www.w3.org/2000/svg}"
+_PATH = re.compile(r"(?:M\d+ \d+h\d+(?:m\d+ 0h\d+)*)*")
 _COMMAND = re.compile(r"M(\d+) (\d+)|m(\d+) 0|h(\d+)")
 
 
@@ -28,7 +29,7 @@ def _pack(matrices: NDArray[np.bool_]) -> Words:
 def _draw(path: str | None, side: int) -> Matrix:
     """Return the matrix that a path of horizontal strokes draws."""
     assert path is not None
-    assert _COMMAND.sub("", path) == ""
+    assert _PATH.fullmatch(path)
     matrix = np.zeros((side, side), np.bool_)
     x = y = 0
     for start_x, start_y, gap, length in _COMMAND.findall(path):
