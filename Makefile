@@ -26,7 +26,7 @@ test: $(STAMP)
 # The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
 thorough: $(STAMP)
 	$(BIN)/python -m pytest tests/unit/render -m thorough
-	$(BIN)/python -m pytest tests/unit/render -m hypothesis --hypothesis-profile=thorough
+	$(BIN)/python -m pytest tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,7 +1,10 @@
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from qrcodegen import QrCode
 
 from render.error_correction import add_error_correction
@@ -25,12 +28,19 @@ def _separate(codewords: list[int], layout: Blocks) -> list[list[int]]:
     return columns
 
 
-def _value_at(polynomial: list[int], point: int) -> int:
-    """Return a polynomial's value in the field of 256 elements (Horner's rule)."""
-    value = 0
+@cache
+def _products() -> NDArray[np.uint8]:
+    """Return all products in the field of 256 elements, by qrcodegen: uint8 (256, 256)."""
+    multiply = QrCode._reed_solomon_multiply
+    return np.array([[multiply(x, y) for y in range(256)] for x in range(256)], np.uint8)
+
+
+def _values_at(polynomial: list[int], points: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a polynomial's values in the field of 256 elements (Horner's rule)."""
+    values = np.zeros(len(points), np.uint8)
     for coefficient in polynomial:
-        value = QrCode._reed_solomon_multiply(value, point) ^ coefficient
-    return value
+        values = _products()[values, points] ^ np.uint8(coefficient)
+    return values
 
 
 @given(
@@ -55,7 +65,7 @@ def test_each_block_is_divisible_by_the_generator_polynomial(
         ]
         assert together == data[:, symbol].tolist()
         for block in separate:
-            assert not any(_value_at(block, int(powers[n])) for n in range(layout.correction))
+            assert not _values_at(block, powers[: layout.correction]).any()
 
 
 def test_the_example_of_annex_i() -> None:
