@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo up test thorough lint format bench constraints clean
+.PHONY: install demo up test thorough lint format bench constraints debian-packages clean
 
 install: $(STAMP)
 
@@ -21,7 +21,7 @@ up: $(STAMP)
 	$(BIN)/qrmill up
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
 thorough: $(STAMP)
@@ -40,6 +40,12 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
+
+# What a few tests use besides: other ZIP readers and a browser. Without them, those tests are
+# skipped and say so. Needs Debian or Ubuntu, and root.
+debian-packages:
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends unzip p7zip-full chromium
 
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:

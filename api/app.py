@@ -1,0 +1,73 @@
+"""The application: ``create_app`` from what it is given, ``get_app`` from the environment."""
+
+import os
+import sys
+
+import falcon
+import structlog
+
+from api import problems
+from api.bulk import BulkCollection, BulkTask
+from api.docs import DocsFile, DocsPage, Document
+from api.health import Healthz, Readyz
+from api.keys import Key, KeyCollection
+from api.middleware import Authentication, RequestLog
+from api.openapi import build_document
+from api.validation import Rules
+from pipeline.service import (
+    JobService,
+    Settings,
+    SettingsError,
+    configure_logging,
+    open_service,
+    unknown_variables,
+)
+
+log = structlog.get_logger(__name__)
+
+App = falcon.App[falcon.Request, falcon.Response]
+
+
+def create_app(service: JobService, settings: Settings) -> App:
+    """Return the application over ``service``; nothing is read or connected here."""
+    prefix = settings.api_prefix
+    rules = Rules(settings.max_items, settings.charset, settings.link_base)
+    routes = {
+        f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.max_body_bytes, prefix),
+        f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
+        f"{prefix}/keys": KeyCollection(service),
+        f"{prefix}/keys/{{key_id}}": Key(service),
+    }
+    public = {
+        "/healthz": Healthz(),
+        "/readyz": Readyz(service),
+        f"{prefix}/healthz": Healthz(),
+        f"{prefix}/readyz": Readyz(service),
+        f"{prefix}/openapi.json": Document(build_document(prefix, settings.max_items)),
+        f"{prefix}/docs": DocsPage(prefix),
+    }
+    open_paths = frozenset({*public, f"{prefix}/docs/"})
+    app: App = falcon.App(middleware=[RequestLog(), Authentication(service, open_paths)])
+    app.req_options.strip_url_path_trailing_slash = True
+    problems.install(app)
+    for path, resource in (routes | public).items():
+        app.add_route(path, resource)
+    app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))
+    return app
+
+
+def get_app() -> App:
+    """Return the application that the environment describes."""
+    settings = read_settings()
+    configure_logging(settings)
+    for sentence in unknown_variables(os.environ):
+        log.warning(sentence)
+    return create_app(open_service(settings), settings)
+
+
+def read_settings() -> Settings:
+    """Return the environment's settings; a wrong one ends the process with a sentence."""
+    try:
+        return Settings.from_environment(os.environ)
+    except SettingsError as error:
+        sys.exit(f"qrmill: {error}")

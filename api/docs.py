@@ -1,0 +1,83 @@
+"""``/openapi.json`` and ``/docs``: the API document, and a page that shows it without the internet.
+
+The page is Swagger UI, whose files the package ``swagger-ui-py`` brings along.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import falcon
+import msgspec
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>qrmill API</title>
+<link rel="stylesheet" href="{prefix}/docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="{prefix}/docs/swagger-ui-bundle.js"></script>
+<script src="{prefix}/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = "SwaggerUIBundle({{url: '{prefix}/openapi.json', dom_id: '#swagger-ui'}});\n"
+_TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+#: Swagger UI sets styles from its script and has pictures in its style sheet.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class Document:
+    """``GET /openapi.json``."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._encoded = msgspec.json.encode(document)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+        """Answer with the document."""
+        resp.content_type = "application/json"
+        resp.data = self._encoded
+
+
+class DocsPage:
+    """``GET /docs``."""
+
+    def __init__(self, prefix: str) -> None:
+        self._page = _PAGE.format(prefix=prefix).encode()
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+        """Answer with the page."""
+        resp.content_type = "text/html; charset=utf-8"
+        resp.set_header("Content-Security-Policy", _POLICY)
+        resp.data = self._page
+
+
+class DocsFile:
+    """``GET /docs/{name}``: the page's script and style."""
+
+    def __init__(self, prefix: str) -> None:
+        self._start = _START.format(prefix=prefix).encode()
+        spec = find_spec("swagger_ui")
+        if spec is None or spec.origin is None:
+            raise RuntimeError("swagger-ui-py is not installed; install qrmill's dependencies")
+        self._folder = Path(spec.origin).with_name("static")
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:  # noqa: ARG002 - Falcon's signature
+        """Answer with one of the files."""
+        if name == "start.js":
+            resp.content_type = "text/javascript"
+            resp.data = self._start
+            return
+        if name not in _TYPES:
+            raise falcon.HTTPNotFound
+        resp.content_type = _TYPES[name]
+        resp.set_header("Cache-Control", "public, max-age=86400")
+        path = self._folder / name
+        resp.set_stream(path.open("rb"), path.stat().st_size)

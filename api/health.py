@@ -1,0 +1,30 @@
+"""``/healthz`` and ``/readyz``: for load balancers and supervisors, without a key."""
+
+from http import HTTPStatus
+
+import falcon
+
+from api.body import answer_json
+from api.schemas import Health
+from pipeline.service import JobService
+
+
+class Healthz:
+    """``GET /healthz``: the process answers."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+        """Answer, that is all."""
+        answer_json(resp, HTTPStatus.OK, Health("ok", []))
+
+
+class Readyz:
+    """``GET /readyz``: Redis and the buckets answer."""
+
+    def __init__(self, service: JobService) -> None:
+        self._service = service
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+        """Ask each part."""
+        down = self._service.unready()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK
+        answer_json(resp, status, Health("unavailable" if down else "ok", down))

@@ -1,0 +1,144 @@
+"""Errors as RFC 9457 problem details, and the one place that maps exceptions to them."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, NoReturn
+
+import falcon
+import msgspec
+import structlog
+from msgspec import Meta
+
+from pipeline.service import EnqueueError, LedgerUnavailableError, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+#: Bad values that one answer lists at most.
+MAX_ERRORS = 100
+#: Seconds after which a client may ask again when a part of the service is away.
+_RETRY_AFTER = 5
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One bad value of a request."""
+
+    pointer: Annotated[str, Meta(description="Where it stands, as a JSON Pointer (RFC 6901)")]
+    code: Annotated[str, Meta(description="The rule it breaks, for programs")]
+    detail: Annotated[str, Meta(description="What is wrong and what would be right")]
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="What went wrong this time and what to do")]
+    instance: Annotated[str, Meta(description="The request's id, as in its X-Request-ID header")]
+    error_code: Annotated[str, Meta(description="Stable name of the error, for programs")]
+    errors: Annotated[
+        list[Violation] | None, Meta(description="For 422: the first 100 bad values")
+    ] = None
+    errors_total: Annotated[int | None, Meta(description="For 422: how many there are")] = None
+
+
+class ProblemError(Exception):
+    """An answer that is an error.
+
+    Attributes:
+        status: of the HTTP answer.
+        code: stable name of the error.
+        detail: what a client can act on.
+        headers: to be sent with it.
+        violations: every bad value, for 422.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        violations: list[Violation] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.violations = violations
+
+
+def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
+    """Let ``app`` answer every error as a problem."""
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(falcon.HTTPError, _from_falcon)
+    app.add_error_handler(ProblemError, _from_problem)
+    for away in (LedgerUnavailableError, StoreUnavailableError, EnqueueError):
+        app.add_error_handler(away, _from_unavailable)
+
+
+def not_found(task_id: str) -> NoReturn:
+    """Answer that there is no such job, in the same words whether it is another key's or nobody's.
+
+    Raises:
+        ProblemError: always.
+    """
+    raise ProblemError(
+        HTTPStatus.NOT_FOUND, "not_found", f"There is no task {task_id} that this key may see."
+    )
+
+
+def _answer(req: falcon.Request, resp: falcon.Response, error: ProblemError) -> None:
+    errors = error.violations
+    problem = Problem(
+        type=f"urn:qrmill:problem:{error.code}",
+        title=error.status.phrase,
+        status=error.status.value,
+        detail=error.detail,
+        instance=req.context.request_id,
+        error_code=error.code,
+        errors=errors[:MAX_ERRORS] if errors else None,
+        errors_total=len(errors) if errors else None,
+    )
+    resp.status = error.status.value
+    resp.content_type = MEDIA_TYPE
+    resp.data = msgspec.json.encode(problem)
+    resp.set_headers(error.headers)
+
+
+def _from_problem(
+    req: falcon.Request, resp: falcon.Response, error: ProblemError, _params: dict[str, str]
+) -> None:
+    _answer(req, resp, error)
+
+
+def _from_falcon(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, str]
+) -> None:
+    status = HTTPStatus(error.status_code)
+    code = status.name.lower()
+    detail = error.description or f"{status.description or status.phrase}: {req.method} {req.path}."
+    headers = dict(error.headers or {})
+    _answer(req, resp, ProblemError(status, code, detail, headers=headers))
+
+
+def _from_unavailable(
+    req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, str]
+) -> None:
+    log.warning("service unavailable", reason=f"{type(error).__name__}: {error}")
+    part = "object store" if isinstance(error, StoreUnavailableError) else "job queue"
+    detail = f"The {part} is out of reach; nothing was accepted. Try again in {_RETRY_AFTER} s."
+    headers = {"Retry-After": str(_RETRY_AFTER)}
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    _answer(req, resp, ProblemError(status, "unavailable", detail, headers=headers))
+
+
+def _unexpected(
+    req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, str]
+) -> None:
+    log.error("unexpected error", exc_info=error)
+    detail = "Something unexpected went wrong; the request id finds it in the service's log."
+    _answer(req, resp, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))

@@ -1,0 +1,184 @@
+"""What goes over the wire: the types of requests and answers, and the source of the API document.
+
+Rules that the types alone cannot tell stand in ``extra_json_schema``; ``api.validation`` checks
+them and gives each its own message.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from pipeline.service import ApiKey, Role, State
+from render import gtin
+from render.image import ImageFormat
+
+#: ``lot`` and ``serial`` as every service accepts them; the configured character set may be wider.
+_ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20}$"}
+
+MIN_SIZE, MAX_SIZE = 50, 2000
+
+
+class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One symbol's values."""
+
+    lot: Annotated[
+        str | None,
+        Meta(
+            description="AI 10, batch or lot number: GS1 character set 82",
+            examples=["LOT-7"],
+            extra_json_schema=_ALPHANUMERIC,
+        ),
+    ] = None
+    serial: Annotated[
+        str | None,
+        Meta(
+            description="AI 21, serial number: GS1 character set 82",
+            examples=["A0001"],
+            extra_json_schema=_ALPHANUMERIC,
+        ),
+    ] = None
+    expiry: Annotated[
+        str | None,
+        Meta(
+            description="AI 17, expiration date YYMMDD; day 00 stands for the month's last day",
+            examples=["271231"],
+            extra_json_schema={"pattern": "^[0-9]{6}$"},
+        ),
+    ] = None
+
+
+class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request for one symbol an item."""
+
+    gtin: Annotated[
+        str,
+        Meta(
+            description="GTIN-8, -12, -13 or -14 with its check digit; spaces and hyphens may "
+            "stand between the digits",
+            examples=["9506000134352"],
+            extra_json_schema={"pattern": gtin.PATTERN},
+        ),
+    ]
+    items: Annotated[list[BulkItem], Meta(description="One symbol each", min_length=0)]
+    format: Annotated[ImageFormat, Meta(description="File format of the images")] = "png"
+    size: Annotated[
+        int,
+        Meta(
+            description="Side of a PNG in pixels; SVG ignores it",
+            extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
+        ),
+    ] = 400
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A request that was accepted; nothing is rendered yet."""
+
+    task_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    status: Literal["pending"]
+    items: Annotated[int, Meta(description="How many items the request has", ge=1)]
+    poll_url: Annotated[str, Meta(description="Where to ask how far it is")]
+
+
+class Chunks(msgspec.Struct, frozen=True):
+    """How far a job's chunks are."""
+
+    total: int
+    staged: Annotated[int, Meta(description="Rendered, waiting to be bundled")]
+    failed: Annotated[int, Meta(description="Failed for good")]
+
+
+class BundleAnswer(msgspec.Struct, frozen=True):
+    """The finished ZIP."""
+
+    bytes: Annotated[int, Meta(description="Its size")]
+    sha256: Annotated[str, Meta(description="Of the whole file, hexadecimal")]
+    expires_at: Annotated[str, Meta(description="When it may be removed, ISO 8601")]
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is."""
+
+    task_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    status: State
+    download_url: Annotated[
+        str | None, Meta(description="Signed anew at every poll; null unless completed")
+    ]
+    expires_at: Annotated[
+        str | None, Meta(description="When download_url stops working, ISO 8601; null with it")
+    ]
+    items: Annotated[
+        int | None, Meta(description="How many symbols the bundle has; null unless completed")
+    ]
+    error: Annotated[str | None, Meta(description="Why it failed; null unless failed")]
+    error_code: Annotated[str | None, Meta(description="The same, for programs")]
+    processed_items: Annotated[int, Meta(description="Items rendered so far")]
+    total_items: int
+    progress_percent: Annotated[float, Meta(description="0 to 100", ge=0, le=100)]
+    chunks: Chunks
+    created_at: Annotated[str, Meta(description="ISO 8601")]
+    finished_at: Annotated[str | None, Meta(description="ISO 8601; null in flight")]
+    bundle: BundleAnswer | None
+
+
+class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An API key to be made."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80, description="Whose key it is")]
+    role: Annotated[Role, Meta(description="An operator may do everything")] = "client"
+    per_minute: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Requests a minute; 0: the default")
+    ] = 0
+    per_day: Annotated[
+        int, Meta(ge=0, le=1_000_000_000, description="Requests a day; 0: the default")
+    ] = 0
+
+
+class KeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, without its secret."""
+
+    key_id: str
+    name: str
+    role: Role
+    per_minute: int
+    per_day: int
+    created_at: Annotated[str, Meta(description="ISO 8601")]
+    revoked_at: Annotated[str | None, Meta(description="ISO 8601; null while it works")]
+
+
+class NewKeyAnswer(KeyAnswer, frozen=True, kw_only=True):
+    """A new API key, with the token that is shown this once."""
+
+    api_key: Annotated[str, Meta(description="The token to send as X-API-Key")]
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """Every API key."""
+
+    keys: list[KeyAnswer]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether the process, or the service with its parts, can do its work."""
+
+    status: Literal["ok", "unavailable"]
+    unavailable: Annotated[list[str], Meta(description="Parts that do not answer")]
+
+
+def key_fields(key: ApiKey) -> dict[str, Any]:
+    """Return the fields of a ``KeyAnswer`` for ``key``."""
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "role": key.role,
+        "per_minute": key.per_minute,
+        "per_day": key.per_day,
+        "created_at": iso(key.created_at),
+        "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
+    }
+
+
+def iso(seconds: float) -> str:
+    """Return ISO 8601 with offset, in UTC, of a time in seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

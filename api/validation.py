@@ -1,0 +1,207 @@
+"""The check of a bulk request: every bad value is found, or the request is returned.
+
+A well-formed request is decoded and checked once. Only one that is not is looked through again,
+value by value, so that the answer can point to each of them.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+
+from api.problems import ProblemError, Violation
+from api.schemas import MAX_SIZE, MIN_SIZE, BulkItem, BulkRequest
+from pipeline.service import Item, JobRequest
+from render.ai import Charset, check_alphanumeric, check_expiry
+from render.chunk import least_sizes
+from render.errors import InvalidValueError
+from render.gtin import normalize_gtin
+from render.image import QUIET_ZONE, RenderOptions, symbol_side
+from render.link import digital_link_uri
+
+#: A PNG of this many pixels a side holds any symbol, so that nothing need be looked at to know.
+_ALWAYS_ENOUGH = symbol_side(40) + 2 * QUIET_ZONE
+#: Valid values that stand in for those that are missing or of the wrong type, which have been
+#: noted already, so that the others can be checked all the same.
+_STAND_INS = {"gtin": "00000000000000", "items": [BulkItem()]}
+
+#: Characters of a wrong value that its error shows.
+_SHOWN = 60
+
+_decoder = msgspec.json.Decoder(BulkRequest)
+
+
+class Rules(NamedTuple):
+    """What a service allows: items a request, character set, and what URIs begin with."""
+
+    max_items: int
+    charset: Charset
+    link_base: str
+
+
+def parse_bulk(body: bytes, rules: Rules) -> JobRequest:
+    """Return the checked request in ``body``.
+
+    Raises:
+        ProblemError: 400 when it is not JSON; 422 with every bad value when it is not valid.
+    """
+    violations: list[Violation] = []
+    try:
+        request = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        request = _repaired(decode_json(body), violations)
+    violations += _violations(request, rules)
+    if violations:
+        raise invalid(violations)
+    checked = _job_request(request, rules)
+    too_small = [*_too_small(checked)]
+    if too_small:
+        raise invalid(too_small)
+    return checked
+
+
+def decode_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return what ``body`` says.
+
+    Raises:
+        ProblemError: 400, it is not JSON.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        detail = f"The body is not JSON: {error}."
+    except RecursionError:
+        detail = "The body is nested too deeply."
+    raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_json", detail)
+
+
+def invalid(violations: list[Violation]) -> ProblemError:
+    """Return the 422 that lists ``violations``."""
+    count = len(violations)
+    noun = "value is" if count == 1 else "values are"
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        f"{count} {noun} not valid; nothing was accepted.",
+        violations=violations,
+    )
+
+
+def well_typed(
+    raw: Any,  # noqa: ANN401 - any JSON
+    kind: type[msgspec.Struct],
+    pointer: str,
+    violations: list[Violation],
+) -> dict[str, Any]:
+    """Return the fields of ``raw`` that ``kind`` has and whose values are of its types.
+
+    Args:
+        raw: decoded JSON at ``pointer``.
+        kind: what it should be.
+        pointer: where it stands in the request.
+        violations: what is wrong is appended.
+    """
+    if not isinstance(raw, dict):
+        violations.append(Violation(pointer, "type", "This has to be a JSON object."))
+        return {}
+    known = {field.name: field for field in msgspec.structs.fields(kind)}
+    violations.extend(_unknown(raw, tuple(known), pointer))
+    good: dict[str, Any] = {}
+    for name, field in known.items():
+        if name not in raw:
+            if field.required:
+                where = f"{pointer}/{name}"
+                violations.append(Violation(where, "missing", f"{name!r} is required."))
+            continue
+        try:
+            good[name] = msgspec.convert(_integral(raw[name]), field.type)
+        except msgspec.ValidationError as error:
+            shown = repr(raw[name])[:_SHOWN]
+            detail = f"{shown} does not fit: {error}."
+            violations.append(Violation(f"{pointer}/{name}", "type", detail))
+    return good
+
+
+def _integral(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a number without a fraction as an integer, which is what JSON Schema takes it for."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _repaired(raw: Any, violations: list[Violation]) -> BulkRequest:  # noqa: ANN401 - any JSON
+    """Return a request of what in ``raw`` has the right type, and stand-ins for the rest."""
+    items = raw.get("items") if isinstance(raw, dict) else None
+    if not isinstance(items, list):
+        return BulkRequest(**_STAND_INS | well_typed(raw, BulkRequest, "", violations))
+    rest = well_typed({**raw, "items": []}, BulkRequest, "", violations)
+    typed = [
+        BulkItem(**well_typed(item, BulkItem, f"/items/{index}", violations))
+        for index, item in enumerate(items)
+    ]
+    return BulkRequest(**_STAND_INS | rest | {"items": typed})
+
+
+def _unknown(raw: dict[str, Any], known: tuple[str, ...], pointer: str) -> Iterator[Violation]:
+    for name in raw:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+            where = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+            yield Violation(where, "unknown_field", f"There is no field {name!r}; {hint}")
+
+
+def _violations(request: BulkRequest, rules: Rules) -> Iterator[Violation]:
+    yield from _broken_rule(normalize_gtin, request.gtin, "/gtin")
+    if not MIN_SIZE <= request.size <= MAX_SIZE:
+        detail = f"{request.size} is not a size; {MIN_SIZE} to {MAX_SIZE} pixels are."
+        yield Violation("/size", "range", detail)
+    if not 1 <= len(request.items) <= rules.max_items:
+        detail = f"There are {len(request.items)} items; a request has 1 to {rules.max_items}."
+        yield Violation("/items", "range", detail)
+
+    def check_text(value: str) -> None:
+        check_alphanumeric(value, rules.charset)
+
+    for index, item in enumerate(request.items):
+        if item.lot is not None:
+            yield from _broken_rule(check_text, item.lot, f"/items/{index}/lot")
+        if item.serial is not None:
+            yield from _broken_rule(check_text, item.serial, f"/items/{index}/serial")
+        if item.expiry is not None:
+            yield from _broken_rule(check_expiry, item.expiry, f"/items/{index}/expiry")
+
+
+def _broken_rule(rule: Callable[[str], object], value: str, pointer: str) -> Iterator[Violation]:
+    try:
+        rule(value)
+    except InvalidValueError as error:
+        yield Violation(pointer, error.code, error.detail)
+
+
+def _job_request(request: BulkRequest, rules: Rules) -> JobRequest:
+    return JobRequest(
+        gtin=normalize_gtin(request.gtin),
+        items=[Item(item.lot, item.serial, item.expiry) for item in request.items],
+        format=request.format,
+        size=request.size,
+        link_base=rules.link_base,
+    )
+
+
+def _too_small(request: JobRequest) -> Iterator[Violation]:
+    """Yield a violation for each item whose symbol does not get one pixel a module."""
+    if request.format != "png" or request.size >= _ALWAYS_ENOUGH:
+        return
+    uris = [
+        digital_link_uri(request.link_base, request.gtin, item.lot, item.serial, item.expiry)
+        for item in request.items
+    ]
+    needed = least_sizes(uris, RenderOptions(request.format, request.size))
+    for index, least in enumerate(needed):
+        if least > request.size:
+            detail = (
+                f"This item's symbol needs a size of at least {least} pixels, one a module; "
+                f"the request says {request.size}."
+            )
+            yield Violation(f"/items/{index}", "size_too_small", detail)

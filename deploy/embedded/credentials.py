@@ -1,0 +1,90 @@
+"""The stack's secrets: made at first start, kept in the data directory for its owner alone."""
+
+import secrets
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from deploy.embedded.files import make_private_directory, write_private
+from pipeline.service import ApiKeys, Role
+
+_T = TypeVar("_T")
+
+
+class CredentialsError(Exception):
+    """A file of secrets is damaged; the message names it and says what to do."""
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """What the stack's own servers ask for."""
+
+    redis_password: str
+    s3_access_key_id: str
+    s3_secret_access_key: str
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """The API keys that ``up`` shows: a client's, and an operator's."""
+
+    client_key: str
+    operator_key: str
+
+
+def s3_secret_file(directory: Path) -> Path:
+    """Return where the S3 secret stands by itself, for settings that name a file."""
+    return directory / "s3-secret-access-key"
+
+
+def server_credentials(directory: Path) -> Credentials:
+    """Return the credentials kept in ``directory``, made now if there are none.
+
+    Raises:
+        CredentialsError: the file is damaged.
+    """
+    path = make_private_directory(directory) / "servers.json"
+    credentials = _read(path, Credentials)
+    if credentials is None:
+        credentials = Credentials(
+            redis_password=secrets.token_hex(24),
+            s3_access_key_id=secrets.token_hex(10),
+            s3_secret_access_key=secrets.token_hex(20),
+        )
+        write_private(path, msgspec.json.encode(credentials))
+    write_private(s3_secret_file(directory), credentials.s3_secret_access_key.encode())
+    return credentials
+
+
+def api_tokens(directory: Path, api_keys: ApiKeys) -> Tokens:
+    """Return the tokens kept in ``directory``; one that the service does not take is made anew.
+
+    Raises:
+        CredentialsError: the file is damaged.
+        StoreUnavailableError: S3 is out of reach.
+    """
+    path = directory / "api-keys.json"
+    before = _read(path, Tokens)
+    tokens = Tokens(
+        client_key=_working(before.client_key if before else None, "client", api_keys),
+        operator_key=_working(before.operator_key if before else None, "operator", api_keys),
+    )
+    if tokens != before:
+        write_private(path, msgspec.json.encode(tokens))
+    return tokens
+
+
+def _working(token: str | None, role: Role, api_keys: ApiKeys) -> str:
+    if token and api_keys.authenticate(token) is not None:
+        return token
+    return api_keys.create(name=f"embedded {role}", role=role).token
+
+
+def _read(path: Path, type_: type[_T]) -> _T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=type_)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise CredentialsError(
+            f"{path} is damaged ({error}). Restore it, or remove it to have new ones made."
+        ) from None

@@ -1,0 +1,118 @@
+"""The service's own processes as parts: the API and the workers.
+
+They are the same code and the same command lines as in production, with other addresses.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import httpx
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from deploy.embedded.ports import LOOPBACK
+from deploy.embedded.process import Part, Probe
+from deploy.embedded.servers import RedisServer, S3Server
+
+WORKERS = 2
+_API_PROCESSES = 2
+_WORKER_THREADS = 2
+#: Seconds that a worker has to finish its message, and the API its requests.
+_GRACE = 30
+_PROBE_SECONDS = 2.0
+#: Dramatiq's sorted set of broker clients, by the time when each was last heard of.
+_HEARTBEATS = "dramatiq:__heartbeats__"
+
+
+def service_environment(
+    environ: Mapping[str, str], redis_server: RedisServer, s3_server: S3Server, secret_file: Path
+) -> dict[str, str]:
+    """Return ``environ`` with the addresses of the stack's servers; other settings are kept."""
+    own = {
+        "QRMILL_REDIS_URL": redis_server.url,
+        "QRMILL_S3_ENDPOINT_URL": s3_server.endpoint_url,
+        "QRMILL_S3_REGION": s3_server.region,
+        "QRMILL_S3_ACCESS_KEY_ID": s3_server.access_key_id,
+        "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(secret_file.absolute()),
+        # gunicorn and dramatiq import the service from where this interpreter finds it, and not
+        # from a folder `api` that happens to be in the working directory.
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    # A client's key and address are no business of the service; the secret stands in its file.
+    foreign = {"QRMILL_S3_SECRET_ACCESS_KEY", "QRMILL_API_KEY", "QRMILL_URL"}
+    return {name: value for name, value in environ.items() if name not in foreign} | own
+
+
+def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Part:
+    """Return the API under gunicorn, which answers at ``url`` when Redis and S3 answer it."""
+    command = (
+        *(sys.executable, "-m", "gunicorn", "--config", "python:api.gunicorn_conf"),
+        *("--bind", f"{LOOPBACK}:{port}", "--workers", str(_API_PROCESSES)),
+        # It would be a fixed path in the user's home, the same for every stack.
+        "--no-control-socket",
+        "api.app:get_app()",
+    )
+    probe = partial(_api_answers, f"{url}/readyz")
+    return _part("api", command, directory, environ, lambda: probe)
+
+
+def worker(
+    number: int, directory: Path, environ: Mapping[str, str], redis_server: RedisServer
+) -> Part:
+    """Return a worker, which answers once it asks for messages."""
+    command = (
+        *(sys.executable, "-m", "dramatiq", "pipeline.worker:setup_broker"),
+        *("--processes", "1", "--threads", str(_WORKER_THREADS), "--skip-logging"),
+        *("--worker-shutdown-timeout", str(_GRACE * 1000)),
+    )
+    # With more, a chunk waits behind a slow one while another worker is idle.
+    environment = {**environ, "dramatiq_queue_prefetch": str(_WORKER_THREADS)}
+    new_probe = partial(_worker_probe, redis_server.url)
+    return _part(f"worker-{number}", command, directory, environment, new_probe)
+
+
+def _part(
+    name: str,
+    command: tuple[str, ...],
+    directory: Path,
+    environ: Mapping[str, str],
+    new_probe: Callable[[], Probe],
+) -> Part:
+    return Part(
+        name=name,
+        command=command,
+        directory=directory,
+        environment=environ,
+        new_probe=new_probe,
+        stop_seconds=_GRACE + 5,
+    )
+
+
+def _api_answers(url: str) -> bool:
+    try:
+        # Loopback is never behind a proxy, whatever the environment says.
+        return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _worker_probe(url: str) -> Probe:
+    before = _heartbeats(url)
+
+    def answers() -> bool:
+        return bool(_heartbeats(url) - before)
+
+    return answers
+
+
+def _heartbeats(url: str) -> set[bytes]:
+    retry = Retry(NoBackoff(), 0)
+    try:
+        with redis.Redis.from_url(url, socket_timeout=_PROBE_SECONDS, retry=retry) as client:
+            return set(client.zrange(_HEARTBEATS, 0, -1))
+    except redis.RedisError:
+        return set()

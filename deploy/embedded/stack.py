@@ -1,0 +1,164 @@
+"""The embedded stack of one data directory: what is where, and its life from start to end.
+
+DATA_DIR/ (mode 0700)
+    lock        held while the stack runs
+    ports.json  the ports of Valkey and S3, kept over restarts
+    secrets/    passwords and keys
+    valkey/     the ledger and the queues: Valkey's append-only file
+    s3/         requests, staged chunks, bundles, API keys: a folder a bucket
+    logs/       a file a part, at most two times 10 MB
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from deploy.embedded import servers, service_parts
+from deploy.embedded.credentials import (
+    Credentials,
+    api_tokens,
+    s3_secret_file,
+    server_credentials,
+)
+from deploy.embedded.disk import write_through
+from deploy.embedded.files import make_private_directory
+from deploy.embedded.lock import locked
+from deploy.embedded.ports import LOOPBACK, remembered_ports, wanted_port
+from deploy.embedded.process import Part
+from deploy.embedded.ready import Ready, write_ready
+from deploy.embedded.supervisor import StopRequestedError, Supervisor
+from pipeline.service import Settings, open_service
+
+_NOT_WRITTEN_THROUGH = (
+    "The file system of {path} cannot write a folder through: a power cut may take what was "
+    "stored in the last 35 seconds."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose.
+
+    Attributes:
+        data_dir: everything that is kept.
+        port: the API's; 0 for any free one.
+        ready_file: where to say what runs, if anywhere.
+    """
+
+    data_dir: Path
+    port: int
+    ready_file: Path | None
+
+
+def run(options: Options, say: Callable[[str], None]) -> None:
+    """Run the stack until a signal asks for its end; nothing is left running afterwards.
+
+    Raises:
+        PartError, DataDirectoryInUseError, PortTakenError, CredentialsError, SettingsError,
+        StoreUnavailableError: it could not be started, or not be kept running.
+    """
+    data_dir = make_private_directory(options.data_dir.absolute())
+    with locked(data_dir / "lock") as lock:
+        _Stack(data_dir, options, say).run(lock)
+
+
+class _Stack:
+    """The parts of one data directory, and what is said of them."""
+
+    def __init__(self, data_dir: Path, options: Options, say: Callable[[str], None]) -> None:
+        self._data_dir, self._say, self._ready_file = data_dir, say, options.ready_file
+        self._ready: Ready | None = None
+        self._pids: dict[str, int] = {}
+        self._port = wanted_port(options.port)
+        self._secrets = data_dir / "secrets"
+        self._servers(server_credentials(self._secrets))
+        self._environ = service_parts.service_environment(
+            os.environ, self._redis, self._s3, s3_secret_file(self._secrets)
+        )
+        self._settings = Settings.from_environment(self._environ)
+        self._url = f"http://{LOOPBACK}:{self._port}{self._settings.api_prefix}"
+
+    def _servers(self, credentials: Credentials) -> None:
+        ports = remembered_ports(self._data_dir / "ports.json")
+        self._redis = servers.RedisServer(ports.redis, credentials.redis_password)
+        self._s3 = servers.S3Server(
+            ports.s3, credentials.s3_access_key_id, credentials.s3_secret_access_key
+        )
+
+    def run(self, lock: int) -> None:
+        """Start everything, say so, wait for the end."""
+        self._remove_ready_file()  # a killed run may have left one
+        if not write_through(make_private_directory(self._data_dir / "s3")):
+            self._say(_NOT_WRITTEN_THROUGH.format(path=self._data_dir))
+        supervisor = Supervisor(
+            self._stages(),
+            self._data_dir / "logs",
+            say=self._say,
+            changed=self._note_parts,
+            lock=lock,
+        )
+        try:
+            supervisor.start()
+            self._announce()
+            supervisor.watch()
+        except StopRequestedError as request:
+            self._say(f"Stopping ({request}) …")
+        finally:
+            self._remove_ready_file()
+            supervisor.stop()
+        self._say("Stopped; nothing is left running.")
+
+    def _stages(self) -> list[list[Part]]:
+        buckets = (self._settings.bucket, self._settings.staging_bucket)
+        valkey_dir, s3_dir = self._data_dir / "valkey", self._data_dir / "s3"
+        return [
+            [
+                servers.valkey(self._redis, valkey_dir, os.environ),
+                servers.s3(self._s3, s3_dir, buckets, os.environ),
+            ],
+            [
+                *(self._worker(number + 1) for number in range(service_parts.WORKERS)),
+                service_parts.api(self._port, self._url, self._data_dir, self._environ),
+            ],
+        ]
+
+    def _worker(self, number: int) -> Part:
+        return service_parts.worker(number, self._data_dir, self._environ, self._redis)
+
+    def _announce(self) -> None:
+        tokens = api_tokens(self._secrets, open_service(self._settings).api_keys)
+        self._ready = Ready(
+            api_url=self._url,
+            docs_url=f"{self._url}/docs",
+            client_key=tokens.client_key,
+            operator_key=tokens.operator_key,
+            redis_url=self._redis.url,
+            s3_endpoint_url=self._s3.endpoint_url,
+            s3_access_key_id=self._s3.access_key_id,
+            s3_secret_file=str(s3_secret_file(self._secrets)),
+            buckets=[self._settings.bucket, self._settings.staging_bucket],
+            parts=self._pids,
+        )
+        self._write_ready_file()
+        self._say(
+            f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
+            f"  documentation   {self._ready.docs_url}\n  data and logs   {self._data_dir}\n"
+            "  stop with       Ctrl-C\n"
+        )
+
+    def _note_parts(self, pids: dict[str, int]) -> None:
+        self._pids = pids
+        if self._ready is not None:
+            self._ready = msgspec.structs.replace(self._ready, parts=pids)
+            self._write_ready_file()
+
+    def _write_ready_file(self) -> None:
+        if self._ready is not None and self._ready_file is not None:
+            write_ready(self._ready_file, self._ready)
+
+    def _remove_ready_file(self) -> None:
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""The actors: what a worker does with a message, in a few lines each."""
+
+import dramatiq
+from dramatiq import Broker
+
+from pipeline.broker import BUNDLE_ACTOR, BUNDLE_QUEUE, RENDER_ACTOR, RENDER_QUEUE, Dispatcher
+from pipeline.bundle import Bundler
+from pipeline.chunks import ChunkRenderer
+from pipeline.store import ObjectMissingError
+
+#: Milliseconds; a little over what each may take at its largest.
+_RENDER_TIME_LIMIT = 10 * 60_000
+_BUNDLE_TIME_LIMIT = 60 * 60_000
+
+
+def declare_actors(
+    broker: Broker, dispatcher: Dispatcher, renderer: ChunkRenderer, bundler: Bundler
+) -> None:
+    """Declare the actors on ``broker``; what they work with is handed to them here."""
+
+    @dramatiq.actor(
+        broker=broker,
+        queue_name=RENDER_QUEUE,
+        actor_name=RENDER_ACTOR,
+        time_limit=_RENDER_TIME_LIMIT,
+        throws=ObjectMissingError,
+    )
+    def render_chunk(task_id: str, chunk_index: int) -> None:
+        """Render one chunk; the last one of a job asks for the bundle."""
+        if renderer.run(task_id, chunk_index):
+            dispatcher.send_bundle(task_id)
+
+    @dramatiq.actor(
+        broker=broker,
+        queue_name=BUNDLE_QUEUE,
+        actor_name=BUNDLE_ACTOR,
+        time_limit=_BUNDLE_TIME_LIMIT,
+        throws=ObjectMissingError,
+    )
+    def bundle_job(task_id: str) -> None:
+        """Build a job's bundle: the completion callback of its group of chunks."""
+        bundler.run(task_id)

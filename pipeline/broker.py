@@ -1,0 +1,107 @@
+"""The Dramatiq broker: where messages go, with the settings that were measured to work.
+
+The API declares the queues and sends plain messages; it has no actors. Workers declare both.
+"""
+
+import dramatiq
+import redis
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
+from dramatiq.rate_limits.backends import RedisBackend
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from pipeline.settings import Settings
+
+RENDER_QUEUE = "render"
+BUNDLE_QUEUE = "bundle"
+RENDER_ACTOR = "render_chunk"
+BUNDLE_ACTOR = "bundle_job"
+
+#: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
+_MAINTENANCE_CHANCE = 100_000
+_DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds
+#: How long the group's barrier lives; a chunk put back later is bundled by the chunk itself.
+_BARRIER_TTL = 86_400_000  # milliseconds
+
+
+class EnqueueError(Exception):
+    """The broker did not take a message."""
+
+
+def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.Redis:
+    """Return a Redis client that fails at once rather than retry behind the caller's back.
+
+    Args:
+        settings: the URL.
+        timeout: seconds to wait for a connection or an answer.
+        decode: True for text (the ledger), False for bytes (the broker).
+    """
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=decode,
+    )
+
+
+def make_broker(
+    settings: Settings, client: redis.Redis, extra: tuple[Middleware, ...] = ()
+) -> RedisBroker:
+    """Return a broker with the queues declared.
+
+    Args:
+        settings: how long a silent worker counts as alive.
+        client: undecoded.
+        extra: the worker's middleware, after the broker's own.
+    """
+    broker = RedisBroker(
+        client=client,
+        heartbeat_timeout=settings.heartbeat_timeout * 1000,
+        maintenance_chance=_MAINTENANCE_CHANCE,
+        dead_message_ttl=_DEAD_MESSAGE_TTL,
+        middleware=[
+            TimeLimit(),
+            GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL),
+            *extra,
+        ],
+    )
+    for queue in (RENDER_QUEUE, BUNDLE_QUEUE):
+        broker.declare_queue(queue)
+    return broker
+
+
+class Dispatcher:
+    """Sends the pipeline's messages.
+
+    Every method raises:
+        EnqueueError: the broker is out of reach.
+    """
+
+    def __init__(self, broker: dramatiq.Broker) -> None:
+        self._broker = broker
+
+    def send_job(self, task_id: str, chunks: int) -> None:
+        """Enqueue a job: the group of its chunks, with the bundling as completion callback."""
+        group = dramatiq.group(
+            [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in range(chunks)],
+            broker=self._broker,
+        )
+        group.add_completion_callback(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
+        try:
+            group.run()
+        except (redis.RedisError, dramatiq.BrokerError) as error:
+            raise EnqueueError(str(error)) from error
+
+    def send_bundle(self, task_id: str) -> None:
+        """Ask for a job's bundle; asking twice does no harm."""
+        try:
+            self._broker.enqueue(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
+        except (redis.RedisError, dramatiq.BrokerError) as error:
+            raise EnqueueError(str(error)) from error
+
+
+def _message(queue: str, actor: str, *args: str | int) -> Message[None]:
+    return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})

@@ -1,0 +1,134 @@
+"""The bundling of a job: claim it, stream its staged chunks into a ZIP, upload, record, tidy."""
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from typing import TypeVar
+
+import structlog
+
+from pipeline import keys
+from pipeline.archive import stream_archive
+from pipeline.jobs import Bundle, ImageRow, StagedChunk
+from pipeline.ledger import JobFields, Ledger, LedgerUnavailableError
+from pipeline.staging import Chunk, Staging
+from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
+
+log = structlog.get_logger(__name__)
+
+#: Chunks read ahead of the one being written; this bounds the memory they take.
+_READ_AHEAD = 4
+
+Given = TypeVar("Given")
+Read = TypeVar("Read")
+
+
+class Bundler:
+    """Builds bundles; may be shared between threads.
+
+    Args:
+        ledger, bucket, staging: where jobs, bundles and staged chunks are.
+        lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
+        part_bytes: size of an upload's parts.
+        bundle_ttl: seconds a bundle is kept.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        bucket: Bucket,
+        staging: Staging,
+        *,
+        lease: int,
+        part_bytes: int,
+        bundle_ttl: int,
+    ) -> None:
+        self._ledger = ledger
+        self._bucket = bucket
+        self._staging = staging
+        self._lease = lease
+        self._part_bytes = part_bytes
+        self._bundle_ttl = bundle_ttl
+
+    def run(self, task_id: str) -> None:
+        """Build the bundle if every chunk is staged and nobody else is building it.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError: try again later.
+            StagedChunkDamagedError, ObjectMissingError: a staged chunk is not what it was.
+        """
+        claimant = uuid.uuid4().hex
+        job = self._ledger.claim_bundle(task_id, claimant, self._lease)
+        if job is None:
+            log.info("bundle skipped", reason="chunks are missing, or it is built or being built")
+            return
+        try:
+            bundle = self._build(job, claimant)
+        except UploadAbandonedError:
+            log.warning("bundle abandoned", reason="the claim was lost")
+            return
+        except BaseException:
+            self._give_back(task_id, claimant)
+            raise
+        state = self._ledger.complete_job(task_id, claimant, bundle)
+        log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items)
+        self._drop_staging(task_id)
+
+    def _give_back(self, task_id: str, claimant: str) -> None:
+        # The error that led here is the one to be told, and a claim runs out by itself.
+        with suppress(LedgerUnavailableError):
+            self._ledger.renew_claim(task_id, claimant, 0)
+
+    def _drop_staging(self, task_id: str) -> None:
+        try:
+            self._staging.drop(task_id)
+        except StoreUnavailableError as error:
+            log.warning("staging left behind", reason=str(error))
+
+    def _build(self, job: JobFields, claimant: str) -> Bundle:
+        staged = self._ledger.staged_chunks(job.task_id)
+        with ThreadPoolExecutor(_READ_AHEAD, "read-ahead") as pool:
+            uploaded = self._bucket.upload(
+                keys.bundle_object(job.task_id),
+                Upload(
+                    self._stream(job, staged, pool),
+                    self._part_bytes,
+                    lambda: self._ledger.renew_claim(job.task_id, claimant, self._lease),
+                ),
+            )
+        expires_at = int(time.time()) + self._bundle_ttl
+        return Bundle(bytes=uploaded.bytes, sha256=uploaded.sha256, expires_at=expires_at)
+
+    def _stream(
+        self, job: JobFields, staged: list[StagedChunk], pool: ThreadPoolExecutor
+    ) -> Iterator[bytes]:
+        def read_rows(chunk: tuple[int, StagedChunk]) -> list[ImageRow]:
+            return self._staging.read_rows(job.task_id, *chunk)
+
+        def read_chunk(chunk: tuple[int, StagedChunk]) -> Chunk:
+            return self._staging.read_chunk(job.task_id, *chunk)
+
+        return stream_archive(
+            job.accepted_at,
+            job.format,
+            read_ahead(pool, read_rows, enumerate(staged)),
+            read_ahead(pool, read_chunk, enumerate(staged)),
+        )
+
+
+def read_ahead(
+    pool: ThreadPoolExecutor, read: Callable[[Given], Read], given: Iterable[Given]
+) -> Iterator[Read]:
+    """Yield ``read(each)`` in order while ``pool`` reads at most :data:`_READ_AHEAD` ahead."""
+    waiting = iter(given)
+    reading: deque[Future[Read]] = deque(
+        pool.submit(read, each) for each in islice(waiting, _READ_AHEAD)
+    )
+    while reading:
+        result = reading.popleft().result()
+        reading.extend(pool.submit(read, each) for each in islice(waiting, 1))
+        yield result

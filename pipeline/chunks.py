@@ -1,0 +1,92 @@
+"""A chunk's work: read its items, render them all at once, stage the images."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import structlog
+
+from pipeline import keys
+from pipeline.jobs import ImageRow, Item
+from pipeline.ledger import ChunkWork, JobFields, Ledger
+from pipeline.requests import decode_items
+from pipeline.staging import Staging
+from pipeline.store import Bucket
+from render.chunk import render_chunk
+from render.image import Image, RenderOptions
+from render.link import digital_link_uri
+
+log = structlog.get_logger(__name__)
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_LEAST_INDEX_WIDTH = 5
+
+
+class ChunkRenderer:
+    """Renders and stages one chunk at a time; may be shared between threads."""
+
+    def __init__(self, ledger: Ledger, bucket: Bucket, staging: Staging) -> None:
+        self._ledger = ledger
+        self._bucket = bucket
+        self._staging = staging
+
+    def run(self, task_id: str, chunk_index: int) -> bool:
+        """Render a chunk unless that is done; True when it was the last one its job waited for.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError: try again later.
+            ObjectMissingError: the request object is gone.
+        """
+        work = self._ledger.begin_chunk(task_id, chunk_index)
+        if work is None:
+            log.info("chunk skipped", reason="staged already, or its job is unknown or completed")
+            return False
+        key = keys.request_object(task_id)
+        items = decode_items(self._bucket.get(key, work.offset, work.length))
+        rows, images = render_items(work, items)
+        staged = self._staging.stage(task_id, chunk_index, rows, images)
+        remaining = self._ledger.complete_chunk(work, staged)
+        log.info("chunk staged", items=len(items), bytes=staged.bytes, attempt=work.attempt)
+        return remaining == 0
+
+
+def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow], list[bytes]]:
+    """Return the manifest rows and images of a chunk's ``items``, in their order."""
+    job = work.job
+    uris = [
+        digital_link_uri(job.link_base, job.gtin, item.lot, item.serial, item.expiry)
+        for item in items
+    ]
+    rendered = render_chunk(uris, RenderOptions(job.format, job.size))
+    rows = [
+        _row(job, work.first_item + place + 1, item, uri, image)
+        for place, (item, uri, image) in enumerate(zip(items, uris, rendered, strict=True))
+    ]
+    return rows, [image.data for image in rendered]
+
+
+def member_name(job: JobFields, index: int, item: Item) -> str:
+    """Return an image's name in the bundle: ``{index}_{lot}_{serial}.{format}``.
+
+    The index, counted from 1, has as many digits as the job's count of items needs and at least
+    five, so that names are unique on every file system and sort in order.
+    """
+    width = max(_LEAST_INDEX_WIDTH, len(str(job.items)))
+    parts = [f"{index:0{width}}", *(part for part in (item.lot, item.serial) if part is not None)]
+    return _UNSAFE.sub("-", "_".join(parts)) + f".{job.format}"
+
+
+def _row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ImageRow:
+    return ImageRow(
+        index=index,
+        file=member_name(job, index, item),
+        gtin=job.gtin,
+        lot=item.lot,
+        serial=item.serial,
+        expiry=item.expiry,
+        uri=uri,
+        version=image.version,
+        error_correction=image.error_correction,
+        module_px=image.module_px,
+        sha256=hashlib.sha256(image.data).hexdigest(),
+    )

@@ -1,0 +1,196 @@
+"""Jobs: their types, their states, and the one function that says which state follows.
+
+A job is one accepted request. Its life:
+
+===========  ==========  ==========================================================
+state        ends        who moves a job here
+===========  ==========  ==========================================================
+pending      no          ``JobService.submit``, when the request is safe in S3
+running      no          the first ``render_chunk`` that begins a chunk; the last of a failed
+                         job's failed chunks, when its dead letter was put back and it is staged
+completed    yes         ``bundle_job``, when the bundle's upload is complete
+failed       yes         a chunk or the bundling that failed for good
+===========  ==========  ==========================================================
+
+The ledger carries :data:`TRANSITIONS` into its scripts, so that there is one table and no second
+opinion.
+"""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from render.image import ImageFormat
+
+State = Literal["pending", "running", "completed", "failed"]
+Event = Literal["begin", "complete", "fail", "reopen"]
+
+#: (state, event) -> the state that follows. A pair that is not here changes nothing: it is what is
+#: left of a message that came late or twice.
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    ("pending", "begin"): "running",
+    ("pending", "fail"): "failed",
+    ("running", "complete"): "completed",
+    ("running", "fail"): "failed",
+    ("failed", "reopen"): "running",
+}
+TERMINAL: frozenset[State] = frozenset({"completed", "failed"})
+
+
+def transition(state: State, event: Event) -> State:
+    """Return the state of a job in ``state`` after ``event``."""
+    return TRANSITIONS.get((state, event), state)
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One symbol's values, checked.
+
+    Attributes:
+        lot: AI 10, or None.
+        serial: AI 21, or None.
+        expiry: AI 17 as YYMMDD, or None.
+    """
+
+    lot: str | None = None
+    serial: str | None = None
+    expiry: str | None = None
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked request: everything that decides what the bundle's bytes will be, but its time.
+
+    Attributes:
+        gtin: GTIN-14.
+        items: 1 to ``QRMILL_MAX_ITEMS``.
+        format: ``svg`` or ``png``.
+        size: side of a PNG in pixels.
+        link_base: what the URIs begin with; kept with the job, so that a re-run after a change of
+            settings still makes the same bytes.
+    """
+
+    gtin: str
+    items: list[Item]
+    format: ImageFormat
+    size: int
+    link_base: str
+
+
+class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request object says of a job before its items; enough to rebuild the ledger.
+
+    Attributes:
+        version: of this layout.
+        task_id: the job's id.
+        key_id: the API key that owns the job.
+        created_at: when it was accepted, in whole seconds since the epoch.
+        chunk_size: items a chunk has; the last one has what is left.
+        ranges: offset and length of each chunk's items, in bytes behind this head.
+    """
+
+    version: Literal[1] = 1
+    task_id: str
+    key_id: str
+    created_at: int
+    gtin: str
+    format: ImageFormat
+    size: int
+    link_base: str
+    items: int
+    chunk_size: int
+    ranges: list[tuple[int, int]]
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """The finished ZIP.
+
+    Attributes:
+        bytes: its size.
+        sha256: of the whole file, hexadecimal.
+        expires_at: when it may be removed, in seconds since the epoch.
+    """
+
+    bytes: int
+    sha256: str
+    expires_at: int
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger knows of a job.
+
+    Attributes:
+        processed_items: items whose chunk is staged.
+        chunks: chunks the job has; ``staged`` and ``failed`` of them have got that far.
+        error: why it failed, for people; ``error_code`` for programs.
+        created_at, finished_at: in milliseconds since the epoch.
+    """
+
+    task_id: str
+    key_id: str
+    state: State
+    gtin: str
+    format: ImageFormat
+    items: int
+    processed_items: int
+    chunks: int
+    staged: int
+    failed: int
+    created_at: int
+    finished_at: int | None = None
+    error: str | None = None
+    error_code: str | None = None
+    bundle: Bundle | None = None
+
+
+class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One image's row in the manifest, in the manifest's order.
+
+    Attributes:
+        index: counted from 1 through the job.
+        file: the member's name in the bundle.
+        module_px: side of a module in pixels; None for SVG.
+        sha256: of the image, hexadecimal.
+    """
+
+    index: int
+    file: str
+    gtin: str
+    lot: str | None
+    serial: str | None
+    expiry: str | None
+    uri: str
+    version: int
+    error_correction: str
+    module_px: int | None
+    sha256: str
+
+
+class StagedChunk(msgspec.Struct, frozen=True):
+    """What the ledger records of a staged chunk.
+
+    Attributes:
+        sha256: of the chunk's rows, hexadecimal; the rows hold the digests of the images, so it
+            vouches for all of it.
+        rows_bytes: size of the rows as they are staged.
+        bytes: size of all that was staged.
+    """
+
+    sha256: str
+    rows_bytes: int
+    bytes: int
+
+
+TaskId = Annotated[str, Meta(description="A job's id, a UUID in its canonical form.")]
+
+
+def parse_task_id(text: str) -> str:
+    """Return ``text`` in the canonical form of a UUID (RFC 9562, section 4), in lower case.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    canonical = str(UUID(text))
+    if canonical != text.lower():
+        raise ValueError(f"{text!r} is not a UUID in its canonical form")
+    return canonical

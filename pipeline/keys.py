@@ -1,0 +1,90 @@
+"""Every key in Redis and S3, built here and nowhere else.
+
+Redis (``{id}`` is the task id; its braces keep a job's keys together):
+
+====================================  ======  =====================================================
+key                                   type    what
+====================================  ======  =====================================================
+``qrmill:{id}:job``                   hash    state, counts, times, error, bundle: one job
+``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
+``qrmill:{id}:staged``                hash    chunk index -> :class:`~pipeline.jobs.StagedChunk`
+``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
+``qrmill:{id}:failures``              hash    chunk index -> why it failed for good
+``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
+``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
+``qrmill:rates:…``                    string  request counts of an API key, the ``limits`` library's
+``dramatiq:…``                        —       the broker's own
+====================================  ======  =====================================================
+
+S3, main bucket:
+
+====================================  =============================================================
+``jobs/<id>/request.json``            the accepted request: a head line, then the chunks' items
+``jobs/<id>/bundle.zip``              the bundle
+``keys/<key id>.json``                an API key: its hash, role and rates
+====================================  =============================================================
+
+S3, staging bucket:
+
+====================================  =============================================================
+``<id>/<chunk>.zip``                  a staged chunk (``QRMILL_STAGING=zip``): rows, then images
+``<id>/<chunk>/rows.json``            a staged chunk's rows (``QRMILL_STAGING=object``)
+``<id>/<chunk>/<file>``               one image of it
+====================================  =============================================================
+"""
+
+ACTIVE_JOBS = "qrmill:jobs:active"
+#: Prefix that the ``limits`` library puts before its own keys.
+RATES_PREFIX = "qrmill:rates"
+
+
+def job(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:job"
+
+
+def ranges(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:ranges"
+
+
+def staged(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:staged"
+
+
+def attempts(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:attempts"
+
+
+def failures(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:failures"
+
+
+def jobs_of(key_id: str) -> str:
+    return f"qrmill:jobs:of:{key_id}"
+
+
+def request_object(task_id: str) -> str:
+    return f"jobs/{task_id}/request.json"
+
+
+def bundle_object(task_id: str) -> str:
+    return f"jobs/{task_id}/bundle.zip"
+
+
+def api_key_object(key_id: str) -> str:
+    return f"{API_KEYS}{key_id}.json"
+
+
+API_KEYS = "keys/"
+
+
+def staged_zip(task_id: str, chunk_index: int) -> str:
+    return f"{staging_of(task_id)}{chunk_index:06d}.zip"
+
+
+def staged_image(task_id: str, chunk_index: int, file: str) -> str:
+    return f"{staging_of(task_id)}{chunk_index:06d}/{file}"
+
+
+def staging_of(task_id: str) -> str:
+    """Return the prefix of all that is staged of a job."""
+    return f"{task_id}/"

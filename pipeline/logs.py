@@ -1,0 +1,52 @@
+"""Log lines: one a line, as JSON or readable, on standard error, without secrets."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+from pipeline.settings import Settings
+
+#: Libraries that log requests, URLs or message bodies below this level.
+_QUIET = {"botocore": logging.WARNING, "boto3": logging.WARNING, "urllib3": logging.WARNING,
+          "httpx": logging.WARNING, "dramatiq": logging.INFO}  # fmt: skip
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send structlog's and the standard library's log lines one way."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.__stderr__)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=_rendering(settings.log_format)
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(max(level, root.level))
+
+
+def _rendering(log_format: str) -> list[Processor]:
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if log_format == "json":
+        renderer: list[Processor] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        renderer = [structlog.dev.ConsoleRenderer(colors=False)]
+    return [strip, *renderer]

@@ -1,0 +1,111 @@
+"""Dramatiq middleware that tells the ledger when a message has failed for good, and why."""
+
+import structlog
+from dramatiq import Broker, MessageProxy
+from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
+
+from pipeline.broker import BUNDLE_ACTOR, RENDER_ACTOR
+from pipeline.ledger import Ledger, LedgerUnavailableError
+from pipeline.staging import StagedChunkDamagedError
+from pipeline.store import ObjectMissingError, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+#: Message option that carries the last error's code from one hook to the next.
+_ERROR_CODE = "error_code"
+
+_CODES: tuple[tuple[type[BaseException], str], ...] = (
+    (StoreUnavailableError, "storage_unavailable"),
+    (ObjectMissingError, "object_missing"),
+    (StagedChunkDamagedError, "staging_damaged"),
+    (LedgerUnavailableError, "ledger_unavailable"),
+    (TimeLimitExceeded, "time_limit"),
+)
+_REASONS = {
+    "storage_unavailable": "the object store did not answer",
+    "object_missing": "an object it needs is no longer in the object store",
+    "staging_damaged": "what was staged is not what was rendered",
+    "ledger_unavailable": "the ledger did not answer",
+    "time_limit": "it took longer than it may",
+    "render_failed": "its symbols could not be rendered",
+    "bundle_failed": "the archive could not be written",
+}
+
+
+class CarefulRetries(Retries):
+    """Dramatiq's retries, but a message that cannot be put back becomes a dead letter.
+
+    Without it a message whose retry cannot be enqueued is acknowledged all the same, and lost.
+    """
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: object = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Enqueue the retry, or fail the message."""
+        try:
+            super().after_process_message(  # type: ignore[no-untyped-call] # Dramatiq has no types
+                broker, message, result=result, exception=exception
+            )
+        except Exception:
+            message.fail()
+            raise
+
+
+class RecordFailures(Middleware):
+    """Records a dead letter in the ledger: its chunk failed, and so did its job."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def after_process_message(
+        self,
+        broker: Broker,  # noqa: ARG002 - the hook's signature
+        message: MessageProxy,
+        *,
+        result: object = None,  # noqa: ARG002 - the hook's signature
+        exception: BaseException | None = None,
+    ) -> None:
+        """Note what kind of error it was."""
+        if exception is not None:
+            message.options[_ERROR_CODE] = error_code(message.actor_name, exception)
+
+    def after_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
+        """Record the failure."""
+        code = message.options.get(_ERROR_CODE, "render_failed")
+        tries = message.options.get("retries", 1)
+        if message.actor_name == RENDER_ACTOR:
+            task_id, chunk_index = message.args
+            detail = f"Chunk {chunk_index} failed after {tries} tries: {_REASONS[code]}."
+            state = self._ledger.fail_chunk(task_id, chunk_index, code, detail)
+        elif message.actor_name == BUNDLE_ACTOR:
+            (task_id,) = message.args
+            detail = f"The bundling failed after {tries} tries: {_REASONS[code]}."
+            state = self._ledger.fail_job(task_id, code, detail)
+        else:
+            return
+        log.error("failed for good", error_code=code, state=state)
+
+
+def error_code(actor: str, exception: BaseException) -> str:
+    """Return the stable name of what went wrong, as the poll's ``error_code`` has it."""
+    for kind, code in _CODES:
+        if isinstance(exception, kind):
+            return code
+    return "render_failed" if actor == RENDER_ACTOR else "bundle_failed"
+
+
+class LogContext(Middleware):
+    """Puts the task and chunk at hand into every log line of a worker thread."""
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - the hook's signature
+        """Bind what the message is about."""
+        structlog.contextvars.clear_contextvars()
+        names = ("task_id", "chunk")
+        structlog.contextvars.bind_contextvars(
+            actor=message.actor_name, **dict(zip(names, message.args, strict=False))
+        )

@@ -1,0 +1,75 @@
+"""Request rates of an API key: a window of a minute and one of a day, counted in Redis."""
+
+from typing import NamedTuple
+
+import redis
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from pipeline import keys
+from pipeline.api_keys import ApiKey
+from pipeline.ledger import LedgerUnavailableError
+
+
+class Window(NamedTuple):
+    """Where a key stands in one window.
+
+    Attributes:
+        limit: requests the window allows.
+        seconds: its length.
+        remaining: requests still allowed.
+        resets_at: when it starts anew, in seconds since the epoch.
+    """
+
+    limit: int
+    seconds: int
+    remaining: int
+    resets_at: float
+
+
+class Standing(NamedTuple):
+    """A key's standing after a request: whether it was allowed, and every window."""
+
+    allowed: bool
+    windows: tuple[Window, ...]
+
+    @property
+    def tightest(self) -> Window:
+        """The window nearest to its end: the one with the fewest requests left."""
+        return min(self.windows, key=lambda window: window.remaining)
+
+
+class Rates:
+    """Counts requests, correctly across any number of processes."""
+
+    def __init__(self, client: redis.Redis, per_minute: int, per_day: int) -> None:
+        """Take an undecoded Redis client and the rates of keys that have none of their own."""
+        # The URI names only the dialect; the pool says where.
+        storage = RedisStorage(
+            "redis://", connection_pool=client.connection_pool, key_prefix=keys.RATES_PREFIX
+        )
+        self._limiter = FixedWindowRateLimiter(storage)
+        self._per_minute = per_minute
+        self._per_day = per_day
+
+    def hit(self, key: ApiKey) -> Standing:
+        """Count a request of ``key`` and say whether it is allowed.
+
+        Raises:
+            LedgerUnavailableError: Redis is out of reach.
+        """
+        items = (
+            RateLimitItemPerMinute(key.per_minute or self._per_minute),
+            RateLimitItemPerDay(key.per_day or self._per_day),
+        )
+        try:
+            # A request over the minute's rate is refused before it counts against the day's.
+            allowed = all(self._limiter.hit(item, key.key_id) for item in items)
+            return Standing(allowed, tuple(self._window(item, key) for item in items))
+        except redis.RedisError as error:
+            raise LedgerUnavailableError(str(error)) from error
+
+    def _window(self, item: RateLimitItem, key: ApiKey) -> Window:
+        stats = self._limiter.get_window_stats(item, key.key_id)
+        return Window(item.amount, item.get_expiry(), max(0, stats.remaining), stats.reset_time)

@@ -1,0 +1,64 @@
+"""The request object: an accepted request in S3, laid out so that a chunk reads only its own items.
+
+First a line of JSON, the :class:`~pipeline.jobs.RequestHead`, then one JSON array of items a chunk,
+one after another. The head says where each array stands, counted from the end of the head's line.
+"""
+
+from itertools import accumulate, pairwise
+
+import msgspec
+
+from pipeline.jobs import Item, JobRequest, RequestHead
+
+_items_decoder = msgspec.json.Decoder(list[Item])
+
+
+def encode_request(
+    request: JobRequest, task_id: str, key_id: str, created_at: int, chunk_size: int
+) -> tuple[RequestHead, bytes, bytes]:
+    """Return the head, the head's line, and the items behind it.
+
+    Args:
+        request: checked.
+        task_id: the new job's id.
+        key_id: the API key that sent it.
+        created_at: in seconds since the epoch.
+        chunk_size: items a chunk has.
+    """
+    starts = range(0, len(request.items), chunk_size)
+    chunks = [msgspec.json.encode(request.items[at : at + chunk_size]) for at in starts]
+    ends = accumulate(map(len, chunks), initial=0)
+    head = RequestHead(
+        task_id=task_id,
+        key_id=key_id,
+        created_at=created_at,
+        gtin=request.gtin,
+        format=request.format,
+        size=request.size,
+        link_base=request.link_base,
+        items=len(request.items),
+        chunk_size=chunk_size,
+        ranges=[(start, end - start) for start, end in pairwise(ends)],
+    )
+    return head, msgspec.json.encode(head) + b"\n", b"".join(chunks)
+
+
+def decode_head(data: bytes) -> RequestHead:
+    """Return the head of a request object.
+
+    Args:
+        data: the object, or at least its first line.
+
+    Raises:
+        msgspec.DecodeError: it is not the layout that this version writes.
+    """
+    return msgspec.json.decode(data.partition(b"\n")[0], type=RequestHead)
+
+
+def decode_items(data: bytes) -> list[Item]:
+    """Return the items of one chunk from the bytes that its range names.
+
+    Raises:
+        msgspec.DecodeError: these are not the bytes of a chunk.
+    """
+    return _items_decoder.decode(data)

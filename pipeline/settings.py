@@ -1,0 +1,188 @@
+"""Every setting of the service in one frozen type, read from the environment by entry points.
+
+The environment variable of a field is ``QRMILL_`` and the field's name in upper case. A field
+``…_file`` names a file that holds the value, so that a secret need not stand in the environment.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "QRMILL_"
+#: Variables with the prefix that are not the service's: the command line's own.
+CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY"})
+
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names the variable, its value and what would be right."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The service's settings; each field says what it means and in which unit."""
+
+    redis_url: Annotated[str, Meta(description="Redis or Valkey: broker, ledger, rates")] = (
+        "redis://127.0.0.1:6379/0"
+    )
+    s3_endpoint_url: Annotated[
+        str | None, Meta(description="S3 server as API and workers reach it; unset: AWS")
+    ] = None
+    s3_public_endpoint_url: Annotated[
+        str | None, Meta(description="S3 server as clients reach it, for download URLs")
+    ] = None
+    s3_region: Annotated[str, Meta(description="S3 region, part of every signature")] = "us-east-1"
+    s3_access_key_id: Annotated[
+        str | None, Meta(description="S3 access key; unset: boto3's own credential chain")
+    ] = None
+    s3_secret_access_key: Annotated[str | None, Meta(description="S3 secret key")] = None
+    s3_secret_access_key_file: Annotated[
+        str | None, Meta(description="file that holds the S3 secret key")
+    ] = None
+    bucket: Annotated[str, Meta(description="bucket of requests, bundles and API keys")] = "qrmill"
+    staging_bucket: Annotated[str, Meta(description="bucket of rendered chunks")] = "qrmill-staging"
+    staging: Annotated[
+        Literal["zip", "object"],
+        Meta(description="one staging object a chunk (`zip`) or one an item (`object`)"),
+    ] = "zip"
+    link_base: Annotated[
+        str, Meta(description="what Digital Link URIs begin with", max_length=500)
+    ] = "https://id.gs1.org"
+    charset: Annotated[
+        Literal["cset82", "ascii"],
+        Meta(description="characters of lot and serial: GS1 set 82, or all printable ASCII"),
+    ] = "cset82"
+    max_items: Annotated[int, Meta(description="items a request may have", ge=1, le=1_000_000)] = (
+        5000
+    )
+    max_body_bytes: Annotated[int, Meta(description="bytes a request body may have", ge=1024)] = (
+        4 * 1024 * 1024
+    )
+    chunk_size: Annotated[int, Meta(description="items a chunk has", ge=1, le=10_000)] = 250
+    api_prefix: Annotated[
+        str, Meta(description="path before `/qr/bulk/`, such as `/products/api/v1`")
+    ] = ""
+    rate_per_minute: Annotated[
+        Positive, Meta(description="requests a minute of a key that has no rate of its own")
+    ] = 300
+    rate_per_day: Annotated[
+        Positive, Meta(description="requests a day of a key that has no rate of its own")
+    ] = 10_000
+    download_url_ttl: Annotated[
+        int, Meta(description="seconds a download URL works", ge=1, le=604_800)
+    ] = 3600
+    bundle_ttl: Annotated[
+        Positive, Meta(description="seconds after which a bundle may be removed")
+    ] = 7 * 86_400
+    max_retries: Annotated[
+        int, Meta(description="times a chunk or bundle that failed is tried again", ge=0)
+    ] = 3
+    retry_backoff: Annotated[
+        Positive, Meta(description="milliseconds before the first retry, doubling up to a minute")
+    ] = 5000
+    heartbeat_timeout: Annotated[
+        int,
+        Meta(description="seconds of silence after which a worker counts as dead", ge=5),
+    ] = 15
+    lease: Annotated[
+        int, Meta(description="seconds a bundle's claim lasts unless renewed", ge=5)
+    ] = 60
+    upload_part_bytes: Annotated[
+        int, Meta(description="bytes of a multipart upload's part", ge=5 * 1024 * 1024)
+    ] = 8 * 1024 * 1024
+    log_format: Annotated[Literal["json", "text"], Meta(description="form of log lines")] = "json"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least level logged")
+    ] = "info"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings of ``environ``; variables that are not there keep their defaults.
+
+        Raises:
+            SettingsError: a value is wrong.
+        """
+        values = {
+            field: environ[variable(field)]
+            for field in cls.__struct_fields__
+            if environ.get(variable(field))
+        }
+        try:
+            settings = msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(_name_the_variable(str(error), values)) from None
+        settings.check()
+        return settings
+
+    def __repr__(self) -> str:
+        # Passwords and keys are among the values; none of them belongs into a log or a traceback.
+        return f"<{type(self).__name__}>"
+
+    def check(self) -> None:
+        """Check what a type cannot say.
+
+        Raises:
+            SettingsError: a URL or the prefix has the wrong form.
+        """
+        for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
+            _check_url(field, getattr(self, field), {"http", "https"})
+        _check_url("redis_url", self.redis_url, {"redis", "rediss", "unix"})
+        if self.link_base.endswith("/") or not self.link_base.isascii():
+            raise SettingsError(
+                f"{variable('link_base')} is {self.link_base!r}: drop the slash at its end, and "
+                "write it in ASCII."
+            )
+        if self.api_prefix and (self.api_prefix[0] != "/" or self.api_prefix[-1] == "/"):
+            raise SettingsError(
+                f"{variable('api_prefix')} is {self.api_prefix!r}: it has to begin with a slash "
+                "and end without one, such as /products/api/v1."
+            )
+
+    def secret_access_key(self) -> str | None:
+        """Return the S3 secret key, from its file if one is named.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        if self.s3_secret_access_key_file is None:
+            return self.s3_secret_access_key
+        try:
+            return Path(self.s3_secret_access_key_file).read_text("utf-8").strip()
+        except OSError as error:
+            name = variable("s3_secret_access_key_file")
+            raise SettingsError(f"{name}: {error.strerror}: {error.filename!r}") from None
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each ``QRMILL_`` variable that no setting reads: most are mistyped."""
+    known = {variable(field) for field in Settings.__struct_fields__} | CLIENT_VARIABLES
+    sentences = []
+    for name in sorted(set(environ) - known):
+        if name.startswith(PREFIX):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            sentences.append(f"{name} is set, but there is no such setting.{hint}")
+    return sentences
+
+
+def _name_the_variable(message: str, values: Mapping[str, str]) -> str:
+    reason, _, path = message.rpartition(" - at `$.")
+    field = path.rstrip("`")
+    return f"{variable(field)} is {values.get(field)!r}: {reason}."
+
+
+def _check_url(field: str, url: str | None, schemes: set[str]) -> None:
+    if url is not None and urlsplit(url).scheme not in schemes:
+        wanted = " or ".join(f"{scheme}://…" for scheme in sorted(schemes))
+        shown = url.split("@")[-1]  # whatever stands before may be a password
+        raise SettingsError(f"{variable(field)} is {shown!r}: it has to be {wanted}.")

@@ -1,0 +1,252 @@
+"""S3: one bucket's objects, and streamed multipart uploads into it."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+import urllib3.exceptions
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
+
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+#: Objects one DeleteObjects request may name (S3 API reference, DeleteObjects).
+_DELETE_BATCH = 1000
+#: Parts on their way at once; each is held in memory until it has arrived.
+_PARTS_IN_FLIGHT = 2
+
+
+class StoreUnavailableError(Exception):
+    """S3 did not answer, or refused; the same request may succeed later."""
+
+
+class ObjectMissingError(Exception):
+    """There is no object at that key."""
+
+
+class UploadAbandonedError(Exception):
+    """The caller's ``keep_going`` said no between two parts; the upload was aborted."""
+
+
+class Upload(NamedTuple):
+    """A stream to be uploaded.
+
+    Attributes:
+        stream: pieces of any size.
+        part_bytes: size of each part but the last; S3 wants at least 5 MiB.
+        keep_going: asked before each part; False abandons the upload.
+    """
+
+    stream: Iterable[bytes]
+    part_bytes: int
+    keep_going: Callable[[], bool]
+
+
+class Uploaded(NamedTuple):
+    """What was uploaded: its size in bytes and its SHA-256, hexadecimal."""
+
+    bytes: int
+    sha256: str
+
+
+def connect_s3(settings: Settings, *, endpoint_url: str | None, read_timeout: int) -> "S3Client":
+    """Return an S3 client; it is safe to share between threads.
+
+    Signature version 4 is set by hand because presigned URLs would be signed with version 2, and
+    checksums are computed when required, because a ranged read would else be compared with the
+    whole object's and older servers know no others.
+
+    Args:
+        settings: region, keys.
+        endpoint_url: the server, or None for AWS.
+        read_timeout: seconds to wait for an answer.
+    """
+    config = Config(
+        signature_version="s3v4",
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        connect_timeout=2,
+        read_timeout=read_timeout,
+        max_pool_connections=32,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        s3={"addressing_style": "path" if endpoint_url else "auto"},
+    )
+    client: S3Client = boto3.session.Session().client(
+        "s3",
+        region_name=settings.s3_region,
+        endpoint_url=endpoint_url,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=settings.secret_access_key(),
+        config=config,
+    )
+    return client
+
+
+class Bucket:
+    """The objects of one bucket.
+
+    Every method that talks to the server raises:
+        StoreUnavailableError: no answer, or a refusal.
+    """
+
+    def __init__(self, client: "S3Client", name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Write an object, whole or not at all."""
+        with _translated():
+            self._client.put_object(
+                Bucket=self.name, Key=key, Body=data, ContentType=content_type,
+                ContentMD5=_md5(data),
+            )  # fmt: skip
+
+    def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return an object, or ``length`` bytes of it from ``offset``.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+        wanted: Any = {}
+        if length is not None:
+            wanted["Range"] = f"bytes={offset}-{offset + length - 1}"
+        with _translated():
+            data = self._client.get_object(Bucket=self.name, Key=key, **wanted)["Body"].read()
+        if length is not None and len(data) != length:
+            raise StoreUnavailableError(f"{key}: {len(data)} bytes came, not {length}")
+        return data
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with ``prefix``."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _translated():
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+                yield from (found["Key"] for found in page.get("Contents", []))
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it is no error if there is none."""
+        with _translated():
+            self._client.delete_object(Bucket=self.name, Key=key)
+
+    def delete_all(self, prefix: str) -> None:
+        """Remove every object whose key begins with ``prefix``."""
+        found = self.list_keys(prefix)
+        while batch := [*islice(found, _DELETE_BATCH)]:
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
+            with _translated():
+                self._client.delete_objects(
+                    Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
+                )
+
+    def presign(self, key: str, *, seconds: int, filename: str) -> str:
+        """Return a URL that downloads an object for ``seconds``; nothing is sent."""
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self.name,
+                "Key": key,
+                "ResponseContentDisposition": f'attachment; filename="{filename}"',
+                "ResponseContentType": "application/zip",
+            },
+            ExpiresIn=seconds,
+        )
+
+    def check(self) -> None:
+        """Prove that the bucket is there and may be read."""
+        with _translated():
+            self._client.head_bucket(Bucket=self.name)
+
+    def upload(self, key: str, upload: Upload) -> Uploaded:
+        """Write an object from a stream as a multipart upload, whole or not at all.
+
+        At most :data:`_PARTS_IN_FLIGHT` parts and the one being filled are in memory.
+
+        Raises:
+            UploadAbandonedError: ``keep_going`` returned False.
+        """
+        with _translated():
+            created = self._client.create_multipart_upload(
+                Bucket=self.name, Key=key, ContentType="application/zip"
+            )
+        upload_id = created["UploadId"]
+        try:
+            return self._upload_parts(key, upload_id, upload)
+        except BaseException:
+            self._abort(key, upload_id)
+            raise
+
+    def _abort(self, key: str, upload_id: str) -> None:
+        # The error that led here is the one to be told; an upload that cannot be aborted now is
+        # one that lies open, which costs storage and nothing else.
+        with suppress(StoreUnavailableError, ObjectMissingError), _translated():
+            self._client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
+
+    def _upload_parts(self, key: str, upload_id: str, upload: Upload) -> Uploaded:
+        digest, size = hashlib.sha256(), 0
+        sent: list[Future[CompletedPartTypeDef]] = []
+        with ThreadPoolExecutor(_PARTS_IN_FLIGHT, "upload-part") as pool:
+            for number, part in enumerate(_parts(upload.stream, upload.part_bytes), 1):
+                digest.update(part)
+                size += len(part)
+                if number > _PARTS_IN_FLIGHT:
+                    sent[number - 1 - _PARTS_IN_FLIGHT].result()
+                if not upload.keep_going():
+                    raise UploadAbandonedError(key)
+                sent.append(pool.submit(self._upload_part, key, upload_id, number, part))
+            finished = [part.result() for part in sent]
+        with _translated():
+            self._client.complete_multipart_upload(
+                Bucket=self.name, Key=key, UploadId=upload_id,
+                MultipartUpload={"Parts": finished},
+            )  # fmt: skip
+        return Uploaded(size, digest.hexdigest())
+
+    def _upload_part(
+        self, key: str, upload_id: str, number: int, part: bytes
+    ) -> "CompletedPartTypeDef":
+        with _translated():
+            answer = self._client.upload_part(
+                Bucket=self.name, Key=key, UploadId=upload_id, PartNumber=number, Body=part,
+                ContentMD5=_md5(part),
+            )  # fmt: skip
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+
+def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytes]:
+    """Yield ``stream`` again in parts of exactly ``part_bytes``, the last one shorter."""
+    gathered = bytearray()
+    for piece in stream:
+        gathered += piece
+        while len(gathered) >= part_bytes:
+            yield bytes(gathered[:part_bytes])
+            del gathered[:part_bytes]
+    if gathered:
+        yield bytes(gathered)
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what boto3 raises into this module's errors, without a URL or a key in the message."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code in _MISSING:
+            raise ObjectMissingError(f"{error.operation_name}: {code}") from error
+        raise StoreUnavailableError(f"{error.operation_name}: {code}") from error
+    except (BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
+        raise StoreUnavailableError(type(error).__name__) from error

@@ -1,0 +1,78 @@
+"""A worker process's entry point: ``dramatiq pipeline.worker:setup_broker``."""
+
+import os
+import signal
+import sys
+
+import dramatiq
+import structlog
+from dramatiq import Broker
+from dramatiq.middleware import Middleware
+
+from pipeline.actors import declare_actors
+from pipeline.broker import Dispatcher, connect_redis, make_broker
+from pipeline.bundle import Bundler
+from pipeline.chunks import ChunkRenderer
+from pipeline.ledger import Ledger
+from pipeline.logs import configure_logging
+from pipeline.outcomes import CarefulRetries, LogContext, RecordFailures
+from pipeline.parent import end_with_parent
+from pipeline.settings import Settings, SettingsError, unknown_variables
+from pipeline.staging import make_staging
+from pipeline.store import Bucket, connect_s3
+
+log = structlog.get_logger(__name__)
+
+#: Seconds; a worker has time to wait, and a slow answer is better than a second try.
+_TIMEOUT = 30
+_MAX_BACKOFF = 60_000  # milliseconds
+
+
+class EndWithMaster(Middleware):
+    """Ends a worker process when Dramatiq's master process dies without saying so."""
+
+    def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002 - the hook's signature
+        """Ask the kernel for the signal."""
+        end_with_parent(signal.SIGTERM)
+
+
+def setup_broker() -> None:
+    """Read the settings, connect, declare the actors and make the broker Dramatiq's own."""
+    try:
+        settings = Settings.from_environment(os.environ)
+        configure_logging(settings)
+        broker = build_worker(settings)
+    except SettingsError as error:
+        sys.exit(f"qrmill worker: {error}")
+    for sentence in unknown_variables(os.environ):
+        log.warning(sentence)
+    dramatiq.set_broker(broker)
+
+
+def build_worker(settings: Settings) -> Broker:
+    """Return a broker with actors on it that work on what ``settings`` names."""
+    ledger = Ledger(connect_redis(settings, timeout=_TIMEOUT, decode=True))
+    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_TIMEOUT)
+    bucket = Bucket(s3, settings.bucket)
+    staging = make_staging(settings.staging, Bucket(s3, settings.staging_bucket))
+    retries = CarefulRetries(
+        max_retries=settings.max_retries,
+        min_backoff=settings.retry_backoff,
+        max_backoff=_MAX_BACKOFF,
+    )
+    broker = make_broker(
+        settings,
+        connect_redis(settings, timeout=_TIMEOUT, decode=False),
+        (retries, RecordFailures(ledger), LogContext(), EndWithMaster()),
+    )
+    bundler = Bundler(
+        ledger,
+        bucket,
+        staging,
+        lease=settings.lease * 1000,
+        part_bytes=settings.upload_part_bytes,
+        bundle_ttl=settings.bundle_ttl,
+    )
+    renderer = ChunkRenderer(ledger, bucket, staging)
+    declare_actors(broker, Dispatcher(broker), renderer, bundler)
+    return broker

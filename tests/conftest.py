@@ -1,0 +1,95 @@
+"""Real servers for every test that needs one, started once a run."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from deploy.embedded import servers
+from deploy.embedded.ports import free_port
+from deploy.embedded.process import start_and_wait
+from pipeline.broker import connect_redis
+from pipeline.ledger import Ledger
+from pipeline.service import JobService, Settings, open_service
+from pipeline.store import Bucket
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if session.config.getoption("--no-skips") and skipped and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address, with its password, of a Valkey that the whole run shares."""
+    directory = tmp_path_factory.mktemp("valkey")
+    server = servers.RedisServer(free_port(), secrets.token_hex(16))
+    process = start_and_wait(servers.valkey(server, directory, os.environ), directory)
+    yield server.url
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
+    """An S3 server without buckets that the whole run shares."""
+    directory = tmp_path_factory.mktemp("s3")
+    server = servers.S3Server(free_port(), "testkey", secrets.token_hex(20))
+    process = start_and_wait(servers.s3(server, directory / "objects", (), os.environ), directory)
+    yield server
+    process.stop()
+
+
+@pytest.fixture
+def settings(redis_url: str, s3: servers.S3Server) -> Iterator[Settings]:
+    """Settings over an empty Redis and two new buckets."""
+    suffix = secrets.token_hex(6)
+    found = Settings.from_environment(
+        {
+            "QRMILL_REDIS_URL": redis_url,
+            "QRMILL_S3_ENDPOINT_URL": s3.endpoint_url,
+            "QRMILL_S3_ACCESS_KEY_ID": s3.access_key_id,
+            "QRMILL_S3_SECRET_ACCESS_KEY": s3.secret_access_key,
+            "QRMILL_BUCKET": f"main-{suffix}",
+            "QRMILL_STAGING_BUCKET": f"staging-{suffix}",
+            "QRMILL_CHUNK_SIZE": "10",
+            "QRMILL_RETRY_BACKOFF": "50",
+            "QRMILL_LOG_FORMAT": "text",
+        }
+    )
+    client = s3.client()
+    for name in (found.bucket, found.staging_bucket):
+        client.create_bucket(Bucket=name)
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.flushall()
+        yield found
+        connection.flushall()
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    client = connect_redis(settings, timeout=5, decode=True)
+    yield Ledger(client)
+    client.close()
+
+
+@pytest.fixture
+def bucket(settings: Settings, s3: servers.S3Server) -> Bucket:
+    return Bucket(s3.client(), settings.bucket)
+
+
+@pytest.fixture
+def staging_bucket(settings: Settings, s3: servers.S3Server) -> Bucket:
+    return Bucket(s3.client(), settings.staging_bucket)
+
+
+@pytest.fixture
+def service(settings: Settings) -> JobService:
+    return open_service(settings)

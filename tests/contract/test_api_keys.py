@@ -1,0 +1,107 @@
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pipeline import api_keys
+from pipeline.api_keys import ApiKeys, UnknownApiKeyError, checksum
+from pipeline.store import Bucket, StoreUnavailableError
+
+
+class Unreachable(Bucket):
+    """A bucket whose server went away; the calls are counted."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        self.asked += 1
+        raise StoreUnavailableError(f"{key} {offset} {length}")
+
+
+def test_a_new_key_lets_in_and_only_its_hash_is_kept(bucket: Bucket) -> None:
+    made = ApiKeys(bucket).create(name="print shop", role="client", per_minute=5)
+    assert ApiKeys(bucket).authenticate(made.token) == made.key
+    (name,) = bucket.list_keys("")
+    stored = bucket.get(name)
+    secret = made.token.rpartition("_")[2]
+    assert secret.encode() not in stored
+    assert name == f"keys/{made.key.key_id}.json"
+    assert (made.key.role, made.key.per_minute, made.key.per_day) == ("client", 5, 0)
+
+
+def test_a_token_says_what_it_is(bucket: Bucket) -> None:
+    token = ApiKeys(bucket).create(name="x", role="operator").token
+    assert token.startswith("qrmill_")
+    body, given_checksum = token[:-6], token[-6:]
+    value = zlib.crc32(body.encode())
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    assert (
+        sum(62**place * digits.index(char) for place, char in enumerate(given_checksum[::-1]))
+        == value
+    )
+
+
+def test_a_mistyped_token_is_refused_without_asking_the_store(bucket: Bucket) -> None:
+    token = ApiKeys(bucket).create(name="x", role="client").token
+    away = Unreachable()
+    keys = ApiKeys(away)
+    for place in range(len("qrmill_"), len(token)):
+        for wrong in ("0", "z"):
+            if token[place] != wrong:
+                assert keys.authenticate(token[:place] + wrong + token[place + 1 :]) is None
+    assert away.asked == 0
+
+
+@given(st.text(max_size=80))
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_other_text_lets_in_or_asks_the_store(text: str) -> None:
+    away = Unreachable()
+    assert ApiKeys(away).authenticate(text) is None
+    assert away.asked == 0
+
+
+def test_another_secret_under_a_known_id_is_refused(bucket: Bucket) -> None:
+    keys = ApiKeys(bucket)
+    made = keys.create(name="x", role="client")
+    forged = f"qrmill_{made.key.key_id}_{'A' * 32}"
+    assert keys.authenticate(forged + checksum(forged)) is None
+
+
+def test_a_revoked_key_is_refused_at_once_here_and_soon_elsewhere(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = ApiKeys(bucket), ApiKeys(bucket)
+    made = here.create(name="x", role="client")
+    assert elsewhere.authenticate(made.token)
+    revoked = here.revoke(made.key.key_id)
+    assert revoked.revoked_at is not None
+    assert here.revoke(made.key.key_id) == revoked
+    assert here.authenticate(made.token) is None
+    monkeypatch.setattr(api_keys, "_FRESH", 0)
+    assert elsewhere.authenticate(made.token) is None
+
+
+def test_a_key_goes_on_working_while_the_store_is_away(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ApiKeys(bucket)
+    made = keys.create(name="x", role="client")
+    assert keys.authenticate(made.token)
+    monkeypatch.setattr(api_keys, "_FRESH", 0)
+    keys._bucket = Unreachable()
+    assert keys.authenticate(made.token) == made.key
+    monkeypatch.setattr(api_keys, "_STALE", 0)
+    with pytest.raises(StoreUnavailableError):
+        keys.authenticate(made.token)
+
+
+def test_keys_are_listed_oldest_first_and_unknown_ones_cannot_be_revoked(bucket: Bucket) -> None:
+    keys = ApiKeys(bucket)
+    made = [keys.create(name=name, role="client").key for name in ("a", "b")]
+    assert sorted(keys.list(), key=lambda key: key.name) == made
+    for unknown in ("0" * 12, "../x", ""):
+        with pytest.raises(UnknownApiKeyError):
+            keys.revoke(unknown)

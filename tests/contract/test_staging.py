@@ -1,0 +1,105 @@
+"""One suite over both ways of staging, on a real server."""
+
+import hashlib
+import io
+import zipfile
+
+import pytest
+
+from pipeline.jobs import ImageRow, StagedChunk
+from pipeline.staging import ROWS, StagedChunkDamagedError, Staging, make_staging
+from pipeline.store import Bucket, ObjectMissingError
+
+TASK = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
+OTHER = "8d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
+IMAGES = [b"first image", b"second image, longer", bytes(range(256))]
+
+
+@pytest.fixture(params=["zip", "object"])
+def staging(request: pytest.FixtureRequest, staging_bucket: Bucket) -> Staging:
+    return make_staging(request.param, staging_bucket)
+
+
+def rows(images: list[bytes]) -> list[ImageRow]:
+    return [
+        ImageRow(
+            index=index, file=f"{index:05}_Ü.png", gtin="09506000134352", lot=None, serial="x",
+            expiry=None, uri="https://id.gs1.org/01/09506000134352/21/x", version=4,
+            error_correction="M", module_px=9, sha256=hashlib.sha256(image).hexdigest(),
+        )
+        for index, image in enumerate(images, 1)
+    ]  # fmt: skip
+
+
+def stage(staging: Staging, task_id: str = TASK, chunk: int = 0) -> StagedChunk:
+    return staging.stage(task_id, chunk, rows(IMAGES), IMAGES)
+
+
+def test_what_is_staged_is_read_back_in_order(staging: Staging) -> None:
+    staged = stage(staging)
+    assert staging.read_rows(TASK, 0, staged) == rows(IMAGES)
+    assert staging.read_chunk(TASK, 0, staged) == (rows(IMAGES), IMAGES)
+
+
+def test_staging_twice_is_staging_once(staging: Staging, staging_bucket: Bucket) -> None:
+    first = stage(staging)
+    before = {key: staging_bucket.get(key) for key in staging_bucket.list_keys("")}
+    assert stage(staging) == first
+    assert {key: staging_bucket.get(key) for key in staging_bucket.list_keys("")} == before
+
+
+def test_a_chunk_never_staged_is_missing(staging: Staging) -> None:
+    staged = stage(staging)
+    for read in (staging.read_rows, staging.read_chunk):
+        with pytest.raises(ObjectMissingError):
+            read(TASK, 1, staged)
+
+
+def test_changed_bytes_are_found_out(staging: Staging, staging_bucket: Bucket) -> None:
+    staged = stage(staging)
+    for key in [*staging_bucket.list_keys("")]:
+        whole = staging_bucket.get(key)
+        changed = whole.replace(b"second", b"SECOND").replace(b"id.gs1.org", b"id.gs1.orG")
+        staging_bucket.put(key, changed)
+    with pytest.raises(StagedChunkDamagedError):
+        staging.read_rows(TASK, 0, staged)
+    with pytest.raises(StagedChunkDamagedError):
+        staging.read_chunk(TASK, 0, staged)
+
+
+def test_a_changed_image_alone_is_found_out(staging: Staging, staging_bucket: Bucket) -> None:
+    staged = stage(staging)
+    for key in [*staging_bucket.list_keys("")]:
+        staging_bucket.put(key, staging_bucket.get(key).replace(b"second", b"SECOND"))
+    assert staging.read_rows(TASK, 0, staged) == rows(IMAGES)
+    with pytest.raises(StagedChunkDamagedError):
+        staging.read_chunk(TASK, 0, staged)
+
+
+def test_one_job_is_dropped_and_no_other(staging: Staging, staging_bucket: Bucket) -> None:
+    stage(staging)
+    stage(staging, TASK, 1)
+    kept = stage(staging, OTHER)
+    staging.drop(TASK)
+    staging.drop(TASK)
+    assert all(key.startswith(OTHER) for key in staging_bucket.list_keys(""))
+    assert staging.read_chunk(OTHER, 0, kept) == (rows(IMAGES), IMAGES)
+
+
+def test_a_staged_zip_is_a_plain_uncompressed_zip(staging_bucket: Bucket) -> None:
+    staged = stage(make_staging("zip", staging_bucket))
+    (key,) = staging_bucket.list_keys("")
+    whole = staging_bucket.get(key)
+    assert len(whole) == staged.bytes
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [ROWS, *(row.file for row in rows(IMAGES))]
+        assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_one_object_an_image_can_be_read_singly(staging_bucket: Bucket) -> None:
+    stage(make_staging("object", staging_bucket))
+    images = {
+        key.rpartition("/")[2]: staging_bucket.get(key) for key in staging_bucket.list_keys("")
+    }
+    assert [images[row.file] for row in rows(IMAGES)] == IMAGES

@@ -1,0 +1,26 @@
+"""The whole service as a user starts it, once a run."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from deploy.embedded.running import RunningStack, running_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A running stack that the whole run shares: do not kill its parts, or the others wait."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(stack: RunningStack) -> Iterator[httpx.Client]:
+    """A client of the shared stack whose key may poll as often as tests do."""
+    with stack.client("operator") as operator:
+        body = {"name": "tests", "per_minute": 1_000_000, "per_day": 1_000_000}
+        token = operator.post("/keys/", json=body).json()["api_key"]
+    url, headers = stack.ready.api_url, {"X-API-Key": token}
+    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as patient:
+        yield patient

@@ -1,0 +1,66 @@
+"""The commands of the README do what it says, as printed."""
+
+import json
+import os
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.running import RunningStack
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(
+    r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+)
+
+
+@pytest.fixture
+def environment(stack: RunningStack) -> dict[str, str]:
+    ready = stack.ready
+    return os.environ | {"QRMILL_URL": ready.api_url, "QRMILL_API_KEY": ready.client_key}
+
+
+def run(script: str, environment: dict[str, str], directory: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=environment, cwd=directory, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_request_is_sent_followed_and_downloaded(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    said = run(BLOCKS[0], environment, tmp_path)
+    assert '"status":"pending"' in said
+    assert '"status":"completed"' in said
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
+        assert "00002_LOT-7_A0002.png" in bundle.namelist()
+        assert bundle.testzip() is None
+
+
+def test_a_refused_request_shows_where_it_is_wrong(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    problem = json.loads(run(BLOCKS[1], environment, tmp_path))
+    assert [row["pointer"] for row in problem["errors"]] == ["/items/0/lot", "/items/1/expiry"]
+
+
+def test_every_file_of_the_rooms_has_its_line() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for room in ("api", "pipeline", "render", "deploy/embedded"):
+        for path in (ROOT / room).glob("*.py"):
+            if path.name not in {"__init__.py", "__main__.py"}:
+                assert f"| `{path.relative_to(ROOT)}` |" in readme, path
+
+
+def test_the_rooms_are_those_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for named in re.findall(
+        r"^\| `((?:api|pipeline|render|deploy)/[\w/.]+)` \|", readme, re.MULTILINE
+    ):
+        assert (ROOT / named).exists(), named

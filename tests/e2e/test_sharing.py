@@ -1,0 +1,52 @@
+"""Two gunicorn processes and two worker processes act as one service."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+
+from deploy.embedded.running import RunningStack
+from tests.e2e.test_base_contract import follow, submit
+
+
+def test_one_rate_is_kept_across_processes(stack: RunningStack) -> None:
+    with stack.client("operator") as operator:
+        made = operator.post("/keys/", json={"name": "few", "per_minute": 25}).json()
+
+    def ask(_: int) -> httpx.Response:
+        # A connection of its own each time, so that every process gets some of them.
+        headers = {"X-API-Key": made["api_key"]}
+        return httpx.get(f"{stack.ready.api_url}/nothing", headers=headers, trust_env=False)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(ask, range(60))]
+    codes = [answer.status_code for answer in answers]
+    assert (codes.count(404), codes.count(429)) == (25, 35)
+    left = [int(answer.headers["RateLimit-Remaining"]) for answer in answers]
+    assert min(left) == 0
+    assert max(left) == 24
+
+
+def test_the_api_runs_in_two_processes_and_both_workers_render(
+    stack: RunningStack, client: httpx.Client
+) -> None:
+    api = psutil.Process(stack.ready.parts["api"])
+    assert len(api.children()) == 2
+    items = [{"serial": f"{index:05}"} for index in range(3000)]
+    status = follow(client, submit(client, items=items, format="svg")["poll_url"])
+    assert (status["status"], status["items"]) == ("completed", 3000)
+    staged = [_staged_chunks(stack.data_dir / "logs" / name, status["task_id"])
+              for name in ("worker-1.log", "worker-2.log")]  # fmt: skip
+    assert all(staged)
+    assert sorted(staged[0] + staged[1]) == [*range(12)]
+
+
+def _staged_chunks(log: Path, task_id: str) -> list[int]:
+    lines = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
+    return [
+        line["chunk"]
+        for line in lines
+        if line["event"] == "chunk staged" and line["task_id"] == task_id
+    ]

@@ -1,0 +1,237 @@
+"""From an accepted request to its bundle, with Dramatiq's worker, a real Redis and a real S3."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+
+import dramatiq
+import pytest
+import redis
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
+
+from pipeline import keys
+from pipeline.api_keys import ApiKey
+from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
+from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
+from pipeline.ledger import LedgerUnavailableError
+from pipeline.outcomes import CarefulRetries
+from pipeline.service import JobService, Settings
+from pipeline.store import Bucket
+from pipeline.worker import build_worker
+from render.image import ImageFormat
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def key(service: JobService) -> ApiKey:
+    return service.api_keys.create(name="client", role="client").key
+
+
+def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobRequest:
+    items = [Item("LOT", f"S{index:04}", "271231") for index in range(count)]
+    return JobRequest(
+        gtin="09506000134352", items=items, format=image_format, size=120,
+        link_base="https://id.gs1.org",
+    )  # fmt: skip
+
+
+def ended(service: JobService, task_id: str, key: ApiKey) -> JobStatus:
+    def look() -> JobStatus | None:
+        status = service.status(task_id, key)
+        return status if status is not None and status.state in TERMINAL else None
+
+    return wait_for(look, "the job's end")
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("image_format", ["svg", "png"])
+def test_a_job_ends_as_a_bundle_of_all_its_items(
+    service: JobService, key: ApiKey, bucket: Bucket, staging_bucket: Bucket,
+    image_format: ImageFormat,
+) -> None:  # fmt: skip
+    task_id = service.submit(make_request(25, image_format), key).task_id
+    status = ended(service, task_id, key)
+    assert (status.state, status.staged, status.processed_items) == ("completed", 3, 25)
+    data = bucket.get(keys.bundle_object(task_id))
+    assert status.bundle is not None
+    assert len(data) == status.bundle.bytes
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        rows = json.loads(archive.read("manifest.json"))
+        assert archive.namelist()[2:] == [row["file"] for row in rows]
+    assert [row["serial"] for row in rows] == [f"S{index:04}" for index in range(25)]
+    assert [row["index"] for row in rows] == [*range(1, 26)]
+    wait_for(lambda: not [*staging_bucket.list_keys("")], "an empty staging bucket")
+
+
+@pytest.fixture
+def both_stagings(settings: Settings) -> Iterator[list[dramatiq.Broker]]:
+    """One broker for each way of staging; each gets a worker in its turn."""
+    fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    brokers = [build_worker(Settings(**{**fields, "staging": kind})) for kind in ("zip", "object")]
+    yield brokers
+    for broker in brokers:
+        broker.close()
+
+
+def test_both_stagings_make_the_same_bundle(
+    service: JobService,
+    key: ApiKey,
+    bucket: Bucket,
+    both_stagings: list[dramatiq.Broker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.service.time.time_ns", lambda: 1_795_000_000 * 10**9)
+    bundles = []
+    for broker in both_stagings:
+        task_id = service.submit(make_request(), key).task_id
+        worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
+        worker.start()
+        assert ended(service, task_id, key).state == "completed"
+        worker.stop()
+        bundles.append(bucket.get(keys.bundle_object(task_id)))
+    assert bundles[0] == bundles[1]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_chunk_whose_request_is_gone_fails_the_job_with_its_reason(
+    service: JobService, key: ApiKey, bucket: Bucket, redis_url: str
+) -> None:
+    request = make_request()
+    task_id = hold_back_and_submit(service, key, request, bucket)
+    status = ended(service, task_id, key)
+    assert (status.state, status.error_code) == ("failed", "object_missing")
+    assert status.error is not None
+    assert "failed after 1 tries" in status.error
+    with redis.Redis.from_url(redis_url) as client:
+        wait_for(lambda: client.zcard(f"dramatiq:{RENDER_QUEUE}.XQ") == 3, "three dead letters")
+
+
+def hold_back_and_submit(
+    service: JobService, key: ApiKey, request: JobRequest, bucket: Bucket
+) -> str:
+    """Submit a request whose object is gone before its messages are out."""
+    send_job = service._dispatcher.send_job
+
+    def send_late(task_id: str, chunks: int) -> None:
+        bucket.delete(keys.request_object(task_id))
+        send_job(task_id, chunks)
+
+    service._dispatcher.send_job = send_late  # type: ignore[method-assign] # the fault
+    return service.submit(request, key).task_id
+
+
+def test_dead_letters_put_back_complete_the_job(
+    service: JobService,
+    key: ApiKey,
+    bucket: Bucket,
+    worker: dramatiq.Worker,
+    redis_url: str,
+) -> None:
+    stored: dict[str, bytes] = {}
+    put = service._bucket.put
+
+    def remember(key: str, data: bytes, content_type: str = "") -> None:
+        stored[key] = data
+        put(key, data, content_type)
+
+    service._bucket.put = remember  # type: ignore[method-assign] # to bring back what was lost
+    task_id = hold_back_and_submit(service, key, make_request(), bucket)
+    assert ended(service, task_id, key).state == "failed"
+    with redis.Redis.from_url(redis_url) as client:
+        wait_for(lambda: client.zcard(f"dramatiq:{RENDER_QUEUE}.XQ") == 3, "three dead letters")
+        letters = client.hvals(f"dramatiq:{RENDER_QUEUE}.XQ.msgs")
+    bucket.put(keys.request_object(task_id), stored[keys.request_object(task_id)])
+    for letter in letters:
+        worker.broker.enqueue(Message.decode(letter))
+    wait_for(
+        lambda: (found := service.status(task_id, key)) and found.state == "completed",
+        "a completed job",
+    )
+    status = ended(service, task_id, key)
+    assert (status.error, status.error_code, status.failed) == (None, None, 0)
+
+
+@pytest.mark.usefixtures("worker")
+def test_every_message_twice_makes_one_bundle(
+    service: JobService, key: ApiKey, bucket: Bucket
+) -> None:
+    send_job = service._dispatcher.send_job
+
+    def send_twice(task_id: str, chunks: int) -> None:
+        send_job(task_id, chunks)
+        send_job(task_id, chunks)
+
+    service._dispatcher.send_job = send_twice  # type: ignore[method-assign] # the fault
+    task_id = service.submit(make_request(), key).task_id
+    status = ended(service, task_id, key)
+    assert (status.state, status.processed_items, status.staged) == ("completed", 25, 3)
+    assert [*bucket.list_keys(f"jobs/{task_id}/")] == [
+        keys.bundle_object(task_id), keys.request_object(task_id),
+    ]  # fmt: skip
+
+
+def test_a_damaged_chunk_is_never_bundled(
+    service: JobService, settings: Settings, key: ApiKey, bucket: Bucket, staging_bucket: Bucket
+) -> None:
+    task_id = service.submit(make_request(), key).task_id
+    broker = build_worker(settings)
+    renders_only = dramatiq.Worker(
+        broker, queues={RENDER_QUEUE}, worker_threads=2, worker_timeout=50
+    )
+    renders_only.start()
+    wait_for(
+        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
+    )
+    renders_only.stop()
+    name = keys.staged_zip(task_id, 1)
+    staging_bucket.put(name, staging_bucket.get(name).replace(b"PNG", b"GNP", 1))
+    bundles_only = dramatiq.Worker(
+        broker, queues={BUNDLE_QUEUE}, worker_threads=1, worker_timeout=50
+    )
+    bundles_only.start()
+    status = ended(service, task_id, key)
+    bundles_only.stop()
+    broker.close()
+    assert (status.state, status.error_code) == ("failed", "staging_damaged")
+    assert [*bucket.list_keys(f"jobs/{task_id}/")] == [keys.request_object(task_id)]
+
+
+def test_a_retry_that_cannot_be_enqueued_becomes_a_dead_letter(redis_url: str) -> None:
+    """Redis goes away between a failure and its retry: Dramatiq alone would lose the message."""
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    broker = RedisBroker(client=client, middleware=[CarefulRetries(max_retries=3, min_backoff=10)])
+
+    def enqueue(message: Message[None], *, delay: int | None = None) -> Message[None]:
+        if delay is not None:
+            raise redis.ConnectionError("away")
+        return plain_enqueue(message)
+
+    plain_enqueue = broker.enqueue
+    broker.enqueue = enqueue  # type: ignore[method-assign] # the fault
+
+    @dramatiq.actor(broker=broker, queue_name="fails")
+    def fails() -> None:
+        raise LedgerUnavailableError
+
+    fails.send()
+    worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=50)
+    worker.start()
+    wait_for(lambda: client.zcard("dramatiq:fails.XQ") == 1, "a dead letter")
+    worker.stop()
+    client.close()
+
+
+def test_messages_carry_ids_and_never_items(
+    service: JobService, key: ApiKey, redis_url: str
+) -> None:
+    task_id = service.submit(make_request(), key).task_id
+    with redis.Redis.from_url(redis_url) as client:
+        sent = [Message.decode(raw) for raw in client.hvals(f"dramatiq:{RENDER_QUEUE}.msgs")]
+        assert client.exists(f"dramatiq:{BUNDLE_QUEUE}.msgs") == 0
+    assert sorted(message.args for message in sent) == [(task_id, 0), (task_id, 1), (task_id, 2)]
+    assert all(b"LOT" not in message.encode() for message in sent)
+    callbacks = [message.options["group_completion_callbacks"][0] for message in sent]
+    assert {callback["actor_name"] for callback in callbacks} == {"bundle_job"}

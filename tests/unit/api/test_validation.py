@@ -1,0 +1,197 @@
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.problems import ProblemError, Violation
+from api.validation import Rules, parse_bulk
+from pipeline.service import Item
+
+RULES = Rules(max_items=5000, charset="cset82", link_base="https://id.gs1.org")
+GTIN = "9506000134352"
+
+
+def body(**fields: Any) -> bytes:  # noqa: ANN401 - any JSON
+    return json.dumps({"gtin": GTIN, "items": [{}], **fields}).encode()
+
+
+def violations(sent: bytes, rules: Rules = RULES) -> list[Violation]:
+    with pytest.raises(ProblemError) as caught:
+        parse_bulk(sent, rules)
+    assert caught.value.status == 422
+    assert caught.value.violations
+    return caught.value.violations
+
+
+def found(sent: bytes, rules: Rules = RULES) -> dict[str, str]:
+    return {each.pointer: each.code for each in violations(sent, rules)}
+
+
+def test_a_valid_request_is_returned_with_its_defaults() -> None:
+    items = [{"lot": "L", "serial": "007", "expiry": "270200"}, {"lot": None}, {}]
+    request = parse_bulk(body(items=items), RULES)
+    assert request.gtin == "09506000134352"
+    assert request.items == [Item("L", "007", "270200"), Item(), Item()]
+    assert (request.format, request.size) == ("png", 400)
+
+
+def test_three_bad_items_among_5000_are_three_pointers() -> None:
+    items: list[dict[str, str]] = [{"serial": f"{index:05}"} for index in range(5000)]
+    items[17]["serial"] = "a b"
+    items[2500]["expiry"] = "270230"
+    items[4999]["lot"] = "x" * 21
+    assert found(body(items=items)) == {
+        "/items/17/serial": "character",
+        "/items/2500/expiry": "expiry_date",
+        "/items/4999/lot": "length",
+    }
+
+
+def test_wrong_types_and_wrong_values_are_all_found_in_one_answer() -> None:
+    sent = json.dumps(
+        {
+            "gtin": "9506000134353",
+            "items": [{"lot": 5, "serial": "a b"}, 7, {"batch": "x"}, {"expiry": "271301"}],
+            "size": 20,
+            "fromat": "png",
+            "a/b~c": 1,
+        }
+    ).encode()
+    assert found(sent) == {
+        "/gtin": "gtin_check_digit",
+        "/items/0/lot": "type",
+        "/items/0/serial": "character",
+        "/items/1": "type",
+        "/items/2/batch": "unknown_field",
+        "/items/3/expiry": "expiry_date",
+        "/size": "range",
+        "/fromat": "unknown_field",
+        "/a~1b~0c": "unknown_field",
+    }
+
+
+def test_a_message_names_the_value_and_the_fix() -> None:
+    said = {each.pointer: each.detail for each in violations(body(items=[{"lot": 5}], fromat=1))}
+    assert "5" in said["/items/0/lot"]
+    assert "str" in said["/items/0/lot"]
+    assert "'format'" in said["/fromat"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "pointers"),
+    [
+        (b"{}", {"/gtin": "missing", "/items": "missing"}),
+        (b"[]", {"": "type"}),
+        (b"null", {"": "type"}),
+        (b'{"gtin":9506000134352,"items":[{}]}', {"/gtin": "type"}),
+        (b'{"gtin":"9506000134352","items":{}}', {"/items": "type"}),
+        (b'{"gtin":"9506000134352","items":null}', {"/items": "type"}),
+        (b'{"gtin":"9506000134352","items":[]}', {"/items": "range"}),
+        (b'{"gtin":"9506000134352","items":[{}],"size":"400"}', {"/size": "type"}),
+        (b'{"gtin":"9506000134352","items":[{}],"size":400.5}', {"/size": "type"}),
+        (b'{"gtin":"9506000134352","items":[{}],"size":true}', {"/size": "type"}),
+        (b'{"gtin":"9506000134352","items":[{}],"format":"gif"}', {"/format": "type"}),
+        (b'{"gtin":"9506000134352","items":[{}],"size":49}', {"/size": "range"}),
+        (b'{"gtin":"9506000134352","items":[{}],"size":2001}', {"/size": "range"}),
+        (b'{"gtin":"9506000134352","items":[null]}', {"/items/0": "type"}),
+        (b'{"gtin":"9506000134352","items":[{"lot":""}]}', {"/items/0/lot": "length"}),
+        (b'{"gtin":"9506000134352","items":[{"lot":"a\\n"}]}', {"/items/0/lot": "character"}),
+        (b'{"gtin":"9506000134352","items":[{"lot":"a\\u0000"}]}', {"/items/0/lot": "character"}),
+    ],
+)
+def test_each_wrong_request_gets_its_pointers(sent: bytes, pointers: dict[str, str]) -> None:
+    assert found(sent) == pointers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"{",
+        b'{"gtin":"1"',
+        b"\xff\xfe",
+        b'{"gtin":"\xff"}',
+        b'{"gtin":"\\ud800"}',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"NaN",
+        b'{"gtin":"9506000134352","items":[{}],"size":1e999}',
+        b'{"gtin":"9506000134352","items":[{}]} x',
+    ],
+)
+def test_what_is_not_json_is_400(sent: bytes) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse_bulk(sent, RULES)
+    assert (caught.value.status, caught.value.code) == (400, "malformed_json")
+
+
+def test_a_number_without_a_fraction_is_an_integer_and_never_a_string() -> None:
+    assert parse_bulk(body().replace(b"}]", b'}], "size": 250.0'), RULES).size == 250
+    assert found(body(items=[{"lot": 5.0}])) == {"/items/0/lot": "type"}
+
+
+def test_items_over_the_limit_are_refused() -> None:
+    rules = RULES._replace(max_items=2)
+    assert found(body(items=[{}] * 3), rules) == {"/items": "range"}
+    assert len(parse_bulk(body(items=[{}] * 2), rules).items) == 2
+
+
+def test_the_twelve_characters_outside_set_82_are_accepted_only_when_configured() -> None:
+    outside = "#$@[\\]^`{|}~"
+    items = [{"lot": f"a{character}"} for character in outside]
+    assert len(violations(body(items=items))) == len(outside) == 12
+    accepted = parse_bulk(body(items=items), RULES._replace(charset="ascii"))
+    assert [item.lot for item in accepted.items] == [f"a{character}" for character in outside]
+
+
+def test_too_small_a_size_names_the_items_and_the_least_size() -> None:
+    items = [{}, {"lot": "%" * 20, "serial": "%" * 20}]
+    (only,) = violations(body(items=items, size=50))
+    assert (only.pointer, only.code) == ("/items/1", "size_too_small")
+    least = int(next(word for word in only.detail.split() if word.isdigit()))
+    assert parse_bulk(body(items=items, size=least), RULES).size == least
+    with pytest.raises(ProblemError):
+        parse_bulk(body(items=items, size=least - 1), RULES)
+    assert parse_bulk(body(items=items, size=50, format="svg"), RULES).format == "svg"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=25),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "gtin": st.just(GTIN) | json_values,
+        "items": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional=dict.fromkeys(("lot", "serial", "expiry", "batch"), json_values),
+            )
+            | json_values,
+            max_size=4,
+        )
+        | json_values,
+        "format": st.sampled_from(["svg", "png"]) | json_values,
+        "size": st.integers(40, 2100) | json_values,
+        "other": json_values,
+    },
+)
+
+
+@given(fields | json_values)
+def test_any_json_is_either_accepted_or_told_what_is_wrong(value: Any) -> None:  # noqa: ANN401 - any JSON
+    sent = msgspec.json.encode(value)
+    refused = None
+    try:
+        request = parse_bulk(sent, RULES)
+    except ProblemError as error:
+        refused = error
+    else:
+        assert request.items
+        assert 50 <= request.size <= 2000
+    assert refused is None or (refused.status == 422 and refused.violations)

@@ -1,0 +1,126 @@
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.archive import CSV_COLUMNS, stream_archive
+from pipeline.jobs import ImageRow
+from render.image import ImageFormat
+
+ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two
+
+
+def make_chunks(
+    image_format: ImageFormat, chunks: int = 3, size: int = 4
+) -> list[tuple[list[ImageRow], list[bytes]]]:
+    made = []
+    for chunk in range(chunks):
+        images = [f"{chunk}-{place}".encode() * 50 for place in range(size)]
+        rows = [
+            ImageRow(
+                index=chunk * size + place + 1,
+                file=f"{chunk * size + place + 1:05}_a.{image_format}",
+                gtin="09506000134352",
+                lot='quoted ", comma',
+                serial=None,
+                expiry="270200",
+                uri="https://id.gs1.org/01/09506000134352?17=270200",
+                version=4,
+                error_correction="M",
+                module_px=None if image_format == "svg" else 9,
+                sha256=hashlib.sha256(image).hexdigest(),
+            )
+            for place, image in enumerate(images)
+        ]
+        made.append((rows, images))
+    return made
+
+
+def archive(image_format: ImageFormat) -> bytes:
+    chunks = make_chunks(image_format)
+    rows = (rows for rows, _ in chunks)
+    return b"".join(stream_archive(ACCEPTED_AT, image_format, rows, iter(chunks)))
+
+
+@pytest.mark.parametrize("image_format", ["svg", "png"])
+def test_members_come_in_order_with_the_manifest_first(image_format: ImageFormat) -> None:
+    with zipfile.ZipFile(io.BytesIO(archive(image_format))) as opened:
+        assert opened.testzip() is None
+        names = opened.namelist()
+        rows = json.loads(opened.read("manifest.json"))
+        assert names == ["manifest.csv", "manifest.json", *(row["file"] for row in rows)]
+        for row in rows:
+            assert hashlib.sha256(opened.read(row["file"])).hexdigest() == row["sha256"]
+
+
+def test_both_manifests_say_the_same() -> None:
+    with zipfile.ZipFile(io.BytesIO(archive("png"))) as opened:
+        from_json = json.loads(opened.read("manifest.json"))
+        text = opened.read("manifest.csv").decode()
+    from_csv = [*csv.DictReader(io.StringIO(text, newline=""))]
+    as_text = [
+        {name: "" if value is None else str(value) for name, value in row.items()}
+        for row in from_json
+    ]
+    assert from_csv == as_text
+    assert tuple(from_json[0]) == CSV_COLUMNS
+    assert text.count("\r\n") == len(from_json) + 1
+
+
+@pytest.fixture
+def far_time_zone() -> Iterator[None]:
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "Pacific/Kiritimati"
+    time.tzset()
+    yield
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+def test_every_member_has_the_jobs_time_and_the_bytes_depend_on_nothing_else(
+    request: pytest.FixtureRequest,
+) -> None:
+    first = archive("svg")
+    request.getfixturevalue("far_time_zone")
+    assert archive("svg") == first
+    expected = (*time.gmtime(ACCEPTED_AT)[:5], time.gmtime(ACCEPTED_AT)[5] // 2 * 2)
+    with zipfile.ZipFile(io.BytesIO(first)) as opened:
+        assert {member.date_time for member in opened.infolist()} == {expected}
+
+
+def test_a_large_manifest_spills_over_to_disk_and_stays_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = archive("png")
+    monkeypatch.setattr("pipeline.archive._SPOOL_BYTES", 100)
+    monkeypatch.setattr("pipeline.archive._COPY_BYTES", 300)
+    with (
+        zipfile.ZipFile(io.BytesIO(archive("png"))) as spilled,
+        zipfile.ZipFile(io.BytesIO(whole)) as kept,
+    ):
+        assert spilled.read("manifest.json") == kept.read("manifest.json")
+
+
+@pytest.mark.parametrize("reader", [["unzip", "-t", "-q"], ["7z", "t", "-bso0"]])
+@pytest.mark.parametrize("image_format", ["svg", "png"])
+def test_other_readers_find_no_fault(
+    image_format: ImageFormat, reader: list[str], tmp_path: Path
+) -> None:
+    if shutil.which(reader[0]) is None:
+        pytest.skip(f"{reader[0]} is not installed; `make debian-packages` installs it")
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(archive(image_format))
+    done = subprocess.run([*reader, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,36 @@
+import string
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.chunks import member_name
+from pipeline.jobs import Item
+from pipeline.ledger import JobFields
+
+printable = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
+
+
+def job(items: int) -> JobFields:
+    return JobFields(
+        task_id="t", key_id="k", gtin="09506000134352", format="png", size=400,
+        link_base="https://id.gs1.org", items=items, chunk_size=250, chunks=1, accepted_at=0,
+    )  # fmt: skip
+
+
+def test_a_name_has_the_index_and_what_is_present() -> None:
+    assert member_name(job(3), 1, Item("L1", "S1", "271231")) == "00001_L1_S1.png"
+    assert member_name(job(3), 2, Item(None, "S1")) == "00002_S1.png"
+    assert member_name(job(3), 3, Item()) == "00003.png"
+
+
+def test_the_index_is_as_wide_as_the_count_needs() -> None:
+    assert member_name(job(1_000_000), 7, Item()) == "0000007.png"
+
+
+@given(st.lists(st.builds(Item, st.none() | printable, st.none() | printable), max_size=30))
+def test_names_are_plain_and_unique_ignoring_case(items: list[Item]) -> None:
+    names = [member_name(job(30), index, item) for index, item in enumerate(items, 1)]
+    assert len({name.lower() for name in names}) == len(names)
+    allowed = set(string.ascii_letters + string.digits + "._-")
+    assert all(set(name) <= allowed for name in names)
+    assert names == sorted(names)

@@ -1,0 +1,20 @@
+import pytest
+from dramatiq.middleware import TimeLimitExceeded
+
+from pipeline.outcomes import _REASONS, error_code
+from pipeline.store import ObjectMissingError, StoreUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("actor", "error", "code"),
+    [
+        ("render_chunk", StoreUnavailableError("x"), "storage_unavailable"),
+        ("bundle_job", ObjectMissingError("x"), "object_missing"),
+        ("render_chunk", TimeLimitExceeded(), "time_limit"),
+        ("render_chunk", ZeroDivisionError(), "render_failed"),
+        ("bundle_job", ZeroDivisionError(), "bundle_failed"),
+    ],
+)
+def test_every_error_has_a_code_with_a_reason(actor: str, error: BaseException, code: str) -> None:
+    assert error_code(actor, error) == code
+    assert _REASONS[code]

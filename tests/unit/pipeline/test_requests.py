@@ -1,0 +1,28 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.jobs import Item, JobRequest
+from pipeline.requests import decode_head, decode_items, encode_request
+
+texts = st.none() | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
+items = st.builds(Item, texts, texts, st.none() | st.just("271231"))
+
+
+@given(st.lists(items, min_size=1, max_size=40), st.integers(1, 15))
+def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
+    given_items: list[Item], chunk_size: int
+) -> None:
+    request = JobRequest(
+        gtin="09506000134352", items=given_items, format="svg", size=400, link_base="https://a.b"
+    )
+    head, line, body = encode_request(request, "task", "key", 1_700_000_000, chunk_size)
+    stored = line + body
+    assert decode_head(stored) == head
+    read = []
+    for offset, length in head.ranges:
+        start = len(line) + offset
+        chunk = decode_items(stored[start : start + length])
+        assert len(chunk) <= chunk_size
+        read += chunk
+    assert read == given_items
+    assert sum(length for _, length in head.ranges) == len(body)

@@ -1,0 +1,92 @@
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pipeline.settings import Settings, SettingsError, unknown_variables, variable
+
+OPERATORS_PAGE = Path(__file__).parents[3] / "deploy" / "README.md"
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_every_setting_can_be_set() -> None:
+    settings = Settings.from_environment(
+        {
+            "QRMILL_MAX_ITEMS": "7",
+            "QRMILL_STAGING": "object",
+            "QRMILL_API_PREFIX": "/products/api/v1",
+        }
+    )
+    assert (settings.max_items, settings.staging) == (7, "object")
+    assert settings.api_prefix == "/products/api/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        ("QRMILL_MAX_ITEMS", "many", "int"),
+        ("QRMILL_MAX_ITEMS", "0", ">= 1"),
+        ("QRMILL_STAGING", "disk", "enum"),
+        ("QRMILL_LINK_BASE", "id.gs1.org", "https://"),
+        ("QRMILL_LINK_BASE", "https://id.gs1.org/", "slash"),
+        ("QRMILL_REDIS_URL", "localhost:6379", "redis://"),
+        ("QRMILL_API_PREFIX", "api/", "slash"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
+    name: str, value: str, fix: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({name: value})
+    sentence = str(caught.value)
+    assert sentence.startswith(name)
+    assert value in sentence
+    assert fix in sentence
+
+
+def test_a_password_in_a_wrong_url_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"QRMILL_REDIS_URL": "http://:hunter2@127.0.0.1:1/0"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_no_secret_is_in_the_representation() -> None:
+    settings = Settings.from_environment(
+        {
+            "QRMILL_S3_SECRET_ACCESS_KEY": "hunter2",
+            "QRMILL_REDIS_URL": "redis://:hunter3@127.0.0.1",
+        }
+    )
+    assert "hunter" not in repr(settings)
+
+
+def test_the_secret_key_comes_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hunter2\n")
+    settings = Settings.from_environment({"QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(path)})
+    assert settings.secret_access_key() == "hunter2"
+    missing = Settings.from_environment({"QRMILL_S3_SECRET_ACCESS_KEY_FILE": f"{path}-not"})
+    with pytest.raises(SettingsError, match="QRMILL_S3_SECRET_ACCESS_KEY_FILE"):
+        missing.secret_access_key()
+
+
+def test_a_mistyped_variable_is_told_with_the_nearest_one() -> None:
+    (sentence,) = unknown_variables({"QRMILL_CHUNKSIZE": "1", "QRMILL_URL": "x", "PATH": "y"})
+    assert "QRMILL_CHUNKSIZE" in sentence
+    assert "QRMILL_CHUNK_SIZE" in sentence
+
+
+def test_the_operators_table_names_every_setting_with_its_default() -> None:
+    page = OPERATORS_PAGE.read_text("utf-8")
+    rows = re.findall(r"^\| `(QRMILL_\w+)` \| (.*?) \|", page, re.MULTILINE)
+    documented = dict(rows)
+    expected = {
+        variable(field.name): "" if field.default is None else f"`{field.default}`"
+        for field in msgspec.structs.fields(Settings)
+    }
+    expected["QRMILL_API_PREFIX"] = ""  # its default is empty, which a table shows as nothing
+    assert documented == expected
