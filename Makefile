@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo up test lint format bench constraints debian-packages clean
+.PHONY: install demo up test thorough lint format bench constraints debian-packages clean
 
 install: $(STAMP)
 
@@ -22,6 +22,11 @@ up: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
+thorough: $(STAMP)
+	$(BIN)/python -m pytest tests/unit/render -m thorough
+	$(BIN)/python -m pytest tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,0 +1,78 @@
+"""Encoding: from the texts of a chunk to the packed modules of their symbols."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render.codewords import data_codewords
+from render.error_correction import add_error_correction
+from render.image import ErrorCorrection, symbol_side
+from render.lines import Words, rows_of
+from render.masking import choose_masks, finish
+from render.placement import place
+from render.segments import Segmentation, segment
+from render.versions import LEVELS
+
+#: Symbols that go through the stages together: enough to make the price of a call small, few
+#: enough for the working arrays to stay in a processor's cache.
+BATCH = 256
+
+
+class Symbols(NamedTuple):
+    """Encoded symbols of one version and level.
+
+    Attributes:
+        places: intp (n,), where each one's text stands among the texts that were encoded.
+        version: 1 to 40.
+        error_correction: the level they have, at least the one asked for.
+        masks: uint8 (n,), the mask pattern of each, 0 to 7.
+        rows: uint64 (n, side, words), packed modules: module x of a row is bit x % 64 of word
+            x // 64, 1 for dark; no quiet zone.
+    """
+
+    places: NDArray[np.intp]
+    version: int
+    error_correction: ErrorCorrection
+    masks: NDArray[np.uint8]
+    rows: Words
+
+
+def encode(texts: Sequence[bytes], level: ErrorCorrection) -> Iterator[Symbols]:
+    """Encode ``texts``, and yield batches of at most :data:`BATCH` symbols alike.
+
+    Each symbol has the least version that holds its text at ``level`` and the highest level that
+    this version affords. It depends on its text and ``level`` alone, not on what it is encoded
+    with.
+
+    Raises:
+        ValueError: a text is empty or too long for version 40.
+    """
+    segmentation = segment(texts, level)
+    for version, level_number, alike in _kinds(segmentation):
+        for start in range(0, len(alike), BATCH):
+            places = alike[start : start + BATCH]
+            chosen = [texts[place] for place in places]
+            modes = segmentation.modes[places]
+            masks, rows = _encode_alike(chosen, modes, version, LEVELS[level_number])
+            yield Symbols(places, version, LEVELS[level_number], masks, rows)
+
+
+def _kinds(segmentation: Segmentation) -> Iterator[tuple[int, int, NDArray[np.intp]]]:
+    """Yield each version and level that occurs, and the places of the texts that have them."""
+    kinds = segmentation.versions.astype(np.intp) * len(LEVELS) + segmentation.levels
+    for kind in np.unique(kinds).tolist():
+        version, level_number = divmod(kind, len(LEVELS))
+        yield version, level_number, np.flatnonzero(kinds == kind)
+
+
+def _encode_alike(
+    texts: Sequence[bytes], modes: NDArray[np.uint8], version: int, level: ErrorCorrection
+) -> tuple[NDArray[np.uint8], Words]:
+    """Return masks and rows of texts that all have one version and level."""
+    data = data_codewords(texts, modes, version, level)
+    lines = place(add_error_correction(data, version, level), version)
+    masks = choose_masks(lines, version)
+    rows = finish(lines, masks, version, level)
+    return masks, rows_of(rows, symbol_side(version))

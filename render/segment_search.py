@@ -1,0 +1,127 @@
+"""The cheapest cut of texts into segments, by dynamic programming over their characters.
+
+Clauses are those of ISO/IEC 18004:2015. A text is given by its *shape*, the class of each of its
+characters: the narrowest mode that has it.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render.versions import (
+    ALPHANUMERIC,
+    BYTE,
+    MODE_INDICATOR_BITS,
+    NUMERIC,
+    count_indicator_bits,
+)
+
+# Where the encoder stands after a character: its mode, and how many characters an unfinished group
+# of it has. The first three are those in which a segment begins, in the order of the modes.
+_STATES = 6
+_MODE_OF_STATE = np.array([NUMERIC, ALPHANUMERIC, BYTE, NUMERIC, NUMERIC, ALPHANUMERIC], np.uint8)
+_STATE_BEFORE = np.array([4, 5, 2, 0, 3, 1])
+# Three digits take 4 + 3 + 3 bits, two alphanumeric characters 6 + 5 (7.4.3 and 7.4.4).
+_BITS_TO_STATE = (3, 5, 8, 4, 3, 6)
+# A cost carries the state it came from in its low bits, so that one minimum finds both, and of
+# equal costs always the same one.
+_ORIGIN_BITS = 3
+_ORIGIN = (1 << _ORIGIN_BITS) - 1
+#: Bits that no text needs: the cost of a character that a mode does not have.
+_NEVER = 1 << 20
+
+
+class Search(NamedTuple):
+    """The cheapest segments of m shapes, with headers of one range of versions.
+
+    Attributes:
+        range_number: which range, as a place in :data:`render.versions.COUNT_RANGES`.
+        lengths: intp (m,), number of characters.
+        widest: uint8 (m,), the mode that has all characters.
+        best: int32 (longest, m), the least cost up to each character, and as its origin the state
+            after that character.
+        costs: int32 (longest, 6, m), the least cost of being in each state when the next
+            character comes. Its origin is the state after the character before: another one where
+            a new segment begins.
+    """
+
+    range_number: int
+    lengths: NDArray[np.intp]
+    widest: NDArray[np.uint8]
+    best: NDArray[np.int32]
+    costs: NDArray[np.int32]
+
+    def bits(self) -> NDArray[np.int32]:
+        """Return the bits of the cheapest segments: int32 (m,)."""
+        return self.best[self.lengths - 1, np.arange(len(self.lengths))] >> _ORIGIN_BITS
+
+    def bits_of_one_segment(self) -> NDArray[np.int32]:
+        """Return the bits of each shape as one segment, header included: int32 (m,)."""
+        lengths = self.lengths
+        by_mode = np.array([(10 * lengths + 2) // 3, (11 * lengths + 1) // 2, 8 * lengths])
+        by_mode += _header_bits(self.range_number)
+        return by_mode[self.widest, np.arange(len(lengths))].astype(np.int32)
+
+    def modes(self, columns: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the mode of each character of some shapes: uint8 (columns, longest).
+
+        Walks back from the last character of each shape along the origins.
+        """
+        lengths = self.lengths[columns]
+        ends = self.best[:, columns] & _ORIGIN
+        states = np.zeros((lengths.max(), len(columns)), np.intp)
+        offset_before = _STATE_BEFORE * len(self.lengths)
+        state = np.zeros(len(columns), np.intp)
+        for place in range(len(states) - 1, -1, -1):
+            state = np.where(lengths == place + 1, ends[place], state)
+            states[place] = state
+            origins = self.costs[place - 1].reshape(-1)
+            state = origins.take(offset_before.take(state) + columns) & _ORIGIN
+        return _MODE_OF_STATE[states.T]
+
+
+def search(shapes: Sequence[bytes], range_number: int) -> Search:
+    """Find the cheapest segments of each shape, with headers of one range of versions."""
+    lengths = np.fromiter(map(len, shapes), np.intp, len(shapes))
+    classes = _class_matrix(shapes, lengths.max())
+    heads = _header_bits(range_number) << _ORIGIN_BITS
+    best = np.empty(classes.shape, np.int32)
+    costs = np.empty((len(classes), _STATES, len(shapes)), np.int32)
+    for state, cost_of_class in enumerate(_cost_of_state()):
+        costs[:, state] = cost_of_class.take(classes)
+    before = np.full(costs.shape[1:], _NEVER << _ORIGIN_BITS, np.int32)
+    before[: len(heads)] = heads
+    moved = np.empty_like(before)
+    begun = np.empty((len(heads), len(shapes)), np.int32)
+    for cost, least in zip(costs, best, strict=True):
+        before.take(_STATE_BEFORE, axis=0, out=moved, mode="clip")
+        np.add(cost, moved, out=cost)
+        np.minimum.reduce(cost, axis=0, out=least)
+        np.add(least, heads, out=begun)
+        beginning = cost[: len(heads)]
+        np.minimum(beginning, begun, out=beginning)
+        np.bitwise_and(cost, ~_ORIGIN, out=before)
+    return Search(range_number, lengths, classes.max(axis=0), best, costs)
+
+
+def _header_bits(range_number: int) -> NDArray[np.int32]:
+    """Return the bits of a segment's header by mode: int32 (3, 1)."""
+    counts = np.array([count_indicator_bits(range_number)], np.int32)
+    return counts.T + np.int32(MODE_INDICATOR_BITS)
+
+
+def _class_matrix(shapes: Sequence[bytes], longest: int) -> NDArray[np.uint8]:
+    """Return the class of each character: uint8 (longest, shapes), zero behind a shape's end."""
+    joined = b"".join([shape.ljust(longest, b"\0") for shape in shapes])
+    return np.ascontiguousarray(np.frombuffer(joined, np.uint8).reshape(-1, longest).T)
+
+
+@cache
+def _cost_of_state() -> NDArray[np.int32]:
+    """Return the cost of a character by the state after it and its class: int32 (6, 3)."""
+    unavailable = _MODE_OF_STATE[:, None] < np.arange(3)
+    bits = np.where(unavailable, _NEVER, np.array([_BITS_TO_STATE]).T)
+    return (bits << _ORIGIN_BITS | np.arange(_STATES)[:, None]).astype(np.int32)
