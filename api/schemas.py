@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from pipeline.service import ApiKey, Role, State
 from render import gtin
-from render.image import ImageFormat
+from render.image import ErrorCorrection, ImageFormat
 
 #: ``lot`` and ``serial`` as every service accepts them; the configured character set may be wider.
 _ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20}$"}
@@ -70,6 +70,10 @@ class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
         ),
     ] = 400
+    error_correction: Annotated[
+        ErrorCorrection,
+        Meta(description="Least level; a symbol gets a higher one that costs no larger version"),
+    ] = "M"
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -185,6 +185,7 @@ def _job_request(request: BulkRequest, rules: Rules) -> JobRequest:
         items=[Item(item.lot, item.serial, item.expiry) for item in request.items],
         format=request.format,
         size=request.size,
+        error_correction=request.error_correction,
         link_base=rules.link_base,
     )
 
@@ -197,7 +198,8 @@ def _too_small(request: JobRequest) -> Iterator[Violation]:
         digital_link_uri(request.link_base, request.gtin, item.lot, item.serial, item.expiry)
         for item in request.items
     ]
-    needed = least_sizes(uris, RenderOptions(request.format, request.size))
+    options = RenderOptions(request.format, request.size, request.error_correction)
+    needed = least_sizes(uris, options)
     for index, least in enumerate(needed):
         if least > request.size:
             detail = (

@@ -13,8 +13,8 @@ import structlog
 
 from pipeline import keys
 from pipeline.archive import stream_archive
-from pipeline.jobs import Bundle, ImageRow, StagedChunk
-from pipeline.ledger import JobFields, Ledger, LedgerUnavailableError
+from pipeline.jobs import Bundle, ImageRow, JobFields, StagedChunk
+from pipeline.ledger import Ledger, LedgerUnavailableError
 from pipeline.staging import Chunk, Staging
 from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import structlog
 
 from pipeline import keys
-from pipeline.jobs import ImageRow, Item
-from pipeline.ledger import ChunkWork, JobFields, Ledger
+from pipeline.jobs import ImageRow, Item, JobFields
+from pipeline.ledger import ChunkWork, Ledger
 from pipeline.requests import decode_items
 from pipeline.staging import Staging
 from pipeline.store import Bucket
@@ -57,12 +57,16 @@ def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow]
         digital_link_uri(job.link_base, job.gtin, item.lot, item.serial, item.expiry)
         for item in items
     ]
-    rendered = render_chunk(uris, RenderOptions(job.format, job.size))
+    rendered = render_chunk(uris, _options(job))
     rows = [
         _row(job, work.first_item + place + 1, item, uri, image)
         for place, (item, uri, image) in enumerate(zip(items, uris, rendered, strict=True))
     ]
     return rows, [image.data for image in rendered]
+
+
+def _options(job: JobFields) -> RenderOptions:
+    return RenderOptions(job.format, job.size, job.error_correction)
 
 
 def member_name(job: JobFields, index: int, item: Item) -> str:

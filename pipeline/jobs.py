@@ -22,7 +22,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from render.image import ImageFormat
+from render.image import ErrorCorrection, ImageFormat
 
 State = Literal["pending", "running", "completed", "failed"]
 Event = Literal["begin", "complete", "fail", "reopen"]
@@ -66,6 +66,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         items: 1 to ``QRMILL_MAX_ITEMS``.
         format: ``svg`` or ``png``.
         size: side of a PNG in pixels.
+        error_correction: the least level of its symbols.
         link_base: what the URIs begin with; kept with the job, so that a re-run after a change of
             settings still makes the same bytes.
     """
@@ -74,31 +75,49 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Item]
     format: ImageFormat
     size: int
+    error_correction: ErrorCorrection
     link_base: str
 
 
-class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
+class JobFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What stays the same through a job's life, but for its items.
+
+    Attributes:
+        task_id: the job's id.
+        key_id: the API key that owns the job.
+        accepted_at: when it was accepted, in whole seconds since the epoch; the time of every
+            member of the bundle.
+        gtin, format, size, error_correction, link_base: as in :class:`JobRequest`.
+        items: how many there are.
+        chunk_size: items a chunk has; the last one has what is left.
+    """
+
+    task_id: str
+    key_id: str
+    accepted_at: int
+    gtin: str
+    format: ImageFormat
+    size: int
+    error_correction: ErrorCorrection
+    link_base: str
+    items: int
+    chunk_size: int
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the job has."""
+        return -(-self.items // self.chunk_size)
+
+
+class RequestHead(JobFields, frozen=True, kw_only=True):
     """What the request object says of a job before its items; enough to rebuild the ledger.
 
     Attributes:
         version: of this layout.
-        task_id: the job's id.
-        key_id: the API key that owns the job.
-        created_at: when it was accepted, in whole seconds since the epoch.
-        chunk_size: items a chunk has; the last one has what is left.
         ranges: offset and length of each chunk's items, in bytes behind this head.
     """
 
     version: Literal[1] = 1
-    task_id: str
-    key_id: str
-    created_at: int
-    gtin: str
-    format: ImageFormat
-    size: int
-    link_base: str
-    items: int
-    chunk_size: int
     ranges: list[tuple[int, int]]
 
 

@@ -15,12 +15,12 @@ from pipeline import keys
 from pipeline.jobs import (
     TRANSITIONS,
     Bundle,
+    JobFields,
     JobStatus,
     RequestHead,
     StagedChunk,
     State,
 )
-from render.image import ImageFormat
 
 _PRELUDE = """
 local TRANSITIONS = {%s}
@@ -36,21 +36,6 @@ end
 
 class LedgerUnavailableError(Exception):
     """Redis did not answer; what was asked may or may not have happened, and can be asked again."""
-
-
-class JobFields(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker needs to know of a job, from its ledger entry; as in ``RequestHead``."""
-
-    task_id: str
-    key_id: str
-    gtin: str
-    format: ImageFormat
-    size: int
-    link_base: str
-    items: int
-    chunk_size: int
-    chunks: int
-    accepted_at: int
 
 
 class ChunkWork(msgspec.Struct, frozen=True):
@@ -98,12 +83,8 @@ class Ledger:
             created_at: in milliseconds since the epoch.
             head_bytes: size of the head as it stands in the object, where the items' ranges begin.
         """
-        fields = {
-            "task_id": head.task_id, "key_id": head.key_id, "gtin": head.gtin,
-            "format": head.format, "size": head.size, "link_base": head.link_base,
-            "items": head.items, "chunk_size": head.chunk_size, "chunks": len(head.ranges),
-            "accepted_at": head.created_at,
-        }  # fmt: skip
+        fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
+        fields["chunks"] = head.chunks
         ranges = [f"{head_bytes + offset} {length}" for offset, length in head.ranges]
         flat = [part for pair in fields.items() for part in pair]
         arguments = [head.task_id, created_at, len(fields), *flat, *ranges]

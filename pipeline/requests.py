@@ -14,7 +14,7 @@ _items_decoder = msgspec.json.Decoder(list[Item])
 
 
 def encode_request(
-    request: JobRequest, task_id: str, key_id: str, created_at: int, chunk_size: int
+    request: JobRequest, task_id: str, key_id: str, accepted_at: int, chunk_size: int
 ) -> tuple[RequestHead, bytes, bytes]:
     """Return the head, the head's line, and the items behind it.
 
@@ -22,7 +22,7 @@ def encode_request(
         request: checked.
         task_id: the new job's id.
         key_id: the API key that sent it.
-        created_at: in seconds since the epoch.
+        accepted_at: in whole seconds since the epoch.
         chunk_size: items a chunk has.
     """
     starts = range(0, len(request.items), chunk_size)
@@ -31,10 +31,11 @@ def encode_request(
     head = RequestHead(
         task_id=task_id,
         key_id=key_id,
-        created_at=created_at,
+        accepted_at=accepted_at,
         gtin=request.gtin,
         format=request.format,
         size=request.size,
+        error_correction=request.error_correction,
         link_base=request.link_base,
         items=len(request.items),
         chunk_size=chunk_size,

@@ -82,14 +82,14 @@ class JobService:
         try:
             self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")
             self._ledger.create_job(head, created_at, len(head_line))
-            self._dispatcher.send_job(task_id, len(head.ranges))
+            self._dispatcher.send_job(task_id, head.chunks)
         except BaseException:
             self._take_back(task_id, key)
             raise
-        log.info("job accepted", task_id=task_id, items=head.items, chunks=len(head.ranges))
+        log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
         return JobStatus(
             task_id=task_id, key_id=key.key_id, state="pending", gtin=head.gtin,
-            format=head.format, items=head.items, processed_items=0, chunks=len(head.ranges),
+            format=head.format, items=head.items, processed_items=0, chunks=head.chunks,
             staged=0, failed=0, created_at=created_at,
         )  # fmt: skip
 

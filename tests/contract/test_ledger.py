@@ -21,7 +21,7 @@ BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400)
 def new_head(items: int = 5, chunk_size: int = 2, key_id: str = "key") -> RequestHead:
     request = JobRequest(
         gtin="00012345678905", items=[Item(serial=str(index)) for index in range(items)],
-        format="png", size=400, link_base="https://id.gs1.org",
+        format="png", size=400, error_correction="Q", link_base="https://id.gs1.org",
     )  # fmt: skip
     return encode_request(request, str(uuid.uuid4()), key_id, NOW, chunk_size)[0]
 

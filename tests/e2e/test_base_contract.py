@@ -71,6 +71,19 @@ def test_a_request_becomes_a_zip_of_images(
     ]
 
 
+def test_a_level_of_error_correction_is_kept_or_exceeded(client: httpx.Client) -> None:
+    manifests = {}
+    for level in "LMQH":
+        accepted = submit(client, items=[{"serial": "1"}] * 3, error_correction=level)
+        with bundle_of(follow(client, accepted["poll_url"])) as archive:
+            manifests[level] = json.loads(archive.read("manifest.json"))
+    levels = {asked: rows[0]["error_correction"] for asked, rows in manifests.items()}
+    assert all("LMQH".index(got) >= "LMQH".index(asked) for asked, got in levels.items())
+    versions = [rows[0]["version"] for rows in manifests.values()]
+    assert versions == sorted(versions)
+    assert versions[0] < versions[3]
+
+
 def test_a_download_url_is_signed_anew_and_needs_its_signature(client: httpx.Client) -> None:
     poll_url = submit(client, items=[{}])["poll_url"]
     first = follow(client, poll_url)["download_url"]

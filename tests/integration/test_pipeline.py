@@ -33,6 +33,7 @@ def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobReque
     items = [Item("LOT", f"S{index:04}", "271231") for index in range(count)]
     return JobRequest(
         gtin="09506000134352", items=items, format=image_format, size=120,
+        error_correction="M",
         link_base="https://id.gs1.org",
     )  # fmt: skip
 

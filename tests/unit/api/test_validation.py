@@ -35,7 +35,7 @@ def test_a_valid_request_is_returned_with_its_defaults() -> None:
     request = parse_bulk(body(items=items), RULES)
     assert request.gtin == "09506000134352"
     assert request.items == [Item("L", "007", "270200"), Item(), Item()]
-    assert (request.format, request.size) == ("png", 400)
+    assert (request.format, request.size, request.error_correction) == ("png", 400, "M")
 
 
 def test_three_bad_items_among_5000_are_three_pointers() -> None:
@@ -94,6 +94,10 @@ def test_a_message_names_the_value_and_the_fix() -> None:
         (b'{"gtin":"9506000134352","items":[{}],"size":400.5}', {"/size": "type"}),
         (b'{"gtin":"9506000134352","items":[{}],"size":true}', {"/size": "type"}),
         (b'{"gtin":"9506000134352","items":[{}],"format":"gif"}', {"/format": "type"}),
+        (
+            b'{"gtin":"9506000134352","items":[{}],"error_correction":"m"}',
+            {"/error_correction": "type"},
+        ),
         (b'{"gtin":"9506000134352","items":[{}],"size":49}', {"/size": "range"}),
         (b'{"gtin":"9506000134352","items":[{}],"size":2001}', {"/size": "range"}),
         (b'{"gtin":"9506000134352","items":[null]}', {"/items/0": "type"}),
@@ -156,6 +160,7 @@ def test_too_small_a_size_names_the_items_and_the_least_size() -> None:
     with pytest.raises(ProblemError):
         parse_bulk(body(items=items, size=least - 1), RULES)
     assert parse_bulk(body(items=items, size=50, format="svg"), RULES).format == "svg"
+    assert violations(body(items=items, size=least, error_correction="H"))
 
 
 json_values = st.recursive(

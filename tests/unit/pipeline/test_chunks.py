@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.chunks import member_name
-from pipeline.jobs import Item
-from pipeline.ledger import JobFields
+from pipeline.jobs import Item, JobFields
 
 printable = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
 
@@ -13,7 +12,8 @@ printable = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_s
 def job(items: int) -> JobFields:
     return JobFields(
         task_id="t", key_id="k", gtin="09506000134352", format="png", size=400,
-        link_base="https://id.gs1.org", items=items, chunk_size=250, chunks=1, accepted_at=0,
+        error_correction="M", link_base="https://id.gs1.org", items=items,
+        chunk_size=250, accepted_at=0,
     )  # fmt: skip
 
 

@@ -13,7 +13,12 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
     given_items: list[Item], chunk_size: int
 ) -> None:
     request = JobRequest(
-        gtin="09506000134352", items=given_items, format="svg", size=400, link_base="https://a.b"
+        gtin="09506000134352",
+        items=given_items,
+        format="svg",
+        size=400,
+        error_correction="H",
+        link_base="https://a.b",
     )
     head, line, body = encode_request(request, "task", "key", 1_700_000_000, chunk_size)
     stored = line + body
