@@ -19,7 +19,7 @@ from deploy.embedded.process import wait_until
 from deploy.embedded.ready import Ready
 from deploy.embedded.running import RunningStack, running_stack
 
-PARTS = ["api", "s3", "valkey", "worker-1", "worker-2"]
+PARTS = ["api", "s3", "sweep", "valkey", "worker-1", "worker-2"]
 
 
 @pytest.fixture(scope="module")
