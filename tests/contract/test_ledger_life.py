@@ -86,6 +86,12 @@ class Life(RuleBasedStateMachine):
                 self.state, self.code = "failed", f"broken_{chunk}"
 
     @rule()
+    def fail_to_bundle(self) -> None:
+        self.ledger.fail_job(self.task_id, Failure("bundle_failed", "It broke."))
+        if self.state in {"pending", "running"}:
+            self.state, self.code = "failed", "bundle_failed"
+
+    @rule()
     def cancel(self) -> None:
         won = self.ledger.fail_job(self.task_id, CANCELLED) == CANCELLED.code
         if self.state in {"pending", "running"}:
@@ -108,7 +114,10 @@ class Life(RuleBasedStateMachine):
     @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans())
     def build(self, claimant: str, lease: int, *, dies: bool) -> None:
         claimed = self.ledger.claim_bundle(self.task_id, claimant, lease)
-        whole = self.state == "running" and len(self.staged) == CHUNKS
+        whole = len(self.staged) == CHUNKS
+        if whole and self.state == "failed" and self.code != CANCELLED.code and not self.failed:
+            self.state, self.code = "running", None  # a bundling's message, put back by hand
+        whole = whole and self.state == "running"
         assert (claimed is not None) == (whole and self.holder in {None, claimant})
         if claimed is not None:
             self.holder = claimant if lease == SOON else None

@@ -137,6 +137,15 @@ def test_a_number_without_a_fraction_is_an_integer_and_never_a_string() -> None:
     assert found(body(items=[{"lot": 5.0}])) == {"/items/0/lot": "type"}
 
 
+def test_hostile_bodies_cost_little() -> None:
+    many = violations(b'{"gtin":"9506000134352","items":[' + b"0," * 999_999 + b"0]}")
+    assert [(each.pointer, each.code) for each in many] == [("/items", "range")]
+    (gtin,) = violations(body(gtin="x" * 1_000_000))
+    assert len(gtin.detail) < 300
+    names = {f"x{index}": 1 for index in range(20_000)}
+    assert len(violations(body(items=[names]))) == 20_000
+
+
 def test_items_over_the_limit_are_refused() -> None:
     rules = RULES._replace(max_items=2)
     assert found(body(items=[{}] * 3), rules) == {"/items": "range"}
