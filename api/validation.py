@@ -23,6 +23,8 @@ from render.link import digital_link_uri
 
 #: A PNG of this many pixels a side holds any symbol, so that nothing need be looked at to know.
 _ALWAYS_ENOUGH = symbol_side(40) + 2 * QUIET_ZONE
+#: How many slashes the pointer of an item has; those of the request's own fields have fewer.
+_ITEM_DEPTH = 2
 #: Valid values that stand in for those that are missing or of the wrong type, which have been
 #: noted already, so that the others can be checked all the same.
 _STAND_INS = {"gtin": "00000000000000", "items": [BulkItem()]}
@@ -50,13 +52,10 @@ def parse_bulk(body: bytes, rules: Rules) -> JobRequest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         request = _repaired(decode_json(body), rules, violations)
     violations += _violations(request, rules)
+    violations += _too_small(request, rules, {violation.pointer for violation in violations})
     if violations:
         raise invalid(violations)
-    checked = _job_request(request, rules)
-    too_small = [*_too_small(checked)]
-    if too_small:
-        raise invalid(too_small)
-    return checked
+    return _job_request(request, rules)
 
 
 def decode_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON
@@ -189,20 +188,30 @@ def _job_request(request: BulkRequest, rules: Rules) -> JobRequest:
     )
 
 
-def _too_small(request: JobRequest) -> Iterator[Violation]:
-    """Yield a violation for each item whose symbol does not get one pixel a module."""
-    if request.format != "png" or request.size >= _ALWAYS_ENOUGH:
+def _too_small(request: BulkRequest, rules: Rules, wrong: set[str]) -> Iterator[Violation]:
+    """Yield a violation for each item whose symbol does not get one pixel a module.
+
+    Args:
+        request: with the right types.
+        rules: what URIs begin with.
+        wrong: pointers of what was found wrong before; what depends on that is not looked at.
+    """
+    enough = request.format != "png" or request.size >= _ALWAYS_ENOUGH
+    if enough or any(pointer.count("/") < _ITEM_DEPTH for pointer in wrong):
         return
+    wrong_items = {pointer.split("/")[_ITEM_DEPTH] for pointer in wrong}
+    good = [place for place in range(len(request.items)) if str(place) not in wrong_items]
+    gtin14 = normalize_gtin(request.gtin)
+    items = (request.items[place] for place in good)
     uris = [
-        digital_link_uri(request.link_base, request.gtin, item.lot, item.serial, item.expiry)
-        for item in request.items
+        digital_link_uri(rules.link_base, gtin14, item.lot, item.serial, item.expiry)
+        for item in items
     ]
     options = RenderOptions(request.format, request.size, request.error_correction)
-    needed = least_sizes(uris, options)
-    for index, least in enumerate(needed):
+    for place, least in zip(good, least_sizes(uris, options), strict=True):
         if least > request.size:
             detail = (
                 f"This item's symbol needs a size of at least {least} pixels, one a module; "
                 f"the request says {request.size}."
             )
-            yield Violation(f"/items/{index}", "size_too_small", detail)
+            yield Violation(f"/items/{place}", "size_too_small", detail)

@@ -168,6 +168,12 @@ def test_too_small_a_size_names_the_items_and_the_least_size() -> None:
     assert parse_bulk(body(items=items, size=least), RULES).size == least
     with pytest.raises(ProblemError):
         parse_bulk(body(items=items, size=least - 1), RULES)
+    mixed = [*items, {"lot": "a b", "serial": "%" * 20}]
+    assert found(body(items=mixed, size=50)) == {
+        "/items/1": "size_too_small",
+        "/items/2/lot": "character",
+    }
+    assert found(body(items=items, size=50, gtin="1")) == {"/gtin": "gtin_format"}
     assert parse_bulk(body(items=items, size=50, format="svg"), RULES).format == "svg"
     assert violations(body(items=items, size=least, error_correction="H"))
 
