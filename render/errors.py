@@ -6,8 +6,9 @@ _SHOWN = 60
 
 def shown(value: object) -> str:
     """Return how an error shows a wrong value: as Python writes it, cut when it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    text = value if isinstance(value, str) else repr(value)
+    cut, end = (text, "") if len(text) <= _SHOWN else (text[:_SHOWN], "…")
+    return (repr(cut) if isinstance(value, str) else cut) + end
 
 
 class InvalidValueError(ValueError):
