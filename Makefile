@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo up test thorough lint format bench constraints debian-packages clean
+.PHONY: install demo up test faults thorough lint format bench constraints debian-packages clean
 
 install: $(STAMP)
 
@@ -22,6 +22,10 @@ up: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses.
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 # The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
 thorough: $(STAMP)
@@ -41,11 +45,11 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
 
-# What a few tests use besides: other ZIP readers and a browser. Without them, those tests are
-# skipped and say so. Needs Debian or Ubuntu, and root.
+# What a few tests use besides: other ZIP readers, a browser, and a library that turns a process's
+# clock. Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends unzip p7zip-full chromium
+	apt-get install -y -qq --no-install-recommends unzip p7zip-full chromium libfaketime
 
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:
