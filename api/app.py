@@ -7,7 +7,7 @@ import falcon
 import structlog
 
 from api import problems
-from api.bulk import BulkCollection, BulkTask
+from api.bulk import BulkCollection, BulkRetry, BulkTask
 from api.docs import DocsFile, DocsPage, Document
 from api.health import Healthz, Readyz
 from api.keys import Key, KeyCollection
@@ -35,6 +35,7 @@ def create_app(service: JobService, settings: Settings) -> App:
     routes = {
         f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.max_body_bytes, prefix),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
+        f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
         f"{prefix}/keys": KeyCollection(service),
         f"{prefix}/keys/{{key_id}}": Key(service),
     }

@@ -9,10 +9,19 @@ from api.middleware import check_accepts
 from api.problems import ProblemError, not_found
 from api.schemas import Accepted, BundleAnswer, Chunks, TaskStatus, iso
 from api.validation import Rules, parse_bulk
-from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
+from pipeline.service import (
+    TERMINAL,
+    Bundle,
+    Idempotency,
+    JobService,
+    JobStatus,
+    make_idempotency,
+    parse_task_id,
+)
 
 #: Seconds a client is asked to wait before the next poll.
 _RETRY_AFTER = "1"
+_MOST_KEY_LENGTH = 255
 
 
 class BulkCollection:
@@ -28,15 +37,14 @@ class BulkCollection:
         """Accept a request, before anything is rendered."""
         body = read_json_body(req, self._body_limit)
         request = parse_bulk(body, self._rules)
-        job = self._service.submit(request, req.context.key)
-        poll_url = f"{self._prefix}/qr/bulk/{job.task_id}/"
-        resp.set_headers({"Location": poll_url, "Retry-After": _RETRY_AFTER})
-        answer = Accepted(job.task_id, "pending", job.items, poll_url)
-        answer_json(resp, HTTPStatus.ACCEPTED, answer)
+        accepted = self._service.submit(request, req.context.key, _idempotency(req, body))
+        if accepted.replayed:
+            resp.set_header("Idempotency-Replayed", "true")
+        answer_accepted(resp, self._prefix, accepted.task_id, accepted.items)
 
 
 class BulkTask:
-    """``GET /qr/bulk/{task_id}/``."""
+    """``GET`` and ``DELETE /qr/bulk/{task_id}/``."""
 
     def __init__(self, service: JobService) -> None:
         self._service = service
@@ -50,6 +58,15 @@ class BulkTask:
             not_found(canonical)
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", _RETRY_AFTER)
+        answer_json(resp, HTTPStatus.OK, self._task_status(job))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
+        """Cancel a job in flight."""
+        check_accepts(req, "application/json")
+        canonical = _canonical(task_id)
+        job = self._service.cancel(canonical, req.context.key)
+        if job is None:
+            not_found(canonical)
         answer_json(resp, HTTPStatus.OK, self._task_status(job))
 
     def _task_status(self, job: JobStatus) -> TaskStatus:
@@ -71,6 +88,42 @@ class BulkTask:
             finished_at=iso(job.finished_at / 1000) if job.finished_at else None,
             bundle=_bundle_answer(bundle) if bundle else None,
         )
+
+
+class BulkRetry:
+    """``POST /qr/bulk/{task_id}/retry/``."""
+
+    def __init__(self, service: JobService, prefix: str) -> None:
+        self._service = service
+        self._prefix = prefix
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
+        """Render again what a failed job lacks."""
+        check_accepts(req, "application/json")
+        canonical = _canonical(task_id)
+        job = self._service.retry(canonical, req.context.key)
+        if job is None:
+            not_found(canonical)
+        answer_accepted(resp, self._prefix, job.task_id, job.items)
+
+
+def answer_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int) -> None:
+    """Answer 202 for a job that waits to be rendered."""
+    poll_url = f"{prefix}/qr/bulk/{task_id}/"
+    resp.set_headers({"Location": poll_url, "Retry-After": _RETRY_AFTER})
+    answer_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))
+
+
+def _idempotency(req: falcon.Request, body: bytes) -> Idempotency | None:
+    key = req.get_header("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= _MOST_KEY_LENGTH:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "malformed_key",
+            f"An Idempotency-Key has 1 to {_MOST_KEY_LENGTH} characters; this one {len(key)}.",
+        )  # fmt: skip
+    return make_idempotency(key, body)
 
 
 def _bundle_answer(bundle: Bundle) -> BundleAnswer:

@@ -41,6 +41,13 @@ def up(ctx: typer.Context) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
 
 
+@app.command(context_settings=_PASS_ON)
+def sweep(ctx: typer.Context) -> None:
+    """Find jobs that nothing moves and move them, until stopped, or one time with --once."""
+    arguments = [sys.executable, "-P", "-m", "pipeline.maintenance", *ctx.args]
+    os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
+
+
 @keys.command("create")
 def create_key(  # noqa: PLR0917 - typer makes an option of each
     name: Annotated[str, typer.Option(help="Whose key it is.")],

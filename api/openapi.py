@@ -26,11 +26,19 @@ _ERRORS = {
     "403": "The key does not have the role",
     "404": "There is no such thing that this key may see",
     "406": "The client does not accept the answer's media type",
+    "409": "The key is in use by a request in flight, or the task's state forbids this",
     "413": "The body is over the limit",
     "415": "The body's media type is not application/json",
     "422": "Valid JSON, but not a valid request; `errors` lists every bad value",
     "429": "The key is over its rate",
-    "503": "The queue or the store is out of reach; nothing was accepted",
+    "503": "The queue or the store is out of reach, or too much waits; nothing was accepted",
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key and body within 24 hours are the same task; the answer to a "
+    "repeated request has `Idempotency-Replayed: true`",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 _ALWAYS = ("401", "429", "503")
 _RATE_HEADERS = {
@@ -89,7 +97,8 @@ def _bulk_paths() -> dict[str, Any]:
                 "submitBulk",
                 "Accept a request, before anything is rendered",
                 {"202": _answer("Accepted; ask at `poll_url`", "Accepted", _accepted_headers())},
-                ("400", "406", "413", "415", "422"),
+                ("400", "406", "409", "413", "415", "422"),
+                parameters=[_IDEMPOTENCY_KEY],
                 requestBody=_body("BulkRequest"),
             ),
         },
@@ -101,6 +110,23 @@ def _bulk_paths() -> dict[str, Any]:
                 "Say how far a task is, with a download URL when it is completed",
                 {"200": _answer("How far it is", "TaskStatus", _poll_headers())},
                 ("404", "406", "422"),
+            ),
+            "delete": _operation(
+                "bulk",
+                "cancelBulk",
+                "Cancel a task in flight: it fails with `error_code: cancelled`",
+                {"200": _answer("The task as it is now", "TaskStatus")},
+                ("404", "406", "409", "422"),
+            ),
+        },
+        "/qr/bulk/{task_id}/retry/": {
+            "parameters": [_path_parameter("task_id", {"type": "string", "format": "uuid"})],
+            "post": _operation(
+                "bulk",
+                "retryBulk",
+                "Render again what a failed task lacks",
+                {"202": _answer("Accepted; ask at `poll_url`", "Accepted", _accepted_headers())},
+                ("404", "406", "409", "422"),
             ),
         },
     }

@@ -9,7 +9,14 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from pipeline.service import EnqueueError, LedgerUnavailableError, StoreUnavailableError
+from pipeline.service import (
+    BacklogFullError,
+    EnqueueError,
+    IdempotencyError,
+    LedgerUnavailableError,
+    NotPossibleError,
+    StoreUnavailableError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +83,9 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(falcon.HTTPError, _from_falcon)
     app.add_error_handler(ProblemError, _from_problem)
+    app.add_error_handler(BacklogFullError, _from_full_backlog)
+    app.add_error_handler(NotPossibleError, _from_not_possible)
+    app.add_error_handler(IdempotencyError, _from_idempotency)
     for away in (LedgerUnavailableError, StoreUnavailableError, EnqueueError):
         app.add_error_handler(away, _from_unavailable)
 
@@ -134,6 +144,34 @@ def _from_unavailable(
     headers = {"Retry-After": str(_RETRY_AFTER)}
     status = HTTPStatus.SERVICE_UNAVAILABLE
     _answer(req, resp, ProblemError(status, "unavailable", detail, headers=headers))
+
+
+def _from_full_backlog(
+    req: falcon.Request, resp: falcon.Response, error: BacklogFullError, _params: dict[str, str]
+) -> None:
+    detail = f"Too much work is waiting; nothing was accepted. Try again in {error.retry_after} s."
+    headers = {"Retry-After": str(error.retry_after)}
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    _answer(req, resp, ProblemError(status, "backlog_full", detail, headers=headers))
+
+
+def _from_not_possible(
+    req: falcon.Request, resp: falcon.Response, error: NotPossibleError, _params: dict[str, str]
+) -> None:
+    _answer(req, resp, ProblemError(HTTPStatus.CONFLICT, "not_possible", str(error)))
+
+
+def _from_idempotency(
+    req: falcon.Request, resp: falcon.Response, error: IdempotencyError, _params: dict[str, str]
+) -> None:
+    if error.busy:
+        detail = "A request with this Idempotency-Key is being handled now. Ask again."
+        headers = {"Retry-After": "1"}
+        problem = ProblemError(HTTPStatus.CONFLICT, "key_in_use", detail, headers=headers)
+    else:
+        detail = "This Idempotency-Key came with another body before. Use a new key for a new body."
+        problem = ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused", detail)
+    _answer(req, resp, problem)
 
 
 def _unexpected(

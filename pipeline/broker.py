@@ -3,6 +3,8 @@
 The API declares the queues and sends plain messages; it has no actors. Workers declare both.
 """
 
+from collections.abc import Sequence
+
 import dramatiq
 import redis
 from dramatiq import Message
@@ -15,8 +17,12 @@ from redis.retry import Retry
 from pipeline.settings import Settings
 
 RENDER_QUEUE = "render"
+#: Jobs of one chunk: they do not wait behind large ones.
+EXPRESS_QUEUE = "express"
 BUNDLE_QUEUE = "bundle"
+QUEUES = (RENDER_QUEUE, EXPRESS_QUEUE, BUNDLE_QUEUE)
 RENDER_ACTOR = "render_chunk"
+EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
@@ -68,7 +74,7 @@ def make_broker(
             *extra,
         ],
     )
-    for queue in (RENDER_QUEUE, BUNDLE_QUEUE):
+    for queue in QUEUES:
         broker.declare_queue(queue)
     return broker
 
@@ -83,12 +89,17 @@ class Dispatcher:
     def __init__(self, broker: dramatiq.Broker) -> None:
         self._broker = broker
 
-    def send_job(self, task_id: str, chunks: int) -> None:
-        """Enqueue a job: the group of its chunks, with the bundling as completion callback."""
-        group = dramatiq.group(
-            [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in range(chunks)],
-            broker=self._broker,
-        )
+    def send_chunks(self, task_id: str, chunks: Sequence[int]) -> None:
+        """Enqueue a group of a job's chunks, with the bundling as completion callback.
+
+        Args:
+            task_id: the job.
+            chunks: indexes of the chunks to render; at least one. One alone goes by the express
+                queue, so that small jobs do not wait behind large ones.
+        """
+        queue = (EXPRESS_QUEUE, EXPRESS_ACTOR) if len(chunks) == 1 else (RENDER_QUEUE, RENDER_ACTOR)
+        messages = [_message(*queue, task_id, index) for index in chunks]
+        group = dramatiq.group(messages, broker=self._broker)
         group.add_completion_callback(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
         try:
             group.run()

@@ -5,18 +5,26 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TypeVar
 
+import msgspec
 import structlog
 
 from pipeline import keys
 from pipeline.archive import stream_archive
-from pipeline.jobs import Bundle, ImageRow, JobFields, StagedChunk
-from pipeline.ledger import Ledger, LedgerUnavailableError
-from pipeline.staging import Chunk, Staging
-from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
+from pipeline.jobs import Bundle, ImageRow, JobFields, Result, StagedChunk
+from pipeline.ledger import Ledger
+from pipeline.lua import LedgerUnavailableError
+from pipeline.staging import Chunk, StagedChunkDamagedError, Staging
+from pipeline.store import (
+    Bucket,
+    ObjectMissingError,
+    StoreUnavailableError,
+    Upload,
+    UploadAbandonedError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +42,7 @@ class Bundler:
         ledger, bucket, staging: where jobs, bundles and staged chunks are.
         lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
         part_bytes: size of an upload's parts.
-        bundle_ttl: seconds a bundle is kept.
+        job_ttl: seconds the bundle is kept.
     """
 
     def __init__(
@@ -45,37 +53,58 @@ class Bundler:
         *,
         lease: int,
         part_bytes: int,
-        bundle_ttl: int,
+        job_ttl: int,
     ) -> None:
         self._ledger = ledger
         self._bucket = bucket
         self._staging = staging
         self._lease = lease
         self._part_bytes = part_bytes
-        self._bundle_ttl = bundle_ttl
+        self._job_ttl = job_ttl
 
-    def run(self, task_id: str) -> None:
+    def run(self, task_id: str) -> int | None:
         """Build the bundle if every chunk is staged and nobody else is building it.
+
+        Returns:
+            A chunk that has to be rendered again, because what is staged is not what the ledger
+            recorded; else None.
 
         Raises:
             LedgerUnavailableError, StoreUnavailableError: try again later.
-            StagedChunkDamagedError, ObjectMissingError: a staged chunk is not what it was.
         """
         claimant = uuid.uuid4().hex
         job = self._ledger.claim_bundle(task_id, claimant, self._lease)
         if job is None:
             log.info("bundle skipped", reason="chunks are missing, or it is built or being built")
-            return
+            return None
         try:
             bundle = self._build(job, claimant)
         except UploadAbandonedError:
             log.warning("bundle abandoned", reason="the claim was lost")
-            return
+            return None
+        except _DamagedError as damaged:
+            self._ledger.unstage_chunk(job, damaged.chunk_index)
+            self._give_back(task_id, claimant)
+            log.warning("chunk damaged", chunk=damaged.chunk_index, reason=str(damaged))
+            return damaged.chunk_index
         except BaseException:
             self._give_back(task_id, claimant)
             raise
+        self._complete(job, claimant, bundle)
+        return None
+
+    def _complete(self, job: JobFields, claimant: str, bundle: Bundle) -> None:
+        """Record the end; of a job that was cancelled meanwhile, remove the bundle."""
+        task_id = job.task_id
         state = self._ledger.complete_job(task_id, claimant, bundle)
         log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items)
+        if state == "failed":
+            self._bucket.delete(keys.bundle_object(task_id))
+        if state == "completed":
+            finished_at = time.time_ns() // 1_000_000
+            result = Result(state=state, finished_at=finished_at, bundle=bundle)
+            data = msgspec.json.encode(result)
+            self._bucket.put(keys.result_object(task_id), data, "application/json")
         self._drop_staging(task_id)
 
     def _give_back(self, task_id: str, claimant: str) -> None:
@@ -100,17 +129,19 @@ class Bundler:
                     lambda: self._ledger.renew_claim(job.task_id, claimant, self._lease),
                 ),
             )
-        expires_at = int(time.time()) + self._bundle_ttl
+        expires_at = int(time.time()) + self._job_ttl
         return Bundle(bytes=uploaded.bytes, sha256=uploaded.sha256, expires_at=expires_at)
 
     def _stream(
         self, job: JobFields, staged: list[StagedChunk], pool: ThreadPoolExecutor
     ) -> Iterator[bytes]:
         def read_rows(chunk: tuple[int, StagedChunk]) -> list[ImageRow]:
-            return self._staging.read_rows(job.task_id, *chunk)
+            with _naming(chunk[0]):
+                return self._staging.read_rows(job.task_id, *chunk)
 
         def read_chunk(chunk: tuple[int, StagedChunk]) -> Chunk:
-            return self._staging.read_chunk(job.task_id, *chunk)
+            with _naming(chunk[0]):
+                return self._staging.read_chunk(job.task_id, *chunk)
 
         return stream_archive(
             job.accepted_at,
@@ -118,6 +149,22 @@ class Bundler:
             read_ahead(pool, read_rows, enumerate(staged)),
             read_ahead(pool, read_chunk, enumerate(staged)),
         )
+
+
+class _DamagedError(Exception):
+    """What is staged of a chunk is not what the ledger recorded."""
+
+    def __init__(self, chunk_index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.chunk_index = chunk_index
+
+
+@contextmanager
+def _naming(chunk_index: int) -> Iterator[None]:
+    try:
+        yield
+    except (StagedChunkDamagedError, ObjectMissingError) as error:
+        raise _DamagedError(chunk_index, str(error)) from error
 
 
 def read_ahead(

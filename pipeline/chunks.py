@@ -8,7 +8,7 @@ import structlog
 
 from pipeline import keys
 from pipeline.jobs import ImageRow, Item, JobFields
-from pipeline.ledger import ChunkWork, Ledger
+from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
 from pipeline.requests import decode_items
 from pipeline.staging import Staging
 from pipeline.store import Bucket
@@ -23,12 +23,23 @@ _LEAST_INDEX_WIDTH = 5
 
 
 class ChunkRenderer:
-    """Renders and stages one chunk at a time; may be shared between threads."""
+    """Renders and stages one chunk at a time; may be shared between threads.
 
-    def __init__(self, ledger: Ledger, bucket: Bucket, staging: Staging) -> None:
+    Args:
+        ledger, bucket, staging: where jobs, requests and staged chunks are.
+        lease: milliseconds after which an attempt counts as dead.
+        max_attempts: deliveries of a chunk that are begun. Dramatiq does not count one that ends
+            with its worker, so a chunk that kills its worker would come back for ever.
+    """
+
+    def __init__(
+        self, ledger: Ledger, bucket: Bucket, staging: Staging, *, lease: int, max_attempts: int
+    ) -> None:
         self._ledger = ledger
         self._bucket = bucket
         self._staging = staging
+        self._lease = lease
+        self._max_attempts = max_attempts
 
     def run(self, task_id: str, chunk_index: int) -> bool:
         """Render a chunk unless that is done; True when it was the last one its job waited for.
@@ -37,9 +48,12 @@ class ChunkRenderer:
             LedgerUnavailableError, StoreUnavailableError: try again later.
             ObjectMissingError: the request object is gone.
         """
-        work = self._ledger.begin_chunk(task_id, chunk_index)
+        work = self._ledger.begin_chunk(task_id, chunk_index, self._lease)
         if work is None:
-            log.info("chunk skipped", reason="staged already, or its job is unknown or completed")
+            log.info("chunk skipped", reason="staged already, or its job is unknown or has ended")
+            return False
+        if work.attempt > self._max_attempts:
+            self._give_up(work)
             return False
         key = keys.request_object(task_id)
         items = decode_items(self._bucket.get(key, work.offset, work.length))
@@ -47,7 +61,18 @@ class ChunkRenderer:
         staged = self._staging.stage(task_id, chunk_index, rows, images)
         remaining = self._ledger.complete_chunk(work, staged)
         log.info("chunk staged", items=len(items), bytes=staged.bytes, attempt=work.attempt)
+        if remaining == OF_NO_USE:
+            self._staging.drop(task_id)
         return remaining == 0
+
+    def _give_up(self, work: ChunkWork) -> None:
+        detail = (
+            f"Chunk {work.chunk_index} was begun {self._max_attempts} times and never ended: its "
+            "worker died each time."
+        )
+        failure = Failure("worker_crashed", detail)
+        self._ledger.fail_job(work.job.task_id, failure, work.chunk_index)
+        log.error("chunk given up", attempts=self._max_attempts)
 
 
 def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow], list[bytes]]:

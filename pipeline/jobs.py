@@ -3,13 +3,16 @@
 A job is one accepted request. Its life:
 
 ===========  ==========  ==========================================================
-state        ends        who moves a job here
+state        event       who moves a job here
 ===========  ==========  ==========================================================
-pending      no          ``JobService.submit``, when the request is safe in S3
-running      no          the first ``render_chunk`` that begins a chunk; the last of a failed
-                         job's failed chunks, when its dead letter was put back and it is staged
-completed    yes         ``bundle_job``, when the bundle's upload is complete
-failed       yes         a chunk or the bundling that failed for good
+pending      —           ``JobService.submit``, when the request is safe in S3
+pending      retry       ``JobService.retry``, a failed job
+running      begin       the first ``render_chunk`` that begins a chunk
+running      reopen      ``render_chunk``, the last of a failed job's failed chunks, when its dead
+                         letter was put back and it is staged
+completed    complete    ``bundle_job``, when the bundle's upload is complete
+failed       fail        a chunk or the bundling that failed for good; ``JobService.cancel``; the
+                         sweep, when the deadline has passed
 ===========  ==========  ==========================================================
 
 The ledger carries :data:`TRANSITIONS` into its scripts, so that there is one table and no second
@@ -25,7 +28,7 @@ from msgspec import Meta
 from render.image import ErrorCorrection, ImageFormat
 
 State = Literal["pending", "running", "completed", "failed"]
-Event = Literal["begin", "complete", "fail", "reopen"]
+Event = Literal["begin", "complete", "fail", "reopen", "retry"]
 
 #: (state, event) -> the state that follows. A pair that is not here changes nothing: it is what is
 #: left of a message that came late or twice.
@@ -35,6 +38,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("running", "complete"): "completed",
     ("running", "fail"): "failed",
     ("failed", "reopen"): "running",
+    ("failed", "retry"): "pending",
 }
 TERMINAL: frozenset[State] = frozenset({"completed", "failed"})
 
@@ -109,16 +113,25 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         return -(-self.items // self.chunk_size)
 
 
+class Idempotency(msgspec.Struct, frozen=True):
+    """An Idempotency-Key and the body it came with, as SHA-256, hexadecimal."""
+
+    key_sha256: str
+    body_sha256: str
+
+
 class RequestHead(JobFields, frozen=True, kw_only=True):
     """What the request object says of a job before its items; enough to rebuild the ledger.
 
     Attributes:
         version: of this layout.
         ranges: offset and length of each chunk's items, in bytes behind this head.
+        idempotency: the request's idempotency key and body, if it had one.
     """
 
     version: Literal[1] = 1
     ranges: list[tuple[int, int]]
+    idempotency: Idempotency | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +173,23 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     error_code: str | None = None
     bundle: Bundle | None = None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The result record in S3: how a job ended, where no message can change that any more.
+
+    Attributes:
+        state: ``completed``, or ``failed`` when it was cancelled or late.
+        finished_at: in milliseconds since the epoch.
+        bundle: of a completed job; ``error`` and ``error_code`` of a failed one.
+    """
+
+    version: Literal[1] = 1
+    state: State
+    finished_at: int
+    bundle: Bundle | None = None
+    error: str | None = None
+    error_code: str | None = None
 
 
 class ImageRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,15 @@ key                                   type    what
 ``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
 ``qrmill:{id}:staged``                hash    chunk index -> :class:`~pipeline.jobs.StagedChunk`
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
+``qrmill:{id}:leases``                hash    chunk index -> when its attempt counts as dead (ms)
 ``qrmill:{id}:failures``              hash    chunk index -> why it failed for good
 ``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
+``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
+``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
+``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
+``qrmill:sweep``                      string  who sweeps: a lease
+``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:rates:…``                    string  request counts of an API key, the ``limits`` library's
 ``dramatiq:…``                        —       the broker's own
 ====================================  ======  =====================================================
@@ -21,6 +27,7 @@ S3, main bucket:
 ====================================  =============================================================
 ``jobs/<id>/request.json``            the accepted request: a head line, then the chunks' items
 ``jobs/<id>/bundle.zip``              the bundle
+``jobs/<id>/result.json``             how the job ended, for good
 ``keys/<key id>.json``                an API key: its hash, role and rates
 ====================================  =============================================================
 
@@ -34,6 +41,10 @@ S3, staging bucket:
 """
 
 ACTIVE_JOBS = "qrmill:jobs:active"
+ENDED_JOBS = "qrmill:jobs:ended"
+DRAINED = "qrmill:drained"
+SWEEP = "qrmill:sweep"
+ALIVE = "qrmill:alive"
 #: Prefix that the ``limits`` library puts before its own keys.
 RATES_PREFIX = "qrmill:rates"
 
@@ -58,16 +69,33 @@ def failures(task_id: str) -> str:
     return f"qrmill:{{{task_id}}}:failures"
 
 
+def leases(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:leases"
+
+
 def jobs_of(key_id: str) -> str:
     return f"qrmill:jobs:of:{key_id}"
 
 
+def idempotency(key_id: str, key_sha256: str) -> str:
+    return f"qrmill:idempotency:{key_id}:{key_sha256}"
+
+
 def request_object(task_id: str) -> str:
-    return f"jobs/{task_id}/request.json"
+    return f"{objects_of(task_id)}request.json"
 
 
 def bundle_object(task_id: str) -> str:
-    return f"jobs/{task_id}/bundle.zip"
+    return f"{objects_of(task_id)}bundle.zip"
+
+
+def result_object(task_id: str) -> str:
+    return f"{objects_of(task_id)}result.json"
+
+
+def objects_of(task_id: str) -> str:
+    """Return the prefix of all objects of a job but its staging."""
+    return f"{JOBS}{task_id}/"
 
 
 def api_key_object(key_id: str) -> str:
@@ -75,6 +103,7 @@ def api_key_object(key_id: str) -> str:
 
 
 API_KEYS = "keys/"
+JOBS = "jobs/"
 
 
 def staged_zip(task_id: str, chunk_index: int) -> str:

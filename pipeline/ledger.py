@@ -1,41 +1,30 @@
 """The ledger: what the service knows of jobs, in Redis, every step one atomic script.
 
 Each step can be repeated, by the same process or another, and do no harm: a chunk is staged once
-however often it is reported, a job ends once, and one bundler at a time holds the claim. All times
-inside the scripts are the Redis server's own, so that a worker's wrong clock moves nothing.
+however often it is reported, a job ends once, and one bundler at a time holds the claim.
 """
 
-from importlib import resources
-from typing import Any, cast
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 import redis
 
 from pipeline import keys
 from pipeline.jobs import (
-    TRANSITIONS,
     Bundle,
     JobFields,
     JobStatus,
     RequestHead,
+    Result,
     StagedChunk,
     State,
 )
+from pipeline.lua import Scripts, translated
 
-_PRELUDE = """
-local TRANSITIONS = {%s}
-local function transition(state, event)
-    return TRANSITIONS[state .. " " .. event] or state
-end
-local function now()
-    local time = redis.call("TIME")
-    return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-"""
+#: What :meth:`Ledger.complete_chunk` answers beside a number of chunks.
+NO_MORE_NOW, OF_NO_USE = -1, -2
 
-
-class LedgerUnavailableError(Exception):
-    """Redis did not answer; what was asked may or may not have happened, and can be asked again."""
+Need = Literal["ended", "late", "bundle", "chunks", "moving"]
 
 
 class ChunkWork(msgspec.Struct, frozen=True):
@@ -63,8 +52,29 @@ class ChunkWork(msgspec.Struct, frozen=True):
         return min(self.job.chunk_size, self.job.items - self.first_item)
 
 
+class Failure(NamedTuple):
+    """Why a job fails.
+
+    Attributes:
+        code: for programs.
+        detail: for people.
+        closed: no message may reopen the job; only a retry does.
+    """
+
+    code: str
+    detail: str
+    closed: bool = False
+
+
+class Examination(NamedTuple):
+    """What a job in flight needs, and for ``chunks`` which of them."""
+
+    need: Need
+    chunks: list[int]
+
+
 class Ledger:
-    """The ledger's steps.
+    """The ledger's steps. Times are in milliseconds.
 
     Every method raises:
         LedgerUnavailableError: Redis is out of reach.
@@ -73,51 +83,69 @@ class Ledger:
     def __init__(self, client: redis.Redis) -> None:
         """Take a Redis client that decodes responses; nothing is sent yet."""
         self._client = client
-        self._scripts = {name: client.register_script(_source(name)) for name in _SCRIPT_NAMES}
+        self._run = Scripts(client).run
 
-    def create_job(self, head: RequestHead, created_at: int, head_bytes: int) -> bool:
+    def create_job(
+        self, head: RequestHead, created_at: int, head_bytes: int, deadline: int
+    ) -> bool:
         """Enter an accepted job; False if it is there already.
 
         Args:
             head: of the request object.
-            created_at: in milliseconds since the epoch.
+            created_at: since the epoch.
             head_bytes: size of the head as it stands in the object, where the items' ranges begin.
+            deadline: how long from now the job may take.
         """
-        fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
-        fields["chunks"] = head.chunks
-        ranges = [f"{head_bytes + offset} {length}" for offset, length in head.ranges]
-        flat = [part for pair in fields.items() for part in pair]
-        arguments = [head.task_id, created_at, len(fields), *flat, *ranges]
-        names = [keys.job(head.task_id), keys.ranges(head.task_id)]
-        indexes = [keys.ACTIVE_JOBS, keys.jobs_of(head.key_id)]
-        return bool(self._run("create_job", [*names, *indexes], arguments))
+        task_id = head.task_id
+        fields = _flat_fields(head)
+        ranges = _ranges(head, head_bytes)
+        names = [keys.job(task_id), keys.ranges(task_id), keys.ACTIVE_JOBS]
+        names.append(keys.jobs_of(head.key_id))
+        arguments = [task_id, created_at, deadline, len(fields) // 2, *fields, *ranges]
+        return bool(self._run("create_job", names, *arguments))
+
+    def restore_job(self, head: RequestHead, head_bytes: int, result: Result) -> bool:
+        """Enter a job that has ended, from its records; False if it is there already."""
+        fields = [*_flat_fields(head), "state", result.state]
+        if result.bundle is not None:
+            fields += ["bundle", msgspec.json.encode(result.bundle).decode()]
+            fields += ["processed_items", head.items]
+        else:
+            fields += ["processed_items", 0, "closed", 1, "error", result.error or ""]
+            fields += ["error_code", result.error_code or ""]
+        names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
+        names.append(keys.jobs_of(head.key_id))
+        arguments: list[str | int] = [head.task_id, head.accepted_at * 1000]
+        arguments.append(result.finished_at)
+        arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]
+        return bool(self._run("restore_job", names, *arguments))
 
     def discard_job(self, task_id: str, key_id: str) -> None:
-        """Forget a job that could not be enqueued."""
-        indexes = [keys.ACTIVE_JOBS, keys.jobs_of(key_id)]
-        self._run("discard_job", [*indexes, *_all_keys(task_id)], [task_id])
+        """Forget a job that could not be enqueued, or that outlived its time."""
+        indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
+        self._run("discard_job", [*indexes, *_all_keys(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
         """Return what is known of a job, or None."""
-        try:
-            with self._client.pipeline(transaction=False) as pipe:
-                pipe.hgetall(keys.job(task_id))
-                pipe.hlen(keys.staged(task_id))
-                pipe.hlen(keys.failures(task_id))
-                fields, staged, failed = pipe.execute()
-        except redis.RedisError as error:
-            raise LedgerUnavailableError(str(error)) from error
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.job(task_id))
+            pipe.hlen(keys.staged(task_id))
+            pipe.hlen(keys.failures(task_id))
+            fields, staged, failed = pipe.execute()
         if not fields:
             return None
         bundle = fields.pop("bundle", None)
         decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
+        if decoded is not None:
+            staged = int(fields["chunks"])
         values = {**fields, "staged": staged, "failed": failed, "bundle": decoded}
         return msgspec.convert(values, JobStatus, strict=False)
 
-    def begin_chunk(self, task_id: str, chunk_index: int) -> ChunkWork | None:
+    def begin_chunk(self, task_id: str, chunk_index: int, lease: int) -> ChunkWork | None:
         """Count a delivery of a chunk and return the work, or None when there is nothing to do."""
-        names = [keys.job(task_id), keys.ranges(task_id), keys.staged(task_id)]
-        reply = self._run("begin_chunk", [*names, keys.attempts(task_id)], [chunk_index])
+        families = (keys.job, keys.ranges, keys.staged, keys.attempts, keys.leases)
+        names = [family(task_id) for family in families]
+        reply = self._run("begin_chunk", names, chunk_index, lease)
         if not reply:
             return None
         attempt, byte_range, fields = reply
@@ -125,89 +153,117 @@ class Ledger:
         return ChunkWork(_job_fields(fields), chunk_index, attempt, offset, length)
 
     def complete_chunk(self, work: ChunkWork, staged: StagedChunk) -> int:
-        """Record a staged chunk; return how many are left, -1 when the job needs no more."""
+        """Record a staged chunk.
+
+        Returns:
+            How many chunks are left; :data:`NO_MORE_NOW` when the job waits for something else;
+            :data:`OF_NO_USE` when what was staged can be removed.
+        """
         task_id = work.job.task_id
-        names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id), keys.ACTIVE_JOBS]
+        names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
+        names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
         value = msgspec.json.encode(staged).decode()
-        return int(
-            self._run("complete_chunk", names, [work.chunk_index, value, work.item_count, task_id])
-        )
+        arguments = (work.chunk_index, value, work.item_count, task_id)
+        return int(self._run("complete_chunk", names, *arguments))
 
-    def fail_chunk(self, task_id: str, chunk_index: int, code: str, detail: str) -> State | None:
-        """Record that a chunk failed for good, and fail its job; return the job's state."""
-        return self._fail(task_id, code, detail, str(chunk_index))
+    def unstage_chunk(self, job: JobFields, chunk_index: int) -> None:
+        """Forget that a chunk is staged, because what lies there is not what was recorded."""
+        count = min(job.chunk_size, job.items - chunk_index * job.chunk_size)
+        names = [keys.job(job.task_id), keys.staged(job.task_id)]
+        self._run("unstage_chunk", names, chunk_index, count)
 
-    def fail_job(self, task_id: str, code: str, detail: str) -> State | None:
-        """Record that the bundling failed for good, and fail the job; return the job's state."""
-        return self._fail(task_id, code, detail, "")
+    def fail_job(self, task_id: str, failure: Failure, chunk_index: int | None = None) -> str:
+        """Fail a job, because a chunk failed for good, or for another reason.
+
+        Returns:
+            The job's error code afterwards; empty when it is unknown or has not failed.
+        """
+        chunk = "" if chunk_index is None else chunk_index
+        closed = "closed" if failure.closed else ""
+        arguments = (task_id, failure.code, failure.detail, chunk, closed)
+        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        reply = self._run("fail_job", names, *arguments)
+        return str(reply[1]) if reply else ""
+
+    def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
+        """Open a failed job again; return the chunks to render, or None if it has not failed."""
+        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        reply = self._run("retry_job", names, task_id, deadline)
+        return reply[1:] if reply else None
 
     def claim_bundle(self, task_id: str, claimant: str, lease: int) -> JobFields | None:
-        """Claim the bundling for ``lease`` milliseconds; None when there is nothing to be done."""
+        """Claim the bundling for ``lease``; None when there is nothing to be done."""
         names = [keys.job(task_id), keys.staged(task_id)]
-        fields = self._run("claim_bundle", names, [claimant, lease])
+        fields = self._run("claim_bundle", names, claimant, lease)
         return _job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:
-        """Keep a claim for another ``lease`` milliseconds; 0 gives it back. False: it is lost."""
-        return bool(self._run("renew_claim", [keys.job(task_id)], [claimant, lease]))
+        """Keep a claim for another ``lease``; 0 gives it back. False: it is lost."""
+        return bool(self._run("renew_claim", [keys.job(task_id)], claimant, lease))
 
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> State | None:
         """Record the finished bundle if ``claimant`` holds the claim; return the job's state."""
-        names = [keys.job(task_id), keys.ACTIVE_JOBS]
+        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         value = msgspec.json.encode(bundle).decode()
-        return cast("State | None", self._run("complete_job", names, [task_id, claimant, value]))
+        return cast("State | None", self._run("complete_job", names, task_id, claimant, value))
 
     def staged_chunks(self, task_id: str) -> list[StagedChunk]:
         """Return what is recorded of a job's staged chunks, in their order."""
-        try:
-            found = self._client.hgetall(keys.staged(task_id))
-        except redis.RedisError as error:
-            raise LedgerUnavailableError(str(error)) from error
-        ordered = sorted(cast("dict[str, str]", found).items(), key=lambda pair: int(pair[0]))
+        with translated():
+            found = cast("dict[str, str]", self._client.hgetall(keys.staged(task_id)))
+        ordered = sorted(found.items(), key=lambda pair: int(pair[0]))
         return [msgspec.json.decode(value, type=StagedChunk) for _, value in ordered]
+
+    def examine_job(
+        self, task_id: str, patience: int, long_patience: int, *, queues_empty: bool
+    ) -> Examination:
+        """Say what a job in flight needs, if nobody is moving it.
+
+        Args:
+            task_id: the job.
+            patience: how long nothing may move when the queues are empty.
+            long_patience: how long when they are not, and its messages may be waiting there.
+            queues_empty: whether they are.
+        """
+        names = [keys.job(task_id), keys.staged(task_id), keys.leases(task_id), keys.ACTIVE_JOBS]
+        arguments = (task_id, patience, long_patience, int(queues_empty))
+        need, *chunks = self._run("examine_job", names, *arguments)
+        return Examination(need, [int(index) for index in chunks])
+
+    def active_jobs(self) -> list[str]:
+        """Return the task ids of all jobs in flight, the oldest first."""
+        with translated():
+            return cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, -1))
+
+    def jobs_ended_before(self, when: int, count: int) -> list[str]:
+        """Return up to ``count`` task ids of jobs that ended before ``when``, the oldest first."""
+        with translated():
+            found = self._client.zrangebyscore(keys.ENDED_JOBS, "-inf", when, 0, count)
+        return cast("list[str]", found)
 
     def ping(self) -> None:
         """Prove that Redis answers."""
-        try:
+        with translated():
             self._client.ping()
-        except redis.RedisError as error:
-            raise LedgerUnavailableError(str(error)) from error
-
-    def _fail(self, task_id: str, code: str, detail: str, chunk: str) -> State | None:
-        names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id), keys.ACTIVE_JOBS]
-        return cast("State | None", self._run("fail_job", names, [task_id, code, detail, chunk]))
-
-    def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:  # noqa: ANN401 - a script's reply has no type
-        try:
-            return self._scripts[name](keys=names, args=arguments)
-        except redis.RedisError as error:
-            raise LedgerUnavailableError(str(error)) from error
 
 
-_SCRIPT_NAMES = (
-    "create_job",
-    "discard_job",
-    "begin_chunk",
-    "complete_chunk",
-    "fail_job",
-    "claim_bundle",
-    "renew_claim",
-    "complete_job",
-)
-
-
-def _source(name: str) -> str:
-    """Return a script with the transition table and the server's clock before it."""
-    table = ", ".join(
-        f'["{state} {event}"] = "{after}"' for (state, event), after in TRANSITIONS.items()
-    )
-    body = resources.files("pipeline").joinpath("scripts", f"{name}.lua").read_text("utf-8")
-    return _PRELUDE % table + body
+def _parts(task_id: str) -> list[str]:
+    families = (keys.job, keys.staged, keys.failures, keys.attempts, keys.leases)
+    return [family(task_id) for family in families]
 
 
 def _all_keys(task_id: str) -> list[str]:
-    families = (keys.job, keys.ranges, keys.staged, keys.attempts, keys.failures)
-    return [family(task_id) for family in families]
+    return [*_parts(task_id), keys.ranges(task_id)]
+
+
+def _flat_fields(head: RequestHead) -> list[str | int]:
+    fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
+    fields["chunks"] = head.chunks
+    return [part for pair in fields.items() for part in pair]
+
+
+def _ranges(head: RequestHead, head_bytes: int) -> list[str]:
+    return [f"{head_bytes + offset} {length}" for offset, length in head.ranges]
 
 
 def _job_fields(flat: list[str]) -> JobFields:

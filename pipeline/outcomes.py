@@ -4,8 +4,9 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
-from pipeline.broker import BUNDLE_ACTOR, RENDER_ACTOR
-from pipeline.ledger import Ledger, LedgerUnavailableError
+from pipeline.broker import BUNDLE_ACTOR
+from pipeline.ledger import Failure, Ledger
+from pipeline.lua import LedgerUnavailableError
 from pipeline.staging import StagedChunkDamagedError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 
@@ -78,17 +79,13 @@ class RecordFailures(Middleware):
         """Record the failure."""
         code = message.options.get(_ERROR_CODE, "render_failed")
         tries = message.options.get("retries", 1)
-        if message.actor_name == RENDER_ACTOR:
-            task_id, chunk_index = message.args
-            detail = f"Chunk {chunk_index} failed after {tries} tries: {_REASONS[code]}."
-            state = self._ledger.fail_chunk(task_id, chunk_index, code, detail)
-        elif message.actor_name == BUNDLE_ACTOR:
-            (task_id,) = message.args
-            detail = f"The bundling failed after {tries} tries: {_REASONS[code]}."
-            state = self._ledger.fail_job(task_id, code, detail)
-        else:
-            return
-        log.error("failed for good", error_code=code, state=state)
+        task_id, *chunk = message.args
+        what = f"Chunk {chunk[0]}" if chunk else "The bundling"
+        detail = f"{what} failed after {tries} tries: {_REASONS[code]}."
+        log.error("failed for good", error_code=code, tries=tries)
+        if code != "ledger_unavailable":
+            # What failed because Redis was away did not fail; the sweep puts it back.
+            self._ledger.fail_job(task_id, Failure(code, detail), *chunk)
 
 
 def error_code(actor: str, exception: BaseException) -> str:
@@ -96,7 +93,7 @@ def error_code(actor: str, exception: BaseException) -> str:
     for kind, code in _CODES:
         if isinstance(exception, kind):
             return code
-    return "render_failed" if actor == RENDER_ACTOR else "bundle_failed"
+    return "bundle_failed" if actor == BUNDLE_ACTOR else "render_failed"
 
 
 class LogContext(Middleware):

@@ -9,7 +9,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from pipeline import keys
 from pipeline.api_keys import ApiKey
-from pipeline.ledger import LedgerUnavailableError
+from pipeline.lua import translated
 
 
 class Window(NamedTuple):
@@ -63,12 +63,10 @@ class Rates:
             RateLimitItemPerMinute(key.per_minute or self._per_minute),
             RateLimitItemPerDay(key.per_day or self._per_day),
         )
-        try:
+        with translated():
             # A request over the minute's rate is refused before it counts against the day's.
             allowed = all(self._limiter.hit(item, key.key_id) for item in items)
             return Standing(allowed, tuple(self._window(item, key) for item in items))
-        except redis.RedisError as error:
-            raise LedgerUnavailableError(str(error)) from error
 
     def _window(self, item: RateLimitItem, key: ApiKey) -> Window:
         stats = self._limiter.get_window_stats(item, key.key_id)

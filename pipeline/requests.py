@@ -5,33 +5,49 @@ one after another. The head says where each array stands, counted from the end o
 """
 
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import msgspec
 
-from pipeline.jobs import Item, JobRequest, RequestHead
+from pipeline.jobs import Idempotency, Item, JobRequest, RequestHead
 
 _items_decoder = msgspec.json.Decoder(list[Item])
 
 
+class Acceptance(NamedTuple):
+    """As which job a request is accepted.
+
+    Attributes:
+        task_id: the new job's id.
+        key_id: the API key that sent it.
+        accepted_at: in whole seconds since the epoch.
+        idempotency: of its Idempotency-Key, if it has one.
+    """
+
+    task_id: str
+    key_id: str
+    accepted_at: int
+    idempotency: Idempotency | None
+
+
 def encode_request(
-    request: JobRequest, task_id: str, key_id: str, accepted_at: int, chunk_size: int
+    request: JobRequest, acceptance: Acceptance, chunk_size: int
 ) -> tuple[RequestHead, bytes, bytes]:
     """Return the head, the head's line, and the items behind it.
 
     Args:
         request: checked.
-        task_id: the new job's id.
-        key_id: the API key that sent it.
-        accepted_at: in whole seconds since the epoch.
+        acceptance: as which job, whose, and when.
         chunk_size: items a chunk has.
     """
     starts = range(0, len(request.items), chunk_size)
     chunks = [msgspec.json.encode(request.items[at : at + chunk_size]) for at in starts]
     ends = accumulate(map(len, chunks), initial=0)
     head = RequestHead(
-        task_id=task_id,
-        key_id=key_id,
-        accepted_at=accepted_at,
+        task_id=acceptance.task_id,
+        key_id=acceptance.key_id,
+        accepted_at=acceptance.accepted_at,
+        idempotency=acceptance.idempotency,
         gtin=request.gtin,
         format=request.format,
         size=request.size,

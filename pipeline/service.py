@@ -13,20 +13,25 @@ import structlog
 
 from pipeline import keys
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
+from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
     Bundle,
+    Idempotency,
     Item,
     JobRequest,
     JobStatus,
     State,
     parse_task_id,
 )
-from pipeline.ledger import Ledger, LedgerUnavailableError
+from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
+from pipeline.lua import LedgerUnavailableError
 from pipeline.rates import Rates, Standing, Window
-from pipeline.requests import encode_request
+from pipeline.recovery import Recovery, make_recovery
+from pipeline.requests import Acceptance, encode_request
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
 
@@ -44,6 +49,18 @@ class Download(NamedTuple):
     expires_at: int
 
 
+class Accepted(NamedTuple):
+    """An accepted request: its job, its number of items, and whether it was accepted before."""
+
+    task_id: str
+    items: int
+    replayed: bool
+
+
+class NotPossibleError(Exception):
+    """The job's state forbids it; the message says why."""
+
+
 class JobService:
     """Jobs, as the API sees them."""
 
@@ -55,6 +72,9 @@ class JobService:
         bucket: Bucket,
         public_bucket: Bucket,
         dispatcher: Dispatcher,
+        recovery: Recovery,
+        idempotency: IdempotencyKeys,
+        backlog: Backlog,
         rates: Rates,
         checks: dict[str, Callable[[], None]],
     ) -> None:
@@ -65,44 +85,119 @@ class JobService:
         self._bucket = bucket
         self._public_bucket = public_bucket
         self._dispatcher = dispatcher
+        self._recovery = recovery
+        self._idempotency = idempotency
+        self._backlog = backlog
         self._checks = checks
 
-    def submit(self, request: JobRequest, key: ApiKey) -> JobStatus:
+    def submit(
+        self, request: JobRequest, key: ApiKey, idempotency: Idempotency | None = None
+    ) -> Accepted:
         """Accept a checked request: keep it in S3, enter it in the ledger, enqueue its chunks.
 
         When one of these fails, what went before is undone, and nothing was accepted.
 
+        Args:
+            request: checked.
+            key: who sent it.
+            idempotency: of its Idempotency-Key, if it has one; the same key and body again are the
+                same job.
+
         Raises:
-            StoreUnavailableError, LedgerUnavailableError, EnqueueError: nothing was accepted.
+            IdempotencyError: the key is in use, or was used with another body.
+            BacklogFullError: too much is waiting.
+            StoreUnavailableError, LedgerUnavailableError, EnqueueError: try again later.
         """
-        task_id, created_at = str(uuid.uuid4()), time.time_ns() // 1_000_000
+        task_id = str(uuid.uuid4())
+        if idempotency is None:
+            self._accept(request, key, task_id, None)
+            return Accepted(task_id, len(request.items), replayed=False)
+        holder = self._idempotency.reserve(key.key_id, idempotency, task_id)
+        if not holder.replayed:
+            try:
+                self._accept(request, key, holder.task_id, idempotency)
+            except BaseException:
+                with suppress(LedgerUnavailableError):
+                    self._idempotency.release(key.key_id, idempotency, holder.task_id)
+                raise
+            self._idempotency.confirm(key.key_id, idempotency, holder.task_id)
+        return Accepted(holder.task_id, len(request.items), replayed=holder.replayed)
+
+    def _accept(
+        self, request: JobRequest, key: ApiKey, task_id: str, idempotency: Idempotency | None
+    ) -> None:
+        settings, created_at = self._settings, time.time_ns() // 1_000_000
+        self._backlog.admit(-(-len(request.items) // settings.chunk_size))
         head, head_line, items = encode_request(
-            request, task_id, key.key_id, created_at // 1000, self._settings.chunk_size
+            request,
+            Acceptance(task_id, key.key_id, created_at // 1000, idempotency),
+            settings.chunk_size,
         )
         try:
             self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")
-            self._ledger.create_job(head, created_at, len(head_line))
-            self._dispatcher.send_job(task_id, head.chunks)
+            deadline = settings.job_deadline * 1000
+            self._ledger.create_job(head, created_at, len(head_line), deadline)
+            self._dispatcher.send_chunks(task_id, range(head.chunks))
         except BaseException:
             self._take_back(task_id, key)
             raise
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
-        return JobStatus(
-            task_id=task_id, key_id=key.key_id, state="pending", gtin=head.gtin,
-            format=head.format, items=head.items, processed_items=0, chunks=head.chunks,
-            staged=0, failed=0, created_at=created_at,
-        )  # fmt: skip
 
     def status(self, task_id: str, key: ApiKey) -> JobStatus | None:
         """Return what is known of a job; None when there is none that ``key`` may see.
 
+        A job that Redis has lost is brought back from S3 by this.
+
         Raises:
-            LedgerUnavailableError: the ledger is out of reach.
+            LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
         """
         found = self._ledger.status(task_id)
+        if found is None and self._recovery.revive(task_id):
+            found = self._ledger.status(task_id)
         if found is None or (found.key_id != key.key_id and key.role != "operator"):
             return None
         return found
+
+    def retry(self, task_id: str, key: ApiKey) -> JobStatus | None:
+        """Render again what is not staged of a failed job; None when there is none to be seen.
+
+        Raises:
+            NotPossibleError: it has not failed.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
+        """
+        found = self.status(task_id, key)
+        if found is None:
+            return None
+        chunks = None
+        if found.state == "failed":
+            self._bucket.delete(keys.result_object(task_id))
+            chunks = self._ledger.retry_job(task_id, self._settings.job_deadline * 1000)
+        if chunks is None:
+            raise NotPossibleError("There is nothing to re-run: the task has not failed.")
+        # Should this not get out, the sweep finds a job that nobody moves.
+        with suppress(EnqueueError):
+            if chunks:
+                self._dispatcher.send_chunks(task_id, chunks)
+            else:
+                self._dispatcher.send_bundle(task_id)
+        log.info("job opened again", task_id=task_id, chunks=len(chunks))
+        return self._ledger.status(task_id)
+
+    def cancel(self, task_id: str, key: ApiKey) -> JobStatus | None:
+        """Cancel a job in flight; None when there is none to be seen. Twice is once.
+
+        Raises:
+            NotPossibleError: it has ended otherwise, before this came.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
+        """
+        if self.status(task_id, key) is None:
+            return None
+        failure = Failure("cancelled", "It was cancelled by request.", closed=True)
+        if self._ledger.fail_job(task_id, failure) != failure.code:
+            raise NotPossibleError("The task has ended already; there is nothing to cancel.")
+        self._recovery.close(task_id, failure)
+        log.info("job cancelled", task_id=task_id)
+        return self._ledger.status(task_id)
 
     def download(self, task_id: str, bundle: Bundle) -> Download:
         """Sign a download URL for a completed job's bundle; nothing is sent."""
@@ -133,38 +228,47 @@ class JobService:
 
 def open_service(settings: Settings) -> JobService:
     """Return the service that ``settings`` names; connections are made when first used."""
-    ledger = Ledger(connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True))
+    text = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
     inside = settings.s3_endpoint_url
     outside = settings.s3_public_endpoint_url or inside
     s3 = connect_s3(settings, endpoint_url=inside, read_timeout=_S3_TIMEOUT)
     public_s3 = connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT)
-    bucket = Bucket(s3, settings.bucket)
-    staging = Bucket(s3, settings.staging_bucket)
+    bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
+    ledger, dispatcher = Ledger(text), Dispatcher(make_broker(settings, plain))
+    recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
     return JobService(
         settings,
         ledger=ledger,
         bucket=bucket,
         public_bucket=Bucket(public_s3, settings.bucket),
-        dispatcher=Dispatcher(make_broker(settings, plain)),
+        dispatcher=dispatcher,
+        recovery=recovery,
+        idempotency=IdempotencyKeys(text),
+        backlog=Backlog(text, settings.max_backlog),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
-        checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging.check},
+        checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
     )
 
 
 __all__ = [
     "TERMINAL",
+    "Accepted",
     "ApiKey",
     "ApiKeys",
+    "BacklogFullError",
     "Bundle",
     "Download",
     "EnqueueError",
+    "Idempotency",
+    "IdempotencyError",
     "Item",
     "JobRequest",
     "JobService",
     "JobStatus",
     "LedgerUnavailableError",
     "NewApiKey",
+    "NotPossibleError",
     "ObjectMissingError",
     "Role",
     "Settings",
@@ -175,6 +279,7 @@ __all__ = [
     "UnknownApiKeyError",
     "Window",
     "configure_logging",
+    "make_idempotency",
     "open_service",
     "parse_task_id",
     "unknown_variables",

@@ -76,9 +76,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     download_url_ttl: Annotated[
         int, Meta(description="seconds a download URL works", ge=1, le=604_800)
     ] = 3600
-    bundle_ttl: Annotated[
-        Positive, Meta(description="seconds after which a bundle may be removed")
+    job_ttl: Annotated[
+        Positive, Meta(description="seconds an ended job is kept: request, bundle, ledger entry")
     ] = 7 * 86_400
+    job_deadline: Annotated[
+        Positive, Meta(description="seconds after which a job that has not ended fails")
+    ] = 3600
+    max_attempts: Annotated[
+        Positive, Meta(description="times a chunk is begun before it is given up")
+    ] = 6
+    max_backlog: Annotated[
+        Positive, Meta(description="messages that may wait; beyond it, requests are answered 503")
+    ] = 20_000
     max_retries: Annotated[
         int, Meta(description="times a chunk or bundle that failed is tried again", ge=0)
     ] = 3
@@ -90,8 +99,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="seconds of silence after which a worker counts as dead", ge=5),
     ] = 15
     lease: Annotated[
-        int, Meta(description="seconds a bundle's claim lasts unless renewed", ge=5)
-    ] = 60
+        int,
+        Meta(
+            description="seconds after which a chunk's attempt, or a bundler, counts as dead", ge=1
+        ),
+    ] = 30
     upload_part_bytes: Annotated[
         int, Meta(description="bytes of a multipart upload's part", ge=5 * 1024 * 1024)
     ] = 8 * 1024 * 1024

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 #: Objects one DeleteObjects request may name (S3 API reference, DeleteObjects).
 _DELETE_BATCH = 1000
+#: Times a body is asked for when it breaks off on the way.
+_READ_ATTEMPTS = 3
 #: Parts on their way at once; each is held in memory until it has arrived.
 _PARTS_IN_FLIGHT = 2
 
@@ -117,21 +120,33 @@ class Bucket:
         Raises:
             ObjectMissingError: there is none.
         """
-        wanted: Any = {}
-        if length is not None:
-            wanted["Range"] = f"bytes={offset}-{offset + length - 1}"
-        with _translated():
-            data = self._client.get_object(Bucket=self.name, Key=key, **wanted)["Body"].read()
-        if length is not None and len(data) != length:
+        if length is None:
+            return self._read(key, {})
+        data = self._read(key, {"Range": f"bytes={offset}-{offset + length - 1}"})
+        if len(data) != length:
             raise StoreUnavailableError(f"{key}: {len(data)} bytes came, not {length}")
         return data
 
+    def get_start(self, key: str, length: int) -> bytes:
+        """Return the first ``length`` bytes of an object, or all of it if it is shorter.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+        return self._read(key, {"Range": f"bytes=0-{length - 1}"})
+
     def list_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with ``prefix``."""
+        """Yield the keys that begin with ``prefix``, in order."""
+        return (key for key, _ in self.list_ages(prefix))
+
+    def list_ages(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the keys that begin with ``prefix``, in order, and when each was last written."""
         pages = self._client.get_paginator("list_objects_v2")
         with _translated():
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
-                yield from (found["Key"] for found in page.get("Contents", []))
+                yield from (
+                    (found["Key"], found["LastModified"]) for found in page.get("Contents", [])
+                )
 
     def delete(self, key: str) -> None:
         """Remove an object; it is no error if there is none."""
@@ -184,6 +199,32 @@ class Bucket:
         except BaseException:
             self._abort(key, upload_id)
             raise
+
+    def _read(self, key: str, wanted: Any) -> bytes:  # noqa: ANN401 - boto3's own parameters
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                with _translated():
+                    answer = self._client.get_object(Bucket=self.name, Key=key, **wanted)
+                    return answer["Body"].read()
+            except StoreUnavailableError:
+                # boto3 retries a request that is refused, but not a body that breaks off.
+                if attempt == _READ_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def abort_uploads(self, begun_before: datetime) -> int:
+        """Abort multipart uploads that were begun long ago; return how many."""
+        aborted = 0
+        # Some servers answer a list of no uploads with NoSuchUpload.
+        with suppress(ObjectMissingError), _translated():
+            for page in self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.name
+            ):
+                for found in page.get("Uploads", []):
+                    if found["Initiated"] < begun_before:
+                        self._abort(found["Key"], found["UploadId"])
+                        aborted += 1
+        return aborted
 
     def _abort(self, key: str, upload_id: str) -> None:
         # The error that led here is the one to be told; an upload that cannot be aborted now is

@@ -71,8 +71,14 @@ def build_worker(settings: Settings) -> Broker:
         staging,
         lease=settings.lease * 1000,
         part_bytes=settings.upload_part_bytes,
-        bundle_ttl=settings.bundle_ttl,
+        job_ttl=settings.job_ttl,
     )
-    renderer = ChunkRenderer(ledger, bucket, staging)
+    renderer = ChunkRenderer(
+        ledger,
+        bucket,
+        staging,
+        lease=settings.lease * 1000,
+        max_attempts=settings.max_attempts,
+    )
     declare_actors(broker, Dispatcher(broker), renderer, bundler)
     return broker

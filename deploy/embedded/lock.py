@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deploy.embedded.process import wait_until
 
-#: Seconds that the parts of a killed run get to notice and to end.
-_PATIENCE = 15.0
+#: Seconds that the parts of a killed run get to notice and to end: a worker finishes its message.
+_PATIENCE = 45.0
 
 
 class DataDirectoryInUseError(Exception):

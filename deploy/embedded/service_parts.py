@@ -25,6 +25,8 @@ _GRACE = 30
 _PROBE_SECONDS = 2.0
 #: Dramatiq's sorted set of broker clients, by the time when each was last heard of.
 _HEARTBEATS = "dramatiq:__heartbeats__"
+#: The lease of the one that sweeps.
+_SWEEP = "qrmill:sweep"
 
 
 def service_environment(
@@ -75,6 +77,13 @@ def worker(
     return _part(f"worker-{number}", command, directory, environment, new_probe)
 
 
+def sweep(directory: Path, environ: Mapping[str, str], redis_server: RedisServer) -> Part:
+    """Return the sweep, which answers once it, or another, holds its lease."""
+    command = (sys.executable, "-m", "pipeline.maintenance")
+    probe = partial(_is_swept, redis_server.url)
+    return _part("sweep", command, directory, environ, lambda: probe)
+
+
 def _part(
     name: str,
     command: tuple[str, ...],
@@ -110,9 +119,21 @@ def _worker_probe(url: str) -> Probe:
 
 
 def _heartbeats(url: str) -> set[bytes]:
-    retry = Retry(NoBackoff(), 0)
     try:
-        with redis.Redis.from_url(url, socket_timeout=_PROBE_SECONDS, retry=retry) as client:
+        with _client(url) as client:
             return set(client.zrange(_HEARTBEATS, 0, -1))
     except redis.RedisError:
         return set()
+
+
+def _is_swept(url: str) -> bool:
+    try:
+        with _client(url) as client:
+            return bool(client.exists(_SWEEP))
+    except redis.RedisError:
+        return False
+
+
+def _client(url: str) -> redis.Redis:
+    retry = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(url, socket_timeout=_PROBE_SECONDS, retry=retry)

@@ -121,6 +121,7 @@ class _Stack:
             ],
             [
                 *(self._worker(number + 1) for number in range(service_parts.WORKERS)),
+                service_parts.sweep(self._data_dir, self._environ, self._redis),
                 service_parts.api(self._port, self._url, self._data_dir, self._environ),
             ],
         ]

@@ -1,25 +1,36 @@
 -- complete_chunk: record a staged chunk, once; reopen the job if this was the last of its failures.
--- KEYS: job, staged, failures, active jobs
+-- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks
 -- ARGV: chunk index, what was staged, items in the chunk, task id
--- Returns how many chunks are still to be staged; -1 when the job is unknown or has ended.
-local state = redis.call("HGET", KEYS[1], "state")
-if not state then
-    return -1
+-- Returns how many chunks are still to be staged; -1 when the job needs no more now; -2 when it is
+-- unknown, completed or closed and what was staged is of no use.
+local job = KEYS[1]
+local state = redis.call("HGET", job, "state")
+if not state or state == "completed" or redis.call("HEXISTS", job, "closed") == 1 then
+    return -2
+end
+if transition(state, "begin") ~= state then  -- begun before the job was opened again
+    state = transition(state, "begin")
+    redis.call("HSET", job, "state", state)
 end
 if redis.call("HSET", KEYS[2], ARGV[1], ARGV[2]) == 1 then
-    redis.call("HINCRBY", KEYS[1], "processed_items", ARGV[3])
+    redis.call("HINCRBY", job, "processed_items", ARGV[3])
+    local bucket = math.floor(now() / 10000)
+    redis.call("HINCRBY", KEYS[7], bucket, 1)
+    redis.call("HDEL", KEYS[7], bucket - 7)
 end
-local was_failure = redis.call("HDEL", KEYS[3], ARGV[1]) == 1
-if was_failure and redis.call("HLEN", KEYS[3]) == 0 then
+redis.call("HDEL", KEYS[4], ARGV[1])
+redis.call("HSET", job, "moved_at", now())
+if redis.call("HDEL", KEYS[3], ARGV[1]) == 1 and redis.call("HLEN", KEYS[3]) == 0 then
     local reopened = transition(state, "reopen")
     if reopened ~= state then
         state = reopened
-        redis.call("HSET", KEYS[1], "state", state)
-        redis.call("HDEL", KEYS[1], "error", "error_code", "finished_at")
-        redis.call("ZADD", KEYS[4], redis.call("HGET", KEYS[1], "created_at"), ARGV[4])
+        redis.call("HSET", job, "state", state)
+        redis.call("HDEL", job, "error", "error_code", "finished_at")
+        redis.call("ZADD", KEYS[5], redis.call("HGET", job, "created_at"), ARGV[4])
+        redis.call("ZREM", KEYS[6], ARGV[4])
     end
 end
 if state ~= "running" then
     return -1
 end
-return redis.call("HGET", KEYS[1], "chunks") - redis.call("HLEN", KEYS[2])
+return redis.call("HGET", job, "chunks") - redis.call("HLEN", KEYS[2])

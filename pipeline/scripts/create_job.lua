@@ -1,17 +1,19 @@
 -- create_job: enter an accepted job, once.
 -- KEYS: job, ranges, active jobs, jobs of its API key
--- ARGV: task id, created at (ms), number of fields, field, value, …, range of chunk 0, 1, …
+-- ARGV: task id, created at (ms), deadline (ms from now), number of fields, field, value, …,
+--       range of chunk 0, 1, …
 -- Returns 1 if it was entered now, 0 if it was there already.
 if redis.call("EXISTS", KEYS[1]) == 1 then
     return 0
 end
-local fields = tonumber(ARGV[3])
-for i = 4, 3 + 2 * fields, 2 do
+local fields = tonumber(ARGV[4])
+for i = 5, 4 + 2 * fields, 2 do
     redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1])
 end
-redis.call("HSET", KEYS[1], "state", "pending", "created_at", ARGV[2], "processed_items", 0)
-for i = 4 + 2 * fields, #ARGV do
-    redis.call("HSET", KEYS[2], i - 4 - 2 * fields, ARGV[i])
+redis.call("HSET", KEYS[1], "state", "pending", "created_at", ARGV[2], "processed_items", 0,
+           "deadline_at", now() + ARGV[3], "moved_at", now())
+for i = 5 + 2 * fields, #ARGV do
+    redis.call("HSET", KEYS[2], i - 5 - 2 * fields, ARGV[i])
 end
 redis.call("ZADD", KEYS[3], ARGV[2], ARGV[1])
 redis.call("ZADD", KEYS[4], ARGV[2], ARGV[1])

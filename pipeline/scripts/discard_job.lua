@@ -1,8 +1,9 @@
--- discard_job: forget a job that could not be enqueued, so that nothing of it was accepted.
--- KEYS: active jobs, jobs of its API key, then every key of the job
+-- discard_job: forget a job: it could not be enqueued, or it outlived its time.
+-- KEYS: active jobs, ended jobs, jobs of its API key, then every key of the job
 -- ARGV: task id
-redis.call("ZREM", KEYS[1], ARGV[1])
-redis.call("ZREM", KEYS[2], ARGV[1])
-for i = 3, #KEYS do
+for i = 1, 3 do
+    redis.call("ZREM", KEYS[i], ARGV[1])
+end
+for i = 4, #KEYS do
     redis.call("DEL", KEYS[i])
 end

@@ -1,19 +1,32 @@
--- fail_job: a chunk, or the bundling, failed for good, and so does the job.
--- KEYS: job, staged, failures, active jobs
--- ARGV: task id, error code, error, chunk index or "" for the bundling
--- Returns the job's state afterwards, or false when it is unknown.
-local state = redis.call("HGET", KEYS[1], "state")
-if not state or ARGV[4] ~= "" and redis.call("HEXISTS", KEYS[2], ARGV[4]) == 1 then
-    return state  -- what is staged did not fail: this message was a late double
+-- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
+-- KEYS: job, staged, failures, attempts, leases, active jobs, ended jobs
+-- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it
+-- Returns the job's state and error code afterwards, or {} when it is unknown.
+local job = KEYS[1]
+local state = redis.call("HGET", job, "state")
+if not state then
+    return {}
 end
-local after = transition(state, "fail")
-if ARGV[4] ~= "" and state ~= "completed" then
-    redis.call("HSET", KEYS[3], ARGV[4], cjson.encode({code = ARGV[2], detail = ARGV[3]}))
+local late_double = ARGV[4] ~= "" and redis.call("HEXISTS", KEYS[2], ARGV[4]) == 1
+if not late_double and state ~= "completed" then
+    if ARGV[4] ~= "" then
+        redis.call("HSET", KEYS[3], ARGV[4], cjson.encode({code = ARGV[2], detail = ARGV[3]}))
+        redis.call("HDEL", KEYS[4], ARGV[4])
+        redis.call("HDEL", KEYS[5], ARGV[4])
+    end
+    local after = transition(state, "fail")
+    if after ~= state then
+        state = after
+        redis.call("HSET", job, "state", state, "error_code", ARGV[2], "error", ARGV[3],
+                   "finished_at", now())
+        redis.call("HDEL", job, "claim_owner", "claim_until")
+        if ARGV[5] == "closed" then
+            redis.call("HSET", job, "closed", 1)
+            redis.call("HSET", job, "processed_items", 0)
+            redis.call("DEL", KEYS[2])
+        end
+        redis.call("ZREM", KEYS[6], ARGV[1])
+        redis.call("ZADD", KEYS[7], now(), ARGV[1])
+    end
 end
-if after ~= state then
-    redis.call("HSET", KEYS[1], "state", after, "error_code", ARGV[2], "error", ARGV[3],
-               "finished_at", now())
-    redis.call("HDEL", KEYS[1], "claim_owner", "claim_until")
-    redis.call("ZREM", KEYS[4], ARGV[1])
-end
-return after
+return {state, redis.call("HGET", job, "error_code") or ""}

@@ -8,12 +8,25 @@ import pytest
 import redis
 
 from pipeline.broker import connect_redis
-from pipeline.jobs import Bundle, Item, JobRequest, RequestHead, StagedChunk, State
-from pipeline.ledger import ChunkWork, Ledger, LedgerUnavailableError
-from pipeline.requests import encode_request
+from pipeline.jobs import (
+    Bundle,
+    Item,
+    JobFields,
+    JobRequest,
+    RequestHead,
+    Result,
+    StagedChunk,
+    State,
+)
+from pipeline.ledger import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.lua import LedgerUnavailableError
+from pipeline.requests import Acceptance, encode_request
 from pipeline.settings import Settings
 
 NOW = 1_795_000_000
+HOUR = 3_600_000
+LEASE = 60_000
+FAILURE = Failure("render_failed", "Chunk 1 failed.")
 STAGED = StagedChunk(sha256="ab" * 32, rows_bytes=10, bytes=100)
 BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400)
 
@@ -23,17 +36,18 @@ def new_head(items: int = 5, chunk_size: int = 2, key_id: str = "key") -> Reques
         gtin="00012345678905", items=[Item(serial=str(index)) for index in range(items)],
         format="png", size=400, error_correction="Q", link_base="https://id.gs1.org",
     )  # fmt: skip
-    return encode_request(request, str(uuid.uuid4()), key_id, NOW, chunk_size)[0]
+    acceptance = Acceptance(str(uuid.uuid4()), key_id, NOW, None)
+    return encode_request(request, acceptance, chunk_size)[0]
 
 
 def enter(ledger: Ledger, items: int = 5) -> str:
     head = new_head(items)
-    assert ledger.create_job(head, NOW * 1000, 100)
+    assert ledger.create_job(head, NOW * 1000, 100, HOUR)
     return head.task_id
 
 
 def begin(ledger: Ledger, task_id: str, chunk_index: int) -> ChunkWork:
-    work = ledger.begin_chunk(task_id, chunk_index)
+    work = ledger.begin_chunk(task_id, chunk_index, LEASE)
     assert work is not None
     return work
 
@@ -51,9 +65,9 @@ def state(ledger: Ledger, task_id: str) -> State:
 
 def test_a_job_is_entered_once(ledger: Ledger) -> None:
     head = new_head()
-    assert ledger.create_job(head, NOW * 1000, 100)
+    assert ledger.create_job(head, NOW * 1000, 100, HOUR)
     begin(ledger, head.task_id, 0)
-    assert not ledger.create_job(head, NOW * 1000, 100)
+    assert not ledger.create_job(head, NOW * 1000, 100, HOUR)
     status = ledger.status(head.task_id)
     assert status is not None
     assert (status.state, status.items, status.chunks, status.created_at) == (
@@ -67,9 +81,9 @@ def test_an_unknown_job_is_unknown_to_every_step(ledger: Ledger) -> None:
     work = begin(ledger, known, 0)
     ledger.discard_job(known, "key")
     assert ledger.status(known) is None
-    assert ledger.begin_chunk(known, 0) is None
-    assert ledger.complete_chunk(work, STAGED) == -1
-    assert ledger.fail_chunk(known, 0, "code", "detail") is None
+    assert ledger.begin_chunk(known, 0, LEASE) is None
+    assert ledger.complete_chunk(work, STAGED) == OF_NO_USE
+    assert ledger.fail_job(known, FAILURE, 0) == ""
     assert ledger.claim_bundle(known, "a", 1000) is None
     assert not ledger.renew_claim(known, "a", 1000)
     assert ledger.complete_job(known, "a", BUNDLE) is None
@@ -78,7 +92,7 @@ def test_an_unknown_job_is_unknown_to_every_step(ledger: Ledger) -> None:
 def test_nothing_of_a_discarded_job_stays(ledger: Ledger, redis_url: str) -> None:
     task_id = enter(ledger)
     begin(ledger, task_id, 0)
-    ledger.fail_chunk(task_id, 1, "code", "detail")
+    ledger.fail_job(task_id, FAILURE, 1)
     ledger.discard_job(task_id, "key")
     with redis.Redis.from_url(redis_url) as client:
         assert client.keys("qrmill:*") == []
@@ -86,7 +100,7 @@ def test_nothing_of_a_discarded_job_stays(ledger: Ledger, redis_url: str) -> Non
 
 def test_a_chunk_knows_its_place(ledger: Ledger) -> None:
     head = new_head()
-    ledger.create_job(head, NOW * 1000, 100)
+    ledger.create_job(head, NOW * 1000, 100, HOUR)
     last = begin(ledger, head.task_id, 2)
     assert (last.first_item, last.item_count) == (4, 1)
     assert (last.offset, last.length) == (100 + head.ranges[2][0], head.ranges[2][1])
@@ -97,7 +111,7 @@ def test_deliveries_are_counted_and_a_staged_chunk_is_not_begun_again(ledger: Le
     task_id = enter(ledger)
     assert [begin(ledger, task_id, 0).attempt for _ in range(3)] == [1, 2, 3]
     ledger.complete_chunk(begin(ledger, task_id, 0), STAGED)
-    assert ledger.begin_chunk(task_id, 0) is None
+    assert ledger.begin_chunk(task_id, 0, LEASE) is None
 
 
 def test_a_chunk_counts_once_however_often_it_is_reported(ledger: Ledger) -> None:
@@ -123,11 +137,11 @@ def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> Non
 def test_a_failed_chunk_fails_the_job_at_once_and_says_why(ledger: Ledger) -> None:
     task_id = enter(ledger)
     begin(ledger, task_id, 1)
-    assert ledger.fail_chunk(task_id, 1, "render_failed", "Chunk 1 failed.") == "failed"
-    assert ledger.fail_chunk(task_id, 0, "other", "A later one.") == "failed"
+    assert ledger.fail_job(task_id, FAILURE, 1) == FAILURE.code
+    assert ledger.fail_job(task_id, Failure("other", "A later one."), 0) == FAILURE.code
     status = ledger.status(task_id)
     assert status is not None
-    assert (status.error_code, status.error) == ("render_failed", "Chunk 1 failed.")
+    assert (status.error_code, status.error) == (FAILURE.code, FAILURE.detail)
     assert status.failed == 2
     assert status.finished_at is not None
     assert abs(status.finished_at / 1000 - time.time()) < 60
@@ -136,16 +150,17 @@ def test_a_failed_chunk_fails_the_job_at_once_and_says_why(ledger: Ledger) -> No
 def test_a_chunk_that_is_staged_did_not_fail(ledger: Ledger) -> None:
     task_id = enter(ledger)
     ledger.complete_chunk(begin(ledger, task_id, 0), STAGED)
-    assert ledger.fail_chunk(task_id, 0, "late", "A late double.") == "running"
+    assert ledger.fail_job(task_id, FAILURE, 0) == ""
+    assert state(ledger, task_id) == "running"
 
 
 def test_the_last_failed_chunk_that_succeeds_reopens_the_job(ledger: Ledger) -> None:
     task_id = enter(ledger)
     for index in (0, 1):
-        ledger.fail_chunk(task_id, index, "render_failed", "It failed.")
-    assert ledger.complete_chunk(begin(ledger, task_id, 0), STAGED) == -1
+        ledger.fail_job(task_id, FAILURE, index)
+    assert ledger.complete_chunk(begin(ledger, task_id, 0), STAGED) == NO_MORE_NOW
     assert state(ledger, task_id) == "failed"
-    assert ledger.complete_chunk(begin(ledger, task_id, 1), STAGED) == -1 + 2
+    assert ledger.complete_chunk(begin(ledger, task_id, 1), STAGED) == 1
     status = ledger.status(task_id)
     assert status is not None
     assert (status.state, status.error, status.error_code) == ("running", None, None)
@@ -196,8 +211,8 @@ def test_a_completed_job_stays_so(ledger: Ledger) -> None:
     stage_all(ledger, task_id)
     ledger.claim_bundle(task_id, "a", 60_000)
     assert ledger.complete_job(task_id, "a", BUNDLE) == "completed"
-    assert ledger.begin_chunk(task_id, 0) is None
-    assert ledger.fail_job(task_id, "late", "Too late.") == "completed"
+    assert ledger.begin_chunk(task_id, 0, LEASE) is None
+    assert ledger.fail_job(task_id, FAILURE) == ""
     assert ledger.claim_bundle(task_id, "b", 60_000) is None
     status = ledger.status(task_id)
     assert status is not None
@@ -209,7 +224,7 @@ def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redi
     stage_all(ledger, done)
     ledger.claim_bundle(done, "a", 60_000)
     ledger.complete_job(done, "a", BUNDLE)
-    ledger.fail_chunk(failed, 0, "code", "detail")
+    ledger.fail_job(failed, FAILURE, 0)
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         assert client.zrange("qrmill:jobs:active", 0, -1) == [open_]
         assert set(client.zrange("qrmill:jobs:of:key", 0, -1)) == {done, failed, open_}
@@ -220,6 +235,123 @@ def test_a_server_that_is_not_there_is_told_as_such() -> None:
         Settings(redis_url="redis://127.0.0.1:1"), timeout=1, decode=True
     ) as nowhere:
         lost = Ledger(nowhere)
-        for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0), lost.ping):
+        for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0, LEASE), lost.ping):
             with pytest.raises(LedgerUnavailableError):
                 step()
+
+
+def test_a_closed_job_takes_nothing_more_until_it_is_retried(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    works = [begin(ledger, task_id, index) for index in range(2)]
+    ledger.complete_chunk(works[0], STAGED)
+    cancelled = Failure("cancelled", "It was cancelled.", closed=True)
+    assert ledger.fail_job(task_id, cancelled) == "cancelled"
+    assert ledger.fail_job(task_id, cancelled) == "cancelled"
+    assert ledger.begin_chunk(task_id, 2, LEASE) is None
+    assert ledger.complete_chunk(works[1], STAGED) == OF_NO_USE
+    assert ledger.retry_job(task_id, HOUR) == [0, 1, 2]
+    status = ledger.status(task_id)
+    assert status is not None
+    assert (status.state, status.error_code, status.staged) == ("pending", None, 0)
+    assert status.processed_items == 0
+
+
+def test_a_retry_renders_what_is_not_staged_and_counts_anew(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    assert ledger.retry_job(task_id, HOUR) is None
+    ledger.complete_chunk(begin(ledger, task_id, 1), STAGED)
+    for _ in range(5):
+        begin(ledger, task_id, 0)
+    ledger.fail_job(task_id, FAILURE, 0)
+    assert ledger.retry_job(task_id, HOUR) == [0, 2]
+    assert ledger.retry_job(task_id, HOUR) is None
+    assert begin(ledger, task_id, 0).attempt == 1
+    status = ledger.status(task_id)
+    assert status is not None
+    assert (status.state, status.failed, status.staged) == ("running", 0, 1)
+
+
+def test_a_retry_of_a_failed_bundling_asks_for_the_bundle_alone(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    stage_all(ledger, task_id)
+    ledger.fail_job(task_id, Failure("bundle_failed", "It failed."))
+    assert ledger.retry_job(task_id, HOUR) == []
+    assert ledger.claim_bundle(task_id, "a", LEASE)
+
+
+def test_a_job_that_is_moved_needs_nothing(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    begin(ledger, task_id, 0)
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+
+
+def test_lost_chunks_are_found_once_a_patience(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    ledger.begin_chunk(task_id, 1, -1)  # its lease has run out
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True) == ("chunks", [1])
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    # With no patience at all, everything that is neither staged nor begun counts as lost.
+    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED)
+    begin(ledger, task_id, 2)
+    assert ledger.examine_job(task_id, -1, LEASE, queues_empty=True) == ("chunks", [1])
+    assert ledger.examine_job(task_id, -1, LEASE, queues_empty=False).need == "moving"
+    assert ledger.examine_job(task_id, LEASE, -1, queues_empty=False) == ("chunks", [1])
+
+
+def test_a_bundle_that_nobody_builds_is_asked_for(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    stage_all(ledger, task_id)
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    assert ledger.examine_job(task_id, -1, -1, queues_empty=True).need == "bundle"
+    ledger.claim_bundle(task_id, "a", LEASE)
+    assert ledger.examine_job(task_id, -1, -1, queues_empty=True).need == "moving"
+
+
+def test_a_late_job_and_one_that_has_ended_are_told_apart(ledger: Ledger) -> None:
+    head = new_head()
+    ledger.create_job(head, NOW * 1000, 100, -1)
+    assert ledger.examine_job(head.task_id, LEASE, LEASE, queues_empty=True).need == "late"
+    ledger.fail_job(head.task_id, FAILURE)
+    assert ledger.examine_job(head.task_id, LEASE, LEASE, queues_empty=True).need == "ended"
+    assert ledger.active_jobs() == []
+    assert ledger.jobs_ended_before(NOW * 10_000, 10) == [head.task_id]
+    assert ledger.jobs_ended_before(NOW, 10) == []
+
+
+def test_an_ended_job_is_restored_as_it_ended(ledger: Ledger) -> None:
+    completed, failed = new_head(), new_head()
+    result = Result(state="completed", finished_at=NOW * 1000 + 5, bundle=BUNDLE)
+    assert ledger.restore_job(completed, 100, result)
+    assert not ledger.restore_job(completed, 100, result)
+    status = ledger.status(completed.task_id)
+    assert status is not None
+    assert (status.state, status.bundle, status.processed_items, status.staged) == (
+        "completed", BUNDLE, 5, 3,
+    )  # fmt: skip
+    late = Result(state="failed", finished_at=NOW, error="Late.", error_code="deadline")
+    assert ledger.restore_job(failed, 100, late)
+    status = ledger.status(failed.task_id)
+    assert status is not None
+    assert (status.state, status.error, status.error_code) == ("failed", "Late.", "deadline")
+    assert ledger.begin_chunk(failed.task_id, 0, LEASE) is None
+
+
+def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    stage_all(ledger, task_id)
+    job = begin_fields(ledger, task_id)
+    ledger.unstage_chunk(job, 2)
+    ledger.unstage_chunk(job, 2)
+    status = ledger.status(task_id)
+    assert status is not None
+    assert (status.staged, status.processed_items) == (2, 4)
+    assert ledger.claim_bundle(task_id, "b", LEASE) is None
+    ledger.complete_chunk(begin(ledger, task_id, 2), STAGED)
+    assert ledger.claim_bundle(task_id, "a", LEASE)
+
+
+def begin_fields(ledger: Ledger, task_id: str) -> JobFields:
+    job = ledger.claim_bundle(task_id, "a", LEASE)
+    assert job is not None
+    return job

@@ -19,7 +19,7 @@ from deploy.embedded.process import wait_until
 from deploy.embedded.ready import Ready
 from deploy.embedded.running import RunningStack, running_stack
 
-PARTS = ["api", "s3", "valkey", "worker-1", "worker-2"]
+PARTS = ["api", "s3", "sweep", "valkey", "worker-1", "worker-2"]
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_after_a_kill_nothing_runs_and_the_next_start_finds_everything(tmp_path:
         # Started at once: it waits for the old API to let go of the same port.
         with running_stack(tmp_path, port) as second:
             after = second.ready
-            assert_all_go(everything, 15)
+            assert_all_go(everything, 45)
             with second.client() as client:
                 found = client.get(f"qr/bulk/{completed['task_id']}/").json()
             # The URL that was signed before the kill names the port that is used again.
@@ -175,7 +175,7 @@ def test_a_stack_in_a_killed_process_group_leaves_nothing(tmp_path: Path) -> Non
     with running_stack(tmp_path) as running:
         everything = processes(running)
         os.killpg(running.process.pid, signal.SIGKILL)
-        assert_all_go(everything, 15)
+        assert_all_go(everything, 45)
 
 
 def test_five_deaths_end_everything_with_the_last_lines(tmp_path: Path) -> None:

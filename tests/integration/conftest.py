@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 
 import dramatiq
 import pytest
-from falcon.testing import Result, TestClient
+from falcon.testing import TestClient
 
 from api.app import create_app
 from pipeline.service import JobService, Settings
 from pipeline.worker import build_worker
 
-Post = Callable[..., Result]
+StartWorker = Callable[..., dramatiq.Worker]
 
 
 @pytest.fixture
@@ -34,11 +34,25 @@ def operator(service: JobService, settings: Settings, operator_token: str) -> Te
 
 
 @pytest.fixture
-def worker(settings: Settings) -> Iterator[dramatiq.Worker]:
-    """Dramatiq's own worker with the real actors, in threads of this process."""
-    broker = build_worker(settings)
-    running = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
-    running.start()
-    yield running
-    running.stop()
-    broker.close()
+def start_worker(settings: Settings) -> Iterator[StartWorker]:
+    """Start Dramatiq's own worker with the real actors, in threads of this process."""
+    running: list[dramatiq.Worker] = []
+
+    def start(queues: set[str] | None = None) -> dramatiq.Worker:
+        worker = dramatiq.Worker(
+            build_worker(settings), queues=queues, worker_threads=2, worker_timeout=50
+        )
+        worker.start()
+        running.append(worker)
+        return worker
+
+    yield start
+    for worker in running:
+        worker.stop()
+        worker.broker.close()
+
+
+@pytest.fixture
+def worker(start_worker: StartWorker) -> dramatiq.Worker:
+    """A worker from the start of the test to its end."""
+    return start_worker()

@@ -1,9 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.jobs import Item, JobRequest
-from pipeline.requests import decode_head, decode_items, encode_request
+from pipeline.jobs import Idempotency, Item, JobRequest
+from pipeline.requests import Acceptance, decode_head, decode_items, encode_request
 
+ACCEPTANCE = Acceptance("task", "key", 1_700_000_000, Idempotency("a", "b"))
 texts = st.none() | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
 items = st.builds(Item, texts, texts, st.none() | st.just("271231"))
 
@@ -20,7 +21,7 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
         error_correction="H",
         link_base="https://a.b",
     )
-    head, line, body = encode_request(request, "task", "key", 1_700_000_000, chunk_size)
+    head, line, body = encode_request(request, ACCEPTANCE, chunk_size)
     stored = line + body
     assert decode_head(stored) == head
     read = []

@@ -1,0 +1,75 @@
+"""How much work waits, and how fast it is done."""
+
+import math
+import time
+
+import redis
+
+from pipeline import keys
+from pipeline.broker import QUEUES
+from pipeline.lua import translated
+
+#: Seconds of a bucket in which staged chunks are counted, and how many of them make up the rate.
+_BUCKET, _BUCKETS = 10, 6
+_LEAST_WAIT, _MOST_WAIT = 5, 600  # seconds
+
+
+class BacklogFullError(Exception):
+    """More chunks wait than may.
+
+    Attributes:
+        retry_after: seconds after which there should be room, at the rate of the last minute.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"the backlog is full; again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class Backlog:
+    """What waits in the queues.
+
+    Args:
+        client: decodes responses.
+        limit: messages that may wait.
+    """
+
+    def __init__(self, client: redis.Redis, limit: int) -> None:
+        self._client = client
+        self._limit = limit
+
+    def size(self) -> int:
+        """Return how many messages are queued, delayed or being worked on.
+
+        Raises:
+            LedgerUnavailableError: Redis is out of reach.
+        """
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for queue in QUEUES:
+                pipe.hlen(f"dramatiq:{queue}.msgs")
+                pipe.hlen(f"dramatiq:{queue}.DQ.msgs")
+            return sum(pipe.execute())
+
+    def admit(self, chunks: int) -> None:
+        """Check that ``chunks`` more may be queued; a job larger than the limit may, if none wait.
+
+        Raises:
+            BacklogFullError: they may not.
+            LedgerUnavailableError: Redis is out of reach.
+        """
+        waiting = self.size()
+        if waiting and waiting + chunks > self._limit:
+            raise BacklogFullError(self._wait_for(waiting + chunks - self._limit))
+
+    def _wait_for(self, messages: int) -> int:
+        rate = self._drained_a_second()
+        if not rate:
+            return _MOST_WAIT
+        return min(_MOST_WAIT, max(_LEAST_WAIT, math.ceil(messages / rate)))
+
+    def _drained_a_second(self) -> float:
+        current = int(time.time()) // _BUCKET
+        wanted = [str(current - age) for age in range(_BUCKETS)]
+        with translated():
+            counts = self._client.hmget(keys.DRAINED, wanted)
+        return sum(int(count or 0) for count in counts) / (_BUCKET * _BUCKETS)

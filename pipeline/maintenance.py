@@ -1,0 +1,197 @@
+"""The sweep: it finds jobs with work left and nothing moving them, and moves them.
+
+``python -m pipeline.maintenance`` sweeps once a second until it is told to stop, ``--once`` one
+time. Any number may run: one of them holds the lease and sweeps, the others wait for it to run out.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+import redis
+import structlog
+
+from pipeline import keys
+from pipeline.backlog import Backlog
+from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.ledger import Failure, Ledger
+from pipeline.logs import configure_logging
+from pipeline.lua import LedgerUnavailableError, Scripts, translated
+from pipeline.recovery import Recovery, make_recovery
+from pipeline.settings import Settings, SettingsError
+from pipeline.store import Bucket, StoreUnavailableError, connect_s3
+
+log = structlog.get_logger(__name__)
+
+_TICK = 1.0  # seconds between sweeps
+_HOLD = 10_000  # milliseconds the lease of the one that sweeps lasts
+_TIMEOUT = 10  # seconds to wait for Redis or S3
+_COMPARE = 3600.0  # seconds between comparisons with what S3 holds
+_REMOVALS = 100  # jobs removed in one sweep at most
+#: How much longer than usual a job may stand still while the queues are not empty: its messages
+#: may be waiting there behind others.
+_LONG = 10
+
+AWAY = (LedgerUnavailableError, StoreUnavailableError, EnqueueError)
+
+
+class Sweep:
+    """One sweep after another.
+
+    Args:
+        settings: lease, deadline and lifetime of jobs.
+        client: decodes responses.
+        bucket, staging_bucket: S3.
+    """
+
+    def __init__(
+        self, settings: Settings, client: redis.Redis, bucket: Bucket, staging_bucket: Bucket
+    ) -> None:
+        broker_client = connect_redis(settings, timeout=_TIMEOUT, decode=False)
+        self._dispatcher = Dispatcher(make_broker(settings, broker_client))
+        self._recovery: Recovery = make_recovery(
+            settings, client, bucket, staging_bucket, self._dispatcher
+        )
+        self._settings = settings
+        self._client = client
+        self._bucket = bucket
+        self._staging_bucket = staging_bucket
+        self._ledger = Ledger(client)
+        self._backlog = Backlog(client, settings.max_backlog)
+        self._run_script = Scripts(client).run
+        self._name = uuid.uuid4().hex
+        self._compared_at = float("-inf")
+
+    def once(self) -> bool:
+        """Sweep if nobody else does; return whether this one did.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError, EnqueueError: what was done is done, and
+                the next sweep goes on.
+        """
+        if not self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD):
+            return False
+        queues_empty = self._backlog.size() == 0
+        for task_id in self._ledger.active_jobs():
+            self._move(task_id, queues_empty=queues_empty)
+        lost = self._redis_lost_everything()
+        if lost or time.monotonic() - self._compared_at > _COMPARE:
+            self._compare_with_s3()
+            self._compared_at = time.monotonic()
+            self._note_that_redis_knows()
+        self._remove_old_jobs()
+        return True
+
+    def _redis_lost_everything(self) -> bool:
+        with translated():
+            return not self._client.exists(keys.ALIVE)
+
+    def _note_that_redis_knows(self) -> None:
+        with translated():
+            self._client.set(keys.ALIVE, int(time.time()))
+
+    def _move(self, task_id: str, *, queues_empty: bool) -> None:
+        patience = self._settings.lease * 1000
+        need, chunks = self._ledger.examine_job(
+            task_id, patience, _LONG * patience, queues_empty=queues_empty
+        )
+        if need == "late":
+            self._fail_late(task_id)
+        elif need == "bundle":
+            self._dispatcher.send_bundle(task_id)
+        elif need == "chunks":
+            self._dispatcher.send_chunks(task_id, chunks)
+        if need not in {"moving", "ended"}:
+            log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
+
+    def _fail_late(self, task_id: str) -> None:
+        seconds = self._settings.job_deadline
+        failure = Failure("deadline", f"It did not end within {seconds} seconds.", closed=True)
+        if self._ledger.fail_job(task_id, failure) == failure.code:
+            self._recovery.close(task_id, failure)
+
+    def _remove_old_jobs(self) -> None:
+        when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
+        for task_id in self._ledger.jobs_ended_before(when, _REMOVALS):
+            status = self._ledger.status(task_id)
+            self._remove_objects(task_id)
+            self._ledger.discard_job(task_id, status.key_id if status else "")
+            log.info("job removed", task_id=task_id)
+
+    def _remove_objects(self, task_id: str) -> None:
+        self._staging_bucket.delete_all(keys.staging_of(task_id))
+        self._bucket.delete_all(keys.objects_of(task_id))
+
+    def _compare_with_s3(self) -> None:
+        """Bring back what Redis has lost, and remove what outlived everything that knew of it."""
+        settings = self._settings
+        longest = timedelta(seconds=settings.job_ttl + settings.job_deadline)
+        oldest = datetime.now(UTC) - longest
+        found = self._bucket.list_ages(keys.JOBS)
+        for task_id, objects in groupby(found, key=lambda pair: pair[0].split("/")[1]):
+            latest = max(written for _, written in objects)
+            if self._ledger.status(task_id) is not None:
+                continue
+            if latest < oldest:
+                self._remove_objects(task_id)
+            else:
+                self._recovery.revive(task_id)
+        self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
+        self._drop_orphaned_staging()
+
+    def _drop_orphaned_staging(self) -> None:
+        found = self._staging_bucket.list_keys("")
+        for task_id, _ in groupby(found, key=lambda name: name.split("/")[0]):
+            status = self._ledger.status(task_id)
+            if status is None or status.state == "completed":
+                self._staging_bucket.delete_all(keys.staging_of(task_id))
+
+
+def open_sweep(settings: Settings) -> Sweep:
+    """Return the sweep over what ``settings`` names."""
+    client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
+    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_TIMEOUT)
+    return Sweep(settings, client, Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket))
+
+
+def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
+    """Call ``once`` every second until ``stop`` is set; a part that is away is told, once."""
+    told = False
+    while not stop.wait(_TICK):
+        try:
+            once()
+            told = False
+        except AWAY as error:
+            if not told:
+                log.warning("sweep waits", reason=f"{type(error).__name__}: {error}")
+            told = True
+
+
+def main() -> None:
+    """Sweep as the command line says."""
+    try:
+        settings = Settings.from_environment(os.environ)
+        configure_logging(settings)
+        sweep = open_sweep(settings)
+    except SettingsError as error:
+        sys.exit(f"qrmill sweep: {error}")
+    if "--once" in sys.argv[1:]:
+        try:
+            swept = sweep.once()
+        except AWAY as error:
+            sys.exit(f"qrmill sweep: {error}")
+        sys.exit(None if swept else "qrmill sweep: another sweep holds the lease")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    sweep_until(stop, sweep.once)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Bringing a job back that Redis has lost, from what S3 holds of it."""
+
+import time
+
+import msgspec
+import redis
+import structlog
+
+from pipeline import keys
+from pipeline.broker import Dispatcher
+from pipeline.idempotency import IdempotencyKeys
+from pipeline.jobs import RequestHead, Result
+from pipeline.ledger import Failure, Ledger
+from pipeline.requests import decode_head
+from pipeline.settings import Settings
+from pipeline.staging import Staging, make_staging
+from pipeline.store import Bucket, ObjectMissingError
+
+log = structlog.get_logger(__name__)
+
+#: Bytes of a request object that are read for its head; four times as many while that is short.
+_HEAD_BYTES = 1 << 16
+
+
+class Recovery:
+    """Rebuilds ledger entries; may be used by many at once, of whom one enters the job.
+
+    Args:
+        deadline: milliseconds that a job in flight gets from now on.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        bucket: Bucket,
+        staging: Staging,
+        dispatcher: Dispatcher,
+        *,
+        idempotency: IdempotencyKeys,
+        deadline: int,
+    ) -> None:
+        self._ledger = ledger
+        self._bucket = bucket
+        self._staging = staging
+        self._dispatcher = dispatcher
+        self._idempotency = idempotency
+        self._deadline = deadline
+
+    def revive(self, task_id: str) -> bool:
+        """Enter a job that the ledger does not know; False when S3 does not know it either.
+
+        A job that has ended is entered as it ended. One in flight is rendered anew: that takes
+        less than finding out what is staged and whole.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+        """
+        try:
+            head, head_bytes = self._read_head(task_id)
+        except ObjectMissingError:
+            return False
+        result = self.read_result(task_id)
+        if result is not None:
+            self._ledger.restore_job(head, head_bytes, result)
+            log.warning("job restored from S3", task_id=task_id, state=result.state)
+        elif self._ledger.create_job(head, head.accepted_at * 1000, head_bytes, self._deadline):
+            self._dispatcher.send_chunks(task_id, range(head.chunks))
+            log.warning("job begun anew from S3", task_id=task_id, items=head.items)
+        self._keep_idempotency(head)
+        return True
+
+    def close(self, task_id: str, failure: Failure) -> None:
+        """Record in S3 that a job failed for good, and remove what is staged of it."""
+        finished_at = time.time_ns() // 1_000_000
+        record = Result(
+            state="failed", finished_at=finished_at, error=failure.detail, error_code=failure.code
+        )
+        data = msgspec.json.encode(record)
+        self._bucket.put(keys.result_object(task_id), data, "application/json")
+        self._staging.drop(task_id)
+
+    def read_result(self, task_id: str) -> Result | None:
+        """Return how a job ended for good, or None."""
+        try:
+            data = self._bucket.get(keys.result_object(task_id))
+        except ObjectMissingError:
+            return None
+        return msgspec.json.decode(data, type=Result)
+
+    def _read_head(self, task_id: str) -> tuple[RequestHead, int]:
+        size = _HEAD_BYTES
+        while True:
+            data = self._bucket.get_start(keys.request_object(task_id), size)
+            end = data.find(b"\n")
+            if end >= 0:
+                return decode_head(data), end + 1
+            size *= 4
+
+    def _keep_idempotency(self, head: RequestHead) -> None:
+        if head.idempotency is not None:
+            age = int(time.time() - head.accepted_at) * 1000
+            self._idempotency.confirm(head.key_id, head.idempotency, head.task_id, age=age)
+
+
+def make_recovery(
+    settings: Settings,
+    client: redis.Redis,
+    bucket: Bucket,
+    staging_bucket: Bucket,
+    dispatcher: Dispatcher,
+) -> Recovery:
+    """Return the recovery that ``settings`` describe.
+
+    Args:
+        settings: kind of staging, deadline.
+        client: decodes responses.
+        bucket: of requests and results.
+        staging_bucket: of staged chunks.
+        dispatcher: sends the messages.
+    """
+    return Recovery(
+        Ledger(client),
+        bucket,
+        make_staging(settings.staging, staging_bucket),
+        dispatcher,
+        idempotency=IdempotencyKeys(client),
+        deadline=settings.job_deadline * 1000,
+    )

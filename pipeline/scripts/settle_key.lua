@@ -1,0 +1,13 @@
+-- settle_key: say that the request of an Idempotency-Key was accepted, or give the key back.
+-- KEYS: idempotency key
+-- ARGV: task id, digest of the body, lifetime (ms) or "" to give it back
+-- Returns nothing. Settling a key that Redis has lost enters it anew.
+local holder = redis.call("HGET", KEYS[1], "task_id")
+if ARGV[3] == "" then
+    if holder == ARGV[1] and redis.call("HEXISTS", KEYS[1], "done") == 0 then
+        redis.call("DEL", KEYS[1])
+    end
+elseif not holder or holder == ARGV[1] then
+    redis.call("HSET", KEYS[1], "body", ARGV[2], "task_id", ARGV[1], "done", 1)
+    redis.call("PEXPIRE", KEYS[1], ARGV[3])
+end

@@ -1,0 +1,127 @@
+"""The same request, sent again, is the same job."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+
+import pytest
+import redis
+from falcon.testing import Result, TestClient
+
+from api.app import create_app
+from pipeline import idempotency
+from pipeline.lua import LedgerUnavailableError
+from pipeline.service import JobService, Settings
+from pipeline.store import Bucket
+
+BODY = json.dumps({"gtin": "9506000134352", "items": [{"serial": "1"}, {"serial": "2"}]})
+
+
+def post(client: TestClient, key: str, body: str = BODY) -> Result:
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    return client.simulate_post("/qr/bulk/", body=body, headers=headers)
+
+
+def requests_kept(bucket: Bucket) -> list[str]:
+    return [key for key in bucket.list_keys("jobs/") if key.endswith("request.json")]
+
+
+def test_the_same_key_and_body_get_the_same_answer(client: TestClient, bucket: Bucket) -> None:
+    first, second = post(client, "order 7"), post(client, "order 7")
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json == second.json
+    assert "idempotency-replayed" not in first.headers
+    assert second.headers["idempotency-replayed"] == "true"
+    assert second.headers["location"] == first.headers["location"]
+    assert len(requests_kept(bucket)) == 1
+    assert post(client, "order 8").json["task_id"] != first.json["task_id"]
+
+
+def test_another_body_is_refused(client: TestClient) -> None:
+    post(client, "order 7")
+    other = post(client, "order 7", BODY.replace('"2"', '"3"'))
+    assert other.status_code == 422
+    assert other.json["error_code"] == "key_reused"
+
+
+def test_two_clients_may_use_the_same_key(
+    client: TestClient, service: JobService, settings: Settings
+) -> None:
+    token = service.api_keys.create(name="other", role="client").token
+    other = TestClient(create_app(service, settings), headers={"X-API-Key": token})
+    assert post(client, "1").json["task_id"] != post(other, "1").json["task_id"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_a_malformed_key_is_refused(client: TestClient, key: str) -> None:
+    assert post(client, key).json["error_code"] == "malformed_key"
+
+
+def test_an_invalid_request_does_not_use_its_key_up(client: TestClient) -> None:
+    assert post(client, "7", BODY.replace("9506000134352", "1")).status_code == 422
+    assert post(client, "7").status_code == 202
+
+
+def test_200_at_once_make_one_job(service: JobService, settings: Settings, bucket: Bucket) -> None:
+    token = service.api_keys.create(name="many", role="client", per_minute=1000).token
+    client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
+    with ThreadPoolExecutor(50) as pool:
+        answers = [*pool.map(lambda _: post(client, "same"), range(200))]
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    assert {answer.json["task_id"] for answer in accepted} == {accepted[0].json["task_id"]}
+    assert {answer.status_code for answer in answers} <= {202, HTTPStatus.CONFLICT}
+    assert len(requests_kept(bucket)) == 1
+    assert post(client, "same").headers["idempotency-replayed"] == "true"
+
+
+def test_a_crash_between_reserving_and_answering_does_not_burn_the_key(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    class KilledError(BaseException):
+        """As good as kill -9 to what runs in this process: nothing is tidied up."""
+
+    def dies(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as context:
+        context.setattr(idempotency, "_LEASE", 0)
+        context.setattr(service, "_take_back", dies)
+        context.setattr(service._idempotency, "release", dies)
+        context.setattr(service._dispatcher, "send_chunks", dies)
+        with pytest.raises(KilledError):
+            post(client, "7")
+    (left,) = requests_kept(bucket)
+    again = post(client, "7")
+    assert again.status_code == 202
+    assert "idempotency-replayed" not in again.headers
+    assert requests_kept(bucket) == [left]
+    assert again.json["task_id"] in left
+
+
+def test_while_the_first_is_being_handled_the_second_is_told_so(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Result] = []
+
+    def ask_again(*_: object) -> None:
+        monkeypatch.undo()
+        answers.append(post(client, "7"))
+
+    monkeypatch.setattr(service._dispatcher, "send_chunks", ask_again)
+    assert post(client, "7").status_code == 202
+    assert (answers[0].status_code, answers[0].json["error_code"]) == (409, "key_in_use")
+    assert answers[0].headers["retry-after"]
+
+
+def test_a_request_that_failed_gives_its_key_back(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise LedgerUnavailableError("away")
+
+    with monkeypatch.context() as context:
+        context.setattr(service._dispatcher, "send_chunks", fails)
+        assert post(client, "7").status_code == 503
+    with redis.Redis.from_url(redis_url) as connection:
+        assert connection.keys("qrmill:idempotency:*") == []
+    assert post(client, "7").status_code == 202
