@@ -66,11 +66,15 @@ class Load:
         with self.client() as client:
             return wait_until(lambda: self._try(client, order), seconds, _RETRY_SECONDS)
 
-    def _try(self, client: httpx.Client, order: Order) -> bool:
+    def post(self, client: httpx.Client, order: Order) -> httpx.Response:
+        """Send an order once."""
         headers = {"Idempotency-Key": order.idempotency_key}
+        return client.post("/qr/bulk/", json=order.body, headers=headers)
+
+    def _try(self, client: httpx.Client, order: Order) -> bool:
         begin = time.monotonic()
         try:
-            answer = client.post("/qr/bulk/", json=order.body, headers=headers)
+            answer = self.post(client, order)
         except httpx.TransportError as error:
             order.posts.append(type(error).__name__)
             return False

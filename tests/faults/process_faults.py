@@ -66,7 +66,7 @@ def kill_the_bundler(scene: Scene) -> None:
             if pid is not None:
                 send(pid, signal.SIGKILL)
                 killed.append(pid)
-                if len(killed) == 3:  # noqa: PLR2004 - thrice
+                if len(killed) == 3:
                     done.set()
 
     scene.rig.proxy.watch = watch
@@ -86,7 +86,7 @@ def _owner_of(rig: Rig, port: int) -> int | None:
             connections = psutil.Process(pid).net_connections("tcp4")
         except psutil.NoSuchProcess:
             continue
-        if port in {connection.laddr.port for connection in connections if connection.laddr}:
+        if any(connection.laddr[1:] == (port,) for connection in connections):
             return pid
     return None
 

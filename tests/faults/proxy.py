@@ -68,6 +68,7 @@ class FaultProxy:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="proxy")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
+        self._serving: set[asyncio.Task[None]] = set()  # asyncio itself holds them weakly
 
     @property
     def url(self) -> str:
@@ -86,9 +87,14 @@ class FaultProxy:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._serve, sock=self._listener)
+        server = await asyncio.start_server(self._accept, sock=self._listener)
         await self._stopping.wait()
         server.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream: asyncio.StreamWriter | None = None

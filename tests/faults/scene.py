@@ -27,6 +27,8 @@ _SHORT_SETTINGS = {
 _SHORT, _LONG = 0.25, 1.0
 _SHORT_WAIT = 0.4
 LEAST_IN_FLIGHT = 10
+#: Orders that are sent once more at the end, besides those that were sent more than once.
+_REPLAYED = 3
 
 
 class Scene:
@@ -118,6 +120,7 @@ def _judge(name: str, scene: Scene, affected: list[Order], ended_at: float, symb
     for order in accepted:
         _count_end(order, row, scene)
         _count_second_jobs(order, row, scene)
+        _count_replay(order, row, scene)
         if order.completed:
             _count_bundle(order, row, scene, symbols)
     row.recovery = max((order.ended_at - ended_at for order in affected if order.ended), default=0)
@@ -151,6 +154,21 @@ def _count_second_jobs(order: Order, row: Row, scene: Scene) -> None:
     if others:
         row.duplicates += len(others)
         row.notes.append(f"second jobs of {order.idempotency_key} (POSTs {order.posts}): {others}")
+
+
+def _count_replay(order: Order, row: Row, scene: Scene) -> None:
+    """Send a request again that was sent more than once, or was among the first: it is one job."""
+    if len(order.posts) == 1 and order not in scene.load.orders[:_REPLAYED]:
+        return
+    first = order.task_id
+    with scene.load.client() as client:
+        answer = scene.load.post(client, order)
+    if answer.status_code != httpx.codes.ACCEPTED:
+        row.wrong += 1
+        row.notes.append(f"{first} sent again was answered {answer.status_code} {answer.text}")
+    elif answer.json()["task_id"] != first:
+        row.duplicates += 1
+        row.notes.append(f"{first} sent again became {answer.json()['task_id']}")
 
 
 def _count_bundle(order: Order, row: Row, scene: Scene, symbols: int) -> None:

@@ -83,6 +83,7 @@ def _faults(scene: Scene) -> dict[str, Callable[[], None]]:
         "kill Redis": lambda: rig.kill_part("valkey"),
         "freeze Redis": freeze_redis,
         "empty Redis": empty_redis,
+        "kill sweep": lambda: rig.kill_part("sweep"),
         "kill S3": lambda: rig.kill_part("s3"),
         "S3 failing": lambda: s3(FAILING),
         "S3 cutting": lambda: s3(CUTTING),
