@@ -55,13 +55,17 @@ class Seen(NamedTuple):
     peer_port: int
 
 
+#: Told of every request before it is passed on, on the proxy's own thread.
+Watch = Callable[[Seen], None]
+
+
 class FaultProxy:
     """Listens from the start, and answers between ``start`` and ``stop``."""
 
     def __init__(self, upstream_port: int) -> None:
         self.mode = PASS
         self.done: Counter[str] = Counter()
-        self.watch: Callable[[Seen], None] = lambda _: None
+        self.watch: Watch = lambda _: None
         self._upstream_port = upstream_port
         self._listener = socket.create_server((LOOPBACK, 0))
         self._random = random.Random(4)
