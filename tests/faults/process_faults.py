@@ -11,7 +11,7 @@ from tests.faults.rig import Rig, send
 from tests.faults.scene import Scene
 
 #: A bundle of so many PNG symbols takes more than one part of the least size there is.
-_LARGE = 5000
+_LARGE = 15_000
 _LEAST_PART = 5 * 1024 * 1024
 
 
@@ -91,4 +91,8 @@ def _owner_of(rig: Rig, port: int) -> int | None:
     return None
 
 
-BUNDLER_SETTINGS = {"QRMILL_UPLOAD_PART_BYTES": str(_LEAST_PART), "QRMILL_CHUNK_SIZE": "250"}
+BUNDLER_SETTINGS = {
+    "QRMILL_UPLOAD_PART_BYTES": str(_LEAST_PART),
+    "QRMILL_MAX_ITEMS": str(_LARGE),
+    "QRMILL_CHUNK_SIZE": "250",
+}

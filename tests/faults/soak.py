@@ -1,7 +1,9 @@
 """Ten minutes of jobs and of faults at random."""
 
+import itertools
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,10 +40,13 @@ def soak(scene: Scene) -> None:
 
 
 def _send(scene: Scene, over: threading.Event) -> None:
-    sizes = [*SIZES]
-    pause = _SECONDS / _JOBS
-    while not over.wait(pause) and len(scene.load.orders) < _JOBS:
-        scene.submit(1, [scene.rig.random.choice(sizes)])
+    """Send jobs evenly through the time; those that a fault held up follow at once."""
+    begin, pause = time.monotonic(), _SECONDS / _JOBS
+    for number in itertools.count():
+        over.wait(max(0.0, begin + number * pause - time.monotonic()))
+        if over.is_set() or len(scene.load.orders) >= _JOBS:
+            return
+        scene.submit(1, [scene.rig.random.choice(SIZES)])
 
 
 def _faults(scene: Scene) -> dict[str, Callable[[], None]]:
