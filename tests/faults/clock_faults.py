@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.embedded.files import make_private_directory
 from tests.faults.scene import Scene
 
 _HOUR = 3600
@@ -21,7 +22,7 @@ def shifted_clock(directory: Path) -> Mapping[str, str]:
     library = libfaketime()
     if library is None:
         raise FileNotFoundError("libfaketime is missing; `make debian-packages` installs it")
-    offset = directory / _OFFSET
+    offset = make_private_directory(directory) / _OFFSET
     offset.write_text("+0\n")
     return {
         "LD_PRELOAD": str(library),
