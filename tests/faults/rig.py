@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from tests.faults import up
 from tests.faults.proxy import FaultProxy
 
 _REDIS_SECONDS = 5.0
+#: The lot of an order's first item, as the request object has it.
+_MARKER = re.compile(rb'"([a-z0-9-]+-[0-9]{4})"')
 
 
 class FaultStack(RunningStack):
@@ -134,14 +137,14 @@ class Rig:
             lines += [f"{log.stem}: {line}" for line in told]
         return sorted(lines, key=_timestamp)[-count:]
 
-    def requests_with(self, marker: str) -> list[str]:
-        """Return the task ids of the request objects in S3 that have ``marker`` in them."""
-        jobs = self.stack.data_dir / "s3" / "qrmill" / "jobs"
-        found = []
-        for path in jobs.glob("*/request.json"):
+    def accepted_requests(self) -> dict[str, list[str]]:
+        """Return the task ids of the request objects in S3, by the marker of their order."""
+        found: dict[str, list[str]] = {}
+        for path in (self.stack.data_dir / "s3" / "qrmill" / "jobs").glob("*/request.json"):
             with suppress(FileNotFoundError):  # what is removed meanwhile was not accepted
-                if marker.encode() in path.read_bytes():
-                    found.append(path.parent.name)
+                marker = _MARKER.search(path.read_bytes())
+                if marker is not None:
+                    found.setdefault(marker[1].decode(), []).append(path.parent.name)
         return found
 
 

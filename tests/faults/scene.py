@@ -117,9 +117,10 @@ def run_fault(fault: Fault, directory: Path, *, short: bool, symbols: int) -> Ro
 def _judge(name: str, scene: Scene, affected: list[Order], ended_at: float, symbols: int) -> Row:
     accepted = [order for order in scene.load.orders if order.task_id is not None]
     row = Row(name, jobs=len(accepted), in_flight=scene.in_flight or 0, notes=scene.notes)
+    requests = scene.rig.accepted_requests()
     for order in accepted:
         _count_end(order, row, scene)
-        _count_second_jobs(order, row, scene)
+        _count_second_jobs(order, row, requests.get(order.marker, []))
         _count_replay(order, row, scene)
         if order.completed:
             _count_bundle(order, row, scene, symbols)
@@ -149,8 +150,11 @@ def _count_end(order: Order, row: Row, scene: Scene) -> None:
         _explain(row, scene, order, f"failed without a reason: {order.status}")
 
 
-def _count_second_jobs(order: Order, row: Row, scene: Scene) -> None:
-    others = [found for found in scene.rig.requests_with(order.marker) if found != order.task_id]
+def _count_second_jobs(order: Order, row: Row, found: list[str]) -> None:
+    if order.task_id not in found:
+        row.wrong += 1
+        row.notes.append(f"{order.task_id} has no request object in S3: {found}")
+    others = [task_id for task_id in found if task_id != order.task_id]
     if others:
         row.duplicates += len(others)
         row.notes.append(f"second jobs of {order.idempotency_key} (POSTs {order.posts}): {others}")
