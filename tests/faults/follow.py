@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -66,11 +67,17 @@ class Follower:
             order.ended_at = time.monotonic()
             order.status = answer.json()
 
+    def look(self, order: Order) -> dict[str, Any]:
+        """Return what a poll says now."""
+        with self._load.client(_ANSWER_SECONDS) as client:
+            answer = client.get(f"/qr/bulk/{order.task_id}/").raise_for_status()
+        polled: dict[str, Any] = answer.json()
+        return polled
+
     def download(self, order: Order) -> None:
         """Download an order's bundle by a URL that is signed now, and keep the first one."""
-        with self._load.client(_ANSWER_SECONDS) as client:
-            answer = client.get(f"/qr/bulk/{order.task_id}/").raise_for_status().json()
-        content = httpx.get(answer["download_url"], timeout=60, trust_env=False)
+        url = self.look(order)["download_url"]
+        content = httpx.get(url, timeout=60, trust_env=False)
         content.raise_for_status()
         order.downloads.append(hashlib.sha256(content.content).hexdigest())
         if order.bundle is None:

@@ -120,6 +120,7 @@ def _judge(name: str, scene: Scene, affected: list[Order], ended_at: float, symb
     requests = scene.rig.accepted_requests()
     for order in accepted:
         _count_end(order, row, scene)
+        _count_second_end(order, row, scene)
         _count_second_jobs(order, row, requests.get(order.marker, []))
         _count_replay(order, row, scene)
         if order.completed:
@@ -148,6 +149,17 @@ def _count_end(order: Order, row: Row, scene: Scene) -> None:
     else:
         row.wrong += 1
         _explain(row, scene, order, f"failed without a reason: {order.status}")
+
+
+def _count_second_end(order: Order, row: Row, scene: Scene) -> None:
+    """Ask once more for a job that had ended: it ended once."""
+    if order.status is None:
+        return
+    before, now = order.status["status"], scene.follower.look(order)["status"]
+    if now != before:
+        row.wrong += 1
+        code = order.status["error_code"]
+        _explain(row, scene, order, f"{order.task_id} ended {before} ({code}), and is {now} now")
 
 
 def _count_second_jobs(order: Order, row: Row, found: list[str]) -> None:
