@@ -42,8 +42,7 @@ def _run(names: list[str], keep: Path | None, *, short: bool) -> list[Row]:
     try:
         for name in names:
             row = _row(name, directory / name, short=short)
-            said = "kept its promise" if row.good else "BROKE ITS PROMISE"
-            progress.print(f"{name}: {row.jobs} jobs, {said}")
+            progress.print(row.sentence)
             rows.append(row)
     finally:
         if keep is None:

@@ -41,6 +41,11 @@ class Row:
         """The promise was kept, and there were jobs to try it on."""
         return self.jobs > 0 and not (self.lost or self.stuck or self.duplicates or self.wrong)
 
+    @property
+    def sentence(self) -> str:
+        figures = ", ".join(f"{getattr(self, name)} {name}" for name in _COLUMNS)
+        return f"{self.fault}: {figures}: the promise was {'kept' if self.good else 'BROKEN'}"
+
 
 _COLUMNS = ("jobs", "completed", "failed", "lost", "stuck", "duplicates", "wrong", "in_flight")
 
