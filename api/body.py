@@ -29,7 +29,11 @@ def read_json_body(req: falcon.Request, limit: int) -> bytes:
     length = req.content_length
     if length is not None and length > limit:
         raise _too_large(limit)
-    body: bytes = req.stream.read(limit + 1 if length is None else length)
+    try:
+        body: bytes = req.stream.read(limit + 1 if length is None else length)
+    except OSError as error:  # the client is gone, or its chunked coding is broken
+        detail = f"The body broke off or is not chunked as it should be: {type(error).__name__}."
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail) from None
     if len(body) > limit:
         raise _too_large(limit)
     if length is not None and len(body) < length:

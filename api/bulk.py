@@ -60,6 +60,8 @@ class BulkTask:
             resp.set_header("Retry-After", _RETRY_AFTER)
         answer_json(resp, HTTPStatus.OK, self._task_status(job))
 
+    on_head = on_get
+
     def on_delete(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Cancel a job in flight."""
         check_accepts(req, "application/json")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.app import read_settings
-from pipeline.service import Role, StoreUnavailableError, open_service
+from pipeline.service import Role, SettingsError, StoreUnavailableError, open_service
 
 app = typer.Typer(
     help="GS1 Digital Link QR codes in bulk.",
@@ -106,8 +106,8 @@ def _call(
     method: str, url: str, path: str, api_key: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the API's answer; one that is an error ends the command with its words."""
-    if not api_key:
-        _end("There is no API key; set QRMILL_API_KEY to an operator's.")
+    if not api_key or not api_key.isascii():
+        _end("There is no API key, or a mistyped one; set QRMILL_API_KEY to an operator's.")
     try:
         answer = httpx.request(
             method, url.rstrip("/") + path, headers={"X-API-Key": api_key}, json=body,
@@ -117,7 +117,10 @@ def _call(
         _end(f"{url} does not answer: {error}.")
     if answer.is_error:
         _end(_words(answer))
-    parsed: dict[str, Any] = answer.json()
+    try:
+        parsed: dict[str, Any] = answer.json()
+    except ValueError:
+        _end(_words(answer))
     return parsed
 
 
@@ -131,11 +134,11 @@ def _words(answer: httpx.Response) -> str:
 
 
 def _bootstrap(name: str, role: Role, per_minute: int, per_day: int) -> str:
-    service = open_service(read_settings())
     try:
+        service = open_service(read_settings())
         made = service.api_keys.create(name=name, role=role, per_minute=per_minute, per_day=per_day)
-    except StoreUnavailableError as error:
-        _end(f"The key was not made; S3 says: {error}.")
+    except (SettingsError, StoreUnavailableError, ValueError) as error:
+        _end(f"The key was not made: {error}.")
     return made.token
 
 

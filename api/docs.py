@@ -45,6 +45,8 @@ class Document:
         resp.content_type = "application/json"
         resp.data = self._encoded
 
+    on_head = on_get
+
 
 class DocsPage:
     """``GET /docs``."""
@@ -57,6 +59,8 @@ class DocsPage:
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Content-Security-Policy", _POLICY)
         resp.data = self._page
+
+    on_head = on_get
 
 
 class DocsFile:
@@ -81,3 +85,5 @@ class DocsFile:
         resp.set_header("Cache-Control", "public, max-age=86400")
         path = self._folder / name
         resp.set_stream(path.open("rb"), path.stat().st_size)
+
+    on_head = on_get

@@ -16,6 +16,8 @@ class Healthz:
         """Answer, that is all."""
         answer_json(resp, HTTPStatus.OK, Health("ok", []))
 
+    on_head = on_get
+
 
 class Readyz:
     """``GET /readyz``: Redis and the buckets answer."""
@@ -28,3 +30,5 @@ class Readyz:
         down = self._service.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK
         answer_json(resp, status, Health("unavailable" if down else "ok", down))
+
+    on_head = on_get

@@ -52,6 +52,8 @@ class KeyCollection:
         found = [KeyAnswer(**key_fields(key)) for key in self._service.api_keys.list()]
         answer_json(resp, HTTPStatus.OK, KeyList(found))
 
+    on_head = on_get
+
 
 class Key:
     """``DELETE /keys/{key_id}/``."""

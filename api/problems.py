@@ -140,7 +140,8 @@ def _from_unavailable(
 ) -> None:
     log.warning("service unavailable", reason=f"{type(error).__name__}: {error}")
     part = "object store" if isinstance(error, StoreUnavailableError) else "job queue"
-    detail = f"The {part} is out of reach; nothing was accepted. Try again in {_RETRY_AFTER} s."
+    outcome = "; nothing was accepted" if req.method == "POST" else ""
+    detail = f"The {part} is out of reach{outcome}. Try again in {_RETRY_AFTER} s."
     headers = {"Retry-After": str(_RETRY_AFTER)}
     status = HTTPStatus.SERVICE_UNAVAILABLE
     _answer(req, resp, ProblemError(status, "unavailable", detail, headers=headers))

@@ -11,24 +11,23 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.problems import ProblemError, Violation
+from api.problems import MAX_ERRORS, ProblemError, Violation
 from api.schemas import MAX_SIZE, MIN_SIZE, BulkItem, BulkRequest
 from pipeline.service import Item, JobRequest
 from render.ai import Charset, check_alphanumeric, check_expiry
 from render.chunk import least_sizes
-from render.errors import InvalidValueError
+from render.errors import InvalidValueError, shown
 from render.gtin import normalize_gtin
 from render.image import QUIET_ZONE, RenderOptions, symbol_side
 from render.link import digital_link_uri
 
 #: A PNG of this many pixels a side holds any symbol, so that nothing need be looked at to know.
 _ALWAYS_ENOUGH = symbol_side(40) + 2 * QUIET_ZONE
+#: How many slashes the pointer of an item has; those of the request's own fields have fewer.
+_ITEM_DEPTH = 2
 #: Valid values that stand in for those that are missing or of the wrong type, which have been
 #: noted already, so that the others can be checked all the same.
 _STAND_INS = {"gtin": "00000000000000", "items": [BulkItem()]}
-
-#: Characters of a wrong value that its error shows.
-_SHOWN = 60
 
 _decoder = msgspec.json.Decoder(BulkRequest)
 
@@ -51,15 +50,12 @@ def parse_bulk(body: bytes, rules: Rules) -> JobRequest:
     try:
         request = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        request = _repaired(decode_json(body), violations)
+        request = _repaired(decode_json(body), rules, violations)
     violations += _violations(request, rules)
+    violations += _too_small(request, rules, {violation.pointer for violation in violations})
     if violations:
         raise invalid(violations)
-    checked = _job_request(request, rules)
-    too_small = [*_too_small(checked)]
-    if too_small:
-        raise invalid(too_small)
-    return checked
+    return _job_request(request, rules)
 
 
 def decode_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON
@@ -118,8 +114,7 @@ def well_typed(
         try:
             good[name] = msgspec.convert(_integral(raw[name]), field.type)
         except msgspec.ValidationError as error:
-            shown = repr(raw[name])[:_SHOWN]
-            detail = f"{shown} does not fit: {error}."
+            detail = f"{shown(raw[name])} does not fit: {error}."
             violations.append(Violation(f"{pointer}/{name}", "type", detail))
     return good
 
@@ -129,12 +124,14 @@ def _integral(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _repaired(raw: Any, violations: list[Violation]) -> BulkRequest:  # noqa: ANN401 - any JSON
+def _repaired(raw: Any, rules: Rules, violations: list[Violation]) -> BulkRequest:  # noqa: ANN401 - any JSON
     """Return a request of what in ``raw`` has the right type, and stand-ins for the rest."""
     items = raw.get("items") if isinstance(raw, dict) else None
     if not isinstance(items, list):
         return BulkRequest(**_STAND_INS | well_typed(raw, BulkRequest, "", violations))
     rest = well_typed({**raw, "items": []}, BulkRequest, "", violations)
+    if len(items) > rules.max_items:  # which is told, and none of them is looked at
+        return BulkRequest(**_STAND_INS | rest | {"items": [BulkItem()] * len(items)})
     typed = [
         BulkItem(**well_typed(item, BulkItem, f"/items/{index}", violations))
         for index, item in enumerate(items)
@@ -143,18 +140,19 @@ def _repaired(raw: Any, violations: list[Violation]) -> BulkRequest:  # noqa: AN
 
 
 def _unknown(raw: dict[str, Any], known: tuple[str, ...], pointer: str) -> Iterator[Violation]:
-    for name in raw:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-            where = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-            yield Violation(where, "unknown_field", f"There is no field {name!r}; {hint}")
+    unknown = [name for name in raw if name not in known]
+    for place, name in enumerate(unknown):
+        # Looking for the nearest name takes its time, and only so many are listed.
+        near = difflib.get_close_matches(name, known, 1) if place < MAX_ERRORS else []
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+        where = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+        yield Violation(where, "unknown_field", f"There is no field {shown(name)}; {hint}")
 
 
 def _violations(request: BulkRequest, rules: Rules) -> Iterator[Violation]:
     yield from _broken_rule(normalize_gtin, request.gtin, "/gtin")
     if not MIN_SIZE <= request.size <= MAX_SIZE:
-        detail = f"{request.size} is not a size; {MIN_SIZE} to {MAX_SIZE} pixels are."
+        detail = f"{shown(request.size)} is not a size; {MIN_SIZE} to {MAX_SIZE} pixels are."
         yield Violation("/size", "range", detail)
     if not 1 <= len(request.items) <= rules.max_items:
         detail = f"There are {len(request.items)} items; a request has 1 to {rules.max_items}."
@@ -190,20 +188,30 @@ def _job_request(request: BulkRequest, rules: Rules) -> JobRequest:
     )
 
 
-def _too_small(request: JobRequest) -> Iterator[Violation]:
-    """Yield a violation for each item whose symbol does not get one pixel a module."""
-    if request.format != "png" or request.size >= _ALWAYS_ENOUGH:
+def _too_small(request: BulkRequest, rules: Rules, wrong: set[str]) -> Iterator[Violation]:
+    """Yield a violation for each item whose symbol does not get one pixel a module.
+
+    Args:
+        request: with the right types.
+        rules: what URIs begin with.
+        wrong: pointers of what was found wrong before; what depends on that is not looked at.
+    """
+    enough = request.format != "png" or request.size >= _ALWAYS_ENOUGH
+    if enough or any(pointer.count("/") < _ITEM_DEPTH for pointer in wrong):
         return
+    wrong_items = {pointer.split("/")[_ITEM_DEPTH] for pointer in wrong}
+    good = [place for place in range(len(request.items)) if str(place) not in wrong_items]
+    gtin14 = normalize_gtin(request.gtin)
+    items = (request.items[place] for place in good)
     uris = [
-        digital_link_uri(request.link_base, request.gtin, item.lot, item.serial, item.expiry)
-        for item in request.items
+        digital_link_uri(rules.link_base, gtin14, item.lot, item.serial, item.expiry)
+        for item in items
     ]
     options = RenderOptions(request.format, request.size, request.error_correction)
-    needed = least_sizes(uris, options)
-    for index, least in enumerate(needed):
+    for place, least in zip(good, least_sizes(uris, options), strict=True):
         if least > request.size:
             detail = (
                 f"This item's symbol needs a size of at least {least} pixels, one a module; "
                 f"the request says {request.size}."
             )
-            yield Violation(f"/items/{index}", "size_too_small", detail)
+            yield Violation(f"/items/{place}", "size_too_small", detail)

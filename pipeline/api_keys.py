@@ -17,10 +17,13 @@ import zlib
 from typing import Annotated, Literal
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from pipeline import keys
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
 
 Role = Literal["client", "operator"]
 
@@ -81,22 +84,24 @@ class ApiKeys:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._remembered: dict[str, tuple[float, ApiKey | None]] = {}
+        self._retry_at: dict[str, float] = {}
 
     def create(self, *, name: str, role: Role, per_minute: int = 0, per_day: int = 0) -> NewApiKey:
-        """Make a key and return it with its token."""
+        """Make a key and return it with its token.
+
+        Raises:
+            ValueError: the name is empty or longer than 80 characters.
+        """
         key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
         secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         token = f"qrmill_{key_id}_{secret}"
         token += checksum(token)
-        key = ApiKey(
-            key_id=key_id,
-            name=name,
-            role=role,
-            sha256=hashlib.sha256(token.encode()).hexdigest(),
-            per_minute=per_minute,
-            per_day=per_day,
-            created_at=int(time.time()),
-        )
+        fields = {
+            "key_id": key_id, "name": name, "role": role, "per_minute": per_minute,
+            "per_day": per_day, "created_at": int(time.time()),
+            "sha256": hashlib.sha256(token.encode()).hexdigest(),
+        }  # fmt: skip
+        key = msgspec.convert(fields, ApiKey)  # which checks what the constructor does not
         self._write(key)
         return NewApiKey(token, key)
 
@@ -135,16 +140,19 @@ class ApiKeys:
     def _recall(self, key_id: str) -> ApiKey | None:
         now = time.monotonic()
         read_at, key = self._remembered.get(key_id, (float("-inf"), None))
-        if now - read_at < _FRESH:
+        if now - read_at < _FRESH or now < self._retry_at.get(key_id, 0):
             return key
         try:
             key = self._read(keys.api_key_object(key_id))
         except StoreUnavailableError:
-            if now - read_at < _STALE:
-                return key
-            raise
+            if now - read_at > _STALE:
+                raise
+            # The next requests need not wait for S3 to fail again.
+            self._retry_at[key_id] = now + _FRESH
+            return key
         if len(self._remembered) >= _REMEMBERED:
             self._remembered.clear()
+            self._retry_at.clear()
         self._remembered[key_id] = (now, key)
         return key
 
@@ -152,6 +160,9 @@ class ApiKeys:
         try:
             return msgspec.json.decode(self._bucket.get(name), type=ApiKey)
         except ObjectMissingError:
+            return None
+        except msgspec.DecodeError as error:
+            log.warning("not an API key", object=name, reason=str(error))
             return None
 
     def _write(self, key: ApiKey) -> None:

@@ -98,14 +98,15 @@ class Bundler:
         task_id = job.task_id
         state = self._ledger.complete_job(task_id, claimant, bundle)
         log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items)
-        if state == "failed":
+        if state == "failed":  # it was cancelled meanwhile, which has dropped the staging
             self._bucket.delete(keys.bundle_object(task_id))
+        # In any other state another has taken the claim, and reads what is staged.
         if state == "completed":
             finished_at = time.time_ns() // 1_000_000
             result = Result(state=state, finished_at=finished_at, bundle=bundle)
             data = msgspec.json.encode(result)
             self._bucket.put(keys.result_object(task_id), data, "application/json")
-        self._drop_staging(task_id)
+            self._drop_staging(task_id)
 
     def _give_back(self, task_id: str, claimant: str) -> None:
         # The error that led here is the one to be told, and a claim runs out by itself.

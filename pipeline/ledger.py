@@ -166,6 +166,10 @@ class Ledger:
         arguments = (work.chunk_index, value, work.item_count, task_id)
         return int(self._run("complete_chunk", names, *arguments))
 
+    def excuse_chunk(self, task_id: str, chunk_index: int) -> None:
+        """Take an attempt back that ended with an error: it did not end with its worker."""
+        self._run("excuse_chunk", [keys.attempts(task_id), keys.leases(task_id)], chunk_index)
+
     def unstage_chunk(self, job: JobFields, chunk_index: int) -> None:
         """Forget that a chunk is staged, because what lies there is not what was recorded."""
         count = min(job.chunk_size, job.items - chunk_index * job.chunk_size)
@@ -192,9 +196,13 @@ class Ledger:
         return reply[1:] if reply else None
 
     def claim_bundle(self, task_id: str, claimant: str, lease: int) -> JobFields | None:
-        """Claim the bundling for ``lease``; None when there is nothing to be done."""
-        names = [keys.job(task_id), keys.staged(task_id)]
-        fields = self._run("claim_bundle", names, claimant, lease)
+        """Claim the bundling for ``lease``; None when there is nothing to be done.
+
+        A job whose bundling had failed for good is open again by this.
+        """
+        names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
+        names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        fields = self._run("claim_bundle", names, claimant, lease, task_id)
         return _job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:

@@ -48,5 +48,7 @@ def _rendering(log_format: str) -> list[Processor]:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        renderer = [structlog.dev.ConsoleRenderer(colors=False)]
+        # The library's own choice of traceback shows local variables, and so tokens.
+        plain = structlog.dev.plain_traceback
+        renderer = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     return [strip, *renderer]

@@ -71,9 +71,12 @@ class RecordFailures(Middleware):
         result: object = None,  # noqa: ARG002 - the hook's signature
         exception: BaseException | None = None,
     ) -> None:
-        """Note what kind of error it was."""
-        if exception is not None:
-            message.options[_ERROR_CODE] = error_code(message.actor_name, exception)
+        """Note what kind of error it was, and that the attempt did not end with its worker."""
+        if exception is None:
+            return
+        message.options[_ERROR_CODE] = error_code(message.actor_name, exception)
+        if message.actor_name != BUNDLE_ACTOR:
+            self._ledger.excuse_chunk(*message.args)
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
         """Record the failure."""

@@ -36,8 +36,8 @@ class Standing(NamedTuple):
 
     @property
     def tightest(self) -> Window:
-        """The window nearest to its end: the one with the fewest requests left."""
-        return min(self.windows, key=lambda window: window.remaining)
+        """The window nearest to its end: fewest requests left, of equal ones the longer wait."""
+        return min(self.windows, key=lambda window: (window.remaining, -window.resets_at))
 
 
 class Rates:

@@ -113,14 +113,20 @@ class JobService:
             self._accept(request, key, task_id, None)
             return Accepted(task_id, len(request.items), replayed=False)
         holder = self._idempotency.reserve(key.key_id, idempotency, task_id)
-        if not holder.replayed:
+        # A key that was taken over may have got as far as a job, which the sweep moves if need be.
+        taken_over = holder.task_id != task_id and self._ledger.status(holder.task_id) is not None
+        if not (holder.replayed or taken_over):
             try:
                 self._accept(request, key, holder.task_id, idempotency)
             except BaseException:
                 with suppress(LedgerUnavailableError):
                     self._idempotency.release(key.key_id, idempotency, holder.task_id)
                 raise
-            self._idempotency.confirm(key.key_id, idempotency, holder.task_id)
+        if not holder.replayed:
+            # Should this not get through, the job is there all the same, and the reservation's
+            # lease runs out: the next request with the key takes over the job as it is.
+            with suppress(LedgerUnavailableError):
+                self._idempotency.confirm(key.key_id, idempotency, holder.task_id)
         return Accepted(holder.task_id, len(request.items), replayed=holder.replayed)
 
     def _accept(

@@ -17,6 +17,11 @@ PREFIX = "QRMILL_"
 #: Variables with the prefix that are not the service's: the command line's own.
 CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY"})
 
+#: S3 User Guide, bucket naming rules, as far as a pattern tells them.
+_BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+#: One or more segments, such as ``/products/api/v1``; or nothing.
+_PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
+
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -44,8 +49,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     s3_secret_access_key_file: Annotated[
         str | None, Meta(description="file that holds the S3 secret key")
     ] = None
-    bucket: Annotated[str, Meta(description="bucket of requests, bundles and API keys")] = "qrmill"
-    staging_bucket: Annotated[str, Meta(description="bucket of rendered chunks")] = "qrmill-staging"
+    bucket: Annotated[
+        str, Meta(description="bucket of requests, bundles and API keys", pattern=_BUCKET)
+    ] = "qrmill"
+    staging_bucket: Annotated[
+        str, Meta(description="bucket of rendered chunks", pattern=_BUCKET)
+    ] = "qrmill-staging"
     staging: Annotated[
         Literal["zip", "object"],
         Meta(description="one staging object a chunk (`zip`) or one an item (`object`)"),
@@ -65,7 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     chunk_size: Annotated[int, Meta(description="items a chunk has", ge=1, le=10_000)] = 250
     api_prefix: Annotated[
-        str, Meta(description="path before `/qr/bulk/`, such as `/products/api/v1`")
+        str,
+        Meta(description="path before `/qr/bulk/`, such as `/products/api/v1`", pattern=_PREFIX),
     ] = ""
     rate_per_minute: Annotated[
         Positive, Meta(description="requests a minute of a key that has no rate of its own")
@@ -103,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             description="seconds after which a chunk's attempt, or a bundler, counts as dead", ge=1
         ),
-    ] = 30
+    ] = 60
     upload_part_bytes: Annotated[
         int, Meta(description="bytes of a multipart upload's part", ge=5 * 1024 * 1024)
     ] = 8 * 1024 * 1024
@@ -139,20 +149,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Check what a type cannot say.
 
         Raises:
-            SettingsError: a URL or the prefix has the wrong form.
+            SettingsError: a URL has the wrong form, a key has no secret, or its file is not there.
         """
         for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
             _check_url(field, getattr(self, field), {"http", "https"})
         _check_url("redis_url", self.redis_url, {"redis", "rediss", "unix"})
-        if self.link_base.endswith("/") or not self.link_base.isascii():
+        base = urlsplit(self.link_base)
+        if self.link_base.endswith("/") or not self.link_base.isascii() or base.query:
             raise SettingsError(
-                f"{variable('link_base')} is {self.link_base!r}: drop the slash at its end, and "
-                "write it in ASCII."
+                f"{variable('link_base')} is {self.link_base!r}: drop the slash at its end and "
+                "the query, and write it in ASCII."
             )
-        if self.api_prefix and (self.api_prefix[0] != "/" or self.api_prefix[-1] == "/"):
+        if (self.s3_access_key_id is None) != (self.secret_access_key() is None):
             raise SettingsError(
-                f"{variable('api_prefix')} is {self.api_prefix!r}: it has to begin with a slash "
-                "and end without one, such as /products/api/v1."
+                f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or "
+                f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
             )
 
     def secret_access_key(self) -> str | None:
@@ -194,7 +205,15 @@ def _name_the_variable(message: str, values: Mapping[str, str]) -> str:
 
 
 def _check_url(field: str, url: str | None, schemes: set[str]) -> None:
-    if url is not None and urlsplit(url).scheme not in schemes:
-        wanted = " or ".join(f"{scheme}://…" for scheme in sorted(schemes))
-        shown = url.split("@")[-1]  # whatever stands before may be a password
-        raise SettingsError(f"{variable(field)} is {shown!r}: it has to be {wanted}.")
+    if url is None:
+        return
+    wanted = " or ".join(f"{scheme}://host:port" for scheme in sorted(schemes))
+    shown = url.split("@")[-1]  # whatever stands before may be a password
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in schemes and (parts.port != 0)
+        if known and (parts.hostname or parts.scheme == "unix") and not parts.fragment:
+            return
+    except ValueError:  # a port that is no number, or a broken address
+        pass
+    raise SettingsError(f"{variable(field)} is {shown!r}: it has to be {wanted}.")

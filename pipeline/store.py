@@ -13,6 +13,7 @@ import boto3
 import urllib3.exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from pipeline.settings import Settings
 
@@ -159,22 +160,25 @@ class Bucket:
         while batch := [*islice(found, _DELETE_BATCH)]:
             objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
             with _translated():
-                self._client.delete_objects(
+                answer = self._client.delete_objects(
                     Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
                 )
+            if refused := answer.get("Errors"):
+                raise StoreUnavailableError(f"DeleteObjects: {refused[0].get('Code')}")
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
         """Return a URL that downloads an object for ``seconds``; nothing is sent."""
-        return self._client.generate_presigned_url(
-            "get_object",
-            Params={
-                "Bucket": self.name,
-                "Key": key,
-                "ResponseContentDisposition": f'attachment; filename="{filename}"',
-                "ResponseContentType": "application/zip",
-            },
-            ExpiresIn=seconds,
-        )
+        with _translated():
+            return self._client.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self.name,
+                    "Key": key,
+                    "ResponseContentDisposition": f'attachment; filename="{filename}"',
+                    "ResponseContentType": "application/zip",
+                },
+                ExpiresIn=seconds,
+            )
 
     def check(self) -> None:
         """Prove that the bucket is there and may be read."""
@@ -202,10 +206,11 @@ class Bucket:
 
     def _read(self, key: str, wanted: Any) -> bytes:  # noqa: ANN401 - boto3's own parameters
         for attempt in range(1, _READ_ATTEMPTS + 1):
+            with _translated():
+                body = self._client.get_object(Bucket=self.name, Key=key, **wanted)["Body"]
             try:
                 with _translated():
-                    answer = self._client.get_object(Bucket=self.name, Key=key, **wanted)
-                    return answer["Body"].read()
+                    return body.read()
             except StoreUnavailableError:
                 # boto3 retries a request that is refused, but not a body that breaks off.
                 if attempt == _READ_ATTEMPTS:
@@ -289,5 +294,5 @@ def _translated() -> Iterator[None]:
         if code in _MISSING:
             raise ObjectMissingError(f"{error.operation_name}: {code}") from error
         raise StoreUnavailableError(f"{error.operation_name}: {code}") from error
-    except (BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
+    except (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, OSError) as error:
         raise StoreUnavailableError(type(error).__name__) from error

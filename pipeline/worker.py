@@ -1,5 +1,6 @@
 """A worker process's entry point: ``dramatiq pipeline.worker:setup_broker``."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -23,8 +24,10 @@ from pipeline.store import Bucket, connect_s3
 
 log = structlog.get_logger(__name__)
 
-#: Seconds; a worker has time to wait, and a slow answer is better than a second try.
+#: Seconds a worker waits for Redis: a slow answer is better than a second try. And for S3, where
+#: three tries have to end before the chunk's lease does.
 _TIMEOUT = 30
+_S3_TIMEOUT = 10
 _MAX_BACKOFF = 60_000  # milliseconds
 
 
@@ -33,7 +36,9 @@ class EndWithMaster(Middleware):
 
     def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002 - the hook's signature
         """Ask the kernel for the signal."""
-        end_with_parent(signal.SIGTERM)
+        master = multiprocessing.parent_process()
+        if master is not None and master.pid is not None:
+            end_with_parent(master.pid, signal.SIGTERM)
 
 
 def setup_broker() -> None:
@@ -52,7 +57,7 @@ def setup_broker() -> None:
 def build_worker(settings: Settings) -> Broker:
     """Return a broker with actors on it that work on what ``settings`` names."""
     ledger = Ledger(connect_redis(settings, timeout=_TIMEOUT, decode=True))
-    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_TIMEOUT)
+    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
     bucket = Bucket(s3, settings.bucket)
     staging = make_staging(settings.staging, Bucket(s3, settings.staging_bucket))
     retries = CarefulRetries(

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from render.errors import InvalidValueError
+from render.errors import InvalidValueError, shown
 
 #: ``cset82``: GS1 character set 82. ``ascii``: every printable ASCII character.
 Charset = Literal["cset82", "ascii"]
@@ -34,7 +34,8 @@ def check_alphanumeric(value: str, charset: Charset) -> None:
     if not 1 <= len(value) <= MAX_LENGTH:
         raise InvalidValueError(
             "length",
-            f"{value!r} has {len(value)} characters; 1 to {MAX_LENGTH} are allowed, null for none.",
+            f"{shown(value)} has {len(value)} characters; 1 to {MAX_LENGTH} are allowed, "
+            "null for none.",
         )
     found = _FORBIDDEN[charset].search(value)
     if found:
@@ -43,8 +44,8 @@ def check_alphanumeric(value: str, charset: Charset) -> None:
         )
         raise InvalidValueError(
             "character",
-            f"{value!r} has {found[0]!r} (U+{ord(found[0]):04X}) at position {found.start() + 1}, "
-            f"which is outside {allowed}.",
+            f"{shown(value)} has {found[0]!r} (U+{ord(found[0]):04X}) at position "
+            f"{found.start() + 1}, which is outside {allowed}.",
         )
 
 
@@ -61,15 +62,17 @@ def check_expiry(value: str) -> None:
     """
     if not _SIX_DIGITS.fullmatch(value):
         raise InvalidValueError(
-            "expiry_format", f"{value!r} is not six digits YYMMDD, such as 271231."
+            "expiry_format", f"{shown(value)} is not six digits YYMMDD, such as 271231."
         )
     year, month, day = 2000 + int(value[:2]), int(value[2:4]), int(value[4:])
     if not 1 <= month <= 12:  # noqa: PLR2004 - months of a year
-        raise InvalidValueError("expiry_date", f"{value!r} has month {value[2:4]}; 01 to 12 exist.")
+        raise InvalidValueError(
+            "expiry_date", f"{shown(value)} has month {value[2:4]}; 01 to 12 exist."
+        )
     last = calendar.monthrange(year, month)[1]
     if day > last:
         raise InvalidValueError(
             "expiry_date",
-            f"{value!r} has day {value[4:]}, but {year}-{month:02} ends on day {last}; "
+            f"{shown(value)} has day {value[4:]}, but {year}-{month:02} ends on day {last}; "
             "day 00 means its last day.",
         )

@@ -6,7 +6,7 @@ with leading zeros) and section 7.9.1 (standard check digit calculation).
 
 import re
 
-from render.errors import InvalidValueError
+from render.errors import InvalidValueError, shown
 
 #: What a client may send: digits with white space and hyphens between them. Only ASCII counts:
 #: the General Specifications know no other digits, and Python's ``\\d`` and ``\\s`` do.
@@ -41,20 +41,20 @@ def normalize_gtin(text: str) -> str:
     if not _ACCEPTED.fullmatch(text):
         raise InvalidValueError(
             "gtin_format",
-            f"{text!r} is not a GTIN: send its 8, 12, 13 or 14 digits 0-9, at most 17 characters "
-            "with spaces and hyphens.",
+            f"{shown(text)} is not a GTIN: send its 8, 12, 13 or 14 digits 0-9, at most 17 "
+            "characters with spaces and hyphens.",
         )
     digits = _SEPARATORS.sub("", text)
     if len(digits) not in _LENGTHS:
         raise InvalidValueError(
             "gtin_length",
-            f"{text!r} has {len(digits)} digits; a GTIN has 8, 12, 13 or 14.",
+            f"{shown(text)} has {len(digits)} digits; a GTIN has 8, 12, 13 or 14.",
         )
     expected = check_digit(digits[:-1])
     if int(digits[-1]) != expected:
         raise InvalidValueError(
             "gtin_check_digit",
-            f"{text!r} ends in {digits[-1]}, but the check digit of {digits[:-1]} is {expected}: "
-            "one digit is mistyped or two are swapped.",
+            f"{shown(text)} ends in {digits[-1]}, but the check digit of {digits[:-1]} is "
+            f"{expected}: one digit is mistyped or two are swapped.",
         )
     return digits.zfill(14)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,12 +104,14 @@ class PartProcess:
         """Move a log over ``limit`` bytes to ``.1``.
 
         The process keeps its descriptor; it appends (O_APPEND), so it goes on at the new end.
-        Lines written between the copy and the truncation are lost.
+        Lines written between the copy and the truncation are lost. A log that was removed, or a
+        full disk, is no reason to end what writes the log.
         """
-        if self.log.stat().st_size > limit:
-            shutil.copyfile(self.log, self.log.with_name(self.log.name + ".1"))
-            os.truncate(self.log, 0)
-            self._log_begin = 0
+        with suppress(OSError):
+            if self.log.stat().st_size > limit:
+                shutil.copyfile(self.log, self.log.with_name(self.log.name + ".1"))
+                os.truncate(self.log, 0)
+                self._log_begin = 0
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, interval: float = 0.02) -> bool:

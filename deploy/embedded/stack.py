@@ -154,7 +154,10 @@ class _Stack:
         self._pids = pids
         if self._ready is not None:
             self._ready = msgspec.structs.replace(self._ready, parts=pids)
-            self._write_ready_file()
+            try:
+                self._write_ready_file()
+            except OSError as error:  # no reason to end what runs
+                self._say(f"The ready file could not be written: {error}")
 
     def _write_ready_file(self) -> None:
         if self._ready is not None and self._ready_file is not None:

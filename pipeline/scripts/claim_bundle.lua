@@ -1,15 +1,27 @@
 -- claim_bundle: let one bundler at a time build the bundle of a job whose chunks are all staged.
--- KEYS: job, staged
--- ARGV: claimant, lease (ms)
+-- KEYS: job, staged, failures, active jobs, ended jobs
+-- ARGV: claimant, lease (ms), task id
 -- Returns {} when there is nothing to bundle or another holds the claim; else all fields of the job.
-local state = redis.call("HGET", KEYS[1], "state")
-if state ~= "running"
-    or redis.call("HLEN", KEYS[2]) ~= tonumber(redis.call("HGET", KEYS[1], "chunks")) then
+-- A job whose bundling failed is reopened by this: its message was put back by hand.
+local job = KEYS[1]
+local state = redis.call("HGET", job, "state")
+if not state or redis.call("HLEN", KEYS[2]) ~= tonumber(redis.call("HGET", job, "chunks")) then
     return {}
 end
-local owner = redis.call("HGET", KEYS[1], "claim_owner")
-if owner and owner ~= ARGV[1] and tonumber(redis.call("HGET", KEYS[1], "claim_until")) > now() then
+if state == "failed" and redis.call("HEXISTS", job, "closed") == 0
+    and redis.call("HLEN", KEYS[3]) == 0 then
+    state = transition(state, "reopen")
+    redis.call("HSET", job, "state", state, "moved_at", now())
+    redis.call("HDEL", job, "error", "error_code", "finished_at")
+    redis.call("ZADD", KEYS[4], redis.call("HGET", job, "created_at"), ARGV[3])
+    redis.call("ZREM", KEYS[5], ARGV[3])
+end
+if state ~= "running" then
     return {}
 end
-redis.call("HSET", KEYS[1], "claim_owner", ARGV[1], "claim_until", now() + ARGV[2])
-return redis.call("HGETALL", KEYS[1])
+local owner = redis.call("HGET", job, "claim_owner")
+if owner and owner ~= ARGV[1] and tonumber(redis.call("HGET", job, "claim_until")) > now() then
+    return {}
+end
+redis.call("HSET", job, "claim_owner", ARGV[1], "claim_until", now() + ARGV[2])
+return redis.call("HGETALL", job)

@@ -91,9 +91,13 @@ def test_a_key_goes_on_working_while_the_store_is_away(
     made = keys.create(name="x", role="client")
     assert keys.authenticate(made.token)
     monkeypatch.setattr(api_keys, "_FRESH", 0)
-    keys._bucket = Unreachable()
+    keys._bucket = away = Unreachable()
     assert keys.authenticate(made.token) == made.key
-    monkeypatch.setattr(api_keys, "_STALE", 0)
+    monkeypatch.setattr(api_keys, "_FRESH", 60)
+    assert keys.authenticate(made.token) == made.key
+    keys._remembered[made.key.key_id] = (float("-inf"), made.key)
+    keys._retry_at.clear()
+    assert away.asked == 1
     with pytest.raises(StoreUnavailableError):
         keys.authenticate(made.token)
 
@@ -105,3 +109,17 @@ def test_keys_are_listed_oldest_first_and_unknown_ones_cannot_be_revoked(bucket:
     for unknown in ("0" * 12, "../x", ""):
         with pytest.raises(UnknownApiKeyError):
             keys.revoke(unknown)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 81])
+def test_a_name_that_could_not_be_read_back_is_refused(bucket: Bucket, name: str) -> None:
+    with pytest.raises(ValueError, match="length"):
+        ApiKeys(bucket).create(name=name, role="client")
+    assert [*bucket.list_keys("")] == []
+
+
+def test_a_foreign_object_among_the_keys_hides_none_of_them(bucket: Bucket) -> None:
+    keys = ApiKeys(bucket)
+    made = keys.create(name="x", role="client")
+    bucket.put("keys/foreign.json", b"{}")
+    assert keys.list() == [made.key]

@@ -53,6 +53,22 @@ def test_what_goes_wrong_is_one_sentence(stack: RunningStack) -> None:
         assert done.stdout == ""
 
 
+def test_a_sweep_by_hand_leaves_the_one_that_runs_alone(stack: RunningStack) -> None:
+    ready = stack.ready
+    service = {
+        "QRMILL_REDIS_URL": ready.redis_url,
+        "QRMILL_S3_ENDPOINT_URL": ready.s3_endpoint_url,
+        "QRMILL_S3_ACCESS_KEY_ID": ready.s3_access_key_id,
+        "QRMILL_S3_SECRET_ACCESS_KEY_FILE": ready.s3_secret_file,
+    }
+    done = qrmill("sweep", "--once", **service)
+    assert done.returncode == 1
+    assert "another sweep holds the lease" in done.stderr
+    away = qrmill("sweep", "--once", **(service | {"QRMILL_REDIS_URL": "redis://127.0.0.1:1"}))
+    assert away.returncode == 1
+    assert "Traceback" not in away.stderr
+
+
 def test_the_first_operator_key_is_made_without_an_api(stack: RunningStack) -> None:
     ready = stack.ready
     service = {

@@ -50,3 +50,12 @@ def _staged_chunks(log: Path, task_id: str) -> list[int]:
         for line in lines
         if line["event"] == "chunk staged" and line["task_id"] == task_id
     ]
+
+
+def test_a_small_job_does_not_wait_behind_large_ones(client: httpx.Client) -> None:
+    items = [{"serial": f"{index:05}"} for index in range(5000)]
+    large = [submit(client, items=items, size=2000)["poll_url"] for _ in range(4)]
+    small = submit(client, items=[{"serial": "1"}])["poll_url"]
+    assert follow(client, small)["status"] == "completed"
+    assert client.get(large[-1]).json()["status"] in {"pending", "running"}
+    assert [follow(client, poll_url)["status"] for poll_url in large] == ["completed"] * 4

@@ -164,6 +164,12 @@ def test_http_errors_are_problems_too(client: TestClient) -> None:
     assert_problem(broken, HTTPStatus.BAD_REQUEST, "malformed_json")
 
 
+def test_head_answers_like_get_without_a_body(client: TestClient) -> None:
+    for path in ("/healthz", "/readyz", "/openapi.json", "/docs", post(client).json["poll_url"]):
+        answer = client.simulate_head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_every_answer_has_a_request_id_the_clients_own_if_it_is_plain(client: TestClient) -> None:
     def sent(given: str) -> str:
         answer = client.simulate_get("/healthz", headers={"X-Request-ID": given})

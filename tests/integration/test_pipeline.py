@@ -17,6 +17,7 @@ from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
+from pipeline.ledger import Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
 from pipeline.outcomes import CarefulRetries
 from pipeline.service import JobService, Settings
@@ -149,6 +150,25 @@ def test_dead_letters_put_back_complete_the_job(
     )
     status = ended(service, task_id, key)
     assert (status.error, status.error_code, status.failed) == (None, None, 0)
+
+
+def test_a_dead_letter_of_the_bundling_put_back_completes_the_job(
+    service: JobService, key: ApiKey, ledger: Ledger, start_worker: StartWorker
+) -> None:
+    task_id = service.submit(make_request(), key).task_id
+    renders_only = start_worker({RENDER_QUEUE})
+    wait_for(
+        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
+    )
+    renders_only.stop()
+    ledger.fail_job(task_id, Failure("bundle_failed", "The archive could not be written."))
+    assert ended(service, task_id, key).error_code == "bundle_failed"
+    start_worker()
+    service._dispatcher.send_bundle(task_id)
+    wait_for(
+        lambda: (found := service.status(task_id, key)) and found.state == "completed",
+        "a completed job",
+    )
 
 
 @pytest.mark.usefixtures("worker")

@@ -137,6 +137,15 @@ def test_a_number_without_a_fraction_is_an_integer_and_never_a_string() -> None:
     assert found(body(items=[{"lot": 5.0}])) == {"/items/0/lot": "type"}
 
 
+def test_hostile_bodies_cost_little() -> None:
+    many = violations(b'{"gtin":"9506000134352","items":[' + b"0," * 999_999 + b"0]}")
+    assert [(each.pointer, each.code) for each in many] == [("/items", "range")]
+    (gtin,) = violations(body(gtin="x" * 1_000_000))
+    assert len(gtin.detail) < 300
+    names = {f"x{index}": 1 for index in range(20_000)}
+    assert len(violations(body(items=[names]))) == 20_000
+
+
 def test_items_over_the_limit_are_refused() -> None:
     rules = RULES._replace(max_items=2)
     assert found(body(items=[{}] * 3), rules) == {"/items": "range"}
@@ -159,6 +168,12 @@ def test_too_small_a_size_names_the_items_and_the_least_size() -> None:
     assert parse_bulk(body(items=items, size=least), RULES).size == least
     with pytest.raises(ProblemError):
         parse_bulk(body(items=items, size=least - 1), RULES)
+    mixed = [*items, {"lot": "a b", "serial": "%" * 20}]
+    assert found(body(items=mixed, size=50)) == {
+        "/items/1": "size_too_small",
+        "/items/2/lot": "character",
+    }
+    assert found(body(items=items, size=50, gtin="1")) == {"/gtin": "gtin_format"}
     assert parse_bulk(body(items=items, size=50, format="svg"), RULES).format == "svg"
     assert violations(body(items=items, size=least, error_correction="H"))
 

@@ -34,7 +34,15 @@ def test_every_setting_can_be_set() -> None:
         ("QRMILL_LINK_BASE", "id.gs1.org", "https://"),
         ("QRMILL_LINK_BASE", "https://id.gs1.org/", "slash"),
         ("QRMILL_REDIS_URL", "localhost:6379", "redis://"),
-        ("QRMILL_API_PREFIX", "api/", "slash"),
+        ("QRMILL_LINK_BASE", "https://x.org?a=1", "query"),
+        ("QRMILL_REDIS_URL", "redis://host:notaport/0", "redis://"),
+        ("QRMILL_S3_ENDPOINT_URL", "http://", "http://host:port"),
+        ("QRMILL_S3_ENDPOINT_URL", "http://[", "http://host:port"),
+        ("QRMILL_S3_ACCESS_KEY_ID", "id", "QRMILL_S3_SECRET_ACCESS_KEY"),
+        ("QRMILL_S3_SECRET_ACCESS_KEY_FILE", "/nonexistent", "No such file"),
+        ("QRMILL_BUCKET", "a b", "regex"),
+        ("QRMILL_API_PREFIX", "api/", "regex"),
+        ("QRMILL_API_PREFIX", "/{v}", "regex"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
@@ -44,7 +52,7 @@ def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
         Settings.from_environment({name: value})
     sentence = str(caught.value)
     assert sentence.startswith(name)
-    assert value in sentence
+    assert value in sentence or name == "QRMILL_S3_ACCESS_KEY_ID"
     assert fix in sentence
 
 
@@ -57,6 +65,7 @@ def test_a_password_in_a_wrong_url_is_not_shown() -> None:
 def test_no_secret_is_in_the_representation() -> None:
     settings = Settings.from_environment(
         {
+            "QRMILL_S3_ACCESS_KEY_ID": "id",
             "QRMILL_S3_SECRET_ACCESS_KEY": "hunter2",
             "QRMILL_REDIS_URL": "redis://:hunter3@127.0.0.1",
         }
@@ -67,11 +76,13 @@ def test_no_secret_is_in_the_representation() -> None:
 def test_the_secret_key_comes_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("hunter2\n")
-    settings = Settings.from_environment({"QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(path)})
+    settings = Settings.from_environment(
+        {
+            "QRMILL_S3_ACCESS_KEY_ID": "id",
+            "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(path),
+        }
+    )
     assert settings.secret_access_key() == "hunter2"
-    missing = Settings.from_environment({"QRMILL_S3_SECRET_ACCESS_KEY_FILE": f"{path}-not"})
-    with pytest.raises(SettingsError, match="QRMILL_S3_SECRET_ACCESS_KEY_FILE"):
-        missing.secret_access_key()
 
 
 def test_a_mistyped_variable_is_told_with_the_nearest_one() -> None:

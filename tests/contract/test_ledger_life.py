@@ -1,0 +1,211 @@
+"""A job's life against the real ledger, by any sequence of what can happen to it.
+
+Messages are delivered never, once, twice or late; attempts and claims die; the job is cancelled and
+re-run; Redis loses everything. After every step the ledger agrees with a model of it, and from
+wherever a life has got to, sweeping and delivering end it.
+"""
+
+import uuid
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pipeline import keys
+from pipeline.jobs import Bundle, Item, JobRequest, JobStatus, Result, StagedChunk, State
+from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.requests import Acceptance, encode_request
+
+CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5
+HOUR, SOON, NOW_OR_PAST = 3_600_000, 60_000, -1
+STAGED = StagedChunk(sha256="ab" * 32, rows_bytes=10, bytes=100)
+BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=2_000_000_000)
+CANCELLED = Failure("cancelled", "It was cancelled.", closed=True)
+chunks = st.integers(0, CHUNKS - 1)
+leases = st.sampled_from([SOON, NOW_OR_PAST])
+
+
+class Life(RuleBasedStateMachine):
+    ledger: Ledger
+    client: "redis.Redis"
+
+    @initialize()
+    def accept(self) -> None:
+        self.client.flushall()
+        request = JobRequest(
+            gtin="09506000134352", items=[Item()] * ITEMS, format="svg", size=400,
+            error_correction="M", link_base="https://id.gs1.org",
+        )  # fmt: skip
+        acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000, None)
+        self.head = encode_request(request, acceptance, CHUNK_SIZE)[0]
+        self.task_id = self.head.task_id
+        self.works: list[ChunkWork] = []
+        self.staged: set[int] = set()
+        self.failed: set[int] = set()
+        self.holder: str | None = None  # of a claim that has not run out
+        self.state: State = "pending"
+        self.code: str | None = None
+        self.result: Result | None = None
+        assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
+
+    @rule(chunk=chunks, lease=leases)
+    def deliver(self, chunk: int, lease: int) -> None:
+        work = self.ledger.begin_chunk(self.task_id, chunk, lease)
+        closed = self.code == CANCELLED.code
+        assert (work is None) == (self.state == "completed" or closed or chunk in self.staged)
+        if work is not None:
+            self.works.append(work)
+            if self.state == "pending":
+                self.state = "running"
+
+    @precondition(lambda self: self.works)
+    @rule(data=st.data())
+    def stage(self, data: st.DataObject) -> None:
+        work = data.draw(st.sampled_from(self.works))  # it may be one of long ago, or done before
+        left = self.ledger.complete_chunk(work, STAGED)
+        if self.state == "completed" or self.code == CANCELLED.code:
+            assert left == OF_NO_USE
+            return
+        self.staged.add(work.chunk_index)
+        had_failed = work.chunk_index in self.failed
+        self.failed.discard(work.chunk_index)
+        if self.state == "pending":
+            self.state = "running"
+        if had_failed and not self.failed and self.state == "failed":
+            self.state, self.code = "running", None
+        assert left == (CHUNKS - len(self.staged) if self.state == "running" else -1)
+
+    @rule(chunk=chunks)
+    def fail_for_good(self, chunk: int) -> None:
+        self.ledger.fail_job(self.task_id, Failure(f"broken_{chunk}", "It broke."), chunk)
+        if chunk not in self.staged and self.state != "completed":
+            self.failed.add(chunk)
+            if self.state != "failed":
+                self.state, self.code = "failed", f"broken_{chunk}"
+
+    @rule()
+    def fail_to_bundle(self) -> None:
+        self.ledger.fail_job(self.task_id, Failure("bundle_failed", "It broke."))
+        if self.state in {"pending", "running"}:
+            self.state, self.code = "failed", "bundle_failed"
+
+    @rule()
+    def cancel(self) -> None:
+        won = self.ledger.fail_job(self.task_id, CANCELLED) == CANCELLED.code
+        if self.state in {"pending", "running"}:
+            self.state, self.code, self.staged = "failed", CANCELLED.code, set()
+            self.result = Result(
+                state="failed", finished_at=1, error=CANCELLED.detail, error_code=CANCELLED.code
+            )
+        assert won == (self.code == CANCELLED.code)
+
+    @rule()
+    def retry(self) -> None:
+        opened = self.ledger.retry_job(self.task_id, HOUR)
+        if self.state != "failed":
+            assert opened is None
+            return
+        assert opened == [chunk for chunk in range(CHUNKS) if chunk not in self.staged]
+        self.state, self.code, self.failed = "pending" if opened else "running", None, set()
+        self.result = None
+
+    @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans())
+    def build(self, claimant: str, lease: int, *, dies: bool) -> None:
+        claimed = self.ledger.claim_bundle(self.task_id, claimant, lease)
+        whole = len(self.staged) == CHUNKS
+        if whole and self.state == "failed" and self.code != CANCELLED.code and not self.failed:
+            self.state, self.code = "running", None  # a bundling's message, put back by hand
+        whole = whole and self.state == "running"
+        assert (claimed is not None) == (whole and self.holder in {None, claimant})
+        if claimed is not None:
+            self.holder = claimant if lease == SOON else None
+        if claimed is None or dies:
+            return
+        if self.ledger.complete_job(self.task_id, claimant, BUNDLE) == "completed":
+            assert whole
+            self.state = "completed"
+            self.result = Result(state="completed", finished_at=1, bundle=BUNDLE)
+
+    @rule()
+    def lose_everything_and_come_back(self) -> None:
+        self.client.flushall()
+        self.works = []
+        if self.result is not None:
+            assert self.ledger.restore_job(self.head, 0, self.result)
+        else:
+            assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
+            self.state, self.code = "pending", None
+        self.failed, self.holder = set(), None
+        self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
+
+    def status(self) -> JobStatus:
+        found = self.ledger.status(self.task_id)
+        assert found is not None
+        return found
+
+    @invariant()
+    def only_a_running_job_is_claimed(self) -> None:
+        if self.state != "running":
+            self.holder = None
+            assert not self.client.hexists(keys.job(self.task_id), "claim_owner")
+
+    @invariant()
+    def the_ledger_is_what_the_model_says(self) -> None:
+        found = self.status()
+        assert (found.state, found.error_code) == (self.state, self.code)
+        assert (found.staged, found.failed) == (len(self.staged), len(self.failed))
+        items = sum(CHUNK_SIZE if chunk < CHUNKS - 1 else 1 for chunk in self.staged)
+        assert found.processed_items == items
+        assert (found.bundle is not None) == (self.state == "completed")
+        assert (found.finished_at is not None) == (self.state in {"completed", "failed"})
+
+    @invariant()
+    def it_is_in_one_index(self) -> None:
+        in_flight = self.task_id in self.client.zrange(keys.ACTIVE_JOBS, 0, -1)
+        ended = self.task_id in self.client.zrange(keys.ENDED_JOBS, 0, -1)
+        assert in_flight == (self.state in {"pending", "running"})
+        assert ended == (self.state in {"completed", "failed"})
+
+    def teardown(self) -> None:
+        """From anywhere: the sweep says what is missing, that is delivered, and the job ends."""
+        for _ in range(2 * CHUNKS + 2):
+            need, lost = self.ledger.examine_job(
+                self.task_id, NOW_OR_PAST, NOW_OR_PAST, queues_empty=True
+            )
+            if need == "ended":
+                break
+            for chunk in lost:
+                work = self.ledger.begin_chunk(self.task_id, chunk, SOON)
+                if work is not None:
+                    self.ledger.complete_chunk(work, STAGED)
+            self.expire_what_dead_ones_hold()
+            if self.ledger.claim_bundle(self.task_id, "last", SOON):
+                self.ledger.complete_job(self.task_id, "last", BUNDLE)
+        assert self.status().state in {"completed", "failed"}
+
+    def expire_what_dead_ones_hold(self) -> None:
+        if self.client.hexists(keys.job(self.task_id), "claim_until"):
+            self.client.hset(keys.job(self.task_id), "claim_until", 0)
+        for chunk in self.client.hkeys(keys.leases(self.task_id)):
+            self.client.hset(keys.leases(self.task_id), chunk, 0)
+
+
+@pytest.fixture
+def life(ledger: Ledger, redis_url: str) -> type[Life]:
+    Life.ledger = ledger
+    Life.client = redis.Redis.from_url(redis_url, decode_responses=True)
+    return Life
+
+
+def test_whatever_happens_the_ledger_holds_and_the_job_ends(life: type[Life]) -> None:
+    test_case = life.TestCase
+    test_case.settings = settings(
+        max_examples=150,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    test_case("runTest").runTest()
+    life.client.close()
