@@ -14,7 +14,7 @@ from tests.faults.process_faults import (
     kill_the_bundler,
     kill_workers,
 )
-from tests.faults.redis_faults import empty_redis, freeze_redis, kill_redis, redis_away
+from tests.faults.redis_faults import empty_redis, freeze_redis, kill_redis, redis_away, redis_dying
 from tests.faults.s3_faults import kill_s3, s3_cutting, s3_failing, s3_full, s3_slow
 from tests.faults.scene import Fault
 from tests.faults.soak import soak
@@ -25,6 +25,7 @@ _ALL = (
     Fault("kill-api", kill_api_processes),
     Fault("kill-bundler", kill_the_bundler, settings=BUNDLER_SETTINGS, within=240),
     Fault("kill-redis", kill_redis),
+    Fault("redis-dying", redis_dying),
     Fault("freeze-redis", freeze_redis),
     Fault("empty-redis", empty_redis),
     Fault("redis-away", redis_away),

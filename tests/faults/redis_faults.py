@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -20,6 +21,19 @@ def kill_redis(scene: Scene) -> None:
     scene.submit()
     scene.begin()
     scene.rig.kill_part("valkey")
+
+
+def redis_dying(scene: Scene) -> None:
+    """Kill Redis again and again while requests come in: it dies at every step of accepting one."""
+    scene.submit(12)
+    scene.begin()
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(scene.submit, 60, (1, 20, 60, 200))
+        for _ in scene.every(0.5, 40):
+            if sending.done():
+                sending = pool.submit(scene.submit, 60, (1, 20, 60, 200))
+            scene.rig.kill_part("valkey")
+        sending.result()
 
 
 def freeze_redis(scene: Scene) -> None:
