@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo up test thorough lint format bench constraints debian-packages clean
+.PHONY: install demo up test faults thorough lint format bench constraints debian-packages clean
 
 install: $(STAMP)
 
@@ -22,6 +22,10 @@ up: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses.
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 # The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
 thorough: $(STAMP)

@@ -1,0 +1,46 @@
+"""Every fault by its name."""
+
+from tests.faults.clock_faults import clock_back, clock_forward, shifted_clock
+from tests.faults.message_faults import (
+    callbacks_early,
+    callbacks_late,
+    messages_reordered,
+    messages_twice,
+)
+from tests.faults.process_faults import (
+    BUNDLER_SETTINGS,
+    kill_all_workers,
+    kill_api_processes,
+    kill_the_bundler,
+    kill_workers,
+)
+from tests.faults.redis_faults import empty_redis, freeze_redis, kill_redis, redis_away, redis_dying
+from tests.faults.s3_faults import kill_s3, s3_cutting, s3_failing, s3_full, s3_slow
+from tests.faults.scene import Fault
+from tests.faults.soak import soak
+
+_ALL = (
+    Fault("kill-workers", kill_workers, within=300),
+    Fault("kill-all-workers", kill_all_workers),
+    Fault("kill-api", kill_api_processes),
+    Fault("kill-bundler", kill_the_bundler, settings=BUNDLER_SETTINGS, within=240),
+    Fault("kill-redis", kill_redis),
+    Fault("redis-dying", redis_dying),
+    Fault("freeze-redis", freeze_redis),
+    Fault("empty-redis", empty_redis),
+    Fault("redis-away", redis_away),
+    Fault("kill-s3", kill_s3),
+    Fault("s3-failing", s3_failing),
+    # With 5 s a request, jobs of dozens of chunks would take an hour.
+    Fault("s3-slow", s3_slow, settings={"QRMILL_CHUNK_SIZE": "250"}),
+    Fault("s3-cutting", s3_cutting),
+    Fault("s3-full", s3_full),
+    Fault("messages-twice", messages_twice),
+    Fault("messages-reordered", messages_reordered),
+    Fault("callbacks-early", callbacks_early),
+    Fault("callbacks-late", callbacks_late),
+    Fault("clock-forward", clock_forward, first_worker=shifted_clock),
+    Fault("clock-back", clock_back, first_worker=shifted_clock),
+    Fault("soak", soak, within=300),
+)
+FAULTS = {fault.name: fault for fault in _ALL}

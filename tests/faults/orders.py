@@ -1,0 +1,75 @@
+"""Requests of mixed sizes and formats, and what becomes of each."""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+GTIN = "9506000134352"
+#: Items of the jobs, one after the other: a single message, some, and dozens of chunks.
+SIZES = (1, 40, 700, 250, 1500, 90, 400, 1000, 5, 600, 1200, 300)
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789-/.%+"
+
+
+@dataclass
+class Order:
+    """A request, and all that was seen of it.
+
+    Attributes:
+        marker: a value that no other request has: the lot of every item.
+        idempotency_key: sent with every try of it.
+        posts: what each try was answered: a status, or the name of the error.
+        task_id, accepted_at: of the 202, if one came.
+        unknown: a poll was answered 404 after the 202.
+        status: the poll's answer when it had ended.
+        ended_at: when that was seen, on the monotonic clock.
+        downloads: SHA-256 of what each download brought.
+        bundle: where the first one is kept.
+    """
+
+    marker: str
+    body: dict[str, Any]
+    idempotency_key: str
+    posts: list[str] = field(default_factory=list)
+    task_id: str | None = None
+    accepted_at: float = 0.0
+    unknown: bool = False
+    status: dict[str, Any] | None = None
+    ended_at: float = 0.0
+    downloads: list[str] = field(default_factory=list)
+    bundle: Path | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status is not None
+
+    @property
+    def completed(self) -> bool:
+        return self.status is not None and self.status["status"] == "completed"
+
+    @property
+    def open(self) -> bool:
+        """Accepted, and not seen to end."""
+        return self.task_id is not None and not self.ended
+
+
+def make_order(number: int, items: int, prefix: str) -> Order:
+    """Return the request ``number`` of a run; the same arguments give the same request."""
+    source = random.Random(f"{prefix} {number}")
+    marker = f"{prefix}-{number:04}"
+    form = ("png", "svg")[number % 2]
+    body = {
+        "gtin": GTIN,
+        "format": form,
+        "size": source.choice((120, 200, 400)),
+        "items": [_item(source, marker, index) for index in range(items)],
+    }
+    return Order(marker, body, idempotency_key=f"{marker}-key")
+
+
+def _item(source: random.Random, marker: str, index: int) -> dict[str, str]:
+    serial = f"{index:04}" + "".join(source.choices(_LETTERS, k=source.randint(1, 12)))
+    item = {"lot": marker, "serial": serial}
+    if index % 3:
+        item["expiry"] = f"{source.randint(27, 40)}{source.randint(1, 12):02}00"
+    return item

@@ -1,0 +1,104 @@
+"""Faults of Redis: killed, frozen, emptied, away."""
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+
+from deploy.embedded.process import wait_until
+from tests.faults.rig import Rig, send, wait_for_pid
+from tests.faults.scene import Scene
+
+#: Seconds within which the API has to say that it cannot accept, when Redis is away.
+_REFUSAL_SECONDS = 3.0
+
+
+def kill_redis(scene: Scene) -> None:
+    """Kill Redis; it is started again with its append-only file."""
+    scene.submit()
+    scene.begin()
+    scene.rig.kill_part("valkey")
+
+
+def redis_dying(scene: Scene) -> None:
+    """Kill Redis again and again while requests come in: it dies at every step of accepting one."""
+    scene.submit(12)
+    scene.begin()
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(scene.submit, 60, (1, 20, 60, 200))
+        for _ in scene.every(0.5, 40):
+            if sending.done():
+                sending = pool.submit(scene.submit, 60, (1, 20, 60, 200))
+            scene.rig.kill_part("valkey")
+        sending.result()
+
+
+def freeze_redis(scene: Scene) -> None:
+    """Stop Redis for 20 s without ending it: connections stay, answers do not come."""
+    scene.submit()
+    scene.begin()
+    pid = wait_for_pid(scene.rig, "valkey")
+    send(pid, signal.SIGSTOP)
+    try:
+        scene.last(20)
+    finally:
+        send(pid, signal.SIGCONT)
+
+
+def empty_redis(scene: Scene) -> None:
+    """FLUSHALL in the middle of jobs, and once some have ended."""
+    scene.submit(8, (5, 20, 60))
+    wait_until(lambda: not scene.load.open_orders(), 60)
+    scene.submit(20)
+    scene.begin()
+    with scene.rig.redis() as client:
+        client.flushall()
+    _look_again(scene)
+
+
+def _look_again(scene: Scene) -> None:
+    """Ask for every job that had ended: it has to be found."""
+    with scene.load.client() as client:
+        for order in scene.load.orders:
+            answer = client.get(f"/qr/bulk/{order.task_id}/")
+            order.unknown = order.unknown or answer.status_code == httpx.codes.NOT_FOUND
+
+
+def redis_away(scene: Scene) -> None:
+    """Redis is down for 60 s while requests come in; each is refused within 3 s."""
+    scene.submit()
+    scene.begin()
+    with _down(scene.rig), scene.load.client() as client:
+        for _ in scene.every(0.5, 60):
+            _ask(client, scene)
+
+
+def _ask(client: httpx.Client, scene: Scene) -> None:
+    begin = time.monotonic()
+    body = {"gtin": "9506000134352", "items": [{"lot": "AWAY"}]}
+    try:
+        status = client.post("/qr/bulk/", json=body).status_code
+    except httpx.TransportError as error:
+        scene.wrong.append(f"a POST with Redis away: {error!r}")
+        return
+    seconds = time.monotonic() - begin
+    if status != httpx.codes.SERVICE_UNAVAILABLE or seconds > _REFUSAL_SECONDS:
+        scene.wrong.append(f"a POST with Redis away was answered {status} after {seconds:.1f} s")
+
+
+@contextmanager
+def _down(rig: Rig) -> Iterator[None]:
+    """Keep Redis down through the block: without its configuration it cannot be started again."""
+    configuration = rig.stack.data_dir / "valkey" / "valkey.conf"
+    aside = configuration.with_suffix(".aside")
+    pid = wait_for_pid(rig, "valkey")
+    configuration.rename(aside)
+    try:
+        send(pid, signal.SIGKILL)
+        yield
+    finally:
+        aside.rename(configuration)
+        wait_until(lambda: rig.pid("valkey") not in {None, pid}, 30)

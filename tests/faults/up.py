@@ -1,0 +1,59 @@
+"""``python -m tests.faults.up``: ``qrmill up``, but that the service's way to S3 is the proxy's.
+
+What differs is put in place from outside, so the product has no option for it: the S3 address, one
+worker's additional environment, and how often a part may die (the harness kills more often than
+the embedded stack puts up with).
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from unittest.mock import patch
+
+from deploy.embedded import restarts, service_parts
+from deploy.embedded.__main__ import app
+from deploy.embedded.process import Part
+from deploy.embedded.servers import RedisServer, S3Server
+
+#: Variables that the harness sets for this process.
+S3_ADDRESS, FIRST_WORKER = "FAULTS_S3_ADDRESS", "FAULTS_FIRST_WORKER"
+_LONGEST_DELAY = 1.0  # seconds before a part that died is started again
+
+_service_environment, _worker = service_parts.service_environment, service_parts.worker
+
+
+def _with_proxy(
+    environ: Mapping[str, str], redis_server: RedisServer, s3_server: S3Server, secret_file: Path
+) -> dict[str, str]:
+    found = _service_environment(environ, redis_server, s3_server, secret_file)
+    # Clients download from the server itself: what they get is not to be harmed on its way.
+    return found | {
+        "QRMILL_S3_ENDPOINT_URL": os.environ[S3_ADDRESS],
+        "QRMILL_S3_PUBLIC_ENDPOINT_URL": s3_server.endpoint_url,
+    }
+
+
+def _with_environment(
+    number: int, directory: Path, environ: Mapping[str, str], redis_server: RedisServer
+) -> Part:
+    part = _worker(number, directory, environ, redis_server)
+    if number != 1:
+        return part
+    more = json.loads(os.environ.get(FIRST_WORKER, "{}"))
+    return dataclasses.replace(part, environment={**part.environment, **more})
+
+
+def main() -> None:
+    with (
+        patch.object(restarts, "LIMIT", 1_000_000),
+        patch.object(restarts, "_LONGEST_DELAY", _LONGEST_DELAY),
+        patch.object(service_parts, "service_environment", _with_proxy),
+        patch.object(service_parts, "worker", _with_environment),
+    ):
+        app(prog_name="qrmill")
+
+
+if __name__ == "__main__":
+    main()
