@@ -15,8 +15,9 @@ from pipeline import keys
 from pipeline.jobs import Idempotency
 from pipeline.lua import Scripts
 
-#: Milliseconds a reservation lasts, longer than any request takes; and a confirmed key.
-_LEASE, _LIFETIME = 30_000, 86_400_000
+#: Milliseconds a reservation lasts, and a confirmed key. A request may take longer in the worst
+#: case: two that act on one task id do no harm.
+_LEASE, _LIFETIME = 15_000, 86_400_000
 
 Verdict = Literal["new", "replay", "busy", "mismatch"]
 

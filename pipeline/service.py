@@ -57,6 +57,13 @@ class Accepted(NamedTuple):
     replayed: bool
 
 
+class HalfAcceptedError(LedgerUnavailableError):
+    """Redis went away in the middle: the job may or may not be there.
+
+    The same request with the same Idempotency-Key finds out; without one, the job may run unseen.
+    """
+
+
 class NotPossibleError(Exception):
     """The job's state forbids it; the message says why."""
 
@@ -95,7 +102,8 @@ class JobService:
     ) -> Accepted:
         """Accept a checked request: keep it in S3, enter it in the ledger, enqueue its chunks.
 
-        When one of these fails, what went before is undone, and nothing was accepted.
+        When one of these fails, what went before is undone, and nothing was accepted. Only when
+        Redis goes away in the middle can that not be told; the request is kept then.
 
         Args:
             request: checked.
@@ -118,6 +126,8 @@ class JobService:
         if not (holder.replayed or taken_over):
             try:
                 self._accept(request, key, holder.task_id, idempotency)
+            except HalfAcceptedError:
+                raise  # the key keeps the job's id, and whoever sends it again takes both over
             except BaseException:
                 with suppress(LedgerUnavailableError):
                     self._idempotency.release(key.key_id, idempotency, holder.task_id)
@@ -139,13 +149,15 @@ class JobService:
             Acceptance(task_id, key.key_id, created_at // 1000, idempotency),
             settings.chunk_size,
         )
+        self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")
+        created = None
         try:
-            self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")
             deadline = settings.job_deadline * 1000
-            self._ledger.create_job(head, created_at, len(head_line), deadline)
+            created = self._ledger.create_job(head, created_at, len(head_line), deadline)
             self._dispatcher.send_chunks(task_id, range(head.chunks))
-        except BaseException:
-            self._take_back(task_id, key)
+        except BaseException as error:
+            if created is False or not self._take_back(task_id, key):
+                raise HalfAcceptedError(str(error)) from error
             raise
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
 
@@ -224,12 +236,19 @@ class JobService:
                 down.append(name)
         return down
 
-    def _take_back(self, task_id: str, key: ApiKey) -> None:
-        # A message that did get out finds no such job, and ends there.
-        with suppress(LedgerUnavailableError):
+    def _take_back(self, task_id: str, key: ApiKey) -> bool:
+        """Undo an acceptance; False when the ledger may still have the job.
+
+        Its request has to stay then, or the job would be one that can never be rendered. A message
+        that did get out finds no such job, and ends there.
+        """
+        try:
             self._ledger.discard_job(task_id, key.key_id)
+        except LedgerUnavailableError:
+            return False
         with suppress(StoreUnavailableError):
             self._bucket.delete(keys.request_object(task_id))
+        return True
 
 
 def open_service(settings: Settings) -> JobService:

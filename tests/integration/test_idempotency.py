@@ -125,3 +125,21 @@ def test_a_request_that_failed_gives_its_key_back(
     with redis.Redis.from_url(redis_url) as connection:
         assert connection.keys("qrmill:idempotency:*") == []
     assert post(client, "7").status_code == 202
+
+
+def test_when_redis_dies_in_the_middle_the_request_stays_and_the_key_finds_its_job(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    def away(*_: object) -> None:
+        raise LedgerUnavailableError("away")
+
+    with monkeypatch.context() as context:
+        context.setattr(idempotency, "_LEASE", 0)
+        context.setattr(service._dispatcher, "send_chunks", away)
+        context.setattr(service._ledger, "discard_job", away)
+        assert post(client, "7").status_code == 503
+    (kept,) = requests_kept(bucket)
+    again = post(client, "7")
+    assert again.status_code == 202
+    assert again.json["task_id"] in kept
+    assert requests_kept(bucket) == [kept]
