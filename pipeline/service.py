@@ -4,7 +4,6 @@ The API imports this module and nothing else of the pipeline; the types it needs
 """
 
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import structlog
 
 from pipeline import keys
+from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
@@ -31,7 +31,6 @@ from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
 from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, make_recovery
-from pipeline.requests import Acceptance, encode_request
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
 
@@ -47,21 +46,6 @@ class Download(NamedTuple):
 
     url: str
     expires_at: int
-
-
-class Accepted(NamedTuple):
-    """An accepted request: its job, its number of items, and whether it was accepted before."""
-
-    task_id: str
-    items: int
-    replayed: bool
-
-
-class HalfAcceptedError(LedgerUnavailableError):
-    """Redis went away in the middle: the job may or may not be there.
-
-    The same request with the same Idempotency-Key finds out; without one, the job may run unseen.
-    """
 
 
 class NotPossibleError(Exception):
@@ -80,8 +64,7 @@ class JobService:
         public_bucket: Bucket,
         dispatcher: Dispatcher,
         recovery: Recovery,
-        idempotency: IdempotencyKeys,
-        backlog: Backlog,
+        acceptor: Acceptor,
         rates: Rates,
         checks: dict[str, Callable[[], None]],
     ) -> None:
@@ -93,73 +76,14 @@ class JobService:
         self._public_bucket = public_bucket
         self._dispatcher = dispatcher
         self._recovery = recovery
-        self._idempotency = idempotency
-        self._backlog = backlog
+        self._acceptor = acceptor
         self._checks = checks
 
     def submit(
         self, request: JobRequest, key: ApiKey, idempotency: Idempotency | None = None
     ) -> Accepted:
-        """Accept a checked request: keep it in S3, enter it in the ledger, enqueue its chunks.
-
-        When one of these fails, what went before is undone, and nothing was accepted. Only when
-        Redis goes away in the middle can that not be told; the request is kept then.
-
-        Args:
-            request: checked.
-            key: who sent it.
-            idempotency: of its Idempotency-Key, if it has one; the same key and body again are the
-                same job.
-
-        Raises:
-            IdempotencyError: the key is in use, or was used with another body.
-            BacklogFullError: too much is waiting.
-            StoreUnavailableError, LedgerUnavailableError, EnqueueError: try again later.
-        """
-        task_id = str(uuid.uuid4())
-        if idempotency is None:
-            self._accept(request, key, task_id, None)
-            return Accepted(task_id, len(request.items), replayed=False)
-        holder = self._idempotency.reserve(key.key_id, idempotency, task_id)
-        # A key that was taken over may have got as far as a job, which the sweep moves if need be.
-        taken_over = holder.task_id != task_id and self._ledger.status(holder.task_id) is not None
-        if not (holder.replayed or taken_over):
-            try:
-                self._accept(request, key, holder.task_id, idempotency)
-            except HalfAcceptedError:
-                raise  # the key keeps the job's id, and whoever sends it again takes both over
-            except BaseException:
-                with suppress(LedgerUnavailableError):
-                    self._idempotency.release(key.key_id, idempotency, holder.task_id)
-                raise
-        if not holder.replayed:
-            # Should this not get through, the job is there all the same, and the reservation's
-            # lease runs out: the next request with the key takes over the job as it is.
-            with suppress(LedgerUnavailableError):
-                self._idempotency.confirm(key.key_id, idempotency, holder.task_id)
-        return Accepted(holder.task_id, len(request.items), replayed=holder.replayed)
-
-    def _accept(
-        self, request: JobRequest, key: ApiKey, task_id: str, idempotency: Idempotency | None
-    ) -> None:
-        settings, created_at = self._settings, time.time_ns() // 1_000_000
-        self._backlog.admit(-(-len(request.items) // settings.chunk_size))
-        head, head_line, items = encode_request(
-            request,
-            Acceptance(task_id, key.key_id, created_at // 1000, idempotency),
-            settings.chunk_size,
-        )
-        self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")
-        created = None
-        try:
-            deadline = settings.job_deadline * 1000
-            created = self._ledger.create_job(head, created_at, len(head_line), deadline)
-            self._dispatcher.send_chunks(task_id, range(head.chunks))
-        except BaseException as error:
-            if created is False or not self._take_back(task_id, key):
-                raise HalfAcceptedError(str(error)) from error
-            raise
-        log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
+        """Accept a checked request; see :meth:`pipeline.acceptance.Acceptor.submit`."""
+        return self._acceptor.submit(request, key, idempotency)
 
     def status(self, task_id: str, key: ApiKey) -> JobStatus | None:
         """Return what is known of a job; None when there is none that ``key`` may see.
@@ -236,20 +160,6 @@ class JobService:
                 down.append(name)
         return down
 
-    def _take_back(self, task_id: str, key: ApiKey) -> bool:
-        """Undo an acceptance; False when the ledger may still have the job.
-
-        Its request has to stay then, or the job would be one that can never be rendered. A message
-        that did get out finds no such job, and ends there.
-        """
-        try:
-            self._ledger.discard_job(task_id, key.key_id)
-        except LedgerUnavailableError:
-            return False
-        with suppress(StoreUnavailableError):
-            self._bucket.delete(keys.request_object(task_id))
-        return True
-
 
 def open_service(settings: Settings) -> JobService:
     """Return the service that ``settings`` names; connections are made when first used."""
@@ -269,8 +179,15 @@ def open_service(settings: Settings) -> JobService:
         public_bucket=Bucket(public_s3, settings.bucket),
         dispatcher=dispatcher,
         recovery=recovery,
-        idempotency=IdempotencyKeys(text),
-        backlog=Backlog(text, settings.max_backlog),
+        acceptor=Acceptor(
+            ledger,
+            bucket,
+            dispatcher,
+            IdempotencyKeys(text),
+            Backlog(text, settings.max_backlog),
+            chunk_size=settings.chunk_size,
+            deadline=settings.job_deadline * 1000,
+        ),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
         checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
     )
@@ -285,6 +202,7 @@ __all__ = [
     "Bundle",
     "Download",
     "EnqueueError",
+    "HalfAcceptedError",
     "Idempotency",
     "IdempotencyError",
     "Item",

@@ -85,8 +85,8 @@ def test_a_crash_between_reserving_and_answering_does_not_burn_the_key(
 
     with monkeypatch.context() as context:
         context.setattr(idempotency, "_LEASE", 0)
-        context.setattr(service, "_take_back", dies)
-        context.setattr(service._idempotency, "release", dies)
+        context.setattr(service._acceptor, "_take_back", dies)
+        context.setattr(service._acceptor._idempotency, "release", dies)
         context.setattr(service._dispatcher, "send_chunks", dies)
         with pytest.raises(KilledError):
             post(client, "7")

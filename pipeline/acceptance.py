@@ -1,0 +1,146 @@
+"""Accepting a request: into S3, into the ledger, onto the queue; all of it or nothing."""
+
+import time
+import uuid
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+
+from pipeline import keys
+from pipeline.api_keys import ApiKey
+from pipeline.backlog import Backlog
+from pipeline.broker import Dispatcher
+from pipeline.idempotency import IdempotencyKeys
+from pipeline.jobs import Idempotency, JobRequest
+from pipeline.ledger import Ledger
+from pipeline.lua import LedgerUnavailableError
+from pipeline.requests import Acceptance, encode_request
+from pipeline.store import Bucket, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+
+class Accepted(NamedTuple):
+    """An accepted request: its job, its number of items, and whether it was accepted before."""
+
+    task_id: str
+    items: int
+    replayed: bool
+
+
+class HalfAcceptedError(LedgerUnavailableError):
+    """Redis went away in the middle: the job may or may not be there.
+
+    The same request with the same Idempotency-Key finds out; without one, the job may run unseen.
+    """
+
+
+class Acceptor:
+    """Accepts requests.
+
+    Args:
+        ledger: where jobs are entered.
+        bucket: where requests are kept.
+        dispatcher: sends the messages.
+        idempotency: keys of requests that may be sent again.
+        backlog: what waits.
+        chunk_size: items a chunk has.
+        deadline: milliseconds that a job may take.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        bucket: Bucket,
+        dispatcher: Dispatcher,
+        idempotency: IdempotencyKeys,
+        backlog: Backlog,
+        *,
+        chunk_size: int,
+        deadline: int,
+    ) -> None:
+        self._ledger = ledger
+        self._bucket = bucket
+        self._dispatcher = dispatcher
+        self._idempotency = idempotency
+        self._backlog = backlog
+        self._chunk_size = chunk_size
+        self._deadline = deadline
+
+    def submit(
+        self, request: JobRequest, key: ApiKey, idempotency: Idempotency | None = None
+    ) -> Accepted:
+        """Accept a checked request: keep it in S3, enter it in the ledger, enqueue its chunks.
+
+        When one of these fails, what went before is undone, and nothing was accepted. Only when
+        Redis goes away in the middle can that not be told; the request is kept then.
+
+        Args:
+            request: checked.
+            key: who sent it.
+            idempotency: of its Idempotency-Key, if it has one; the same key and body again are the
+                same job.
+
+        Raises:
+            IdempotencyError: the key is in use, or was used with another body.
+            BacklogFullError: too much is waiting.
+            StoreUnavailableError, LedgerUnavailableError, EnqueueError: try again later.
+        """
+        task_id = str(uuid.uuid4())
+        if idempotency is None:
+            self._accept(request, key, task_id, None)
+            return Accepted(task_id, len(request.items), replayed=False)
+        holder = self._idempotency.reserve(key.key_id, idempotency, task_id)
+        # A key that was taken over may have got as far as a job, which the sweep moves if need be.
+        taken_over = holder.task_id != task_id and self._ledger.status(holder.task_id) is not None
+        if not (holder.replayed or taken_over):
+            try:
+                self._accept(request, key, holder.task_id, idempotency)
+            except HalfAcceptedError:
+                raise  # the key keeps the job's id, and whoever sends it again takes both over
+            except BaseException:
+                with suppress(LedgerUnavailableError):
+                    self._idempotency.release(key.key_id, idempotency, holder.task_id)
+                raise
+        if not holder.replayed:
+            # Should this not get through, the job is there all the same, and the reservation's
+            # lease runs out: the next request with the key takes over the job as it is.
+            with suppress(LedgerUnavailableError):
+                self._idempotency.confirm(key.key_id, idempotency, holder.task_id)
+        return Accepted(holder.task_id, len(request.items), replayed=holder.replayed)
+
+    def _accept(
+        self, request: JobRequest, key: ApiKey, task_id: str, idempotency: Idempotency | None
+    ) -> None:
+        created_at = time.time_ns() // 1_000_000
+        self._backlog.admit(-(-len(request.items) // self._chunk_size))
+        head, head_line, items = encode_request(
+            request,
+            Acceptance(task_id, key.key_id, created_at // 1000, idempotency),
+            self._chunk_size,
+        )
+        self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")
+        created = None
+        try:
+            created = self._ledger.create_job(head, created_at, len(head_line), self._deadline)
+            self._dispatcher.send_chunks(task_id, range(head.chunks))
+        except BaseException as error:
+            if created is False or not self._take_back(task_id, key):
+                raise HalfAcceptedError(str(error)) from error
+            raise
+        log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
+
+    def _take_back(self, task_id: str, key: ApiKey) -> bool:
+        """Undo an acceptance; False when the ledger may still have the job.
+
+        Its request has to stay then, or the job would be one that can never be rendered. A message
+        that did get out finds no such job, and ends there.
+        """
+        try:
+            self._ledger.discard_job(task_id, key.key_id)
+        except LedgerUnavailableError:
+            return False
+        with suppress(StoreUnavailableError):
+            self._bucket.delete(keys.request_object(task_id))
+        return True
