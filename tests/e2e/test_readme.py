@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -23,6 +24,11 @@ def environment(stack: RunningStack) -> dict[str, str]:
     return os.environ | {"QRMILL_URL": ready.api_url, "QRMILL_API_KEY": ready.client_key}
 
 
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="no curl; `make debian-packages` installs it"
+)
+
+
 def run(script: str, environment: dict[str, str], directory: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -32,6 +38,7 @@ def run(script: str, environment: dict[str, str], directory: Path) -> str:
     return done.stdout
 
 
+@needs_curl
 def test_a_request_is_sent_followed_and_downloaded(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -43,6 +50,7 @@ def test_a_request_is_sent_followed_and_downloaded(
         assert bundle.testzip() is None
 
 
+@needs_curl
 def test_a_refused_request_shows_where_it_is_wrong(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
