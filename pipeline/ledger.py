@@ -168,7 +168,7 @@ class Ledger:
 
     def excuse_chunk(self, task_id: str, chunk_index: int) -> None:
         """Take an attempt back that ended with an error: it did not end with its worker."""
-        self._run("excuse_chunk", [keys.attempts(task_id), keys.leases(task_id)], chunk_index)
+        self._run("excuse_chunk", [keys.attempts(task_id)], chunk_index)
 
     def unstage_chunk(self, job: JobFields, chunk_index: int) -> None:
         """Forget that a chunk is staged, because what lies there is not what was recorded."""
