@@ -7,7 +7,6 @@ from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 from pipeline.broker import BUNDLE_ACTOR
 from pipeline.ledger import Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
-from pipeline.staging import StagedChunkDamagedError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -18,14 +17,12 @@ _ERROR_CODE = "error_code"
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (StoreUnavailableError, "storage_unavailable"),
     (ObjectMissingError, "object_missing"),
-    (StagedChunkDamagedError, "staging_damaged"),
     (LedgerUnavailableError, "ledger_unavailable"),
     (TimeLimitExceeded, "time_limit"),
 )
 _REASONS = {
     "storage_unavailable": "the object store did not answer",
     "object_missing": "an object it needs is no longer in the object store",
-    "staging_damaged": "what was staged is not what was rendered",
     "ledger_unavailable": "the ledger did not answer",
     "time_limit": "it took longer than it may",
     "render_failed": "its symbols could not be rendered",
