@@ -6,9 +6,9 @@ import falcon
 import msgspec
 
 from api.body import answer_json, read_json_body
+from api.key_schemas import KeyAnswer, KeyList, NewKeyAnswer, NewKeyRequest, key_fields
 from api.middleware import check_accepts
 from api.problems import ProblemError, Violation
-from api.schemas import KeyAnswer, KeyList, NewKeyAnswer, NewKeyRequest, key_fields
 from api.validation import decode_json, invalid, well_typed
 from pipeline.service import JobService, UnknownApiKeyError
 

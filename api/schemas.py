@@ -5,12 +5,12 @@ them and gives each its own message.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from pipeline.service import ApiKey, Role, State
+from pipeline.service import State
 from render import gtin
 from render.image import ErrorCorrection, ImageFormat
 
@@ -126,61 +126,11 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     bundle: BundleAnswer | None
 
 
-class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An API key to be made."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=80, description="Whose key it is")]
-    role: Annotated[Role, Meta(description="An operator may do everything")] = "client"
-    per_minute: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Requests a minute; 0: the default")
-    ] = 0
-    per_day: Annotated[
-        int, Meta(ge=0, le=1_000_000_000, description="Requests a day; 0: the default")
-    ] = 0
-
-
-class KeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key, without its secret."""
-
-    key_id: str
-    name: str
-    role: Role
-    per_minute: int
-    per_day: int
-    created_at: Annotated[str, Meta(description="ISO 8601")]
-    revoked_at: Annotated[str | None, Meta(description="ISO 8601; null while it works")]
-
-
-class NewKeyAnswer(KeyAnswer, frozen=True, kw_only=True):
-    """A new API key, with the token that is shown this once."""
-
-    api_key: Annotated[str, Meta(description="The token to send as X-API-Key")]
-
-
-class KeyList(msgspec.Struct, frozen=True):
-    """Every API key."""
-
-    keys: list[KeyAnswer]
-
-
 class Health(msgspec.Struct, frozen=True):
     """Whether the process, or the service with its parts, can do its work."""
 
     status: Literal["ok", "unavailable"]
     unavailable: Annotated[list[str], Meta(description="Parts that do not answer")]
-
-
-def key_fields(key: ApiKey) -> dict[str, Any]:
-    """Return the fields of a ``KeyAnswer`` for ``key``."""
-    return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "role": key.role,
-        "per_minute": key.per_minute,
-        "per_day": key.per_day,
-        "created_at": iso(key.created_at),
-        "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
-    }
 
 
 def iso(seconds: float) -> str:
