@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -66,17 +67,13 @@ async def _measure(stack: RunningStack) -> None:
         answers: list[float] = []
         for _ in range(_ROUNDS):
             idle += await _send(client, _SECONDS)
-            async with asyncio.TaskGroup() as group:
-                stop = asyncio.Event()
-                pollers = [
-                    group.create_task(_poll(client, polls[number % len(polls)], stop, answers))
-                    for number in range(POLLERS)
-                ]
-                await asyncio.sleep(3)
-                beside += await _send(client, _SECONDS)
-                stop.set()
-                for poller in pollers:
-                    poller.cancel()
+            stop = asyncio.Event()
+            urls = [polls[number % len(polls)] for number in range(POLLERS)]
+            pollers = [asyncio.create_task(_poll(client, url, stop, answers)) for url in urls]
+            await asyncio.sleep(3)
+            beside += await _send(client, _SECONDS)
+            stop.set()
+            await asyncio.gather(*pollers)
         woken = await _wake(client, polls)
     _print(idle, beside, answers, woken)
 
@@ -109,15 +106,16 @@ async def _poll(
 
 
 async def _wake(client: httpx.AsyncClient, polls: list[str]) -> list[float]:
-    """Return the seconds from the answer to a cancel until the waiting poll has its own."""
+    """Return the seconds from a job's end, as its answer tells it, to the waiting poll's answer."""
     took = []
     for url in polls[:20]:
         waiting = asyncio.create_task(client.get(url, headers=_WAIT))
         await asyncio.sleep(0.2)
-        await client.delete(url)
-        ended = time.perf_counter()
-        await waiting
-        took.append(time.perf_counter() - ended)
+        cancel = asyncio.create_task(client.delete(url))
+        answer = await waiting
+        now = datetime.now(UTC)
+        took.append((now - datetime.fromisoformat(answer.json()["finished_at"])).total_seconds())
+        await cancel
     return took
 
 
