@@ -109,7 +109,8 @@ class Download:
         )
         request.url = PresignedURL(source.url)
         with closing(self._http.send(request, stream=True)) as answer:
-            if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
+            # `rclone serve s3` sends a range with 200 instead of 206, but says which one it is.
+            if answer.is_success and "Content-Range" in answer.headers:
                 self._continue(answer, begin, source)
             elif answer.status_code == HTTPStatus.OK:  # the whole, asked for or not
                 self._etag = answer.headers.get("ETag")
