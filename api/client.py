@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Self, Unpack
 from urllib.parse import quote
@@ -21,14 +20,10 @@ from api.client_errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from api.client_http import Api, Backoff, decode, seconds_to_wait
+from api.client_http import Api, Backoff, decode
 from api.client_submit import BULK, CsvSource, Options, Submitted, opened, rewound, submit
+from api.client_wait import LongPoll
 from api.schemas import BulkItem, TaskStatus
-
-#: Seconds a poll may be held until the task ends; the contract allows 30, and gateways too.
-_HELD = 25
-#: Seconds between the beginnings of two polls where the answer does not say.
-_PAUSE = 1.0
 
 
 class Client:
@@ -169,21 +164,18 @@ class Client:
         """
         clock, sleep = self._backoff.clock, self._backoff.sleep
         deadline = float("inf") if timeout is None else clock() + timeout
-        etag: str | None = None
+        poll = LongPoll(self._api, _path(task_id), clock)
+        seen: TaskStatus | None = None
         while True:
-            begun = clock()
-            answer = self._poll(task_id, deadline - begun, etag)
-            if answer.status_code != HTTPStatus.NOT_MODIFIED:
-                etag = answer.headers.get("ETag")
-                status = decode(answer, TaskStatus)
-                if on_progress:
-                    on_progress(status)
-                if _completed(status):
-                    return status
-            pause = _pause(answer, clock() - begun)
-            if clock() + pause >= deadline:
+            status = poll.ask(deadline - clock())
+            if on_progress and status != seen:
+                on_progress(status)
+            if _completed(status):
+                return status
+            if clock() + poll.pause >= deadline:
                 raise WaitTimeoutError(f"task {task_id} has not ended within {timeout} s")
-            sleep(pause)
+            seen = status
+            sleep(poll.pause)
 
     def download(self, task_id: str, path: str | os.PathLike[str]) -> Path:
         """Download a completed task's bundle to ``path``, which is returned.
@@ -227,13 +219,6 @@ class Client:
                 raise
         return self.status(task_id)
 
-    def _poll(self, task_id: str, left: float, etag: str | None) -> httpx.Response:
-        held = int(min(_HELD, left))
-        headers = {"If-None-Match": etag} if etag else {}
-        if held:
-            headers["Prefer"] = f"wait={held}"
-        return self._api.send("GET", _path(task_id), headers=headers, held=held, patience=left)
-
 
 def _path(task_id: str) -> str:
     return f"{BULK}{quote(task_id, safe='')}/"
@@ -243,12 +228,6 @@ def _completed(status: TaskStatus) -> bool:
     if status.status == "failed":
         raise TaskFailedError(status.task_id, status.error, status.error_code)
     return status.status == "completed"
-
-
-def _pause(answer: httpx.Response, taken: float) -> float:
-    """Return the seconds until the next poll after one that took so long."""
-    said = seconds_to_wait(answer.headers)
-    return max(0.0, _PAUSE - taken) if said is None else said
 
 
 __all__ = [

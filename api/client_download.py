@@ -13,7 +13,7 @@ from typing import NamedTuple
 import httpx
 
 from api.client_errors import DownloadError, TaskFailedError
-from api.client_http import Backoff, place, seconds_to_wait, words
+from api.client_http import Backoff, QuietURL, place, seconds_to_wait, words
 from api.schemas import TaskStatus
 
 #: The store did not take the URL: it is no longer valid, or its signer's credentials are not.
@@ -22,13 +22,6 @@ _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 #: URLs in a row that may be refused before that is taken for an answer.
 _MOST_REFUSALS = 3
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-class PresignedURL(httpx.URL):
-    """A URL that is shown without its query: httpx writes the URL of each request to its log."""
-
-    def __str__(self) -> str:
-        return str(httpx.URL(self, query=None))
 
 
 class Source(NamedTuple):
@@ -107,7 +100,7 @@ class Download:
             headers=self._headers(begin),
             extensions={"timeout": httpx.Timeout(self._timeout).as_dict()},
         )
-        request.url = PresignedURL(source.url)
+        request.url = QuietURL(source.url)
         with closing(self._http.send(request, stream=True)) as answer:
             # `rclone serve s3` sends a range with 200 instead of 206, but says which one it is.
             if answer.is_success and "Content-Range" in answer.headers:

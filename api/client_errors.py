@@ -48,7 +48,7 @@ class ApiError(QrmillError):
         *,
         retry_after: float = 0.0,
     ) -> None:
-        rows = [f"{row.pointer}: {row.detail}" for row in errors[:_SHOWN]]
+        rows = [f"{row.pointer}: {row.detail}".removeprefix(": ") for row in errors[:_SHOWN]]
         more = [f"and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
         super().__init__("\n".join([f"{status} {error_code}: {detail}", *rows, *more]))
         self.status = status

@@ -72,6 +72,13 @@ class Backoff(NamedTuple):
         return self.patience if patience is None else min(self.patience, patience)
 
 
+class QuietURL(httpx.URL):
+    """A URL that is shown without its query: httpx writes the URL of each request to its log."""
+
+    def __str__(self) -> str:
+        return str(httpx.URL(self, query=None))
+
+
 class Api:
     """The API as one key sees it. Threads may share it.
 
@@ -132,6 +139,7 @@ class Api:
                 content=body() if body else None,
                 timeout=self._timeout + held,
             )
+            request.url = QuietURL(request.url)
             return self._answered(request)
 
         return self._backoff.repeat(once, patience)
@@ -171,8 +179,8 @@ def decode(answer: httpx.Response, kind: type[Answer]) -> Answer:
     """
     try:
         return msgspec.json.decode(answer.content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _not_ours(answer) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_understood(answer, error) from None
 
 
 def seconds_to_wait(headers: httpx.Headers) -> float | None:
@@ -207,18 +215,22 @@ def _jitter(attempt: int) -> float:
 
 
 def _refusal(answer: httpx.Response) -> ApiError:
-    wait = seconds_to_wait(answer.headers) or 0.0
     try:
         problem = msgspec.json.decode(answer.content, type=Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _not_ours(answer, wait)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _not_understood(answer, error)
     return ApiError(
-        answer.status_code, problem.error_code, problem.detail, problem.errors or (),
-        retry_after=wait,
-    )  # fmt: skip
+        answer.status_code,
+        problem.error_code,
+        problem.detail,
+        problem.errors or (),
+        retry_after=seconds_to_wait(answer.headers) or 0.0,
+    )
 
 
-def _not_ours(answer: httpx.Response, wait: float = 0.0) -> ApiError:
-    """Return the error of an answer that something else than qrmill gave, such as a gateway."""
-    detail = f"{place(answer.request.method, answer.url)} was not answered by qrmill."
+def _not_understood(answer: httpx.Response, error: Exception) -> ApiError:
+    """Return the error of an answer that a gateway gave, or a service of another version."""
+    where = place(answer.request.method, answer.url)
+    detail = f"{where} was not answered as qrmill does: {error}."
+    wait = seconds_to_wait(answer.headers) or 0.0
     return ApiError(answer.status_code, "not_qrmill", detail, retry_after=wait)

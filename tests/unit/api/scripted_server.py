@@ -9,6 +9,8 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from api.schemas import TaskStatus
+
 TASK = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 
 
@@ -138,7 +140,7 @@ def accepted(**headers: str) -> Answer:
 
 def task(status: str, **fields: object) -> dict[str, object]:
     """Return the answer to a poll."""
-    known: dict[str, object] = {
+    known: dict[str, object] = dict.fromkeys(TaskStatus.__struct_fields__) | {
         "task_id": TASK, "status": status, "download_url": None, "expires_at": None,
         "items": None, "error": None, "error_code": None, "processed_items": 0,
         "total_items": 2, "progress_percent": 0.0,
