@@ -177,6 +177,13 @@ def test_an_exhausted_rate_is_waited_for(
     with pytest.raises(ApiError, match="over_rate"):  # a day is longer than its patience
         client.status(TASK)
     assert clock.slept == [42]
+    # The key was given a higher rate: what was said of the old one's end is of no concern.
+    more = as_json(pending, RateLimit_Remaining="299", RateLimit_Reset="60")
+    server.answer_in_turn(more, more)
+    client.status(TASK)
+    clock.now += 86_350
+    client.status(TASK)
+    assert clock.slept == [42]
 
 
 def test_waiting_polls_long_and_asks_only_for_news(

@@ -166,6 +166,49 @@ def test_a_file_that_changes_between_two_ranges_is_fetched_anew(
     store.before = [change]
     client.download(TASK, tmp_path / "bundle.zip")
     assert (tmp_path / "bundle.zip").read_bytes() == CONTENT
+    validators = {each.headers["If-Range"] for each in store.server.requests}
+    assert validators == ({None, '"one"'} if etag == '"one"' else {None})
+
+
+def test_a_file_that_changes_again_and_again_is_had_when_that_ends(
+    store: Store, client: Client, tmp_path: Path
+) -> None:
+    store.knows_if_range = False
+    store.content = bytes(len(CONTENT))
+
+    def change(tag: str, content: bytes) -> Callable[[Answer], Answer]:
+        def changed(answer: Answer) -> Answer:
+            store.etag, store.content = tag, content
+            return answer._replace(cut=5000)
+
+        return changed
+
+    def whole(answer: Answer) -> Answer:
+        return answer
+
+    store.before = [change('"two"', store.content), whole, change('"three"', CONTENT), whole]
+    client.download(TASK, tmp_path / "bundle.zip")
+    assert (tmp_path / "bundle.zip").read_bytes() == CONTENT
+
+
+def test_another_range_than_was_asked_for_is_not_taken(
+    store: Store, client: Client, tmp_path: Path
+) -> None:
+    size = len(CONTENT)
+    headers = {"Content-Range": f"bytes 4000-{size - 1}/{size}", "ETag": '"one"'}
+    store.before = [cut(5000), instead(Answer(206, CONTENT[4000:], headers))]
+    client.download(TASK, tmp_path / "bundle.zip")
+    assert (tmp_path / "bundle.zip").read_bytes() == CONTENT
+    assert ranges(store.server) == [None, "bytes=5000-", None]
+
+
+def test_a_second_try_after_a_wrong_digest_may_break_as_often(
+    store: Store, client: Client, tmp_path: Path
+) -> None:
+    wrong = instead(Answer(200, CONTENT[::-1]))
+    store.before = [wrong, *(cut(at) for at in range(100, 1100, 100))]
+    client.download(TASK, tmp_path / "bundle.zip")
+    assert (tmp_path / "bundle.zip").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("refusal", [400, 401, 403])
@@ -178,6 +221,15 @@ def test_an_expired_url_is_asked_for_anew(
     assert store.polls == 2
     assert ranges(server) == [None, "bytes=4000-", "bytes=4000-"]
     assert "poll=2" in server.requests[-1].path
+
+
+def test_urls_may_expire_often_while_there_is_progress(
+    store: Store, client: Client, tmp_path: Path
+) -> None:
+    expired = [instead(Answer(403))] * 3
+    store.before = [*expired, cut(100), *expired, cut(100), *expired]
+    client.download(TASK, tmp_path / "bundle.zip")
+    assert (tmp_path / "bundle.zip").read_bytes() == CONTENT
 
 
 def test_a_url_that_is_always_refused_is_given_up(
