@@ -2,17 +2,20 @@
 
 import os
 import sys
+from typing import Any
 
 import falcon
 import structlog
 
 from api import problems
-from api.bulk import BulkCollection, BulkRetry, BulkTask
+from api.bulk import BulkCollection
 from api.docs import DocsFile, DocsPage, Document
 from api.health import Healthz, Readyz
 from api.keys import Key, KeyCollection
+from api.lists import TaskChunks
 from api.middleware import Authentication, RequestLog
 from api.openapi import build_document
+from api.tasks import BulkRetry, BulkTask
 from api.validation import Rules
 from pipeline.service import (
     JobService,
@@ -25,7 +28,17 @@ from pipeline.service import (
 
 log = structlog.get_logger(__name__)
 
-App = falcon.App[falcon.Request, falcon.Response]
+
+class App(falcon.App[falcon.Request, falcon.Response]):
+    """The application over a service.
+
+    Attributes:
+        service: whose ``endings`` are closed when the process is asked to stop.
+    """
+
+    def __init__(self, service: JobService, **options: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(**options)
+        self.service = service
 
 
 def create_app(service: JobService, settings: Settings) -> App:
@@ -34,7 +47,8 @@ def create_app(service: JobService, settings: Settings) -> App:
     rules = Rules(settings.max_items, settings.charset, settings.link_base)
     routes = {
         f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.max_body_bytes, prefix),
-        f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
+        f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service, settings.download_url_ttl),
+        f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
         f"{prefix}/keys": KeyCollection(service),
         f"{prefix}/keys/{{key_id}}": Key(service),
@@ -48,7 +62,7 @@ def create_app(service: JobService, settings: Settings) -> App:
         f"{prefix}/docs": DocsPage(prefix),
     }
     open_paths = frozenset({*public, f"{prefix}/docs/"})
-    app: App = falcon.App(middleware=[RequestLog(), Authentication(service, open_paths)])
+    app = App(service, middleware=[RequestLog(), Authentication(service, open_paths)])
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
     for path, resource in (routes | public).items():

@@ -4,13 +4,17 @@ Bind address and number of processes come from the command line.
 """
 
 import logging
+import signal
+from types import FrameType
 from typing import Any
 
 from api.app import read_settings
 from pipeline.service import configure_logging
 
 worker_class = "gthread"
-threads = 8
+#: Threads beside those in which polls wait for a job's end.
+_WORKING_THREADS = 16
+threads = _WORKING_THREADS + read_settings().long_polls
 #: Seconds an idle connection is kept for its client's next request.
 keepalive = 30
 #: Seconds a worker may be silent, and has to finish its requests when it is asked to stop.
@@ -27,3 +31,15 @@ def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's arbit
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker, untyped
+    """Let polls that wait be answered at once when the worker is asked to stop."""
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def answer_and_stop(number: int, frame: FrameType | None) -> None:
+        worker.wsgi.service.endings.close()
+        if callable(stop):
+            stop(number, frame)
+
+    signal.signal(signal.SIGTERM, answer_and_stop)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from api import key_schemas, schemas
+from api import key_schemas, list_schemas, schemas
 from api.operations import ERRORS, RATE_HEADERS, REF, problem
 from api.paths import bulk_paths, health_paths, key_paths
 from api.problems import Problem
@@ -14,6 +14,8 @@ _TYPES = (
     schemas.BulkRequest,
     schemas.Accepted,
     schemas.TaskStatus,
+    list_schemas.TaskList,
+    list_schemas.ChunkList,
     key_schemas.NewKeyRequest,
     key_schemas.NewKeyAnswer,
     key_schemas.KeyAnswer,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from api.problems import MEDIA_TYPE
 
 REF = "#/components/schemas/{name}"
@@ -17,6 +19,19 @@ ERRORS = {
     "422": "Valid JSON, but not a valid request; `errors` lists every bad value",
     "429": "The key is over its rate",
     "503": "The queue or the store is out of reach, or too much waits; nothing was accepted",
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds to wait before the next poll; absent when the task has ended",
+        "schema": {"type": "string"},
+    },
+}
+_ETAG = {"ETag": {"description": "Of the answer", "schema": {"type": "string"}}}
+_APPLIED = {
+    "Preference-Applied": {
+        "description": "`wait=N` when it was waited for the end",
+        "schema": {"type": "string"},
+    },
 }
 _ALWAYS = ("401", "429", "503")
 RATE_HEADERS = {
@@ -54,6 +69,23 @@ def path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
+def query_parameters(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    """Return the query parameters that are the fields of ``kind``."""
+    (schema,) = msgspec.json.schema_components([kind])[1].values()
+    return [_query_parameter(name, field) for name, field in schema["properties"].items()]
+
+
+def _query_parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    description, example = field.pop("description"), field.pop("examples", None)
+    # A parameter that may be left out is one of type "null" in Python; in a query there is no null.
+    (present, *_) = [kind for kind in field.pop("anyOf", [{}]) if kind.get("type") != "null"]
+    schema = {key: value for key, value in (field | present).items() if value is not None}
+    if isinstance(schema.get("type"), list):
+        schema["type"] = schema["type"][0]
+    parameter = {"name": name, "in": "query", "description": description, "schema": schema}
+    return parameter | ({"example": example[0]} if example else {})
+
+
 def body(schema: str) -> dict[str, Any]:
     """Return a JSON request body."""
     content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}}}
@@ -70,17 +102,20 @@ def answer(text: str, schema: str, headers: dict[str, Any] | None = None) -> dic
     }
 
 
+def not_modified(text: str) -> dict[str, Any]:
+    """Return the answer that what the client has still holds."""
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
+    return {"description": text, "headers": headers | _ETAG}
+
+
 def accepted_headers() -> dict[str, Any]:
     """Return the headers of an accepted request."""
-    return poll_headers() | {
-        "Location": {"description": "As poll_url", "schema": {"type": "string"}}
-    }
+    return _RETRY_AFTER | {"Location": {"description": "As poll_url", "schema": {"type": "string"}}}
 
 
 def poll_headers() -> dict[str, Any]:
     """Return the headers of a poll's answer."""
-    text = "Seconds to wait before the next poll; absent when the task has ended"
-    return {"Retry-After": {"description": text, "schema": {"type": "string"}}}
+    return _RETRY_AFTER | _ETAG | _APPLIED
 
 
 def problem(text: str) -> dict[str, Any]:

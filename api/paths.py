@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from api.list_schemas import ChunksQuery, TasksQuery
 from api.operations import (
     REF,
     accepted_headers,
     answer,
     body,
+    not_modified,
     operation,
     path_parameter,
     poll_headers,
+    query_parameters,
 )
 
 _IDEMPOTENCY_KEY = {
@@ -21,10 +24,34 @@ _IDEMPOTENCY_KEY = {
 }
 
 
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=N`: answer when the task has ended, or after N seconds, at most 30 "
+    "(RFC 7240). `Preference-Applied` says that it was done; without it, too many were waiting",
+    "schema": {"type": "string"},
+    "example": "wait=30",
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag of an answer before: 304 when nothing has changed since",
+    "schema": {"type": "string"},
+}
+
+
 def bulk_paths() -> dict[str, Any]:
     """Return the paths under ``/qr/bulk/``."""
     return {
         "/qr/bulk/": {
+            "get": operation(
+                "bulk",
+                "listBulk",
+                "List tasks, the newest first: a client's own, an operator's choice of all",
+                {"200": answer("A page of tasks", "TaskList")},
+                ("403", "406", "422"),
+                parameters=query_parameters(TasksQuery),
+            ),
             "post": operation(
                 "bulk",
                 "submitBulk",
@@ -41,8 +68,12 @@ def bulk_paths() -> dict[str, Any]:
                 "bulk",
                 "getBulk",
                 "Say how far a task is, with a download URL when it is completed",
-                {"200": answer("How far it is", "TaskStatus", poll_headers())},
+                {
+                    "200": answer("How far it is", "TaskStatus", poll_headers()),
+                    "304": not_modified("It is as far as If-None-Match says"),
+                },
                 ("404", "406", "422"),
+                parameters=[_PREFER, _IF_NONE_MATCH],
             ),
             "delete": operation(
                 "bulk",
@@ -50,6 +81,17 @@ def bulk_paths() -> dict[str, Any]:
                 "Cancel a task in flight: it fails with `error_code: cancelled`",
                 {"200": answer("The task as it is now", "TaskStatus")},
                 ("404", "406", "409", "422"),
+            ),
+        },
+        "/qr/bulk/{task_id}/chunks/": {
+            "parameters": [path_parameter("task_id", {"type": "string", "format": "uuid"})],
+            "get": operation(
+                "bulk",
+                "listChunks",
+                "Say of each chunk how far it is, how often it was tried, and its last error",
+                {"200": answer("A page of chunks", "ChunkList")},
+                ("404", "406", "422"),
+                parameters=query_parameters(ChunksQuery),
             ),
         },
         "/qr/bulk/{task_id}/retry/": {

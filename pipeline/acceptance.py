@@ -117,7 +117,7 @@ class Acceptor:
         self._backlog.admit(-(-len(request.items) // self._chunk_size))
         head, head_line, items = encode_request(
             request,
-            Acceptance(task_id, key.key_id, created_at // 1000, idempotency),
+            Acceptance(task_id, key.key_id, created_at // 1000, idempotency, key.name),
             self._chunk_size,
         )
         self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")

@@ -88,7 +88,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         task_id: the job's id.
-        key_id: the API key that owns the job.
+        key_id, key_name: the API key that owns the job, and whose that is.
         accepted_at: when it was accepted, in whole seconds since the epoch; the time of every
             member of the bundle.
         gtin, format, size, error_correction, link_base: as in :class:`JobRequest`.
@@ -98,6 +98,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: str
     key_id: str
+    key_name: str = ""
     accepted_at: int
     gtin: str
     format: ImageFormat
@@ -160,11 +161,14 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: str
     key_id: str
+    key_name: str = ""
     state: State
     gtin: str
     format: ImageFormat
+    size: int
     items: int
     processed_items: int
+    chunk_size: int
     chunks: int
     staged: int
     failed: int

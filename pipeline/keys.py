@@ -10,14 +10,18 @@ key                                   type    what
 ``qrmill:{id}:staged``                hash    chunk index -> :class:`~pipeline.jobs.StagedChunk`
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
 ``qrmill:{id}:leases``                hash    chunk index -> when its attempt counts as dead (ms)
+``qrmill:{id}:excused``               hash    chunk index -> deliveries that ended with an error
+``qrmill:{id}:errors``                hash    chunk index -> the last of these errors
 ``qrmill:{id}:failures``              hash    chunk index -> why it failed for good
 ``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
+``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
 ``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
 ``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
 ``qrmill:sweep``                      string  who sweeps: a lease
 ``qrmill:alive``                      string  absent after Redis has lost everything
+``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:rates:…``                    string  request counts of an API key, the ``limits`` library's
 ``dramatiq:…``                        —       the broker's own
 ====================================  ======  =====================================================
@@ -42,6 +46,8 @@ S3, staging bucket:
 
 ACTIVE_JOBS = "qrmill:jobs:active"
 ENDED_JOBS = "qrmill:jobs:ended"
+ALL_JOBS = "qrmill:jobs:all"
+ENDED = "qrmill:ended"
 DRAINED = "qrmill:drained"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
@@ -63,6 +69,14 @@ def staged(task_id: str) -> str:
 
 def attempts(task_id: str) -> str:
     return f"qrmill:{{{task_id}}}:attempts"
+
+
+def excused(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:excused"
+
+
+def errors(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:errors"
 
 
 def failures(task_id: str) -> str:

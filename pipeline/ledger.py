@@ -4,7 +4,7 @@ Each step can be repeated, by the same process or another, and do no harm: a chu
 however often it is reported, a job ends once, and one bundler at a time holds the claim.
 """
 
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 import redis
@@ -31,7 +31,7 @@ class ChunkWork(msgspec.Struct, frozen=True):
     """A chunk to be rendered.
 
     Attributes:
-        attempt: how often it has been begun, this time included.
+        attempt: deliveries of it that did not end with an error, this one included.
         offset, length: where its items stand in the request object, in bytes.
     """
 
@@ -100,7 +100,7 @@ class Ledger:
         fields = _flat_fields(head)
         ranges = _ranges(head, head_bytes)
         names = [keys.job(task_id), keys.ranges(task_id), keys.ACTIVE_JOBS]
-        names.append(keys.jobs_of(head.key_id))
+        names += [keys.jobs_of(head.key_id), keys.ALL_JOBS]
         arguments = [task_id, created_at, deadline, len(fields) // 2, *fields, *ranges]
         return bool(self._run("create_job", names, *arguments))
 
@@ -114,7 +114,7 @@ class Ledger:
             fields += ["processed_items", 0, "closed", 1, "error", result.error or ""]
             fields += ["error_code", result.error_code or ""]
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
-        names.append(keys.jobs_of(head.key_id))
+        names += [keys.jobs_of(head.key_id), keys.ALL_JOBS]
         arguments: list[str | int] = [head.task_id, head.accepted_at * 1000]
         arguments.append(result.finished_at)
         arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]
@@ -122,28 +122,31 @@ class Ledger:
 
     def discard_job(self, task_id: str, key_id: str) -> None:
         """Forget a job that could not be enqueued, or that outlived its time."""
-        indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
+        indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id), keys.ALL_JOBS]
         self._run("discard_job", [*indexes, *_all_keys(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
         """Return what is known of a job, or None."""
+        return next(iter(self.statuses([task_id])), None)
+
+    def statuses(self, task_ids: list[str]) -> list[JobStatus]:
+        """Return what is known of some jobs, in their order, in one round trip."""
+        if not task_ids:
+            return []
         with translated(), self._client.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.job(task_id))
-            pipe.hlen(keys.staged(task_id))
-            pipe.hlen(keys.failures(task_id))
-            fields, staged, failed = pipe.execute()
-        if not fields:
-            return None
-        bundle = fields.pop("bundle", None)
-        decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
-        if decoded is not None:
-            staged = int(fields["chunks"])
-        values = {**fields, "staged": staged, "failed": failed, "bundle": decoded}
-        return msgspec.convert(values, JobStatus, strict=False)
+            for task_id in task_ids:
+                pipe.hgetall(keys.job(task_id))
+                pipe.hlen(keys.staged(task_id))
+                pipe.hlen(keys.failures(task_id))
+            found = pipe.execute()
+        triples = zip(found[::3], found[1::3], found[2::3], strict=True)
+        return [_status(*triple) for triple in triples if triple[0]]
 
     def begin_chunk(self, task_id: str, chunk_index: int, lease: int) -> ChunkWork | None:
         """Count a delivery of a chunk and return the work, or None when there is nothing to do."""
-        families = (keys.job, keys.ranges, keys.staged, keys.attempts, keys.leases)
+        families = (
+            keys.job, keys.ranges, keys.staged, keys.attempts, keys.leases, keys.excused,
+        )  # fmt: skip
         names = [family(task_id) for family in families]
         reply = self._run("begin_chunk", names, chunk_index, lease)
         if not reply:
@@ -166,9 +169,10 @@ class Ledger:
         arguments = (work.chunk_index, value, work.item_count, task_id)
         return int(self._run("complete_chunk", names, *arguments))
 
-    def excuse_chunk(self, task_id: str, chunk_index: int) -> None:
-        """Take an attempt back that ended with an error: it did not end with its worker."""
-        self._run("excuse_chunk", [keys.attempts(task_id)], chunk_index)
+    def excuse_chunk(self, task_id: str, chunk_index: int, failure: Failure) -> None:
+        """Note the error that an attempt ended with: it did not end with its worker."""
+        names = [keys.attempts(task_id), keys.excused(task_id), keys.errors(task_id)]
+        self._run("excuse_chunk", names, chunk_index, failure.code, failure.detail)
 
     def unstage_chunk(self, job: JobFields, chunk_index: int) -> None:
         """Forget that a chunk is staged, because what lies there is not what was recorded."""
@@ -185,7 +189,7 @@ class Ledger:
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
         arguments = (task_id, failure.code, failure.detail, chunk, closed)
-        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
@@ -211,7 +215,7 @@ class Ledger:
 
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> State | None:
         """Record the finished bundle if ``claimant`` holds the claim; return the job's state."""
-        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
         value = msgspec.json.encode(bundle).decode()
         return cast("State | None", self._run("complete_job", names, task_id, claimant, value))
 
@@ -255,8 +259,19 @@ class Ledger:
             self._client.ping()
 
 
+def _status(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
+    bundle = fields.pop("bundle", None)
+    decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
+    if decoded is not None:
+        staged = int(fields["chunks"])
+    values = {**fields, "staged": staged, "failed": failed, "bundle": decoded}
+    return msgspec.convert(values, JobStatus, strict=False)
+
+
 def _parts(task_id: str) -> list[str]:
-    families = (keys.job, keys.staged, keys.failures, keys.attempts, keys.leases)
+    families = (
+        keys.job, keys.staged, keys.failures, keys.attempts, keys.leases, keys.excused, keys.errors,
+    )  # fmt: skip
     return [family(task_id) for family in families]
 
 

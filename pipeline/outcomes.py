@@ -71,9 +71,12 @@ class RecordFailures(Middleware):
         """Note what kind of error it was, and that the attempt did not end with its worker."""
         if exception is None:
             return
-        message.options[_ERROR_CODE] = error_code(message.actor_name, exception)
+        code = error_code(message.actor_name, exception)
+        message.options[_ERROR_CODE] = code
         if message.actor_name != BUNDLE_ACTOR:
-            self._ledger.excuse_chunk(*message.args)
+            failure = Failure(code, f"A try failed: {_REASONS[code]}.")
+            task_id, chunk_index = message.args
+            self._ledger.excuse_chunk(task_id, chunk_index, failure)
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
         """Record the failure."""

@@ -22,12 +22,14 @@ class Acceptance(NamedTuple):
         key_id: the API key that sent it.
         accepted_at: in whole seconds since the epoch.
         idempotency: of its Idempotency-Key, if it has one.
+        key_name: whose the API key is.
     """
 
     task_id: str
     key_id: str
     accepted_at: int
     idempotency: Idempotency | None
+    key_name: str = ""
 
 
 def encode_request(
@@ -46,6 +48,7 @@ def encode_request(
     head = RequestHead(
         task_id=acceptance.task_id,
         key_id=acceptance.key_id,
+        key_name=acceptance.key_name,
         accepted_at=acceptance.accepted_at,
         idempotency=acceptance.idempotency,
         gtin=request.gtin,

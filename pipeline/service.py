@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from pipeline import keys
@@ -15,6 +16,7 @@ from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.endings import Awaited, Endings
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
@@ -27,6 +29,7 @@ from pipeline.jobs import (
     parse_task_id,
 )
 from pipeline.ledger import Failure, Ledger
+from pipeline.listing import ChunkState, ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
 from pipeline.rates import Rates, Standing, Window
@@ -65,11 +68,14 @@ class JobService:
         dispatcher: Dispatcher,
         recovery: Recovery,
         acceptor: Acceptor,
+        listing: Listing,
+        endings: Endings,
         rates: Rates,
         checks: dict[str, Callable[[], None]],
     ) -> None:
         self.api_keys = ApiKeys(bucket)
         self.rates = rates
+        self.endings = endings
         self._settings = settings
         self._ledger = ledger
         self._bucket = bucket
@@ -77,6 +83,7 @@ class JobService:
         self._dispatcher = dispatcher
         self._recovery = recovery
         self._acceptor = acceptor
+        self._listing = listing
         self._checks = checks
 
     def submit(
@@ -99,6 +106,36 @@ class JobService:
         if found is None or (found.key_id != key.key_id and key.role != "operator"):
             return None
         return found
+
+    def await_end(self, task_id: str, key: ApiKey, seconds: float) -> Awaited:
+        """Return :meth:`status` as soon as the job has ended, or after ``seconds``.
+
+        Only so many may wait at once in a process; over that, the answer comes at once.
+        """
+        return self.endings.follow(task_id, seconds, lambda: self.status(task_id, key))
+
+    def list_jobs(
+        self, wanted: JobFilter, key: ApiKey, limit: int, after: Position | None
+    ) -> JobPage:
+        """Return a page of jobs: a client's own, or an operator's choice of all.
+
+        Raises:
+            LedgerUnavailableError: try again later.
+        """
+        if key.role != "operator":
+            wanted = msgspec.structs.replace(wanted, key_id=key.key_id)
+        return self._listing.jobs(wanted, limit, after)
+
+    def list_chunks(
+        self, task_id: str, key: ApiKey, first: int, limit: int
+    ) -> list[ChunkStatus] | None:
+        """Return a page of a job's chunks from index ``first`` on; None when it may not be seen.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+        """
+        found = self.status(task_id, key)
+        return None if found is None else self._listing.chunks(found, first, limit)
 
     def retry(self, task_id: str, key: ApiKey) -> JobStatus | None:
         """Render again what is not staged of a failed job; None when there is none to be seen.
@@ -188,6 +225,8 @@ def open_service(settings: Settings) -> JobService:
             chunk_size=settings.chunk_size,
             deadline=settings.job_deadline * 1000,
         ),
+        listing=Listing(text, ledger),
+        endings=Endings(text, settings.long_polls),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
         checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
     )
@@ -200,12 +239,15 @@ __all__ = [
     "ApiKeys",
     "BacklogFullError",
     "Bundle",
+    "ChunkState",
+    "ChunkStatus",
     "Download",
     "EnqueueError",
     "HalfAcceptedError",
     "Idempotency",
     "IdempotencyError",
     "Item",
+    "JobFilter",
     "JobRequest",
     "JobService",
     "JobStatus",
@@ -213,6 +255,7 @@ __all__ = [
     "NewApiKey",
     "NotPossibleError",
     "ObjectMissingError",
+    "Position",
     "Role",
     "Settings",
     "SettingsError",

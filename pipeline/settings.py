@@ -83,6 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_per_day: Annotated[
         Positive, Meta(description="requests a day of a key that has no rate of its own")
     ] = 10_000
+    long_polls: Annotated[
+        int, Meta(description="polls that may wait at once in an API process", ge=0, le=10_000)
+    ] = 256
     download_url_ttl: Annotated[
         int, Meta(description="seconds a download URL works", ge=1, le=604_800)
     ] = 3600

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from pipeline.server_time import follow_server_time
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def connect_s3(settings: Settings, *, endpoint_url: str | None, read_timeout: in
         aws_secret_access_key=settings.secret_access_key(),
         config=config,
     )
+    follow_server_time(client)
     return client
 
 

@@ -91,5 +91,7 @@ def staging_bucket(settings: Settings, s3: servers.S3Server) -> Bucket:
 
 
 @pytest.fixture
-def service(settings: Settings) -> JobService:
-    return open_service(settings)
+def service(settings: Settings) -> Iterator[JobService]:
+    opened = open_service(settings)
+    yield opened
+    opened.endings.close()

@@ -1,8 +1,8 @@
 -- begin_chunk: count a delivery and say what to render, or that there is nothing to do.
--- KEYS: job, ranges, staged, attempts, leases
+-- KEYS: job, ranges, staged, attempts, leases, excused
 -- ARGV: chunk index, lease (ms)
 -- Returns {} when the job is unknown, completed or closed, or the chunk is staged; else
--- {attempt, range, all fields of the job}.
+-- {attempts that did not end with an error, range, all fields of the job}.
 -- A chunk of a failed job is rendered all the same: the others finish, or it was put back by hand.
 local job = KEYS[1]
 local state = redis.call("HGET", job, "state")
@@ -13,4 +13,5 @@ end
 redis.call("HSET", job, "state", transition(state, "begin"), "moved_at", now())
 redis.call("HSET", KEYS[5], ARGV[1], now() + ARGV[2])
 local attempt = redis.call("HINCRBY", KEYS[4], ARGV[1], 1)
+    - (redis.call("HGET", KEYS[6], ARGV[1]) or 0)
 return {attempt, redis.call("HGET", KEYS[2], ARGV[1]), redis.call("HGETALL", job)}

@@ -1,5 +1,5 @@
 -- create_job: enter an accepted job, once.
--- KEYS: job, ranges, active jobs, jobs of its API key
+-- KEYS: job, ranges, active jobs, jobs of its API key, all jobs
 -- ARGV: task id, created at (ms), deadline (ms from now), number of fields, field, value, …,
 --       range of chunk 0, 1, …
 -- Returns 1 if it was entered now, 0 if it was there already.
@@ -17,4 +17,5 @@ for i = 5 + 2 * fields, #ARGV do
 end
 redis.call("ZADD", KEYS[3], ARGV[2], ARGV[1])
 redis.call("ZADD", KEYS[4], ARGV[2], ARGV[1])
+redis.call("ZADD", KEYS[5], ARGV[2], ARGV[1])
 return 1

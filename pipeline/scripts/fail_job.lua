@@ -1,5 +1,6 @@
 -- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
--- KEYS: job, staged, failures, attempts, leases, active jobs, ended jobs
+-- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
+--       channel of ended jobs
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
@@ -11,8 +12,9 @@ local late_double = ARGV[4] ~= "" and redis.call("HEXISTS", KEYS[2], ARGV[4]) ==
 if not late_double and state ~= "completed" then
     if ARGV[4] ~= "" then
         redis.call("HSET", KEYS[3], ARGV[4], cjson.encode({code = ARGV[2], detail = ARGV[3]}))
-        redis.call("HDEL", KEYS[4], ARGV[4])
         redis.call("HDEL", KEYS[5], ARGV[4])
+        -- Whoever puts it back by hand gives it a fresh count.
+        redis.call("HSET", KEYS[6], ARGV[4], redis.call("HGET", KEYS[4], ARGV[4]) or 0)
     end
     local after = transition(state, "fail")
     if after ~= state then
@@ -25,8 +27,9 @@ if not late_double and state ~= "completed" then
             redis.call("HSET", job, "processed_items", 0)
             redis.call("DEL", KEYS[2])
         end
-        redis.call("ZREM", KEYS[6], ARGV[1])
-        redis.call("ZADD", KEYS[7], now(), ARGV[1])
+        redis.call("ZREM", KEYS[8], ARGV[1])
+        redis.call("ZADD", KEYS[9], now(), ARGV[1])
+        redis.call("PUBLISH", KEYS[10], ARGV[1])
     end
 end
 return {state, redis.call("HGET", job, "error_code") or ""}

@@ -1,5 +1,5 @@
 -- restore_job: enter a job that has ended, from its result record, after Redis lost it.
--- KEYS: job, ranges, ended jobs, jobs of its API key
+-- KEYS: job, ranges, ended jobs, jobs of its API key, all jobs
 -- ARGV: task id, created at (ms), finished at (ms), number of fields, field, value, …,
 --       range of chunk 0, 1, …
 -- Returns 1 if it was entered now, 0 if it was there already.
@@ -16,4 +16,5 @@ end
 redis.call("HSET", KEYS[1], "created_at", ARGV[2], "finished_at", ARGV[3])
 redis.call("ZADD", KEYS[3], ARGV[3], ARGV[1])
 redis.call("ZADD", KEYS[4], ARGV[2], ARGV[1])
+redis.call("ZADD", KEYS[5], ARGV[2], ARGV[1])
 return 1

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 
 #: Each is a module here with a function ``main()`` that prints its figures.
-NAMES = ("render", "deflate", "memory")
+NAMES = ("render", "deflate", "memory", "pollers")
 
 
 def main() -> None:

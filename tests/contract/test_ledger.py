@@ -360,7 +360,7 @@ def begin_fields(ledger: Ledger, task_id: str) -> JobFields:
 def test_an_excused_attempt_does_not_count_and_is_still_looked_after(ledger: Ledger) -> None:
     task_id = enter(ledger)
     ledger.begin_chunk(task_id, 0, -1)
-    ledger.excuse_chunk(task_id, 0)
-    ledger.excuse_chunk(task_id, 0)
+    ledger.excuse_chunk(task_id, 0, FAILURE)
+    ledger.excuse_chunk(task_id, 0, FAILURE)
     assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=False) == ("chunks", [0])
     assert begin(ledger, task_id, 0).attempt == 1

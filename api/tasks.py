@@ -1,0 +1,152 @@
+"""``/qr/bulk/{task_id}/``: say how far a job is, cancel it, render again what it lacks."""
+
+import hashlib
+import re
+import time
+from http import HTTPStatus
+
+import falcon
+import msgspec
+
+from api.body import answer_json
+from api.middleware import check_accepts
+from api.problems import ProblemError, not_found
+from api.schemas import Accepted, BundleAnswer, Chunks, TaskStatus, iso
+from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
+
+#: Seconds a client is asked to wait before the next poll.
+_RETRY_AFTER = "1"
+#: Seconds that a poll waits at most, whatever its client prefers.
+_LONGEST_WAIT = 30
+#: The preference ``wait`` (RFC 7240, section 4.3) among others in one header.
+_WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+
+
+class BulkTask:
+    """``GET`` and ``DELETE /qr/bulk/{task_id}/``."""
+
+    def __init__(self, service: JobService, download_url_ttl: int) -> None:
+        self._service = service
+        self._download_url_ttl = download_url_ttl
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
+        """Say how far a job is; sign a download URL when it is completed."""
+        check_accepts(req, "application/json")
+        job = self._look(req, resp, canonical_task_id(task_id))
+        if job.state not in TERMINAL:
+            resp.set_header("Retry-After", _RETRY_AFTER)
+        etag = self._etag(job)
+        resp.etag = etag
+        # It may be kept, but not used without asking whether it still holds.
+        resp.set_header("Cache-Control", "private, no-cache")
+        if req.if_none_match and any(tag in {"*", etag} for tag in req.if_none_match):
+            resp.status = HTTPStatus.NOT_MODIFIED.value
+            return
+        answer_json(resp, HTTPStatus.OK, self._task_status(job))
+
+    on_head = on_get
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
+        """Cancel a job in flight."""
+        check_accepts(req, "application/json")
+        canonical = canonical_task_id(task_id)
+        job = self._service.cancel(canonical, req.context.key)
+        if job is None:
+            not_found(canonical)
+        answer_json(resp, HTTPStatus.OK, self._task_status(job))
+
+    def _look(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
+        """Return the job at once, or when it has ended if the client prefers to wait for that."""
+        seconds = preferred_wait(req.get_header("Prefer") or "")
+        if seconds:
+            job, waited = self._service.await_end(task_id, req.context.key, seconds)
+            if waited:
+                resp.set_header("Preference-Applied", f"wait={seconds}")
+        else:
+            job = self._service.status(task_id, req.context.key)
+        return job or not_found(task_id)
+
+    def _etag(self, job: JobStatus) -> falcon.ETag:
+        """Return the tag of a poll's answer; it costs no signing.
+
+        It is weak: a download URL is signed anew each time without another meaning. It changes
+        twice in a URL's life, so that a client that is told 304 has one that still works.
+        """
+        half = max(1, self._download_url_ttl // 2)
+        window = int(time.time()) // half if job.bundle else 0
+        digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
+        tag = falcon.ETag(digest[:32])
+        tag.is_weak = True
+        return tag
+
+    def _task_status(self, job: JobStatus) -> TaskStatus:
+        bundle = job.bundle
+        download = self._service.download(job.task_id, bundle) if bundle else None
+        return TaskStatus(
+            task_id=job.task_id,
+            status=job.state,
+            download_url=download.url if download else None,
+            expires_at=iso(download.expires_at) if download else None,
+            items=job.items if bundle else None,
+            error=job.error,
+            error_code=job.error_code,
+            processed_items=job.processed_items,
+            total_items=job.items,
+            progress_percent=round(100 * job.processed_items / job.items, 1),
+            chunks=Chunks(job.chunks, job.staged, job.failed),
+            created_at=iso(job.created_at / 1000),
+            finished_at=iso(job.finished_at / 1000) if job.finished_at else None,
+            bundle=_bundle_answer(bundle) if bundle else None,
+        )
+
+
+class BulkRetry:
+    """``POST /qr/bulk/{task_id}/retry/``."""
+
+    def __init__(self, service: JobService, prefix: str) -> None:
+        self._service = service
+        self._prefix = prefix
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
+        """Render again what a failed job lacks."""
+        check_accepts(req, "application/json")
+        canonical = canonical_task_id(task_id)
+        job = self._service.retry(canonical, req.context.key)
+        if job is None:
+            not_found(canonical)
+        answer_accepted(resp, self._prefix, job.task_id, job.items)
+
+
+def answer_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int) -> None:
+    """Answer 202 for a job that waits to be rendered."""
+    poll_url = f"{prefix}/qr/bulk/{task_id}/"
+    resp.set_headers({"Location": poll_url, "Retry-After": _RETRY_AFTER})
+    answer_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))
+
+
+def preferred_wait(prefer: str) -> int:
+    """Return the seconds that a ``Prefer`` header asks to wait, at most 30; 0 for none.
+
+    What is malformed is no preference (RFC 7240, section 2).
+    """
+    match = _WAIT.search(prefer)
+    return min(int(match[1]), _LONGEST_WAIT) if match else 0
+
+
+def _bundle_answer(bundle: Bundle) -> BundleAnswer:
+    return BundleAnswer(bundle.bytes, bundle.sha256, iso(bundle.expires_at))
+
+
+def canonical_task_id(task_id: str) -> str:
+    """Return a task id in its canonical form.
+
+    Raises:
+        ProblemError: 422, it is none.
+    """
+    try:
+        return parse_task_id(task_id)
+    except ValueError:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "malformed_task_id",
+            f"{task_id!r} is not a task id: a UUID such as 7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63.",
+        ) from None  # fmt: skip

@@ -1,0 +1,148 @@
+"""Waiting for jobs to end, without asking again and again.
+
+One thread a process listens to the channel on which the ledger's scripts tell what has ended, and
+wakes the requests that wait for it. It starts when the first request waits.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import redis
+import structlog
+
+from pipeline import keys
+from pipeline.jobs import TERMINAL, JobStatus
+
+log = structlog.get_logger(__name__)
+
+#: Seconds the listener waits for a message before it looks whether it was stopped, and before it
+#: connects again after Redis went away.
+_TICK = 0.5
+
+
+class _Waiter:
+    """One request's place: it is woken when its job may have ended."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+
+    def wake(self) -> None:
+        """Let :meth:`wait` return."""
+        self._woken.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Return True when woken, False after ``seconds``."""
+        woken = self._woken.wait(max(0.0, seconds))
+        self._woken.clear()
+        return woken
+
+
+class Awaited(NamedTuple):
+    """A job as it was last seen, and whether it was waited for; False: there was no place."""
+
+    job: JobStatus | None
+    waited: bool
+
+
+class Endings:
+    """Tells waiting requests that their job has ended.
+
+    Args:
+        client: decodes responses.
+        most: requests that may wait at once.
+    """
+
+    def __init__(self, client: redis.Redis, most: int) -> None:
+        self._client = client
+        self._places = threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        self._waiters: defaultdict[str, set[_Waiter]] = defaultdict(set)
+        self._listener: threading.Thread | None = None
+        self._closed = False
+
+    def follow(self, task_id: str, seconds: float, look: Callable[[], JobStatus | None]) -> Awaited:
+        """Look at a job until it has ended, or until ``seconds`` have passed."""
+        until = time.monotonic() + seconds
+        job = look()
+        if job is None or job.state in TERMINAL:
+            return Awaited(job, waited=True)
+        with self._waiting(task_id) as waiter:
+            if waiter is None:
+                return Awaited(job, waited=False)
+            goes_on = True
+            while True:
+                # Before the first wait too: it may have ended before there was somebody to wake.
+                job = look()
+                if job is None or job.state in TERMINAL or not goes_on:
+                    return Awaited(job, waited=True)
+                goes_on = not self._closed and waiter.wait(until - time.monotonic())
+
+    def close(self) -> None:
+        """Let nobody wait any longer. It only sets a flag, so a signal handler may call it."""
+        self._closed = True
+
+    @contextmanager
+    def _waiting(self, task_id: str) -> Iterator[_Waiter | None]:
+        """Give a place to wait for ``task_id``; None when all are taken or the process ends."""
+        if self._closed or not self._places.acquire(blocking=False):
+            yield None
+            return
+        waiter = _Waiter()
+        try:
+            self._enter(task_id, waiter)
+            yield waiter
+        finally:
+            self._leave(task_id, waiter)
+            self._places.release()
+
+    def _enter(self, task_id: str, waiter: _Waiter) -> None:
+        with self._lock:
+            self._waiters[task_id].add(waiter)
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._listen, name="endings", daemon=True)
+                self._listener.start()
+
+    def _leave(self, task_id: str, waiter: _Waiter) -> None:
+        with self._lock:
+            self._waiters[task_id].discard(waiter)
+            if not self._waiters[task_id]:
+                del self._waiters[task_id]
+
+    def _listen(self) -> None:
+        while not self._closed:
+            try:
+                self._follow_channel()
+            except Exception as error:  # noqa: BLE001 - whatever it was, they still wait
+                log.warning("endings not heard", reason=f"{type(error).__name__}: {error}")
+                # Who waits finds out for itself whether Redis answers.
+                self._wake_all()
+                time.sleep(_TICK)
+        self._wake_all()
+
+    def _follow_channel(self) -> None:
+        with self._client.pubsub() as channel:  # type: ignore[no-untyped-call] # redis-py has no types here
+            channel.subscribe(keys.ENDED)
+            while not self._closed:
+                message = channel.get_message(timeout=_TICK)
+                if message is None:
+                    continue
+                if message["type"] == "subscribe":  # what was told before then went unheard
+                    self._wake_all()
+                elif message["type"] == "message":
+                    self._wake(message["data"])
+
+    def _wake(self, task_id: str) -> None:
+        with self._lock:
+            waiters = [*self._waiters.get(task_id, ())]
+        for waiter in waiters:
+            waiter.wake()
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            waiters = [waiter for group in self._waiters.values() for waiter in group]
+        for waiter in waiters:
+            waiter.wake()

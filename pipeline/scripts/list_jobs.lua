@@ -1,0 +1,52 @@
+-- list_jobs: a page of an index of jobs, the newest first.
+-- KEYS: index
+-- ARGV: what stands before and behind the task id in a job's key, most rows, most jobs looked at,
+--       latest creation time or "+inf", task id of the last row of the page before or "",
+--       earliest creation time or "-inf", then field, value, … that a job has to have
+-- Returns {where the next page begins, its task id, task id, …}; the first two are "" at the end.
+local latest, before, earliest = ARGV[5], ARGV[6], tonumber(ARGV[7]) or -math.huge
+local rank = latest == "+inf" and 0 or redis.call("ZCOUNT", KEYS[1], "(" .. latest, "+inf")
+local page, left = {"", ""}, tonumber(ARGV[4])
+local fields, values = {}, {}
+for i = 8, #ARGV, 2 do
+    fields[#fields + 1] = ARGV[i]
+    values[#values + 1] = ARGV[i + 1]
+end
+local function matches(task_id)
+    if #fields == 0 then
+        return true
+    end
+    local found = redis.call("HMGET", ARGV[1] .. task_id .. ARGV[2], unpack(fields))
+    for i = 1, #fields do
+        if found[i] ~= values[i] then
+            return false
+        end
+    end
+    return true
+end
+while true do
+    local batch = redis.call("ZREVRANGE", KEYS[1], rank, rank + 99, "WITHSCORES")
+    for i = 1, #batch, 2 do
+        local task_id, created = batch[i], batch[i + 1]
+        if tonumber(created) < earliest then
+            page[1], page[2] = "", ""
+            return page
+        end
+        local passed = before ~= "" and created == latest and task_id >= before
+        if not passed then
+            if #page - 2 == tonumber(ARGV[3]) or left == 0 then
+                return page
+            end
+            left = left - 1
+            if matches(task_id) then
+                page[#page + 1] = task_id
+            end
+            page[1], page[2] = created, task_id
+        end
+    end
+    if #batch < 200 then
+        page[1], page[2] = "", ""
+        return page
+    end
+    rank = rank + 100
+end

@@ -1,0 +1,85 @@
+"""Signing by the S3 server's clock when this machine's is wrong.
+
+S3 refuses a signature whose time is more than a quarter of an hour off (S3 API reference, error
+``RequestTimeTooSkewed``). Every answer says in its ``Date`` header what the server's time is; from
+the first one on, refused or not, requests and download URLs are signed by it.
+"""
+
+import time
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import botocore.auth
+from botocore.awsrequest import AWSRequest, AWSResponse
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+#: Seconds that two clocks may differ without anything being done about it.
+_TOLERATED = 60
+#: Statuses of refusals.
+_REFUSALS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+_OFFSET = "qrmill_clock_offset"
+
+
+class _ServerTime:
+    """How far the server's clock is from ours, in seconds; 0 while that is tolerable."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+
+    def learn(self, response_dict: dict[str, Any] | None, **_: object) -> None:
+        date = (response_dict or {}).get("headers", {}).get("date")
+        if date is not None:
+            offset = parsedate_to_datetime(date).timestamp() - time.time()
+            self._offset = offset if abs(offset) > _TOLERATED else 0.0
+
+    def lend(self, request: AWSRequest, **_: object) -> None:
+        request.context[_OFFSET] = self._offset
+
+    def retry(
+        self,
+        response: tuple[AWSResponse, object] | None,
+        request_dict: dict[str, Any],
+        **_: object,
+    ) -> float | None:
+        """Return the seconds before a request is sent again that was signed by a wrong clock.
+
+        Servers differ in the error's code and status, so what counts is a refusal and what it
+        taught.
+        """
+        refused = response is not None and response[0].status_code in _REFUSALS
+        learnt = abs(self._offset - request_dict["context"].get(_OFFSET, 0.0)) > _TOLERATED
+        return 0.0 if refused and learnt else None
+
+
+class _ByServerTime:
+    """Moves a request's time before it is signed."""
+
+    def _modify_request_before_signing(self, request: AWSRequest) -> None:
+        offset = request.context.get(_OFFSET, 0.0)
+        if offset:
+            form = botocore.auth.SIGV4_TIMESTAMP
+            moved = datetime.strptime(request.context["timestamp"], form)  # noqa: DTZ007 - it is UTC
+            request.context["timestamp"] = (moved + timedelta(seconds=offset)).strftime(form)
+        super()._modify_request_before_signing(request)  # type: ignore[misc]
+
+
+class _HeaderAuth(_ByServerTime, botocore.auth.S3SigV4Auth):
+    """Signs a request in its headers."""
+
+
+class _QueryAuth(_ByServerTime, botocore.auth.S3SigV4QueryAuth):
+    """Signs a URL in its query."""
+
+
+def follow_server_time(client: "S3Client") -> None:
+    """Let ``client`` sign by the server's clock."""
+    botocore.auth.AUTH_TYPE_MAPS.update({"s3v4": _HeaderAuth, "s3v4-query": _QueryAuth})
+    server = _ServerTime()
+    client.meta.events.register("response-received.s3", server.learn)
+    client.meta.events.register("before-sign.s3", server.lend)
+    # What the handler returns is the delay; the stubs do not know that.
+    client.meta.events.register("needs-retry.s3", server.retry)  # type: ignore[arg-type]
