@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Self, Unpack
@@ -21,8 +21,10 @@ from api.client_errors import (
     WaitTimeoutError,
 )
 from api.client_http import Api, Backoff, decode
+from api.client_lists import CHUNKS_A_PAGE, TASKS_A_PAGE, Filters, parameters, rows
 from api.client_submit import BULK, CsvSource, Options, Submitted, opened, rewound, submit
-from api.client_wait import LongPoll
+from api.client_wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
+from api.list_schemas import ChunkAnswer, ChunkList, TaskList, TaskSummary
 from api.schemas import BulkItem, TaskStatus
 
 
@@ -155,27 +157,38 @@ class Client:
         Args:
             task_id: of the task.
             timeout: seconds to wait; for ever without.
-            on_progress: told of every status that differs from the one before.
+            on_progress: told of every status that differs from the one before; polls for it are
+                held for a second, where those that only wait for the end are held for long.
 
         Raises:
             TaskFailedError: it has failed.
             WaitTimeoutError: it has not ended in time.
             ApiError, UnreachableError: there is no such task, or it cannot be asked for.
         """
-        clock, sleep = self._backoff.clock, self._backoff.sleep
-        deadline = float("inf") if timeout is None else clock() + timeout
-        poll = LongPoll(self._api, _path(task_id), clock)
-        seen: TaskStatus | None = None
-        while True:
-            status = poll.ask(deadline - clock())
-            if on_progress and status != seen:
-                on_progress(status)
-            if _completed(status):
-                return status
-            if clock() + poll.pause >= deadline:
-                raise WaitTimeoutError(f"task {task_id} has not ended within {timeout} s")
-            seen = status
-            sleep(poll.pause)
+        held = FOR_PROGRESS if on_progress else FOR_THE_END
+        poll = LongPoll(self._api, _path(task_id), self._backoff.clock, held)
+        return wait(poll, self._backoff, timeout, on_progress)
+
+    def list(self, **filters: Unpack[Filters]) -> Iterator[TaskSummary]:
+        """Yield this key's tasks, the newest first.
+
+        Args:
+            filters: see ``Filters``.
+
+        Raises:
+            ApiError, UnreachableError: a filter is not valid, or a page cannot be asked for.
+        """
+        query = {"limit": str(TASKS_A_PAGE)} | parameters(filters)
+        return rows(self._api, BULK, query, TaskList, lambda page: page.tasks)
+
+    def chunks(self, task_id: str) -> Iterator[ChunkAnswer]:
+        """Yield a task's chunks in their order: how far each is, and its last error.
+
+        Raises:
+            ApiError, UnreachableError: there is no such task, or a page cannot be asked for.
+        """
+        path, query = f"{_path(task_id)}chunks/", {"limit": str(CHUNKS_A_PAGE)}
+        return rows(self._api, path, query, ChunkList, lambda page: page.chunks)
 
     def download(self, task_id: str, path: str | os.PathLike[str]) -> Path:
         """Download a completed task's bundle to ``path``, which is returned.
@@ -224,16 +237,11 @@ def _path(task_id: str) -> str:
     return f"{BULK}{quote(task_id, safe='')}/"
 
 
-def _completed(status: TaskStatus) -> bool:
-    if status.status == "failed":
-        raise TaskFailedError(status.task_id, status.error, status.error_code)
-    return status.status == "completed"
-
-
 __all__ = [
     "ApiError",
     "Client",
     "DownloadError",
+    "Filters",
     "Options",
     "QrmillError",
     "Submitted",

@@ -5,11 +5,13 @@ from http import HTTPStatus
 
 import httpx
 
-from api.client_http import Api, decode, seconds_to_wait
+from api.client_errors import TaskFailedError, WaitTimeoutError
+from api.client_http import Api, Backoff, decode, seconds_to_wait
 from api.schemas import TaskStatus
 
-#: Seconds a poll may be held; the contract allows 30, and gateways end what takes a minute.
-_HELD = 25
+#: Seconds a poll may be held. The service holds it until the task has ended, and not until there is
+#: progress. The contract allows 30, and gateways end what takes a minute.
+FOR_THE_END, FOR_PROGRESS = 25, 1
 #: Seconds between the beginnings of two polls where the answer does not say.
 _PAUSE = 1.0
 
@@ -23,16 +25,18 @@ class LongPoll:
         api: answers them.
         path: of the task.
         clock: tells seconds, from any start.
+        held: seconds that each may be held.
 
     Attributes:
         pause: seconds until the next poll may be sent.
     """
 
-    def __init__(self, api: Api, path: str, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Api, path: str, clock: Callable[[], float], held: int) -> None:
         self.pause = 0.0
         self._api = api
         self._path = path
         self._clock = clock
+        self._held = held
         self._etag: str | None = None
         self._status: TaskStatus | None = None
 
@@ -43,7 +47,7 @@ class LongPoll:
             ApiError, UnreachableError: there is no such task, or it cannot be asked for.
         """
         begun = self._clock()
-        answer = self._poll(patience, held=max(0, int(min(_HELD, patience))))
+        answer = self._poll(patience, held=max(0, int(min(self._held, patience))))
         self.pause = _pause(answer, self._clock() - begun)
         if answer.status_code != HTTPStatus.NOT_MODIFIED or self._status is None:
             self._status = decode(answer, TaskStatus)
@@ -57,6 +61,45 @@ class LongPoll:
         return self._api.send("GET", self._path, headers=headers, held=held, patience=patience)
 
 
+def wait(
+    poll: LongPoll,
+    backoff: Backoff,
+    timeout: float | None,
+    told: Callable[[TaskStatus], object] | None,
+) -> TaskStatus:
+    """Return a task's status once it is completed.
+
+    Args:
+        poll: of the task.
+        backoff: its clock, and its way to sleep.
+        timeout: seconds to wait; for ever without.
+        told: of every status that differs from the one before.
+
+    Raises:
+        TaskFailedError: it has failed.
+        WaitTimeoutError: it has not ended in time.
+        ApiError, UnreachableError: there is no such task, or it cannot be asked for.
+    """
+    deadline = float("inf") if timeout is None else backoff.clock() + timeout
+    seen: TaskStatus | None = None
+    while True:
+        status = poll.ask(deadline - backoff.clock())
+        if told and status != seen:
+            told(status)
+        if status.status == "completed":
+            return status
+        if status.status == "failed":
+            raise TaskFailedError(status.task_id, status.error, status.error_code)
+        if backoff.clock() + poll.pause >= deadline:
+            raise WaitTimeoutError(f"task {status.task_id} has not ended within {timeout} s")
+        seen = status
+        backoff.sleep(poll.pause)
+
+
 def _pause(answer: httpx.Response, taken: float) -> float:
+    """Return the seconds until the next poll, after one that took ``taken`` seconds."""
     said = seconds_to_wait(answer.headers)
-    return max(0.0, _PAUSE - taken) if said is None else said
+    if said is None:
+        return max(0.0, _PAUSE - taken)
+    # What it was held counts: there is no gap in which the end would go unnoticed.
+    return max(0.0, said - taken) if "Preference-Applied" in answer.headers else said

@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -119,8 +120,20 @@ def test_a_cancelled_task_is_told_and_can_be_run_again(qrmill: Client) -> None:
         qrmill.wait(task_id)
     qrmill.retry(task_id)
     assert qrmill.wait(task_id, timeout=60).items == 4800
+    chunks = [*qrmill.chunks(task_id)]
+    assert [(chunk.state, chunk.first_item) for chunk in chunks[:2]] == [
+        ("staged", 1), ("staged", 251),
+    ]  # fmt: skip
+    assert chunks[-1].last_item == 4800
     with pytest.raises(ApiError, match="not_possible"):
         qrmill.retry(task_id)
+
+
+def test_tasks_are_listed_over_pages(qrmill: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.client.TASKS_A_PAGE", 2)
+    sent = [qrmill.submit(gtin="96385074", items=[{}]).task_id for _ in range(5)]
+    assert [task.task_id for task in qrmill.list(gtin="96385074")] == sent[::-1]
+    assert [*qrmill.list(gtin="96385074", created_before=datetime(2020, 1, 1, tzinfo=UTC))] == []
 
 
 def test_bad_values_are_told_with_their_places(qrmill: Client) -> None:

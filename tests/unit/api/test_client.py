@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -202,7 +203,7 @@ def test_waiting_polls_long_and_asks_only_for_news(
     assert [status.progress_percent for status in seen] == [0, 50, 100]
     assert [*clock.slept[:2], *clock.slept[3:]] == [2, 3, 4, 5]
     asked = [(each.headers["Prefer"], each.headers["If-None-Match"]) for each in server.requests]
-    assert asked == [("wait=25", tag) for tag in (None, '"a"', '"a"', '"a"', '"b"', None)]
+    assert asked == [("wait=1", tag) for tag in (None, '"a"', '"a"', '"a"', '"b"', None)]
 
 
 def test_polls_without_retry_after_keep_a_pause(
@@ -216,6 +217,45 @@ def test_polls_without_retry_after_keep_a_pause(
     server.script = lambda request: next(answers) or held(request)
     client.wait(TASK)
     assert clock.slept == [1, 0]
+
+
+def test_a_poll_that_was_held_is_followed_by_the_next(
+    server: ScriptedServer, client: Client, clock: Clock
+) -> None:
+    def answer(_: object) -> Answer:
+        clock.now += 25
+        state = "running" if len(server.requests) < 3 else "completed"
+        return as_json(task(state), Retry_After="1", Preference_Applied="wait=25")
+
+    server.script = answer
+    assert client.wait(TASK).status == "completed"
+    assert clock.slept == [0, 0]
+    assert {each.headers["Prefer"] for each in server.requests} == {"wait=25"}
+
+
+def test_lists_are_read_page_by_page(server: ScriptedServer, client: Client) -> None:
+    row = {
+        "task_id": TASK, "status": "failed", "gtin": GTIN, "format": "svg", "size": 400,
+        "processed_items": 0, "total_items": 2, "error": "Why.", "error_code": "cancelled",
+        "created_at": "2026-11-23T10:00:00+00:00", "finished_at": None, "key": "shop",
+        "poll_url": "/",
+    }  # fmt: skip
+    server.answer_in_turn(
+        as_json({"tasks": [row, row], "next_cursor": "a+b="}),
+        problem(503, "unavailable"),
+        as_json({"tasks": [], "next_cursor": "c"}),
+        as_json({"tasks": [row], "next_cursor": None}),
+    )
+    since = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    found = client.list(status="failed", created_since=since)
+    assert server.requests == []
+    assert next(found).error_code == "cancelled"
+    assert len(server.requests) == 1
+    assert len([*found]) == 2
+    query = "/qr/bulk/?limit=200&status=failed&created_since=2026-11-23T08%3A00%3A00%2B00%3A00"
+    assert [each.path for each in server.requests] == [
+        query, f"{query}&cursor=a%2Bb%3D", f"{query}&cursor=a%2Bb%3D", f"{query}&cursor=c",
+    ]  # fmt: skip
 
 
 def test_a_failed_task_raises(server: ScriptedServer, client: Client) -> None:

@@ -318,7 +318,7 @@ def test_no_secret_of_a_url_gets_into_a_message_or_a_log_line(
         st.sampled_from([206, 200]),
     ),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_broken_at_any_offsets_it_resumes_and_verifies(
     shared_server: ScriptedServer,
     shared_client: Client,
