@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,9 +14,9 @@ import pytest
 from deploy.embedded.running import RunningStack
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(
-    r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
-)
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"<!-- run -->\n```sh\n(.*?)```", README, re.DOTALL)
+(PYTHON,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
@@ -29,9 +30,14 @@ needs_curl = pytest.mark.skipif(
 )
 
 
-def run(script: str, environment: dict[str, str], directory: Path) -> str:
+BASH = ["bash", "-euo", "pipefail", "-c"]
+
+
+def run(
+    script: str, environment: dict[str, str], directory: Path, interpreter: list[str] = BASH
+) -> str:
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        [*interpreter, script],
         env=environment, cwd=directory, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,6 +53,15 @@ def test_a_request_is_sent_followed_and_downloaded(
     assert '"status":"completed"' in said
     with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
         assert "00002_LOT-7_A0002.png" in bundle.namelist()
+        assert bundle.testzip() is None
+
+
+def test_the_client_does_the_same(environment: dict[str, str], tmp_path: Path) -> None:
+    interpreter = [sys.executable, "-W", "error", "-c"]
+    for _ in range(2):  # the same order twice is one task
+        assert run(PYTHON, environment, tmp_path, interpreter).endswith("100.0 %\nsymbols.zip\n")
+    with zipfile.ZipFile(tmp_path / "symbols.zip") as bundle:
+        assert "00300_LOT-7_A0300.svg" in bundle.namelist()
         assert bundle.testzip() is None
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deploy.embedded.ports import LOOPBACK
-from tests.faults.relay import Head, pass_on, read_head, request_body, response_body
+from tests.faults.relay import Head, first_bytes, pass_on, read_head, request_body, response_body
 
 _CODES = {500: "InternalError", 503: "SlowDown", 507: "InsufficientStorage"}
 _BROKEN = (ConnectionError, asyncio.IncompleteReadError)
@@ -30,7 +30,9 @@ class Mode:
         statuses: of those answers.
         methods: the ones refused; empty for all.
         delay: seconds that each request waits before it is passed on.
-        cut: share of the response bodies that end in the middle, with the connection.
+        cut: share of the response bodies that end at a random place, with the connection.
+        lost: share of the answers that are kept back, with the connection, once the server has
+            done what it was asked.
     """
 
     refused: float = 0.0
@@ -38,6 +40,7 @@ class Mode:
     methods: frozenset[str] = frozenset()
     delay: float = 0.0
     cut: float = 0.0
+    lost: float = 0.0
 
 
 PASS = Mode()
@@ -169,6 +172,9 @@ class FaultProxy:
             response = await read_head(reader)
             if response is None:
                 return False
+            if response.status != 100 and self._random.random() < mode.lost:
+                self.done["lost"] += 1
+                return False
             writer.write(response.raw)
             if response.status != 100:  # Continue: the answer is still to come
                 break
@@ -177,9 +183,7 @@ class FaultProxy:
         # Only an answer that has said how long it is can be seen to end too early.
         if head.method == "GET" and response.length > 1 and self._random.random() < mode.cut:
             self.done["cut"] += 1
-            first = await anext(pieces)
-            writer.write(first[: min(len(first), response.length) // 2])
-            await writer.drain()
+            await pass_on(first_bytes(pieces, self._random.randrange(response.length)), writer)
             return False
         await pass_on(pieces, writer)
         return True

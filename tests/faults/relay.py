@@ -76,6 +76,15 @@ async def pass_on(pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter) ->
         await writer.drain()
 
 
+async def first_bytes(pieces: AsyncIterator[bytes], number: int) -> AsyncIterator[bytes]:
+    """Yield the first ``number`` bytes of the pieces."""
+    async for piece in pieces:
+        yield piece[:number]
+        number -= len(piece)
+        if number <= 0:
+            return
+
+
 async def _counted(reader: asyncio.StreamReader, length: int) -> AsyncIterator[bytes]:
     while length:
         piece = await reader.read(min(length, _PIECE))

@@ -87,6 +87,16 @@ def test_a_cut_body_is_an_error_to_its_reader(proxy: FaultProxy, client: "S3Clie
     assert read(client) == DATA
 
 
+def test_what_was_asked_for_is_done_though_its_answer_is_lost(
+    proxy: FaultProxy, client: "S3Client"
+) -> None:
+    proxy.mode = Mode(lost=1.0)
+    with pytest.raises(BotoCoreError):
+        client.put_object(Bucket="proxied", Key="there", Body=b"other")
+    proxy.mode = PASS
+    assert read(client) == b"other"
+
+
 def test_a_delay_is_waited_for(proxy: FaultProxy, client: "S3Client") -> None:
     proxy.mode = Mode(delay=0.5)
     begin = time.monotonic()
