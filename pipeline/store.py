@@ -274,7 +274,9 @@ def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytes]:
     for piece in stream:
         gathered += piece
         while len(gathered) >= part_bytes:
-            yield bytes(gathered[:part_bytes])
+            with memoryview(gathered) as whole:
+                part = bytes(whole[:part_bytes])
+            yield part
             del gathered[:part_bytes]
     if gathered:
         yield bytes(gathered)

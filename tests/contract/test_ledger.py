@@ -27,7 +27,7 @@ NOW = 1_795_000_000
 HOUR = 3_600_000
 LEASE = 60_000
 FAILURE = Failure("render_failed", "Chunk 1 failed.")
-STAGED = StagedChunk(sha256="ab" * 32, rows_bytes=10, bytes=100)
+STAGED = StagedChunk(sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10)
 BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400)
 
 
@@ -129,7 +129,7 @@ def test_a_chunk_counts_once_however_often_it_is_reported(ledger: Ledger) -> Non
 def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
-        staged = StagedChunk(sha256="00", rows_bytes=index, bytes=1)
+        staged = StagedChunk(sha256="00", bytes=1, rows_sha256="01", rows_bytes=index)
         ledger.complete_chunk(begin(ledger, task_id, index), staged)
     assert [chunk.rows_bytes for chunk in ledger.staged_chunks(task_id)] == [*range(12)]
 
