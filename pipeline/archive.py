@@ -19,7 +19,7 @@ from pipeline.members import Member
 from pipeline.zip_stream import MemberStream
 
 #: The manifest's JSON waits for its turn behind the CSV, in memory up to this size, then on disk.
-_SPOOL_BYTES = 4 * 1024 * 1024
+_SPOOL_BYTES = 2 * 1024 * 1024
 _COPY_BYTES = 1024 * 1024
 
 CSV_COLUMNS = ImageRow.__struct_fields__

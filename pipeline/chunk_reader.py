@@ -20,7 +20,7 @@ from pipeline.store import ObjectMissingError
 #: Chunks read ahead of the one being written; this bounds the memory they take.
 READ_AHEAD = 4
 #: Bytes of staged chunks that are kept: those of 5000 items, SVG or PNG of 400 px, are fewer.
-_KEPT_BYTES = 12 * 1024 * 1024
+_KEPT_BYTES = 8 * 1024 * 1024
 
 Given = TypeVar("Given")
 Read = TypeVar("Read")

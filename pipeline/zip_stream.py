@@ -18,7 +18,7 @@ from zipstream import ZipStream, ZipStreamInfo
 from pipeline.members import Member
 
 #: The directory is kept in memory up to this size, then on disk; an entry has about 100 bytes.
-_SPOOL_BYTES = 4 * 1024 * 1024
+_SPOOL_BYTES = 2 * 1024 * 1024
 _COPY_BYTES = 1024 * 1024
 #: A local file header's time and date stand behind its first ten bytes (APPNOTE.TXT 6.3.10,
 #: section 4.3.7), in four bytes.

@@ -299,6 +299,27 @@ def test_lost_chunks_are_found_once_a_patience(ledger: Ledger) -> None:
     assert ledger.examine_job(task_id, LEASE, -1, queues_empty=False) == ("chunks", [1])
 
 
+@pytest.mark.parametrize("items", [5, 5000])
+def test_a_look_at_a_moving_job_costs_the_same_however_large_it_is(
+    ledger: Ledger, items: int
+) -> None:
+    task_id = enter(ledger, items)
+    begin(ledger, task_id, 0)
+    ledger._client.config_resetstat()
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    counts = ledger._client.info("commandstats").values()
+    assert sum(count["calls"] for count in counts) < 20
+
+
+def test_every_chunk_of_a_large_job_that_is_lost_is_found(ledger: Ledger) -> None:
+    task_id = enter(ledger, 20_000)
+    lost = [*range(10_000)]
+    ledger.complete_chunk(begin(ledger, task_id, 17), STAGED)
+    begin(ledger, task_id, 18)
+    del lost[17:19]
+    assert ledger.examine_job(task_id, -1, -1, queues_empty=True) == ("chunks", lost)
+
+
 def test_a_bundle_that_nobody_builds_is_asked_for(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
