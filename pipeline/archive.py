@@ -21,6 +21,8 @@ from pipeline.zip_stream import MemberStream
 #: The manifest's JSON waits for its turn behind the CSV, in memory up to this size, then on disk.
 _SPOOL_BYTES = 2 * 1024 * 1024
 _COPY_BYTES = 1024 * 1024
+#: zlib's level for the manifests: half the time of its default for a tenth more bytes.
+_LEVEL = 1
 
 CSV_COLUMNS = ImageRow.__struct_fields__
 
@@ -47,7 +49,7 @@ def stream_archive(
 
 
 def _manifest(archive: MemberStream, name: str, data: Iterable[bytes]) -> Iterator[bytes]:
-    archive.add(data, name, compress_type=ZIP_DEFLATED)
+    archive.add(data, name, compress_type=ZIP_DEFLATED, compress_level=_LEVEL)
     yield from archive.file()
 
 
