@@ -1,10 +1,9 @@
 """zipstream-ng's ``ZipStream``, fit for a million members and for members made elsewhere.
 
-It leans on four things of the library that are not public: ``_gen_file_entry`` reads ``_pos`` (the
-bytes written) through ``_track``, and appends to ``_filelist``, of which the end of the archive
-takes the length and each entry's ``_central_directory_header_data()``. The pin in
-``constraints.txt`` names the version that this was written against, and other readers of ZIP are
-asked in the tests.
+It leans on what is not public in the library, so ``pyproject.toml`` keeps to the releases that have
+it: ``_pos`` is how many bytes were written, as ``_track`` counts them; ``_gen_file_entry`` writes a
+member and appends it to ``_filelist``; the end of the archive takes that list's length, and of each
+entry ``_central_directory_header_data()``. The tests ask other readers of ZIP.
 """
 
 import time
