@@ -2,37 +2,22 @@
 
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from itertools import islice
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import msgspec
 import structlog
 
 from pipeline import keys
 from pipeline.archive import stream_archive
-from pipeline.jobs import Bundle, ImageRow, JobFields, Result, StagedChunk
+from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
+from pipeline.jobs import Bundle, JobFields, Result
 from pipeline.ledger import Ledger
 from pipeline.lua import LedgerUnavailableError
-from pipeline.staging import Chunk, StagedChunkDamagedError, Staging
-from pipeline.store import (
-    Bucket,
-    ObjectMissingError,
-    StoreUnavailableError,
-    Upload,
-    UploadAbandonedError,
-)
+from pipeline.staging import Staging
+from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
 
 log = structlog.get_logger(__name__)
-
-#: Chunks read ahead of the one being written; this bounds the memory they take.
-_READ_AHEAD = 4
-
-Given = TypeVar("Given")
-Read = TypeVar("Read")
 
 
 class Bundler:
@@ -82,7 +67,7 @@ class Bundler:
         except UploadAbandonedError:
             log.warning("bundle abandoned", reason="the claim was lost")
             return None
-        except _DamagedError as damaged:
+        except DamagedChunkError as damaged:
             self._ledger.unstage_chunk(job, damaged.chunk_index)
             self._give_back(task_id, claimant)
             log.warning("chunk damaged", chunk=damaged.chunk_index, reason=str(damaged))
@@ -121,62 +106,15 @@ class Bundler:
 
     def _build(self, job: JobFields, claimant: str) -> Bundle:
         staged = self._ledger.staged_chunks(job.task_id)
-        with ThreadPoolExecutor(_READ_AHEAD, "read-ahead") as pool:
+        with ThreadPoolExecutor(READ_AHEAD, "read-ahead") as pool:
+            chunks = ChunkReader(self._staging, job.task_id, staged, pool)
             uploaded = self._bucket.upload(
                 keys.bundle_object(job.task_id),
                 Upload(
-                    self._stream(job, staged, pool),
+                    stream_archive(job.accepted_at, chunks.rows(), chunks.members()),
                     self._part_bytes,
                     lambda: self._ledger.renew_claim(job.task_id, claimant, self._lease),
                 ),
             )
         expires_at = int(time.time()) + self._job_ttl
         return Bundle(bytes=uploaded.bytes, sha256=uploaded.sha256, expires_at=expires_at)
-
-    def _stream(
-        self, job: JobFields, staged: list[StagedChunk], pool: ThreadPoolExecutor
-    ) -> Iterator[bytes]:
-        def read_rows(chunk: tuple[int, StagedChunk]) -> list[ImageRow]:
-            with _naming(chunk[0]):
-                return self._staging.read_rows(job.task_id, *chunk)
-
-        def read_chunk(chunk: tuple[int, StagedChunk]) -> Chunk:
-            with _naming(chunk[0]):
-                return self._staging.read_chunk(job.task_id, *chunk)
-
-        return stream_archive(
-            job.accepted_at,
-            job.format,
-            read_ahead(pool, read_rows, enumerate(staged)),
-            read_ahead(pool, read_chunk, enumerate(staged)),
-        )
-
-
-class _DamagedError(Exception):
-    """What is staged of a chunk is not what the ledger recorded."""
-
-    def __init__(self, chunk_index: int, reason: str) -> None:
-        super().__init__(reason)
-        self.chunk_index = chunk_index
-
-
-@contextmanager
-def _naming(chunk_index: int) -> Iterator[None]:
-    try:
-        yield
-    except (StagedChunkDamagedError, ObjectMissingError) as error:
-        raise _DamagedError(chunk_index, str(error)) from error
-
-
-def read_ahead(
-    pool: ThreadPoolExecutor, read: Callable[[Given], Read], given: Iterable[Given]
-) -> Iterator[Read]:
-    """Yield ``read(each)`` in order while ``pool`` reads at most :data:`_READ_AHEAD` ahead."""
-    waiting = iter(given)
-    reading: deque[Future[Read]] = deque(
-        pool.submit(read, each) for each in islice(waiting, _READ_AHEAD)
-    )
-    while reading:
-        result = reading.popleft().result()
-        reading.extend(pool.submit(read, each) for each in islice(waiting, 1))
-        yield result

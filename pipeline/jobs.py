@@ -223,15 +223,16 @@ class StagedChunk(msgspec.Struct, frozen=True):
     """What the ledger records of a staged chunk.
 
     Attributes:
-        sha256: of the chunk's rows, hexadecimal; the rows hold the digests of the images, so it
-            vouches for all of it.
-        rows_bytes: size of the rows as they are staged.
+        sha256: of all that was staged, hexadecimal.
         bytes: size of all that was staged.
+        rows_sha256, rows_bytes: of the chunk's rows as they are staged; these hold the digests of
+            the images.
     """
 
     sha256: str
-    rows_bytes: int
     bytes: int
+    rows_sha256: str
+    rows_bytes: int
 
 
 TaskId = Annotated[str, Meta(description="A job's id, a UUID in its canonical form.")]

@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: Annotated[int, Meta(description="bytes a request body may have", ge=1024)] = (
         4 * 1024 * 1024
     )
-    chunk_size: Annotated[int, Meta(description="items a chunk has", ge=1, le=10_000)] = 250
+    chunk_size: Annotated[int, Meta(description="items a chunk has", ge=1, le=10_000)] = 500
     api_prefix: Annotated[
         str,
         Meta(description="path before `/qr/bulk/`, such as `/products/api/v1`", pattern=_PREFIX),
@@ -119,7 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 60
     upload_part_bytes: Annotated[
         int, Meta(description="bytes of a multipart upload's part", ge=5 * 1024 * 1024)
-    ] = 8 * 1024 * 1024
+    ] = 5 * 1024 * 1024
     log_format: Annotated[Literal["json", "text"], Meta(description="form of log lines")] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least level logged")

@@ -1,34 +1,38 @@
 """Staging: rendered chunks in S3 until they are bundled.
 
-Two ways of laying a chunk out, one protocol. :class:`ZipStaging` writes one uncompressed ZIP a
-chunk: rows first, then the images; a request to S3 costs more CPU than rendering a whole chunk, so
-this is the default. :class:`ObjectStaging` writes one object an image, for those who read single
-images from the staging bucket. Writing a chunk twice writes the same bytes at the same keys.
+Two ways of laying a chunk out, one protocol. :class:`ZipStaging` writes one ZIP a chunk: rows
+first, then the images as the bundle will have them; a request to S3 costs more CPU than rendering a
+whole chunk, so this is the default. :class:`ObjectStaging` writes one object an image, for those
+who read single images from the staging bucket. Writing a chunk twice writes the same bytes at the
+same keys.
 """
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from pipeline import keys
 from pipeline.jobs import ImageRow, StagedChunk
+from pipeline.members import HEADER_BYTES, Member, make_member, read_members, store_member
 from pipeline.store import Bucket
+from pipeline.zip_stream import MemberStream
 
 ROWS = "rows.json"
-#: Where the rows' bytes begin in a staged ZIP: behind the local file header, whose fixed part has
-#: 30 bytes (APPNOTE.TXT 6.3.10, section 4.3.7), and the member's name; there is no extra field.
-_ROWS_OFFSET = 30 + len(ROWS)
+#: Where the rows' bytes begin in a staged ZIP: behind the local file header and the member's name.
+_ROWS_OFFSET = HEADER_BYTES + len(ROWS)
 #: The earliest time a ZIP can carry, so that staged bytes do not depend on the clock.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-#: A chunk's rows and its images, in the same order.
-Chunk = tuple[list[ImageRow], list[bytes]]
-
 _rows_decoder = msgspec.json.Decoder(list[ImageRow])
+
+
+class Chunk(NamedTuple):
+    """A chunk's rows and its images, in the same order."""
+
+    rows: list[ImageRow]
+    members: list[Member]
 
 
 class StagedChunkDamagedError(Exception):
@@ -52,10 +56,10 @@ class Staging(Protocol):
         """
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:
-        """Return a chunk's rows and images, in the same order.
+        """Return a chunk's rows and images.
 
         Raises:
-            StagedChunkDamagedError: the rows, or an image, are not what was staged.
+            StagedChunkDamagedError: something of it is not what was staged.
             ObjectMissingError: something of it is gone.
         """
 
@@ -74,14 +78,13 @@ class ZipStaging:
     ) -> StagedChunk:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(ROWS, _EPOCH), encoded)
-            for row, image in zip(rows, images, strict=True):
-                archive.writestr(zipfile.ZipInfo(row.file, _EPOCH), image)
-        data = buffer.getvalue()
+        named = zip((row.file for row in rows), images, strict=True)
+        with MemberStream(_EPOCH) as archive:
+            pieces = [archive.copy(store_member(ROWS, encoded))]
+            pieces += [archive.copy(make_member(name, image)) for name, image in named]
+            data = b"".join((*pieces, *archive.finalize()))
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
-        return StagedChunk(_sha256(encoded), len(encoded), len(data))
+        return _staged(encoded, data)
 
     def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
         """Return a chunk's rows, read as the range of the object that holds them."""
@@ -93,13 +96,11 @@ class ZipStaging:
         """Return a chunk's rows and images from its one object."""
         key = keys.staged_zip(task_id, chunk_index)
         data = self._bucket.get(key)
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                rows = _checked_rows(key, archive.read(ROWS), staged)
-                images = [archive.read(row.file) for row in rows]
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise StagedChunkDamagedError(key) from error
-        return rows, _checked_images(key, rows, images)
+        if _sha256(data) != staged.sha256:
+            raise StagedChunkDamagedError(f"{key} is not what the ledger recorded")
+        _, *members = read_members(data)
+        rows = data[_ROWS_OFFSET : _ROWS_OFFSET + staged.rows_bytes]
+        return Chunk(_checked_rows(key, rows, staged), members)
 
     def drop(self, task_id: str) -> None:
         """Remove all that is staged of a job."""
@@ -122,8 +123,7 @@ class ObjectStaging:
         encoded = msgspec.json.encode(rows)
         key = keys.staged_image(task_id, chunk_index, ROWS)
         self._bucket.put(key, encoded, "application/json")
-        total = len(encoded) + sum(map(len, images))
-        return StagedChunk(_sha256(encoded), len(encoded), total)
+        return _staged(encoded, b"".join((encoded, *images)))
 
     def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
         """Return a chunk's rows from their object."""
@@ -135,7 +135,12 @@ class ObjectStaging:
         rows = self.read_rows(task_id, chunk_index, staged)
         names = [keys.staged_image(task_id, chunk_index, row.file) for row in rows]
         images = [self._bucket.get(name) for name in names]
-        return rows, _checked_images(keys.staged_image(task_id, chunk_index, ""), rows, images)
+        members = []
+        for row, name, image in zip(rows, names, images, strict=True):
+            if _sha256(image) != row.sha256:
+                raise StagedChunkDamagedError(f"{name} is not what was rendered")
+            members.append(make_member(row.file, image))
+        return Chunk(rows, members)
 
     def drop(self, task_id: str) -> None:
         """Remove all that is staged of a job."""
@@ -147,18 +152,17 @@ def make_staging(kind: str, bucket: Bucket) -> Staging:
     return ZipStaging(bucket) if kind == "zip" else ObjectStaging(bucket)
 
 
+def _staged(rows: bytes, data: bytes) -> StagedChunk:
+    return StagedChunk(
+        sha256=_sha256(data), bytes=len(data), rows_sha256=_sha256(rows), rows_bytes=len(rows)
+    )
+
+
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 def _checked_rows(key: str, data: bytes, staged: StagedChunk) -> list[ImageRow]:
-    if _sha256(data) != staged.sha256:
+    if _sha256(data) != staged.rows_sha256:
         raise StagedChunkDamagedError(f"{key}: the rows are not what the ledger recorded")
     return _rows_decoder.decode(data)
-
-
-def _checked_images(key: str, rows: Iterable[ImageRow], images: list[bytes]) -> list[bytes]:
-    for row, image in zip(rows, images, strict=True):
-        if _sha256(image) != row.sha256:
-            raise StagedChunkDamagedError(f"{key}: {row.file} is not what was rendered")
-    return images

@@ -260,29 +260,35 @@ class Bucket:
         return Uploaded(size, digest.hexdigest())
 
     def _upload_part(
-        self, key: str, upload_id: str, number: int, part: bytes
+        self, key: str, upload_id: str, number: int, part: bytearray
     ) -> "CompletedPartTypeDef":
         with _translated():
             answer = self._client.upload_part(
-                Bucket=self.name, Key=key, UploadId=upload_id, PartNumber=number, Body=part,
+                Bucket=self.name, Key=key, UploadId=upload_id, PartNumber=number,
+                Body=part,  # type: ignore[arg-type] # botocore takes it, its stubs do not say so
                 ContentMD5=_md5(part),
             )  # fmt: skip
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
 
-def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytes]:
+def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
     """Yield ``stream`` again in parts of exactly ``part_bytes``, the last one shorter."""
-    gathered = bytearray()
+    # A part that grew would be in memory twice while it is copied.
+    part, filled = bytearray(part_bytes), 0
     for piece in stream:
-        gathered += piece
-        while len(gathered) >= part_bytes:
-            yield bytes(gathered[:part_bytes])
-            del gathered[:part_bytes]
-    if gathered:
-        yield bytes(gathered)
+        rest = memoryview(piece)
+        while rest:
+            taken = min(len(rest), part_bytes - filled)
+            part[filled : filled + taken] = rest[:taken]
+            rest, filled = rest[taken:], filled + taken
+            if filled == part_bytes:
+                yield part
+                part, filled = bytearray(part_bytes), 0
+    if filled:
+        yield part[:filled]
 
 
-def _md5(data: bytes) -> str:
+def _md5(data: bytes | bytearray) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 

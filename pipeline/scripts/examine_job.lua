@@ -23,19 +23,35 @@ if state == "running" and redis.call("HLEN", KEYS[2]) == chunks then
     redis.call("HSET", job, "moved_at", at)
     return {"bundle"}
 end
-local lost = {"chunks"}
-local patience = tonumber(ARGV[4] == "1" and ARGV[2] or ARGV[3])
-for index = 0, chunks - 1 do
-    if redis.call("HEXISTS", KEYS[2], index) == 0 then
-        local lease = redis.call("HGET", KEYS[3], index)
-        if lease and tonumber(lease) < at or not lease and idle > patience then
-            lost[#lost + 1] = index
-            redis.call("HDEL", KEYS[3], index)
+-- Only chunks that were begun and are not staged have a lease, a few at a time: while a job moves,
+-- a look at it costs the same however many chunks it has.
+local lost, leased = {}, {}
+local leases = redis.call("HGETALL", KEYS[3])
+for i = 1, #leases, 2 do
+    leased[leases[i]] = true
+    if tonumber(leases[i + 1]) < at then
+        redis.call("HDEL", KEYS[3], leases[i])
+        if redis.call("HEXISTS", KEYS[2], leases[i]) == 0 then
+            lost[#lost + 1] = tonumber(leases[i])
         end
     end
 end
-if #lost == 1 then
+if idle > tonumber(ARGV[4] == "1" and ARGV[2] or ARGV[3]) then
+    local staged = {}
+    for _, index in ipairs(redis.call("HKEYS", KEYS[2])) do
+        staged[index] = true
+    end
+    for index = 0, chunks - 1 do
+        local name = string.format("%d", index)
+        if not staged[name] and not leased[name] then
+            lost[#lost + 1] = index
+        end
+    end
+end
+if #lost == 0 then
     return {"moving"}
 end
 redis.call("HSET", job, "moved_at", at)
+table.sort(lost)
+table.insert(lost, 1, "chunks")
 return lost

@@ -27,7 +27,7 @@ NOW = 1_795_000_000
 HOUR = 3_600_000
 LEASE = 60_000
 FAILURE = Failure("render_failed", "Chunk 1 failed.")
-STAGED = StagedChunk(sha256="ab" * 32, rows_bytes=10, bytes=100)
+STAGED = StagedChunk(sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10)
 BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400)
 
 
@@ -129,7 +129,7 @@ def test_a_chunk_counts_once_however_often_it_is_reported(ledger: Ledger) -> Non
 def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
-        staged = StagedChunk(sha256="00", rows_bytes=index, bytes=1)
+        staged = StagedChunk(sha256="00", bytes=1, rows_sha256="01", rows_bytes=index)
         ledger.complete_chunk(begin(ledger, task_id, index), staged)
     assert [chunk.rows_bytes for chunk in ledger.staged_chunks(task_id)] == [*range(12)]
 
@@ -297,6 +297,27 @@ def test_lost_chunks_are_found_once_a_patience(ledger: Ledger) -> None:
     assert ledger.examine_job(task_id, -1, LEASE, queues_empty=True) == ("chunks", [1])
     assert ledger.examine_job(task_id, -1, LEASE, queues_empty=False).need == "moving"
     assert ledger.examine_job(task_id, LEASE, -1, queues_empty=False) == ("chunks", [1])
+
+
+@pytest.mark.parametrize("items", [5, 5000])
+def test_a_look_at_a_moving_job_costs_the_same_however_large_it_is(
+    ledger: Ledger, items: int
+) -> None:
+    task_id = enter(ledger, items)
+    begin(ledger, task_id, 0)
+    ledger._client.config_resetstat()
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    counts = ledger._client.info("commandstats").values()
+    assert sum(count["calls"] for count in counts) < 20
+
+
+def test_every_chunk_of_a_large_job_that_is_lost_is_found(ledger: Ledger) -> None:
+    task_id = enter(ledger, 20_000)
+    lost = [*range(10_000)]
+    ledger.complete_chunk(begin(ledger, task_id, 17), STAGED)
+    begin(ledger, task_id, 18)
+    del lost[17:19]
+    assert ledger.examine_job(task_id, -1, -1, queues_empty=True) == ("chunks", lost)
 
 
 def test_a_bundle_that_nobody_builds_is_asked_for(ledger: Ledger) -> None:

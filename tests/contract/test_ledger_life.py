@@ -20,7 +20,7 @@ from pipeline.requests import Acceptance, encode_request
 
 CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5
 HOUR, SOON, NOW_OR_PAST = 3_600_000, 60_000, -1
-STAGED = StagedChunk(sha256="ab" * 32, rows_bytes=10, bytes=100)
+STAGED = StagedChunk(sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10)
 BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=2_000_000_000)
 CANCELLED = Failure("cancelled", "It was cancelled.", closed=True)
 chunks = st.integers(0, CHUNKS - 1)

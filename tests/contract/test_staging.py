@@ -7,7 +7,8 @@ import zipfile
 import pytest
 
 from pipeline.jobs import ImageRow, StagedChunk
-from pipeline.staging import ROWS, StagedChunkDamagedError, Staging, make_staging
+from pipeline.members import make_member
+from pipeline.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from pipeline.store import Bucket, ObjectMissingError
 
 TASK = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
@@ -20,10 +21,10 @@ def staging(request: pytest.FixtureRequest, staging_bucket: Bucket) -> Staging:
     return make_staging(request.param, staging_bucket)
 
 
-def rows(images: list[bytes]) -> list[ImageRow]:
+def rows(images: list[bytes], ending: str = "png") -> list[ImageRow]:
     return [
         ImageRow(
-            index=index, file=f"{index:05}_Ü.png", gtin="09506000134352", lot=None, serial="x",
+            index=index, file=f"{index:05}_Ü.{ending}", gtin="09506000134352", lot=None, serial="x",
             expiry=None, uri="https://id.gs1.org/01/09506000134352/21/x", version=4,
             error_correction="M", module_px=9, sha256=hashlib.sha256(image).hexdigest(),
         )
@@ -31,14 +32,22 @@ def rows(images: list[bytes]) -> list[ImageRow]:
     ]  # fmt: skip
 
 
-def stage(staging: Staging, task_id: str = TASK, chunk: int = 0) -> StagedChunk:
-    return staging.stage(task_id, chunk, rows(IMAGES), IMAGES)
+def stage(
+    staging: Staging, task_id: str = TASK, chunk: int = 0, ending: str = "png"
+) -> StagedChunk:
+    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES)
 
 
-def test_what_is_staged_is_read_back_in_order(staging: Staging) -> None:
-    staged = stage(staging)
-    assert staging.read_rows(TASK, 0, staged) == rows(IMAGES)
-    assert staging.read_chunk(TASK, 0, staged) == (rows(IMAGES), IMAGES)
+def expected_chunk(ending: str = "png") -> Chunk:
+    named = zip(rows(IMAGES, ending), IMAGES, strict=True)
+    return Chunk(rows(IMAGES, ending), [make_member(row.file, image) for row, image in named])
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_what_is_staged_is_read_back_in_order(staging: Staging, ending: str) -> None:
+    staged = stage(staging, ending=ending)
+    assert staging.read_rows(TASK, 0, staged) == rows(IMAGES, ending)
+    assert staging.read_chunk(TASK, 0, staged) == expected_chunk(ending)
 
 
 def test_staging_twice_is_staging_once(staging: Staging, staging_bucket: Bucket) -> None:
@@ -83,18 +92,36 @@ def test_one_job_is_dropped_and_no_other(staging: Staging, staging_bucket: Bucke
     staging.drop(TASK)
     staging.drop(TASK)
     assert all(key.startswith(OTHER) for key in staging_bucket.list_keys(""))
-    assert staging.read_chunk(OTHER, 0, kept) == (rows(IMAGES), IMAGES)
+    assert staging.read_chunk(OTHER, 0, kept) == expected_chunk()
 
 
-def test_a_staged_zip_is_a_plain_uncompressed_zip(staging_bucket: Bucket) -> None:
-    staged = stage(make_staging("zip", staging_bucket))
+def test_a_change_that_a_reader_of_the_zip_would_not_see_is_found_out(
+    staging_bucket: Bucket,
+) -> None:
+    staging = make_staging("zip", staging_bucket)
+    staged = stage(staging)
+    (key,) = staging_bucket.list_keys("")
+    whole = bytearray(staging_bucket.get(key))
+    directory = whole.index(b"PK\x01\x02")
+    whole[directory + 38] ^= 1  # an attribute of the first member
+    staging_bucket.put(key, bytes(whole))
+    with pytest.raises(StagedChunkDamagedError):
+        staging.read_chunk(TASK, 0, staged)
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_any_zip_tool_reads_a_staged_zip(staging_bucket: Bucket, ending: str) -> None:
+    staged = stage(make_staging("zip", staging_bucket), ending=ending)
     (key,) = staging_bucket.list_keys("")
     whole = staging_bucket.get(key)
     assert len(whole) == staged.bytes
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == [ROWS, *(row.file for row in rows(IMAGES))]
-        assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
+        names = [row.file for row in rows(IMAGES, ending)]
+        assert archive.namelist() == [ROWS, *names]
+        assert [archive.read(name) for name in names] == IMAGES
+        methods = {archive.getinfo(name).compress_type for name in names}
+    assert methods == {zipfile.ZIP_DEFLATED if ending == "svg" else zipfile.ZIP_STORED}
 
 
 def test_one_object_an_image_can_be_read_singly(staging_bucket: Bucket) -> None:

@@ -84,6 +84,15 @@ def test_an_unfinished_job_is_found_again_under_its_id_by_its_owner_alone(
     assert poll(client, str(uuid.uuid4())).status_code == 404
 
 
+def test_a_job_of_so_many_chunks_that_its_head_is_long_is_found_again(
+    client: TestClient, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.recovery._HEAD_BYTES", 64)  # it takes several reads
+    task_id = submit(client)
+    flush(redis_url)
+    assert poll(client, task_id).json["chunks"] == {"total": 3, "staged": 0, "failed": 0}
+
+
 def test_redis_loses_everything_in_the_middle_of_twenty_jobs(
     client: TestClient, worker: dramatiq.Worker, sweep: Sweep, redis_url: str
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.archive import CSV_COLUMNS, stream_archive
 from pipeline.jobs import ImageRow
+from pipeline.members import Member, make_member
 from render.image import ImageFormat
 
 ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two
@@ -21,7 +22,7 @@ ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two
 
 def make_chunks(
     image_format: ImageFormat, chunks: int = 3, size: int = 4
-) -> list[tuple[list[ImageRow], list[bytes]]]:
+) -> list[tuple[list[ImageRow], list[Member]]]:
     made = []
     for chunk in range(chunks):
         images = [f"{chunk}-{place}".encode() * 50 for place in range(size)]
@@ -41,14 +42,15 @@ def make_chunks(
             )
             for place, image in enumerate(images)
         ]
-        made.append((rows, images))
+        members = [make_member(row.file, image) for row, image in zip(rows, images, strict=True)]
+        made.append((rows, members))
     return made
 
 
 def archive(image_format: ImageFormat) -> bytes:
     chunks = make_chunks(image_format)
-    rows = (rows for rows, _ in chunks)
-    return b"".join(stream_archive(ACCEPTED_AT, image_format, rows, iter(chunks)))
+    rows, members = zip(*chunks, strict=True)
+    return b"".join(stream_archive(ACCEPTED_AT, rows, members))
 
 
 @pytest.mark.parametrize("image_format", ["svg", "png"])
