@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pipeline.settings import Settings
+from pipeline.wakeups import Wakeups, WakingBroker
 
 RENDER_QUEUE = "render"
 #: Jobs of one chunk: they do not wait behind large ones.
@@ -63,7 +64,8 @@ def make_broker(
         client: undecoded.
         extra: the worker's middleware, after the broker's own.
     """
-    broker = RedisBroker(
+    broker = WakingBroker(
+        Wakeups(client),
         client=client,
         heartbeat_timeout=settings.heartbeat_timeout * 1000,
         maintenance_chance=_MAINTENANCE_CHANCE,

@@ -22,6 +22,7 @@ key                                   type    what
 ``qrmill:sweep``                      string  who sweeps: a lease
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
+``qrmill:enqueued``                   channel queues that have just got a message
 ``qrmill:rates:…``                    string  request counts of an API key, the ``limits`` library's
 ``dramatiq:…``                        —       the broker's own
 ====================================  ======  =====================================================
@@ -48,6 +49,7 @@ ACTIVE_JOBS = "qrmill:jobs:active"
 ENDED_JOBS = "qrmill:jobs:ended"
 ALL_JOBS = "qrmill:jobs:all"
 ENDED = "qrmill:ended"
+ENQUEUED = "qrmill:enqueued"
 DRAINED = "qrmill:drained"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"

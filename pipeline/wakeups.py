@@ -1,0 +1,132 @@
+"""Waking idle consumers at once when a message comes.
+
+Dramatiq's Redis consumer that finds nothing, or whose worker threads have enough, sleeps up to
+``dramatiq_worker_timeout`` before it looks again; a job would meet that twice. Here whoever
+enqueues a message says so on a channel, one thread a worker process listens, and the consumers
+wait for that instead. Should a word get lost, they look by themselves after the same time-out.
+"""
+
+import threading
+from collections import defaultdict
+
+import dramatiq
+import redis
+import structlog
+from dramatiq import Broker, MessageProxy
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.middleware import Middleware
+
+from pipeline import keys
+
+log = structlog.get_logger(__name__)
+
+#: Seconds the listener waits for a word before it looks whether the worker has ended, and before it
+#: connects again after Redis went away.
+_TICK = 1.0
+#: Milliseconds of Dramatiq's own sleep, which the wait for a word replaces.
+_NO_SLEEP = 1
+
+
+class Wakeups(Middleware):
+    """Says that a message was enqueued, and in a worker wakes the consumers of its queue.
+
+    Args:
+        client: undecoded.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._events: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+        self._stopped = threading.Event()
+
+    def event(self, queue: str) -> threading.Event:
+        """Return what is set when a consumer of ``queue`` should look for messages."""
+        return self._events[queue]
+
+    def after_enqueue(
+        self,
+        broker: Broker,  # noqa: ARG002 - the hook's signature
+        message: dramatiq.Message[object],
+        delay: int | None,
+    ) -> None:
+        """Say that there is a message; one that is delayed can wait."""
+        if delay is None:
+            try:
+                self._client.publish(keys.ENQUEUED, message.queue_name)
+            except redis.RedisError as error:  # the message is there; it will be found
+                log.warning("nobody woken", reason=f"{type(error).__name__}: {error}")
+
+    def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002 - the hook's signature
+        """Begin to listen."""
+        threading.Thread(target=self._listen, name="wakeups", daemon=True).start()
+
+    def before_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002 - the hook's signature
+        """Stop listening."""
+        self._stopped.set()
+
+    def _listen(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._follow_channel()
+            except redis.RedisError as error:
+                log.warning("wakeups not heard", reason=f"{type(error).__name__}: {error}")
+                self._stopped.wait(_TICK)
+
+    def _follow_channel(self) -> None:
+        with self._client.pubsub() as channel:  # type: ignore[no-untyped-call] # redis-py has no types here
+            channel.subscribe(keys.ENQUEUED)
+            while not self._stopped.is_set():
+                message = channel.get_message(timeout=_TICK)
+                if message is None:
+                    continue
+                if message["type"] == "subscribe":  # what was said before then went unheard
+                    for event in [*self._events.values()]:
+                        event.set()
+                elif message["type"] == "message":
+                    self._events[message["data"].decode()].set()
+
+
+class WakingBroker(RedisBroker):
+    """A Redis broker whose consumers are woken."""
+
+    def __init__(self, wakeups: Wakeups, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call] # Dramatiq has no types here
+        self._wakeups = wakeups
+        self.add_middleware(wakeups)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "WakingConsumer":
+        """Return a consumer that looks when it is woken, or after ``timeout`` milliseconds."""
+        return WakingConsumer(self, queue_name, prefetch, timeout, self._wakeups.event(queue_name))
+
+
+class WakingConsumer(_RedisConsumer):
+    """A consumer that waits for a word where Dramatiq's sleeps."""
+
+    def __init__(
+        self,
+        broker: RedisBroker,
+        queue_name: str,
+        prefetch: int,
+        timeout: int,
+        event: threading.Event,
+    ) -> None:
+        super().__init__(broker, queue_name, prefetch, _NO_SLEEP)  # type: ignore[no-untyped-call]
+        self._idle = timeout / 1000
+        self._event = event
+
+    def __next__(self) -> MessageProxy | None:
+        message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
+        if message is None:
+            self._event.wait(self._idle)
+            self._event.clear()
+        return message
+
+    def ack(self, message: MessageProxy) -> None:
+        """Acknowledge a message: there is room for another."""
+        super().ack(message)  # type: ignore[no-untyped-call]
+        self._event.set()
+
+    def nack(self, message: MessageProxy) -> None:
+        """Make a message a dead letter: there is room for another."""
+        super().nack(message)  # type: ignore[no-untyped-call]
+        self._event.set()

@@ -1,0 +1,102 @@
+"""Idle workers are woken by a message, and find it without that too."""
+
+import threading
+from collections.abc import Iterator
+
+import dramatiq
+import pytest
+import redis
+
+from pipeline.broker import RENDER_QUEUE, connect_redis, make_broker
+from pipeline.keys import ENQUEUED
+from pipeline.service import Settings
+from tests.waiting import wait_for
+
+#: Milliseconds that a consumer waits which nobody wakes: more than a test may take.
+LONG = 600_000
+
+
+class Idle:
+    """A worker whose consumers look for messages only when they are woken."""
+
+    def __init__(self, settings: Settings, timeout: int = LONG) -> None:
+        self.client = connect_redis(settings, timeout=5, decode=False)
+        self.broker = make_broker(settings, self.client)
+        self.done = threading.Semaphore(0)
+
+        def work() -> None:
+            self.done.release()
+
+        dramatiq.actor(broker=self.broker, queue_name=RENDER_QUEUE, actor_name="work")(work)
+        self.worker = dramatiq.Worker(
+            self.broker, worker_threads=1, worker_timeout=timeout, queues={RENDER_QUEUE}
+        )
+
+    def start(self) -> None:
+        self.worker.start()
+        wait_for(self._listens, "a listener")
+
+    def _listens(self) -> bool:
+        ((_, count),) = self.client.pubsub_numsub(ENQUEUED)
+        return bool(count)
+
+    def stop(self) -> None:
+        for consumer in self.worker.consumers.values():
+            consumer.running = False
+        for event in self.broker._wakeups._events.values():
+            event.set()
+        self.worker.stop()
+
+
+@pytest.fixture
+def idle(settings: Settings) -> Iterator[Idle]:
+    made = Idle(settings)
+    made.start()
+    yield made
+    made.stop()
+
+
+def send(settings: Settings, count: int = 1) -> None:
+    broker = make_broker(settings, connect_redis(settings, timeout=5, decode=False))
+    for _ in range(count):
+        broker.enqueue(
+            dramatiq.Message(
+                queue_name=RENDER_QUEUE, actor_name="work", args=(), kwargs={}, options={}
+            )
+        )
+
+
+def test_a_message_wakes_an_idle_worker(idle: Idle, settings: Settings) -> None:
+    send(settings)
+    assert idle.done.acquire(timeout=20)
+
+
+def test_room_that_is_made_is_filled_at_once(idle: Idle, settings: Settings) -> None:
+    """More messages than are fetched at once: each that is done makes the next one be fetched."""
+    send(settings, 20)
+    for _ in range(20):
+        assert idle.done.acquire(timeout=20)
+
+
+def test_messages_that_came_while_nobody_could_hear_are_found(
+    idle: Idle, settings: Settings
+) -> None:
+    idle.client.client_kill_filter(_type="pubsub")
+    send(settings)
+    assert idle.done.acquire(timeout=20)
+
+
+def test_a_message_that_nobody_announced_is_found_after_the_time_out(settings: Settings) -> None:
+    quiet = Idle(settings, timeout=200)
+    quiet.start()
+    try:
+        broker = make_broker(settings, connect_redis(settings, timeout=5, decode=False))
+        broker._wakeups._client = redis.Redis(port=1)
+        broker.enqueue(
+            dramatiq.Message(
+                queue_name=RENDER_QUEUE, actor_name="work", args=(), kwargs={}, options={}
+            )
+        )
+        assert quiet.done.acquire(timeout=20)
+    finally:
+        quiet.stop()
