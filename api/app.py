@@ -13,6 +13,7 @@ from api.health import Healthz, Readyz
 from api.keys import Key, KeyCollection
 from api.middleware import Authentication, RequestLog
 from api.openapi import build_document
+from api.single import Symbol
 from api.validation import Rules
 from pipeline.service import (
     JobService,
@@ -31,9 +32,10 @@ App = falcon.App[falcon.Request, falcon.Response]
 def create_app(service: JobService, settings: Settings) -> App:
     """Return the application over ``service``; nothing is read or connected here."""
     prefix = settings.api_prefix
-    rules = Rules(settings.max_items, settings.charset, settings.link_base)
+    rules = Rules(settings.max_items, settings.charset, settings.link_base, settings.chunk_size)
     routes = {
-        f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.max_body_bytes, prefix),
+        f"{prefix}/qr": Symbol(rules),
+        f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.body_limit(), prefix),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
         f"{prefix}/keys": KeyCollection(service),

@@ -19,6 +19,7 @@ from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempot
 from pipeline.jobs import (
     TERMINAL,
     Bundle,
+    EncodedItems,
     Idempotency,
     Item,
     JobRequest,
@@ -185,7 +186,6 @@ def open_service(settings: Settings) -> JobService:
             dispatcher,
             IdempotencyKeys(text),
             Backlog(text, settings.max_backlog),
-            chunk_size=settings.chunk_size,
             deadline=settings.job_deadline * 1000,
         ),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
@@ -201,6 +201,7 @@ __all__ = [
     "BacklogFullError",
     "Bundle",
     "Download",
+    "EncodedItems",
     "EnqueueError",
     "HalfAcceptedError",
     "Idempotency",

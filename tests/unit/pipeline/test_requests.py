@@ -2,7 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.jobs import Idempotency, Item, JobRequest
-from pipeline.requests import Acceptance, decode_head, decode_items, encode_request
+from pipeline.requests import Acceptance, decode_head, decode_items, encode_head
+from tests.encoded import encoded
 
 ACCEPTANCE = Acceptance("task", "key", 1_700_000_000, Idempotency("a", "b"))
 texts = st.none() | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
@@ -15,14 +16,14 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
 ) -> None:
     request = JobRequest(
         gtin="09506000134352",
-        items=given_items,
+        items=encoded(given_items, chunk_size),
         format="svg",
         size=400,
         error_correction="H",
         link_base="https://a.b",
     )
-    head, line, body = encode_request(request, ACCEPTANCE, chunk_size)
-    stored = line + body
+    head, line = encode_head(request, ACCEPTANCE)
+    stored = line + b"".join(request.items.chunks)
     assert decode_head(stored) == head
     read = []
     for offset, length in head.ranges:
@@ -31,4 +32,4 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
         assert len(chunk) <= chunk_size
         read += chunk
     assert read == given_items
-    assert sum(length for _, length in head.ranges) == len(body)
+    assert len(line) + sum(length for _, length in head.ranges) == len(stored)
