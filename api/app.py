@@ -32,7 +32,7 @@ App = falcon.App[falcon.Request, falcon.Response]
 def create_app(service: JobService, settings: Settings) -> App:
     """Return the application over ``service``; nothing is read or connected here."""
     prefix = settings.api_prefix
-    rules = Rules(settings.max_items, settings.charset, settings.link_base, settings.chunk_size)
+    rules = make_rules(settings)
     routes = {
         f"{prefix}/qr": Symbol(rules),
         f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.body_limit(), prefix),
@@ -57,6 +57,11 @@ def create_app(service: JobService, settings: Settings) -> App:
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))
     return app
+
+
+def make_rules(settings: Settings) -> Rules:
+    """Return what requests are checked against."""
+    return Rules(settings.max_items, settings.charset, settings.link_base, settings.chunk_size)
 
 
 def get_app() -> App:

@@ -69,10 +69,9 @@ class _Records:
         try:
             self._body.decode("utf-8")
         except UnicodeDecodeError as error:
-            before = self._body[: error.start]
-            byte = self._body[error.start]
-            sentence = f"Byte {error.start + 1}, 0x{byte:02X}, is not UTF-8"
-            return _malformed(sentence, len([*before.splitlines(), b""]))
+            sentence = f"Byte {error.start + 1}, 0x{self._body[error.start]:02X}, is not UTF-8"
+            line = len(self._body[: error.start + 1].splitlines())
+            return _malformed(sentence, line)
         raise AssertionError("unreachable")
 
 

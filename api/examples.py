@@ -95,8 +95,7 @@ SYMBOL = _named(
 SVG_IMAGE = _named(
     svg=(
         "The beginning of one",
-        '<svg xmlns="http://www.w3.org/2000/svg" width="41" height="41" viewBox="-4 -4.5 41 41" '
-        'shape-rendering="crispEdges"><path fill="#fff" d="M-4-4.5h41v41h-41z"/>…</svg>',
+        '<svg xmlns="http://www.w3.org/2000/svg" width="41" height="41">…</svg>',
     ),
 )
 

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,3 +34,13 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
         read += chunk
     assert read == given_items
     assert len(line) + sum(length for _, length in head.ranges) == len(stored)
+
+
+def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
+    filled = encoded([Item()] * 5, 2)
+    assert (filled.count, len(filled.chunks)) == (5, 3)
+    for wrong in (filled, encoded([], 2)):
+        with pytest.raises(ValueError, match="not the next chunk"):
+            wrong.append([Item()] * 3)
+    with pytest.raises(ValueError, match="behind 5"):
+        filled.append([Item()])
