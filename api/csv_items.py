@@ -12,7 +12,7 @@ import msgspec
 from api.decoding import missing_names, no_such_name
 from api.intake import Form
 from api.json_items import STAND_INS
-from api.problems import ProblemError, Violation, Violations
+from api.problems import MAX_ERRORS, ProblemError, Violation, Violations
 from api.schemas import BulkItem, BulkRequest
 from api.validation import Place, Rules, Run, violation, wrong_count
 from pipeline.service import Item
@@ -109,6 +109,10 @@ def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
 
 def _columns(header: Sequence[str], violations: Violations) -> list[str]:
     """Return the names of the columns, empty for one that is unknown or there for a second time."""
+    if len(header) > MAX_ERRORS:  # which is no header; to name each takes its time
+        detail = f"There are {len(header)} columns; there may be {', '.join(_COLUMNS)}."
+        violations.append(violation(Place("/items", 1), "range", detail))
+        return [""] * len(header)
     columns: list[str] = []
     for number, name in enumerate(header, 1):
         if name in _COLUMNS and name not in columns:

@@ -41,15 +41,14 @@ def read_json(body: bytes, rules: Rules, violations: Violations) -> Form:
         envelope = _envelope_decoder.decode(body)
     except NOT_DECODED:
         fields = decode_fields(body, _Envelope, "", violations)
-        unread = "items" not in fields
         envelope = _Envelope(**STAND_INS | fields)
-    else:
-        unread = False
+        if "items" not in fields:
+            return Form(envelope, 0, iter(()))
     items = envelope.items
-    if not (unread or 1 <= len(items) <= rules.max_items):
-        violations.append(wrong_count(str(len(items)), rules))
-        return Form(envelope, len(items), iter(()))
-    return Form(envelope, len(items), _runs(items, rules.chunk_size, violations))
+    if 1 <= len(items) <= rules.max_items:
+        return Form(envelope, len(items), _runs(items, rules.chunk_size, violations))
+    violations.append(wrong_count(str(len(items)), rules))
+    return Form(envelope, len(items), iter(()))
 
 
 def _runs(items: Sequence[msgspec.Raw], size: int, violations: Violations) -> Iterator[Run]:

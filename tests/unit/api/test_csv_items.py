@@ -163,6 +163,13 @@ def test_wrong_columns_are_named(header: bytes, expected: list[tuple[Any, ...]])
     assert found(header + b"\nA,B\n") == expected
 
 
+def test_a_hostile_header_costs_little() -> None:
+    assert found(b"," * 1_000_000 + b"\nA\n") == [
+        ("/items", "range", 1, None),
+        ("/items/0", "fields", 2, 2),
+    ]
+
+
 def test_a_mistyped_column_gets_a_hint() -> None:
     (only,) = violations(b"serail\nA\n")
     assert "'serial'" in only.detail
