@@ -15,6 +15,7 @@ from api.keys import Key, KeyCollection
 from api.lists import TaskChunks
 from api.middleware import Authentication, RequestLog
 from api.openapi import build_document
+from api.single import Symbol
 from api.tasks import BulkRetry, BulkTask
 from api.validation import Rules
 from pipeline.service import (
@@ -44,9 +45,10 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 def create_app(service: JobService, settings: Settings) -> App:
     """Return the application over ``service``; nothing is read or connected here."""
     prefix = settings.api_prefix
-    rules = Rules(settings.max_items, settings.charset, settings.link_base)
+    rules = make_rules(settings)
     routes = {
-        f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.max_body_bytes, prefix),
+        f"{prefix}/qr": Symbol(rules),
+        f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.body_limit(), prefix),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service, settings.download_url_ttl),
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
@@ -69,6 +71,11 @@ def create_app(service: JobService, settings: Settings) -> App:
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))
     return app
+
+
+def make_rules(settings: Settings) -> Rules:
+    """Return what requests are checked against."""
+    return Rules(settings.max_items, settings.charset, settings.link_base, settings.chunk_size)
 
 
 def get_app() -> App:

@@ -1,56 +1,140 @@
 """Reading a request's body, within its limit, and writing JSON answers."""
 
+import io
+import zlib
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 import falcon
 import msgspec
+from falcon.util.mediatypes import parse_header
 
 from api.middleware import check_accepts
 from api.problems import ProblemError
 
-_JSON = "application/json"
+JSON, CSV = "application/json", "text/csv"
+#: Bytes that are read, and at most inflated, at a time.
+_PIECE = 64 * 1024
+#: zlib's window of 32 KiB, and 16 for the gzip format (zlib manual, inflateInit2).
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 def read_json_body(req: falcon.Request, limit: int) -> bytes:
-    """Return a JSON request's body, at most ``limit`` bytes.
-
-    A body that says it is longer is refused unread; one that does not say is read up to the limit.
+    """Return a JSON request's body, at most ``limit`` bytes, for a JSON answer.
 
     Raises:
-        ProblemError: 406, 413 or 415, or 400 when the connection ended too early.
+        ProblemError: 406, or as :func:`read_body` has them.
     """
-    check_accepts(req, _JSON)
-    media_type = (req.content_type or "").partition(";")[0].strip().lower()
-    if media_type != _JSON:
+    check_accepts(req, JSON)
+    return read_body(req, limit, (JSON,))[1]
+
+
+def read_body(req: falcon.Request, limit: int, media_types: tuple[str, ...]) -> tuple[str, bytes]:
+    """Return the media type of a body and the body without its content coding.
+
+    A body that says it is longer than ``limit`` bytes is refused unread; one that does not say, or
+    that inflates beyond it, as soon as the limit is reached.
+
+    Raises:
+        ProblemError: 413 or 415, or 400 when the connection ended too early or gzip is broken.
+    """
+    media_type = _media_type(req, media_types)
+    coding = (req.get_header("Content-Encoding") or "identity").strip().lower()
+    if coding not in _DECODERS:
         raise ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
-            f"The body has to be {_JSON}; Content-Type says {req.content_type or 'nothing'}.",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding",
+            f"The body's Content-Encoding is {coding!r}; send it with gzip, or without any.",
+            headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
         )  # fmt: skip
-    length = req.content_length
-    if length is not None and length > limit:
-        raise _too_large(limit)
-    try:
-        body: bytes = req.stream.read(limit + 1 if length is None else length)
-    except OSError as error:  # the client is gone, or its chunked coding is broken
-        detail = f"The body broke off or is not chunked as it should be: {type(error).__name__}."
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail) from None
-    if len(body) > limit:
-        raise _too_large(limit)
-    if length is not None and len(body) < length:
-        detail = f"The body has {len(body)} bytes; Content-Length says {length}."
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail)
-    return body
+    body = io.BytesIO()
+    for piece in _DECODERS[coding](_received(req, limit)):
+        if body.tell() + len(piece) > limit:
+            raise _too_large(limit)
+        body.write(piece)
+    return media_type, body.getvalue()
 
 
 def answer_json(resp: falcon.Response, status: HTTPStatus, answer: msgspec.Struct) -> None:
     """Answer ``status`` with ``answer`` as JSON."""
     resp.status = status.value
-    resp.content_type = _JSON
+    resp.content_type = JSON
     resp.data = msgspec.json.encode(answer)
+
+
+def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:
+    media_type, parameters = parse_header(req.content_type or "")
+    media_type = media_type.strip().lower()
+    charset = parameters.get("charset", "utf-8").lower()
+    if media_type in allowed and charset in {"utf-8", "us-ascii"}:
+        return media_type
+    raise ProblemError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+        f"The body has to be {' or '.join(allowed)} in UTF-8; Content-Type says "
+        f"{req.content_type or 'nothing'}.",
+    )  # fmt: skip
+
+
+def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
+    """Yield the body as it was sent, a piece at a time."""
+    length = req.content_length
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    left = limit + 1 if length is None else length
+    while left:
+        try:
+            piece = req.stream.read(min(left, _PIECE))
+        except OSError as error:  # the client is gone, or its chunked coding is broken
+            detail = (
+                f"The body broke off or is not chunked as it should be: {type(error).__name__}."
+            )
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail) from None
+        if not piece:
+            break
+        left -= len(piece)
+        yield piece
+    if length is not None and left:
+        detail = f"The body has {length - left} bytes; Content-Length says {length}."
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail)
+    if length is None and not left:
+        raise _too_large(limit)
+
+
+def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what gzip ``pieces`` hold, at most :data:`_PIECE` bytes at a time.
+
+    Members may follow one another (RFC 1952, section 2.2), and nothing else may.
+    """
+    member = zlib.decompressobj(_GZIP)
+    for piece in pieces:
+        waiting = piece
+        while waiting:
+            if member.eof:
+                member = zlib.decompressobj(_GZIP)
+            try:
+                yield member.decompress(waiting, _PIECE)
+            except zlib.error as error:
+                raise _broken_gzip(str(error)) from None
+            waiting = member.unused_data if member.eof else member.unconsumed_tail
+    if not member.eof:
+        raise _broken_gzip("it breaks off")
+
+
+def _broken_gzip(reason: str) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.BAD_REQUEST, "malformed_gzip", f"The body is not gzip, or damaged: {reason}."
+    )
 
 
 def _too_large(limit: int) -> ProblemError:
     return ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large",
-        f"A request body may have {limit} bytes; this one has more. Send fewer items a request.",
+        f"A request body may have {limit} bytes, inflated; this one has more. Send fewer items a "
+        "request.",
     )  # fmt: skip
+
+
+_DECODERS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
+    "identity": iter,
+    "gzip": _inflated,
+    "x-gzip": _inflated,  # RFC 9110, section 8.4.1.3: the same
+}

@@ -1,17 +1,28 @@
 """``/qr/bulk/``: accept a request, and list what was accepted."""
 
+import threading
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 import falcon
 
-from api.body import read_json_body
+from api.body import CSV, JSON, answer_json, read_body
+from api.csv_items import PARAMETERS, read_csv
+from api.intake import accept_form, try_form
+from api.json_items import read_json
 from api.lists import TaskLists
-from api.problems import ProblemError
+from api.middleware import check_accepts
+from api.problems import ProblemError, Violations
+from api.query import read_query, take_flag
+from api.schemas import DryRun
 from api.tasks import answer_accepted
-from api.validation import Rules, parse_bulk
-from pipeline.service import Idempotency, JobService, make_idempotency
+from api.validation import Rules
+from pipeline.service import Idempotency, JobRequest, JobService, make_idempotency
 
 _MOST_KEY_LENGTH = 255
+_DRY_RUN = "dry_run"
+#: Bodies that a process holds at once; the threads are many more, for polls that wait.
+_BODIES = 16
 
 
 class BulkCollection:
@@ -23,6 +34,7 @@ class BulkCollection:
         self._body_limit = body_limit
         self._prefix = prefix
         self._lists = TaskLists(service, prefix)
+        self._bodies = threading.BoundedSemaphore(_BODIES)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List jobs, the newest first."""
@@ -31,16 +43,38 @@ class BulkCollection:
     on_head = on_get
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Accept a request, before anything is rendered."""
-        body = read_json_body(req, self._body_limit)
-        request = parse_bulk(body, self._rules)
-        accepted = self._service.submit(request, req.context.key, _idempotency(req, body))
+        """Accept a request, before anything is rendered; or, with ``dry_run``, only check it."""
+        check_accepts(req, JSON)
+        with self._bodies:
+            request, idempotency = self._read(req)
+            if isinstance(request, DryRun):
+                answer_json(resp, HTTPStatus.OK, request)
+                return
+            accepted = self._service.submit(request, req.context.key, idempotency)
         if accepted.replayed:
             resp.set_header("Idempotency-Replayed", "true")
         answer_accepted(resp, self._prefix, accepted.task_id, accepted.items)
 
+    def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
+        """Return the checked request; its body is let go before the request is accepted."""
+        media_type, body = read_body(req, self._body_limit, (JSON, CSV))
+        violations = Violations()
+        known = PARAMETERS if media_type == CSV else ()
+        query = read_query(req, (*known, _DRY_RUN), violations)
+        dry_run = take_flag(query, _DRY_RUN, violations)
+        if media_type == CSV:
+            form = read_csv(body, query, self._rules, violations)
+        else:
+            form = read_json(body, self._rules, violations)
+        if dry_run:
+            return try_form(form, self._rules, violations), None
+        # The query says the rest of what a CSV body says, in whichever order.
+        parameters = f"{CSV}?{urlencode(sorted(query.items()))}\n" if media_type == CSV else ""
+        idempotency = _idempotency(req, body, parameters)
+        return accept_form(form, self._rules, violations), idempotency
 
-def _idempotency(req: falcon.Request, body: bytes) -> Idempotency | None:
+
+def _idempotency(req: falcon.Request, body: bytes, parameters: str) -> Idempotency | None:
     key = req.get_header("Idempotency-Key")
     if key is None:
         return None
@@ -49,4 +83,4 @@ def _idempotency(req: falcon.Request, body: bytes) -> Idempotency | None:
             HTTPStatus.UNPROCESSABLE_ENTITY, "malformed_key",
             f"An Idempotency-Key has 1 to {_MOST_KEY_LENGTH} characters; this one {len(key)}.",
         )  # fmt: skip
-    return make_idempotency(key, body)
+    return make_idempotency(key, body, parameters)

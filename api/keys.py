@@ -6,10 +6,10 @@ import falcon
 import msgspec
 
 from api.body import answer_json, read_json_body
+from api.decoding import decode_fields, invalid
 from api.key_schemas import KeyAnswer, KeyList, NewKeyAnswer, NewKeyRequest, key_fields
 from api.middleware import check_accepts
-from api.problems import ProblemError, Violation
-from api.validation import decode_json, invalid, well_typed
+from api.problems import ProblemError, Violations
 from pipeline.service import JobService, UnknownApiKeyError
 
 _BODY_LIMIT = 4096  # bytes
@@ -36,9 +36,9 @@ class KeyCollection:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a key; its token is in this answer and nowhere else."""
         require_operator(req)
-        violations: list[Violation] = []
-        raw = decode_json(read_json_body(req, _BODY_LIMIT))
-        fields = well_typed(raw, NewKeyRequest, "", violations)
+        violations = Violations()
+        body = read_json_body(req, _BODY_LIMIT)
+        fields = decode_fields(body, NewKeyRequest, "", violations)
         if violations:
             raise invalid(violations)
         made = self._service.api_keys.create(**msgspec.structs.asdict(NewKeyRequest(**fields)))

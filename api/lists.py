@@ -12,7 +12,7 @@ from api.body import answer_json
 from api.list_schemas import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
 from api.middleware import check_accepts
 from api.problems import ProblemError, not_found
-from api.query import invalid_query, read_query
+from api.query import decode_query, invalid_query
 from api.schemas import iso
 from api.tasks import canonical_task_id
 from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus, Position
@@ -32,7 +32,7 @@ class TaskLists:
     def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with a page of jobs, the newest first."""
         check_accepts(req, "application/json")
-        query = read_query(req, TasksQuery)
+        query = decode_query(req, TasksQuery)
         if query.key is not None and req.context.key.role != "operator":
             detail = "A client's list has its own tasks alone; leave the parameter key out."
             raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
@@ -70,7 +70,7 @@ class TaskChunks:
         """Answer with a page of chunks, in their order."""
         check_accepts(req, "application/json")
         canonical = canonical_task_id(task_id)
-        query = read_query(req, ChunksQuery)
+        query = decode_query(req, ChunksQuery)
         # One more than asked for tells whether there is another page.
         found = self._service.list_chunks(canonical, req.context.key, query.cursor, query.limit + 1)
         if found is None:

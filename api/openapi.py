@@ -7,12 +7,14 @@ import msgspec
 
 from api import key_schemas, list_schemas, schemas
 from api.operations import ERRORS, RATE_HEADERS, REF, problem
-from api.paths import bulk_paths, health_paths, key_paths
+from api.paths import bulk_paths, health_paths, key_paths, symbol_paths
 from api.problems import Problem
 
 _TYPES = (
     schemas.BulkRequest,
+    schemas.SymbolRequest,
     schemas.Accepted,
+    schemas.DryRun,
     schemas.TaskStatus,
     list_schemas.TaskList,
     list_schemas.ChunkList,
@@ -42,18 +44,19 @@ def build_document(prefix: str, max_items: int) -> dict[str, Any]:
         "servers": [{"url": prefix or "/"}],
         "security": [{"ApiKey": []}],
         "tags": [
+            {"name": "symbol", "description": "One symbol a request"},
             {"name": "bulk", "description": "Many symbols a request"},
             {"name": "keys", "description": "API keys, for operators"},
             {"name": "health", "description": "For load balancers"},
         ],
-        "paths": bulk_paths() | key_paths() | health_paths(),
+        "paths": symbol_paths() | bulk_paths() | key_paths() | health_paths(),
         "components": {
             "schemas": components,
             "headers": {
                 name: {"description": text, "schema": {"type": "string"}}
                 for name, text in RATE_HEADERS.items()
             },
-            "responses": {code: problem(text) for code, text in ERRORS.items()},
+            "responses": {code: problem(code) for code in ERRORS},
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },

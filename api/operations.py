@@ -4,19 +4,20 @@ from typing import Any
 
 import msgspec
 
+from api.examples import PROBLEMS
 from api.problems import MEDIA_TYPE
 
 REF = "#/components/schemas/{name}"
 ERRORS = {
-    "400": "The body is not JSON",
+    "400": "The body is neither JSON nor CSV, breaks off, or its gzip is damaged",
     "401": "No API key, or an unknown one",
     "403": "The key does not have the role",
     "404": "There is no such thing that this key may see",
     "406": "The client does not accept the answer's media type",
     "409": "The key is in use by a request in flight, or the task's state forbids this",
-    "413": "The body is over the limit",
-    "415": "The body's media type is not application/json",
-    "422": "Valid JSON, but not a valid request; `errors` lists every bad value",
+    "413": "The body is over the limit, or inflates beyond it",
+    "415": "The body's media type or content coding is none that this takes",
+    "422": "Well-formed, but not a valid request; `errors` lists every bad value",
     "429": "The key is over its rate",
     "503": "The queue or the store is out of reach, or too much waits; nothing was accepted",
 }
@@ -72,34 +73,58 @@ def path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 def query_parameters(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
     """Return the query parameters that are the fields of ``kind``."""
     (schema,) = msgspec.json.schema_components([kind])[1].values()
-    return [_query_parameter(name, field) for name, field in schema["properties"].items()]
+    return [_field_parameter(name, field) for name, field in schema["properties"].items()]
 
 
-def _query_parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
+def _field_parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
     description, example = field.pop("description"), field.pop("examples", None)
     # A parameter that may be left out is one of type "null" in Python; in a query there is no null.
     (present, *_) = [kind for kind in field.pop("anyOf", [{}]) if kind.get("type") != "null"]
     schema = {key: value for key, value in (field | present).items() if value is not None}
     if isinstance(schema.get("type"), list):
         schema["type"] = schema["type"][0]
-    parameter = {"name": name, "in": "query", "description": description, "schema": schema}
-    return parameter | ({"example": example[0]} if example else {})
+    return query_parameter(name, description, schema) | ({"example": example[0]} if example else {})
 
 
-def body(schema: str) -> dict[str, Any]:
-    """Return a JSON request body."""
-    content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}}}
-    return {"required": True, "content": content}
+def query_parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter that may stand in the query."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-def answer(text: str, schema: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
+def body(
+    schema: str, examples: dict[str, Any] | None = None, others: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a JSON request body, which may be sent as one of ``others`` instead."""
+    content = {"application/json": _content({"$ref": REF.format(name=schema)}, examples)}
+    return {"required": True, "content": content | (others or {})}
+
+
+def answer(
+    text: str,
+    schema: str,
+    headers: dict[str, Any] | None = None,
+    examples: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return a JSON answer that carries the rate headers."""
+    content = {"application/json": _content({"$ref": REF.format(name=schema)}, examples)}
+    return answer_of(text, content, headers)
+
+
+def answer_of(
+    text: str, content: dict[str, Any], headers: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return an answer of any media type that carries the rate headers."""
     shared = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
-    return {
-        "description": text,
-        "headers": shared | (headers or {}),
-        "content": {"application/json": {"schema": {"$ref": REF.format(name=schema)}}},
-    }
+    return {"description": text, "headers": shared | (headers or {}), "content": content}
+
+
+def text_content(description: str, examples: dict[str, Any]) -> dict[str, Any]:
+    """Return content that is text."""
+    return _content({"type": "string", "description": description}, examples)
+
+
+def _content(schema: dict[str, Any], examples: dict[str, Any] | None) -> dict[str, Any]:
+    return {"schema": schema} | ({"examples": examples} if examples else {})
 
 
 def not_modified(text: str) -> dict[str, Any]:
@@ -118,7 +143,12 @@ def poll_headers() -> dict[str, Any]:
     return _RETRY_AFTER | _ETAG | _APPLIED
 
 
-def problem(text: str) -> dict[str, Any]:
-    """Return an answer that is an error."""
+def problem(code: str) -> dict[str, Any]:
+    """Return the answer that is the error of a status."""
     schema = {"$ref": REF.format(name="Problem")}
-    return {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
+    found = {"description": ERRORS[code], "content": {MEDIA_TYPE: _content(schema, PROBLEMS[code])}}
+    if code == "415":
+        text = "The content codings that are taken, when it was another"
+        header = {"description": text, "schema": {"type": "string"}}
+        found["headers"] = {"Accept-Encoding": header}
+    return found

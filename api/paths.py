@@ -2,17 +2,22 @@
 
 from typing import Any
 
+from api import examples
+from api.csv_items import PARAMETERS
 from api.list_schemas import ChunksQuery, TasksQuery
 from api.operations import (
     REF,
     accepted_headers,
     answer,
+    answer_of,
     body,
     not_modified,
     operation,
     path_parameter,
     poll_headers,
+    query_parameter,
     query_parameters,
+    text_content,
 )
 
 _IDEMPOTENCY_KEY = {
@@ -22,6 +27,53 @@ _IDEMPOTENCY_KEY = {
     "repeated request has `Idempotency-Replayed: true`",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+_GZIP = (
+    "The body may be compressed with gzip (`Content-Encoding: gzip`); its limit is that of what it "
+    "holds."
+)
+_CSV = (
+    "RFC 4180 in UTF-8. A header of any of `lot`, `serial` and `expiry`, in any order; then a "
+    "record an item, in which an empty field is null. What its items share is in the query."
+)
+
+
+def symbol_paths() -> dict[str, Any]:
+    """Return the path of single symbols."""
+    tag = {"description": "A strong one: the image's SHA-256", "schema": {"type": "string"}}
+    headers = {
+        "ETag": tag,
+        "Cache-Control": {
+            "description": "`public, max-age=2592000`",
+            "schema": {"type": "string"},
+        },
+    }
+    images = {
+        "image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}},
+        "image/svg+xml": text_content("A path in one `svg` element", examples.SVG_IMAGE),
+    }
+    if_none_match = {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The tag of an image that the client has",
+        "schema": {"type": "string"},
+    }
+    return {
+        "/qr/": {
+            "post": operation(
+                "symbol",
+                "renderSymbol",
+                "Render one symbol at once; nothing is kept",
+                {
+                    "200": answer_of("The image", images, headers),
+                    "304": {"description": "The client has the image", "headers": headers},
+                },
+                ("400", "406", "413", "415", "422"),
+                description=_GZIP,
+                parameters=[if_none_match],
+                requestBody=body("SymbolRequest", examples.SYMBOL),
+            ),
+        },
+    }
 
 
 _PREFER = {
@@ -42,6 +94,9 @@ _IF_NONE_MATCH = {
 
 def bulk_paths() -> dict[str, Any]:
     """Return the paths under ``/qr/bulk/``."""
+    accepted = answer(
+        "Accepted; ask at `poll_url`", "Accepted", accepted_headers(), examples.ACCEPTED
+    )
     return {
         "/qr/bulk/": {
             "get": operation(
@@ -56,10 +111,20 @@ def bulk_paths() -> dict[str, Any]:
                 "bulk",
                 "submitBulk",
                 "Accept a request, before anything is rendered",
-                {"202": answer("Accepted; ask at `poll_url`", "Accepted", accepted_headers())},
+                {
+                    "200": answer(
+                        "What would become of it, with `dry_run`", "DryRun", None, examples.DRY_RUN
+                    ),
+                    "202": accepted,
+                },
                 ("400", "406", "409", "413", "415", "422"),
-                parameters=[_IDEMPOTENCY_KEY],
-                requestBody=body("BulkRequest"),
+                description=_GZIP,
+                parameters=[*_bulk_query(), _IDEMPOTENCY_KEY],
+                requestBody=body(
+                    "BulkRequest",
+                    examples.BULK_JSON,
+                    {"text/csv": text_content(_CSV, examples.BULK_CSV)},
+                ),
             ),
         },
         "/qr/bulk/{task_id}/": {
@@ -105,6 +170,19 @@ def bulk_paths() -> dict[str, Any]:
             ),
         },
     }
+
+
+def _bulk_query() -> list[dict[str, Any]]:
+    shared = [
+        query_parameter(
+            name,
+            "Of the CSV form; the JSON form has it in its body",
+            {"$ref": f"{REF.format(name='BulkRequest')}/properties/{name}"},
+        )
+        for name in PARAMETERS
+    ]
+    text = "`true`: say what would become of the request, and accept nothing"
+    return [query_parameter("dry_run", text, {"type": "boolean", "default": False}), *shared]
 
 
 def key_paths() -> dict[str, Any]:

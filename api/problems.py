@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem details, and the one place that maps exceptions to them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated, NoReturn
 
@@ -27,12 +27,52 @@ MAX_ERRORS = 100
 _RETRY_AFTER = 5
 
 
-class Violation(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
     """One bad value of a request."""
 
-    pointer: Annotated[str, Meta(description="Where it stands, as a JSON Pointer (RFC 6901)")]
+    pointer: Annotated[
+        str,
+        Meta(description="Where it stands, as a JSON Pointer (RFC 6901) into the JSON form"),
+    ]
     code: Annotated[str, Meta(description="The rule it breaks, for programs")]
     detail: Annotated[str, Meta(description="What is wrong and what would be right")]
+    line: Annotated[
+        int | None, Meta(description="For CSV: the line on which its record begins, from 1")
+    ] = None
+    column: Annotated[int | None, Meta(description="For CSV: its field in the record, from 1")] = (
+        None
+    )
+
+
+class Violations:
+    """The bad values of a request: the first :data:`MAX_ERRORS` of them, and how many there are.
+
+    Attributes:
+        listed: what an answer lists.
+    """
+
+    def __init__(self) -> None:
+        self.listed: list[Violation] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would only be counted."""
+        return self._count >= MAX_ERRORS
+
+    def append(self, violation: Violation) -> None:
+        """Add one."""
+        if not self.full:
+            self.listed.append(violation)
+        self._count += 1
+
+    def extend(self, violations: Iterable[Violation]) -> None:
+        """Add each of ``violations``."""
+        for violation in violations:
+            self.append(violation)
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,7 +85,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: Annotated[str, Meta(description="The request's id, as in its X-Request-ID header")]
     error_code: Annotated[str, Meta(description="Stable name of the error, for programs")]
     errors: Annotated[
-        list[Violation] | None, Meta(description="For 422: the first 100 bad values")
+        list[Violation] | None,
+        Meta(description="For 422: the first 100 bad values. For 400: where a CSV body is broken"),
     ] = None
     errors_total: Annotated[int | None, Meta(description="For 422: how many there are")] = None
 
@@ -58,7 +99,7 @@ class ProblemError(Exception):
         code: stable name of the error.
         detail: what a client can act on.
         headers: to be sent with it.
-        violations: every bad value, for 422.
+        violations: every bad value, for 422; where a CSV body breaks off, for 400.
     """
 
     def __init__(
@@ -68,7 +109,7 @@ class ProblemError(Exception):
         detail: str,
         *,
         headers: Mapping[str, str] | None = None,
-        violations: list[Violation] | None = None,
+        violations: Violations | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -110,7 +151,7 @@ def _answer(req: falcon.Request, resp: falcon.Response, error: ProblemError) -> 
         detail=error.detail,
         instance=req.context.request_id,
         error_code=error.code,
-        errors=errors[:MAX_ERRORS] if errors else None,
+        errors=errors.listed if errors else None,
         errors_total=len(errors) if errors else None,
     )
     resp.status = error.status.value

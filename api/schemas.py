@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from api.problems import Violation
 from pipeline.service import State
 from render import gtin
 from render.image import ErrorCorrection, ImageFormat
@@ -49,31 +50,49 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request for one symbol an item."""
+Gtin = Annotated[
+    str,
+    Meta(
+        description="GTIN-8, -12, -13 or -14 with its check digit; spaces and hyphens may "
+        "stand between the digits",
+        examples=["9506000134352"],
+        extra_json_schema={"pattern": gtin.PATTERN},
+    ),
+]
+Format = Annotated[ImageFormat, Meta(description="File format of the images")]
+Size = Annotated[
+    int,
+    Meta(
+        description="Side of a PNG in pixels; SVG ignores it",
+        extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
+    ),
+]
+LeastLevel = Annotated[
+    ErrorCorrection,
+    Meta(description="Least level; a symbol gets a higher one that costs no larger version"),
+]
 
-    gtin: Annotated[
-        str,
-        Meta(
-            description="GTIN-8, -12, -13 or -14 with its check digit; spaces and hyphens may "
-            "stand between the digits",
-            examples=["9506000134352"],
-            extra_json_schema={"pattern": gtin.PATTERN},
-        ),
-    ]
+
+class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request for one symbol an item.
+
+    Every field but the items is a query parameter of the CSV form.
+    """
+
+    gtin: Gtin
     items: Annotated[list[BulkItem], Meta(description="One symbol each", min_length=0)]
-    format: Annotated[ImageFormat, Meta(description="File format of the images")] = "png"
-    size: Annotated[
-        int,
-        Meta(
-            description="Side of a PNG in pixels; SVG ignores it",
-            extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
-        ),
-    ] = 400
-    error_correction: Annotated[
-        ErrorCorrection,
-        Meta(description="Least level; a symbol gets a higher one that costs no larger version"),
-    ] = "M"
+    format: Format = "png"
+    size: Size = 400
+    error_correction: LeastLevel = "M"
+
+
+class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for one symbol."""
+
+    gtin: Gtin
+    format: Format = "png"
+    size: Size = 400
+    error_correction: LeastLevel = "M"
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -83,6 +102,27 @@ class Accepted(msgspec.Struct, frozen=True):
     status: Literal["pending"]
     items: Annotated[int, Meta(description="How many items the request has", ge=1)]
     poll_url: Annotated[str, Meta(description="Where to ask how far it is")]
+
+
+class SymbolCount(msgspec.Struct, frozen=True):
+    """How many symbols have one version and error correction level."""
+
+    version: Annotated[int, Meta(ge=1, le=40)]
+    error_correction: ErrorCorrection
+    count: Annotated[int, Meta(ge=1)]
+
+
+class DryRun(msgspec.Struct, frozen=True):
+    """What would become of a request; nothing was accepted."""
+
+    would_accept: Annotated[bool, Meta(description="Whether no value is bad")]
+    items: Annotated[int, Meta(description="How many items it has", ge=0)]
+    symbols: Annotated[
+        list[SymbolCount],
+        Meta(description="The symbols of its valid items; none when what they share is bad"),
+    ]
+    errors: Annotated[list[Violation], Meta(description="The first 100 bad values")]
+    errors_total: Annotated[int, Meta(description="How many there are", ge=0)]
 
 
 class Chunks(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,10 +16,13 @@ from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import Idempotency, JobRequest
 from pipeline.ledger import Ledger
 from pipeline.lua import LedgerUnavailableError
-from pipeline.requests import Acceptance, encode_request
-from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.requests import Acceptance, encode_head
+from pipeline.store import Bucket, StoreUnavailableError, Upload
 
 log = structlog.get_logger(__name__)
+
+#: Bytes up to which a request object is one PUT, and bytes of a part of a longer one.
+_ONE_PUT = 8 * 1024 * 1024
 
 
 class Accepted(NamedTuple):
@@ -45,7 +49,6 @@ class Acceptor:
         dispatcher: sends the messages.
         idempotency: keys of requests that may be sent again.
         backlog: what waits.
-        chunk_size: items a chunk has.
         deadline: milliseconds that a job may take.
     """
 
@@ -57,7 +60,6 @@ class Acceptor:
         idempotency: IdempotencyKeys,
         backlog: Backlog,
         *,
-        chunk_size: int,
         deadline: int,
     ) -> None:
         self._ledger = ledger
@@ -65,7 +67,6 @@ class Acceptor:
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._backlog = backlog
-        self._chunk_size = chunk_size
         self._deadline = deadline
 
     def submit(
@@ -90,7 +91,7 @@ class Acceptor:
         task_id = str(uuid.uuid4())
         if idempotency is None:
             self._accept(request, key, task_id, None)
-            return Accepted(task_id, len(request.items), replayed=False)
+            return Accepted(task_id, request.items.count, replayed=False)
         holder = self._idempotency.reserve(key.key_id, idempotency, task_id)
         # A key that was taken over may have got as far as a job, which the sweep moves if need be.
         taken_over = holder.task_id != task_id and self._ledger.status(holder.task_id) is not None
@@ -108,19 +109,16 @@ class Acceptor:
             # lease runs out: the next request with the key takes over the job as it is.
             with suppress(LedgerUnavailableError):
                 self._idempotency.confirm(key.key_id, idempotency, holder.task_id)
-        return Accepted(holder.task_id, len(request.items), replayed=holder.replayed)
+        return Accepted(holder.task_id, request.items.count, replayed=holder.replayed)
 
     def _accept(
         self, request: JobRequest, key: ApiKey, task_id: str, idempotency: Idempotency | None
     ) -> None:
         created_at = time.time_ns() // 1_000_000
-        self._backlog.admit(-(-len(request.items) // self._chunk_size))
-        head, head_line, items = encode_request(
-            request,
-            Acceptance(task_id, key.key_id, created_at // 1000, idempotency, key.name),
-            self._chunk_size,
-        )
-        self._bucket.put(keys.request_object(task_id), head_line + items, "application/json")
+        self._backlog.admit(len(request.items.chunks))
+        acceptance = Acceptance(task_id, key.key_id, created_at // 1000, idempotency, key.name)
+        head, head_line = encode_head(request, acceptance)
+        self._keep(task_id, [head_line, *request.items.chunks])
         created = None
         try:
             created = self._ledger.create_job(head, created_at, len(head_line), self._deadline)
@@ -130,6 +128,14 @@ class Acceptor:
                 raise HalfAcceptedError(str(error)) from error
             raise
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
+
+    def _keep(self, task_id: str, pieces: Sequence[bytes]) -> None:
+        """Write the request object; a long one in parts, so that it is not held twice."""
+        key, media_type = keys.request_object(task_id), "application/json"
+        if sum(map(len, pieces)) <= _ONE_PUT:
+            self._bucket.put(key, b"".join(pieces), media_type)
+        else:
+            self._bucket.upload(key, Upload(pieces, _ONE_PUT, lambda: True, media_type))
 
     def _take_back(self, task_id: str, key: ApiKey) -> bool:
         """Undo an acceptance; False when the ledger may still have the job.

@@ -75,9 +75,14 @@ class IdempotencyKeys:
         self._run("settle_key", [name], task_id, key.body_sha256, left)
 
 
-def make_idempotency(header: str, body: bytes) -> Idempotency:
-    """Return the digests of an Idempotency-Key and the body it came with."""
-    return Idempotency(
-        key_sha256=hashlib.sha256(header.encode()).hexdigest(),
-        body_sha256=hashlib.sha256(body).hexdigest(),
-    )
+def make_idempotency(header: str, body: bytes, parameters: str = "") -> Idempotency:
+    """Return the digests of an Idempotency-Key and of the request it came with.
+
+    Args:
+        header: the key.
+        body: without its content coding.
+        parameters: what the request says outside its body, always written the same way.
+    """
+    digest = hashlib.sha256(parameters.encode())
+    digest.update(body)
+    return Idempotency(hashlib.sha256(header.encode()).hexdigest(), digest.hexdigest())

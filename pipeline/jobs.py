@@ -19,6 +19,7 @@ The ledger carries :data:`TRANSITIONS` into its scripts, so that there is one ta
 opinion.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -62,6 +63,34 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     expiry: str | None = None
 
 
+class EncodedItems:
+    """A request's items as the request object holds them, filled chunk by chunk.
+
+    Only their JSON is held, a tenth of what as many :class:`Item` take.
+
+    Attributes:
+        chunk_size: items a chunk has; the last one may have fewer.
+        chunks: a JSON array of items each.
+        count: how many items there are.
+    """
+
+    def __init__(self, chunk_size: int) -> None:
+        self.chunk_size = chunk_size
+        self.chunks: list[bytes] = []
+        self.count = 0
+
+    def append(self, items: Sequence[Item]) -> None:
+        """Add the next chunk.
+
+        Raises:
+            ValueError: it is longer than a chunk, or comes behind one that was shorter.
+        """
+        if len(items) > self.chunk_size or self.count % self.chunk_size:
+            raise ValueError(f"{len(items)} items behind {self.count} are not the next chunk")
+        self.chunks.append(msgspec.json.encode(items))
+        self.count += len(items)
+
+
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A checked request: everything that decides what the bundle's bytes will be, but its time.
 
@@ -76,7 +105,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     gtin: str
-    items: list[Item]
+    items: EncodedItems
     format: ImageFormat
     size: int
     error_correction: ErrorCorrection

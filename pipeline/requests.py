@@ -32,19 +32,14 @@ class Acceptance(NamedTuple):
     key_name: str = ""
 
 
-def encode_request(
-    request: JobRequest, acceptance: Acceptance, chunk_size: int
-) -> tuple[RequestHead, bytes, bytes]:
-    """Return the head, the head's line, and the items behind it.
+def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHead, bytes]:
+    """Return the head, and the head's line, behind which the chunks of items stand.
 
     Args:
         request: checked.
         acceptance: as which job, whose, and when.
-        chunk_size: items a chunk has.
     """
-    starts = range(0, len(request.items), chunk_size)
-    chunks = [msgspec.json.encode(request.items[at : at + chunk_size]) for at in starts]
-    ends = accumulate(map(len, chunks), initial=0)
+    ends = accumulate(map(len, request.items.chunks), initial=0)
     head = RequestHead(
         task_id=acceptance.task_id,
         key_id=acceptance.key_id,
@@ -56,11 +51,11 @@ def encode_request(
         size=request.size,
         error_correction=request.error_correction,
         link_base=request.link_base,
-        items=len(request.items),
-        chunk_size=chunk_size,
+        items=request.items.count,
+        chunk_size=request.items.chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],
     )
-    return head, msgspec.json.encode(head) + b"\n", b"".join(chunks)
+    return head, msgspec.json.encode(head) + b"\n"
 
 
 def decode_head(data: bytes) -> RequestHead:

@@ -21,6 +21,7 @@ from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempot
 from pipeline.jobs import (
     TERMINAL,
     Bundle,
+    EncodedItems,
     Idempotency,
     Item,
     JobRequest,
@@ -222,7 +223,6 @@ def open_service(settings: Settings) -> JobService:
             dispatcher,
             IdempotencyKeys(text),
             Backlog(text, settings.max_backlog),
-            chunk_size=settings.chunk_size,
             deadline=settings.job_deadline * 1000,
         ),
         listing=Listing(text, ledger),
@@ -242,6 +242,7 @@ __all__ = [
     "ChunkState",
     "ChunkStatus",
     "Download",
+    "EncodedItems",
     "EnqueueError",
     "HalfAcceptedError",
     "Idempotency",

@@ -23,6 +23,7 @@ _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 _PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
 
 Positive = Annotated[int, Meta(ge=1)]
+_LEAST_BODY_LIMIT = 4 * 1024 * 1024
 
 
 class SettingsError(Exception):
@@ -69,9 +70,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_items: Annotated[int, Meta(description="items a request may have", ge=1, le=1_000_000)] = (
         5000
     )
-    max_body_bytes: Annotated[int, Meta(description="bytes a request body may have", ge=1024)] = (
-        4 * 1024 * 1024
-    )
+    max_body_bytes: Annotated[
+        Annotated[int, Meta(ge=1024)] | None,
+        Meta(
+            description="bytes a request body may have, inflated; unset: 1 KiB an item of "
+            "`QRMILL_MAX_ITEMS`, and at least 4 MiB"
+        ),
+    ] = None
     chunk_size: Annotated[int, Meta(description="items a chunk has", ge=1, le=10_000)] = 500
     api_prefix: Annotated[
         str,
@@ -168,6 +173,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or "
                 f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
             )
+
+    def body_limit(self) -> int:
+        """Return how many bytes a request body may have.
+
+        An item with the longest values, each character of them escaped, takes less than 0.4 KiB,
+        so that a request of ``max_items`` fits however it is written.
+        """
+        return self.max_body_bytes or max(_LEAST_BODY_LIMIT, 1024 * self.max_items)
 
     def secret_access_key(self) -> str | None:
         """Return the S3 secret key, from its file if one is named.

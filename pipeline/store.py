@@ -50,11 +50,13 @@ class Upload(NamedTuple):
         stream: pieces of any size.
         part_bytes: size of each part but the last; S3 wants at least 5 MiB.
         keep_going: asked before each part; False abandons the upload.
+        content_type: of the object.
     """
 
     stream: Iterable[bytes]
     part_bytes: int
     keep_going: Callable[[], bool]
+    content_type: str = "application/zip"
 
 
 class Uploaded(NamedTuple):
@@ -197,7 +199,7 @@ class Bucket:
         """
         with _translated():
             created = self._client.create_multipart_upload(
-                Bucket=self.name, Key=key, ContentType="application/zip"
+                Bucket=self.name, Key=key, ContentType=upload.content_type
             )
         upload_id = created["UploadId"]
         try:

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from render.encoding import Symbols, encode
 from render.image import (
     QUIET_ZONE,
+    ErrorCorrection,
     Image,
     RenderOptions,
     module_pixels,
     symbol_side,
 )
 from render.png import write_pngs
-from render.segments import least_versions
+from render.segments import choose_symbols
 from render.svg import write_svgs
+from render.versions import LEVELS
 
 
 def render_chunk(uris: Sequence[str], options: RenderOptions) -> list[Image]:
@@ -45,8 +47,23 @@ def least_sizes(uris: Sequence[str], options: RenderOptions) -> list[int]:
     Raises:
         ValueError: a URI is empty, not ASCII or too long for version 40.
     """
-    versions = least_versions(_texts(uris), options.error_correction)
+    versions, _ = choose_symbols(_texts(uris), options.error_correction)
     return [symbol_side(version) + 2 * QUIET_ZONE for version in versions.tolist()]
+
+
+def choose_versions(
+    uris: Sequence[str], options: RenderOptions
+) -> list[tuple[int, ErrorCorrection]]:
+    """Return the version and the error correction level that each URI's symbol gets.
+
+    Raises:
+        ValueError: a URI is empty, not ASCII or too long for version 40.
+    """
+    versions, levels = choose_symbols(_texts(uris), options.error_correction)
+    return [
+        (version, LEVELS[level])
+        for version, level in zip(versions.tolist(), levels.tolist(), strict=True)
+    ]
 
 
 def _texts(uris: Sequence[str]) -> list[bytes]:

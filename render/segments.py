@@ -76,18 +76,22 @@ def segment(texts: Sequence[bytes], level: ErrorCorrection) -> Segmentation:
     return Segmentation(versions[shapes.of_text], levels[shapes.of_text], modes[shapes.of_text])
 
 
-def least_versions(texts: Sequence[bytes], level: ErrorCorrection) -> NDArray[np.uint8]:
-    """Return the least version that holds each text at ``level``: uint8 (n,).
+def choose_symbols(
+    texts: Sequence[bytes], level: ErrorCorrection
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the versions and levels of :func:`segment`, without cutting the texts.
 
     Raises:
         ValueError: a text is empty or too long for version 40.
     """
     shapes = _shapes(texts)
     versions = np.empty(len(shapes.distinct), np.uint8)
+    levels = np.empty_like(versions)
     for chosen, batch in _batches(shapes.distinct):
         for held in _searches(batch, LEVELS.index(level)):
             versions[chosen[held.places]] = held.versions
-    return versions[shapes.of_text]
+            levels[chosen[held.places]] = held.highest_levels()
+    return versions[shapes.of_text], levels[shapes.of_text]
 
 
 @cache
@@ -131,13 +135,11 @@ def _cut(shapes: list[bytes], level: int) -> Segmentation:
     levels = np.empty_like(versions)
     modes = np.empty((len(shapes), max(map(len, shapes))), np.uint8)
     for held in _searches(shapes, level):
-        # Every higher level holds less, so the number that still fit is the highest that does.
-        capacity = data_bits()[held.versions]
-        highest = (capacity >= held.bits[:, None]).sum(axis=1) - 1
+        highest = held.highest_levels()
         versions[held.places], levels[held.places] = held.versions, highest
         whole = held.search.bits_of_one_segment()[held.columns]
         modes[held.places] = held.search.widest[held.columns, None]
-        mixed = np.flatnonzero(whole > capacity[np.arange(len(highest)), highest])
+        mixed = np.flatnonzero(whole > data_bits()[held.versions, highest])
         if len(mixed):
             cut = held.search.modes(held.columns[mixed])
             modes[held.places[mixed], : cut.shape[1]] = cut
@@ -160,6 +162,13 @@ class _Held(NamedTuple):
     versions: NDArray[np.intp]
     bits: NDArray[np.int32]
     search: Search
+
+    def highest_levels(self) -> NDArray[np.intp]:
+        """Return the highest level at which each fits its version: intp (n,)."""
+        # Every higher level holds less, so the number that still fit is the highest that does.
+        capacity = data_bits()[self.versions]
+        highest: NDArray[np.intp] = (capacity >= self.bits[:, None]).sum(axis=1) - 1
+        return highest
 
 
 def _searches(shapes: list[bytes], level: int) -> Iterator[_Held]:

@@ -20,8 +20,9 @@ from pipeline.jobs import (
 )
 from pipeline.ledger import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
-from pipeline.requests import Acceptance, encode_request
+from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
+from tests.encoded import encoded
 
 NOW = 1_795_000_000
 HOUR = 3_600_000
@@ -33,11 +34,12 @@ BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400)
 
 def new_head(items: int = 5, chunk_size: int = 2, key_id: str = "key") -> RequestHead:
     request = JobRequest(
-        gtin="00012345678905", items=[Item(serial=str(index)) for index in range(items)],
+        gtin="00012345678905",
+        items=encoded([Item(serial=str(index)) for index in range(items)], chunk_size),
         format="png", size=400, error_correction="Q", link_base="https://id.gs1.org",
     )  # fmt: skip
     acceptance = Acceptance(str(uuid.uuid4()), key_id, NOW, None)
-    return encode_request(request, acceptance, chunk_size)[0]
+    return encode_head(request, acceptance)[0]
 
 
 def enter(ledger: Ledger, items: int = 5) -> str:

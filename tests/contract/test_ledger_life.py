@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline import keys
 from pipeline.jobs import Bundle, Item, JobRequest, JobStatus, Result, StagedChunk, State
 from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
-from pipeline.requests import Acceptance, encode_request
+from pipeline.requests import Acceptance, encode_head
+from tests.encoded import encoded
 
 CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5
 HOUR, SOON, NOW_OR_PAST = 3_600_000, 60_000, -1
@@ -35,11 +36,11 @@ class Life(RuleBasedStateMachine):
     def accept(self) -> None:
         self.client.flushall()
         request = JobRequest(
-            gtin="09506000134352", items=[Item()] * ITEMS, format="svg", size=400,
-            error_correction="M", link_base="https://id.gs1.org",
+            gtin="09506000134352", items=encoded([Item()] * ITEMS, CHUNK_SIZE), format="svg",
+            size=400, error_correction="M", link_base="https://id.gs1.org",
         )  # fmt: skip
         acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000, None)
-        self.head = encode_request(request, acceptance, CHUNK_SIZE)[0]
+        self.head = encode_head(request, acceptance)[0]
         self.task_id = self.head.task_id
         self.works: list[ChunkWork] = []
         self.staged: set[int] = set()

@@ -73,6 +73,17 @@ def test_a_refused_request_shows_where_it_is_wrong(
     assert [row["pointer"] for row in problem["errors"]] == ["/items/0/lot", "/items/1/expiry"]
 
 
+@needs_curl
+def test_a_csv_is_tried_and_one_symbol_rendered(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    dry_run = json.loads(run(BLOCKS[2], environment, tmp_path))
+    assert (dry_run["would_accept"], dry_run["items"]) == (False, 2)
+    (error,) = dry_run["errors"]
+    assert (error["pointer"], error["line"], error["column"]) == ("/items/1/serial", 3, 2)
+    assert (tmp_path / "one.svg").read_text("utf-8").startswith("<svg")
+
+
 def test_every_file_of_the_rooms_has_its_line() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for room in ("api", "pipeline", "render", "deploy/embedded"):

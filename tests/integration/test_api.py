@@ -303,7 +303,7 @@ def test_the_document_describes_every_route_and_its_types(client: TestClient) ->
     document = client.simulate_get("/openapi.json").json
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
-        "/qr/bulk/", "/qr/bulk/{task_id}/", "/qr/bulk/{task_id}/chunks/",
+        "/qr/", "/qr/bulk/", "/qr/bulk/{task_id}/", "/qr/bulk/{task_id}/chunks/",
         "/qr/bulk/{task_id}/retry/", "/keys/",
         "/keys/{key_id}/", "/healthz", "/readyz",
     }  # fmt: skip

@@ -23,6 +23,7 @@ from pipeline.api_keys import ApiKey
 from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
 from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket, connect_s3
+from tests.encoded import encoded
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def usual_settings(settings: Settings) -> Settings:
 def make_request(count: int) -> JobRequest:
     items = [Item(f"LOT{index % 97:03}", f"SER{index:08}", "271231") for index in range(count)]
     return JobRequest(
-        gtin="09506000134352", items=items, format="svg", size=400, error_correction="M",
+        gtin="09506000134352", items=encoded(items, Settings().chunk_size),
+        format="svg", size=400, error_correction="M",
         link_base="https://id.gs1.org",
     )  # fmt: skip
 

@@ -18,8 +18,9 @@ from pipeline.broker import connect_redis
 from pipeline.jobs import Item, JobRequest, RequestHead
 from pipeline.ledger import Failure, Ledger
 from pipeline.listing import JobFilter, Listing, Position
-from pipeline.requests import Acceptance, encode_request
+from pipeline.requests import Acceptance, encode_head
 from pipeline.service import JobService, Settings
+from tests.encoded import encoded
 
 GTIN = "9506000134352"
 HOUR = 3_600_000
@@ -177,11 +178,12 @@ def test_chunks_come_in_pages_and_only_to_those_who_may_see_the_job(
 
 def _enter(ledger: Ledger, created_at: int, state: str) -> RequestHead:
     request = JobRequest(
-        gtin="00012345678905", items=[Item()], format="png", size=400, error_correction="Q",
+        gtin="00012345678905", items=encoded([Item()], 250), format="png", size=400,
+        error_correction="Q",
         link_base="https://id.gs1.org",
     )  # fmt: skip
     acceptance = Acceptance(str(uuid.uuid4()), "key", NOW, None)
-    head = encode_request(request, acceptance, 250)[0]
+    head = encode_head(request, acceptance)[0]
     ledger.create_job(head, created_at, 100, HOUR)
     if state == "failed":
         ledger.fail_job(head.task_id, Failure("cancelled", "", closed=True))

@@ -24,6 +24,7 @@ from pipeline.service import JobService, Settings
 from pipeline.store import Bucket
 from pipeline.worker import build_worker
 from render.image import ImageFormat
+from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
 from tests.waiting import wait_for
 
@@ -36,7 +37,7 @@ def key(service: JobService) -> ApiKey:
 def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobRequest:
     items = [Item("LOT", f"S{index:04}", "271231") for index in range(count)]
     return JobRequest(
-        gtin="09506000134352", items=items, format=image_format, size=120,
+        gtin="09506000134352", items=encoded(items, 10), format=image_format, size=120,
         error_correction="M",
         link_base="https://id.gs1.org",
     )  # fmt: skip

@@ -1,8 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.jobs import Idempotency, Item, JobRequest
-from pipeline.requests import Acceptance, decode_head, decode_items, encode_request
+from pipeline.requests import Acceptance, decode_head, decode_items, encode_head
+from tests.encoded import encoded
 
 ACCEPTANCE = Acceptance("task", "key", 1_700_000_000, Idempotency("a", "b"))
 texts = st.none() | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
@@ -15,14 +17,14 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
 ) -> None:
     request = JobRequest(
         gtin="09506000134352",
-        items=given_items,
+        items=encoded(given_items, chunk_size),
         format="svg",
         size=400,
         error_correction="H",
         link_base="https://a.b",
     )
-    head, line, body = encode_request(request, ACCEPTANCE, chunk_size)
-    stored = line + body
+    head, line = encode_head(request, ACCEPTANCE)
+    stored = line + b"".join(request.items.chunks)
     assert decode_head(stored) == head
     read = []
     for offset, length in head.ranges:
@@ -31,4 +33,14 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
         assert len(chunk) <= chunk_size
         read += chunk
     assert read == given_items
-    assert sum(length for _, length in head.ranges) == len(body)
+    assert len(line) + sum(length for _, length in head.ranges) == len(stored)
+
+
+def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
+    filled = encoded([Item()] * 5, 2)
+    assert (filled.count, len(filled.chunks)) == (5, 3)
+    for wrong in (filled, encoded([], 2)):
+        with pytest.raises(ValueError, match="not the next chunk"):
+            wrong.append([Item()] * 3)
+    with pytest.raises(ValueError, match="behind 5"):
+        filled.append([Item()])

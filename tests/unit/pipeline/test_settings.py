@@ -56,6 +56,17 @@ def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
     assert fix in sentence
 
 
+def test_the_limit_of_a_body_grows_with_the_items_unless_it_is_set() -> None:
+    def limit(**variables: str) -> int:
+        return Settings.from_environment(variables).body_limit()
+
+    assert limit(QRMILL_MAX_ITEMS="10") == 4 * 1024 * 1024
+    assert limit(QRMILL_MAX_ITEMS="1000000") == 1_024_000_000
+    assert limit(QRMILL_MAX_ITEMS="1000000", QRMILL_MAX_BODY_BYTES="2048") == 2048
+    with pytest.raises(SettingsError, match="QRMILL_MAX_BODY_BYTES"):
+        limit(QRMILL_MAX_BODY_BYTES="1023")
+
+
 def test_a_password_in_a_wrong_url_is_not_shown() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({"QRMILL_REDIS_URL": "http://:hunter2@127.0.0.1:1/0"})

@@ -10,7 +10,13 @@ from biip.gs1_element_strings import GS1ElementString
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from render.ai import OUTSIDE_CSET82, Charset, check_alphanumeric, check_expiry
+from render.ai import (
+    OUTSIDE_CSET82,
+    Charset,
+    all_alphanumeric,
+    check_alphanumeric,
+    check_expiry,
+)
 from render.errors import InvalidValueError
 from tests.unit.render.samples import CSET82
 
@@ -21,6 +27,24 @@ def _code(check: Callable[..., None], *arguments: str) -> str:
     with pytest.raises(InvalidValueError) as caught:
         check(*arguments)
     return caught.value.code
+
+
+nearly = st.text(st.sampled_from([*PRINTABLE, "\n", "\0", " ", "é"]), max_size=22)
+
+
+@given(
+    st.lists(st.text(CSET82, min_size=1, max_size=20) | nearly, max_size=5),
+    st.sampled_from(["cset82", "ascii"]),
+)
+def test_all_values_are_right_if_and_only_if_each_is(values: list[str], charset: Charset) -> None:
+    def is_right(value: str) -> bool:
+        try:
+            check_alphanumeric(value, charset)
+        except InvalidValueError:
+            return False
+        return True
+
+    assert all_alphanumeric(values, charset) == all(map(is_right, values))
 
 
 @given(value=st.text(CSET82, min_size=1, max_size=20), charset=st.sampled_from(["cset82", "ascii"]))

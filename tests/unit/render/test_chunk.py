@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.chunk import least_sizes, render_chunk
+from render.chunk import choose_versions, least_sizes, render_chunk
 from render.image import ErrorCorrection, ImageFormat, RenderOptions
 from render.versions import LEVELS
 from tests.unit.render import samples
@@ -99,12 +99,23 @@ def test_the_longest_uri_is_rendered_and_a_longer_one_refused(image_format: Imag
         least_sizes(["short", "x" * 2332], options)
 
 
+@given(uris, st.sampled_from(LEVELS))
+def test_the_chosen_versions_and_levels_are_those_of_the_images(
+    given_uris: list[str], level: ErrorCorrection
+) -> None:
+    options = RenderOptions("svg", 400, level)
+    rendered = render_chunk(given_uris, options)
+    expected = [(image.version, image.error_correction) for image in rendered]
+    assert choose_versions(given_uris, options) == expected
+
+
 def test_text_outside_ascii_is_refused() -> None:
     with pytest.raises(ValueError, match="ascii"):
         render_chunk(["https://id.gs1.org/01/٠٩٥"], RenderOptions("svg", 400))
 
 
 def test_no_uri_gives_no_image() -> None:
+    assert choose_versions([], RenderOptions("svg", 400)) == []
     assert render_chunk([], RenderOptions("png", 400)) == []
     assert least_sizes([], RenderOptions("png", 400)) == []
 

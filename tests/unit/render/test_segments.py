@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from render import segments
 from render.image import ErrorCorrection
 from render.segment_search import search
-from render.segments import MAX_CHARACTERS, least_versions, segment
+from render.segments import MAX_CHARACTERS, choose_symbols, segment
 from render.versions import (
     ALPHANUMERIC,
     BYTE,
@@ -72,10 +72,12 @@ def test_version_and_level_are_what_qrcodegen_needs_for_the_same_segments(
 
 
 @given(texts=st.lists(samples.texts, min_size=1, max_size=6), level=samples.levels)
-def test_the_least_versions_are_those_of_the_segmentation(
+def test_the_chosen_symbols_are_those_of_the_segmentation(
     texts: list[bytes], level: ErrorCorrection
 ) -> None:
-    assert least_versions(texts, level).tolist() == segment(texts, level).versions.tolist()
+    cut = segment(texts, level)
+    chosen = [cut.versions.tolist(), cut.levels.tolist()]
+    assert [each.tolist() for each in choose_symbols(texts, level)] == chosen
 
 
 @given(texts=st.lists(samples.texts, min_size=2, max_size=8), level=samples.levels)
@@ -123,7 +125,7 @@ def test_versions_are_never_larger_than_those_of_zint_and_zxing(count: int, kind
             samples.realistic_uri(rnd) if kind == "realistic" else samples.hostile_text(rnd, 400)
             for _ in range(count // len(LEVELS))
         ]
-        versions = least_versions([text.encode() for text in texts], level)
+        versions, _ = choose_symbols([text.encode() for text in texts], level)
         for text, version in zip(texts, versions.tolist(), strict=True):
             theirs = {
                 "zint": zint_version(text, level),
@@ -149,9 +151,9 @@ def test_versions_are_never_larger_than_those_of_zint_and_zxing(count: int, kind
 def test_version_40_holds_what_table_7_says_and_not_one_character_more(
     character: bytes, level: ErrorCorrection, most: int
 ) -> None:
-    assert least_versions([character * most], level).tolist() == [40]
+    assert choose_symbols([character * most], level)[0].tolist() == [40]
     with pytest.raises(ValueError, match=f"{most + 1} characters"):
-        least_versions([b"a", character * (most + 1), b"b"], level)
+        choose_symbols([b"a", character * (most + 1), b"b"], level)
 
 
 def test_what_no_symbol_holds_is_refused_before_it_is_searched() -> None:

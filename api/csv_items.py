@@ -1,0 +1,176 @@
+"""The CSV form of a bulk request (RFC 4180, UTF-8): items in the body, the rest in the query."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from api.decoding import missing_names, no_such_name
+from api.intake import Form
+from api.json_items import STAND_INS
+from api.problems import MAX_ERRORS, ProblemError, Violation, Violations
+from api.schemas import BulkItem, BulkRequest
+from api.validation import Place, Rules, Run, violation, wrong_count
+from pipeline.service import Item
+from render.errors import shown
+
+_COLUMNS = BulkItem.__struct_fields__
+#: What the query says: all of a bulk request but its items.
+PARAMETERS = tuple(name for name in BulkRequest.__struct_fields__ if name != "items")
+
+
+def read_csv(body: bytes, query: Mapping[str, str], rules: Rules, violations: Violations) -> Form:
+    """Return what ``body`` and ``query`` say; records are read as they are taken.
+
+    Args:
+        body: a header of any of ``lot``, ``serial`` and ``expiry``, then a record an item.
+        query: its parameters, each one of :data:`PARAMETERS`.
+        rules: of the service.
+        violations: what is wrong is appended.
+
+    Raises:
+        ProblemError: 400, it is not CSV; also while records are taken.
+    """
+    records = _Records(body)
+    _, header = next(records, (1, []))
+    if not header:
+        raise _malformed("There is no header, such as lot,serial,expiry", 1)
+    columns = _columns(header, violations)
+    return Form(_head(query, violations), None, _runs(records, columns, rules, violations))
+
+
+class _Records:
+    """Iterates over the records of a body, each with the line on which it begins, from 1."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        # The byte order mark that some programs put first is not part of the text. Line ends stay
+        # as they are, or those within quotes would be changed.
+        self._lines = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        self._reader = csv.reader(self._lines, strict=True)
+
+    def __iter__(self) -> "_Records":
+        return self
+
+    def __next__(self) -> tuple[int, list[str]]:
+        line = self._reader.line_num + 1
+        try:
+            return line, next(self._reader)
+        except csv.Error as error:
+            raise _malformed(_in_words(str(error)), line) from None
+        except UnicodeDecodeError:
+            raise self._undecodable() from None
+
+    def _undecodable(self) -> ProblemError:
+        try:
+            self._body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            sentence = f"Byte {error.start + 1}, 0x{self._body[error.start]:02X}, is not UTF-8"
+            line = len(self._body[: error.start + 1].splitlines())
+            return _malformed(sentence, line)
+        raise AssertionError("unreachable")
+
+
+def _in_words(reason: str) -> str:
+    """Return in a client's words what the csv module says."""
+    if "unexpected end" in reason:
+        return "This record has a quote that is never closed"
+    if "field limit" in reason:
+        limit = csv.field_size_limit()
+        return f"This record has a field of over {limit} characters; a quote may be missing"
+    return f"This record has a quote in the wrong place: {reason}"
+
+
+def _malformed(sentence: str, line: int) -> ProblemError:
+    """Return the 400 for a body that is not CSV from ``line`` on."""
+    violations = Violations()
+    violations.append(Violation("", "malformed_csv", f"{sentence}.", line))
+    detail = f"The body is not CSV. Line {line}: {sentence}."
+    return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_csv", detail, violations=violations)
+
+
+def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
+    """Return a request without items of what in ``query`` has the right type."""
+    violations.extend(missing_names(BulkRequest, {*query, "items"}, ""))
+    good: dict[str, Any] = {}
+    for field in msgspec.structs.fields(BulkRequest):
+        if field.name in query:
+            try:
+                good[field.name] = msgspec.convert(query[field.name], field.type, strict=False)
+            except msgspec.ValidationError as error:
+                detail = f"{shown(query[field.name])} does not fit: {error}."
+                violations.append(Violation(f"/{field.name}", "type", detail))
+    return BulkRequest(**STAND_INS | good)
+
+
+def _columns(header: Sequence[str], violations: Violations) -> list[str]:
+    """Return the names of the columns, empty for one that is unknown or there for a second time."""
+    if len(header) > MAX_ERRORS:  # which is no header; to name each takes its time
+        detail = f"There are {len(header)} columns; there may be {', '.join(_COLUMNS)}."
+        violations.append(violation(Place("/items", 1), "range", detail))
+        return [""] * len(header)
+    columns: list[str] = []
+    for number, name in enumerate(header, 1):
+        if name in _COLUMNS and name not in columns:
+            columns.append(name)
+            continue
+        code, detail = "duplicate_column", f"There are two columns {name!r}; drop one."
+        if name not in _COLUMNS:
+            code = "unknown_column"
+            detail = no_such_name(name, _COLUMNS, "column", hint=not violations.full)
+        violations.append(violation(Place("/items", 1, number), code, detail))
+        columns.append("")
+    return columns
+
+
+def _runs(
+    records: _Records, columns: Sequence[str], rules: Rules, violations: Violations
+) -> Iterator[Run]:
+    count = 0
+    while part := [*islice(records, rules.chunk_size)]:
+        first, count = count, count + len(part)
+        if count > rules.max_items:
+            violations.append(wrong_count(f"more than {rules.max_items}", rules))
+            return
+        yield _run(part, first, columns, violations)
+    if not count:
+        violations.append(wrong_count("0", rules))
+
+
+def _run(
+    part: Sequence[tuple[int, list[str]]],
+    first: int,
+    columns: Sequence[str],
+    violations: Violations,
+) -> Run:
+    """Return the items of ``part``, the first of them number ``first`` of the request."""
+
+    def place(number: int, field: str | None) -> Place:
+        pointer, line = f"/items/{first + number}", part[number][0]
+        if field is None:
+            return Place(pointer, line)
+        return Place(f"{pointer}/{field}", line, columns.index(field) + 1)
+
+    # Where in a record each field is; the last, an empty one behind it, if it has no column.
+    lot, serial, expiry = (columns.index(n) if n in columns else -1 for n in _COLUMNS)
+    items, unreadable = [], []
+    for number, (line, record) in enumerate(part):
+        if len(record) == len(columns):
+            record.append("")
+            items.append(Item(record[lot] or None, record[serial] or None, record[expiry] or None))
+        else:
+            where = Place(f"/items/{first + number}", line, min(len(record), len(columns)) + 1)
+            violations.append(violation(where, "fields", _wrong_length(record, columns)))
+            items.append(Item())
+            unreadable.append(number)
+    return Run(items, unreadable, place)
+
+
+def _wrong_length(record: Sequence[str], columns: Sequence[str]) -> str:
+    if not record:
+        return 'This line is blank; remove it, or write "" for an item without values.'
+    return f"This record has {len(record)} fields; the header has {len(columns)}."

@@ -1,0 +1,78 @@
+"""``/qr/``: one symbol's image at once; nothing is kept."""
+
+import hashlib
+
+import falcon
+import msgspec
+
+from api.body import JSON, read_body
+from api.decoding import NOT_DECODED, decode_fields, invalid
+from api.middleware import check_accepts
+from api.problems import Violations
+from api.query import read_query
+from api.schemas import SymbolRequest
+from api.validation import ItemCheck, Place, Rules, Run
+from pipeline.service import Item
+from render.chunk import render_chunk
+from render.image import RenderOptions
+
+_BODY_LIMIT = 4096  # bytes
+#: 30 days. The same values are always the same image.
+_CACHE_CONTROL = "public, max-age=2592000"
+_MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+_STAND_INS = {"gtin": "00000000000000"}
+
+_decoder = msgspec.json.Decoder(SymbolRequest)
+
+
+class Symbol:
+    """``POST /qr/``."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Render one symbol and answer with its image."""
+        violations = Violations()
+        read_query(req, (), violations)
+        _, body = read_body(req, _BODY_LIMIT, (JSON,))
+        request, uri = parse_symbol(body, self._rules, violations)
+        check_accepts(req, _MEDIA_TYPES[request.format])
+        options = RenderOptions(request.format, request.size, request.error_correction)
+        (image,) = render_chunk([uri], options)
+        digest = hashlib.sha256(image.data).hexdigest()
+        resp.set_headers({"ETag": f'"{digest}"', "Cache-Control": _CACHE_CONTROL})
+        # Two tags are compared weakly here (RFC 9110, section 13.1.2).
+        if any(str(tag) in {"*", digest} for tag in req.if_none_match or ()):
+            resp.status = falcon.HTTP_NOT_MODIFIED
+            return
+        resp.content_type = _MEDIA_TYPES[request.format]
+        resp.data = image.data
+
+
+def parse_symbol(body: bytes, rules: Rules, violations: Violations) -> tuple[SymbolRequest, str]:
+    """Return the checked request in ``body``, and the URI of its symbol.
+
+    Args:
+        body: JSON.
+        rules: of the service.
+        violations: what was wrong already.
+
+    Raises:
+        ProblemError: 400 when it is not JSON; 422 with every bad value when it is not valid.
+    """
+    try:
+        request = _decoder.decode(body)
+    except NOT_DECODED:
+        request = SymbolRequest(**_STAND_INS | decode_fields(body, SymbolRequest, "", violations))
+    check = ItemCheck(request, rules, violations)
+    item = Item(request.lot, request.serial, request.expiry)
+    good = check.good(Run([item], (), _place))
+    if violations:
+        raise invalid(violations)
+    (uri,) = check.uris(good)
+    return request, uri
+
+
+def _place(_number: int, field: str | None) -> Place:
+    return Place(f"/{field or 'size'}")

@@ -1,0 +1,78 @@
+"""10,000 bodies that no client should send: each is refused, and none costs anything that stays."""
+
+import random
+import sys
+
+import falcon
+import psutil
+from falcon.testing import StartResponseMock, create_environ
+
+from api import problems
+from api.app import App, make_rules
+from api.bulk import BulkCollection
+from api.middleware import RequestLog
+from api.single import Symbol
+from pipeline.service import ApiKey, JobService, Settings
+from pipeline.store import Bucket
+from tests.integration.hostile_bodies import BAD_GTIN, CSV, GTIN, hostile
+from tests.integration.test_api import contents
+
+COUNT = 10_000
+#: Bytes by which the process may grow in the second half of the requests.
+MOST_GROWTH = 16 * 1024 * 1024
+REFUSALS = {400, 413, 415, 422}
+
+
+class KnownKey:
+    """Lets every request in: a key and its rates would be most of the time, and are no body."""
+
+    def __init__(self, key: ApiKey) -> None:
+        self._key = key
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+        req.context.key = self._key
+
+
+def make_app(service: JobService, settings: Settings) -> App:
+    key = service.api_keys.create(name="fuzz", role="client").key
+    app = App(service, middleware=[RequestLog(), KnownKey(key)])
+    problems.install(app)
+    rules = make_rules(settings)
+    app.add_route("/qr/", Symbol(rules))
+    app.add_route("/qr/bulk/", BulkCollection(service, rules, settings.body_limit(), ""))
+    return app
+
+
+def send(app: App, seed: int) -> tuple[str, int]:
+    """Where the body of a seed was sent, and the status of its answer."""
+    sent = hostile(seed)
+    path = ("/qr/bulk/", "/qr/bulk/", "/qr/")[seed % 3]
+    # Of a dry run no job may come even if all is well.
+    query = ("dry_run=true", "")[seed % 2] if path == "/qr/bulk/" else ""
+    target = path + query
+    if sent.media_type == CSV:
+        query += f"&gtin={GTIN if query else BAD_GTIN}"
+    headers = {"Content-Type": sent.media_type, "Content-Encoding": sent.coding}
+    start = StartResponseMock()
+    environ = create_environ(path, query, method="POST", headers=headers, body=sent.body)
+    b"".join(app(environ, start))
+    assert start.status is not None
+    status = int(start.status[:3])
+    assert status in REFUSALS | {200}, f"seed {seed}: {start.status}"
+    return target, status
+
+
+def test_hostile_bodies_are_refused_and_leave_nothing(
+    service: JobService, settings: Settings, redis_url: str, bucket: Bucket
+) -> None:
+    app = make_app(service, settings)
+    first = random.SystemRandom().randrange(10**9)
+    sys.stdout.write(f"the seeds are {first} to {first + COUNT - 1}\n")
+    before = contents(redis_url, bucket)
+    answered = {send(app, first + number) for number in range(COUNT // 2)}
+    resident = psutil.Process().memory_info().rss
+    answered |= {send(app, first + number) for number in range(COUNT // 2, COUNT)}
+    assert psutil.Process().memory_info().rss - resident < MOST_GROWTH
+    assert contents(redis_url, bucket) == before
+    assert {status for _, status in answered} == REFUSALS | {200}
+    assert {target for target, status in answered if status == 200} == {"/qr/bulk/dry_run=true"}

@@ -1,0 +1,32 @@
+"""A bulk request through its check, in either form."""
+
+from collections.abc import Mapping
+
+from api.csv_items import read_csv
+from api.intake import accept_form
+from api.json_items import read_json
+from api.problems import Violations
+from api.validation import Rules
+from pipeline.jobs import Item
+from pipeline.requests import decode_items
+from pipeline.service import JobRequest
+
+RULES = Rules(max_items=5000, charset="cset82", link_base="https://id.gs1.org", chunk_size=250)
+GTIN = "9506000134352"
+
+
+def parse_bulk(body: bytes, rules: Rules = RULES) -> JobRequest:
+    violations = Violations()
+    return accept_form(read_json(body, rules, violations), rules, violations)
+
+
+def parse_csv(
+    body: bytes, query: Mapping[str, str] | None = None, rules: Rules = RULES
+) -> JobRequest:
+    violations = Violations()
+    form = read_csv(body, {"gtin": GTIN} if query is None else query, rules, violations)
+    return accept_form(form, rules, violations)
+
+
+def items_of(request: JobRequest) -> list[Item]:
+    return [item for chunk in request.items.chunks for item in decode_items(chunk)]

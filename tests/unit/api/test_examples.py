@@ -1,0 +1,64 @@
+"""The examples of the OpenAPI document are what the service takes and says."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+
+from api.examples import BULK_CSV, BULK_JSON, SYMBOL
+from api.openapi import build_document
+from api.problems import Violations
+from api.single import parse_symbol
+from tests.unit.api.forms import RULES, parse_bulk, parse_csv
+
+DOCUMENT = build_document("", 5000)
+
+
+def contents(node: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON
+    """Everything in the document that has a schema and examples."""
+    if isinstance(node, dict):
+        if isinstance(node.get("examples"), dict):
+            yield node
+        for inner in node.values():
+            yield from contents(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from contents(inner)
+
+
+def test_every_example_fits_its_schema() -> None:
+    seen = 0
+    for content in contents(DOCUMENT):
+        validator = Draft202012Validator({**DOCUMENT, **content["schema"]})
+        for example in content["examples"].values():
+            validator.validate(example["value"])
+            seen += 1
+    assert seen > 25
+
+
+@pytest.mark.parametrize("example", [*BULK_JSON.values()])
+def test_bulk_examples_are_accepted(example: dict[str, Any]) -> None:
+    value = example["value"]
+    assert parse_bulk(msgspec.json.encode(value)).items.count == len(value["items"])
+
+
+@pytest.mark.parametrize("example", [*BULK_CSV.values()])
+def test_csv_examples_are_accepted(example: dict[str, Any]) -> None:
+    assert parse_csv(example["value"].encode()).items.count == 2
+
+
+@pytest.mark.parametrize("example", [*SYMBOL.values()])
+def test_symbol_examples_are_accepted(example: dict[str, Any]) -> None:
+    violations = Violations()
+    _, uri = parse_symbol(msgspec.json.encode(example["value"]), RULES, violations)
+    assert not violations
+    assert uri.startswith("https://id.gs1.org/01/09506000134352")
+
+
+def test_every_error_of_an_operation_has_examples() -> None:
+    for code, response in DOCUMENT["components"]["responses"].items():
+        (content,) = response["content"].values()
+        for example in content["examples"].values():
+            assert example["value"]["status"] == int(code)
