@@ -10,7 +10,7 @@ from api import problems
 from api.bulk import BulkCollection, BulkRetry, BulkTask
 from api.docs import DocsFile, DocsPage, Document
 from api.health import Healthz, Readyz
-from api.keys import Key, KeyCollection
+from api.keys import Key, KeyCollection, WebhookSecretOfKey
 from api.middleware import Authentication, RequestLog
 from api.openapi import build_document
 from api.validation import Rules
@@ -31,13 +31,16 @@ App = falcon.App[falcon.Request, falcon.Response]
 def create_app(service: JobService, settings: Settings) -> App:
     """Return the application over ``service``; nothing is read or connected here."""
     prefix = settings.api_prefix
-    rules = Rules(settings.max_items, settings.charset, settings.link_base)
+    rules = Rules(
+        settings.max_items, settings.charset, settings.link_base, settings.callback_rules()
+    )
     routes = {
         f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.max_body_bytes, prefix),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
         f"{prefix}/keys": KeyCollection(service),
         f"{prefix}/keys/{{key_id}}": Key(service),
+        f"{prefix}/keys/{{key_id}}/webhook-secret": WebhookSecretOfKey(service),
     }
     public = {
         "/healthz": Healthz(),

@@ -6,9 +6,9 @@ import falcon
 
 from api.body import answer_json, read_json_body
 from api.middleware import check_accepts
-from api.problems import ProblemError, not_found
-from api.schemas import Accepted, BundleAnswer, Chunks, TaskStatus, iso
-from api.validation import Rules, parse_bulk
+from api.problems import ProblemError, Violation, not_found
+from api.schemas import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus, iso
+from api.validation import Rules, invalid, parse_bulk
 from pipeline.service import (
     TERMINAL,
     Bundle,
@@ -37,10 +37,20 @@ class BulkCollection:
         """Accept a request, before anything is rendered."""
         body = read_json_body(req, self._body_limit)
         request = parse_bulk(body, self._rules)
+        if request.callback_url:
+            self._check_signable(req)
         accepted = self._service.submit(request, req.context.key, _idempotency(req, body))
         if accepted.replayed:
             resp.set_header("Idempotency-Replayed", "true")
         answer_accepted(resp, self._prefix, accepted.task_id, accepted.items)
+
+    def _check_signable(self, req: falcon.Request) -> None:
+        if not self._service.webhook_secrets.exists(req.context.key.key_id):
+            detail = (
+                "This key has no webhook secret to sign callbacks with. Make one with "
+                "`qrmill keys webhook-secret`, or POST /keys/self/webhook-secret/."
+            )
+            raise invalid([Violation("/callback_url", "no_webhook_secret", detail)])
 
 
 class BulkTask:
@@ -89,6 +99,7 @@ class BulkTask:
             created_at=iso(job.created_at / 1000),
             finished_at=iso(job.finished_at / 1000) if job.finished_at else None,
             bundle=_bundle_answer(bundle) if bundle else None,
+            callback=_callback_answer(job) if job.callback_url else None,
         )
 
 
@@ -130,6 +141,17 @@ def _idempotency(req: falcon.Request, body: bytes) -> Idempotency | None:
 
 def _bundle_answer(bundle: Bundle) -> BundleAnswer:
     return BundleAnswer(bundle.bytes, bundle.sha256, iso(bundle.expires_at))
+
+
+def _callback_answer(job: JobStatus) -> CallbackAnswer:
+    due, delivered = job.callback_due_at, job.callback_delivered_at
+    return CallbackAnswer(
+        state=job.callback_state or "pending",
+        attempts=job.callback_attempts,
+        last_error=job.callback_error,
+        next_attempt_at=iso(due / 1000) if due else None,
+        delivered_at=iso(delivered / 1000) if delivered else None,
+    )
 
 
 def _canonical(task_id: str) -> str:

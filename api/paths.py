@@ -7,6 +7,7 @@ from api.operations import (
     accepted_headers,
     answer,
     body,
+    callbacks,
     operation,
     path_parameter,
     poll_headers,
@@ -19,6 +20,8 @@ _IDEMPOTENCY_KEY = {
     "repeated request has `Idempotency-Replayed: true`",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+
+_KEY_OR_SELF = "^([0-9a-z]{12}|self)$"
 
 
 def bulk_paths() -> dict[str, Any]:
@@ -33,6 +36,7 @@ def bulk_paths() -> dict[str, Any]:
                 ("400", "406", "409", "413", "415", "422"),
                 parameters=[_IDEMPOTENCY_KEY],
                 requestBody=body("BulkRequest"),
+                callbacks=callbacks(),
             ),
         },
         "/qr/bulk/{task_id}/": {
@@ -93,6 +97,17 @@ def key_paths() -> dict[str, Any]:
                 "revokeKey",
                 "Revoke an API key, for good",
                 {"200": answer("The key as it is now", "KeyAnswer")},
+                ("403", "404", "406"),
+            ),
+        },
+        "/keys/{key_id}/webhook-secret/": {
+            "parameters": [path_parameter("key_id", {"type": "string", "pattern": _KEY_OR_SELF})],
+            "post": operation(
+                "keys",
+                "createWebhookSecret",
+                "Make the secret that signs a key's callbacks; `self` is the key that asks. The "
+                "one before signs along for 24 hours",
+                {"201": answer("The new secret", "WebhookSecretAnswer")},
                 ("403", "404", "406"),
             ),
         },

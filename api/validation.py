@@ -13,7 +13,7 @@ import msgspec
 
 from api.problems import MAX_ERRORS, ProblemError, Violation
 from api.schemas import MAX_SIZE, MIN_SIZE, BulkItem, BulkRequest
-from pipeline.service import Item, JobRequest
+from pipeline.service import CallbackRules, Item, JobRequest, parse_callback_url
 from render.ai import Charset, check_alphanumeric, check_expiry
 from render.chunk import least_sizes
 from render.errors import InvalidValueError, shown
@@ -33,11 +33,12 @@ _decoder = msgspec.json.Decoder(BulkRequest)
 
 
 class Rules(NamedTuple):
-    """What a service allows: items a request, character set, and what URIs begin with."""
+    """What a service allows: items a request, characters, what URIs begin with, callback URLs."""
 
     max_items: int
     charset: Charset
     link_base: str
+    callbacks: CallbackRules = CallbackRules()
 
 
 def parse_bulk(body: bytes, rules: Rules) -> JobRequest:
@@ -158,6 +159,13 @@ def _violations(request: BulkRequest, rules: Rules) -> Iterator[Violation]:
         detail = f"There are {len(request.items)} items; a request has 1 to {rules.max_items}."
         yield Violation("/items", "range", detail)
 
+    if request.callback_url is not None:
+
+        def check_url(value: str) -> None:
+            parse_callback_url(value, rules.callbacks)
+
+        yield from _broken_rule(check_url, request.callback_url, "/callback_url")
+
     def check_text(value: str) -> None:
         check_alphanumeric(value, rules.charset)
 
@@ -185,6 +193,7 @@ def _job_request(request: BulkRequest, rules: Rules) -> JobRequest:
         size=request.size,
         error_correction=request.error_correction,
         link_base=rules.link_base,
+        callback_url=request.callback_url or "",
     )
 
 

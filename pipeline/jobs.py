@@ -28,6 +28,7 @@ from msgspec import Meta
 from render.image import ErrorCorrection, ImageFormat
 
 State = Literal["pending", "running", "completed", "failed"]
+CallbackState = Literal["pending", "delivered", "failed"]
 Event = Literal["begin", "complete", "fail", "reopen", "retry"]
 
 #: (state, event) -> the state that follows. A pair that is not here changes nothing: it is what is
@@ -73,6 +74,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         error_correction: the least level of its symbols.
         link_base: what the URIs begin with; kept with the job, so that a re-run after a change of
             settings still makes the same bytes.
+        callback_url: where to tell that the job has ended; empty for nowhere.
     """
 
     gtin: str
@@ -81,6 +83,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     error_correction: ErrorCorrection
     link_base: str
+    callback_url: str = ""
 
 
 class JobFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +94,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         key_id: the API key that owns the job.
         accepted_at: when it was accepted, in whole seconds since the epoch; the time of every
             member of the bundle.
-        gtin, format, size, error_correction, link_base: as in :class:`JobRequest`.
+        gtin, format, size, error_correction, link_base, callback_url: as in :class:`JobRequest`.
         items: how many there are.
         chunk_size: items a chunk has; the last one has what is left.
     """
@@ -106,6 +109,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     link_base: str
     items: int
     chunk_size: int
+    callback_url: str = ""
 
     @property
     def chunks(self) -> int:
@@ -156,6 +160,12 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
         chunks: chunks the job has; ``staged`` and ``failed`` of them have got that far.
         error: why it failed, for people; ``error_code`` for programs.
         created_at, finished_at: in milliseconds since the epoch.
+        callback_state: of the callback about the job's end; None before it, or when none was asked
+            for.
+        callback_event: id of that end, the same in every attempt to tell it.
+        callback_attempts: attempts begun; ``callback_error`` says why the last one failed.
+        callback_due_at, callback_delivered_at: in milliseconds since the epoch; an attempt at work
+            has its due time behind it, so that another follows if it never reports.
     """
 
     task_id: str
@@ -173,6 +183,13 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     error_code: str | None = None
     bundle: Bundle | None = None
+    callback_url: str = ""
+    callback_state: CallbackState | None = None
+    callback_event: str | None = None
+    callback_attempts: int = 0
+    callback_due_at: int | None = None
+    callback_error: str | None = None
+    callback_delivered_at: int | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +207,34 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Bundle | None = None
     error: str | None = None
     error_code: str | None = None
+
+
+class CallbackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The callback record in S3: how a callback ended, so that a lost Redis sends none again.
+
+    Attributes:
+        job_state, job_error_code: the end it is about.
+        callback_state: ``delivered`` or ``failed``; the others as in :class:`JobStatus`.
+    """
+
+    version: Literal[1] = 1
+    job_state: State
+    job_error_code: str | None = None
+    callback_state: CallbackState
+    callback_event: str
+    callback_attempts: int
+    callback_error: str | None = None
+    callback_delivered_at: int | None = None
+
+    def is_about(self, result: Result) -> bool:
+        """Return whether this is the callback about ``result``, and not about an end before it."""
+        return (self.job_state, self.job_error_code) == (result.state, result.error_code)
+
+    def fields(self) -> list[str | int]:
+        """Return the ledger's fields and their values, one after the other."""
+        values = msgspec.structs.asdict(self).items()
+        kept = [(name, value) for name, value in values if name.startswith("callback_")]
+        return [part for pair in kept if pair[1] is not None for part in pair]
 
 
 class ImageRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,6 +53,7 @@ def encode_request(
         size=request.size,
         error_correction=request.error_correction,
         link_base=request.link_base,
+        callback_url=request.callback_url,
         items=len(request.items),
         chunk_size=chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],

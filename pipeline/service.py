@@ -15,10 +15,13 @@ from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.callback_urls import CallbackRules, parse_callback_url
+from pipeline.callbacks import Callbacks
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
     Bundle,
+    CallbackState,
     Idempotency,
     Item,
     JobRequest,
@@ -33,6 +36,8 @@ from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, make_recovery
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
+from pipeline.webhook_secrets import WebhookSecrets
+from pipeline.webhooks import CallbackEvent
 
 log = structlog.get_logger(__name__)
 
@@ -66,9 +71,11 @@ class JobService:
         recovery: Recovery,
         acceptor: Acceptor,
         rates: Rates,
+        callbacks: Callbacks,
         checks: dict[str, Callable[[], None]],
     ) -> None:
         self.api_keys = ApiKeys(bucket)
+        self.webhook_secrets = WebhookSecrets(bucket)
         self.rates = rates
         self._settings = settings
         self._ledger = ledger
@@ -77,6 +84,7 @@ class JobService:
         self._dispatcher = dispatcher
         self._recovery = recovery
         self._acceptor = acceptor
+        self._callbacks = callbacks
         self._checks = checks
 
     def submit(
@@ -113,6 +121,7 @@ class JobService:
         chunks = None
         if found.state == "failed":
             self._bucket.delete(keys.result_object(task_id))
+            self._bucket.delete(keys.callback_object(task_id))
             chunks = self._ledger.retry_job(task_id, self._settings.job_deadline * 1000)
         if chunks is None:
             raise NotPossibleError("There is nothing to re-run: the task has not failed.")
@@ -138,6 +147,7 @@ class JobService:
         if self._ledger.fail_job(task_id, failure) != failure.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
         self._recovery.close(task_id, failure)
+        self._callbacks.announce(task_id)
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
 
@@ -188,6 +198,7 @@ def open_service(settings: Settings) -> JobService:
             chunk_size=settings.chunk_size,
             deadline=settings.job_deadline * 1000,
         ),
+        callbacks=Callbacks(text, dispatcher),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
         checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
     )
@@ -200,6 +211,9 @@ __all__ = [
     "ApiKeys",
     "BacklogFullError",
     "Bundle",
+    "CallbackEvent",
+    "CallbackRules",
+    "CallbackState",
     "Download",
     "EnqueueError",
     "HalfAcceptedError",
@@ -224,6 +238,7 @@ __all__ = [
     "configure_logging",
     "make_idempotency",
     "open_service",
+    "parse_callback_url",
     "parse_task_id",
     "unknown_variables",
 ]

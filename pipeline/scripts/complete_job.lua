@@ -1,5 +1,5 @@
 -- complete_job: record the finished bundle, once, by whoever holds the claim.
--- KEYS: job, active jobs, ended jobs
+-- KEYS: job, active jobs, ended jobs, callbacks
 -- ARGV: task id, claimant, bundle
 -- Returns the job's state afterwards, or false when it is unknown.
 local job = KEYS[1]
@@ -12,6 +12,7 @@ if after ~= state then
     redis.call("HSET", job, "state", after, "bundle", ARGV[3], "finished_at", now())
     redis.call("ZREM", KEYS[2], ARGV[1])
     redis.call("ZADD", KEYS[3], now(), ARGV[1])
+    call_back(job, KEYS[4], ARGV[1])
 end
 redis.call("HDEL", job, "claim_owner", "claim_until")
 return after

@@ -1,9 +1,9 @@
 -- discard_job: forget a job: it could not be enqueued, or it outlived its time.
--- KEYS: active jobs, ended jobs, jobs of its API key, then every key of the job
+-- KEYS: active jobs, ended jobs, jobs of its API key, callbacks, then every key of the job
 -- ARGV: task id
-for i = 1, 3 do
+for i = 1, 4 do
     redis.call("ZREM", KEYS[i], ARGV[1])
 end
-for i = 4, #KEYS do
+for i = 5, #KEYS do
     redis.call("DEL", KEYS[i])
 end

@@ -1,5 +1,5 @@
 -- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
--- KEYS: job, staged, failures, attempts, leases, active jobs, ended jobs
+-- KEYS: job, staged, failures, attempts, leases, active jobs, ended jobs, callbacks
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
@@ -27,6 +27,7 @@ if not late_double and state ~= "completed" then
         end
         redis.call("ZREM", KEYS[6], ARGV[1])
         redis.call("ZADD", KEYS[7], now(), ARGV[1])
+        call_back(job, KEYS[8], ARGV[1])
     end
 end
 return {state, redis.call("HGET", job, "error_code") or ""}
