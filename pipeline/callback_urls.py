@@ -19,6 +19,8 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 #: The characters of a URI (RFC 3986, appendix A).
 _URI = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+#: An authority without userinfo (RFC 3986, section 3.2); brackets are for IPv6 addresses alone.
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[^\[\]:]*)(:[0-9]*)?")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
 #: To some readers an IPv4 address (URL Standard, "ends in a number checker").
@@ -86,6 +88,8 @@ def _check_form(text: str, parts: SplitResult, rules: CallbackRules) -> None:
         raise _wrong("scheme", text, f"has to begin with {' or '.join(schemes)}://")
     if "@" in parts.netloc:
         raise _wrong("userinfo", text, "must not carry a user or password; a signature proves us")
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        raise _wrong("host", text, "has no host and port that can be read")
     if "#" in text:
         raise _wrong("fragment", text, "must not have a fragment; it would not be sent")
 

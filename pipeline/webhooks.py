@@ -133,16 +133,16 @@ class Webhooks:
             addresses = resolve(url.host, url.port, self._rules.networks)
             return post(url, addresses, body, headers)
         except InvalidValueError:
-            raise _NotSentError("is not a URL that the service's settings allow now") from None
+            raise _NotSentError("not sent: the service allows no such URL now") from None
         except StoreUnavailableError:
-            raise _NotSentError("could not be signed: the object store did not answer") from None
+            raise _NotSentError("not sent: the object store did not answer") from None
         except (NotReachableError, DeliveryError) as error:
             raise _NotSentError(str(error)) from None
 
     def _signed(self, job: EndedJob, body: bytes) -> dict[str, str]:
         secrets = self._secrets.signing(job.key_id)
         if not secrets:
-            raise _NotSentError("could not be signed: the API key has no webhook secret")
+            raise _NotSentError("not sent: the API key has no webhook secret")
         return signed_headers(job.callback_event, datetime.now(UTC), body, secrets)
 
     def _succeed(self, attempt: Attempt) -> None:
@@ -191,7 +191,7 @@ def make_event(job: EndedJob, prefix: str) -> CallbackEvent:
     ended = datetime.fromtimestamp(job.finished_at / 1000, UTC)
     return CallbackEvent(
         type="bulk.completed" if job.state == "completed" else "bulk.failed",
-        timestamp=ended.isoformat(timespec="milliseconds"),
+        timestamp=ended.isoformat(),
         data=CallbackData(
             task_id=job.task_id,
             status=job.state,
