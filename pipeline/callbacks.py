@@ -9,24 +9,14 @@ from typing import Literal, NamedTuple, cast
 
 import msgspec
 import redis
-import structlog
 
 from pipeline import keys
 from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, EnqueueError
 from pipeline.jobs import CallbackState
 from pipeline.lua import LedgerUnavailableError, Scripts, translated
 
-log = structlog.get_logger(__name__)
-
 #: Messages about callbacks that may wait before the sweep sends no more of them.
 _WAITING = 100
-
-
-class Attempt(NamedTuple):
-    """An attempt to deliver a callback, and the number it has, counted from 1."""
-
-    job: "EndedJob"
-    number: int
 
 
 class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +31,13 @@ class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str | None = None
     callback_url: str
     callback_event: str
+
+
+class Attempt(NamedTuple):
+    """An attempt to deliver a callback, and the number it has, counted from 1."""
+
+    job: EndedJob
+    number: int
 
 
 class Callbacks:

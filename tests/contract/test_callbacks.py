@@ -197,7 +197,9 @@ def test_each_due_one_gets_a_message_and_is_then_left_alone(
     assert callbacks.nudge(LEASE) == 3
     assert callbacks.nudge(LEASE) == 0
     sent = client.hvals(f"dramatiq:{WEBHOOK_QUEUE}.msgs")
-    assert {dramatiq.Message.decode(raw.encode()).args for raw in sent} == {(t,) for t in tasks}
+    assert {dramatiq.Message.decode(str(raw).encode()).args for raw in sent} == {
+        (t,) for t in tasks
+    }
     callbacks.postpone(attempt, "answered 500", OVER)
     assert callbacks.nudge(LEASE) == 1
 
