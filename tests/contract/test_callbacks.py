@@ -14,7 +14,16 @@ from pipeline.callbacks import Attempt, Callbacks
 from pipeline.jobs import CallbackRecord, JobStatus, Result
 from pipeline.ledger import Failure, Ledger
 from pipeline.settings import Settings
-from tests.contract.test_ledger import BUNDLE, HOUR, NOW, begin, new_head, stage_all
+from tests.contract.test_ledger import (
+    BUNDLE,
+    FAILURE,
+    HOUR,
+    NOW,
+    STAGED,
+    begin,
+    new_head,
+    stage_all,
+)
 
 URL = "https://hooks.example.com/"
 LEASE, OVER = 60_000, -1
@@ -187,6 +196,25 @@ def test_a_re_run_takes_it_back_and_the_next_end_is_another_event(
     after = claim(callbacks, task_id)
     assert after.number == 1
     assert after.job.callback_event != before.job.callback_event
+
+
+def test_a_message_put_back_that_opens_the_job_takes_it_back_too(
+    ledger: Ledger, callbacks: Callbacks, client: redis.Redis
+) -> None:
+    of_chunk, of_bundle = enter(ledger), enter(ledger)
+    work = begin(ledger, of_chunk, 0)
+    ledger.fail_job(of_chunk, FAILURE, 0)
+    stage_all(ledger, of_bundle)
+    ledger.fail_job(of_bundle, FAILURE)
+    attempts = [claim(callbacks, task_id) for task_id in (of_chunk, of_bundle)]
+    ledger.complete_chunk(work, STAGED)
+    assert ledger.claim_bundle(of_bundle, "a", LEASE) is not None
+    for attempt in attempts:
+        assert status(ledger, attempt.job.task_id).callback_state is None
+        assert not callbacks.delivered(attempt)
+    assert client.zcard(keys.CALLBACKS) == 0
+    ledger.complete_job(of_bundle, "a", BUNDLE)
+    assert claim(callbacks, of_bundle).job.state == "completed"
 
 
 def test_each_due_one_gets_a_message_and_is_then_left_alone(

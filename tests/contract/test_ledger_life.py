@@ -83,7 +83,18 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.works)
     @rule(data=st.data())
     def stage(self, data: st.DataObject) -> None:
-        work = data.draw(st.sampled_from(self.works))  # it may be one of long ago, or done before
+        # It may be one of long ago, or done before.
+        self.end_well(data.draw(st.sampled_from(self.works)))
+
+    @rule()
+    def render_all(self) -> None:
+        """What mostly happens, and a walk at random seldom does."""
+        for chunk in range(CHUNKS):
+            self.deliver(chunk, SOON)
+            for work in [work for work in self.works if work.chunk_index == chunk][-1:]:
+                self.end_well(work)
+
+    def end_well(self, work: ChunkWork) -> None:
         left = self.ledger.complete_chunk(work, STAGED)
         if self.state == "completed" or self.code == CANCELLED.code:
             assert left == OF_NO_USE
@@ -248,6 +259,7 @@ class Life(RuleBasedStateMachine):
             if self.ledger.claim_bundle(self.task_id, "last", SOON):
                 self.ledger.complete_job(self.task_id, "last", BUNDLE)
         assert self.status().state in {"completed", "failed"}
+        assert self.status().callback_state is not None
 
     def expire_what_dead_ones_hold(self) -> None:
         if self.client.hexists(keys.job(self.task_id), "claim_until"):
