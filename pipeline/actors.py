@@ -24,8 +24,6 @@ from pipeline.webhooks import CallbackFailedError, Webhooks
 _RENDER_TIME_LIMIT = 10 * 60_000
 _BUNDLE_TIME_LIMIT = 60 * 60_000
 _WEBHOOK_TIME_LIMIT = 2 * 60_000
-#: Milliseconds until a callback is looked at again that has to wait for another one.
-_ANOTHER_FIRST = 1000
 #: Of the messages that a worker has fetched, those with the lower number come first.
 _SOONER, _LATER = 0, 10
 
@@ -56,7 +54,7 @@ def declare_actors(
     def call_back(task_id: str) -> None:
         """Tell a job's callback URL that the job has ended."""
         if not webhooks.run(task_id):
-            dispatcher.send_callback(task_id, delay=_ANOTHER_FIRST)
+            callbacks.send_again(task_id)
 
     for name, queue, priority in (
         (RENDER_ACTOR, RENDER_QUEUE, _LATER),

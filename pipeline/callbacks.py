@@ -15,8 +15,10 @@ from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, EnqueueError
 from pipeline.jobs import CallbackState
 from pipeline.lua import LedgerUnavailableError, Scripts, translated
 
-#: Messages about callbacks that may wait before the sweep sends no more of them.
+#: Messages about callbacks that may wait before no more of them are sent but by the end of a job.
 _WAITING = 100
+#: Milliseconds until a message comes again that found its worker busy with other callbacks.
+_AGAIN = 1000
 
 
 class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,14 +73,22 @@ class Callbacks:
         Raises:
             EnqueueError: the broker is out of reach.
         """
-        with translated():
-            room = _WAITING - self._client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.msgs")
-        if room <= 0:
+        room = self._room()
+        if not room:
             return 0
         found = cast("list[str]", self._run("nudge_callbacks", [keys.CALLBACKS], room, quiet))
         for task_id in found:
             self._dispatcher.send_callback(task_id)
         return len(found)
+
+    def send_again(self, task_id: str) -> None:
+        """Send a message again a little later; when many wait, that is left to the sweep.
+
+        Raises:
+            EnqueueError: the broker is out of reach.
+        """
+        if self._room():
+            self._dispatcher.send_callback(task_id, delay=_AGAIN)
 
     def claim(self, task_id: str, lease: int) -> Attempt | None:
         """Begin an attempt; None when none is due, or another is at it for its ``lease``."""
@@ -101,6 +111,13 @@ class Callbacks:
     def fail(self, attempt: Attempt, error: str) -> bool:
         """Record why the last attempt failed. False, of this and the above: it does not count."""
         return self._settle(attempt, "failed", error)
+
+    def _room(self) -> int:
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            pipe.hlen(f"dramatiq:{WEBHOOK_QUEUE}.msgs")
+            pipe.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs")
+            waiting = sum(cast("list[int]", pipe.execute()))
+        return max(0, _WAITING - waiting)
 
     def _settle(
         self, attempt: Attempt, state: CallbackState, error: str = "", delay: int = 0

@@ -10,9 +10,9 @@ import msgspec
 import redis
 
 from pipeline import keys
+from pipeline.callback_records import CallbackRecord
 from pipeline.jobs import (
     Bundle,
-    CallbackRecord,
     JobFields,
     JobStatus,
     RequestHead,

@@ -8,8 +8,9 @@ import structlog
 
 from pipeline import keys
 from pipeline.broker import Dispatcher
+from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
-from pipeline.jobs import CallbackRecord, RequestHead, Result
+from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Failure, Ledger
 from pipeline.requests import decode_head
 from pipeline.settings import Settings

@@ -18,10 +18,11 @@ from standardwebhooks import Webhook
 
 from pipeline import keys
 from pipeline.addresses import NotReachableError, resolve
+from pipeline.callback_records import CallbackRecord
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Attempt, Callbacks, EndedJob
 from pipeline.delivery import DeliveryError, post
-from pipeline.jobs import CallbackRecord, CallbackState
+from pipeline.jobs import CallbackState
 from pipeline.store import Bucket, StoreUnavailableError
 from pipeline.webhook_secrets import WebhookSecrets
 from render.errors import InvalidValueError

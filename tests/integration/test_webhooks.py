@@ -116,7 +116,7 @@ def test_a_cancelled_job_is_told_too(
 
 @pytest.mark.usefixtures("worker", "soon")
 def test_an_answer_that_is_no_success_is_followed_by_another_attempt_at_the_same_event(
-    client: TestClient, sweep: Sweep, secret: str
+    client: TestClient, sweep: Sweep, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with receiving(500) as receiver:
         task_id = submit(client, receiver.url)
@@ -125,6 +125,10 @@ def test_an_answer_that_is_no_success_is_followed_by_another_attempt_at_the_same
     first, second = receiver.received
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.verified(secret) == second.verified(secret)
+    logged = "".join(capsys.readouterr())
+    assert "callback delivered" in logged
+    assert "shop=7" not in logged  # a query may well be a secret of the receiver's
+    assert secret not in logged
 
 
 @pytest.mark.usefixtures("worker", "secret")
