@@ -11,7 +11,7 @@ from api import problems
 from api.bulk import BulkCollection
 from api.docs import DocsFile, DocsPage, Document
 from api.health import Healthz, Readyz
-from api.keys import Key, KeyCollection
+from api.keys import Key, KeyCollection, WebhookSecretOfKey
 from api.lists import TaskChunks
 from api.middleware import Authentication, RequestLog
 from api.openapi import build_document
@@ -54,6 +54,7 @@ def create_app(service: JobService, settings: Settings) -> App:
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
         f"{prefix}/keys": KeyCollection(service),
         f"{prefix}/keys/{{key_id}}": Key(service),
+        f"{prefix}/keys/{{key_id}}/webhook-secret": WebhookSecretOfKey(service),
     }
     public = {
         "/healthz": Healthz(),
@@ -75,7 +76,13 @@ def create_app(service: JobService, settings: Settings) -> App:
 
 def make_rules(settings: Settings) -> Rules:
     """Return what requests are checked against."""
-    return Rules(settings.max_items, settings.charset, settings.link_base, settings.chunk_size)
+    return Rules(
+        settings.max_items,
+        settings.charset,
+        settings.link_base,
+        settings.chunk_size,
+        settings.callback_rules(),
+    )
 
 
 def get_app() -> App:

@@ -12,7 +12,7 @@ from api.intake import accept_form, try_form
 from api.json_items import read_json
 from api.lists import TaskLists
 from api.middleware import check_accepts
-from api.problems import ProblemError, Violations
+from api.problems import ProblemError, Violation, Violations
 from api.query import read_query, take_flag
 from api.schemas import DryRun
 from api.tasks import answer_accepted
@@ -66,12 +66,22 @@ class BulkCollection:
             form = read_csv(body, query, self._rules, violations)
         else:
             form = read_json(body, self._rules, violations)
+        if form.head.callback_url is not None:
+            self._check_signable(req, violations)
         if dry_run:
             return try_form(form, self._rules, violations), None
         # The query says the rest of what a CSV body says, in whichever order.
         parameters = f"{CSV}?{urlencode(sorted(query.items()))}\n" if media_type == CSV else ""
         idempotency = _idempotency(req, body, parameters)
         return accept_form(form, self._rules, violations), idempotency
+
+    def _check_signable(self, req: falcon.Request, violations: Violations) -> None:
+        if not self._service.webhook_secrets.exists(req.context.key.key_id):
+            detail = (
+                "This key has no webhook secret to sign callbacks with. Make one with "
+                "`qrmill keys webhook-secret`, or POST /keys/self/webhook-secret/."
+            )
+            violations.append(Violation("/callback_url", "no_webhook_secret", detail))
 
 
 def _idempotency(req: falcon.Request, body: bytes, parameters: str) -> Idempotency | None:

@@ -97,6 +97,19 @@ def revoke_key(
     typer.echo(f"{key['key_id']} ({key['name']}) was revoked at {key['revoked_at']}.")
 
 
+@keys.command("webhook-secret")
+def make_webhook_secret(
+    key_id: Annotated[str, typer.Argument(help="Another key's id (operators).")] = "self",
+    url: Url = _DEFAULT_URL,
+    api_key: ApiKey = "",
+) -> None:
+    """Make the secret that signs a key's callbacks. It is shown this once: keep it now."""
+    made = _call("POST", url, f"/keys/{key_id}/webhook-secret/", api_key)
+    typer.echo(made["webhook_secret"])
+    if made["former_signs_until"]:
+        typer.echo(f"The secret before signs along until {made['former_signs_until']}.", err=True)
+
+
 def main() -> None:
     """Run the command line."""
     app()

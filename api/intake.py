@@ -54,6 +54,7 @@ def accept_form(form: Form, rules: Rules, violations: Violations) -> JobRequest:
         size=head.size,
         error_correction=head.error_correction,
         link_base=rules.link_base,
+        callback_url=head.callback_url or "",
     )
 
 

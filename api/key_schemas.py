@@ -46,6 +46,19 @@ class KeyList(msgspec.Struct, frozen=True):
     keys: list[KeyAnswer]
 
 
+class WebhookSecretAnswer(msgspec.Struct, frozen=True):
+    """A new webhook secret, which is shown this once."""
+
+    key_id: str
+    webhook_secret: Annotated[
+        str, Meta(description="`whsec_` and Base64, as Standard Webhooks libraries take it")
+    ]
+    former_signs_until: Annotated[
+        str | None,
+        Meta(description="Until when the secret before signs along, ISO 8601; null: none was"),
+    ]
+
+
 def key_fields(key: ApiKey) -> dict[str, Any]:
     """Return the fields of a ``KeyAnswer`` for ``key``."""
     return {

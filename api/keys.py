@@ -1,4 +1,4 @@
-"""``/keys/``: operators make, list and revoke API keys."""
+"""``/keys/``: operators make, list and revoke API keys; any key makes its webhook secret."""
 
 from http import HTTPStatus
 
@@ -7,9 +7,17 @@ import msgspec
 
 from api.body import answer_json, read_json_body
 from api.decoding import decode_fields, invalid
-from api.key_schemas import KeyAnswer, KeyList, NewKeyAnswer, NewKeyRequest, key_fields
+from api.key_schemas import (
+    KeyAnswer,
+    KeyList,
+    NewKeyAnswer,
+    NewKeyRequest,
+    WebhookSecretAnswer,
+    key_fields,
+)
 from api.middleware import check_accepts
 from api.problems import ProblemError, Violations
+from api.schemas import iso
 from pipeline.service import JobService, UnknownApiKeyError
 
 _BODY_LIMIT = 4096  # bytes
@@ -68,6 +76,36 @@ class Key:
         try:
             key = self._service.api_keys.revoke(key_id)
         except UnknownApiKeyError:
-            detail = f"There is no key {key_id!r}; GET /keys/ lists them."
-            raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", detail) from None
+            raise _no_such_key(key_id) from None
         answer_json(resp, HTTPStatus.OK, KeyAnswer(**key_fields(key)))
+
+
+class WebhookSecretOfKey:
+    """``POST /keys/{key_id}/webhook-secret/``; ``self`` stands for the key that asks."""
+
+    def __init__(self, service: JobService) -> None:
+        self._service = service
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
+        """Make a webhook secret; it is in this answer and in no other."""
+        check_accepts(req, "application/json")
+        own = req.context.key.key_id
+        if key_id not in {"self", own}:
+            require_operator(req)
+            self._check_known(key_id)
+        wanted = own if key_id == "self" else key_id
+        made = self._service.webhook_secrets.make(wanted)
+        former = made.former[0].until if made.former else None
+        answer = WebhookSecretAnswer(wanted, made.secret, None if former is None else iso(former))
+        answer_json(resp, HTTPStatus.CREATED, answer)
+
+    def _check_known(self, key_id: str) -> None:
+        try:
+            self._service.api_keys.find(key_id)
+        except UnknownApiKeyError:
+            raise _no_such_key(key_id) from None
+
+
+def _no_such_key(key_id: str) -> ProblemError:
+    detail = f"There is no key {key_id!r}; GET /keys/ lists them."
+    return ProblemError(HTTPStatus.NOT_FOUND, "not_found", detail)

@@ -9,6 +9,7 @@ from api import key_schemas, list_schemas, schemas
 from api.operations import ERRORS, RATE_HEADERS, REF, problem
 from api.paths import bulk_paths, health_paths, key_paths, symbol_paths
 from api.problems import Problem
+from pipeline.service import CallbackEvent
 
 _TYPES = (
     schemas.BulkRequest,
@@ -22,6 +23,8 @@ _TYPES = (
     key_schemas.NewKeyAnswer,
     key_schemas.KeyAnswer,
     key_schemas.KeyList,
+    key_schemas.WebhookSecretAnswer,
+    CallbackEvent,
     schemas.Health,
     Problem,
 )

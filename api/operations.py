@@ -143,6 +143,29 @@ def poll_headers() -> dict[str, Any]:
     return _RETRY_AFTER | _ETAG | _APPLIED
 
 
+def callbacks() -> dict[str, Any]:
+    """Return what is sent to a request's ``callback_url``."""
+    headers = {
+        "webhook-id": "Id of the event, the same in every attempt",
+        "webhook-timestamp": "When this attempt was made, in seconds since the epoch",
+        "webhook-signature": "`v1,` and Base64 of an HMAC-SHA256; several with spaces between",
+    }
+    post = {
+        "summary": "The task has ended. Sent again until the answer is 2xx, for 24 hours",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": text,
+             "schema": {"type": "string"}}
+            for name, text in headers.items()
+        ],
+        "requestBody": body("CallbackEvent"),
+        "responses": {
+            "2XX": {"description": "Delivered"},
+            "410": {"description": "Not wanted any more: it is not sent again"},
+        },
+    }  # fmt: skip
+    return {"ended": {"{$request.body#/callback_url}": {"post": post}}}
+
+
 def problem(code: str) -> dict[str, Any]:
     """Return the answer that is the error of a status."""
     schema = {"$ref": REF.format(name="Problem")}

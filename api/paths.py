@@ -11,6 +11,7 @@ from api.operations import (
     answer,
     answer_of,
     body,
+    callbacks,
     not_modified,
     operation,
     path_parameter,
@@ -91,6 +92,8 @@ _IF_NONE_MATCH = {
     "schema": {"type": "string"},
 }
 
+_KEY_OR_SELF = "^([0-9a-z]{12}|self)$"
+
 
 def bulk_paths() -> dict[str, Any]:
     """Return the paths under ``/qr/bulk/``."""
@@ -125,6 +128,7 @@ def bulk_paths() -> dict[str, Any]:
                     examples.BULK_JSON,
                     {"text/csv": text_content(_CSV, examples.BULK_CSV)},
                 ),
+                callbacks=callbacks(),
             ),
         },
         "/qr/bulk/{task_id}/": {
@@ -213,6 +217,17 @@ def key_paths() -> dict[str, Any]:
                 "revokeKey",
                 "Revoke an API key, for good",
                 {"200": answer("The key as it is now", "KeyAnswer")},
+                ("403", "404", "406"),
+            ),
+        },
+        "/keys/{key_id}/webhook-secret/": {
+            "parameters": [path_parameter("key_id", {"type": "string", "pattern": _KEY_OR_SELF})],
+            "post": operation(
+                "keys",
+                "createWebhookSecret",
+                "Make the secret that signs a key's callbacks; `self` is the key that asks. The "
+                "one before signs along for 24 hours",
+                {"201": answer("The new secret", "WebhookSecretAnswer")},
                 ("403", "404", "406"),
             ),
         },

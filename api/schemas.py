@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from api.problems import Violation
-from pipeline.service import State
+from pipeline.service import CallbackState, State
 from render import gtin
 from render.image import ErrorCorrection, ImageFormat
 
@@ -84,6 +84,14 @@ class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Format = "png"
     size: Size = 400
     error_correction: LeastLevel = "M"
+    callback_url: Annotated[
+        str | None,
+        Meta(
+            description="Where to send a signed POST (Standard Webhooks) when the task has ended: "
+            "https and a public host. The key needs a webhook secret",
+            extra_json_schema={"format": "uri", "maxLength": 2000},
+        ),
+    ] = None
 
 
 class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,6 +149,22 @@ class BundleAnswer(msgspec.Struct, frozen=True):
     expires_at: Annotated[str, Meta(description="When it may be removed, ISO 8601")]
 
 
+class CallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the callback about a job's end is."""
+
+    state: Annotated[
+        CallbackState, Meta(description="Pending from the request on until an attempt succeeds")
+    ]
+    attempts: Annotated[int, Meta(description="Begun so far")]
+    last_error: Annotated[
+        str | None, Meta(description="What became of the last attempt; null unless it failed")
+    ]
+    next_attempt_at: Annotated[
+        str | None, Meta(description="ISO 8601; null before the task has ended, and at the end")
+    ]
+    delivered_at: Annotated[str | None, Meta(description="ISO 8601; null unless delivered")]
+
+
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How far a job is."""
 
@@ -164,6 +188,9 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Annotated[str, Meta(description="ISO 8601")]
     finished_at: Annotated[str | None, Meta(description="ISO 8601; null in flight")]
     bundle: BundleAnswer | None
+    callback: Annotated[
+        CallbackAnswer | None, Meta(description="Null when the request had no callback_url")
+    ]
 
 
 class Health(msgspec.Struct, frozen=True):

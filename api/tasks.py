@@ -11,7 +11,7 @@ import msgspec
 from api.body import answer_json
 from api.middleware import check_accepts
 from api.problems import ProblemError, not_found
-from api.schemas import Accepted, BundleAnswer, Chunks, TaskStatus, iso
+from api.schemas import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus, iso
 from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
 
 #: Seconds a client is asked to wait before the next poll.
@@ -97,6 +97,7 @@ class BulkTask:
             created_at=iso(job.created_at / 1000),
             finished_at=iso(job.finished_at / 1000) if job.finished_at else None,
             bundle=_bundle_answer(bundle) if bundle else None,
+            callback=_callback_answer(job) if job.callback_url else None,
         )
 
 
@@ -135,6 +136,17 @@ def preferred_wait(prefer: str) -> int:
 
 def _bundle_answer(bundle: Bundle) -> BundleAnswer:
     return BundleAnswer(bundle.bytes, bundle.sha256, iso(bundle.expires_at))
+
+
+def _callback_answer(job: JobStatus) -> CallbackAnswer:
+    due, delivered = job.callback_due_at, job.callback_delivered_at
+    return CallbackAnswer(
+        state=job.callback_state or "pending",
+        attempts=job.callback_attempts,
+        last_error=job.callback_error,
+        next_attempt_at=iso(due / 1000) if due else None,
+        delivered_at=iso(delivered / 1000) if delivered else None,
+    )
 
 
 def canonical_task_id(task_id: str) -> str:

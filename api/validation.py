@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from api.problems import Violation, Violations
 from api.schemas import MAX_SIZE, MIN_SIZE, BulkRequest, SymbolRequest
-from pipeline.service import Item
+from pipeline.service import CallbackRules, Item, parse_callback_url
 from render.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
 from render.chunk import choose_versions, least_sizes
 from render.errors import InvalidValueError, shown
@@ -22,7 +22,7 @@ _ALWAYS_ENOUGH = symbol_side(40) + 2 * QUIET_ZONE
 
 
 class Rules(NamedTuple):
-    """What a service allows: items a request, character set, what URIs begin with.
+    """What a service allows: items a request, characters, what URIs begin with, callback URLs.
 
     Attributes:
         chunk_size: items that are looked at together, and kept together once they are accepted.
@@ -32,6 +32,7 @@ class Rules(NamedTuple):
     charset: Charset
     link_base: str
     chunk_size: int
+    callbacks: CallbackRules = CallbackRules()
 
 
 class Place(NamedTuple):
@@ -73,6 +74,8 @@ class ItemCheck:
         if not MIN_SIZE <= head.size <= MAX_SIZE:
             detail = f"{shown(head.size)} is not a size; {MIN_SIZE} to {MAX_SIZE} pixels are."
             violations.append(Violation("/size", "range", detail))
+        if isinstance(head, BulkRequest) and head.callback_url is not None:
+            violations.extend(_wrong_callback_url(head.callback_url, rules.callbacks))
         self._rules = rules
         self._violations = violations
         self._gtin14 = None if violations else normalize_gtin(head.gtin)
@@ -151,6 +154,13 @@ def wrong_count(count: str, rules: Rules) -> Violation:
 def violation(where: Place, code: str, detail: str) -> Violation:
     """Return what is wrong with the value at a place."""
     return Violation(where.pointer, code, detail, where.line, where.column)
+
+
+def _wrong_callback_url(url: str, callbacks: CallbackRules) -> Iterator[Violation]:
+    def check(value: str) -> None:
+        parse_callback_url(value, callbacks)
+
+    return _broken_rule(check, url, Place("/callback_url"))
 
 
 def _is_no_date(value: str) -> bool:

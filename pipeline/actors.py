@@ -10,21 +10,32 @@ from pipeline.broker import (
     EXPRESS_QUEUE,
     RENDER_ACTOR,
     RENDER_QUEUE,
+    WEBHOOK_ACTOR,
+    WEBHOOK_QUEUE,
     Dispatcher,
 )
 from pipeline.bundle import Bundler
+from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
 from pipeline.store import ObjectMissingError
+from pipeline.webhooks import CallbackFailedError, Webhooks
 
 #: Milliseconds; a little over what each may take at its largest.
 _RENDER_TIME_LIMIT = 10 * 60_000
 _BUNDLE_TIME_LIMIT = 60 * 60_000
+_WEBHOOK_TIME_LIMIT = 2 * 60_000
 #: Of the messages that a worker has fetched, those with the lower number come first.
 _SOONER, _LATER = 0, 10
 
 
 def declare_actors(
-    broker: Broker, dispatcher: Dispatcher, renderer: ChunkRenderer, bundler: Bundler
+    broker: Broker,
+    dispatcher: Dispatcher,
+    renderer: ChunkRenderer,
+    bundler: Bundler,
+    *,
+    callbacks: Callbacks,
+    webhooks: Webhooks,
 ) -> None:
     """Declare the actors on ``broker``; what they work with is handed to them here."""
 
@@ -38,6 +49,12 @@ def declare_actors(
         damaged = bundler.run(task_id)
         if damaged is not None:
             dispatcher.send_chunks(task_id, [damaged])
+        callbacks.announce(task_id)
+
+    def call_back(task_id: str) -> None:
+        """Tell a job's callback URL that the job has ended."""
+        if not webhooks.run(task_id):
+            callbacks.send_again(task_id)
 
     for name, queue, priority in (
         (RENDER_ACTOR, RENDER_QUEUE, _LATER),
@@ -58,3 +75,12 @@ def declare_actors(
         priority=_SOONER,
         time_limit=_BUNDLE_TIME_LIMIT,
     )(bundle)
+    dramatiq.actor(
+        broker=broker,
+        queue_name=WEBHOOK_QUEUE,
+        actor_name=WEBHOOK_ACTOR,
+        priority=_SOONER,
+        time_limit=_WEBHOOK_TIME_LIMIT,
+        max_retries=0,  # the ledger says when the next attempt is due, and the sweep asks for it
+        throws=CallbackFailedError,
+    )(call_back)

@@ -122,8 +122,8 @@ class ApiKeys:
         present = [key for key in found if key is not None]
         return sorted(present, key=lambda key: (key.created_at, key.key_id))
 
-    def revoke(self, key_id: str) -> ApiKey:
-        """Revoke a key, for good; revoking it again changes nothing.
+    def find(self, key_id: str) -> ApiKey:
+        """Return a key.
 
         Raises:
             UnknownApiKeyError: there is none of that id.
@@ -131,6 +131,15 @@ class ApiKeys:
         key = self._read(keys.api_key_object(key_id)) if _KEY_ID.fullmatch(key_id) else None
         if key is None:
             raise UnknownApiKeyError(key_id)
+        return key
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """Revoke a key, for good; revoking it again changes nothing.
+
+        Raises:
+            UnknownApiKeyError: there is none of that id.
+        """
+        key = self.find(key_id)
         if key.revoked_at is None:
             key = msgspec.structs.replace(key, revoked_at=int(time.time()))
             self._write(key)

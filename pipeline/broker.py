@@ -21,10 +21,14 @@ RENDER_QUEUE = "render"
 #: Jobs of one chunk: they do not wait behind large ones.
 EXPRESS_QUEUE = "express"
 BUNDLE_QUEUE = "bundle"
+#: The queues of jobs in flight: what waits in them is the backlog.
 QUEUES = (RENDER_QUEUE, EXPRESS_QUEUE, BUNDLE_QUEUE)
+#: Callbacks about jobs that have ended.
+WEBHOOK_QUEUE = "webhook"
 RENDER_ACTOR = "render_chunk"
 EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"
+WEBHOOK_ACTOR = "send_callback"
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
@@ -76,7 +80,7 @@ def make_broker(
             *extra,
         ],
     )
-    for queue in QUEUES:
+    for queue in (*QUEUES, WEBHOOK_QUEUE):
         broker.declare_queue(queue)
     return broker
 
@@ -110,8 +114,18 @@ class Dispatcher:
 
     def send_bundle(self, task_id: str) -> None:
         """Ask for a job's bundle; asking twice does no harm."""
+        self._enqueue(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
+
+    def send_callback(self, task_id: str, *, delay: int | None = None) -> None:
+        """Ask for an attempt to deliver a job's callback, ``delay`` milliseconds from now.
+
+        Asking for one that is not due does no harm.
+        """
+        self._enqueue(_message(WEBHOOK_QUEUE, WEBHOOK_ACTOR, task_id), delay)
+
+    def _enqueue(self, message: Message[None], delay: int | None = None) -> None:
         try:
-            self._broker.enqueue(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
+            self._broker.enqueue(message, delay=delay)
         except (redis.RedisError, dramatiq.BrokerError) as error:
             raise EnqueueError(str(error)) from error
 

@@ -29,6 +29,7 @@ from msgspec import Meta
 from render.image import ErrorCorrection, ImageFormat
 
 State = Literal["pending", "running", "completed", "failed"]
+CallbackState = Literal["pending", "delivered", "failed"]
 Event = Literal["begin", "complete", "fail", "reopen", "retry"]
 
 #: (state, event) -> the state that follows. A pair that is not here changes nothing: it is what is
@@ -102,6 +103,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         error_correction: the least level of its symbols.
         link_base: what the URIs begin with; kept with the job, so that a re-run after a change of
             settings still makes the same bytes.
+        callback_url: where to tell that the job has ended; empty for nowhere.
     """
 
     gtin: str
@@ -110,6 +112,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     error_correction: ErrorCorrection
     link_base: str
+    callback_url: str = ""
 
 
 class JobFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +123,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         key_id, key_name: the API key that owns the job, and whose that is.
         accepted_at: when it was accepted, in whole seconds since the epoch; the time of every
             member of the bundle.
-        gtin, format, size, error_correction, link_base: as in :class:`JobRequest`.
+        gtin, format, size, error_correction, link_base, callback_url: as in :class:`JobRequest`.
         items: how many there are.
         chunk_size: items a chunk has; the last one has what is left.
     """
@@ -136,6 +139,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     link_base: str
     items: int
     chunk_size: int
+    callback_url: str = ""
 
     @property
     def chunks(self) -> int:
@@ -186,6 +190,12 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
         chunks: chunks the job has; ``staged`` and ``failed`` of them have got that far.
         error: why it failed, for people; ``error_code`` for programs.
         created_at, finished_at: in milliseconds since the epoch.
+        callback_state: of the callback about the job's end; None before it, or when none was asked
+            for.
+        callback_event: id of that end, the same in every attempt to tell it.
+        callback_attempts: attempts begun; ``callback_error`` says why the last one failed.
+        callback_due_at, callback_delivered_at: in milliseconds since the epoch; an attempt at work
+            has its due time behind it, so that another follows if it never reports.
     """
 
     task_id: str
@@ -206,6 +216,13 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     error_code: str | None = None
     bundle: Bundle | None = None
+    callback_url: str = ""
+    callback_state: CallbackState | None = None
+    callback_event: str | None = None
+    callback_attempts: int = 0
+    callback_due_at: int | None = None
+    callback_error: str | None = None
+    callback_delivered_at: int | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ key                                   type    what
 ``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
+``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
+                                              when the sweep sends a message about it
 ``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
 ``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
 ``qrmill:sweep``                      string  who sweeps: a lease
@@ -33,7 +35,9 @@ S3, main bucket:
 ``jobs/<id>/request.json``            the accepted request: a head line, then the chunks' items
 ``jobs/<id>/bundle.zip``              the bundle
 ``jobs/<id>/result.json``             how the job ended, for good
+``jobs/<id>/callback.json``           how the callback about that ended
 ``keys/<key id>.json``                an API key: its hash, role and rates
+``webhook-secrets/<key id>.json``     what an API key's callbacks are signed with
 ====================================  =============================================================
 
 S3, staging bucket:
@@ -50,6 +54,7 @@ ENDED_JOBS = "qrmill:jobs:ended"
 ALL_JOBS = "qrmill:jobs:all"
 ENDED = "qrmill:ended"
 ENQUEUED = "qrmill:enqueued"
+CALLBACKS = "qrmill:callbacks"
 DRAINED = "qrmill:drained"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
@@ -109,6 +114,10 @@ def result_object(task_id: str) -> str:
     return f"{objects_of(task_id)}result.json"
 
 
+def callback_object(task_id: str) -> str:
+    return f"{objects_of(task_id)}callback.json"
+
+
 def objects_of(task_id: str) -> str:
     """Return the prefix of all objects of a job but its staging."""
     return f"{JOBS}{task_id}/"
@@ -116,6 +125,10 @@ def objects_of(task_id: str) -> str:
 
 def api_key_object(key_id: str) -> str:
     return f"{API_KEYS}{key_id}.json"
+
+
+def webhook_secret_object(key_id: str) -> str:
+    return f"webhook-secrets/{key_id}.json"
 
 
 API_KEYS = "keys/"

@@ -10,6 +10,7 @@ import msgspec
 import redis
 
 from pipeline import keys
+from pipeline.callback_records import CallbackRecord
 from pipeline.jobs import (
     Bundle,
     JobFields,
@@ -104,7 +105,13 @@ class Ledger:
         arguments = [task_id, created_at, deadline, len(fields) // 2, *fields, *ranges]
         return bool(self._run("create_job", names, *arguments))
 
-    def restore_job(self, head: RequestHead, head_bytes: int, result: Result) -> bool:
+    def restore_job(
+        self,
+        head: RequestHead,
+        head_bytes: int,
+        result: Result,
+        callback: CallbackRecord | None = None,
+    ) -> bool:
         """Enter a job that has ended, from its records; False if it is there already."""
         fields = [*_flat_fields(head), "state", result.state]
         if result.bundle is not None:
@@ -113,8 +120,10 @@ class Ledger:
         else:
             fields += ["processed_items", 0, "closed", 1, "error", result.error or ""]
             fields += ["error_code", result.error_code or ""]
+        if callback is not None and callback.is_about(result):
+            fields += callback.fields()
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
-        names += [keys.jobs_of(head.key_id), keys.ALL_JOBS]
+        names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.CALLBACKS]
         arguments: list[str | int] = [head.task_id, head.accepted_at * 1000]
         arguments.append(result.finished_at)
         arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]
@@ -122,7 +131,8 @@ class Ledger:
 
     def discard_job(self, task_id: str, key_id: str) -> None:
         """Forget a job that could not be enqueued, or that outlived its time."""
-        indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id), keys.ALL_JOBS]
+        indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
+        indexes += [keys.ALL_JOBS, keys.CALLBACKS]
         self._run("discard_job", [*indexes, *_all_keys(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
@@ -165,6 +175,7 @@ class Ledger:
         task_id = work.job.task_id
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
+        names.append(keys.CALLBACKS)
         value = msgspec.json.encode(staged).decode()
         arguments = (work.chunk_index, value, work.item_count, task_id)
         return int(self._run("complete_chunk", names, *arguments))
@@ -189,13 +200,14 @@ class Ledger:
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
         arguments = (task_id, failure.code, failure.detail, chunk, closed)
-        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
+        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names += [keys.ENDED, keys.CALLBACKS]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
     def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
         """Open a failed job again; return the chunks to render, or None if it has not failed."""
-        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
         reply = self._run("retry_job", names, task_id, deadline)
         return reply[1:] if reply else None
 
@@ -205,7 +217,7 @@ class Ledger:
         A job whose bundling had failed for good is open again by this.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
-        names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
         fields = self._run("claim_bundle", names, claimant, lease, task_id)
         return _job_fields(fields) if fields else None
 
@@ -215,7 +227,8 @@ class Ledger:
 
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> State | None:
         """Record the finished bundle if ``claimant`` holds the claim; return the job's state."""
-        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
+        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names += [keys.ENDED, keys.CALLBACKS]
         value = msgspec.json.encode(bundle).decode()
         return cast("State | None", self._run("complete_job", names, task_id, claimant, value))
 

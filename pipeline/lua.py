@@ -1,7 +1,8 @@
 """The ledger's Lua scripts: loaded from ``pipeline/scripts``, run as one atomic step each.
 
-Every script begins with the same few lines: the transition table of ``pipeline.jobs`` and the
-Redis server's clock, so that a worker's wrong clock moves nothing.
+Every script begins with the same few lines: the transition table of ``pipeline.jobs``, the Redis
+server's clock, so that a worker's wrong clock moves nothing, and what becomes of a job's callback
+when the job ends (``call_back``) and when it is opened again (``recall``).
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,20 @@ end
 local function now()
     local time = redis.call("TIME")
     return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function recall(job, callbacks, task_id)
+    redis.call("HDEL", job, "callback_state", "callback_event", "callback_attempts",
+               "callback_due_at", "callback_error", "callback_delivered_at")
+    redis.call("ZREM", callbacks, task_id)
+end
+local function call_back(job, callbacks, task_id)
+    recall(job, callbacks, task_id)
+    if (redis.call("HGET", job, "callback_url") or "") ~= "" then
+        redis.call("HSET", job, "callback_state", "pending", "callback_attempts", 0,
+                   "callback_due_at", now(), "callback_event",
+                   task_id .. "_" .. redis.call("HGET", job, "finished_at"))
+        redis.call("ZADD", callbacks, now(), task_id)
+    end
 end
 """
 

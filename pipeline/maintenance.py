@@ -20,6 +20,7 @@ import structlog
 from pipeline import keys
 from pipeline.backlog import Backlog
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.callbacks import Callbacks
 from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, Scripts, translated
@@ -63,6 +64,7 @@ class Sweep:
         self._bucket = bucket
         self._staging_bucket = staging_bucket
         self._ledger = Ledger(client)
+        self._callbacks = Callbacks(client, self._dispatcher)
         self._backlog = Backlog(client, settings.max_backlog)
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
@@ -80,6 +82,7 @@ class Sweep:
         queues_empty = self._backlog.size() == 0
         for task_id in self._ledger.active_jobs():
             self._move(task_id, queues_empty=queues_empty)
+        self._callbacks.nudge(self._settings.lease * 1000)
         lost = self._redis_lost_everything()
         if lost or time.monotonic() - self._compared_at > _COMPARE:
             self._compare_with_s3()

@@ -4,7 +4,7 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
-from pipeline.broker import BUNDLE_ACTOR
+from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
 from pipeline.ledger import Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
@@ -55,7 +55,10 @@ class CarefulRetries(Retries):
 
 
 class RecordFailures(Middleware):
-    """Records a dead letter in the ledger: its chunk failed, and so did its job."""
+    """Records a dead letter in the ledger: its chunk failed, and so did its job.
+
+    A callback's is of no concern here: its job has ended before, and how.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -69,7 +72,7 @@ class RecordFailures(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         """Note what kind of error it was, and that the attempt did not end with its worker."""
-        if exception is None:
+        if exception is None or message.actor_name == WEBHOOK_ACTOR:
             return
         code = error_code(message.actor_name, exception)
         message.options[_ERROR_CODE] = code
@@ -80,6 +83,9 @@ class RecordFailures(Middleware):
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
         """Record the failure."""
+        if message.actor_name == WEBHOOK_ACTOR:
+            log.error("callback failed for good")
+            return
         code = message.options.get(_ERROR_CODE, "render_failed")
         tries = message.options.get("retries", 1)
         task_id, *chunk = message.args

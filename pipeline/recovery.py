@@ -8,6 +8,7 @@ import structlog
 
 from pipeline import keys
 from pipeline.broker import Dispatcher
+from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Failure, Ledger
@@ -61,7 +62,7 @@ class Recovery:
             return False
         result = self.read_result(task_id)
         if result is not None:
-            self._ledger.restore_job(head, head_bytes, result)
+            self._ledger.restore_job(head, head_bytes, result, self._read_callback(head))
             log.warning("job restored from S3", task_id=task_id, state=result.state)
         elif self._ledger.create_job(head, head.accepted_at * 1000, head_bytes, self._deadline):
             self._dispatcher.send_chunks(task_id, range(head.chunks))
@@ -86,6 +87,15 @@ class Recovery:
         except ObjectMissingError:
             return None
         return msgspec.json.decode(data, type=Result)
+
+    def _read_callback(self, head: RequestHead) -> CallbackRecord | None:
+        if not head.callback_url:
+            return None
+        try:
+            data = self._bucket.get(keys.callback_object(head.task_id))
+        except ObjectMissingError:
+            return None
+        return msgspec.json.decode(data, type=CallbackRecord)
 
     def _read_head(self, task_id: str) -> tuple[RequestHead, int]:
         size = _HEAD_BYTES

@@ -51,6 +51,7 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         size=request.size,
         error_correction=request.error_correction,
         link_base=request.link_base,
+        callback_url=request.callback_url,
         items=request.items.count,
         chunk_size=request.items.chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],

@@ -16,11 +16,14 @@ from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.callback_urls import CallbackRules, parse_callback_url
+from pipeline.callbacks import Callbacks
 from pipeline.endings import Awaited, Endings
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
     Bundle,
+    CallbackState,
     EncodedItems,
     Idempotency,
     Item,
@@ -37,6 +40,8 @@ from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, make_recovery
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
+from pipeline.webhook_secrets import WebhookSecrets
+from pipeline.webhooks import CallbackEvent
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +77,11 @@ class JobService:
         listing: Listing,
         endings: Endings,
         rates: Rates,
+        callbacks: Callbacks,
         checks: dict[str, Callable[[], None]],
     ) -> None:
         self.api_keys = ApiKeys(bucket)
+        self.webhook_secrets = WebhookSecrets(bucket)
         self.rates = rates
         self.endings = endings
         self._settings = settings
@@ -85,6 +92,7 @@ class JobService:
         self._recovery = recovery
         self._acceptor = acceptor
         self._listing = listing
+        self._callbacks = callbacks
         self._checks = checks
 
     def submit(
@@ -151,6 +159,7 @@ class JobService:
         chunks = None
         if found.state == "failed":
             self._bucket.delete(keys.result_object(task_id))
+            self._bucket.delete(keys.callback_object(task_id))
             chunks = self._ledger.retry_job(task_id, self._settings.job_deadline * 1000)
         if chunks is None:
             raise NotPossibleError("There is nothing to re-run: the task has not failed.")
@@ -176,6 +185,7 @@ class JobService:
         if self._ledger.fail_job(task_id, failure) != failure.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
         self._recovery.close(task_id, failure)
+        self._callbacks.announce(task_id)
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
 
@@ -227,6 +237,7 @@ def open_service(settings: Settings) -> JobService:
         ),
         listing=Listing(text, ledger),
         endings=Endings(text, settings.long_polls),
+        callbacks=Callbacks(text, dispatcher),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
         checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
     )
@@ -239,6 +250,9 @@ __all__ = [
     "ApiKeys",
     "BacklogFullError",
     "Bundle",
+    "CallbackEvent",
+    "CallbackRules",
+    "CallbackState",
     "ChunkState",
     "ChunkStatus",
     "Download",
@@ -268,6 +282,7 @@ __all__ = [
     "configure_logging",
     "make_idempotency",
     "open_service",
+    "parse_callback_url",
     "parse_task_id",
     "unknown_variables",
 ]

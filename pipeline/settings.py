@@ -6,12 +6,15 @@ The environment variable of a field is ``QRMILL_`` and the field's name in upper
 
 import difflib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from pipeline.callback_urls import CallbackRules
 
 PREFIX = "QRMILL_"
 #: Variables with the prefix that are not the service's: the command line's own.
@@ -119,9 +122,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lease: Annotated[
         int,
         Meta(
-            description="seconds after which a chunk's attempt, or a bundler, counts as dead", ge=1
+            description="seconds after which an attempt at a chunk or callback, or a bundler, "
+            "counts as dead",
+            ge=1,
         ),
     ] = 60
+    callback_http: Annotated[
+        bool, Meta(description="whether callbacks may go to `http` URLs too")
+    ] = False
+    callback_networks: Annotated[
+        str,
+        Meta(
+            description="networks that callbacks may reach although they are not public, "
+            "such as `10.0.0.0/8 fd00::/8`"
+        ),
+    ] = ""
     upload_part_bytes: Annotated[
         int, Meta(description="bytes of a multipart upload's part", ge=5 * 1024 * 1024)
     ] = 5 * 1024 * 1024
@@ -173,6 +188,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or "
                 f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
             )
+        self.callback_rules()
+
+    def callback_rules(self) -> CallbackRules:
+        """Return what callback URLs may be.
+
+        Raises:
+            SettingsError: one of the networks is not one.
+        """
+        words = self.callback_networks.replace(",", " ").split()
+        try:
+            return CallbackRules(self.callback_http, tuple(map(ip_network, words)))
+        except ValueError as error:
+            raise SettingsError(
+                f"{variable('callback_networks')} is {self.callback_networks!r}: {error}; write "
+                "networks as 10.0.0.0/8, with spaces or commas between them."
+            ) from None
 
     def body_limit(self) -> int:
         """Return how many bytes a request body may have.

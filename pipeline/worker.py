@@ -13,6 +13,7 @@ from dramatiq.middleware import Middleware
 from pipeline.actors import declare_actors
 from pipeline.broker import Dispatcher, connect_redis, make_broker
 from pipeline.bundle import Bundler
+from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
 from pipeline.ledger import Ledger
 from pipeline.logs import configure_logging
@@ -21,6 +22,8 @@ from pipeline.parent import end_with_parent
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.staging import make_staging
 from pipeline.store import Bucket, connect_s3
+from pipeline.webhook_secrets import WebhookSecrets
+from pipeline.webhooks import Webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +59,8 @@ def setup_broker() -> None:
 
 def build_worker(settings: Settings) -> Broker:
     """Return a broker with actors on it that work on what ``settings`` names."""
-    ledger = Ledger(connect_redis(settings, timeout=_TIMEOUT, decode=True))
+    client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
+    ledger = Ledger(client)
     s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
     bucket = Bucket(s3, settings.bucket)
     staging = make_staging(settings.staging, Bucket(s3, settings.staging_bucket))
@@ -65,11 +69,14 @@ def build_worker(settings: Settings) -> Broker:
         min_backoff=settings.retry_backoff,
         max_backoff=_MAX_BACKOFF,
     )
+    failures = RecordFailures(ledger)
     broker = make_broker(
         settings,
         connect_redis(settings, timeout=_TIMEOUT, decode=False),
-        (retries, RecordFailures(ledger), LogContext(), EndWithMaster()),
+        (retries, failures, LogContext(), EndWithMaster()),
     )
+    dispatcher = Dispatcher(broker)
+    callbacks = Callbacks(client, dispatcher)
     bundler = Bundler(
         ledger,
         bucket,
@@ -85,5 +92,13 @@ def build_worker(settings: Settings) -> Broker:
         lease=settings.lease * 1000,
         max_attempts=settings.max_attempts,
     )
-    declare_actors(broker, Dispatcher(broker), renderer, bundler)
+    webhooks = Webhooks(
+        callbacks,
+        WebhookSecrets(bucket),
+        bucket,
+        rules=settings.callback_rules(),
+        prefix=settings.api_prefix,
+        lease=settings.lease * 1000,
+    )
+    declare_actors(broker, dispatcher, renderer, bundler, callbacks=callbacks, webhooks=webhooks)
     return broker

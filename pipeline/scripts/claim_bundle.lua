@@ -1,5 +1,5 @@
 -- claim_bundle: let one bundler at a time build the bundle of a job whose chunks are all staged.
--- KEYS: job, staged, failures, active jobs, ended jobs
+-- KEYS: job, staged, failures, active jobs, ended jobs, callbacks
 -- ARGV: claimant, lease (ms), task id
 -- Returns {} when there is nothing to bundle or another holds the claim; else all fields of the job.
 -- A job whose bundling failed is reopened by this: its message was put back by hand.
@@ -15,6 +15,7 @@ if state == "failed" and redis.call("HEXISTS", job, "closed") == 0
     redis.call("HDEL", job, "error", "error_code", "finished_at")
     redis.call("ZADD", KEYS[4], redis.call("HGET", job, "created_at"), ARGV[3])
     redis.call("ZREM", KEYS[5], ARGV[3])
+    recall(job, KEYS[6], ARGV[3])
 end
 if state ~= "running" then
     return {}

@@ -1,22 +1,36 @@
 """A job's life against the real ledger, by any sequence of what can happen to it.
 
 Messages are delivered never, once, twice or late; attempts and claims die; the job is cancelled and
-re-run; Redis loses everything. After every step the ledger agrees with a model of it, and from
-wherever a life has got to, sweeping and delivering end it.
+re-run; its callback is delivered, put off or given up; Redis loses everything. After every step the
+ledger agrees with a model of it, and from wherever a life has got to, sweeping and delivering end
+it.
 """
 
 import uuid
 
+import hypothesis
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline import keys
-from pipeline.jobs import Bundle, Item, JobRequest, JobStatus, Result, StagedChunk, State
+from pipeline.broker import Dispatcher, make_broker
+from pipeline.callbacks import Attempt, Callbacks
+from pipeline.jobs import (
+    Bundle,
+    CallbackState,
+    Item,
+    JobRequest,
+    JobStatus,
+    Result,
+    StagedChunk,
+    State,
+)
 from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
 from pipeline.requests import Acceptance, encode_head
+from pipeline.settings import Settings
 from tests.encoded import encoded
 
 CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5
@@ -30,6 +44,7 @@ leases = st.sampled_from([SOON, NOW_OR_PAST])
 
 class Life(RuleBasedStateMachine):
     ledger: Ledger
+    callbacks: Callbacks
     client: "redis.Redis"
 
     @initialize()
@@ -38,6 +53,7 @@ class Life(RuleBasedStateMachine):
         request = JobRequest(
             gtin="09506000134352", items=encoded([Item()] * ITEMS, CHUNK_SIZE), format="svg",
             size=400, error_correction="M", link_base="https://id.gs1.org",
+            callback_url="https://hooks.example.com/",
         )  # fmt: skip
         acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000, None)
         self.head = encode_head(request, acceptance)[0]
@@ -49,6 +65,10 @@ class Life(RuleBasedStateMachine):
         self.state: State = "pending"
         self.code: str | None = None
         self.result: Result | None = None
+        self.attempts: list[Attempt] = []
+        self.callback: CallbackState | None = None
+        self.begun = 0  # attempts at the callback about this end
+        self.due = False
         assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
 
     @rule(chunk=chunks, lease=leases)
@@ -64,7 +84,18 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.works)
     @rule(data=st.data())
     def stage(self, data: st.DataObject) -> None:
-        work = data.draw(st.sampled_from(self.works))  # it may be one of long ago, or done before
+        # It may be one of long ago, or done before.
+        self.end_well(data.draw(st.sampled_from(self.works)))
+
+    @rule()
+    def render_all(self) -> None:
+        """What mostly happens, and a walk at random seldom does."""
+        for chunk in range(CHUNKS):
+            self.deliver(chunk, SOON)
+            for work in [work for work in self.works if work.chunk_index == chunk][-1:]:
+                self.end_well(work)
+
+    def end_well(self, work: ChunkWork) -> None:
         left = self.ledger.complete_chunk(work, STAGED)
         if self.state == "completed" or self.code == CANCELLED.code:
             assert left == OF_NO_USE
@@ -138,8 +169,52 @@ class Life(RuleBasedStateMachine):
         else:
             assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
             self.state, self.code = "pending", None
-        self.failed, self.holder = set(), None
+        self.failed, self.holder, self.attempts = set(), None, []
         self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
+        self.forget_callback()  # it comes back with the job's end
+
+    @rule(lease=leases)
+    def begin_to_call_back(self, lease: int) -> None:
+        attempt = self.callbacks.claim(self.task_id, lease)
+        possible = self.callback == "failed" or (self.callback == "pending" and self.due)
+        assert (attempt is not None) == possible
+        if attempt is not None:
+            self.begun += 1
+            assert attempt.number == self.begun
+            self.attempts.append(attempt)
+            self.callback, self.due = "pending", lease == NOW_OR_PAST
+
+    @precondition(lambda self: self.attempts)
+    @rule(data=st.data(), end=st.sampled_from(["delivered", "put off", "given up"]))
+    def end_to_call_back(self, data: st.DataObject, end: str) -> None:
+        attempt = data.draw(st.sampled_from(self.attempts))  # it may be one about an end before
+        current = attempt.job.callback_event == self.status().callback_event
+        if end == "delivered":
+            counts = current and self.callback != "delivered"
+            assert self.callbacks.delivered(attempt) == counts
+            self.callback = "delivered" if counts else self.callback
+            return
+        counts = current and self.callback == "pending" and attempt.number == self.begun
+        if end == "put off":
+            assert self.callbacks.postpone(attempt, "answered 500", NOW_OR_PAST) == counts
+            self.due = self.due or counts
+        else:
+            assert self.callbacks.fail(attempt, "answered 410") == counts
+            self.callback = "failed" if counts else self.callback
+
+    def forget_callback(self) -> None:
+        self.callback, self.begun, self.due = None, 0, False
+
+    @invariant()
+    def a_job_that_has_ended_has_a_callback(self) -> None:
+        if self.state not in {"completed", "failed"}:
+            self.forget_callback()
+        elif self.callback is None:
+            self.callback, self.begun, self.due = "pending", 0, True
+        found = self.status()
+        assert (found.callback_state, found.callback_attempts) == (self.callback, self.begun)
+        awaited = self.client.zscore(keys.CALLBACKS, self.task_id) is not None
+        assert awaited == (self.callback == "pending")
 
     def status(self) -> JobStatus:
         found = self.ledger.status(self.task_id)
@@ -185,6 +260,7 @@ class Life(RuleBasedStateMachine):
             if self.ledger.claim_bundle(self.task_id, "last", SOON):
                 self.ledger.complete_job(self.task_id, "last", BUNDLE)
         assert self.status().state in {"completed", "failed"}
+        assert self.status().callback_state is not None
 
     def expire_what_dead_ones_hold(self) -> None:
         if self.client.hexists(keys.job(self.task_id), "claim_until"):
@@ -194,15 +270,17 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def life(ledger: Ledger, redis_url: str) -> type[Life]:
+def life(ledger: Ledger, settings: Settings) -> type[Life]:
     Life.ledger = ledger
-    Life.client = redis.Redis.from_url(redis_url, decode_responses=True)
+    Life.client = redis.Redis.from_url(settings.redis_url, decode_responses=True)
+    broker = make_broker(settings, redis.Redis.from_url(settings.redis_url))
+    Life.callbacks = Callbacks(Life.client, Dispatcher(broker))
     return Life
 
 
 def test_whatever_happens_the_ledger_holds_and_the_job_ends(life: type[Life]) -> None:
     test_case = life.TestCase
-    test_case.settings = settings(
+    test_case.settings = hypothesis.settings(
         max_examples=150,
         stateful_step_count=40,
         deadline=None,

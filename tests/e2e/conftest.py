@@ -10,9 +10,15 @@ from deploy.embedded.running import RunningStack, running_stack
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A running stack that the whole run shares: do not kill its parts, or the others wait."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+    """A running stack that the whole run shares: do not kill its parts, or the others wait.
+
+    Its callbacks may go to the receivers of tests, on loopback.
+    """
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("QRMILL_CALLBACK_HTTP", "true")
+        environ.setenv("QRMILL_CALLBACK_NETWORKS", "127.0.0.1/32")
+        with running_stack(tmp_path_factory.mktemp("stack")) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

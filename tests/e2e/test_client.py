@@ -98,7 +98,6 @@ def test_a_submit_whose_answer_is_lost_makes_one_task(
     assert submitted.replayed
 
 
-@pytest.mark.xfail(raises=ApiError, strict=False, reason="until the API takes text/csv")
 def test_items_in_a_csv_file_are_submitted(qrmill: Client, tmp_path: Path) -> None:
     rows = [f"{item['lot']},{item['serial']}" for item in ITEMS]
     path = tmp_path / "items.csv"

@@ -38,7 +38,7 @@ def start_worker(settings: Settings) -> Iterator[StartWorker]:
     """Start Dramatiq's own worker with the real actors, in threads of this process."""
     running: list[dramatiq.Worker] = []
 
-    def start(queues: set[str] | None = None) -> dramatiq.Worker:
+    def start(queues: set[str] | None = None, settings: Settings = settings) -> dramatiq.Worker:
         worker = dramatiq.Worker(
             build_worker(settings), queues=queues, worker_threads=2, worker_timeout=50
         )

@@ -305,7 +305,7 @@ def test_the_document_describes_every_route_and_its_types(client: TestClient) ->
     assert set(document["paths"]) == {
         "/qr/", "/qr/bulk/", "/qr/bulk/{task_id}/", "/qr/bulk/{task_id}/chunks/",
         "/qr/bulk/{task_id}/retry/", "/keys/",
-        "/keys/{key_id}/", "/healthz", "/readyz",
+        "/keys/{key_id}/", "/keys/{key_id}/webhook-secret/", "/healthz", "/readyz",
     }  # fmt: skip
     text = json.dumps(document)
     for reference in text.split('"$ref": "#/')[1:]:

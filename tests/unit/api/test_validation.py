@@ -48,6 +48,17 @@ def test_three_bad_items_among_5000_are_three_pointers() -> None:
     }
 
 
+def test_a_callback_url_is_kept_or_pointed_to() -> None:
+    hooks = "https://hooks.example.com/qr"
+    assert parse_bulk(body(), RULES).callback_url == ""
+    assert parse_bulk(body(callback_url=None), RULES).callback_url == ""
+    assert parse_bulk(body(callback_url=hooks), RULES).callback_url == hooks
+    assert found(body(callback_url="http://hooks.example.com/")) == {"/callback_url": "scheme"}
+    assert found(body(callback_url="https://10.0.0.1/")) == {"/callback_url": "address"}
+    assert found(body(callback_url=7)) == {"/callback_url": "type"}
+    assert found(body(callback_url="")) == {"/callback_url": "character"}
+
+
 def test_wrong_types_and_wrong_values_are_all_found_in_one_answer() -> None:
     sent = json.dumps(
         {

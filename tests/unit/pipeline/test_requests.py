@@ -11,6 +11,15 @@ texts = st.none() | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E
 items = st.builds(Item, texts, texts, st.none() | st.just("271231"))
 
 
+def test_a_request_of_before_there_were_callbacks_has_none() -> None:
+    line = (
+        b'{"task_id":"t","key_id":"k","accepted_at":1700000000,"gtin":"09506000134352",'
+        b'"format":"svg","size":400,"error_correction":"M","link_base":"https://a.b","items":1,'
+        b'"chunk_size":1,"version":1,"ranges":[[0,16]],"idempotency":null}\n'
+    )
+    assert decode_head(line).callback_url == ""
+
+
 @given(st.lists(items, min_size=1, max_size=40), st.integers(1, 15))
 def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
     given_items: list[Item], chunk_size: int

@@ -43,6 +43,9 @@ def test_every_setting_can_be_set() -> None:
         ("QRMILL_BUCKET", "a b", "regex"),
         ("QRMILL_API_PREFIX", "api/", "regex"),
         ("QRMILL_API_PREFIX", "/{v}", "regex"),
+        ("QRMILL_CALLBACK_HTTP", "maybe", "bool"),
+        ("QRMILL_CALLBACK_NETWORKS", "10.0.0.0/33", "10.0.0.0/8"),
+        ("QRMILL_CALLBACK_NETWORKS", "10.0.0.1/8", "host bits"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
@@ -65,6 +68,15 @@ def test_the_limit_of_a_body_grows_with_the_items_unless_it_is_set() -> None:
     assert limit(QRMILL_MAX_ITEMS="1000000", QRMILL_MAX_BODY_BYTES="2048") == 2048
     with pytest.raises(SettingsError, match="QRMILL_MAX_BODY_BYTES"):
         limit(QRMILL_MAX_BODY_BYTES="1023")
+
+
+def test_callback_networks_are_separated_by_spaces_or_commas() -> None:
+    settings = Settings.from_environment(
+        {"QRMILL_CALLBACK_HTTP": "true", "QRMILL_CALLBACK_NETWORKS": "10.0.0.0/8, fd00::/8 ::1"}
+    )
+    rules = settings.callback_rules()
+    assert rules.http
+    assert [str(network) for network in rules.networks] == ["10.0.0.0/8", "fd00::/8", "::1/128"]
 
 
 def test_a_password_in_a_wrong_url_is_not_shown() -> None:
@@ -110,5 +122,7 @@ def test_the_operators_table_names_every_setting_with_its_default() -> None:
         variable(field.name): "" if field.default is None else f"`{field.default}`"
         for field in msgspec.structs.fields(Settings)
     }
-    expected["QRMILL_API_PREFIX"] = ""  # its default is empty, which a table shows as nothing
+    for name in ("QRMILL_API_PREFIX", "QRMILL_CALLBACK_NETWORKS"):
+        expected[name] = ""  # its default is empty, which a table shows as nothing
+    expected["QRMILL_CALLBACK_HTTP"] = "`false`"  # as an environment variable has it
     assert documented == expected

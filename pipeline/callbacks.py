@@ -1,0 +1,128 @@
+"""Callbacks in the ledger: which are due, who is at it, and how they ended.
+
+A job that ends with a callback URL gets a pending callback in the same atomic step, and one that is
+opened again loses it. Messages about it are nudges, as everywhere: what counts is the ledger.
+"""
+
+from contextlib import suppress
+from typing import Literal, NamedTuple, cast
+
+import msgspec
+import redis
+
+from pipeline import keys
+from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, EnqueueError
+from pipeline.jobs import CallbackState
+from pipeline.lua import LedgerUnavailableError, Scripts, translated
+
+#: Messages about callbacks that may wait before no more of them are sent but by the end of a job.
+_WAITING = 100
+#: Milliseconds until a message comes again that found its worker busy with other callbacks.
+_AGAIN = 1000
+
+
+class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What a callback needs to know of its job, from the fields that the ledger has."""
+
+    task_id: str
+    key_id: str
+    state: Literal["completed", "failed"]
+    items: int
+    finished_at: int
+    error: str | None = None
+    error_code: str | None = None
+    callback_url: str
+    callback_event: str
+
+
+class Attempt(NamedTuple):
+    """An attempt to deliver a callback, and the number it has, counted from 1."""
+
+    job: EndedJob
+    number: int
+
+
+class Callbacks:
+    """The steps of callbacks. Times are in milliseconds.
+
+    Every method but :meth:`announce` raises:
+        LedgerUnavailableError: Redis is out of reach.
+    """
+
+    def __init__(self, client: redis.Redis, dispatcher: Dispatcher) -> None:
+        """Take a Redis client that decodes responses, and what sends the messages."""
+        self._client = client
+        self._dispatcher = dispatcher
+        self._run = Scripts(client).run
+
+    def announce(self, task_id: str) -> None:
+        """Send a message about a job's callback if it has one to come.
+
+        Should that not get out, the sweep sends one.
+        """
+        with suppress(LedgerUnavailableError, EnqueueError), translated():
+            if self._client.hget(keys.job(task_id), "callback_state") == "pending":
+                self._dispatcher.send_callback(task_id)
+
+    def nudge(self, quiet: int) -> int:
+        """Send a message about each callback that is due; return how many were sent.
+
+        Args:
+            quiet: how long those that were found are left alone.
+
+        Raises:
+            EnqueueError: the broker is out of reach.
+        """
+        room = self._room()
+        if not room:
+            return 0
+        found = cast("list[str]", self._run("nudge_callbacks", [keys.CALLBACKS], room, quiet))
+        for task_id in found:
+            self._dispatcher.send_callback(task_id)
+        return len(found)
+
+    def send_again(self, task_id: str) -> None:
+        """Send a message again a little later; when many wait, that is left to the sweep.
+
+        Raises:
+            EnqueueError: the broker is out of reach.
+        """
+        if self._room():
+            self._dispatcher.send_callback(task_id, delay=_AGAIN)
+
+    def claim(self, task_id: str, lease: int) -> Attempt | None:
+        """Begin an attempt; None when none is due, or another is at it for its ``lease``."""
+        names = [keys.job(task_id), keys.CALLBACKS]
+        reply = self._run("claim_callback", names, task_id, lease)
+        if not reply:
+            return None
+        number, flat = reply
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        return Attempt(msgspec.convert(fields, EndedJob, strict=False), int(number))
+
+    def delivered(self, attempt: Attempt) -> bool:
+        """Record that the receiver has it; False when the job was opened again meanwhile."""
+        return self._settle(attempt, "delivered")
+
+    def postpone(self, attempt: Attempt, error: str, delay: int) -> bool:
+        """Record why an attempt failed, and that the next is due after ``delay``."""
+        return self._settle(attempt, "pending", error, delay)
+
+    def fail(self, attempt: Attempt, error: str) -> bool:
+        """Record why the last attempt failed. False, of this and the above: it does not count."""
+        return self._settle(attempt, "failed", error)
+
+    def _room(self) -> int:
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            pipe.hlen(f"dramatiq:{WEBHOOK_QUEUE}.msgs")
+            pipe.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs")
+            waiting = sum(cast("list[int]", pipe.execute()))
+        return max(0, _WAITING - waiting)
+
+    def _settle(
+        self, attempt: Attempt, state: CallbackState, error: str = "", delay: int = 0
+    ) -> bool:
+        job = attempt.job
+        names = [keys.job(job.task_id), keys.CALLBACKS]
+        arguments = (job.task_id, job.callback_event, attempt.number, state, error, delay)
+        return bool(self._run("settle_callback", names, *arguments))

@@ -1,0 +1,15 @@
+-- claim_callback: begin an attempt to deliver a callback, if one is due.
+-- KEYS: job, callbacks
+-- ARGV: task id, lease (ms)
+-- Returns {} when none is due, or another is at it; else {attempt, all fields of the job}.
+-- One that has failed is begun once more by this: its dead letter was put back.
+local job = KEYS[1]
+local state = redis.call("HGET", job, "callback_state")
+if not state or state == "delivered"
+    or state == "pending" and tonumber(redis.call("HGET", job, "callback_due_at")) > now() then
+    return {}
+end
+redis.call("HSET", job, "callback_state", "pending", "callback_due_at", now() + ARGV[2])
+redis.call("ZADD", KEYS[2], now() + ARGV[2], ARGV[1])
+local attempt = redis.call("HINCRBY", job, "callback_attempts", 1)
+return {attempt, redis.call("HGETALL", job)}

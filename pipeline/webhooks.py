@@ -1,0 +1,223 @@
+"""Webhooks: telling a callback URL that a job has ended, signed, until it answers with 2xx.
+
+The form is that of Standard Webhooks 1.0.0: the headers ``webhook-id`` (the same in every attempt),
+``webhook-timestamp`` (of the attempt) and ``webhook-signature`` (one a secret that signs now). The
+body names the task and never a download URL, which only a poll with the API key gives.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+import structlog
+from standardwebhooks import Webhook
+
+from pipeline import keys
+from pipeline.addresses import NotReachableError, resolve
+from pipeline.callback_records import CallbackRecord
+from pipeline.callback_urls import CallbackRules, parse_callback_url
+from pipeline.callbacks import Attempt, Callbacks, EndedJob
+from pipeline.delivery import DeliveryError, post
+from pipeline.jobs import CallbackState
+from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.webhook_secrets import WebhookSecrets
+from render.errors import InvalidValueError
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks gives as
+#: its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
+SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
+_JITTER = 0.1  # of a delay, at most, added to it
+_GONE = 410
+_SUCCESS = range(200, 300)
+#: Callbacks that one worker process sends at once, so that slow receivers never take up all of its
+#: threads.
+_AT_ONCE = 1
+
+
+class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
+    """The job that has ended, as its poll tells it."""
+
+    task_id: str
+    status: Literal["completed", "failed"]
+    items: int
+    error: str | None
+    error_code: str | None
+    poll_url: str
+
+
+class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a callback: a job has ended, and when."""
+
+    type: Literal["bulk.completed", "bulk.failed"]
+    timestamp: str
+    data: CallbackData
+
+
+class CallbackFailedError(Exception):
+    """A callback could not be delivered; its message becomes a dead letter."""
+
+
+class Webhooks:
+    """Delivers callbacks; may be shared between threads.
+
+    Args:
+        callbacks: where they stand.
+        secrets: what they are signed with.
+        bucket: where their ends are recorded.
+        rules: what callback URLs may be.
+        prefix: what the path of a poll begins with.
+        lease: milliseconds after which an attempt counts as dead.
+    """
+
+    def __init__(
+        self,
+        callbacks: Callbacks,
+        secrets: WebhookSecrets,
+        bucket: Bucket,
+        *,
+        rules: CallbackRules,
+        prefix: str,
+        lease: int,
+    ) -> None:
+        self._callbacks = callbacks
+        self._secrets = secrets
+        self._bucket = bucket
+        self._rules = rules
+        self._prefix = prefix
+        self._lease = lease
+        self._hands = threading.BoundedSemaphore(_AT_ONCE)
+
+    def run(self, task_id: str) -> bool:
+        """Make an attempt if one is due; False when this process sends enough of them already.
+
+        Raises:
+            CallbackFailedError: it was the last attempt, or the receiver wants no more.
+            LedgerUnavailableError: try again later.
+        """
+        if not self._hands.acquire(blocking=False):
+            return False
+        try:
+            attempt = self._callbacks.claim(task_id, self._lease)
+            if attempt is None:
+                log.info("callback skipped", reason="none is due, or another is at it")
+            else:
+                self._try(attempt)
+        finally:
+            self._hands.release()
+        return True
+
+    def _try(self, attempt: Attempt) -> None:
+        try:
+            status = self._send(attempt)
+        except _NotSentError as error:
+            self._put_off(attempt, str(error))
+            return
+        if status in _SUCCESS:
+            self._succeed(attempt)
+        elif status == _GONE:
+            self._give_up(attempt, f"answered {status}: it wants no more")
+        else:
+            self._put_off(attempt, f"answered {status}")
+
+    def _send(self, attempt: Attempt) -> int:
+        job = attempt.job
+        try:
+            url = parse_callback_url(job.callback_url, self._rules)
+            body = msgspec.json.encode(make_event(job, self._prefix))
+            headers = self._signed(job, body)
+            addresses = resolve(url.host, url.port, self._rules.networks)
+            return post(url, addresses, body, headers)
+        except InvalidValueError:
+            raise _NotSentError("not sent: the service allows no such URL now") from None
+        except StoreUnavailableError:
+            raise _NotSentError("not sent: the object store did not answer") from None
+        except (NotReachableError, DeliveryError) as error:
+            raise _NotSentError(str(error)) from None
+
+    def _signed(self, job: EndedJob, body: bytes) -> dict[str, str]:
+        secrets = self._secrets.signing(job.key_id)
+        if not secrets:
+            raise _NotSentError("not sent: the API key has no webhook secret")
+        return signed_headers(job.callback_event, datetime.now(UTC), body, secrets)
+
+    def _succeed(self, attempt: Attempt) -> None:
+        if self._callbacks.delivered(attempt):
+            log.info("callback delivered", attempt=attempt.number)
+            self._record(attempt, "delivered")
+
+    def _put_off(self, attempt: Attempt, error: str) -> None:
+        if attempt.number > len(SCHEDULE):
+            self._give_up(attempt, error)
+            return
+        delay = SCHEDULE[attempt.number - 1] * random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
+        if self._callbacks.postpone(attempt, error, round(delay * 1000)):
+            log.warning("callback put off", attempt=attempt.number, reason=error)
+
+    def _give_up(self, attempt: Attempt, error: str) -> None:
+        if self._callbacks.fail(attempt, error):
+            self._record(attempt, "failed", error)
+            raise CallbackFailedError(f"attempt {attempt.number} was the last: {error}")
+
+    def _record(self, attempt: Attempt, state: CallbackState, error: str | None = None) -> None:
+        job = attempt.job
+        record = CallbackRecord(
+            job_state=job.state,
+            job_error_code=job.error_code,
+            callback_state=state,
+            callback_event=job.callback_event,
+            callback_attempts=attempt.number,
+            callback_error=error,
+            callback_delivered_at=time.time_ns() // 1_000_000 if state == "delivered" else None,
+        )
+        name = keys.callback_object(job.task_id)
+        try:
+            self._bucket.put(name, msgspec.json.encode(record), "application/json")
+        except StoreUnavailableError as reason:
+            # The ledger has it. Only should that be lost as well is the callback sent once more.
+            log.warning("callback not recorded", reason=str(reason))
+
+
+class _NotSentError(Exception):
+    """An attempt that got no answer; the message says why, in words for a client."""
+
+
+def make_event(job: EndedJob, prefix: str) -> CallbackEvent:
+    """Return the body of the callback about ``job``, whose poll is below ``prefix``."""
+    ended = datetime.fromtimestamp(job.finished_at / 1000, UTC)
+    return CallbackEvent(
+        type="bulk.completed" if job.state == "completed" else "bulk.failed",
+        timestamp=ended.isoformat(),
+        data=CallbackData(
+            task_id=job.task_id,
+            status=job.state,
+            items=job.items,
+            error=job.error,
+            error_code=job.error_code,
+            poll_url=f"{prefix}/qr/bulk/{job.task_id}/",
+        ),
+    )
+
+
+def signed_headers(event: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
+    """Return the headers that vouch for ``body``: one signature a secret, the newest first.
+
+    Args:
+        event: id of what the callback is about.
+        at: time of the attempt, in UTC.
+        body: as it is sent.
+        secrets: each ``whsec_`` and Base64.
+    """
+    signatures = [Webhook(secret).sign(event, at, body.decode()) for secret in secrets]
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "qrmill",
+        "webhook-id": event,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }

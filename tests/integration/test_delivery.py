@@ -1,0 +1,158 @@
+"""The one connection of a callback: to which address, with which name, for how long."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pipeline import delivery
+from pipeline.callback_urls import CallbackUrl
+from pipeline.delivery import DeliveryError, post
+from tests.receiver import receiving
+
+HOST = "hooks.example.com"
+LOOPBACK = ["127.0.0.1"]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate of HOST, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "hooks.pem"
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+    path.write_bytes(private + made.public_bytes(pem))
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def url(port: int, scheme: str = "https", host: str = HOST) -> CallbackUrl:
+    return CallbackUrl(scheme, host, port, "/hooks")
+
+
+@contextmanager
+def speaking(speak: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that does what ``speak`` does with its first connection; yields its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                speak(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(10)
+
+
+def error_of(wanted: CallbackUrl, addresses: list[str] = LOOPBACK) -> str:
+    with pytest.raises(DeliveryError) as caught:
+        post(wanted, addresses, b"{}", {})
+    return str(caught.value)
+
+
+def test_the_certificate_is_that_of_the_host_and_not_of_the_address(
+    tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    tls.sni_callback = lambda _socket, name, _context: asked.append(name)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with receiving(200, tls=tls) as receiver:
+        assert post(url(receiver.port), LOOPBACK, b"{}", {"webhook-id": "1"}) == 200
+        assert asked == [HOST]
+        [received] = receiver.received
+        assert received.headers["Host"] == f"{HOST}:{receiver.port}"
+        assert (received.path, received.body) == ("/hooks", b"{}")
+        wrong = error_of(url(receiver.port, host="other.example.com"))
+    assert "no valid certificate" in wrong
+    assert "other.example.com" in wrong
+    assert len(receiver.received) == 1
+
+
+def test_a_certificate_of_an_unknown_authority_is_none(tls: ssl.SSLContext) -> None:
+    with receiving(200, tls=tls) as receiver:
+        assert "no valid certificate: self-signed" in error_of(url(receiver.port))
+    assert receiver.received == []
+
+
+def test_a_server_without_tls_gets_no_request_over_https() -> None:
+    with receiving(200) as receiver:
+        assert error_of(url(receiver.port)) == "does not speak TLS as it should"
+    assert receiver.received == []
+
+
+def test_a_redirect_is_an_answer_like_any_other() -> None:
+    with receiving() as target, receiving(307, headers={"Location": target.url}) as receiver:
+        assert post(url(receiver.port, "http"), LOOPBACK, b"{}", {}) == 307
+    assert target.received == []
+
+
+def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as proxy, receiving(200) as receiver:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv(name.upper(), f"http://127.0.0.1:{proxy.port}")
+        assert post(url(receiver.port, "http"), LOOPBACK, b"{}", {}) == 200
+    assert proxy.received == []
+
+
+def test_the_next_address_is_tried_when_the_first_takes_no_connection() -> None:
+    with receiving(200) as receiver:
+        there = url(receiver.port, "http")
+        assert error_of(there, ["127.0.0.2"]) == "took no connection"
+        assert post(there, ["127.0.0.2", "127.0.0.1"], b"{}", {}) == 200
+
+
+def test_an_answer_that_drips_for_ever_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_ANSWER_SECONDS", 0.5)
+
+    def drip(connection: socket.socket) -> None:
+        pace = threading.Event()
+        with suppress(OSError):  # when the other side is gone
+            while not pace.wait(0.05):
+                connection.sendall(b"H")
+
+    with speaking(drip) as port:
+        assert error_of(url(port, "http")) == "gave no answer within 0.5 s"
+
+
+def test_a_handshake_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_CONNECT_SECONDS", 0.3)
+    with speaking(lambda connection: [*iter(lambda: connection.recv(65536), b"")].clear()) as port:
+        assert error_of(url(port)) == "took no connection within 0.3 s"
+
+
+@pytest.mark.parametrize("said", [b"", b"220 smtp.example.com ESMTP\r\n", b"\x00" * 100])
+def test_what_is_no_answer_in_http_is_none(said: bytes) -> None:
+    def speak(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(said)
+
+    with speaking(speak) as port:
+        assert error_of(url(port, "http")) == "broke off without an answer"
