@@ -5,8 +5,7 @@ S3 refuses a signature whose time is more than a quarter of an hour off (S3 API 
 the first one on, refused or not, requests and download URLs are signed by it.
 """
 
-import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ class _ServerTime:
     def learn(self, response_dict: dict[str, Any] | None, **_: object) -> None:
         date = (response_dict or {}).get("headers", {}).get("date")
         if date is not None:
-            offset = parsedate_to_datetime(date).timestamp() - time.time()
+            offset = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
             self._offset = offset if abs(offset) > _TOLERATED else 0.0
 
     def lend(self, request: AWSRequest, **_: object) -> None:

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
+from typing import cast
 
 import dramatiq
 import pytest
@@ -10,16 +12,17 @@ import redis
 from pipeline.broker import RENDER_QUEUE, connect_redis, make_broker
 from pipeline.keys import ENQUEUED
 from pipeline.service import Settings
+from pipeline.wakeups import WakingConsumer
 from tests.waiting import wait_for
 
-#: Milliseconds that a consumer waits which nobody wakes: more than a test may take.
-LONG = 600_000
+#: Seconds that a consumer waits which nobody wakes: more than a test may take, and next to nothing.
+LONG, SHORT = 600.0, 0.1
 
 
 class Idle:
-    """A worker whose consumers look for messages only when they are woken."""
+    """A worker whose consumers look for messages only when they are woken, or after ``seconds``."""
 
-    def __init__(self, settings: Settings, timeout: int = LONG) -> None:
+    def __init__(self, settings: Settings, seconds: float = LONG) -> None:
         self.client = connect_redis(settings, timeout=5, decode=False)
         self.broker = make_broker(settings, self.client)
         self.done = threading.Semaphore(0)
@@ -29,29 +32,36 @@ class Idle:
 
         dramatiq.actor(broker=self.broker, queue_name=RENDER_QUEUE, actor_name="work")(work)
         self.worker = dramatiq.Worker(
-            self.broker, worker_threads=1, worker_timeout=timeout, queues={RENDER_QUEUE}
+            self.broker, worker_threads=1, worker_timeout=200, queues={RENDER_QUEUE}
         )
-
-    def start(self) -> None:
         self.worker.start()
         wait_for(self._listens, "a listener")
+        self._wait_for(seconds)
 
     def _listens(self) -> bool:
         ((_, count),) = self.client.pubsub_numsub(ENQUEUED)
         return bool(count)
 
+    def _wait_for(self, seconds: float) -> None:
+        for thread in self.worker.consumers.values():
+            wait_for(partial(getattr, thread, "consumer"), "a consumer")
+            consumer = cast("WakingConsumer", thread.consumer)
+            consumer._idle = seconds
+            consumer._event.set()
+            wait_for(partial(_not_set, consumer._event), "the next wait")
+
     def stop(self) -> None:
-        for consumer in self.worker.consumers.values():
-            consumer.running = False
-        for event in self.broker._wakeups._events.values():
-            event.set()
+        self._wait_for(SHORT)
         self.worker.stop()
+
+
+def _not_set(event: threading.Event) -> bool:
+    return not event.is_set()
 
 
 @pytest.fixture
 def idle(settings: Settings) -> Iterator[Idle]:
     made = Idle(settings)
-    made.start()
     yield made
     made.stop()
 
@@ -87,8 +97,7 @@ def test_messages_that_came_while_nobody_could_hear_are_found(
 
 
 def test_a_message_that_nobody_announced_is_found_after_the_time_out(settings: Settings) -> None:
-    quiet = Idle(settings, timeout=200)
-    quiet.start()
+    quiet = Idle(settings, SHORT)
     try:
         broker = make_broker(settings, connect_redis(settings, timeout=5, decode=False))
         broker._wakeups._client = redis.Redis(port=1)
