@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import dramatiq
 import pytest
@@ -12,8 +12,11 @@ import redis
 from pipeline.broker import RENDER_QUEUE, connect_redis, make_broker
 from pipeline.keys import ENQUEUED
 from pipeline.service import Settings
-from pipeline.wakeups import WakingConsumer
+
 from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pipeline.wakeups import WakingConsumer
 
 #: Seconds that a consumer waits which nobody wakes: more than a test may take, and next to nothing.
 LONG, SHORT = 600.0, 0.1
