@@ -77,13 +77,8 @@ def query_parameters(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
     return [_field_parameter(name, field) for name, field in schema["properties"].items()]
 
 
-def _field_parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    description, example = field.pop("description"), field.pop("examples", None)
-    # A parameter that may be left out is one of type "null" in Python; in a query there is no null.
-    (present, *_) = [kind for kind in field.pop("anyOf", [{}]) if kind.get("type") != "null"]
-    schema = {key: value for key, value in (field | present).items() if value is not None}
-    if isinstance(schema.get("type"), list):
-        schema["type"] = schema["type"][0]
+def _field_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    description, example = schema.pop("description"), schema.pop("examples", None)
     return query_parameter(name, description, schema) | ({"example": example[0]} if example else {})
 
 
