@@ -1,8 +1,11 @@
 """Reading a request's body, within its limit, and writing JSON answers."""
 
 import io
+import socket
+import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 import falcon
@@ -17,6 +20,10 @@ JSON, CSV = "application/json", "text/csv"
 _PIECE = 64 * 1024
 #: zlib's window of 32 KiB, and 16 for the gzip format (zlib manual, inflateInit2).
 _GZIP = 16 + zlib.MAX_WBITS
+#: Members of a gzip body; each, even an empty one, takes its time.
+_MOST_MEMBERS = 1000
+#: Seconds that a body may take to arrive.
+_LONGEST_ARRIVAL = 60
 
 
 def read_json_body(req: falcon.Request, limit: int) -> bytes:
@@ -47,11 +54,33 @@ def read_body(req: falcon.Request, limit: int, media_types: tuple[str, ...]) -> 
             headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
         )  # fmt: skip
     body = io.BytesIO()
-    for piece in _DECODERS[coding](_received(req, limit)):
-        if body.tell() + len(piece) > limit:
-            raise _too_large(limit)
-        body.write(piece)
+    with _arriving(req):
+        for piece in _DECODERS[coding](_received(req, limit)):
+            if body.tell() + len(piece) > limit:
+                raise _too_large(limit)
+            body.write(piece)
     return media_type, body.getvalue()
+
+
+@contextmanager
+def _arriving(req: falcon.Request) -> Iterator[None]:
+    """End a body that takes too long: a client that sends a byte now and then holds a thread."""
+    connection: socket.socket | None = req.env.get("gunicorn.socket")
+    if connection is None:
+        yield
+        return
+    timer = threading.Timer(_LONGEST_ARRIVAL, _stop_receiving, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _stop_receiving(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has been closed
+        connection.shutdown(socket.SHUT_RD)
 
 
 def answer_json(resp: falcon.Response, status: HTTPStatus, answer: msgspec.Struct) -> None:
@@ -104,12 +133,14 @@ def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
     Members may follow one another (RFC 1952, section 2.2), and nothing else may.
     """
-    member = zlib.decompressobj(_GZIP)
+    member, members = zlib.decompressobj(_GZIP), 1
     for piece in pieces:
         waiting = piece
         while waiting:
             if member.eof:
-                member = zlib.decompressobj(_GZIP)
+                member, members = zlib.decompressobj(_GZIP), members + 1
+                if members > _MOST_MEMBERS:
+                    raise _broken_gzip(f"it has more than {_MOST_MEMBERS} members")
             try:
                 yield member.decompress(waiting, _PIECE)
             except zlib.error as error:

@@ -1,6 +1,8 @@
 """``/qr/bulk/``: accept a request, and list what was accepted."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -21,8 +23,9 @@ from pipeline.service import Idempotency, JobRequest, JobService, make_idempoten
 
 _MOST_KEY_LENGTH = 255
 _DRY_RUN = "dry_run"
-#: Bodies that a process holds at once; the threads are many more, for polls that wait.
-_BODIES = 16
+#: Large bodies that a process holds at once, as the threads are many more, for polls that wait;
+#: bytes up to which a body is small; seconds that a large one waits for its place.
+_BODIES, _SMALL, _PATIENCE = 16, 64 * 1024, 5
 
 
 class BulkCollection:
@@ -45,7 +48,7 @@ class BulkCollection:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Accept a request, before anything is rendered; or, with ``dry_run``, only check it."""
         check_accepts(req, JSON)
-        with self._bodies:
+        with self._place(req):
             request, idempotency = self._read(req)
             if isinstance(request, DryRun):
                 answer_json(resp, HTTPStatus.OK, request)
@@ -54,6 +57,29 @@ class BulkCollection:
         if accepted.replayed:
             resp.set_header("Idempotency-Replayed", "true")
         answer_accepted(resp, self._prefix, accepted.task_id, accepted.items)
+
+    @contextmanager
+    def _place(self, req: falcon.Request) -> Iterator[None]:
+        """Wait for a place among the large bodies; a small one needs none.
+
+        Raises:
+            ProblemError: 503, there was none for a while.
+        """
+        length = req.content_length
+        if length is not None and length <= _SMALL:
+            yield
+            return
+        if not self._bodies.acquire(timeout=_PATIENCE):
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "busy",
+                "Too many large requests are arriving at once; nothing was accepted. Try again in "
+                f"{_PATIENCE} s.",
+                headers={"Retry-After": str(_PATIENCE)},
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            self._bodies.release()
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
         """Return the checked request; its body is let go before the request is accepted."""

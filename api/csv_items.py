@@ -2,23 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
-from typing import Any
-
-import msgspec
 
 from api.decoding import missing_names, no_such_name
 from api.intake import Form
 from api.json_items import STAND_INS
 from api.problems import MAX_ERRORS, ProblemError, Violation, Violations
+from api.query import convert_query
 from api.schemas import BulkItem, BulkRequest
 from api.validation import Place, Rules, Run, violation, wrong_count
 from pipeline.service import Item
-from render.errors import shown
 
 _COLUMNS = BulkItem.__struct_fields__
+#: Commas of a line: few columns, and values of 20 characters; a header may be wrong at length.
+_MOST_COMMAS = 1000
 #: What the query says: all of a bulk request but its items.
 PARAMETERS = tuple(name for name in BulkRequest.__struct_fields__ if name != "items")
 
@@ -50,8 +49,8 @@ class _Records:
         self._body = body
         # The byte order mark that some programs put first is not part of the text. Line ends stay
         # as they are, or those within quotes would be changed.
-        self._lines = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
-        self._reader = csv.reader(self._lines, strict=True)
+        lines = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        self._reader = csv.reader(_of_few_fields(lines), strict=True)
 
     def __iter__(self) -> "_Records":
         return self
@@ -75,6 +74,14 @@ class _Records:
         raise AssertionError("unreachable")
 
 
+def _of_few_fields(lines: Iterable[str]) -> Iterator[str]:
+    """Yield ``lines``; one of countless fields would take many times its size to be read."""
+    for number, line in enumerate(lines, 1):
+        if line.count(",") > _MOST_COMMAS:
+            raise _malformed(f"This line has more than {_MOST_COMMAS} commas", number)
+        yield line
+
+
 def _in_words(reason: str) -> str:
     """Return in a client's words what the csv module says."""
     if "unexpected end" in reason:
@@ -96,15 +103,7 @@ def _malformed(sentence: str, line: int) -> ProblemError:
 def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
     """Return a request without items of what in ``query`` has the right type."""
     violations.extend(missing_names(BulkRequest, {*query, "items"}, ""))
-    good: dict[str, Any] = {}
-    for field in msgspec.structs.fields(BulkRequest):
-        if field.name in query:
-            try:
-                good[field.name] = msgspec.convert(query[field.name], field.type, strict=False)
-            except msgspec.ValidationError as error:
-                detail = f"{shown(query[field.name])} does not fit: {error}."
-                violations.append(Violation(f"/{field.name}", "type", detail))
-    return BulkRequest(**STAND_INS | good)
+    return BulkRequest(**STAND_INS | convert_query(query, BulkRequest, violations))
 
 
 def _columns(header: Sequence[str], violations: Violations) -> list[str]:

@@ -84,7 +84,9 @@ def unknown_names(
         what: they are names of.
     """
     for name in names:
-        if name not in known:
+        if name not in known and violations.full:
+            violations.count_one()
+        elif name not in known:
             where = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             detail = no_such_name(name, known, what, hint=not violations.full)
             yield Violation(where, f"unknown_{what.rpartition(' ')[2]}", detail)

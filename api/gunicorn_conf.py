@@ -15,6 +15,8 @@ worker_class = "gthread"
 #: Threads beside those in which polls wait for a job's end.
 _WORKING_THREADS = 16
 threads = _WORKING_THREADS + read_settings().long_polls
+#: Connections beside those: idle ones, and requests that wait for a thread.
+worker_connections = threads + 1000
 #: Seconds an idle connection is kept for its client's next request.
 keepalive = 30
 #: Seconds a worker may be silent, and has to finish its requests when it is asked to stop.

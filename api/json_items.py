@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from api.decoding import NOT_DECODED, decode_fields
+from api.decoding import NOT_DECODED, decode_fields, invalid
 from api.intake import Form
-from api.problems import Violations
+from api.problems import ProblemError, Violation, Violations
 from api.schemas import BulkItem, BulkRequest
 from api.validation import Place, Rules, Run, wrong_count
 from pipeline.service import Item
@@ -21,6 +21,9 @@ class _Envelope(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     items: list[msgspec.Raw]  # type: ignore[assignment]  # in their place
 
+
+#: Commas that an item may come with: between its fields, behind it, and in its lot and serial.
+_MOST_COMMAS = 3 + 20 + 20
 
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _items_decoder = msgspec.json.Decoder(list[BulkItem])
@@ -37,6 +40,9 @@ def read_json(body: bytes, rules: Rules, violations: Violations) -> Form:
     Raises:
         ProblemError: 400, it is not JSON; also while items are taken.
     """
+    # To find it to be JSON takes many times a body's size if it is made of countless tiny values.
+    if body.count(b",") > _MOST_COMMAS * (rules.max_items + 1):
+        raise _too_many_values(rules)
     try:
         envelope = _envelope_decoder.decode(body)
     except NOT_DECODED:
@@ -49,6 +55,13 @@ def read_json(body: bytes, rules: Rules, violations: Violations) -> Form:
         return Form(envelope, len(items), _runs(items, rules.chunk_size, violations))
     violations.append(wrong_count(str(len(items)), rules))
     return Form(envelope, len(items), iter(()))
+
+
+def _too_many_values(rules: Rules) -> ProblemError:
+    detail = f"The body has more values than a request of {rules.max_items} items can have."
+    violations = Violations()
+    violations.append(Violation("/items", "range", detail))
+    return invalid(violations)
 
 
 def _runs(items: Sequence[msgspec.Raw], size: int, violations: Violations) -> Iterator[Run]:

@@ -12,14 +12,15 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.body import answer_json
+from api.decoding import invalid
 from api.list_schemas import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
 from api.middleware import check_accepts
-from api.problems import ProblemError, not_found
-from api.query import decode_query, invalid_query
+from api.problems import ProblemError, Violation, Violations, not_found
+from api.query import decode_query
 from api.schemas import iso
 from api.tasks import canonical_task_id
 from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus, Position
-from render.errors import InvalidValueError
+from render.errors import InvalidValueError, shown
 from render.gtin import normalize_gtin
 
 _Moment = Annotated[datetime, Meta(tz=True)]
@@ -36,12 +37,16 @@ class TaskLists:
     def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with a page of jobs, the newest first."""
         check_accepts(req, "application/json")
-        query = decode_query(req, TasksQuery)
+        violations = Violations()
+        query = decode_query(req, TasksQuery, violations)
         if query.key is not UNSET and req.context.key.role != "operator":
             detail = "A client's list has its own tasks alone; leave the parameter key out."
             raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
-        after = None if query.cursor is UNSET else decode_cursor(query.cursor)
-        page = self._service.list_jobs(_filter(query), req.context.key, query.limit, after)
+        after = None if query.cursor is UNSET else decode_cursor(query.cursor, violations)
+        wanted = _filter(query, violations)
+        if violations:
+            raise invalid(violations)
+        page = self._service.list_jobs(wanted, req.context.key, query.limit, after)
         rows = [self._summary(job) for job in page.jobs]
         cursor = None if page.next is None else encode_cursor(page.next)
         answer_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
@@ -74,7 +79,10 @@ class TaskChunks:
         """Answer with a page of chunks, in their order."""
         check_accepts(req, "application/json")
         canonical = canonical_task_id(task_id)
-        query = decode_query(req, ChunksQuery)
+        violations = Violations()
+        query = decode_query(req, ChunksQuery, violations)
+        if violations:
+            raise invalid(violations)
         # One more than asked for tells whether there is another page.
         found = self._service.list_chunks(canonical, req.context.key, query.cursor, query.limit + 1)
         if found is None:
@@ -91,47 +99,47 @@ def encode_cursor(position: Position) -> str:
     return urlsafe_b64encode(f"{position.created_at}.{position.task_id}".encode()).decode()
 
 
-def decode_cursor(cursor: str) -> Position:
-    """Return the position that :func:`encode_cursor` made ``cursor`` of.
-
-    Raises:
-        ProblemError: 422, it made none such.
-    """
+def decode_cursor(cursor: str, violations: Violations) -> Position | None:
+    """Return the position of which ``cursor`` was made, or note that it is none."""
     try:
         match = _POSITION.fullmatch(urlsafe_b64decode(cursor.encode()).decode())
     except (binascii.Error, UnicodeError):
         match = None
     if match is None:
-        detail = f"{cursor!r} is not a cursor; use a list's next_cursor, or none for its start."
-        raise invalid_query(detail)
+        detail = f"{shown(cursor)} is no cursor; use a list's next_cursor, or none for its start."
+        violations.append(Violation("/cursor", "cursor", detail))
+        return None
     return Position(int(match[1]), match[2])
 
 
-def _filter(query: TasksQuery) -> JobFilter:
-    fields = {"state": query.status, "key_name": query.key, "gtin": _gtin(query.gtin)}
+def _filter(query: TasksQuery, violations: Violations) -> JobFilter:
+    gtin = _gtin(query.gtin, violations)
+    fields = {"state": query.status, "key_name": query.key, "gtin": gtin}
     return JobFilter(
         key_id=None,
         fields={name: value for name, value in fields.items() if value is not UNSET},
-        since=_milliseconds("created_since", query.created_since),
-        before=_milliseconds("created_before", query.created_before),
+        since=_milliseconds("created_since", query.created_since, violations),
+        before=_milliseconds("created_before", query.created_before, violations),
     )
 
 
-def _gtin(text: str | UnsetType) -> str | UnsetType:
+def _gtin(text: str | UnsetType, violations: Violations) -> str | UnsetType:
     try:
         return UNSET if text is UNSET else normalize_gtin(text)
     except InvalidValueError as error:
-        raise invalid_query(f"The query parameter gtin: {error.detail}") from None
+        violations.append(Violation("/gtin", error.code, error.detail))
+        return UNSET
 
 
-def _milliseconds(name: str, text: str | UnsetType) -> int | None:
+def _milliseconds(name: str, text: str | UnsetType, violations: Violations) -> int | None:
     if text is UNSET:
         return None
     try:
         return int(msgspec.convert(text, _Moment).timestamp() * 1000)
     except msgspec.ValidationError:
-        detail = f"The query parameter {name} is {text!r}: it is a time with its offset, "
-        raise invalid_query(detail + "such as 2026-11-23T08:00:00Z.") from None
+        detail = f"{shown(text)} is no time with its offset, such as 2026-11-23T08:00:00Z."
+        violations.append(Violation(f"/{name}", "time", detail))
+        return None
 
 
 def _chunk_answer(chunk: ChunkStatus) -> ChunkAnswer:

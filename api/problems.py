@@ -12,6 +12,7 @@ from msgspec import Meta
 from pipeline.service import (
     BacklogFullError,
     EnqueueError,
+    HalfAcceptedError,
     IdempotencyError,
     LedgerUnavailableError,
     NotPossibleError,
@@ -62,6 +63,10 @@ class Violations:
     def full(self) -> bool:
         """Whether one more would only be counted."""
         return self._count >= MAX_ERRORS
+
+    def count_one(self) -> None:
+        """Count one more that would not be listed."""
+        self._count += 1
 
     def append(self, violation: Violation) -> None:
         """Add one."""
@@ -182,6 +187,9 @@ def _from_unavailable(
     log.warning("service unavailable", reason=f"{type(error).__name__}: {error}")
     part = "object store" if isinstance(error, StoreUnavailableError) else "job queue"
     outcome = "; nothing was accepted" if req.method == "POST" else ""
+    if isinstance(error, HalfAcceptedError):
+        outcome = "; the request may have been accepted: the same one with the same "
+        outcome += "Idempotency-Key finds out"
     detail = f"The {part} is out of reach{outcome}. Try again in {_RETRY_AFTER} s."
     headers = {"Retry-After": str(_RETRY_AFTER)}
     status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,14 +1,13 @@
 """A request's query: parameters that there are, each at most once."""
 
-from collections.abc import Collection
-from http import HTTPStatus
-from typing import TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
 import falcon
 import msgspec
 
 from api.decoding import unknown_names
-from api.problems import ProblemError, Violation, Violations
+from api.problems import Violation, Violations
 from render.errors import shown
 
 Query = TypeVar("Query", bound=msgspec.Struct)
@@ -51,22 +50,29 @@ def take_flag(query: dict[str, str], name: str, violations: Violations) -> bool:
     return _FLAGS.get(value, False)
 
 
-def decode_query(req: falcon.Request, kind: type[Query]) -> Query:
-    """Return the query parameters as ``kind`` has them.
+def decode_query(req: falcon.Request, kind: type[Query], violations: Violations) -> Query:
+    """Return a query as ``kind`` has it; what is wrong keeps its default.
 
-    Raises:
-        ProblemError: 422, one is unknown, is there twice or has a wrong value.
+    Args:
+        req: the request.
+        kind: its fields are the parameters that there are, each with a default.
+        violations: what is wrong is appended.
     """
-    try:
-        return msgspec.convert(req.params, kind, strict=False)
-    except msgspec.ValidationError as error:
-        known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-        reason, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`")
-        where = f"The query parameter {name} is {req.params.get(name)!r}: " if name else ""
-        raise invalid_query(f"{where}{reason}. There are: {known}.") from None
+    return kind(
+        **convert_query(read_query(req, kind.__struct_fields__, violations), kind, violations)
+    )
 
 
-def invalid_query(detail: str) -> ProblemError:
-    """Return the 422 for a query that is not valid."""
-    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_query", detail)
+def convert_query(
+    query: Mapping[str, str], kind: type[msgspec.Struct], violations: Violations
+) -> dict[str, Any]:
+    """Return the parameters of ``query`` that are fields of ``kind`` and have its types."""
+    good: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.name in query:
+            try:
+                good[field.name] = msgspec.convert(query[field.name], field.type, strict=False)
+            except msgspec.ValidationError as error:
+                detail = f"{shown(query[field.name])} does not fit: {error}."
+                violations.append(Violation(f"/{field.name}", "type", detail))
+    return good

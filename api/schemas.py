@@ -124,7 +124,9 @@ class DryRun(msgspec.Struct, frozen=True):
     """What would become of a request; nothing was accepted."""
 
     would_accept: Annotated[bool, Meta(description="Whether no value is bad")]
-    items: Annotated[int, Meta(description="How many items it has", ge=0)]
+    items: Annotated[
+        int, Meta(description="How many items it has; in CSV at most as many as it may have", ge=0)
+    ]
     symbols: Annotated[
         list[SymbolCount],
         Meta(description="The symbols of its valid items; none when what they share is bad"),

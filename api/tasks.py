@@ -10,12 +10,14 @@ import msgspec
 
 from api.body import answer_json
 from api.middleware import check_accepts
-from api.problems import ProblemError, not_found
+from api.problems import ProblemError, Violation, Violations, not_found
 from api.schemas import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus, iso
 from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
+from render.errors import shown
 
 #: Seconds a client is asked to wait before the next poll.
 _RETRY_AFTER = "1"
+_A_TASK_ID = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 #: Seconds that a poll waits at most, whatever its client prefers.
 _LONGEST_WAIT = 30
 #: The preference ``wait`` (RFC 7240, section 4.3) among others in one header.
@@ -36,7 +38,7 @@ class BulkTask:
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", _RETRY_AFTER)
         etag = self._etag(job)
-        resp.etag = etag
+        resp.set_header("ETag", etag.dumps())  # Falcon's own property would make it strong
         # It may be kept, but not used without asking whether it still holds.
         resp.set_header("Cache-Control", "private, no-cache")
         if req.if_none_match and any(tag in {"*", etag} for tag in req.if_none_match):
@@ -158,7 +160,8 @@ def canonical_task_id(task_id: str) -> str:
     try:
         return parse_task_id(task_id)
     except ValueError:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "malformed_task_id",
-            f"{task_id!r} is not a task id: a UUID such as 7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63.",
-        ) from None  # fmt: skip
+        detail = f"{shown(task_id)} is not a task id: a UUID such as {_A_TASK_ID}."
+        violations = Violations()
+        violations.append(Violation("/task_id", "malformed_task_id", detail))
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        raise ProblemError(status, "malformed_task_id", detail, violations=violations) from None

@@ -34,7 +34,7 @@ class Accepted(NamedTuple):
 
 
 class HalfAcceptedError(LedgerUnavailableError):
-    """Redis went away in the middle: the job may or may not be there.
+    """Redis or S3 went away in the middle: the job may or may not be there.
 
     The same request with the same Idempotency-Key finds out; without one, the job may run unseen.
     """
@@ -118,7 +118,11 @@ class Acceptor:
         self._backlog.admit(len(request.items.chunks))
         acceptance = Acceptance(task_id, key.key_id, created_at // 1000, idempotency, key.name)
         head, head_line = encode_head(request, acceptance)
-        self._keep(task_id, [head_line, *request.items.chunks])
+        try:
+            self._keep(task_id, [head_line, *request.items.chunks])
+        except StoreUnavailableError as error:
+            self._unkeep(task_id, error)
+            raise
         created = None
         try:
             created = self._ledger.create_job(head, created_at, len(head_line), self._deadline)
@@ -136,6 +140,17 @@ class Acceptor:
             self._bucket.put(key, b"".join(pieces), media_type)
         else:
             self._bucket.upload(key, Upload(pieces, _ONE_PUT, lambda: True, media_type))
+
+    def _unkeep(self, task_id: str, reason: StoreUnavailableError) -> None:
+        """Remove a request object that may have arrived although the store did not say so.
+
+        One that stays is found by the sweep and becomes a job; so its task id has to stay as well,
+        for whoever sends the request again.
+        """
+        try:
+            self._bucket.delete(keys.request_object(task_id))
+        except StoreUnavailableError:
+            raise HalfAcceptedError(str(reason)) from reason
 
     def _take_back(self, task_id: str, key: ApiKey) -> bool:
         """Undo an acceptance; False when the ledger may still have the job.

@@ -12,16 +12,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import redis
-import structlog
 
 from pipeline import keys
+from pipeline.channels import Listener
 from pipeline.jobs import TERMINAL, JobStatus
-
-log = structlog.get_logger(__name__)
-
-#: Seconds the listener waits for a message before it looks whether it was stopped, and before it
-#: connects again after Redis went away.
-_TICK = 0.5
 
 
 class _Waiter:
@@ -57,11 +51,11 @@ class Endings:
     """
 
     def __init__(self, client: redis.Redis, most: int) -> None:
-        self._client = client
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
         self._waiters: defaultdict[str, set[_Waiter]] = defaultdict(set)
-        self._listener: threading.Thread | None = None
+        self._listener = Listener(client, keys.ENDED, self._wake, self._wake_all)
+        self._listening = False
         self._closed = False
 
     def follow(self, task_id: str, seconds: float, look: Callable[[], JobStatus | None]) -> Awaited:
@@ -82,8 +76,9 @@ class Endings:
                 goes_on = not self._closed and waiter.wait(until - time.monotonic())
 
     def close(self) -> None:
-        """Let nobody wait any longer. It only sets a flag, so a signal handler may call it."""
+        """Let nobody wait any longer. It only sets flags, so a signal handler may call it."""
         self._closed = True
+        self._listener.stop()
 
     @contextmanager
     def _waiting(self, task_id: str) -> Iterator[_Waiter | None]:
@@ -102,38 +97,15 @@ class Endings:
     def _enter(self, task_id: str, waiter: _Waiter) -> None:
         with self._lock:
             self._waiters[task_id].add(waiter)
-            if self._listener is None:
-                self._listener = threading.Thread(target=self._listen, name="endings", daemon=True)
+            if not self._listening:
                 self._listener.start()
+                self._listening = True
 
     def _leave(self, task_id: str, waiter: _Waiter) -> None:
         with self._lock:
             self._waiters[task_id].discard(waiter)
             if not self._waiters[task_id]:
                 del self._waiters[task_id]
-
-    def _listen(self) -> None:
-        while not self._closed:
-            try:
-                self._follow_channel()
-            except Exception as error:  # noqa: BLE001 - whatever it was, they still wait
-                log.warning("endings not heard", reason=f"{type(error).__name__}: {error}")
-                # Who waits finds out for itself whether Redis answers.
-                self._wake_all()
-                time.sleep(_TICK)
-        self._wake_all()
-
-    def _follow_channel(self) -> None:
-        with self._client.pubsub() as channel:  # type: ignore[no-untyped-call] # redis-py has no types here
-            channel.subscribe(keys.ENDED)
-            while not self._closed:
-                message = channel.get_message(timeout=_TICK)
-                if message is None:
-                    continue
-                if message["type"] == "subscribe":  # what was told before then went unheard
-                    self._wake_all()
-                elif message["type"] == "message":
-                    self._wake(message["data"])
 
     def _wake(self, task_id: str) -> None:
         with self._lock:

@@ -5,6 +5,8 @@ S3 refuses a signature whose time is more than a quarter of an hour off (S3 API 
 the first one on, refused or not, requests and download URLs are signed by it.
 """
 
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -23,23 +25,36 @@ _REFUSALS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 _OFFSET = "qrmill_clock_offset"
 
 
-class _ServerTime:
-    """How far the server's clock is from ours, in seconds; 0 while that is tolerable."""
+class ServerTime:
+    """How far the server's clock is from ours, learnt by some clients and used by them all."""
 
     def __init__(self) -> None:
         self._offset = 0.0
 
-    def learn(self, response_dict: dict[str, Any] | None, **_: object) -> None:
+    def now(self) -> float:
+        """Return the server's time, in seconds since the epoch."""
+        return time.time() + self._offset
+
+    def follow(self, client: "S3Client") -> None:
+        """Let ``client`` learn the server's time and sign by it."""
+        botocore.auth.AUTH_TYPE_MAPS.update({"s3v4": _HeaderAuth, "s3v4-query": _QueryAuth})
+        client.meta.events.register("response-received.s3", self._learn)
+        client.meta.events.register("before-sign.s3", self._lend)
+        # What the handler returns is the delay; the stubs do not know that.
+        client.meta.events.register("needs-retry.s3", self._retry)  # type: ignore[arg-type]
+
+    def _learn(self, response_dict: dict[str, Any] | None, **_: object) -> None:
         date = (response_dict or {}).get("headers", {}).get("date")
-        if date is not None:
+        with suppress(ValueError, TypeError):  # no date, or none that says when
             offset = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
             self._offset = offset if abs(offset) > _TOLERATED else 0.0
 
-    def lend(self, request: AWSRequest, **_: object) -> None:
+    def _lend(self, request: AWSRequest, **_: object) -> None:
         request.context[_OFFSET] = self._offset
 
-    def retry(
+    def _retry(
         self,
+        attempts: int,
         response: tuple[AWSResponse, object] | None,
         request_dict: dict[str, Any],
         **_: object,
@@ -51,7 +66,7 @@ class _ServerTime:
         """
         refused = response is not None and response[0].status_code in _REFUSALS
         learnt = abs(self._offset - request_dict["context"].get(_OFFSET, 0.0)) > _TOLERATED
-        return 0.0 if refused and learnt else None
+        return 0.0 if attempts == 1 and refused and learnt else None
 
 
 class _ByServerTime:
@@ -72,13 +87,3 @@ class _HeaderAuth(_ByServerTime, botocore.auth.S3SigV4Auth):
 
 class _QueryAuth(_ByServerTime, botocore.auth.S3SigV4QueryAuth):
     """Signs a URL in its query."""
-
-
-def follow_server_time(client: "S3Client") -> None:
-    """Let ``client`` sign by the server's clock."""
-    botocore.auth.AUTH_TYPE_MAPS.update({"s3v4": _HeaderAuth, "s3v4-query": _QueryAuth})
-    server = _ServerTime()
-    client.meta.events.register("response-received.s3", server.learn)
-    client.meta.events.register("before-sign.s3", server.lend)
-    # What the handler returns is the delay; the stubs do not know that.
-    client.meta.events.register("needs-retry.s3", server.retry)  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 The API imports this module and nothing else of the pipeline; the types it needs are here too.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -38,6 +37,7 @@ from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
 from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, make_recovery
+from pipeline.server_time import ServerTime
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
 from pipeline.webhook_secrets import WebhookSecrets
@@ -78,6 +78,7 @@ class JobService:
         endings: Endings,
         rates: Rates,
         callbacks: Callbacks,
+        server_time: ServerTime,
         checks: dict[str, Callable[[], None]],
     ) -> None:
         self.api_keys = ApiKeys(bucket)
@@ -93,6 +94,7 @@ class JobService:
         self._acceptor = acceptor
         self._listing = listing
         self._callbacks = callbacks
+        self._server_time = server_time
         self._checks = checks
 
     def submit(
@@ -191,7 +193,7 @@ class JobService:
 
     def download(self, task_id: str, bundle: Bundle) -> Download:
         """Sign a download URL for a completed job's bundle; nothing is sent."""
-        now = int(time.time())
+        now = int(self._server_time.now())
         seconds = max(1, min(self._settings.download_url_ttl, bundle.expires_at - now))
         key = keys.bundle_object(task_id)
         url = self._public_bucket.presign(key, seconds=seconds, filename=f"{task_id}.zip")
@@ -215,8 +217,12 @@ def open_service(settings: Settings) -> JobService:
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
     inside = settings.s3_endpoint_url
     outside = settings.s3_public_endpoint_url or inside
-    s3 = connect_s3(settings, endpoint_url=inside, read_timeout=_S3_TIMEOUT)
-    public_s3 = connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT)
+    # The client for URLs never gets an answer, so it has the time that the other one learns.
+    server_time = ServerTime()
+    s3, public_s3 = (
+        connect_s3(settings, endpoint_url=url, read_timeout=_S3_TIMEOUT, server_time=server_time)
+        for url in (inside, outside)
+    )
     bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
     ledger, dispatcher = Ledger(text), Dispatcher(make_broker(settings, plain))
     recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
@@ -239,6 +245,7 @@ def open_service(settings: Settings) -> JobService:
         endings=Endings(text, settings.long_polls),
         callbacks=Callbacks(text, dispatcher),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
+        server_time=server_time,
         checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
     )
 

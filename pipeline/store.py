@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from pipeline.server_time import follow_server_time
+from pipeline.server_time import ServerTime
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,13 @@ class Uploaded(NamedTuple):
     sha256: str
 
 
-def connect_s3(settings: Settings, *, endpoint_url: str | None, read_timeout: int) -> "S3Client":
+def connect_s3(
+    settings: Settings,
+    *,
+    endpoint_url: str | None,
+    read_timeout: int,
+    server_time: ServerTime | None = None,
+) -> "S3Client":
     """Return an S3 client; it is safe to share between threads.
 
     Signature version 4 is set by hand because presigned URLs would be signed with version 2, and
@@ -77,6 +83,7 @@ def connect_s3(settings: Settings, *, endpoint_url: str | None, read_timeout: in
         settings: region, keys.
         endpoint_url: the server, or None for AWS.
         read_timeout: seconds to wait for an answer.
+        server_time: by which it signs, if that is shared with another client.
     """
     config = Config(
         signature_version="s3v4",
@@ -96,7 +103,7 @@ def connect_s3(settings: Settings, *, endpoint_url: str | None, read_timeout: in
         aws_secret_access_key=settings.secret_access_key(),
         config=config,
     )
-    follow_server_time(client)
+    (server_time or ServerTime()).follow(client)
     return client
 
 

@@ -17,12 +17,10 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.middleware import Middleware
 
 from pipeline import keys
+from pipeline.channels import Listener
 
 log = structlog.get_logger(__name__)
 
-#: Seconds the listener waits for a word before it looks whether the worker has ended, and before it
-#: connects again after Redis went away.
-_TICK = 1.0
 #: Milliseconds of Dramatiq's own sleep, which the wait for a word replaces.
 _NO_SLEEP = 1
 
@@ -37,7 +35,7 @@ class Wakeups(Middleware):
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._events: defaultdict[str, threading.Event] = defaultdict(threading.Event)
-        self._stopped = threading.Event()
+        self._listener = Listener(client, keys.ENQUEUED, self._wake, self._wake_all)
 
     def event(self, queue: str) -> threading.Event:
         """Return what is set when a consumer of ``queue`` should look for messages."""
@@ -58,32 +56,18 @@ class Wakeups(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002 - the hook's signature
         """Begin to listen."""
-        threading.Thread(target=self._listen, name="wakeups", daemon=True).start()
+        self._listener.start()
 
     def before_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002 - the hook's signature
         """Stop listening."""
-        self._stopped.set()
+        self._listener.stop()
 
-    def _listen(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._follow_channel()
-            except redis.RedisError as error:
-                log.warning("wakeups not heard", reason=f"{type(error).__name__}: {error}")
-                self._stopped.wait(_TICK)
+    def _wake(self, queue: str) -> None:
+        self.event(queue).set()
 
-    def _follow_channel(self) -> None:
-        with self._client.pubsub() as channel:  # type: ignore[no-untyped-call] # redis-py has no types here
-            channel.subscribe(keys.ENQUEUED)
-            while not self._stopped.is_set():
-                message = channel.get_message(timeout=_TICK)
-                if message is None:
-                    continue
-                if message["type"] == "subscribe":  # what was said before then went unheard
-                    for event in [*self._events.values()]:
-                        event.set()
-                elif message["type"] == "message":
-                    self._events[message["data"].decode()].set()
+    def _wake_all(self) -> None:
+        for event in [*self._events.values()]:
+            event.set()
 
 
 class WakingBroker(RedisBroker):

@@ -106,13 +106,15 @@ def test_a_client_lists_its_own_jobs_and_an_operator_those_of_all(
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ({"limit": "0"}, "limit"),
+        ({"limit": "0"}, "/limit"),
         ({"limit": "many"}, "many"),
         ({"statuss": "failed"}, "statuss"),
         ({"status": "done"}, "done"),
         ({"created_since": "yesterday"}, "yesterday"),
-        ({"created_since": "2026-11-23T00:00:00"}, "created_since"),
-        ({"gtin": "9506000134353"}, "gtin"),
+        ({"created_since": "2026-11-23T00:00:00"}, "/created_since"),
+        ({"created_since": "null"}, "null"),
+        ({"status": "null"}, "null"),
+        ({"gtin": "9506000134353"}, "/gtin"),
         ({"cursor": "x"}, "next_cursor"),
         ({"cursor": base64.urlsafe_b64encode(b"1.2").decode()}, "next_cursor"),
         ({"status": ["failed", "failed"]}, "status"),
@@ -123,8 +125,9 @@ def test_a_wrong_query_is_refused_by_name(
 ) -> None:
     answer = client.simulate_get("/qr/bulk/", params=query, params_csv=False)
     assert answer.status_code == 422
-    assert answer.json["error_code"] == "invalid_query"
-    assert named in answer.json["detail"]
+    assert answer.json["error_code"] == "invalid_request"
+    (error,) = answer.json["errors"]
+    assert named in error["pointer"] + error["detail"]
 
 
 def test_the_chunks_of_a_job_are_told_one_by_one(

@@ -1,0 +1,85 @@
+"""Bodies that would cost more than they should: in memory, in time, or in patience."""
+
+import gzip
+import json
+from typing import cast
+
+import pytest
+from falcon.testing import TestClient
+
+from api import body as bodies
+from api import bulk
+from api.app import create_app
+from pipeline.service import JobService, Settings
+from pipeline.store import Bucket, StoreUnavailableError
+
+GTIN = "9506000134352"
+JSON, CSV = {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}
+
+
+def test_countless_values_are_refused_before_they_are_decoded(client: TestClient) -> None:
+    body = b'{"gtin": "%s", "items": [%s0]}' % (GTIN.encode(), b"0," * 1_000_000)
+    answer = client.simulate_post("/qr/bulk/", body=body, headers=JSON)
+    assert answer.status_code == 422
+    assert "more values than a request of 5000 items" in answer.json["errors"][0]["detail"]
+
+
+def test_the_most_commas_that_items_may_have_are_taken(client: TestClient) -> None:
+    items = [{"lot": "," * 20, "serial": "," * 20, "expiry": "271231"}] * 200
+    body = json.dumps({"gtin": GTIN, "items": items}, separators=(",", ":")).encode()
+    assert client.simulate_post("/qr/bulk/", body=body, headers=JSON).status_code == 202
+
+
+def test_a_record_of_countless_fields_is_refused_with_its_line(client: TestClient) -> None:
+    body = b"lot,serial\nA,B\n" + b"," * 100_000 + b"\n"
+    answer = client.simulate_post(f"/qr/bulk/?gtin={GTIN}", body=body, headers=CSV)
+    assert answer.status_code == 400
+    assert answer.json["errors"][0]["line"] == 3
+
+
+def test_countless_gzip_members_are_refused(client: TestClient) -> None:
+    body = gzip.compress(b"") * (bodies._MOST_MEMBERS + 1)
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    answer = client.simulate_post("/qr/bulk/", body=body, headers=headers)
+    assert answer.json["error_code"] == "malformed_gzip"
+    assert "members" in answer.json["detail"]
+
+
+def test_large_bodies_wait_for_a_place_and_small_ones_need_none(
+    service: JobService, settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_PATIENCE", 0.1)
+    monkeypatch.setattr(bulk, "_BODIES", 1)
+    client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
+    found = client.app._router.find("/qr/bulk")
+    assert found is not None
+    collection = cast("bulk.BulkCollection", found[0])
+    large = {"gtin": GTIN, "items": [{"serial": f"{number:020}"} for number in range(2000)]}
+    with collection._bodies:
+        refused = client.simulate_post("/qr/bulk/", json=large)
+        small = client.simulate_post("/qr/bulk/", json={"gtin": GTIN, "items": [{}]})
+    assert (refused.status_code, refused.json["error_code"]) == (503, "busy")
+    assert refused.headers["retry-after"]
+    assert small.status_code == 202
+    assert client.simulate_post("/qr/bulk/", json=large).status_code == 202
+
+
+def test_a_request_that_arrived_in_s3_without_a_word_is_not_accepted_behind_the_clients_back(
+    client: TestClient, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Bucket.put
+
+    def put_and_lose_the_answer(self: Bucket, key: str, data: bytes, media_type: str) -> None:
+        put(self, key, data, media_type)
+        raise StoreUnavailableError("ReadTimeoutError")
+
+    monkeypatch.setattr(Bucket, "put", put_and_lose_the_answer)
+    headers = {"Idempotency-Key": "lost"}
+    body = {"gtin": GTIN, "items": [{}]}
+    answer = client.simulate_post("/qr/bulk/", json=body, headers=headers)
+    assert answer.status_code == 503
+    assert "nothing was accepted" in answer.json["detail"]
+    assert [*bucket.list_keys("jobs/")] == []
+    monkeypatch.setattr(Bucket, "put", put)
+    assert client.simulate_post("/qr/bulk/", json=body, headers=headers).status_code == 202
+    assert len([*bucket.list_keys("jobs/")]) == 1
