@@ -45,11 +45,11 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
 
-# What a few tests use besides: curl, other ZIP readers and a browser. Without them, those tests are
-# skipped and say so. Needs Debian or Ubuntu, and root.
+# What a few tests use besides: curl, other ZIP readers, a browser, and Prometheus with promtool.
+# Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus
 
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:

@@ -34,7 +34,9 @@ class BulkCollection:
         """Accept a request, before anything is rendered."""
         body = read_json_body(req, self._body_limit)
         request = parse_bulk(body, self._rules)
-        accepted = self._service.submit(request, req.context.key, _idempotency(req, body))
+        accepted = self._service.submit(
+            request, req.context.key, _idempotency(req, body), req.context.request_id
+        )
         if accepted.replayed:
             resp.set_header("Idempotency-Replayed", "true")
         answer_accepted(resp, self._prefix, accepted.task_id, accepted.items)

@@ -19,6 +19,7 @@ key                                   type    what
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
 ``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
 ``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
+``qrmill:counts``                     hash    jobs that ended, by kind, format and outcome: metrics
 ``qrmill:sweep``                      string  who sweeps: a lease
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
@@ -49,6 +50,7 @@ ENDED_JOBS = "qrmill:jobs:ended"
 ALL_JOBS = "qrmill:jobs:all"
 ENDED = "qrmill:ended"
 DRAINED = "qrmill:drained"
+COUNTS = "qrmill:counts"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
 #: Prefix that the ``limits`` library puts before its own keys.

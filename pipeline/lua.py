@@ -1,7 +1,7 @@
 """The ledger's Lua scripts: loaded from ``pipeline/scripts``, run as one atomic step each.
 
-Every script begins with the same few lines: the transition table of ``pipeline.jobs`` and the
-Redis server's clock, so that a worker's wrong clock moves nothing.
+Every script begins with the same few lines: the transition table of ``pipeline.jobs``, the Redis
+server's clock, so that a worker's wrong clock moves nothing, and the count of jobs that end.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from pipeline.jobs import TRANSITIONS
+from pipeline.jobs import DURATION_BOUNDS, TRANSITIONS
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -25,6 +25,22 @@ end
 local function now()
     local time = redis.call("TIME")
     return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local DURATION_BOUNDS = {%s}
+-- Count a job at its end: fields of the hash `counts` are a kind, a format and an outcome.
+local function count_end(counts, job, outcome)
+    local found = redis.call("HMGET", job, "format", "items", "opened_at", "created_at")
+    local elapsed = math.max(0, now() - (found[3] or found[4]))
+    local labels = found[1] .. " " .. outcome
+    redis.call("HINCRBY", counts, "jobs " .. labels, 1)
+    redis.call("HINCRBY", counts, "items " .. labels, found[2])
+    redis.call("HINCRBY", counts, "milliseconds " .. labels, elapsed)
+    for _, bound in ipairs(DURATION_BOUNDS) do
+        if elapsed <= bound * 1000 then
+            redis.call("HINCRBY", counts, bound .. " " .. labels, 1)
+            break
+        end
+    end
 end
 """
 
@@ -67,5 +83,6 @@ def _source(name: str) -> str:
     table = ", ".join(
         f'["{state} {event}"] = "{after}"' for (state, event), after in TRANSITIONS.items()
     )
+    bounds = ", ".join(map(str, DURATION_BOUNDS))
     body = resources.files("pipeline").joinpath("scripts", f"{name}.lua").read_text("utf-8")
-    return _PRELUDE % table + body
+    return _PRELUDE % (table, bounds) + body
