@@ -118,22 +118,21 @@ class LedgerCollector(Collector):
         seconds = HistogramMetricFamily(
             "qrmill_job_seconds", "Seconds from a job's acceptance to its end.", labels=names
         )
-        for labels in product(get_args(ImageFormat), sorted(OUTCOMES)):
-            # At 0 before the first one, which is a rate then.
-            kinds = table.get(labels, {})
-            jobs.add_metric(labels, kinds.get("jobs", 0))
-            items.add_metric(labels, kinds.get("items", 0))
         for labels, kinds in table.items():
             seconds.add_metric(labels, _buckets(kinds), kinds["milliseconds"] / 1000)
+        for labels in product(get_args(ImageFormat), sorted(OUTCOMES)):
+            # At 0 before the first one, which is a rate then.
+            jobs.add_metric(labels, table[labels]["jobs"])
+            items.add_metric(labels, table[labels]["items"])
         yield from (jobs, items, seconds)
 
 
-def _by_labels(counts: Mapping[str, str]) -> dict[Labels, defaultdict[str, int]]:
-    table: dict[Labels, defaultdict[str, int]] = {}
+def _by_labels(counts: Mapping[str, str]) -> defaultdict[Labels, defaultdict[str, int]]:
+    table: defaultdict[Labels, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for field, count in counts.items():
         kind, image_format, outcome = field.split(" ", 2)
         labels = (image_format, outcome if outcome in OUTCOMES else "other")
-        table.setdefault(labels, defaultdict(int))[kind] += int(count)
+        table[labels][kind] += int(count)
     return table
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 _OUTCOMES = ("ok", "missing", "refused", "failed", "unreachable")
-_STARTED = "qrmill_started"
+#: Where a call carries when it began.
+_STARTED = "started"
 
 
 class S3Metrics:
