@@ -8,6 +8,7 @@ from typing import Any
 
 import dramatiq
 import pytest
+from dramatiq.brokers.redis import RedisBroker
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -58,7 +59,7 @@ def told(settings: Settings) -> Told:
 
 
 @pytest.fixture
-def broker(settings: Settings) -> Iterator[dramatiq.Broker]:
+def broker(settings: Settings) -> Iterator[RedisBroker]:
     with closing(make_broker(settings, connect_redis(settings, timeout=5, decode=False))) as made:
         yield made
 
@@ -123,9 +124,7 @@ def test_jobs_in_flight_and_the_one_nearest_its_deadline(ledger: Ledger, told: T
     assert told("qrmill_job_deadline_used_ratio") == pytest.approx(0.75, abs=0.02)
 
 
-def test_messages_are_told_by_what_is_happening_to_them(
-    broker: dramatiq.Broker, told: Told
-) -> None:
+def test_messages_are_told_by_what_is_happening_to_them(broker: RedisBroker, told: Told) -> None:
     Dispatcher(broker).send_chunks("t", range(3))
     assert told.queue(RENDER_QUEUE) == {"waiting": 3, "in_progress": 0, "delayed": 0, "dead": 0}
     assert told.queue(EXPRESS_QUEUE)["waiting"] == 0
@@ -141,7 +140,7 @@ def test_messages_are_told_by_what_is_happening_to_them(
     assert told.queue(RENDER_QUEUE)["delayed"] == 1
 
 
-def test_the_oldest_message_is_found_at_either_end(broker: dramatiq.Broker, told: Told) -> None:
+def test_the_oldest_message_is_found_at_either_end(broker: RedisBroker, told: Told) -> None:
     def send(seconds_ago: int) -> None:
         message: dramatiq.Message[None] = dramatiq.Message(
             RENDER_QUEUE, "render_chunk", ("t", 0), {}, {}
@@ -160,9 +159,7 @@ def test_the_oldest_message_is_found_at_either_end(broker: dramatiq.Broker, told
     assert age() == pytest.approx(500, abs=5)
 
 
-def test_only_workers_count_as_workers(
-    broker: dramatiq.Broker, settings: Settings, told: Told
-) -> None:
+def test_only_workers_count_as_workers(broker: RedisBroker, settings: Settings, told: Told) -> None:
     Dispatcher(broker).send_chunks("t", [0])  # a sign of life, but not of a worker
     assert told("qrmill_workers") == 0
     with closing(build_worker(settings)) as worker:
