@@ -70,7 +70,7 @@ class Sweep:
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
         self._compared_at = float("-inf")
-        self._metrics = SweepMetrics()
+        self.metrics = SweepMetrics()
 
     def once(self) -> bool:
         """Sweep if nobody else does; return whether this one did.
@@ -81,7 +81,7 @@ class Sweep:
         """
         swept = self._sweep()
         if swept:
-            self._metrics.completed()
+            self.metrics.completed()
         return swept
 
     def _sweep(self) -> bool:
@@ -119,7 +119,7 @@ class Sweep:
             self._dispatcher.send_chunks(task_id, chunks)
         else:  # it moves, or has ended
             return
-        self._metrics.count(need)
+        self.metrics.count(need)
         log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
 
     def _fail_late(self, task_id: str) -> None:
@@ -134,7 +134,7 @@ class Sweep:
             status = self._ledger.status(task_id)
             self._remove_objects(task_id)
             self._ledger.discard_job(task_id, status.key_id if status else "")
-            self._metrics.count("removed")
+            self.metrics.count("removed")
             log.info("job removed", task_id=task_id)
 
     def _remove_objects(self, task_id: str) -> None:
@@ -154,7 +154,7 @@ class Sweep:
             if latest < oldest:
                 self._remove_objects(task_id)
             elif self._recovery.revive(task_id):
-                self._metrics.count("revived")
+                self.metrics.count("revived")
         self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
         self._drop_orphaned_staging()
 

@@ -32,3 +32,15 @@ def test_each_range_holds_the_items_of_its_chunk_and_nothing_else(
         read += chunk
     assert read == given_items
     assert sum(length for _, length in head.ranges) == len(body)
+
+
+def test_a_request_object_of_before_request_ids_is_read() -> None:
+    request = JobRequest(
+        gtin="09506000134352", items=[Item()], format="svg", size=400, error_correction="M",
+        link_base="https://a.b",
+    )  # fmt: skip
+    head, line, _ = encode_request(request, ACCEPTANCE._replace(request_id="r-1"), 10)
+    assert head.request_id == "r-1"
+    older = line.replace(b'"request_id":"r-1",', b"")
+    assert older != line
+    assert decode_head(older).request_id == ""
