@@ -101,7 +101,7 @@ def test_every_query_of_the_dashboard_finds_data_under_load(
 
     assert len(QUERIES) > 30
     try:
-        wait_for(all_found, "data for every query", seconds=40)
+        wait_for(all_found, "data for every query", seconds=90)
     except AssertionError:
         pytest.fail(f"no data for {missing}")
 
