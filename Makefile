@@ -45,11 +45,14 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
 
-# What a few tests use besides: curl, other ZIP readers and a browser. Without them, those tests are
-# skipped and say so. Needs Debian or Ubuntu, and root.
+# What a few tests use besides: curl, other ZIP readers, a browser, and Prometheus with promtool.
+# Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium
+# Prometheus is for tests alone: where its package is new, its unit is masked, so that none is started.
+	dpkg -s prometheus >/dev/null 2>&1 || \
+		{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service; }
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus
 
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:

@@ -13,6 +13,7 @@ from api.docs import DocsFile, DocsPage, Document
 from api.health import Healthz, Readyz
 from api.keys import Key, KeyCollection, WebhookSecretOfKey
 from api.lists import TaskChunks
+from api.metrics import RequestMetrics
 from api.middleware import Authentication, RequestLog
 from api.openapi import build_document
 from api.single import Symbol
@@ -65,7 +66,9 @@ def create_app(service: JobService, settings: Settings) -> App:
         f"{prefix}/docs": DocsPage(prefix),
     }
     open_paths = frozenset({*public, f"{prefix}/docs/"})
-    app = App(service, middleware=[RequestLog(), Authentication(service, open_paths)])
+    app = App(
+        service, middleware=[RequestMetrics(), RequestLog(), Authentication(service, open_paths)]
+    )
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
     for path, resource in (routes | public).items():
@@ -90,7 +93,7 @@ def get_app() -> App:
     settings = read_settings()
     configure_logging(settings)
     for sentence in unknown_variables(os.environ):
-        log.warning(sentence)
+        log.warning("unknown setting", hint=sentence)
     return create_app(open_service(settings), settings)
 
 

@@ -53,7 +53,9 @@ class BulkCollection:
             if isinstance(request, DryRun):
                 answer_json(resp, HTTPStatus.OK, request)
                 return
-            accepted = self._service.submit(request, req.context.key, idempotency)
+            accepted = self._service.submit(
+                request, req.context.key, idempotency, req.context.request_id
+            )
         if accepted.replayed:
             resp.set_header("Idempotency-Replayed", "true")
         answer_accepted(resp, self._prefix, accepted.task_id, accepted.items)

@@ -5,11 +5,12 @@ Bind address and number of processes come from the command line.
 
 import logging
 import signal
+import sys
 from types import FrameType
 from typing import Any
 
 from api.app import read_settings
-from pipeline.service import configure_logging
+from pipeline.service import SettingsError, configure_logging, prepare_metrics
 
 worker_class = "gthread"
 #: Threads beside those in which polls wait for a job's end.
@@ -28,7 +29,12 @@ control_socket_disable = True
 
 def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's arbiter, untyped
     """Stop the start at a wrong setting, before any worker is made, and send logs one way."""
-    configure_logging(read_settings())
+    settings = read_settings()
+    configure_logging(settings)
+    try:
+        prepare_metrics(settings)
+    except SettingsError as error:
+        sys.exit(f"qrmill: {error}")
     for name in ("gunicorn.error", "gunicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -36,7 +42,8 @@ def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's arbit
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker, untyped
-    """Let polls that wait be answered at once when the worker is asked to stop."""
+    """Answer Prometheus; let polls that wait be answered at once when the worker is to stop."""
+    worker.wsgi.service.expose_metrics()
     stop = signal.getsignal(signal.SIGTERM)
 
     def answer_and_stop(number: int, frame: FrameType | None) -> None:

@@ -70,7 +70,11 @@ class Acceptor:
         self._deadline = deadline
 
     def submit(
-        self, request: JobRequest, key: ApiKey, idempotency: Idempotency | None = None
+        self,
+        request: JobRequest,
+        key: ApiKey,
+        idempotency: Idempotency | None = None,
+        request_id: str = "",
     ) -> Accepted:
         """Accept a checked request: keep it in S3, enter it in the ledger, enqueue its chunks.
 
@@ -82,6 +86,7 @@ class Acceptor:
             key: who sent it.
             idempotency: of its Idempotency-Key, if it has one; the same key and body again are the
                 same job.
+            request_id: of the HTTP request; the workers' log lines carry it.
 
         Raises:
             IdempotencyError: the key is in use, or was used with another body.
@@ -90,14 +95,14 @@ class Acceptor:
         """
         task_id = str(uuid.uuid4())
         if idempotency is None:
-            self._accept(request, key, task_id, None)
+            self._accept(request, key, task_id, None, request_id)
             return Accepted(task_id, request.items.count, replayed=False)
         holder = self._idempotency.reserve(key.key_id, idempotency, task_id)
         # A key that was taken over may have got as far as a job, which the sweep moves if need be.
         taken_over = holder.task_id != task_id and self._ledger.status(holder.task_id) is not None
         if not (holder.replayed or taken_over):
             try:
-                self._accept(request, key, holder.task_id, idempotency)
+                self._accept(request, key, holder.task_id, idempotency, request_id)
             except HalfAcceptedError:
                 raise  # the key keeps the job's id, and whoever sends it again takes both over
             except BaseException:
@@ -112,11 +117,18 @@ class Acceptor:
         return Accepted(holder.task_id, request.items.count, replayed=holder.replayed)
 
     def _accept(
-        self, request: JobRequest, key: ApiKey, task_id: str, idempotency: Idempotency | None
+        self,
+        request: JobRequest,
+        key: ApiKey,
+        task_id: str,
+        idempotency: Idempotency | None,
+        request_id: str,
     ) -> None:
         created_at = time.time_ns() // 1_000_000
         self._backlog.admit(len(request.items.chunks))
-        acceptance = Acceptance(task_id, key.key_id, created_at // 1000, idempotency, key.name)
+        acceptance = Acceptance(
+            task_id, key.key_id, created_at // 1000, idempotency, key.name, request_id
+        )
         head, head_line = encode_head(request, acceptance)
         try:
             self._keep(task_id, [head_line, *request.items.chunks])

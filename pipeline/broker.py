@@ -30,6 +30,9 @@ EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"
 WEBHOOK_ACTOR = "send_callback"
 
+#: What the names begin with under which workers show signs of life; whoever only sends has another.
+WORKER_PREFIX = "worker-"
+
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
 _DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds

@@ -14,6 +14,8 @@ from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.jobs import Bundle, JobFields, Result
 from pipeline.ledger import Ledger
 from pipeline.lua import LedgerUnavailableError
+from pipeline.metrics import StepMetrics
+from pipeline.outcomes import name_the_job
 from pipeline.staging import Staging
 from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
 
@@ -25,6 +27,7 @@ class Bundler:
 
     Args:
         ledger, bucket, staging: where jobs, bundles and staged chunks are.
+        steps: times the building.
         lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
         part_bytes: size of an upload's parts.
         job_ttl: seconds the bundle is kept.
@@ -35,6 +38,7 @@ class Bundler:
         ledger: Ledger,
         bucket: Bucket,
         staging: Staging,
+        steps: StepMetrics,
         *,
         lease: int,
         part_bytes: int,
@@ -43,6 +47,7 @@ class Bundler:
         self._ledger = ledger
         self._bucket = bucket
         self._staging = staging
+        self._steps = steps
         self._lease = lease
         self._part_bytes = part_bytes
         self._job_ttl = job_ttl
@@ -62,8 +67,10 @@ class Bundler:
         if job is None:
             log.info("bundle skipped", reason="chunks are missing, or it is built or being built")
             return None
+        name_the_job(job)
         try:
-            bundle = self._build(job, claimant)
+            with self._steps.time("bundle", job.format):
+                bundle = self._build(job, claimant)
         except UploadAbandonedError:
             log.warning("bundle abandoned", reason="the claim was lost")
             return None

@@ -9,6 +9,8 @@ import structlog
 from pipeline import keys
 from pipeline.jobs import ImageRow, Item, JobFields
 from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.metrics import StepMetrics
+from pipeline.outcomes import name_the_job
 from pipeline.requests import decode_items
 from pipeline.staging import Staging
 from pipeline.store import Bucket
@@ -27,17 +29,26 @@ class ChunkRenderer:
 
     Args:
         ledger, bucket, staging: where jobs, requests and staged chunks are.
+        steps: times rendering and staging.
         lease: milliseconds after which an attempt counts as dead.
         max_attempts: deliveries of a chunk that are begun. Dramatiq does not count one that ends
             with its worker, so a chunk that kills its worker would come back for ever.
     """
 
     def __init__(
-        self, ledger: Ledger, bucket: Bucket, staging: Staging, *, lease: int, max_attempts: int
+        self,
+        ledger: Ledger,
+        bucket: Bucket,
+        staging: Staging,
+        steps: StepMetrics,
+        *,
+        lease: int,
+        max_attempts: int,
     ) -> None:
         self._ledger = ledger
         self._bucket = bucket
         self._staging = staging
+        self._steps = steps
         self._lease = lease
         self._max_attempts = max_attempts
 
@@ -52,13 +63,16 @@ class ChunkRenderer:
         if work is None:
             log.info("chunk skipped", reason="staged already, or its job is unknown or has ended")
             return False
+        name_the_job(work.job)
         if work.attempt > self._max_attempts:
             self._give_up(work)
             return False
         key = keys.request_object(task_id)
         items = decode_items(self._bucket.get(key, work.offset, work.length))
-        rows, images = render_items(work, items)
-        staged = self._staging.stage(task_id, chunk_index, rows, images)
+        with self._steps.time("render", work.job.format):
+            rows, images = render_items(work, items)
+        with self._steps.time("stage", work.job.format):
+            staged = self._staging.stage(task_id, chunk_index, rows, images)
         remaining = self._ledger.complete_chunk(work, staged)
         log.info("chunk staged", items=len(items), bytes=staged.bytes, attempt=work.attempt)
         if remaining == OF_NO_USE:

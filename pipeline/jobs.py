@@ -44,6 +44,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 }
 TERMINAL: frozenset[State] = frozenset({"completed", "failed"})
 
+#: Upper bounds in seconds of the classes in which the ledger counts how long jobs took.
+DURATION_BOUNDS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+
 
 def transition(state: State, event: Event) -> State:
     """Return the state of a job in ``state`` after ``event``."""
@@ -121,6 +124,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         task_id: the job's id.
         key_id, key_name: the API key that owns the job, and whose that is.
+        request_id: of the request that was accepted, for the log.
         accepted_at: when it was accepted, in whole seconds since the epoch; the time of every
             member of the bundle.
         gtin, format, size, error_correction, link_base, callback_url: as in :class:`JobRequest`.
@@ -131,6 +135,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     key_id: str
     key_name: str = ""
+    request_id: str = ""
     accepted_at: int
     gtin: str
     format: ImageFormat

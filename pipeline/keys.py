@@ -21,6 +21,7 @@ key                                   type    what
                                               when the sweep sends a message about it
 ``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
 ``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
+``qrmill:counts``                     hash    jobs that ended, by kind, format and outcome: metrics
 ``qrmill:sweep``                      string  who sweeps: a lease
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
@@ -56,6 +57,7 @@ ENDED = "qrmill:ended"
 ENQUEUED = "qrmill:enqueued"
 CALLBACKS = "qrmill:callbacks"
 DRAINED = "qrmill:drained"
+COUNTS = "qrmill:counts"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
 #: Prefix that the ``limits`` library puts before its own keys.

@@ -1,8 +1,9 @@
 """The ledger's Lua scripts: loaded from ``pipeline/scripts``, run as one atomic step each.
 
 Every script begins with the same few lines: the transition table of ``pipeline.jobs``, the Redis
-server's clock, so that a worker's wrong clock moves nothing, and what becomes of a job's callback
-when the job ends (``call_back``) and when it is opened again (``recall``).
+server's clock, so that a worker's wrong clock moves nothing, what becomes of a job's callback when
+the job ends (``call_back``) and when it is opened again (``recall``), and the count of jobs that
+end (``count_end``).
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from pipeline.jobs import TRANSITIONS
+from pipeline.jobs import DURATION_BOUNDS, TRANSITIONS
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -39,6 +40,22 @@ local function call_back(job, callbacks, task_id)
                    "callback_due_at", now(), "callback_event",
                    task_id .. "_" .. redis.call("HGET", job, "finished_at"))
         redis.call("ZADD", callbacks, now(), task_id)
+    end
+end
+local DURATION_BOUNDS = {%s}
+-- Count a job at its end: fields of the hash `counts` are a kind, a format and an outcome.
+local function count_end(counts, job, outcome)
+    local found = redis.call("HMGET", job, "format", "items", "opened_at", "created_at")
+    local elapsed = math.max(0, now() - (found[3] or found[4]))
+    local labels = found[1] .. " " .. outcome
+    redis.call("HINCRBY", counts, "jobs " .. labels, 1)
+    redis.call("HINCRBY", counts, "items " .. labels, found[2])
+    redis.call("HINCRBY", counts, "milliseconds " .. labels, elapsed)
+    for _, bound in ipairs(DURATION_BOUNDS) do
+        if elapsed <= bound * 1000 then
+            redis.call("HINCRBY", counts, bound .. " " .. labels, 1)
+            break
+        end
     end
 end
 """
@@ -82,5 +99,6 @@ def _source(name: str) -> str:
     table = ", ".join(
         f'["{state} {event}"] = "{after}"' for (state, event), after in TRANSITIONS.items()
     )
+    bounds = ", ".join(map(str, DURATION_BOUNDS))
     body = resources.files("pipeline").joinpath("scripts", f"{name}.lua").read_text("utf-8")
-    return _PRELUDE % table + body
+    return _PRELUDE % (table, bounds) + body

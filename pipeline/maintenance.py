@@ -21,10 +21,13 @@ from pipeline import keys
 from pipeline.backlog import Backlog
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
 from pipeline.callbacks import Callbacks
+from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, Scripts, translated
+from pipeline.metrics import SweepMetrics
 from pipeline.recovery import Recovery, make_recovery
+from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
 from pipeline.store import Bucket, StoreUnavailableError, connect_s3
 
@@ -69,6 +72,7 @@ class Sweep:
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
         self._compared_at = float("-inf")
+        self.metrics = SweepMetrics()
 
     def once(self) -> bool:
         """Sweep if nobody else does; return whether this one did.
@@ -77,6 +81,12 @@ class Sweep:
             LedgerUnavailableError, StoreUnavailableError, EnqueueError: what was done is done, and
                 the next sweep goes on.
         """
+        swept = self._sweep()
+        if swept:
+            self.metrics.completed()
+        return swept
+
+    def _sweep(self) -> bool:
         if not self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD):
             return False
         queues_empty = self._backlog.size() == 0
@@ -110,8 +120,10 @@ class Sweep:
             self._dispatcher.send_bundle(task_id)
         elif need == "chunks":
             self._dispatcher.send_chunks(task_id, chunks)
-        if need not in {"moving", "ended"}:
-            log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
+        else:  # it moves, or has ended
+            return
+        self.metrics.count(need)
+        log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
 
     def _fail_late(self, task_id: str) -> None:
         seconds = self._settings.job_deadline
@@ -125,6 +137,7 @@ class Sweep:
             status = self._ledger.status(task_id)
             self._remove_objects(task_id)
             self._ledger.discard_job(task_id, status.key_id if status else "")
+            self.metrics.count("removed")
             log.info("job removed", task_id=task_id)
 
     def _remove_objects(self, task_id: str) -> None:
@@ -143,8 +156,8 @@ class Sweep:
                 continue
             if latest < oldest:
                 self._remove_objects(task_id)
-            else:
-                self._recovery.revive(task_id)
+            elif self._recovery.revive(task_id):
+                self.metrics.count("revived")
         self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
         self._drop_orphaned_staging()
 
@@ -160,6 +173,7 @@ def open_sweep(settings: Settings) -> Sweep:
     """Return the sweep over what ``settings`` names."""
     client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
     s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_TIMEOUT)
+    S3Metrics().watch(s3)
     return Sweep(settings, client, Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket))
 
 
@@ -178,18 +192,22 @@ def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
 
 def main() -> None:
     """Sweep as the command line says."""
+    once = "--once" in sys.argv[1:]
     try:
         settings = Settings.from_environment(os.environ)
         configure_logging(settings)
+        if not once:
+            prepare_metrics(settings)
         sweep = open_sweep(settings)
     except SettingsError as error:
         sys.exit(f"qrmill sweep: {error}")
-    if "--once" in sys.argv[1:]:
+    if once:
         try:
             swept = sweep.once()
         except AWAY as error:
             sys.exit(f"qrmill sweep: {error}")
         sys.exit(None if swept else "qrmill sweep: another sweep holds the lease")
+    expose_metrics(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -5,6 +5,7 @@ from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
 from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
+from pipeline.jobs import JobFields
 from pipeline.ledger import Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
@@ -115,3 +116,8 @@ class LogContext(Middleware):
         structlog.contextvars.bind_contextvars(
             actor=message.actor_name, **dict(zip(names, message.args, strict=False))
         )
+
+
+def name_the_job(job: JobFields) -> None:
+    """Put the request and the key that a job came with into the log lines that follow."""
+    structlog.contextvars.bind_contextvars(request_id=job.request_id, key=job.key_name)

@@ -23,6 +23,7 @@ class Acceptance(NamedTuple):
         accepted_at: in whole seconds since the epoch.
         idempotency: of its Idempotency-Key, if it has one.
         key_name: whose the API key is.
+        request_id: of the HTTP request, for the log.
     """
 
     task_id: str
@@ -30,6 +31,7 @@ class Acceptance(NamedTuple):
     accepted_at: int
     idempotency: Idempotency | None
     key_name: str = ""
+    request_id: str = ""
 
 
 def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHead, bytes]:
@@ -44,6 +46,7 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         task_id=acceptance.task_id,
         key_id=acceptance.key_id,
         key_name=acceptance.key_name,
+        request_id=acceptance.request_id,
         accepted_at=acceptance.accepted_at,
         idempotency=acceptance.idempotency,
         gtin=request.gtin,

@@ -18,6 +18,7 @@ from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
 from pipeline.endings import Awaited, Endings
+from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
@@ -32,11 +33,15 @@ from pipeline.jobs import (
     parse_task_id,
 )
 from pipeline.ledger import Failure, Ledger
+from pipeline.ledger_metrics import LedgerCollector
 from pipeline.listing import ChunkState, ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
+from pipeline.metrics import AcceptedMetrics
+from pipeline.queues import Queues
 from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, make_recovery
+from pipeline.s3_metrics import S3Metrics
 from pipeline.server_time import ServerTime
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
@@ -80,11 +85,14 @@ class JobService:
         callbacks: Callbacks,
         server_time: ServerTime,
         checks: dict[str, Callable[[], None]],
+        expose_metrics: Callable[[], None],
     ) -> None:
         self.api_keys = ApiKeys(bucket)
         self.webhook_secrets = WebhookSecrets(bucket)
         self.rates = rates
         self.endings = endings
+        #: Answers Prometheus from this process, if the settings name a port; to be called once.
+        self.expose_metrics = expose_metrics
         self._settings = settings
         self._ledger = ledger
         self._bucket = bucket
@@ -96,12 +104,20 @@ class JobService:
         self._callbacks = callbacks
         self._server_time = server_time
         self._checks = checks
+        self._accepted = AcceptedMetrics()
 
     def submit(
-        self, request: JobRequest, key: ApiKey, idempotency: Idempotency | None = None
+        self,
+        request: JobRequest,
+        key: ApiKey,
+        idempotency: Idempotency | None = None,
+        request_id: str = "",
     ) -> Accepted:
         """Accept a checked request; see :meth:`pipeline.acceptance.Acceptor.submit`."""
-        return self._acceptor.submit(request, key, idempotency)
+        accepted = self._acceptor.submit(request, key, idempotency, request_id)
+        if not accepted.replayed:
+            self._accepted.count(request.format, accepted.items)
+        return accepted
 
     def status(self, task_id: str, key: ApiKey) -> JobStatus | None:
         """Return what is known of a job; None when there is none that ``key`` may see.
@@ -226,6 +242,17 @@ def open_service(settings: Settings) -> JobService:
     bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
     ledger, dispatcher = Ledger(text), Dispatcher(make_broker(settings, plain))
     recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
+    collector = LedgerCollector(
+        text,
+        Queues(plain, settings.heartbeat_timeout),
+        max_backlog=settings.max_backlog,
+        deadline=settings.job_deadline,
+    )
+
+    def expose() -> None:
+        S3Metrics().watch(s3)
+        expose_metrics(settings, collector)
+
     return JobService(
         settings,
         ledger=ledger,
@@ -247,6 +274,7 @@ def open_service(settings: Settings) -> JobService:
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
         server_time=server_time,
         checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
+        expose_metrics=expose,
     )
 
 
@@ -291,5 +319,6 @@ __all__ = [
     "open_service",
     "parse_callback_url",
     "parse_task_id",
+    "prepare_metrics",
     "unknown_variables",
 ]

@@ -27,6 +27,7 @@ _PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
 
 Positive = Annotated[int, Meta(ge=1)]
 _LEAST_BODY_LIMIT = 4 * 1024 * 1024
+Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class SettingsError(Exception):
@@ -140,6 +141,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upload_part_bytes: Annotated[
         int, Meta(description="bytes of a multipart upload's part", ge=5 * 1024 * 1024)
     ] = 5 * 1024 * 1024
+    metrics_port: Annotated[
+        Port | None, Meta(description="port at which Prometheus finds this part; unset: none")
+    ] = None
+    metrics_host: Annotated[
+        str, Meta(description="address that the metrics port is bound to", min_length=1)
+    ] = "127.0.0.1"
     log_format: Annotated[Literal["json", "text"], Meta(description="form of log lines")] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least level logged")

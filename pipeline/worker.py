@@ -11,14 +11,17 @@ from dramatiq import Broker
 from dramatiq.middleware import Middleware
 
 from pipeline.actors import declare_actors
-from pipeline.broker import Dispatcher, connect_redis, make_broker
+from pipeline.broker import WORKER_PREFIX, Dispatcher, connect_redis, make_broker
 from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
+from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Ledger
 from pipeline.logs import configure_logging
+from pipeline.metrics import StepMetrics
 from pipeline.outcomes import CarefulRetries, LogContext, RecordFailures
 from pipeline.parent import end_with_parent
+from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.staging import make_staging
 from pipeline.store import Bucket, connect_s3
@@ -49,11 +52,13 @@ def setup_broker() -> None:
     try:
         settings = Settings.from_environment(os.environ)
         configure_logging(settings)
+        prepare_metrics(settings)
         broker = build_worker(settings)
+        expose_metrics(settings)
     except SettingsError as error:
         sys.exit(f"qrmill worker: {error}")
     for sentence in unknown_variables(os.environ):
-        log.warning(sentence)
+        log.warning("unknown setting", hint=sentence)
     dramatiq.set_broker(broker)
 
 
@@ -62,6 +67,8 @@ def build_worker(settings: Settings) -> Broker:
     client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
     ledger = Ledger(client)
     s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
+    S3Metrics().watch(s3)
+    steps = StepMetrics()
     bucket = Bucket(s3, settings.bucket)
     staging = make_staging(settings.staging, Bucket(s3, settings.staging_bucket))
     retries = CarefulRetries(
@@ -73,7 +80,7 @@ def build_worker(settings: Settings) -> Broker:
     broker = make_broker(
         settings,
         connect_redis(settings, timeout=_TIMEOUT, decode=False),
-        (retries, failures, LogContext(), EndWithMaster()),
+        (*_message_metrics(settings), retries, failures, LogContext(), EndWithMaster()),
     )
     dispatcher = Dispatcher(broker)
     callbacks = Callbacks(client, dispatcher)
@@ -81,6 +88,7 @@ def build_worker(settings: Settings) -> Broker:
         ledger,
         bucket,
         staging,
+        steps,
         lease=settings.lease * 1000,
         part_bytes=settings.upload_part_bytes,
         job_ttl=settings.job_ttl,
@@ -89,9 +97,11 @@ def build_worker(settings: Settings) -> Broker:
         ledger,
         bucket,
         staging,
+        steps,
         lease=settings.lease * 1000,
         max_attempts=settings.max_attempts,
     )
+    broker.broker_id = f"{WORKER_PREFIX}{broker.broker_id}"
     webhooks = Webhooks(
         callbacks,
         WebhookSecrets(bucket),
@@ -102,3 +112,11 @@ def build_worker(settings: Settings) -> Broker:
     )
     declare_actors(broker, dispatcher, renderer, bundler, callbacks=callbacks, webhooks=webhooks)
     return broker
+
+
+def _message_metrics(settings: Settings) -> tuple[Middleware, ...]:
+    if settings.metrics_port is None:
+        return ()
+    from pipeline.message_metrics import MessageMetrics  # noqa: PLC0415 - it makes a folder
+
+    return (MessageMetrics(),)

@@ -5,6 +5,7 @@ server after a restart: a data directory keeps its ports as long as nobody else 
 """
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,10 +20,11 @@ class PortTakenError(Exception):
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """The ports of one data directory's servers."""
+    """The ports of one data directory's servers, and where each part shows its metrics."""
 
     redis: int
     s3: int
+    metrics: dict[str, int] = {}
 
 
 def free_port() -> int:
@@ -58,16 +60,27 @@ def wanted_port(port: int) -> int:
     return port
 
 
-def remembered_ports(path: Path) -> Ports:
-    """Return the ports kept in ``path``, a taken one replaced, and keep the answer there."""
+def remembered_ports(path: Path, parts: Sequence[str] = ()) -> Ports:
+    """Return the ports kept in ``path``, a taken one replaced, and keep the answer there.
+
+    Args:
+        path: of the file.
+        parts: names of the parts that have metrics.
+    """
     before = _read(path)
+    shown = before.metrics if before else {}
     ports = Ports(
-        redis=before.redis if before and is_free(before.redis) else free_port(),
-        s3=before.s3 if before and is_free(before.s3) else free_port(),
+        redis=_still_free(before.redis if before else None),
+        s3=_still_free(before.s3 if before else None),
+        metrics={part: _still_free(shown.get(part)) for part in parts} or shown,
     )
     if ports != before:
         write_private(path, msgspec.json.encode(ports))
     return ports
+
+
+def _still_free(port: int | None) -> int:
+    return port if port is not None and is_free(port) else free_port()
 
 
 def _read(path: Path) -> Ports | None:

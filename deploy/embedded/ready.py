@@ -17,6 +17,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
         redis_url: with the password.
         s3_secret_file: path of the file that holds the S3 secret key.
         buckets: the service's S3 buckets.
+        metrics_urls: where Prometheus finds each part.
         parts: process id of each part that answers; one that is being started again is not there.
     """
 
@@ -29,6 +30,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     s3_access_key_id: str
     s3_secret_file: str
     buckets: list[str]
+    metrics_urls: dict[str, str]
     parts: dict[str, int]
 
 

@@ -3,6 +3,7 @@
 They are the same code and the same command lines as in production, with other addresses.
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,8 @@ from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server
 
 WORKERS = 2
+#: The parts that have metrics.
+MEASURED = ("api", "sweep", *(f"worker-{number + 1}" for number in range(WORKERS)))
 _API_PROCESSES = 2
 _WORKER_THREADS = 2
 #: Seconds that a worker has to finish its message, and the API its requests.
@@ -47,6 +50,16 @@ def service_environment(
     # A client's key and address are no business of the service; the secret stands in its file.
     foreign = {"QRMILL_S3_SECRET_ACCESS_KEY", "QRMILL_API_KEY", "QRMILL_URL"}
     return {name: value for name, value in environ.items() if name not in foreign} | own
+
+
+def with_metrics(part: Part, port: int, data_dir: Path) -> Part:
+    """Return ``part``, showing its metrics at a loopback port."""
+    own = {
+        "QRMILL_METRICS_PORT": str(port),
+        "QRMILL_METRICS_HOST": LOOPBACK,
+        "PROMETHEUS_MULTIPROC_DIR": str(data_dir.absolute() / "metrics" / part.name),
+    }
+    return dataclasses.replace(part, environment={**part.environment, **own})
 
 
 def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Part:

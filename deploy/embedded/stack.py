@@ -2,11 +2,12 @@
 
 DATA_DIR/ (mode 0700)
     lock        held while the stack runs
-    ports.json  the ports of Valkey and S3, kept over restarts
+    ports.json  the ports of Valkey, S3 and the metrics, kept over restarts
     secrets/    passwords and keys
     valkey/     the ledger and the queues: Valkey's append-only file
     s3/         requests, staged chunks, bundles, API keys: a folder a bucket
     logs/       a file a part, at most two times 10 MB
+    metrics/    a folder a part, emptied when that is started
 """
 
 import os
@@ -82,7 +83,8 @@ class _Stack:
         self._url = f"http://{LOOPBACK}:{self._port}{self._settings.api_prefix}"
 
     def _servers(self, credentials: Credentials) -> None:
-        ports = remembered_ports(self._data_dir / "ports.json")
+        ports = remembered_ports(self._data_dir / "ports.json", service_parts.MEASURED)
+        self._metrics = ports.metrics
         self._redis = servers.RedisServer(ports.redis, credentials.redis_password)
         self._s3 = servers.S3Server(
             ports.s3, credentials.s3_access_key_id, credentials.s3_secret_access_key
@@ -114,17 +116,21 @@ class _Stack:
     def _stages(self) -> list[list[Part]]:
         buckets = (self._settings.bucket, self._settings.staging_bucket)
         valkey_dir, s3_dir = self._data_dir / "valkey", self._data_dir / "s3"
+        measured = [
+            *(self._worker(number + 1) for number in range(service_parts.WORKERS)),
+            service_parts.sweep(self._data_dir, self._environ, self._redis),
+            service_parts.api(self._port, self._url, self._data_dir, self._environ),
+        ]
         return [
             [
                 servers.valkey(self._redis, valkey_dir, os.environ),
                 servers.s3(self._s3, s3_dir, buckets, os.environ),
             ],
-            [
-                *(self._worker(number + 1) for number in range(service_parts.WORKERS)),
-                service_parts.sweep(self._data_dir, self._environ, self._redis),
-                service_parts.api(self._port, self._url, self._data_dir, self._environ),
-            ],
+            [self._with_metrics(part) for part in measured],
         ]
+
+    def _with_metrics(self, part: Part) -> Part:
+        return service_parts.with_metrics(part, self._metrics[part.name], self._data_dir)
 
     def _worker(self, number: int) -> Part:
         return service_parts.worker(number, self._data_dir, self._environ, self._redis)
@@ -141,12 +147,16 @@ class _Stack:
             s3_access_key_id=self._s3.access_key_id,
             s3_secret_file=str(s3_secret_file(self._secrets)),
             buckets=[self._settings.bucket, self._settings.staging_bucket],
+            metrics_urls={
+                part: f"http://{LOOPBACK}:{port}/metrics" for part, port in self._metrics.items()
+            },
             parts=self._pids,
         )
         self._write_ready_file()
         self._say(
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
             f"  documentation   {self._ready.docs_url}\n  data and logs   {self._data_dir}\n"
+            f"  metrics         {', '.join(self._ready.metrics_urls.values())}\n"
             "  stop with       Ctrl-C\n"
         )
 

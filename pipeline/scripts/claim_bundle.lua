@@ -11,7 +11,7 @@ end
 if state == "failed" and redis.call("HEXISTS", job, "closed") == 0
     and redis.call("HLEN", KEYS[3]) == 0 then
     state = transition(state, "reopen")
-    redis.call("HSET", job, "state", state, "moved_at", now())
+    redis.call("HSET", job, "state", state, "moved_at", now(), "opened_at", now())
     redis.call("HDEL", job, "error", "error_code", "finished_at")
     redis.call("ZADD", KEYS[4], redis.call("HGET", job, "created_at"), ARGV[3])
     redis.call("ZREM", KEYS[5], ARGV[3])

@@ -24,7 +24,7 @@ if redis.call("HDEL", KEYS[3], ARGV[1]) == 1 and redis.call("HLEN", KEYS[3]) == 
     local reopened = transition(state, "reopen")
     if reopened ~= state then
         state = reopened
-        redis.call("HSET", job, "state", state)
+        redis.call("HSET", job, "state", state, "opened_at", now())
         redis.call("HDEL", job, "error", "error_code", "finished_at")
         redis.call("ZADD", KEYS[5], redis.call("HGET", job, "created_at"), ARGV[4])
         redis.call("ZREM", KEYS[6], ARGV[4])

@@ -1,5 +1,5 @@
 -- complete_job: record the finished bundle, once, by whoever holds the claim.
--- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks
+-- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts
 -- ARGV: task id, claimant, bundle
 -- Returns the job's state afterwards, or false when it is unknown.
 local job = KEYS[1]
@@ -14,6 +14,7 @@ if after ~= state then
     redis.call("ZADD", KEYS[3], now(), ARGV[1])
     redis.call("PUBLISH", KEYS[4], ARGV[1])
     call_back(job, KEYS[5], ARGV[1])
+    count_end(KEYS[6], job, after)
 end
 redis.call("HDEL", job, "claim_owner", "claim_until")
 return after

@@ -9,7 +9,7 @@ if not state or transition(state, "retry") == state then
     return {}
 end
 redis.call("HSET", job, "state", transition(state, "retry"), "deadline_at", now() + ARGV[2],
-           "moved_at", now())
+           "moved_at", now(), "opened_at", now())
 redis.call("HDEL", job, "error", "error_code", "finished_at", "closed")
 redis.call("DEL", KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
 redis.call("ZADD", KEYS[8], redis.call("HGET", job, "created_at"), ARGV[1])

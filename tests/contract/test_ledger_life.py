@@ -7,6 +7,8 @@ it.
 """
 
 import uuid
+from collections import Counter
+from typing import cast
 
 import hypothesis
 import pytest
@@ -69,6 +71,9 @@ class Life(RuleBasedStateMachine):
         self.callback: CallbackState | None = None
         self.begun = 0  # attempts at the callback about this end
         self.due = False
+        self.ends: Counter[str] = Counter()
+        self.seen: State = "pending"
+        self.client.delete(keys.COUNTS)
         assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
 
     @rule(chunk=chunks, lease=leases)
@@ -171,6 +176,7 @@ class Life(RuleBasedStateMachine):
             self.state, self.code = "pending", None
         self.failed, self.holder, self.attempts = set(), None, []
         self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
+        self.ends, self.seen = Counter(), self.state
         self.forget_callback()  # it comes back with the job's end
 
     @rule(lease=leases)
@@ -243,6 +249,15 @@ class Life(RuleBasedStateMachine):
         ended = self.task_id in self.client.zrange(keys.ENDED_JOBS, 0, -1)
         assert in_flight == (self.state in {"pending", "running"})
         assert ended == (self.state in {"completed", "failed"})
+
+    @invariant()
+    def every_end_is_counted_once(self) -> None:
+        if self.state != self.seen and self.state in {"completed", "failed"}:
+            self.ends[self.code or "completed"] += 1
+        self.seen = self.state
+        counts = cast("dict[str, str]", self.client.hgetall(keys.COUNTS))
+        jobs = {name: int(count) for name, count in counts.items() if name.startswith("jobs ")}
+        assert jobs == {f"jobs {self.head.format} {code}": n for code, n in self.ends.items()}
 
     def teardown(self) -> None:
         """From anywhere: the sweep says what is missing, that is delivered, and the job ends."""

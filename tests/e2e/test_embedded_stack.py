@@ -85,7 +85,7 @@ def test_only_loopback_is_listened_on(stack: RunningStack) -> None:
         if connection.status == psutil.CONN_LISTEN or connection.type == 2  # UDP has no listening
     ]
     ready = stack.ready
-    urls = (ready.api_url, ready.redis_url, ready.s3_endpoint_url)
+    urls = (ready.api_url, ready.redis_url, ready.s3_endpoint_url, *ready.metrics_urls.values())
     assert {port for _, port in listening} == {httpx.URL(url).port for url in urls}
     assert {address for address, _ in listening} == {"127.0.0.1"}
 

@@ -148,7 +148,10 @@ def test_a_late_job_fails_and_stays_so_until_it_is_re_run(
 ) -> None:
     task_id = submit(client)
     connection.hset(keys.job(task_id), "deadline_at", 1)
-    open_sweep(settings).once()
+    sweep = open_sweep(settings)
+    sweep.once()
+    counted = sweep.metrics.registry.get_sample_value
+    assert counted("qrmill_sweep_actions_total", {"action": "late"}) == 1
     late = poll(client, task_id).json
     assert (late["status"], late["error_code"]) == ("failed", "deadline")
     assert "3600 seconds" in late["error"]
@@ -209,6 +212,9 @@ def test_one_sweeps_and_the_others_wait(settings: Settings, connection: redis.Re
     first, second = open_sweep(settings), open_sweep(settings)
     assert first.once()
     assert not second.once()
+    name = "qrmill_sweep_completed_timestamp_seconds"
+    assert first.metrics.registry.get_sample_value(name) == pytest.approx(time.time(), abs=60)
+    assert second.metrics.registry.get_sample_value(name) == 0
     assert first.once()
     connection.delete(keys.SWEEP)  # as if its lease had run out
     assert second.once()

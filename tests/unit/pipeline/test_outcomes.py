@@ -1,6 +1,7 @@
 import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
+from pipeline.ledger_metrics import OUTCOMES
 from pipeline.outcomes import _REASONS, error_code
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 
@@ -18,3 +19,7 @@ from pipeline.store import ObjectMissingError, StoreUnavailableError
 def test_every_error_has_a_code_with_a_reason(actor: str, error: BaseException, code: str) -> None:
     assert error_code(actor, error) == code
     assert _REASONS[code]
+
+
+def test_every_code_with_which_a_message_fails_a_job_is_an_outcome_of_its_own() -> None:
+    assert _REASONS.keys() - OUTCOMES == {"ledger_unavailable"}  # which fails no job

@@ -53,3 +53,15 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
             wrong.append([Item()] * 3)
     with pytest.raises(ValueError, match="behind 5"):
         filled.append([Item()])
+
+
+def test_a_request_object_of_before_request_ids_is_read() -> None:
+    request = JobRequest(
+        gtin="09506000134352", items=encoded([Item()], 10), format="svg", size=400,
+        error_correction="M", link_base="https://a.b",
+    )  # fmt: skip
+    head, line = encode_head(request, ACCEPTANCE._replace(request_id="r-1"))
+    assert head.request_id == "r-1"
+    older = line.replace(b'"request_id":"r-1",', b"")
+    assert older != line
+    assert decode_head(older).request_id == ""
