@@ -3,6 +3,9 @@
 The API declares the queues and sends plain messages; it has no actors. Workers declare both.
 """
 
+import os
+import socket
+import uuid
 from collections.abc import Sequence
 
 import dramatiq
@@ -24,6 +27,8 @@ QUEUES = (RENDER_QUEUE, EXPRESS_QUEUE, BUNDLE_QUEUE)
 RENDER_ACTOR = "render_chunk"
 EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"
+#: What the broker ids of workers begin with; the API's heartbeats are not a worker's.
+_WORKER = "worker"
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
@@ -77,6 +82,18 @@ def make_broker(
     for queue in QUEUES:
         broker.declare_queue(queue)
     return broker
+
+
+def worker_name() -> str:
+    """Return a new name for this process as a worker, for Dramatiq's heartbeats."""
+    return f"{_WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def parse_worker_name(name: str) -> tuple[str, int] | None:
+    """Return host and process id of a worker; None when the name is not a worker's."""
+    kind, _, rest = name.partition(":")
+    host, _, pid = rest.rpartition(":")[0].rpartition(":")
+    return (host, int(pid)) if kind == _WORKER and pid.isdecimal() else None
 
 
 class Dispatcher:

@@ -165,6 +165,7 @@ class Ledger:
         task_id = work.job.task_id
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
+        names.append(keys.MINUTES)
         value = msgspec.json.encode(staged).decode()
         arguments = (work.chunk_index, value, work.item_count, task_id)
         return int(self._run("complete_chunk", names, *arguments))
@@ -189,7 +190,7 @@ class Ledger:
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
         arguments = (task_id, failure.code, failure.detail, chunk, closed)
-        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
+        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED, keys.MINUTES]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
@@ -215,7 +216,7 @@ class Ledger:
 
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> State | None:
         """Record the finished bundle if ``claimant`` holds the claim; return the job's state."""
-        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
+        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED, keys.MINUTES]
         value = msgspec.json.encode(bundle).decode()
         return cast("State | None", self._run("complete_job", names, task_id, claimant, value))
 

@@ -1,7 +1,8 @@
 """The ledger's Lua scripts: loaded from ``pipeline/scripts``, run as one atomic step each.
 
-Every script begins with the same few lines: the transition table of ``pipeline.jobs`` and the
-Redis server's clock, so that a worker's wrong clock moves nothing.
+Every script begins with the same few lines: the transition table of ``pipeline.jobs``, the Redis
+server's clock, so that a worker's wrong clock moves nothing, and the counts of the last hour. These
+stand in a ring of a field a minute, so that they never grow.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ end
 local function now()
     local time = redis.call("TIME")
     return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function count(minutes, what, amount)
+    local minute = math.floor(now() / 60000)
+    local field = what .. ":" .. minute %% 60
+    local before = string.match(redis.call("HGET", minutes, field) or "", "^" .. minute .. " (.*)")
+    redis.call("HSET", minutes, field, minute .. " " .. (before or 0) + amount)
 end
 """
 

@@ -15,7 +15,8 @@ from pipeline import keys
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
-from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.broker import QUEUES, Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.dead_letters import DeadLetter
 from pipeline.endings import Awaited, Endings
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
@@ -32,8 +33,12 @@ from pipeline.ledger import Failure, Ledger
 from pipeline.listing import ChunkState, ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
+from pipeline.operations import Operations, make_operations
+from pipeline.overview import Overview
 from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, make_recovery
+from pipeline.samples import Sample
+from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
 
@@ -71,11 +76,13 @@ class JobService:
         listing: Listing,
         endings: Endings,
         rates: Rates,
+        operations: Operations,
         checks: dict[str, Callable[[], None]],
     ) -> None:
         self.api_keys = ApiKeys(bucket)
         self.rates = rates
         self.endings = endings
+        self.operations = operations
         self._settings = settings
         self._ledger = ledger
         self._bucket = bucket
@@ -207,8 +214,10 @@ def open_service(settings: Settings) -> JobService:
     s3 = connect_s3(settings, endpoint_url=inside, read_timeout=_S3_TIMEOUT)
     public_s3 = connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT)
     bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
-    ledger, dispatcher = Ledger(text), Dispatcher(make_broker(settings, plain))
+    broker = make_broker(settings, plain)
+    ledger, dispatcher = Ledger(text), Dispatcher(broker)
     recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
+    checks = {"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check}
     return JobService(
         settings,
         ledger=ledger,
@@ -228,11 +237,16 @@ def open_service(settings: Settings) -> JobService:
         listing=Listing(text, ledger),
         endings=Endings(text, settings.long_polls),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
-        checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
+        operations=make_operations(
+            settings, text, broker, bucket=bucket, recovery=recovery, checks=checks
+        ),
+        checks=checks,
     )
 
 
 __all__ = [
+    "QUEUES",
+    "SESSION_LIFETIME",
     "TERMINAL",
     "Accepted",
     "ApiKey",
@@ -241,6 +255,7 @@ __all__ = [
     "Bundle",
     "ChunkState",
     "ChunkStatus",
+    "DeadLetter",
     "Download",
     "EnqueueError",
     "HalfAcceptedError",
@@ -255,8 +270,10 @@ __all__ = [
     "NewApiKey",
     "NotPossibleError",
     "ObjectMissingError",
+    "Overview",
     "Position",
     "Role",
+    "Sample",
     "Settings",
     "SettingsError",
     "Standing",

@@ -11,9 +11,10 @@ from dramatiq import Broker
 from dramatiq.middleware import Middleware
 
 from pipeline.actors import declare_actors
-from pipeline.broker import Dispatcher, connect_redis, make_broker
+from pipeline.broker import Dispatcher, connect_redis, make_broker, worker_name
 from pipeline.bundle import Bundler
 from pipeline.chunks import ChunkRenderer
+from pipeline.dead_letters import DeadLetters
 from pipeline.ledger import Ledger
 from pipeline.logs import configure_logging
 from pipeline.outcomes import CarefulRetries, LogContext, RecordFailures
@@ -56,7 +57,8 @@ def setup_broker() -> None:
 
 def build_worker(settings: Settings) -> Broker:
     """Return a broker with actors on it that work on what ``settings`` names."""
-    ledger = Ledger(connect_redis(settings, timeout=_TIMEOUT, decode=True))
+    client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
+    ledger = Ledger(client)
     s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
     bucket = Bucket(s3, settings.bucket)
     staging = make_staging(settings.staging, Bucket(s3, settings.staging_bucket))
@@ -65,11 +67,13 @@ def build_worker(settings: Settings) -> Broker:
         min_backoff=settings.retry_backoff,
         max_backoff=_MAX_BACKOFF,
     )
+    record = RecordFailures(ledger, DeadLetters(client, ledger))
     broker = make_broker(
         settings,
         connect_redis(settings, timeout=_TIMEOUT, decode=False),
-        (retries, RecordFailures(ledger), LogContext(), EndWithMaster()),
+        (retries, record, LogContext(), EndWithMaster()),
     )
+    broker.broker_id = worker_name()
     bundler = Bundler(
         ledger,
         bucket,

@@ -1,5 +1,5 @@
 -- complete_job: record the finished bundle, once, by whoever holds the claim.
--- KEYS: job, active jobs, ended jobs, channel of ended jobs
+-- KEYS: job, active jobs, ended jobs, channel of ended jobs, minutes
 -- ARGV: task id, claimant, bundle
 -- Returns the job's state afterwards, or false when it is unknown.
 local job = KEYS[1]
@@ -13,6 +13,7 @@ if after ~= state then
     redis.call("ZREM", KEYS[2], ARGV[1])
     redis.call("ZADD", KEYS[3], now(), ARGV[1])
     redis.call("PUBLISH", KEYS[4], ARGV[1])
+    count(KEYS[5], "completed", 1)
 end
 redis.call("HDEL", job, "claim_owner", "claim_until")
 return after

@@ -1,6 +1,6 @@
 -- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
 -- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
---       channel of ended jobs
+--       channel of ended jobs, minutes
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
@@ -30,6 +30,9 @@ if not late_double and state ~= "completed" then
         redis.call("ZREM", KEYS[8], ARGV[1])
         redis.call("ZADD", KEYS[9], now(), ARGV[1])
         redis.call("PUBLISH", KEYS[10], ARGV[1])
+        if ARGV[2] ~= "cancelled" then
+            count(KEYS[11], "failed", 1)
+        end
     end
 end
 return {state, redis.call("HGET", job, "error_code") or ""}
