@@ -1,7 +1,7 @@
 """The operators' console at ``/ops/`` and Dramatiq's dashboard at ``/dramatiq/``: their routes."""
 
 from api.ops_dashboard import Dashboard
-from api.ops_guard import Console
+from api.ops_guard import Console, Nothing
 from api.ops_job import Download, JobAction, JobPage, SymbolImage
 from api.ops_jobs import JobsPage
 from api.ops_letters import LettersAction, LettersPage
@@ -29,6 +29,7 @@ def console_routes(service: JobService, pages: Pages) -> dict[str, Console | Sta
         f"{ops}/dead-letters/put-back": LettersAction(service, pages, "put-back"),
         f"{ops}/dead-letters/discard": LettersAction(service, pages, "discard"),
         f"{ops}/static/{{name}}": StaticFile(),
+        f"{ops}/{{rest:path}}": Nothing(),
         f"{pages.prefix}/dramatiq": dashboard,
         f"{pages.prefix}/dramatiq/{{rest:path}}": dashboard,
     }

@@ -37,6 +37,18 @@ class Guarded(Console):
     own_forms = False
 
 
+class Nothing(Guarded):
+    """Any path below ``/ops/`` that is none of the console's."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str) -> None:  # noqa: ARG002 - Falcon's signature
+        """Say so.
+
+        Raises:
+            ProblemError: 404.
+        """
+        raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"The console has no page {rest!r}.")
+
+
 class Guard:
     """Falcon middleware: sessions, forms, and errors as pages."""
 

@@ -48,19 +48,7 @@ class Pages:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters.update(
-            {"when": when, "span": span, "size": size, "number": number, "iso": iso_time}
-        )
-        self._templates.globals.update(
-            {"prefix": prefix, "version": static_version(), "symbols": STATE_SYMBOLS}
-        )
+        self._templates = _templates()
 
     def answer(
         self,
@@ -73,6 +61,8 @@ class Pages:
         """Answer with a page, and a form token of its session if there is one."""
         session = req.context.get("session")
         common = {
+            "prefix": self.prefix,
+            "version": static_version(),
             "operator": req.context.get("key"),
             "form_token": issue_token(session) if session else "",
             "section": template.partition(".")[0],
@@ -80,7 +70,24 @@ class Pages:
         }
         resp.status = status.value
         resp.content_type = "text/html; charset=utf-8"
-        resp.text = self._templates.get_template(template).render(common | values)
+        resp.text = self._templates[template].render(common | values)
+
+
+@cache
+def _templates() -> dict[str, jinja2.Template]:
+    """Return every template, compiled, so that no visitor waits for that."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        {"when": when, "span": span, "size": size, "number": number, "iso": iso_time}
+    )
+    environment.globals["symbols"] = STATE_SYMBOLS
+    return {name: environment.get_template(name) for name in environment.list_templates()}
 
 
 class StaticFile:

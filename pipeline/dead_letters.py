@@ -97,12 +97,15 @@ class DeadLetters:
         return [_letter(row, states.get(row.task_id)) for row in rows]
 
     def put_back(self, queue: str, letter_ids: list[str]) -> int:
-        """Put letters back onto their queue, their tries forgotten; return how many there were."""
+        """Put letters back onto their queue, their tries forgotten; return how many there were.
+
+        What no worker could read stays where it is.
+        """
         found = self._texts(queue, letter_ids)
         arguments = [
             part
             for letter_id, text in zip(letter_ids, found, strict=True)
-            if text is not None
+            if text is not None and _decoded(text).actor_name
             for part in (letter_id, _renewed(text))
         ]
         names = [keys.dead_letters(queue), keys.dead_messages(queue)]

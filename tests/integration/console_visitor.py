@@ -48,7 +48,7 @@ class Visitor:
             method,
             self._prefix + path,
             cookies=self.cookies,
-            **options,  # type: ignore[arg-type] # passed on
+            **options,
         )
         for name, cookie in answer.cookies.items():
             self.cookies[name] = cookie.value

@@ -146,7 +146,7 @@ def test_every_resource_of_the_console_is_guarded_but_the_sign_in_and_its_files(
         for path, resource in resources(app._router._roots)
         if path.startswith(("/ops", "/dramatiq"))
     ]
-    assert len(below) == 15
+    assert len(below) == 16
     free = {path for path, resource in below if not isinstance(resource, Guarded)}
     assert free == {"/ops/sign-in", "/ops/static/{name}"}
 
@@ -204,7 +204,12 @@ def test_what_is_no_form_is_refused(visitor: Visitor, body: bytes, kind: str, st
 
 
 def test_a_sign_in_leads_back_to_a_page_of_ours_and_nowhere_else() -> None:
-    for path in ("/ops/jobs?q=a%20b&state=failed", "/dramatiq/queues/render", "/ops/jobs/1", "/dramatiq"):
+    for path in (
+        "/ops/jobs?q=a%20b&state=failed",
+        "/dramatiq/queues/render",
+        "/ops/jobs/1",
+        "/dramatiq",
+    ):
         assert local_path(path, "") == path
     for path in (
         "",
