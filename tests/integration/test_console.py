@@ -81,7 +81,7 @@ def copy_jobs(connection: redis.Redis, count: int) -> None:
                 "task_id": task_id,
                 "created_at": str(created_at),
             }
-            pipe.hset(keys.job(task_id), mapping=copied)
+            pipe.hset(keys.job(task_id), items=[part for pair in copied.items() for part in pair])
             pipe.zadd(keys.ALL_JOBS, {task_id: created_at})
         pipe.execute()
 
