@@ -10,9 +10,10 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from api.ops_guard import Guarded, local_path
+from deploy.embedded.ports import free_port
 from pipeline import keys
 from pipeline.api_keys import _FRESH
-from pipeline.service import JobService, Settings
+from pipeline.service import JobService, Settings, open_service
 from tests.integration.console_visitor import Visitor
 
 PAGES = ("/ops/", "/ops/jobs", "/ops/dead-letters", "/dramatiq/", "/dramatiq/queues/render")
@@ -254,3 +255,14 @@ def test_a_session_is_kept_as_a_hash(visitor: Visitor, redis_url: str) -> None:
         kept = connection.keys(keys.session("*"))
     assert len(kept) == 1
     assert visitor.cookies["qrmill_session"] not in kept[0]
+
+
+def test_without_redis_a_page_says_so(visitor: Visitor, settings: Settings) -> None:
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    lonely = Settings(**values | {"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    elsewhere = Visitor(create_app(open_service(lonely), lonely))
+    elsewhere.cookies = visitor.cookies
+    answer = elsewhere.get("/ops/")
+    assert answer.status_code == 503
+    assert "<h1>503 Service Unavailable</h1>" in answer.text
+    assert answer.headers["retry-after"]
