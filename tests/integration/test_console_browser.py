@@ -146,7 +146,7 @@ def test_an_operator_follows_a_job_and_mends_another(
     page.get_by_role("button", name="Show").click()
     page.get_by_role("link", name=bad).click()
     page.get_by_role("link", name="Chunk 3: failed").click()
-    expect(page.locator("tr#chunk-3 .error")).to_contain_text("object_missing")
+    expect(page.locator("#chunk-3")).to_contain_text("object_missing")
     look_at(page, "job-failed")
     page.get_by_role("link", name="Dead letters").click()
     expect(page.get_by_role("checkbox")).to_have_count(9)  # eight, and one for all of them
