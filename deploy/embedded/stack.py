@@ -147,8 +147,8 @@ class _Stack:
         self._say(
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
             f"  documentation   {self._ready.docs_url}\n"
-            f"  console         {self._url}{self._settings.api_prefix}/ops/\n  data and logs   {self._data_dir}\n"
-            "  stop with       Ctrl-C\n"
+            f"  console         {self._url}{self._settings.api_prefix}/ops/\n"
+            f"  data and logs   {self._data_dir}\n  stop with       Ctrl-C\n"
         )
 
     def _note_parts(self, pids: dict[str, int]) -> None:
