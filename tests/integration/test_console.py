@@ -305,11 +305,9 @@ def test_discarded_letters_are_gone_and_their_job_can_be_re_run(
     await_state(client, task_id, "completed")
 
 
-@pytest.mark.parametrize("chosen", [[], [("letter", "nowhere:1")], [("letter", "")]])
-def test_a_wrong_choice_of_letters_is_refused(
-    visitor: Visitor, chosen: list[tuple[str, str]]
-) -> None:
-    assert visitor.change("/ops/dead-letters/put-back", *chosen).status_code == 422
+def test_a_wrong_choice_of_letters_is_refused(visitor: Visitor) -> None:
+    for chosen in ([], [("letter", "nowhere:1")], [("letter", "")]):
+        assert visitor.change("/ops/dead-letters/put-back", *chosen).status_code == 422
 
 
 @pytest.mark.usefixtures("settings")
