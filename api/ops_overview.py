@@ -9,8 +9,8 @@ from api.ops_guard import Guarded
 from api.ops_page import Pages
 from pipeline.service import JobService, Overview
 
-#: The charts' height, and the width of a minute and of its bar, in the drawing's own unit.
-CHART_HEIGHT, MINUTE_WIDTH, BAR_WIDTH = 64, 10, 8
+#: The charts' height and the width of a minute, as overview.html draws them.
+CHART_HEIGHT, MINUTE_WIDTH = 64, 10
 
 
 class Bar(NamedTuple):

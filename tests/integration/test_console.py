@@ -122,19 +122,14 @@ def test_the_overview_tells_of_queues_workers_and_the_last_hour(
     assert page.count("answers</span>") == 3
 
 
-def test_cancelled_jobs_count_as_no_failures(
-    visitor: Visitor, client: TestClient, ledger: Ledger
+def test_the_counts_of_the_hour_never_grow_and_have_no_cancelled_jobs(
+    visitor: Visitor, client: TestClient, ledger: Ledger, connection: redis.Redis
 ) -> None:
+    connection.hset(keys.MINUTES, mapping={f"failed:{n}": f"{n} 9" for n in range(60)})
     client.simulate_delete(f"/qr/bulk/{post(client)}/")
     assert "no job ended" in visitor.get("/ops/").text
     ledger.fail_job(post(client), Failure("render_failed", "It failed."))
     assert "100.0 % <small>" in visitor.get("/ops/").text
-
-
-def test_the_counts_of_the_hour_never_grow(ledger: Ledger, connection: redis.Redis) -> None:
-    connection.hset(keys.MINUTES, mapping={f"failed:{n}": f"{n} 9" for n in range(60)})
-    for _ in range(2):
-        enter_jobs(ledger, 1)
     counts = cast("dict[str, str]", connection.hgetall(keys.MINUTES))
     assert len(counts) == 60
     assert sum(value.endswith(" 9") for value in counts.values()) == 59  # one minute's was old
@@ -255,12 +250,6 @@ def test_a_failed_job_shows_each_chunks_error_and_is_run_again(
     assert visitor.change(f"{path}/cancel").status_code == 409
     assert visitor.change(f"/ops/jobs/{uuid.uuid4()}/retry").status_code == 404
     assert visitor.change("/ops/jobs/nonsense/retry").status_code == 422
-
-
-def test_a_job_is_cancelled(visitor: Visitor, client: TestClient) -> None:
-    task_id = post(client)
-    assert visitor.change(f"/ops/jobs/{task_id}/cancel").status_code == 303
-    assert client.simulate_get(f"/qr/bulk/{task_id}/").json["error_code"] == "cancelled"
 
 
 def test_dead_letters_tell_why_and_put_back_they_complete_the_job(

@@ -94,7 +94,8 @@ def submit(url: str, token: str, items: int, form: str) -> str:
 
 def sign_in(page: Page, key: str) -> None:
     page.goto("/ops/")
-    page.keyboard.type(key)  # the field has the focus
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.type(key)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
