@@ -25,7 +25,7 @@ class LettersPage(Guarded):
         letters = self._service.operations.dead_letters
         found: list[DeadLetter] = []
         for queue in QUEUES:
-            found += letters.page(queue, 0, _ROWS)
+            found += letters.newest(queue, _ROWS)
         found.sort(key=lambda letter: letter.died_at, reverse=True)
         total = self._service.operations.overview.read().dead
         self._pages.answer(

@@ -6,6 +6,7 @@ put it back once.
 
 from typing import Any, NamedTuple, cast
 
+import dramatiq
 import msgspec
 import redis
 import structlog
@@ -78,13 +79,13 @@ class DeadLetters:
         self._ledger = ledger
         self._run = Scripts(client).run
 
-    def page(self, queue: str, first: int, limit: int) -> list[DeadLetter]:
-        """Return up to ``limit`` dead letters, the newest first, from the one at ``first`` on."""
+    def newest(self, queue: str, limit: int) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters, the newest first."""
         names = keys.dead_letters(queue)
         with translated():
             ids = cast(
                 "list[tuple[str, float]]",
-                self._client.zrevrange(names, first, first + limit - 1, withscores=True),
+                self._client.zrevrange(names, 0, limit - 1, withscores=True),
             )
         texts = self._texts(queue, [letter_id for letter_id, _ in ids])
         rows = [
@@ -105,8 +106,8 @@ class DeadLetters:
         arguments = [
             part
             for letter_id, text in zip(letter_ids, found, strict=True)
-            if text is not None and _decoded(text).actor_name
-            for part in (letter_id, _renewed(text))
+            if text is not None and (renewed := _renewed(text)) is not None
+            for part in (letter_id, renewed)
         ]
         names = [keys.dead_letters(queue), keys.dead_messages(queue)]
         names += [keys.queue(queue), keys.messages(queue)]
@@ -172,9 +173,12 @@ def _letter(row: _Row, job_state: State | None) -> DeadLetter:
     )
 
 
-def _renewed(text: str) -> str:
-    """Return a message as it was first sent, but under the id that it has."""
-    message: Message[Any] = Message.decode(text.encode())
+def _renewed(text: str) -> str | None:
+    """Return a message as it was first sent, but under the id that it has; None if it is none."""
+    try:
+        message: Message[Any] = Message.decode(text.encode())
+    except (dramatiq.DecodeError, TypeError):  # not JSON, or without the fields of a message
+        return None
     options = {name: value for name, value in message.options.items() if name not in _OF_THE_PAST}
     queue = q_name(message.queue_name)
     fields = {**message.asdict(), "queue_name": queue, "options": {**options, "retries": 0}}

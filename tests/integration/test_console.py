@@ -304,18 +304,19 @@ def test_a_letter_is_put_back_once_and_one_that_cannot_be_read_stays(
     connection: redis.Redis,
 ) -> None:
     letters = DeadLetters(connection, Ledger(connection))
-    connection.zadd(keys.dead_letters("render"), {"1": 1, "2": 2})
+    connection.zadd(keys.dead_letters("render"), {"1": 1, "2": 2, "3": 3})
     message: dramatiq.Message[None] = dramatiq.Message(
         "render", "render_chunk", (str(uuid.uuid4()), 0), {}, {"retries": 4}
     )
     connection.hset(keys.dead_messages("render"), "1", message.encode().decode())
     connection.hset(keys.dead_messages("render"), "2", "not a message")
-    (text,) = [row.message for row in letters.page("render", 0, 9) if row.letter_id == "2"]
+    connection.hset(keys.dead_messages("render"), "3", '{"actor_name": "render_chunk"}')
+    (text,) = [row.message for row in letters.newest("render", 9) if row.letter_id == "2"]
     assert text == "not a message"
-    assert [letters.put_back("render", ["1", "2", "3"]) for _ in range(2)] == [1, 0]
+    assert [letters.put_back("render", ["1", "2", "3", "4"]) for _ in range(2)] == [1, 0]
     assert connection.lrange(keys.queue("render"), 0, -1) == ["1"]
     (kept,) = connection.hvals(keys.messages("render"))
     queued: dramatiq.Message[None] = dramatiq.Message.decode(str(kept).encode())
     assert queued.options == {"retries": 0}
     assert queued.args == message.args
-    assert dead_letters(connection) == ["2"]
+    assert dead_letters(connection) == ["2", "3"]
