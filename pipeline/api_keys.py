@@ -116,6 +116,11 @@ class ApiKeys:
         given = hashlib.sha256(token.encode()).hexdigest()
         return key if hmac.compare_digest(given, key.sha256) else None
 
+    def working(self, key_id: str) -> ApiKey | None:
+        """Return the key of an id; None when it is unknown or revoked."""
+        key = self._recall(key_id) if _KEY_ID.fullmatch(key_id) else None
+        return None if key is None or key.revoked_at is not None else key
+
     def list(self) -> list[ApiKey]:
         """Return every key, revoked ones too, the oldest first."""
         found = [self._read(name) for name in self._bucket.list_keys(keys.API_KEYS)]

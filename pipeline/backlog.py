@@ -46,8 +46,8 @@ class Backlog:
         """
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for queue in QUEUES:
-                pipe.hlen(f"dramatiq:{queue}.msgs")
-                pipe.hlen(f"dramatiq:{queue}.DQ.msgs")
+                pipe.hlen(keys.messages(queue))
+                pipe.hlen(keys.delayed_messages(queue))
             return sum(pipe.execute())
 
     def admit(self, chunks: int) -> None:

@@ -3,6 +3,9 @@
 The API declares the queues and sends plain messages; it has no actors. Workers declare both.
 """
 
+import os
+import socket
+import uuid
 from collections.abc import Sequence
 
 import dramatiq
@@ -30,8 +33,9 @@ EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"
 WEBHOOK_ACTOR = "send_callback"
 
-#: What the names begin with under which workers show signs of life; whoever only sends has another.
-WORKER_PREFIX = "worker-"
+#: What the broker ids of workers begin with; the API's heartbeats are not a worker's.
+_WORKER = "worker"
+WORKER_PREFIX = f"{_WORKER}:"
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
@@ -86,6 +90,18 @@ def make_broker(
     for queue in (*QUEUES, WEBHOOK_QUEUE):
         broker.declare_queue(queue)
     return broker
+
+
+def worker_name() -> str:
+    """Return a new name for this process as a worker, for Dramatiq's heartbeats."""
+    return f"{_WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def parse_worker_name(name: str) -> tuple[str, int] | None:
+    """Return host and process id of a worker; None when the name is not a worker's."""
+    kind, _, rest = name.partition(":")
+    host, _, pid = rest.rpartition(":")[0].rpartition(":")
+    return (host, int(pid)) if kind == _WORKER and pid.isdecimal() else None
 
 
 class Dispatcher:

@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Sequence
 
+import msgspec
 import structlog
 
 from pipeline import keys
@@ -59,6 +61,7 @@ class ChunkRenderer:
             LedgerUnavailableError, StoreUnavailableError: try again later.
             ObjectMissingError: the request object is gone.
         """
+        started = time.monotonic()
         work = self._ledger.begin_chunk(task_id, chunk_index, self._lease)
         if work is None:
             log.info("chunk skipped", reason="staged already, or its job is unknown or has ended")
@@ -73,6 +76,8 @@ class ChunkRenderer:
             rows, images = render_items(work, items)
         with self._steps.time("stage", work.job.format):
             staged = self._staging.stage(task_id, chunk_index, rows, images)
+        took = int((time.monotonic() - started) * 1000)
+        staged = msgspec.structs.replace(staged, took=took)
         remaining = self._ledger.complete_chunk(work, staged)
         log.info("chunk staged", items=len(items), bytes=staged.bytes, attempt=work.attempt)
         if remaining == OF_NO_USE:

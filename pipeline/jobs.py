@@ -278,12 +278,14 @@ class StagedChunk(msgspec.Struct, frozen=True):
         bytes: size of all that was staged.
         rows_sha256, rows_bytes: of the chunk's rows as they are staged; these hold the digests of
             the images.
+        took: milliseconds from the begin of the attempt to its end.
     """
 
     sha256: str
     bytes: int
     rows_sha256: str
     rows_bytes: int
+    took: int = 0
 
 
 TaskId = Annotated[str, Meta(description="A job's id, a UUID in its canonical form.")]

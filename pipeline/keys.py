@@ -22,12 +22,19 @@ key                                   type    what
 ``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
 ``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
 ``qrmill:counts``                     hash    jobs that ended, by kind, format and outcome: metrics
+``qrmill:minutes``                    hash    ``<what>:<minute of the hour>`` -> ``minute count``
+``qrmill:console:session:<sha256>``   string  an operator's session: the id of their API key
+``qrmill:console:form:<nonce>``       string  a form of the console that was sent
 ``qrmill:sweep``                      string  who sweeps: a lease
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
 ``qrmill:rates:…``                    string  request counts of an API key, the ``limits`` library's
-``dramatiq:…``                        —       the broker's own
+``dramatiq:<queue>``                  list    ids of messages that wait; ``<queue>.DQ``: delayed
+``dramatiq:<queue>.msgs``             hash    id -> message, worked on or not; ``.DQ``, ``.XQ``
+``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of that (ms)
+``dramatiq:__heartbeats__``           zset    broker clients, by when each was last heard of (ms)
+``dramatiq:…``                        —       the rest of the broker's own
 ====================================  ======  =====================================================
 
 S3, main bucket:
@@ -58,6 +65,8 @@ ENQUEUED = "qrmill:enqueued"
 CALLBACKS = "qrmill:callbacks"
 DRAINED = "qrmill:drained"
 COUNTS = "qrmill:counts"
+MINUTES = "qrmill:minutes"
+HEARTBEATS = "dramatiq:__heartbeats__"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
 #: Prefix that the ``limits`` library puts before its own keys.
@@ -102,6 +111,34 @@ def jobs_of(key_id: str) -> str:
 
 def idempotency(key_id: str, key_sha256: str) -> str:
     return f"qrmill:idempotency:{key_id}:{key_sha256}"
+
+
+def session(token_sha256: str) -> str:
+    return f"qrmill:console:session:{token_sha256}"
+
+
+def sent_form(nonce: str) -> str:
+    return f"qrmill:console:form:{nonce}"
+
+
+def queue(name: str) -> str:
+    return f"dramatiq:{name}"
+
+
+def messages(name: str) -> str:
+    return f"{queue(name)}.msgs"
+
+
+def delayed_messages(name: str) -> str:
+    return f"{queue(name)}.DQ.msgs"
+
+
+def dead_letters(name: str) -> str:
+    return f"{queue(name)}.XQ"
+
+
+def dead_messages(name: str) -> str:
+    return f"{queue(name)}.XQ.msgs"
 
 
 def request_object(task_id: str) -> str:

@@ -175,7 +175,7 @@ class Ledger:
         task_id = work.job.task_id
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
-        names.append(keys.CALLBACKS)
+        names += [keys.CALLBACKS, keys.MINUTES]
         value = msgspec.json.encode(staged).decode()
         arguments = (work.chunk_index, value, work.item_count, task_id)
         return int(self._run("complete_chunk", names, *arguments))
@@ -201,7 +201,7 @@ class Ledger:
         closed = "closed" if failure.closed else ""
         arguments = (task_id, failure.code, failure.detail, chunk, closed)
         names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
-        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS]
+        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
@@ -228,7 +228,7 @@ class Ledger:
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> State | None:
         """Record the finished bundle if ``claimant`` holds the claim; return the job's state."""
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
-        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS]
+        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES]
         value = msgspec.json.encode(bundle).decode()
         return cast("State | None", self._run("complete_job", names, task_id, claimant, value))
 

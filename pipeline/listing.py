@@ -10,7 +10,7 @@ import msgspec
 import redis
 
 from pipeline import keys
-from pipeline.jobs import JobStatus
+from pipeline.jobs import JobStatus, StagedChunk
 from pipeline.ledger import Ledger
 from pipeline.lua import Scripts, translated
 
@@ -61,6 +61,7 @@ class ChunkStatus(msgspec.Struct, frozen=True, kw_only=True):
         first_item, last_item: counted from 1, as in the manifest.
         attempts: deliveries that were begun since the job was accepted or re-run.
         error, error_code: of the last attempt that failed; None of a staged chunk.
+        took: milliseconds that the attempt which staged it took; None until then.
     """
 
     index: int
@@ -70,6 +71,7 @@ class ChunkStatus(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     error: str | None = None
     error_code: str | None = None
+    took: int | None = None
 
 
 class _Error(msgspec.Struct):
@@ -140,6 +142,7 @@ def _chunk(job: JobStatus, now: int, index: int, cells: _Cells) -> ChunkStatus:
         attempts=int(cells.attempts or 0),
         error=told.detail if told else None,
         error_code=told.code if told else None,
+        took=msgspec.json.decode(cells.staged, type=StagedChunk).took if cells.staged else None,
     )
 
 

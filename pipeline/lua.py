@@ -2,8 +2,9 @@
 
 Every script begins with the same few lines: the transition table of ``pipeline.jobs``, the Redis
 server's clock, so that a worker's wrong clock moves nothing, what becomes of a job's callback when
-the job ends (``call_back``) and when it is opened again (``recall``), and the count of jobs that
-end (``count_end``).
+the job ends (``call_back``) and when it is opened again (``recall``), the count of jobs that end
+(``count_end``), and the counts of the last hour (``count``), which stand in a ring of a field a
+minute, so that they never grow.
 """
 
 from collections.abc import Iterator
@@ -57,6 +58,12 @@ local function count_end(counts, job, outcome)
             break
         end
     end
+end
+local function count(minutes, what, amount)
+    local minute = math.floor(now() / 60000)
+    local field = what .. ":" .. minute %% 60
+    local before = string.match(redis.call("HGET", minutes, field) or "", "^" .. minute .. " (.*)")
+    redis.call("HSET", minutes, field, minute .. " " .. (before or 0) + amount)
 end
 """
 

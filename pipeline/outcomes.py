@@ -1,10 +1,13 @@
 """Dramatiq middleware that tells the ledger when a message has failed for good, and why."""
 
+import traceback
+
 import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
 from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
+from pipeline.dead_letters import DeadLetters
 from pipeline.jobs import JobFields
 from pipeline.ledger import Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
@@ -14,6 +17,9 @@ log = structlog.get_logger(__name__)
 
 #: Message option that carries the last error's code from one hook to the next.
 _ERROR_CODE = "error_code"
+#: Message option that Dramatiq's own retries use as well, and its dashboard shows.
+_TRACEBACK = "traceback"
+_MOST_FRAMES = 30
 
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (StoreUnavailableError, "storage_unavailable"),
@@ -61,8 +67,9 @@ class RecordFailures(Middleware):
     A callback's is of no concern here: its job has ended before, and how.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, dead_letters: DeadLetters) -> None:
         self._ledger = ledger
+        self._dead_letters = dead_letters
 
     def after_process_message(
         self,
@@ -77,6 +84,8 @@ class RecordFailures(Middleware):
             return
         code = error_code(message.actor_name, exception)
         message.options[_ERROR_CODE] = code
+        told = traceback.format_exception(exception, limit=_MOST_FRAMES)
+        message.options[_TRACEBACK] = "".join(told)
         if message.actor_name != BUNDLE_ACTOR:
             failure = Failure(code, f"A try failed: {_REASONS[code]}.")
             task_id, chunk_index = message.args
@@ -96,6 +105,7 @@ class RecordFailures(Middleware):
         if code != "ledger_unavailable":
             # What failed because Redis was away did not fail; the sweep puts it back.
             self._ledger.fail_job(task_id, Failure(code, detail), *chunk)
+        self._dead_letters.annotate(message.queue_name, message.options, message.encode())
 
 
 def error_code(actor: str, exception: BaseException) -> str:

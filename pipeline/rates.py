@@ -1,4 +1,4 @@
-"""Request rates of an API key: a window of a minute and one of a day, counted in Redis."""
+"""Rates, counted in Redis: requests of an API key, and attempts to sign in to the console."""
 
 from typing import NamedTuple
 
@@ -45,11 +45,7 @@ class Rates:
 
     def __init__(self, client: redis.Redis, per_minute: int, per_day: int) -> None:
         """Take an undecoded Redis client and the rates of keys that have none of their own."""
-        # The URI names only the dialect; the pool says where.
-        storage = RedisStorage(
-            "redis://", connection_pool=client.connection_pool, key_prefix=keys.RATES_PREFIX
-        )
-        self._limiter = FixedWindowRateLimiter(storage)
+        self._limiter = _limiter(client)
         self._per_minute = per_minute
         self._per_day = per_day
 
@@ -71,3 +67,33 @@ class Rates:
     def _window(self, item: RateLimitItem, key: ApiKey) -> Window:
         stats = self._limiter.get_window_stats(item, key.key_id)
         return Window(item.amount, item.get_expiry(), max(0, stats.remaining), stats.reset_time)
+
+
+class Attempts:
+    """Counts attempts to sign in: of each address, and of all, so that many addresses help none."""
+
+    _OF_ONE = RateLimitItemPerMinute(10)
+    _OF_ALL = RateLimitItemPerMinute(100)
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Take an undecoded Redis client."""
+        self._limiter = _limiter(client)
+
+    def allow(self, address: str) -> bool:
+        """Count an attempt from ``address`` and say whether it may be made.
+
+        Raises:
+            LedgerUnavailableError: Redis is out of reach.
+        """
+        with translated():
+            # What one address has too many does not count against the others.
+            return self._limiter.hit(self._OF_ONE, "sign-in", address) and self._limiter.hit(
+                self._OF_ALL, "sign-in"
+            )
+
+
+def _limiter(client: redis.Redis) -> FixedWindowRateLimiter:
+    # The URI names only the dialect; the pool says where.
+    pool = client.connection_pool
+    storage = RedisStorage("redis://", connection_pool=pool, key_prefix=keys.RATES_PREFIX)
+    return FixedWindowRateLimiter(storage)

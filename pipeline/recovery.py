@@ -57,7 +57,7 @@ class Recovery:
             LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
         """
         try:
-            head, head_bytes = self._read_head(task_id)
+            head, head_bytes = self.read_head(task_id)
         except ObjectMissingError:
             return False
         result = self.read_result(task_id)
@@ -97,7 +97,12 @@ class Recovery:
             return None
         return msgspec.json.decode(data, type=CallbackRecord)
 
-    def _read_head(self, task_id: str) -> tuple[RequestHead, int]:
+    def read_head(self, task_id: str) -> tuple[RequestHead, int]:
+        """Return the head of a job's request object, and its size in bytes.
+
+        Raises:
+            ObjectMissingError: there is no such object.
+        """
         size = _HEAD_BYTES
         while True:
             data = self._bucket.get_start(keys.request_object(task_id), size)

@@ -14,9 +14,10 @@ from pipeline import keys
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
-from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.broker import QUEUES, Dispatcher, EnqueueError, connect_redis, make_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
+from pipeline.dead_letters import DeadLetter
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
@@ -38,11 +39,15 @@ from pipeline.listing import ChunkState, ChunkStatus, JobFilter, JobPage, Listin
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import AcceptedMetrics
+from pipeline.operations import Operations, make_operations
+from pipeline.overview import Overview
 from pipeline.queues import Queues
 from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, make_recovery
 from pipeline.s3_metrics import S3Metrics
+from pipeline.samples import Sample
 from pipeline.server_time import ServerTime
+from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
 from pipeline.webhook_secrets import WebhookSecrets
@@ -84,6 +89,7 @@ class JobService:
         rates: Rates,
         callbacks: Callbacks,
         server_time: ServerTime,
+        operations: Operations,
         checks: dict[str, Callable[[], None]],
         expose_metrics: Callable[[], None],
     ) -> None:
@@ -93,6 +99,7 @@ class JobService:
         self.endings = endings
         #: Answers Prometheus from this process, if the settings name a port; to be called once.
         self.expose_metrics = expose_metrics
+        self.operations = operations
         self._settings = settings
         self._ledger = ledger
         self._bucket = bucket
@@ -240,7 +247,8 @@ def open_service(settings: Settings) -> JobService:
         for url in (inside, outside)
     )
     bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
-    ledger, dispatcher = Ledger(text), Dispatcher(make_broker(settings, plain))
+    broker = make_broker(settings, plain)
+    ledger, dispatcher = Ledger(text), Dispatcher(broker)
     recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
     collector = LedgerCollector(
         text,
@@ -253,6 +261,7 @@ def open_service(settings: Settings) -> JobService:
         S3Metrics().watch(s3)
         expose_metrics(settings, collector)
 
+    checks = {"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check}
     return JobService(
         settings,
         ledger=ledger,
@@ -273,12 +282,17 @@ def open_service(settings: Settings) -> JobService:
         callbacks=Callbacks(text, dispatcher),
         rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
         server_time=server_time,
-        checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
+        operations=make_operations(
+            settings, text, broker, bucket=bucket, recovery=recovery, checks=checks
+        ),
+        checks=checks,
         expose_metrics=expose,
     )
 
 
 __all__ = [
+    "QUEUES",
+    "SESSION_LIFETIME",
     "TERMINAL",
     "Accepted",
     "ApiKey",
@@ -290,6 +304,7 @@ __all__ = [
     "CallbackState",
     "ChunkState",
     "ChunkStatus",
+    "DeadLetter",
     "Download",
     "EncodedItems",
     "EnqueueError",
@@ -305,8 +320,10 @@ __all__ = [
     "NewApiKey",
     "NotPossibleError",
     "ObjectMissingError",
+    "Overview",
     "Position",
     "Role",
+    "Sample",
     "Settings",
     "SettingsError",
     "Standing",

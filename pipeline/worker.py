@@ -11,10 +11,11 @@ from dramatiq import Broker
 from dramatiq.middleware import Middleware
 
 from pipeline.actors import declare_actors
-from pipeline.broker import WORKER_PREFIX, Dispatcher, connect_redis, make_broker
+from pipeline.broker import Dispatcher, connect_redis, make_broker, worker_name
 from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
+from pipeline.dead_letters import DeadLetters
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Ledger
 from pipeline.logs import configure_logging
@@ -76,7 +77,7 @@ def build_worker(settings: Settings) -> Broker:
         min_backoff=settings.retry_backoff,
         max_backoff=_MAX_BACKOFF,
     )
-    failures = RecordFailures(ledger)
+    failures = RecordFailures(ledger, DeadLetters(client, ledger))
     broker = make_broker(
         settings,
         connect_redis(settings, timeout=_TIMEOUT, decode=False),
@@ -84,6 +85,7 @@ def build_worker(settings: Settings) -> Broker:
     )
     dispatcher = Dispatcher(broker)
     callbacks = Callbacks(client, dispatcher)
+    broker.broker_id = worker_name()
     bundler = Bundler(
         ledger,
         bucket,
@@ -101,7 +103,6 @@ def build_worker(settings: Settings) -> Broker:
         lease=settings.lease * 1000,
         max_attempts=settings.max_attempts,
     )
-    broker.broker_id = f"{WORKER_PREFIX}{broker.broker_id}"
     webhooks = Webhooks(
         callbacks,
         WebhookSecrets(bucket),

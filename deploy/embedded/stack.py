@@ -155,9 +155,10 @@ class _Stack:
         self._write_ready_file()
         self._say(
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
-            f"  documentation   {self._ready.docs_url}\n  data and logs   {self._data_dir}\n"
+            f"  documentation   {self._ready.docs_url}\n"
+            f"  console         {self._url}{self._settings.api_prefix}/ops/\n"
             f"  metrics         {', '.join(self._ready.metrics_urls.values())}\n"
-            "  stop with       Ctrl-C\n"
+            f"  data and logs   {self._data_dir}\n  stop with       Ctrl-C\n"
         )
 
     def _note_parts(self, pids: dict[str, int]) -> None:

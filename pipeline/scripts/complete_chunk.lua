@@ -1,5 +1,5 @@
 -- complete_chunk: record a staged chunk, once; reopen the job if this was the last of its failures.
--- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks, callbacks
+-- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks, callbacks, minutes
 -- ARGV: chunk index, what was staged, items in the chunk, task id
 -- Returns how many chunks are still to be staged; -1 when the job needs no more now; -2 when it is
 -- unknown, completed or closed and what was staged is of no use.
@@ -17,6 +17,7 @@ if redis.call("HSET", KEYS[2], ARGV[1], ARGV[2]) == 1 then
     local bucket = math.floor(now() / 10000)
     redis.call("HINCRBY", KEYS[7], bucket, 1)
     redis.call("HDEL", KEYS[7], bucket - 7)
+    count(KEYS[9], "items", ARGV[3])
 end
 redis.call("HDEL", KEYS[4], ARGV[1])
 redis.call("HSET", job, "moved_at", now())

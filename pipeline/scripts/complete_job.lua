@@ -1,5 +1,5 @@
 -- complete_job: record the finished bundle, once, by whoever holds the claim.
--- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts
+-- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes
 -- ARGV: task id, claimant, bundle
 -- Returns the job's state afterwards, or false when it is unknown.
 local job = KEYS[1]
@@ -15,6 +15,7 @@ if after ~= state then
     redis.call("PUBLISH", KEYS[4], ARGV[1])
     call_back(job, KEYS[5], ARGV[1])
     count_end(KEYS[6], job, after)
+    count(KEYS[7], "completed", 1)
 end
 redis.call("HDEL", job, "claim_owner", "claim_until")
 return after

@@ -1,6 +1,6 @@
 -- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
 -- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
---       channel of ended jobs, callbacks, counts
+--       channel of ended jobs, callbacks, counts, minutes
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
@@ -32,6 +32,9 @@ if not late_double and state ~= "completed" then
         redis.call("PUBLISH", KEYS[10], ARGV[1])
         call_back(job, KEYS[11], ARGV[1])
         count_end(KEYS[12], job, ARGV[2])
+        if ARGV[2] ~= "cancelled" then
+            count(KEYS[13], "failed", 1)
+        end
     end
 end
 return {state, redis.call("HGET", job, "error_code") or ""}

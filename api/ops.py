@@ -1,0 +1,40 @@
+"""The operators' console at ``/ops/`` and Dramatiq's dashboard at ``/dramatiq/``: their routes."""
+
+from api.ops_dashboard import Dashboard
+from api.ops_guard import Console, Nothing
+from api.ops_job import Download, JobAction, JobPage, SymbolImage
+from api.ops_jobs import JobsPage
+from api.ops_letters import LettersAction, LettersPage
+from api.ops_overview import OverviewPage
+from api.ops_page import Pages, StaticFile
+from api.ops_session import SignIn, SignOut
+from pipeline.service import JobService
+
+
+def console_routes(service: JobService, pages: Pages) -> dict[str, Console | StaticFile]:
+    """Return every path of the console and the dashboard, with what answers it."""
+    ops, job = f"{pages.prefix}/ops", f"{pages.prefix}/ops/jobs/{{task_id}}"
+    dashboard = Dashboard(service, pages)
+    return {
+        ops: OverviewPage(service, pages),
+        f"{ops}/sign-in": SignIn(service, pages),
+        f"{ops}/sign-out": SignOut(service, pages),
+        f"{ops}/jobs": JobsPage(service, pages),
+        job: JobPage(service, pages),
+        f"{job}/symbols/{{number:int}}": SymbolImage(service),
+        f"{job}/download": Download(service),
+        f"{job}/retry": JobAction(service, pages, "retry"),
+        f"{job}/cancel": JobAction(service, pages, "cancel"),
+        f"{ops}/dead-letters": LettersPage(service, pages),
+        f"{ops}/dead-letters/put-back": LettersAction(service, pages, "put-back"),
+        f"{ops}/dead-letters/discard": LettersAction(service, pages, "discard"),
+        f"{ops}/static/{{name}}": StaticFile(),
+        f"{ops}/{{rest:path}}": Nothing(),
+        f"{pages.prefix}/dramatiq": dashboard,
+        f"{pages.prefix}/dramatiq/{{rest:path}}": dashboard,
+    }
+
+
+def console_paths(prefix: str) -> set[str]:
+    """Return the paths that need no API key, because the console's own guard stands before them."""
+    return {f"{prefix}/{name}{slash}" for name in ("ops", "dramatiq") for slash in ("", "/")}

@@ -1,0 +1,87 @@
+"""Forms of the console: each bound to its session by a signed token, and good for one time."""
+
+import secrets
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+import falcon
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from api.problems import ProblemError
+
+#: Name of the form field that holds the token.
+TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
+#: Seconds that a form may stand open, as long as a session.
+_LIFETIME = 12 * 3600
+_LIMIT = 64 * 1024  # bytes
+_MOST_FIELDS = 1000
+_MEDIA_TYPE = "application/x-www-form-urlencoded"
+
+Form = dict[str, list[str]]
+
+
+def issue_token(session: str) -> str:
+    """Return a token for a form of the session whose own token is ``session``."""
+    return _serializer(session).dumps(secrets.token_urlsafe(12))
+
+
+def check_token(session: str, form: Form) -> str:
+    """Return the nonce of a form's token, by which it is known whether it was sent before.
+
+    Raises:
+        ProblemError: 403, there is no token, or it is of another session, or too old.
+    """
+    (token,) = form.get(TOKEN_FIELD, [])[:1] or [""]
+    try:
+        return str(_serializer(session).loads(token, max_age=_LIFETIME))
+    except BadSignature:
+        detail = "The form is not one of this session, or too old. Open the page again."
+        raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail) from None
+
+
+def check_origin(req: falcon.Request) -> None:
+    """Check that no other site had the browser send this (W3C Fetch Metadata, section 2.3).
+
+    Raises:
+        ProblemError: 403.
+    """
+    if (req.get_header("Sec-Fetch-Site") or "same-origin") not in {"same-origin", "none"}:
+        detail = "The form was sent by another site. Open the console's own page."
+        raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
+
+
+def read_body(req: falcon.Request) -> bytes:
+    """Return the body of a form.
+
+    Raises:
+        ProblemError: 413 over 64 KiB, 415 when it is no form.
+    """
+    if (req.content_type or "").partition(";")[0].strip().lower() != _MEDIA_TYPE:
+        detail = f"A form is sent as {_MEDIA_TYPE}."
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    body: bytes = req.bounded_stream.read(_LIMIT + 1)
+    if len(body) > _LIMIT:
+        detail = f"A form may have {_LIMIT} bytes; this one has more."
+        raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail)
+    return body
+
+
+def read_form(req: falcon.Request) -> Form:
+    """Return the fields of a form.
+
+    Raises:
+        ProblemError: as :func:`read_body`; 400 when it has too many fields or is not UTF-8.
+    """
+    body = read_body(req)
+    try:
+        return parse_qs(
+            body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS,
+            errors="strict",
+        )  # fmt: skip
+    except ValueError as error:
+        detail = f"The form cannot be read: {error}."
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from None
+
+
+def _serializer(session: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(session, salt="qrmill.console.form")

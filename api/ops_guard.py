@@ -1,0 +1,124 @@
+"""Who may use the console: the one check before all its pages and before Dramatiq's dashboard.
+
+It looks at the resource that a request was routed to, not at its path, so that no way of writing a
+path leads around it. Whatever is a :class:`Guarded` needs a session, and every change a form of
+that session that was not sent before.
+"""
+
+import re
+from http import HTTPStatus
+from urllib.parse import quote
+
+import falcon
+import msgspec
+
+from api.ops_forms import check_origin, check_token, read_form
+from api.ops_page import HEADERS, Pages
+from api.problems import MEDIA_TYPE, Problem, ProblemError
+from pipeline.service import JobService
+
+COOKIE = "qrmill_session"
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+#: Where a sign-in may lead: a path of ours, and nothing that a browser takes for another host.
+_LOCAL = re.compile(r"/[A-Za-z0-9._~/?=&%:+-]*")
+
+
+class Console:
+    """A resource of the console; its errors are pages."""
+
+
+class Guarded(Console):
+    """A resource that needs a session.
+
+    Attributes:
+        own_forms: True when it checks its forms by itself.
+    """
+
+    own_forms = False
+
+
+class Nothing(Guarded):
+    """Any path below ``/ops/`` that is none of the console's."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str) -> None:  # noqa: ARG002 - Falcon's signature
+        """Say so.
+
+        Raises:
+            ProblemError: 404.
+        """
+        raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"The console has no page {rest!r}.")
+
+
+class Guard:
+    """Falcon middleware: sessions, forms, and errors as pages."""
+
+    def __init__(self, service: JobService, pages: Pages) -> None:
+        self._service = service
+        self._pages = pages
+
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, params: object  # noqa: ARG002 - Falcon's signature
+    ) -> None:  # fmt: skip
+        """Let a request through to a guarded resource, or send it to the sign-in.
+
+        Raises:
+            HTTPSeeOther: to the sign-in.
+            ProblemError: 401 or 403.
+        """
+        if not isinstance(resource, Console):
+            return
+        resp.set_headers(HEADERS)
+        if not isinstance(resource, Guarded):
+            return
+        self._find_session(req)
+        if req.method not in _SAFE_METHODS:
+            check_origin(req)
+            if not resource.own_forms:
+                req.context.form = read_form(req)
+                use_form(self._service, req.context.session, req.context.form)
+
+    def _find_session(self, req: falcon.Request) -> None:
+        token = next(iter(req.get_cookie_values(COOKIE) or []), "")
+        key_id = self._service.operations.sessions.find(token) if token else None
+        key = self._service.api_keys.working(key_id) if key_id else None
+        if key is not None and key.role == "operator":
+            req.context.session, req.context.key = token, key
+            return
+        if req.method not in _SAFE_METHODS:
+            detail = "You are not signed in, or no longer. Sign in and send it again."
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "signed_out", detail)
+        back = quote(req.relative_uri, safe="")
+        raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in?next={back}")
+
+    def process_response(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        resource: object,
+        req_succeeded: bool,  # noqa: ARG002, FBT001 - Falcon's signature
+    ) -> None:
+        """Show a problem as a page."""
+        if isinstance(resource, Console) and resp.content_type == MEDIA_TYPE and resp.data:
+            problem = msgspec.json.decode(resp.data, type=Problem)
+            status = HTTPStatus(problem.status)
+            resp.data = None
+            self._pages.answer(req, resp, "error.html", status, problem=problem)
+
+
+def use_form(service: JobService, session: str, form: dict[str, list[str]]) -> None:
+    """Check that a form is of this session, and use it up.
+
+    Raises:
+        ProblemError: 403 when it is not; 409 when it was sent before.
+    """
+    nonce = check_token(session, form)
+    if not service.operations.sessions.use_form(nonce):
+        detail = "This form was sent before, and was not carried out again. Open the page again."
+        raise ProblemError(HTTPStatus.CONFLICT, "form_sent_before", detail)
+
+
+def local_path(text: str, prefix: str) -> str:
+    """Return ``text`` if it is a path of the console or the dashboard, or else the console's."""
+    home = f"{prefix}/ops/"
+    allowed = (home, f"{prefix}/dramatiq/")
+    return text if _LOCAL.fullmatch(text) and f"{text}/".startswith(allowed) else home

@@ -1,0 +1,117 @@
+"""``/ops/jobs/{task_id}``: one job; its chunks, its first symbols, and what can be done with it."""
+
+from http import HTTPStatus
+
+import falcon
+
+from api.ops_guard import Guarded
+from api.ops_page import Pages
+from api.problems import ProblemError, not_found
+from api.tasks import canonical_task_id
+from pipeline.service import (
+    JobService,
+    JobStatus,
+    ObjectMissingError,
+    Sample,
+    StoreUnavailableError,
+)
+
+_CHUNKS = 200
+#: No script, no style and nothing from elsewhere, whatever an image says.
+_IMAGE_POLICY = "default-src 'none'; style-src 'none'; sandbox"
+_IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+class JobPage(Guarded):
+    """``GET /ops/jobs/{task_id}``."""
+
+    def __init__(self, service: JobService, pages: Pages) -> None:
+        self._service = service
+        self._pages = pages
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
+        """Show the job, and a page of its chunks."""
+        job = find_job(self._service, req, task_id)
+        first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
+        chunks = self._service.list_chunks(job.task_id, req.context.key, first, _CHUNKS) or []
+        samples, without = self._samples(req, job)
+        self._pages.answer(
+            req, resp, "job.html",
+            job=job, chunks=chunks, first=first, page=_CHUNKS,
+            samples=samples, without_samples=without,
+        )  # fmt: skip
+
+    on_head = on_get
+
+    def _samples(self, req: falcon.Request, job: JobStatus) -> tuple[list[Sample], str]:
+        """Return the first symbols, or why there are none; a page that is refreshed has them."""
+        if req.get_header("X-Refresh"):
+            return [], ""
+        try:
+            return self._service.operations.samples.first(job.task_id), ""
+        except ObjectMissingError:
+            return [], "The request is no longer in the object store."
+        except StoreUnavailableError:
+            return [], "The object store is out of reach."
+
+
+class SymbolImage(Guarded):
+    """``GET /ops/jobs/{task_id}/symbols/{number}``."""
+
+    def __init__(self, service: JobService) -> None:
+        self._service = service
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str, number: int) -> None:
+        """Answer with one of the first symbols, counted from 1."""
+        job = find_job(self._service, req, task_id)
+        samples = self._service.operations.samples.first(job.task_id)
+        if not 1 <= number <= len(samples):
+            raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"There is no symbol {number}.")
+        resp.content_type = _IMAGE_TYPES[job.format]
+        resp.set_header("Content-Security-Policy", _IMAGE_POLICY)
+        resp.set_header("Cache-Control", "private, max-age=3600")
+        resp.data = samples[number - 1].image
+
+
+class JobAction(Guarded):
+    """``POST /ops/jobs/{task_id}/retry`` and ``…/cancel``."""
+
+    def __init__(self, service: JobService, pages: Pages, action: str) -> None:
+        self._service = service
+        self._pages = pages
+        self._act, self._done = {
+            "retry": (service.retry, "retried"),
+            "cancel": (service.cancel, "cancelled"),
+        }[action]
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:  # noqa: ARG002 - Falcon's signature
+        """Do it, and go back to the job."""
+        canonical = canonical_task_id(task_id)
+        if self._act(canonical, req.context.key) is None:
+            not_found(canonical)
+        raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/jobs/{canonical}?done={self._done}")
+
+
+class Download(Guarded):
+    """``GET /ops/jobs/{task_id}/download``: on to a URL that is signed for this one time."""
+
+    def __init__(self, service: JobService) -> None:
+        self._service = service
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:  # noqa: ARG002 - Falcon's signature
+        """Sign a URL and send the browser there."""
+        job = find_job(self._service, req, task_id)
+        if job.bundle is None:
+            detail = f"The task is {job.state}; there is no bundle to download."
+            raise ProblemError(HTTPStatus.CONFLICT, "not_possible", detail)
+        raise falcon.HTTPSeeOther(self._service.download(job.task_id, job.bundle).url)
+
+
+def find_job(service: JobService, req: falcon.Request, task_id: str) -> JobStatus:
+    """Return the job of a task id.
+
+    Raises:
+        ProblemError: 422, it is none; 404, there is no such job.
+    """
+    canonical = canonical_task_id(task_id)
+    return service.status(canonical, req.context.key) or not_found(canonical)

@@ -1,0 +1,65 @@
+"""``/ops/jobs``: every key's jobs, filtered by state, found by task id, key name or GTIN."""
+
+from typing import get_args
+
+import falcon
+
+from api.decoding import invalid
+from api.lists import decode_cursor, encode_cursor
+from api.ops_guard import Guarded
+from api.ops_page import Pages
+from api.problems import Violation, Violations
+from pipeline.service import JobFilter, JobService, State, parse_task_id
+from render.errors import InvalidValueError, shown
+from render.gtin import normalize_gtin
+
+_ROWS = 50
+_STATES = get_args(State)
+
+
+class JobsPage(Guarded):
+    """``GET /ops/jobs``."""
+
+    def __init__(self, service: JobService, pages: Pages) -> None:
+        self._service = service
+        self._pages = pages
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Show a page of jobs, or go to the one whose task id was searched."""
+        sought = (req.get_param("q") or "").strip()
+        state = req.get_param("state") or ""
+        cursor = req.get_param("cursor")
+        violations = Violations()
+        if state and state not in _STATES:
+            detail = f"{shown(state)} is no state; there are {', '.join(_STATES)}."
+            violations.append(Violation("/state", "state", detail))
+        after = decode_cursor(cursor, violations) if cursor else None
+        if violations:
+            raise invalid(violations)
+        self._go_to_task(sought)
+        wanted = _filter(sought, state)
+        page = self._service.list_jobs(wanted, req.context.key, _ROWS, after)
+        self._pages.answer(
+            req, resp, "jobs.html",
+            jobs=page.jobs, sought=sought, state=state, states=_STATES,
+            older=encode_cursor(page.next) if page.next else None, first=not cursor,
+        )  # fmt: skip
+
+    on_head = on_get
+
+    def _go_to_task(self, sought: str) -> None:
+        try:
+            task_id = parse_task_id(sought)
+        except ValueError:  # not a task id, so a key's name or a GTIN
+            return
+        raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/jobs/{task_id}")
+
+
+def _filter(sought: str, state: str) -> JobFilter:
+    fields = {"state": state} if state else {}
+    if sought:
+        try:
+            fields["gtin"] = normalize_gtin(sought)
+        except InvalidValueError:
+            fields["key_name"] = sought
+    return JobFilter(key_id=None, fields=fields)

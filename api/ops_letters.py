@@ -1,0 +1,75 @@
+"""``/ops/dead-letters``: messages that failed for good; put back or discarded, many at once."""
+
+from http import HTTPStatus
+
+import falcon
+
+from api.ops_forms import Form
+from api.ops_guard import Guarded
+from api.ops_page import Pages
+from api.problems import ProblemError
+from pipeline.service import QUEUES, DeadLetter, JobService
+
+_ROWS = 100
+
+
+class LettersPage(Guarded):
+    """``GET /ops/dead-letters``."""
+
+    def __init__(self, service: JobService, pages: Pages) -> None:
+        self._service = service
+        self._pages = pages
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Show the newest dead letters of every queue."""
+        letters = self._service.operations.dead_letters
+        found: list[DeadLetter] = []
+        for queue in QUEUES:
+            found += letters.newest(queue, _ROWS)
+        found.sort(key=lambda letter: letter.died_at, reverse=True)
+        total = self._service.operations.overview.read().dead
+        self._pages.answer(
+            req, resp, "dead-letters.html", letters=found[:_ROWS], total=total, page=_ROWS
+        )
+
+    on_head = on_get
+
+
+class LettersAction(Guarded):
+    """``POST /ops/dead-letters/put-back`` and ``…/discard``."""
+
+    def __init__(self, service: JobService, pages: Pages, action: str) -> None:
+        letters = service.operations.dead_letters
+        self._pages = pages
+        self._act, self._done = {
+            "put-back": (letters.put_back, "put-back"),
+            "discard": (letters.discard, "discarded"),
+        }[action]
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+        """Do it to every letter that was chosen, and go back to the list."""
+        chosen = _chosen(req.context.form)
+        count = sum(self._act(queue, names) for queue, names in chosen.items())
+        target = f"{self._pages.prefix}/ops/dead-letters"
+        raise falcon.HTTPSeeOther(f"{target}?done={self._done}&count={count}")
+
+
+def _chosen(form: Form) -> dict[str, list[str]]:
+    """Return the ids of the chosen letters, by their queues.
+
+    Raises:
+        ProblemError: 422, nothing was chosen, or a queue that there is not.
+    """
+    chosen: dict[str, list[str]] = {}
+    for value in form.get("letter", []):
+        queue, _, letter_id = value.partition(":")
+        if queue not in QUEUES:
+            raise _invalid(f"{queue!r} is no queue; there are {', '.join(QUEUES)}.")
+        chosen.setdefault(queue, []).append(letter_id)
+    if not chosen:
+        raise _invalid("No dead letter was chosen. Tick some first.")
+    return chosen
+
+
+def _invalid(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_form", detail)

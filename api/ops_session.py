@@ -1,0 +1,121 @@
+"""``/ops/sign-in`` and ``/ops/sign-out``: an operator's key opens a session."""
+
+import ipaddress
+import secrets
+from http import HTTPStatus
+
+import falcon
+import structlog
+
+from api.ops_forms import check_origin, issue_token, read_form
+from api.ops_guard import COOKIE, Console, Guarded, local_path, use_form
+from api.ops_page import Pages
+from api.problems import ProblemError
+from pipeline.service import SESSION_LIFETIME, JobService
+
+log = structlog.get_logger(__name__)
+
+#: Binds the sign-in's form to the browser that asked for it, before there is a session.
+_VISIT_COOKIE = "qrmill_visit"
+_VISIT_SECONDS = 3600
+_REFUSED = {
+    HTTPStatus.UNAUTHORIZED: "That is not a key of this service, or it is mistyped or revoked.",
+    HTTPStatus.FORBIDDEN: "That key is a client's. The console needs a key with the role operator.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many attempts. Try again in a minute.",
+}
+
+
+class SignIn(Console):
+    """``GET`` and ``POST /ops/sign-in``."""
+
+    def __init__(self, service: JobService, pages: Pages) -> None:
+        self._service = service
+        self._pages = pages
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Show the form."""
+        self._show(req, resp, HTTPStatus.OK, req.get_param("next") or "")
+
+    on_head = on_get
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Begin a session for an operator's key."""
+        check_origin(req)
+        form = read_form(req)
+        back = local_path((form.get("next") or [""])[0], self._pages.prefix)
+        visit = next(iter(req.get_cookie_values(_VISIT_COOKIE) or []), "")
+        if not visit:
+            detail = "The browser sent no cookie with the form. Allow cookies of this service."
+            raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
+        use_form(self._service, visit, form)
+        refused, key_id = self._judge(req, (form.get("key") or [""])[0].strip())
+        if refused is not None:
+            log.warning("sign-in refused", status=refused.value, address=client_address(req))
+            if refused is HTTPStatus.TOO_MANY_REQUESTS:
+                resp.set_header("Retry-After", "60")
+            self._show(req, resp, refused, back)
+            return
+        token = self._service.operations.sessions.begin(key_id)
+        log.info("signed in", key_id=key_id, address=client_address(req))
+        _set_cookie(req, resp, self._pages.prefix, COOKIE, token, seconds=SESSION_LIFETIME)
+        raise falcon.HTTPSeeOther(back)
+
+    def _judge(self, req: falcon.Request, token: str) -> tuple[HTTPStatus | None, str]:
+        if not self._service.operations.attempts.allow(client_address(req)):
+            return HTTPStatus.TOO_MANY_REQUESTS, ""
+        key = self._service.api_keys.authenticate(token)
+        if key is None:
+            return HTTPStatus.UNAUTHORIZED, ""
+        return (None if key.role == "operator" else HTTPStatus.FORBIDDEN), key.key_id
+
+    def _show(
+        self, req: falcon.Request, resp: falcon.Response, status: HTTPStatus, back: str
+    ) -> None:
+        visit = next(iter(req.get_cookie_values(_VISIT_COOKIE) or []), "")
+        visit = visit or secrets.token_urlsafe(32)
+        _set_cookie(req, resp, self._pages.prefix, _VISIT_COOKIE, visit, seconds=_VISIT_SECONDS)
+        self._pages.answer(
+            req, resp, "sign-in.html", status,
+            form_token=issue_token(visit),
+            next=local_path(back, self._pages.prefix),
+            refused=_REFUSED.get(status, ""),
+        )  # fmt: skip
+
+
+class SignOut(Guarded):
+    """``POST /ops/sign-out``."""
+
+    def __init__(self, service: JobService, pages: Pages) -> None:
+        self._service = service
+        self._pages = pages
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """End the session, here and in the browser."""
+        self._service.operations.sessions.end(req.context.session)
+        _set_cookie(req, resp, self._pages.prefix, COOKIE, "", seconds=0)
+        raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in")
+
+
+def client_address(req: falcon.Request) -> str:
+    """Return the address that attempts are counted for.
+
+    Behind a proxy on this machine that is what the proxy says, the last of ``X-Forwarded-For``;
+    what stands before it could be anybody's invention.
+    """
+    address = req.remote_addr or ""
+    forwarded = (req.get_header("X-Forwarded-For") or "").rpartition(",")[2].strip()
+    try:
+        if forwarded and ipaddress.ip_address(address).is_loopback:
+            return str(ipaddress.ip_address(forwarded))
+    except ValueError:  # a socket's name, or no address: counted as what it came from
+        pass
+    return address
+
+
+def _set_cookie(
+    req: falcon.Request, resp: falcon.Response, prefix: str, name: str, value: str, *, seconds: int
+) -> None:
+    resp.set_cookie(
+        name, value, max_age=seconds, path=prefix or "/", http_only=True, same_site="Strict",
+        secure=req.scheme == "https",
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""A job's first symbols, for people to look at: rendered anew from the request, as workers do."""
+
+from collections import OrderedDict
+from threading import Lock
+from typing import NamedTuple
+
+from pipeline import keys
+from pipeline.jobs import RequestHead
+from pipeline.recovery import Recovery
+from pipeline.requests import decode_items
+from pipeline.store import Bucket
+from render.chunk import render_chunk
+from render.image import RenderOptions
+from render.link import digital_link_uri
+
+_COUNT = 6
+#: Jobs whose symbols a process remembers: a request never changes.
+_REMEMBERED = 64
+
+
+class Sample(NamedTuple):
+    """A symbol: what it encodes, and its image in the job's format."""
+
+    uri: str
+    image: bytes
+
+
+class Samples:
+    """Renders the first symbols of jobs."""
+
+    def __init__(self, bucket: Bucket, recovery: Recovery) -> None:
+        self._bucket = bucket
+        self._recovery = recovery
+        self._remembered: OrderedDict[str, list[Sample]] = OrderedDict()
+        self._lock = Lock()
+
+    def first(self, task_id: str) -> list[Sample]:
+        """Return a job's first symbols, six at most.
+
+        Raises:
+            ObjectMissingError: the request object is gone.
+            StoreUnavailableError: S3 is out of reach.
+        """
+        with self._lock:
+            found = self._remembered.get(task_id)
+        if found is None:
+            found = self._render(task_id)
+            with self._lock:
+                self._remembered[task_id] = found
+                while len(self._remembered) > _REMEMBERED:
+                    self._remembered.popitem(last=False)
+        return found
+
+    def _render(self, task_id: str) -> list[Sample]:
+        head, head_bytes = self._recovery.read_head(task_id)
+        offset, length = head.ranges[0]
+        key = keys.request_object(task_id)
+        items = decode_items(self._bucket.get(key, head_bytes + offset, length))
+        uris = [
+            digital_link_uri(head.link_base, head.gtin, item.lot, item.serial, item.expiry)
+            for item in items[:_COUNT]
+        ]
+        images = render_chunk(uris, _options(head))
+        return [Sample(uri, image.data) for uri, image in zip(uris, images, strict=True)]
+
+
+def _options(head: RequestHead) -> RenderOptions:
+    return RenderOptions(head.format, head.size, head.error_correction)

@@ -1,0 +1,243 @@
+"""The console in a real browser that can reach nothing but this machine.
+
+Screenshots are kept in ``test-output/console``.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+from deploy.embedded import service_parts
+from deploy.embedded.ports import free_port
+from deploy.embedded.process import start_and_wait
+from pipeline import keys
+from pipeline.service import Settings
+from pipeline.settings import variable
+from pipeline.store import Bucket
+from tests.integration.conftest import StartWorker
+from tests.integration.test_console_sign_in import PATHS
+from tests.waiting import wait_for
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium; `make debian-packages` installs it"
+)
+OUTPUT = Path(__file__).parents[2] / "test-output" / "console"
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DEADLINE = 30_000  # milliseconds
+
+
+@pytest.fixture
+def url(settings: Settings, tmp_path: Path) -> Iterator[str]:
+    """The address of the API under gunicorn, as in production."""
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    environ = {variable(name): str(value) for name, value in values.items() if value is not None}
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    part = service_parts.api(port, address, tmp_path, os.environ | environ)
+    process = start_and_wait(part, tmp_path)
+    yield address
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=DEADLINE)
+    with sync_playwright() as playwright:
+        # Whatever is not loopback cannot be resolved.
+        rule = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        found = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", rule]
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """A page; at its end, nothing was wrong in it and nothing was asked of another host."""
+    context = browser.new_context(base_url=url, viewport=WIDE)
+    opened = context.new_page()
+    opened.set_default_timeout(DEADLINE)
+    wrong: list[str] = []
+    asked: set[str] = set()
+    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("request", lambda request: asked.add(urlsplit(request.url).hostname or request.url))
+    yield opened
+    context.close()
+    assert wrong == []
+    assert asked == {"127.0.0.1"}
+
+
+def submit(url: str, token: str, items: int, form: str) -> str:
+    body = {
+        "gtin": "9506000134352", "format": form,
+        "items": [{"lot": "LOT-7", "serial": f"A{n:04}"} for n in range(items)],
+    }  # fmt: skip
+    headers = {"X-API-Key": token}
+    answer = httpx.post(f"{url}/qr/bulk/", json=body, headers=headers, trust_env=False)
+    return str(answer.json()["task_id"])
+
+
+def sign_in(page: Page, key: str) -> None:
+    page.goto("/ops/")
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.type(key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def look_at(page: Page, name: str) -> None:
+    """Judge a page in both colour schemes and at both widths, and keep what it looked like."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    rules: dict[str, object] = {}  # all of them; what is dark differs in its colours alone
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for width, size in (("1280", WIDE), ("390", PHONE)):
+            page.set_viewport_size(size)
+            page.screenshot(path=OUTPUT / f"{name}-{scheme}-{width}.png", full_page=True)
+            over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert over <= 0, f"{name} is {over} px wider than a screen of {width}"
+        found = Axe().run(page, options=rules).response["violations"]
+        told = [(rule["id"], rule["impact"], rule["nodes"][0]["html"]) for rule in found]
+        assert not [row for row in told if row[1] in {"serious", "critical"}], (name, scheme, told)
+        rules = {"runOnly": ["color-contrast"]}
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(WIDE)
+
+
+def test_an_operator_follows_a_job_and_mends_another(
+    *,
+    page: Page,
+    url: str,
+    bucket: Bucket,
+    token: str,
+    operator_token: str,
+    start_worker: StartWorker,
+    tmp_path: Path,
+) -> None:
+    page.goto("/ops/jobs")
+    look_at(page, "sign-in")
+    page.goto("/ops/")
+    good, bad = submit(url, token, 120, "png"), submit(url, token, 75, "svg")
+    request = bucket.get(keys.request_object(bad))
+    bucket.delete(keys.request_object(bad))
+    sign_in(page, operator_token)
+    page.goto(f"/ops/jobs/{good}")
+    status = page.get_by_role("status")
+    expect(status).to_have_text("○ pending")
+    page.evaluate("window.notReloaded = true")
+    start_worker()
+    expect(status).to_have_text("✓ completed")
+    assert page.evaluate("window.notReloaded")
+    expect(page.get_by_role("img", name="Symbol 6")).to_be_visible()
+    look_at(page, "job-completed")
+
+    page.get_by_role("link", name="Jobs").click()
+    look_at(page, "jobs")
+    page.get_by_label("State").select_option("failed")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_role("link", name=bad).click()
+    page.get_by_role("link", name="Chunk 3: failed").click()
+    expect(page.locator("#chunk-3")).to_contain_text("object_missing")
+    look_at(page, "job-failed")
+    page.get_by_role("link", name="Dead letters").click()
+    expect(page.get_by_role("checkbox")).to_have_count(9)  # eight, and one for all of them
+    page.get_by_text("Message and traceback").first.click()
+    page.get_by_text("All shown").click()
+    expect(page.locator("[name=letter]").last).to_be_checked()
+    look_at(page, "dead-letters")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_text("alive")).to_be_visible()
+    look_at(page, "overview")
+
+    bucket.put(keys.request_object(bad), request, "application/json")
+    page.goto(f"/ops/jobs/{bad}")
+    page.get_by_role("button", name="Re-run failed").click()
+    expect(page.get_by_text("The job runs again")).to_be_visible()
+    expect(page.get_by_role("link", name="Download ZIP")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download ZIP").click()
+    download.value.save_as(tmp_path / "bundle.zip")
+    sha256 = hashlib.sha256((tmp_path / "bundle.zip").read_bytes()).hexdigest()
+    expect(page.get_by_text(sha256)).to_be_visible()
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
+        assert len(bundle.namelist()) == 75 + 2
+
+
+def test_pages_live_on_without_losing_what_the_operator_does(
+    page: Page, url: str, token: str, operator_token: str
+) -> None:
+    sign_in(page, operator_token)
+    page.goto(f"/ops/jobs/{submit(url, token, 5, 'svg')}")
+    drawn = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+    wait_for(lambda: page.evaluate(drawn), "the symbols", pause=0.1)
+    expect(page.get_by_role("img")).to_have_count(5)
+    page.get_by_text("Cancel\u2026").click()
+    page.get_by_role("button", name="Cancel this job").focus()
+    with page.expect_response(lambda answer: "x-refresh" in answer.request.headers):
+        pass
+    expect(page.get_by_role("button", name="Cancel this job")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The job was cancelled.")).to_be_visible()
+    live = page.get_by_role("button", name="Live")
+    live.click()
+    expect(page.get_by_role("button", name="Paused")).to_have_attribute("aria-pressed", "false")
+    if find_spec("dramatiq_dashboard") is not None:
+        page.get_by_role("link", name="Dramatiq").click()
+        expect(page.get_by_role("link", name="render", exact=True)).to_be_visible()
+        page.screenshot(path=OUTPUT / "dashboard.png")
+        page.goto("/ops/")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="console")).to_be_visible()
+    page.goto("/ops/jobs")
+    expect(page.get_by_label("API key")).to_be_focused()
+    work_without_javascript(page, url, token, operator_token)
+    let_no_path_in(url)
+
+
+def let_no_path_in(url: str) -> None:
+    """As the server of production takes them from the wire, in forms that no client would send."""
+    paths = [path for path in PATHS if path.isprintable()]
+    paths += ["/ops?/../", "//dramatiq", "/ops/#", "/ops/%00", "/dramatiq/%2F", f"{url}/ops/"]
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    for path in paths:
+        connection.putrequest("GET", path, skip_host=True)
+        connection.putheader("Host", "127.0.0.1")
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert answer.status in {303, 400, 401, 404}, path
+        text = answer.read().decode()
+        assert "Dramatiq Dashboard" not in text, path
+        assert "Backlog" not in text, path
+    connection.close()
+
+
+def work_without_javascript(page: Page, url: str, token: str, operator_token: str) -> None:
+    assert page.context.browser is not None
+    plain = page.context.browser.new_context(base_url=url, java_script_enabled=False).new_page()
+    sign_in(plain, operator_token)
+    plain.goto(f"/ops/jobs/{submit(url, token, 5, 'png')}")
+    plain.get_by_text("Cancel\u2026").click()
+    plain.get_by_role("button", name="Cancel this job").click()
+    expect(plain.get_by_text("The job was cancelled.")).to_be_visible()
+    plain.get_by_role("button", name="Re-run failed").click()
+    expect(plain.get_by_text("The job runs again")).to_be_visible()
+    plain.context.close()
+    # Behind a proxy on this machine that ends TLS, as gunicorn tells it to the application.
+    behind = {"X-Forwarded-Proto": "https"}
+    answer = httpx.get(f"{url}/ops/sign-in", headers=behind, trust_env=False)
+    assert "; Secure" in answer.headers["set-cookie"]

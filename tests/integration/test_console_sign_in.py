@@ -1,0 +1,251 @@
+"""Who gets into the console and the dashboard: nobody without an operator's session."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import falcon
+import pytest
+import redis
+from falcon.testing import TestClient
+
+from api.app import create_app
+from api.ops_guard import Guarded, local_path
+from deploy.embedded.ports import free_port
+from pipeline import keys
+from pipeline.api_keys import _FRESH
+from pipeline.service import JobService, Settings, open_service
+from tests.integration.console_visitor import Visitor
+
+PAGES = ("/ops/", "/ops/jobs", "/ops/dead-letters", "/dramatiq/", "/dramatiq/queues/render")
+App = falcon.App[falcon.Request, falcon.Response]
+
+
+@pytest.fixture
+def app(service: JobService, settings: Settings) -> App:
+    return create_app(service, settings)
+
+
+@pytest.fixture
+def stranger(app: App) -> Visitor:
+    return Visitor(app)
+
+
+@pytest.fixture
+def visitor(stranger: Visitor, operator_token: str) -> Visitor:
+    assert stranger.sign_in(operator_token).status_code == 303
+    return stranger
+
+
+def test_an_operators_key_opens_a_session_and_a_sign_out_ends_it_for_good(
+    stranger: Visitor, operator_token: str
+) -> None:
+    assert stranger.get("/ops/").headers["location"] == "/ops/sign-in?next=%2Fops"
+    headers = stranger.get("/ops/sign-in").headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+    answer = stranger.sign_in(operator_token)
+    cookie = answer.cookies["qrmill_session"]
+    assert (cookie.http_only, cookie.same_site, cookie.path) == (True, "Strict", "/")
+    assert not cookie.secure
+    assert stranger.sign_in(operator_token, protocol="https").cookies["qrmill_session"].secure
+    assert operator_token not in str(answer.headers)
+    assert all(stranger.get(page).status_code in {200, 404} for page in PAGES)
+    kept = dict(stranger.cookies)
+    assert stranger.change("/ops/sign-out").headers["location"] == "/ops/sign-in"
+    stranger.cookies = kept  # whoever copied the cookie has nothing
+    assert stranger.get("/ops/").status_code == 303
+
+
+def test_wrong_keys_and_clients_keys_are_refused(
+    stranger: Visitor, token: str, operator_token: str
+) -> None:
+    mistyped = operator_token[:-1] + ("0" if operator_token[-1] != "0" else "1")
+    for key, status in (("", 401), ("x", 401), (mistyped, 401), (token, 403)):
+        answer = stranger.sign_in(key)
+        assert answer.status_code == status
+        assert "qrmill_session" not in answer.cookies
+        assert 'role="alert"' in answer.text
+
+
+def test_attempts_are_limited_an_address_and_over_all(
+    stranger: Visitor, operator_token: str
+) -> None:
+    def attempt(key: str, address: str) -> int:
+        return stranger.sign_in(key, headers={"X-Forwarded-For": f"1.1.1.1, {address}"}).status_code
+
+    one = [attempt("wrong", "198.51.100.7") for _ in range(11)]
+    assert one == [401] * 10 + [429]
+    assert attempt(operator_token, "198.51.100.7") == 429
+    assert attempt(operator_token, "198.51.100.8") == 303
+    many = [attempt("wrong", f"203.0.113.{place // 9}") for place in range(95)]
+    assert 429 in many
+    assert attempt(operator_token, "198.51.100.9") == 429
+
+
+def test_a_revoked_key_ends_its_sessions_within_ten_seconds(
+    visitor: Visitor, service: JobService, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Visitor(create_app(service, settings))
+    elsewhere.cookies = visitor.cookies
+    (key,) = service.api_keys.list()
+    assert elsewhere.get("/ops/").status_code == 200
+    remembered = dict(service.api_keys._remembered)
+    service.api_keys.revoke(key.key_id)
+    assert visitor.get("/ops/").status_code == 303
+    service.api_keys._remembered.update(remembered)  # as another process remembers it
+    assert elsewhere.get("/ops/").status_code == 200
+    assert _FRESH <= 10
+    monkeypatch.setattr("pipeline.api_keys._FRESH", 0)
+    assert elsewhere.get("/ops/").status_code == 303
+
+
+def test_a_redis_that_lost_everything_asks_to_sign_in_again(
+    visitor: Visitor, redis_url: str, operator_token: str
+) -> None:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        (kept,) = connection.keys(keys.session("*"))
+        assert visitor.cookies["qrmill_session"] not in kept  # its hash is
+        connection.flushall()
+    assert visitor.get("/ops/").status_code == 303
+    assert visitor.sign_in(operator_token).status_code == 303
+    assert visitor.get("/ops/").status_code == 200
+
+
+PATHS = (
+    "/opsx", "/OPS/", "/ops;x/", "/ops/../ops", "/ops/..%2f", "/ops/..%2fkeys", "/ops%2f",
+    "//ops/", "/ops//", "/ops/%2e%2e/qr/bulk", "/ops/.", "/ops/jobs/../..", "/ops/nothing",
+    "/ops/static/..%2f..%2fapp.py", "/ops/static/app.py", "/%6fps/", "/ops\\", "/ops/\x00",
+    "/dramatiqx", "/DRAMATIQ/", "//dramatiq/", "/dramatiq", "/dramatiq;x", "/dramatiq//",
+    "/dramatiq/..%2fops", "/dramatiq/%2e%2e/dramatiq/", "/dramatiq/queues/render/failed",
+    "/%64ramatiq/", "/dramatiq/requeue-message", "/ops/../dramatiq/", "/./dramatiq/",
+)  # fmt: skip
+
+
+def test_no_way_of_writing_a_path_leads_in(app: App) -> None:
+    stranger = TestClient(app)
+    for path in PATHS:
+        for method in ("GET", "POST", "HEAD", "PUT", "DELETE"):
+            answer = stranger.simulate_request(method, path)
+            assert answer.status_code in {303, 401, 403, 404, 405}, (method, path, answer.text)
+            assert "Dramatiq Dashboard" not in answer.text
+            assert "Backlog" not in answer.text
+            if answer.status_code == 303:
+                assert answer.headers["location"].startswith("/ops/sign-in?next=%2F")
+
+
+def test_every_resource_of_the_console_is_guarded_but_the_sign_in_and_its_files(app: App) -> None:
+    def resources(nodes: list[Any]) -> list[tuple[str, object]]:
+        found = []
+        for node in nodes:
+            found += [(node.uri_template, node.resource)] if node.resource else []
+            found += resources(node.children)
+        return found
+
+    below = [
+        (path, resource)
+        for path, resource in resources(app._router._roots)
+        if path.startswith(("/ops", "/dramatiq"))
+    ]
+    assert len(below) == 16
+    free = {path for path, resource in below if not isinstance(resource, Guarded)}
+    assert free == {"/ops/sign-in", "/ops/static/{name}"}
+
+
+def test_a_change_needs_a_form_of_its_session_and_every_form_is_good_once(
+    visitor: Visitor, app: App, operator_token: str
+) -> None:
+    other = Visitor(app)
+    other.sign_in(operator_token)
+    path = "/ops/dead-letters/discard"
+    letter = ("letter", "render:nobody")
+    token = visitor.token()
+    assert visitor.post(path, [letter]).status_code == 403
+    assert visitor.post(path, [letter, ("form_token", token[:-1])]).status_code == 403
+    assert visitor.post(path, [letter, ("form_token", other.token())]).status_code == 403
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    answer = visitor.post(path, [letter, ("form_token", token)], headers=elsewhere)
+    assert answer.status_code == 403
+    assert visitor.post(path, [letter, ("form_token", token)]).status_code == 303
+    again = visitor.post(path, [letter, ("form_token", token)])
+    assert again.status_code == 409
+    assert "sent before" in again.text
+
+
+def test_a_sign_in_form_is_bound_to_its_browser_and_good_once(
+    stranger: Visitor, app: App, operator_token: str
+) -> None:
+    def fields(token: str) -> list[tuple[str, str]]:
+        return [("form_token", token), ("key", operator_token)]
+
+    token = stranger.token("/ops/sign-in")
+    assert Visitor(app).post("/ops/sign-in", fields(token)).status_code == 403  # no cookie
+    another = Visitor(app)
+    another.get("/ops/sign-in")
+    assert another.post("/ops/sign-in", fields(token)).status_code == 403
+    assert stranger.post("/ops/sign-in", fields(token)).status_code == 303
+    assert stranger.post("/ops/sign-in", fields(token)).status_code == 409
+
+
+def test_what_is_no_form_is_refused(visitor: Visitor) -> None:
+    form = "application/x-www-form-urlencoded"
+    for body, kind, status in (
+        (b"{}", "application/json", 415),
+        (b"x=" + b"y" * 65_536, form, 413),
+        (b"&".join(b"a=b" for _ in range(1001)), form, 400),
+        (b"a=\xff", form, 400),
+        (b"", form, 403),
+    ):
+        headers = {"Content-Type": kind}
+        answer = visitor._sent("POST", "/ops/sign-out", body=body, headers=headers)
+        assert answer.status_code == status
+        assert "<h1>" in answer.text
+        assert "Traceback" not in answer.text
+
+
+def test_a_sign_in_leads_back_to_a_page_of_ours_and_nowhere_else() -> None:
+    for path in (
+        "/ops/jobs?q=a%20b&state=failed",
+        "/dramatiq/queues/render",
+        "/ops/jobs/1",
+        "/dramatiq",
+    ):
+        assert local_path(path, "") == path
+    for path in (
+        "",
+        "//evil.example/ops/",
+        "https://evil.example",
+        "/ops/\\evil",
+        "/opsx",
+        "/keys",
+    ):
+        assert local_path(path, "") == "/ops/"
+
+
+def test_the_console_lies_below_the_prefix(
+    service: JobService, settings: Settings, operator_token: str
+) -> None:
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    prefixed = create_app(service, Settings(**values | {"api_prefix": "/products/api/v1"}))
+    visitor = Visitor(prefixed, "/products/api/v1")
+    answer = visitor.sign_in(operator_token)
+    assert answer.headers["location"] == "/products/api/v1/ops/"
+    assert answer.cookies["qrmill_session"].path == "/products/api/v1"
+    page = visitor.get("/ops/").text
+    assert 'href="/ops/' not in page
+    assert visitor.get("/dramatiq/").status_code == (
+        200 if find_spec("dramatiq_dashboard") else 404
+    )
+    assert TestClient(prefixed).simulate_get("/ops/").status_code == 401
+
+
+def test_without_redis_a_page_says_so(visitor: Visitor, settings: Settings) -> None:
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    lonely = Settings(**values | {"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    elsewhere = Visitor(create_app(open_service(lonely), lonely))
+    elsewhere.cookies = visitor.cookies
+    answer = elsewhere.get("/ops/")
+    assert answer.status_code == 503
+    assert "<h1>503 Service Unavailable</h1>" in answer.text
+    assert answer.headers["retry-after"]

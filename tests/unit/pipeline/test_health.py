@@ -1,0 +1,38 @@
+"""Parts that answer, that do not, and that hang."""
+
+import threading
+
+from pipeline.health import Health, PartHealth
+from pipeline.store import StoreUnavailableError
+from tests.waiting import wait_for
+
+
+def away() -> None:
+    raise StoreUnavailableError("HeadBucket: 503")
+
+
+def test_a_part_that_hangs_holds_nobody_up_and_is_asked_once() -> None:
+    release, asked = threading.Event(), []
+
+    def hang() -> None:
+        asked.append(1)
+        release.wait(60)
+
+    health = Health({"slow": hang, "good": lambda: None, "gone": away})
+    for _ in range(2):
+        found = {part.name: part for part in health.look()}
+        assert found["slow"].milliseconds is None
+        assert "no answer for" in found["slow"].reason
+        assert found["good"].milliseconds is not None
+        assert found["gone"] == PartHealth("gone", None, "HeadBucket: 503")
+    assert asked == [1]
+    release.set()
+    wait_for(lambda: health.look()[0].milliseconds, "the answer")
+
+
+def test_a_part_is_not_asked_more_often_than_every_two_seconds() -> None:
+    asked: list[int] = []
+    health = Health({"part": lambda: asked.append(1)})
+    for _ in range(10):
+        assert health.look()[0].reason == ""
+    assert len(asked) <= 2
