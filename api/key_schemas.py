@@ -1,12 +1,15 @@
 """What goes over the wire about API keys."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from api.schemas import iso
-from pipeline.service import ApiKey, Role
+from api.states import Role
+
+if TYPE_CHECKING:
+    from pipeline.service import ApiKey
 
 
 class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +62,7 @@ class WebhookSecretAnswer(msgspec.Struct, frozen=True):
     ]
 
 
-def key_fields(key: ApiKey) -> dict[str, Any]:
+def key_fields(key: "ApiKey") -> dict[str, Any]:
     """Return the fields of a ``KeyAnswer`` for ``key``."""
     return {
         "key_id": key.key_id,

@@ -4,7 +4,7 @@ The API imports this module and nothing else of the pipeline; the types it needs
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,6 +18,10 @@ from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
+from pipeline.checkup import Finding, compare_clocks, run_checks
+from pipeline.checkup_redis import redis_checks
+from pipeline.checkup_s3 import s3_checks
+from pipeline.checkup_work import work_checks
 from pipeline.endings import Awaited, Endings
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
@@ -243,6 +247,20 @@ def open_service(settings: Settings) -> JobService:
     )
 
 
+def check_up(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found where each part of the service is tried; nothing is left behind."""
+    client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
+    inside = settings.s3_endpoint_url
+    outside = settings.s3_public_endpoint_url or inside
+    s3 = connect_s3(settings, endpoint_url=inside, read_timeout=_S3_TIMEOUT)
+    public_s3 = connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT)
+    with client:
+        yield from run_checks((*redis_checks(settings, client), *work_checks(settings, client)))
+    bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
+    public_bucket = Bucket(public_s3, settings.bucket)
+    yield from run_checks(s3_checks(settings, bucket, staging_bucket, public_bucket))
+
+
 __all__ = [
     "TERMINAL",
     "Accepted",
@@ -258,6 +276,7 @@ __all__ = [
     "Download",
     "EncodedItems",
     "EnqueueError",
+    "Finding",
     "HalfAcceptedError",
     "Idempotency",
     "IdempotencyError",
@@ -279,6 +298,8 @@ __all__ = [
     "StoreUnavailableError",
     "UnknownApiKeyError",
     "Window",
+    "check_up",
+    "compare_clocks",
     "configure_logging",
     "make_idempotency",
     "open_service",

@@ -12,7 +12,6 @@ import redis
 from pipeline.broker import RENDER_QUEUE, connect_redis, make_broker
 from pipeline.keys import ENQUEUED
 from pipeline.service import Settings
-
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
