@@ -1,4 +1,4 @@
-"""What `qrmill doctor` checks: the API as a client meets it, and the service's parts."""
+"""What ``qrmill doctor`` checks: the API as a client meets it, and the service's parts."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime

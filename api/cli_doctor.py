@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from api.cli_options import Json, Url
-from api.cli_output import REFUSED, print_document, printable
+from api.cli_options import Url
+from api.cli_output import REFUSED, Json, print_document, printable
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

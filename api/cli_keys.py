@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli_options import Json, Url, asking
-from api.cli_output import print_document, print_rows, say
+from api.cli_options import Url, asking
+from api.cli_output import Json, print_document, print_rows, say
 from api.key_schemas import NewKeyRequest
 from api.states import Role
 

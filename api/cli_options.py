@@ -46,7 +46,6 @@ Url = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
 TaskId = Annotated[str, typer.Argument(help="Of the task.", autocompletion=_offer_tasks)]
 Out = Annotated[
     Path | None,

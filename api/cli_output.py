@@ -6,6 +6,7 @@ cut, and ``--json`` prints the API's answers: one JSON document, for a list one 
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import msgspec
 import typer
@@ -31,6 +32,9 @@ _NO_KEY_HINT = "Set QRMILL_API_KEY, or run `qrmill profile set`."
 _UNAUTHORIZED = 401
 #: Wider than any table: the terminal wraps lines, so that an id can be copied whole.
 _UNBOUNDED = 10_000
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
 class UsageError(Exception):

@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from api.cli_output import UsageError, say
+from api.cli_output import Json, UsageError, print_document, print_fields, say
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE, KEY_VARIABLE, PATH_VARIABLE = "QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"
@@ -123,13 +123,16 @@ def set_profile(
 
 
 @profile.command("show")
-def show_profile() -> None:
+def show_profile(as_json: Json = False) -> None:  # noqa: FBT002 - an option
     """Say where the profile file is, and what it says but the key's secret."""
     path = profile_path(os.environ)
     kept = read_profile(path)
-    typer.echo(f"file     {path}{'' if path.exists() else ' (there is none)'}")
-    typer.echo(f"url      {kept.url}")
-    typer.echo(f"key id   {''.join(kept.api_key.split('_')[1:2])}")
+    key_id = "".join(kept.api_key.split("_")[1:2])
+    if as_json:
+        print_document({"file": str(path), "url": kept.url, "key_id": key_id})
+        return
+    there = "" if path.exists() else " (there is none)"
+    print_fields([("file", f"{path}{there}"), ("url", kept.url), ("key id", key_id)])
 
 
 def _asked_key() -> str:

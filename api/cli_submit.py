@@ -10,8 +10,16 @@ import msgspec
 import typer
 
 from api.cli_follow import Follow
-from api.cli_options import Json, Out, Seconds, Url, asking
-from api.cli_output import INTERRUPTED, REFUSED, UsageError, print_document, print_violations, say
+from api.cli_options import Out, Seconds, Url, asking
+from api.cli_output import (
+    INTERRUPTED,
+    REFUSED,
+    Json,
+    UsageError,
+    print_document,
+    print_violations,
+    say,
+)
 from api.cli_tasks import end_with
 from api.client import Client, Form, QrmillError, Submitted
 from api.schemas import DryRun

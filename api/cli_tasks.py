@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from api.cli_follow import Follow
-from api.cli_options import Json, Out, Seconds, TaskId, Url, asking
-from api.cli_output import REFUSED, print_document, print_fields, print_rows, say
+from api.cli_options import Out, Seconds, TaskId, Url, asking
+from api.cli_output import INTERRUPTED, REFUSED, Json, print_document, print_fields, print_rows, say
 from api.client import Filters, TaskStatus
 from api.states import State
 
@@ -51,7 +51,11 @@ def download(
     """Download a completed task's bundle; one that was interrupted goes on where it was."""
     target = out or Path(f"{task_id}.zip")
     with asking(url, patient=True) as client:
-        path = client.download(task_id, target)
+        try:
+            path = client.download(task_id, target)
+        except KeyboardInterrupt:
+            say("\nInterrupted; the same command goes on where it was.")
+            raise typer.Exit(INTERRUPTED) from None
         if as_json:
             print_document(client.status(task_id))
         else:

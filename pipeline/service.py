@@ -250,10 +250,11 @@ def open_service(settings: Settings) -> JobService:
 def check_up(settings: Settings) -> Iterator[Finding]:
     """Yield what is found where each part of the service is tried; nothing is left behind."""
     client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
-    inside = settings.s3_endpoint_url
-    outside = settings.s3_public_endpoint_url or inside
-    s3 = connect_s3(settings, endpoint_url=inside, read_timeout=_S3_TIMEOUT)
-    public_s3 = connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT)
+    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
+    outside = settings.s3_public_endpoint_url
+    public_s3 = (
+        connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT) if outside else s3
+    )
     with client:
         yield from run_checks((*redis_checks(settings, client), *work_checks(settings, client)))
     bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)

@@ -89,7 +89,6 @@ def test_dead_letters_are_told(settings: Settings, service: JobService, bucket: 
         ("bucket", "nonesuch", "s3 bucket nonesuch", "QRMILL_BUCKET"),
         ("staging_bucket", "nonesuch", "s3 bucket nonesuch", "QRMILL_STAGING_BUCKET"),
         ("s3_secret_access_key", "wrong", "s3 bucket", "QRMILL_S3_ACCESS_KEY_ID"),
-        ("s3_access_key_id", "wrong", "s3 bucket", "QRMILL_S3_ACCESS_KEY_ID"),
     ],
 )
 def test_a_setting_is_wrong(
