@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api.cli_output import INTERRUPTED, say
-from api.client import Client, QrmillError, TaskFailedError, TaskStatus
+from api.client import Client, QrmillError, TaskFailedError, TaskStatus, WaitTimeoutError
 
 Told = Callable[[TaskStatus], None]
 
@@ -54,8 +54,9 @@ class Follow(NamedTuple):
         except KeyboardInterrupt:
             say(f"\nInterrupted; the task goes on. {self._pick_up(task_id)}")
             raise typer.Exit(INTERRUPTED) from None
-        except QrmillError:
-            say(self._pick_up(task_id))
+        except QrmillError as error:
+            if error.transient or isinstance(error, WaitTimeoutError):
+                say(self._pick_up(task_id))
             raise
         return seen[-1]
 

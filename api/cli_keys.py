@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from api.cli_options import Url, asking
-from api.cli_output import Json, print_document, print_rows, say
+from api.cli_output import Json, print_document, print_rows, printable, say
 from api.key_schemas import NewKeyRequest
 from api.states import Role
 
@@ -75,7 +75,7 @@ def revoke_key(
     if as_json:
         print_document(key)
     else:
-        typer.echo(f"{key.key_id} ({key.name}) was revoked at {key.revoked_at}.")
+        typer.echo(f"{key.key_id} ({printable(key.name)}) was revoked at {key.revoked_at}.")
 
 
 @keys.command("webhook-secret")

@@ -26,7 +26,11 @@ URL_VARIABLE, KEY_VARIABLE, PATH_VARIABLE = "QRMILL_URL", "QRMILL_API_KEY", "QRM
 _OWNER_ALONE = 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
-profile = typer.Typer(help="Keep the API's URL and your key in a file.", no_args_is_help=True)
+profile = typer.Typer(
+    help="Keep the API's URL and your key in a file: the one that QRMILL_PROFILE names, or "
+    "~/.config/qrmill/profile.toml.",
+    no_args_is_help=True,
+)
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -11,7 +11,16 @@ import typer
 
 from api.cli_follow import Follow
 from api.cli_options import Out, Seconds, TaskId, Url, asking
-from api.cli_output import INTERRUPTED, REFUSED, Json, print_document, print_fields, print_rows, say
+from api.cli_output import (
+    INTERRUPTED,
+    REFUSED,
+    Json,
+    print_document,
+    print_fields,
+    print_rows,
+    printable,
+    say,
+)
 from api.client import Filters, TaskStatus
 from api.states import State
 
@@ -144,7 +153,8 @@ def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
     if as_json or not quiet:
         _tell(ended, as_json=as_json)
     if failed:
-        say(f"qrmill: task {ended.task_id} failed ({ended.error_code}): {ended.error}")
+        why = printable(f"({ended.error_code}): {ended.error}")
+        say(f"qrmill: task {ended.task_id} failed {why}")
         raise typer.Exit(REFUSED)
 
 

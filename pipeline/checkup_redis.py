@@ -23,7 +23,8 @@ def redis_checks(settings: Settings, client: redis.Redis) -> Iterator[Check]:
         settings: where it is.
         client: decodes responses.
     """
-    address = settings.redis_url.split("@")[-1]  # whatever stands before may be a password
+    # What stands before it, or in the query, may be a password.
+    address = settings.redis_url.split("?")[0].split("@")[-1]
     away = (
         f"See that a server runs at {address}, that this machine reaches it, and that "
         "QRMILL_REDIS_URL has its user and password."
