@@ -1,25 +1,23 @@
-"""Examples in the OpenAPI document: requests as they are sent, and answers as they come."""
+"""Examples in the OpenAPI document: requests as they are sent, and what is answered to them."""
 
-from http import HTTPStatus
 from typing import Any
 
-_GTIN = "9506000134352"
-_TASK_ID = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
-_REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
+GTIN = "9506000134352"
+TASK_ID = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 
 
-def _named(**examples: tuple[str, Any]) -> dict[str, Any]:
+def named(**examples: tuple[str, Any]) -> dict[str, Any]:
     """Return examples by name, of a summary and a value each."""
     return {
         name: {"summary": summary, "value": value} for name, (summary, value) in examples.items()
     }
 
 
-BULK_JSON = _named(
+BULK_JSON = named(
     serials=(
         "Two serial numbers of one lot",
         {
-            "gtin": _GTIN,
+            "gtin": GTIN,
             "items": [
                 {"lot": "LOT-7", "serial": "A0001", "expiry": "271231"},
                 {"lot": "LOT-7", "serial": "A0002", "expiry": "271231"},
@@ -36,7 +34,7 @@ BULK_JSON = _named(
         },
     ),
 )
-BULK_CSV = _named(
+BULK_CSV = named(
     serials=(
         "Two serial numbers of one lot; gtin is in the query",
         "lot,serial,expiry\r\nLOT-7,A0001,271231\r\nLOT-7,A0002,271231\r\n",
@@ -46,23 +44,23 @@ BULK_CSV = _named(
         'serial,lot\r\nA0001,"7,5"\r\nA0002,\r\n',
     ),
 )
-ACCEPTED = _named(
+ACCEPTED = named(
     accepted=(
         "Accepted",
         {
-            "task_id": _TASK_ID,
+            "task_id": TASK_ID,
             "status": "pending",
             "items": 2,
-            "poll_url": f"/qr/bulk/{_TASK_ID}/",
+            "poll_url": f"/qr/bulk/{TASK_ID}/",
         },
     ),
 )
-_BAD_SERIAL = {
+BAD_SERIAL = {
     "pointer": "/items/16/serial",
     "code": "character",
     "detail": "'A 0017' has ' ' (U+0020) at position 2, which is outside GS1 character set 82.",
 }
-DRY_RUN = _named(
+DRY_RUN = named(
     fine=(
         "It would be accepted",
         {
@@ -79,198 +77,22 @@ DRY_RUN = _named(
             "would_accept": False,
             "items": 5000,
             "symbols": [{"version": 4, "error_correction": "M", "count": 4999}],
-            "errors": [_BAD_SERIAL | {"line": 18, "column": 2}],
+            "errors": [BAD_SERIAL | {"line": 18, "column": 2}],
             "errors_total": 1,
         },
     ),
 )
-SYMBOL = _named(
-    png=("A PNG of 400 pixels", {"gtin": _GTIN, "lot": "LOT-7", "serial": "A0001"}),
+SYMBOL = named(
+    png=("A PNG of 400 pixels", {"gtin": GTIN, "lot": "LOT-7", "serial": "A0001"}),
     svg=(
         "An SVG with an expiry date",
-        {"gtin": _GTIN, "serial": "A0001", "expiry": "271231", "format": "svg"},
+        {"gtin": GTIN, "serial": "A0001", "expiry": "271231", "format": "svg"},
     ),
-    small=("A PNG with one pixel a module", {"gtin": _GTIN, "size": 50, "error_correction": "L"}),
+    small=("A PNG with one pixel a module", {"gtin": GTIN, "size": 50, "error_correction": "L"}),
 )
-SVG_IMAGE = _named(
+SVG_IMAGE = named(
     svg=(
         "The beginning of one",
         '<svg xmlns="http://www.w3.org/2000/svg" width="41" height="41">…</svg>',
     ),
 )
-
-
-def _problem(status: HTTPStatus, code: str, detail: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    return {
-        "type": f"urn:qrmill:problem:{code}",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        "instance": _REQUEST_ID,
-        "error_code": code,
-        **more,
-    }
-
-
-def _refused(*errors: dict[str, Any]) -> dict[str, Any]:
-    count = f"{len(errors)} value is" if len(errors) == 1 else f"{len(errors)} values are"
-    return _problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request",
-        f"{count} not valid; nothing was accepted.",
-        errors=[*errors], errors_total=len(errors),
-    )  # fmt: skip
-
-
-_UNCLOSED = "This record has a quote that is never closed."
-_CSV_BREAKS_OFF = {"pointer": "", "code": "malformed_csv", "detail": _UNCLOSED, "line": 4}
-#: Examples of every error, by status.
-PROBLEMS: dict[str, dict[str, Any]] = {
-    "400": _named(
-        json=(
-            "The JSON breaks off",
-            _problem(
-                HTTPStatus.BAD_REQUEST, "malformed_json",
-                "The body is not JSON: Input data was truncated.",
-            ),
-        ),
-        csv=(
-            "A quote is not closed",
-            _problem(
-                HTTPStatus.BAD_REQUEST, "malformed_csv",
-                f"The body is not CSV. Line 4: {_UNCLOSED}",
-                errors=[_CSV_BREAKS_OFF], errors_total=1,
-            ),
-        ),
-        gzip=(
-            "The gzip breaks off",
-            _problem(
-                HTTPStatus.BAD_REQUEST, "malformed_gzip",
-                "The body is not gzip, or damaged: it breaks off.",
-            ),
-        ),
-    ),
-    "401": _named(
-        missing=(
-            "No key",
-            _problem(
-                HTTPStatus.UNAUTHORIZED, "unauthorized",
-                "The request has no key. Send your API key in the header X-API-Key.",
-            ),
-        ),
-    ),
-    "403": _named(
-        role=(
-            "A client's key",
-            _problem(
-                HTTPStatus.FORBIDDEN, "forbidden", "This needs a key with the role operator."
-            ),
-        ),
-    ),
-    "404": _named(
-        task=(
-            "No such task",
-            _problem(
-                HTTPStatus.NOT_FOUND, "not_found",
-                f"There is no task {_TASK_ID} that this key may see.",
-            ),
-        ),
-    ),
-    "406": _named(
-        html=(
-            "The client wants HTML",
-            _problem(
-                HTTPStatus.NOT_ACCEPTABLE, "not_acceptable",
-                "This answers with application/json, which Accept: text/html does not allow.",
-            ),
-        ),
-    ),
-    "409": _named(
-        busy=(
-            "The same request is in flight",
-            _problem(
-                HTTPStatus.CONFLICT, "key_in_use",
-                "A request with this Idempotency-Key is being handled now. Ask again.",
-            ),
-        ),
-        ended=(
-            "The task has ended",
-            _problem(
-                HTTPStatus.CONFLICT, "not_possible",
-                "The task has ended already; there is nothing to cancel.",
-            ),
-        ),
-    ),
-    "413": _named(
-        body=(
-            "Too long a body, or one that inflates to that",
-            _problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large",
-                "A request body may have 5120000 bytes, inflated; this one has more. Send fewer "
-                "items a request.",
-            ),
-        ),
-    ),
-    "415": _named(
-        media_type=(
-            "A form",
-            _problem(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
-                "The body has to be application/json or text/csv in UTF-8; Content-Type says "
-                "application/x-www-form-urlencoded.",
-            ),
-        ),
-        coding=(
-            "Another compression",
-            _problem(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding",
-                "The body's Content-Encoding is 'br'; send it with gzip, or without any.",
-            ),
-        ),
-    ),
-    "422": _named(
-        value=("A bad serial number", _refused(_BAD_SERIAL)),
-        csv=("The same in a CSV file", _refused(_BAD_SERIAL | {"line": 18, "column": 2})),
-        parameter=(
-            "A mistyped query parameter",
-            _refused(
-                {
-                    "pointer": "/dryrun",
-                    "code": "unknown_parameter",
-                    "detail": "There is no query parameter 'dryrun'; did you mean 'dry_run'?",
-                }
-            ),
-        ),
-        reused=(
-            "An Idempotency-Key with another body",
-            _problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused",
-                "This Idempotency-Key came with another body before. Use a new key for a new body.",
-            ),
-        ),
-    ),
-    "429": _named(
-        rate=(
-            "Over the rate",
-            _problem(
-                HTTPStatus.TOO_MANY_REQUESTS, "over_rate",
-                "This key may send 300 requests a minute. Try again in 21 s.",
-            ),
-        ),
-    ),
-    "503": _named(
-        away=(
-            "A part is away",
-            _problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "unavailable",
-                "The job queue is out of reach; nothing was accepted. Try again in 5 s.",
-            ),
-        ),
-        full=(
-            "Too much waits",
-            _problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full",
-                "Too much work is waiting; nothing was accepted. Try again in 40 s.",
-            ),
-        ),
-    ),
-}  # fmt: skip

@@ -1,10 +1,9 @@
 """What goes over the wire in lists: their query parameters and their rows."""
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from api.states import ChunkState, State
 from render.image import ImageFormat
@@ -13,23 +12,30 @@ _CURSOR = "Where to go on: next_cursor of the page before; left out for the firs
 _MORE = "Send it as cursor for the next page; null on the last one"
 
 Moment = Annotated[
-    Annotated[datetime, Meta(tz=True)] | None,
-    Meta(description="ISO 8601 with offset", examples=["2026-11-23T08:00:00Z"]),
+    str | UnsetType,
+    Meta(
+        description="ISO 8601 with offset",
+        examples=["2026-11-23T08:00:00Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
 ]
 
 
 class TasksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which tasks are listed."""
+    """Which tasks are listed.
 
-    status: Annotated[State | None, Meta(description="Only tasks in this state")] = None
-    gtin: Annotated[str | None, Meta(description="Only tasks of this GTIN")] = None
-    created_since: Moment = None
-    created_before: Moment = None
+    What is left out is unset and not null, which the word "null" in a query would be.
+    """
+
+    status: Annotated[State | UnsetType, Meta(description="Only tasks in this state")] = UNSET
+    gtin: Annotated[str | UnsetType, Meta(description="Only tasks of this GTIN")] = UNSET
+    created_since: Moment = UNSET
+    created_before: Moment = UNSET
     key: Annotated[
-        str | None, Meta(description="Operators: only tasks of the API keys of this name")
-    ] = None
+        str | UnsetType, Meta(description="Operators: only tasks of the API keys of this name")
+    ] = UNSET
     limit: Annotated[int, Meta(ge=1, le=200, description="Most rows of a page")] = 50
-    cursor: Annotated[str | None, Meta(description=_CURSOR)] = None
+    cursor: Annotated[str | UnsetType, Meta(description=_CURSOR)] = UNSET
 
 
 class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,8 +5,11 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from http import HTTPStatus
+from typing import Annotated
 
 import falcon
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from api.body import answer_json
 from api.list_schemas import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
@@ -19,6 +22,7 @@ from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus, Posi
 from render.errors import InvalidValueError
 from render.gtin import normalize_gtin
 
+_Moment = Annotated[datetime, Meta(tz=True)]
 _POSITION = re.compile(r"(\d{1,15})\.([0-9a-f-]{36})")
 
 
@@ -33,10 +37,10 @@ class TaskLists:
         """Answer with a page of jobs, the newest first."""
         check_accepts(req, "application/json")
         query = decode_query(req, TasksQuery)
-        if query.key is not None and req.context.key.role != "operator":
+        if query.key is not UNSET and req.context.key.role != "operator":
             detail = "A client's list has its own tasks alone; leave the parameter key out."
             raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
-        after = None if query.cursor is None else decode_cursor(query.cursor)
+        after = None if query.cursor is UNSET else decode_cursor(query.cursor)
         page = self._service.list_jobs(_filter(query), req.context.key, query.limit, after)
         rows = [self._summary(job) for job in page.jobs]
         cursor = None if page.next is None else encode_cursor(page.next)
@@ -107,21 +111,27 @@ def _filter(query: TasksQuery) -> JobFilter:
     fields = {"state": query.status, "key_name": query.key, "gtin": _gtin(query.gtin)}
     return JobFilter(
         key_id=None,
-        fields={name: value for name, value in fields.items() if value is not None},
-        since=_milliseconds(query.created_since),
-        before=_milliseconds(query.created_before),
+        fields={name: value for name, value in fields.items() if value is not UNSET},
+        since=_milliseconds("created_since", query.created_since),
+        before=_milliseconds("created_before", query.created_before),
     )
 
 
-def _gtin(text: str | None) -> str | None:
+def _gtin(text: str | UnsetType) -> str | UnsetType:
     try:
-        return None if text is None else normalize_gtin(text)
+        return UNSET if text is UNSET else normalize_gtin(text)
     except InvalidValueError as error:
         raise invalid_query(f"The query parameter gtin: {error.detail}") from None
 
 
-def _milliseconds(when: datetime | None) -> int | None:
-    return None if when is None else int(when.timestamp() * 1000)
+def _milliseconds(name: str, text: str | UnsetType) -> int | None:
+    if text is UNSET:
+        return None
+    try:
+        return int(msgspec.convert(text, _Moment).timestamp() * 1000)
+    except msgspec.ValidationError:
+        detail = f"The query parameter {name} is {text!r}: it is a time with its offset, "
+        raise invalid_query(detail + "such as 2026-11-23T08:00:00Z.") from None
 
 
 def _chunk_answer(chunk: ChunkStatus) -> ChunkAnswer:

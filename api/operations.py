@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from api.examples import PROBLEMS
+from api.answer_examples import EXAMPLES
+from api.problem_examples import PROBLEMS
 from api.problems import MEDIA_TYPE
 
 REF = "#/components/schemas/{name}"
@@ -76,13 +77,8 @@ def query_parameters(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
     return [_field_parameter(name, field) for name, field in schema["properties"].items()]
 
 
-def _field_parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    description, example = field.pop("description"), field.pop("examples", None)
-    # A parameter that may be left out is one of type "null" in Python; in a query there is no null.
-    (present, *_) = [kind for kind in field.pop("anyOf", [{}]) if kind.get("type") != "null"]
-    schema = {key: value for key, value in (field | present).items() if value is not None}
-    if isinstance(schema.get("type"), list):
-        schema["type"] = schema["type"][0]
+def _field_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    description, example = schema.pop("description"), schema.pop("examples", None)
     return query_parameter(name, description, schema) | ({"example": example[0]} if example else {})
 
 
@@ -95,7 +91,7 @@ def body(
     schema: str, examples: dict[str, Any] | None = None, others: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return a JSON request body, which may be sent as one of ``others`` instead."""
-    content = {"application/json": _content({"$ref": REF.format(name=schema)}, examples)}
+    content = {"application/json": json_content(schema, examples)}
     return {"required": True, "content": content | (others or {})}
 
 
@@ -106,7 +102,7 @@ def answer(
     examples: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a JSON answer that carries the rate headers."""
-    content = {"application/json": _content({"$ref": REF.format(name=schema)}, examples)}
+    content = {"application/json": json_content(schema, examples)}
     return answer_of(text, content, headers)
 
 
@@ -121,6 +117,11 @@ def answer_of(
 def text_content(description: str, examples: dict[str, Any]) -> dict[str, Any]:
     """Return content that is text."""
     return _content({"type": "string", "description": description}, examples)
+
+
+def json_content(schema: str, examples: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return content that is JSON of a schema, with ``examples`` or those of the schema."""
+    return _content({"$ref": REF.format(name=schema)}, examples or EXAMPLES.get(schema))
 
 
 def _content(schema: dict[str, Any], examples: dict[str, Any] | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from api.operations import (
     answer_of,
     body,
     callbacks,
+    json_content,
     not_modified,
     operation,
     path_parameter,
@@ -100,6 +101,10 @@ def bulk_paths() -> dict[str, Any]:
     accepted = answer(
         "Accepted; ask at `poll_url`", "Accepted", accepted_headers(), examples.ACCEPTED
     )
+    accepted["links"] = {
+        name: {"operationId": name, "parameters": {"task_id": "$response.body#/task_id"}}
+        for name in ("getBulk", "listChunks", "cancelBulk", "retryBulk")
+    }
     return {
         "/qr/bulk/": {
             "get": operation(
@@ -169,7 +174,7 @@ def bulk_paths() -> dict[str, Any]:
                 "bulk",
                 "retryBulk",
                 "Render again what a failed task lacks",
-                {"202": answer("Accepted; ask at `poll_url`", "Accepted", accepted_headers())},
+                {"202": accepted},
                 ("404", "406", "409", "422"),
             ),
         },
@@ -238,7 +243,7 @@ def health_paths() -> dict[str, Any]:
     """Return the paths that load balancers ask."""
 
     def path(name: str, summary: str) -> dict[str, Any]:
-        content = {"application/json": {"schema": {"$ref": REF.format(name="Health")}}}
+        content = {"application/json": json_content("Health")}
         down = {"description": "A part does not answer", "content": content}
         headers = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
         answers = {"200": {"description": "It can work", "content": content, "headers": headers}}

@@ -121,7 +121,7 @@ def test_a_cancelled_task_is_told_and_can_be_run_again(qrmill: Client) -> None:
     assert qrmill.wait(task_id, timeout=60).items == 4800
     chunks = [*qrmill.chunks(task_id)]
     assert [(chunk.state, chunk.first_item) for chunk in chunks[:2]] == [
-        ("staged", 1), ("staged", 251),
+        ("staged", 1), ("staged", 501),
     ]  # fmt: skip
     assert chunks[-1].last_item == 4800
     with pytest.raises(ApiError, match="not_possible"):
