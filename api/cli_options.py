@@ -15,7 +15,7 @@ from api.client import Client, QrmillError
 
 #: Attempts at a request, and seconds that they may take: where a human waits for an answer, and
 #: where there is much to lose.
-_BRISK, _PATIENT = (4, 60.0), (8, 300.0)
+_BRISK, _PATIENT = (3, 60.0), (8, 300.0)
 #: For the shell's completion: tasks offered, and seconds that they may take.
 _OFFERED, _AT_ONCE = 30, 2.0
 

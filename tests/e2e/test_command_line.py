@@ -66,7 +66,7 @@ def test_the_answers_of_one_task_as_json(api: dict[str, str], tmp_path: Path) ->
     assert (waited["status"], waited["items"]) == ("completed", 2)
     (chunk,) = qrmill("chunks", task_id, "--json", **api).stdout.splitlines()
     assert json.loads(chunk)["state"] == "staged"
-    refused = qrmill("retry", task_id, "--json", **api)
+    refused = qrmill("cancel", task_id, "--json", **api)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "not_possible" in refused.stderr
 
