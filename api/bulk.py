@@ -14,7 +14,8 @@ from api.intake import accept_form, try_form
 from api.json_items import read_json
 from api.lists import TaskLists
 from api.middleware import check_accepts
-from api.problems import ProblemError, Violation, Violations
+from api.problem_schemas import Violation
+from api.problems import ProblemError, Violations
 from api.query import read_query, take_flag
 from api.schemas import DryRun
 from api.tasks import answer_accepted

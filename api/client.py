@@ -21,11 +21,22 @@ from api.client_errors import (
     WaitTimeoutError,
 )
 from api.client_http import Api, Backoff, decode
+from api.client_keys import Keys
 from api.client_lists import CHUNKS_A_PAGE, TASKS_A_PAGE, Filters, parameters, rows
-from api.client_submit import BULK, CsvSource, Options, Submitted, opened, rewound, submit
+from api.client_submit import (
+    BULK,
+    CsvSource,
+    Form,
+    Options,
+    Submitted,
+    dry_run,
+    opened,
+    rewound,
+    submit,
+)
 from api.client_wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
 from api.list_schemas import ChunkAnswer, ChunkList, TaskList, TaskSummary
-from api.schemas import BulkItem, TaskStatus
+from api.schemas import BulkItem, DryRun, TaskStatus
 
 
 class Client:
@@ -52,6 +63,9 @@ class Client:
         sleep: waits for seconds.
         clock: tells seconds, from any start.
 
+    Attributes:
+        keys: API keys, for operators.
+
     Raises:
         ValueError: the URL or the key cannot be right.
     """
@@ -73,6 +87,7 @@ class Client:
         self._timeout = timeout
         self._backoff = Backoff(attempts, patience, sleep, clock)
         self._api = Api(self._http, api_key, timeout, self._backoff)
+        self.keys = Keys(self._api)
 
     def __enter__(self) -> Self:
         return self
@@ -136,6 +151,20 @@ class Client:
         with opened(source) as file:
             body = partial(rewound, file)
             return submit(self._api, "text/csv", body, params, idempotency_key)
+
+    def submit_form(self, form: Form, *, idempotency_key: str | None = None) -> Submitted:
+        """Send a request that is written already; else as ``submit``."""
+        return submit(
+            self._api, form.media_type, lambda: form.body, form.params, idempotency_key
+        )  # fmt: skip
+
+    def dry_run(self, form: Form) -> DryRun:
+        """Return what would be refused of a request, and which symbols would be made.
+
+        Raises:
+            ApiError, UnreachableError: it cannot be read, or there was no answer.
+        """
+        return dry_run(self._api, form)
 
     def status(self, task_id: str) -> TaskStatus:
         """Return how far a task is.
@@ -242,6 +271,7 @@ __all__ = [
     "Client",
     "DownloadError",
     "Filters",
+    "Form",
     "Options",
     "QrmillError",
     "Submitted",

@@ -5,7 +5,7 @@ No message holds an API key or the query of a presigned URL, which is a key as w
 
 from collections.abc import Sequence
 
-from api.problems import Violation
+from api.problem_schemas import Violation
 
 #: Statuses that may pass by themselves.
 _PASSING = frozenset({429, 502, 503, 504})
@@ -37,6 +37,7 @@ class ApiError(QrmillError):
         error_code: stable name of the error.
         detail: what went wrong and what to do.
         errors: of a 422, each bad value that the answer lists, with where it stands.
+        errors_total: how many there are.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ApiError(QrmillError):
         detail: str,
         errors: Sequence[Violation] = (),
         *,
+        errors_total: int | None = None,
         retry_after: float = 0.0,
     ) -> None:
         rows = [f"{row.pointer}: {row.detail}".removeprefix(": ") for row in errors[:_SHOWN]]
@@ -55,6 +57,7 @@ class ApiError(QrmillError):
         self.error_code = error_code
         self.detail = detail
         self.errors = tuple(errors)
+        self.errors_total = len(errors) if errors_total is None else errors_total
         self.retry_after = retry_after
         self.transient = status in _PASSING or error_code == "key_in_use"
 

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from api.client_errors import ApiError, QrmillError, UnreachableError
-from api.problems import Problem
+from api.problem_schemas import Problem
 
 #: Seconds: the longest first pause, which doubles with every attempt, and the longest of all.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -224,6 +224,7 @@ def _refusal(answer: httpx.Response) -> ApiError:
         problem.error_code,
         problem.detail,
         problem.errors or (),
+        errors_total=problem.errors_total,
         retry_after=seconds_to_wait(answer.headers) or 0.0,
     )
 

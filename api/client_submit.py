@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, TypedDict
 
 from api.client_errors import QrmillError
 from api.client_http import Api, Body, decode
-from api.schemas import Accepted
+from api.schemas import Accepted, DryRun
 from render.image import ErrorCorrection, ImageFormat
 
 BULK = "/qr/bulk/"
@@ -37,6 +37,20 @@ class Options(TypedDict, total=False):
     callback_url: str
 
 
+class Form(NamedTuple):
+    """A request as it goes over the wire.
+
+    Attributes:
+        media_type: ``application/json`` or ``text/csv``.
+        body: as that has it.
+        params: of CSV, what the items share.
+    """
+
+    media_type: str
+    body: bytes
+    params: Mapping[str, str]
+
+
 class Submitted(NamedTuple):
     """A request that was accepted.
 
@@ -45,12 +59,14 @@ class Submitted(NamedTuple):
         items: how many it has.
         idempotency_key: that it went with; the same request sent again with it is the same task.
         replayed: it had been accepted before, with the same key.
+        poll_url: where to ask for the task.
     """
 
     task_id: str
     items: int
     idempotency_key: str
     replayed: bool
+    poll_url: str
 
 
 def submit(
@@ -84,7 +100,15 @@ def submit(
         error.idempotency_key = key
         raise
     replayed = answer.headers.get("Idempotency-Replayed") == "true"
-    return Submitted(accepted.task_id, accepted.items, key, replayed)
+    return Submitted(accepted.task_id, accepted.items, key, replayed, accepted.poll_url)
+
+
+def dry_run(api: Api, form: Form) -> DryRun:
+    """Ask what would become of a request; see ``Client.dry_run``."""
+    query = {**form.params, "dry_run": "true"}
+    headers = {"Content-Type": form.media_type}
+    answer = api.send("POST", BULK, headers=headers, params=query, body=lambda: form.body)
+    return decode(answer, DryRun)
 
 
 def opened(source: CsvSource) -> AbstractContextManager[BinaryIO]:

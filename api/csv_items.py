@@ -9,7 +9,8 @@ from itertools import islice
 from api.decoding import missing_names, no_such_name
 from api.intake import Form
 from api.json_items import STAND_INS
-from api.problems import MAX_ERRORS, ProblemError, Violation, Violations
+from api.problem_schemas import Violation
+from api.problems import MAX_ERRORS, ProblemError, Violations
 from api.query import convert_query
 from api.schemas import BulkItem, BulkRequest
 from api.validation import Place, Rules, Run, violation, wrong_count

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from api.problems import ProblemError, Violation, Violations
+from api.problem_schemas import Violation
+from api.problems import ProblemError, Violations
 from render.errors import shown
 
 #: What decoding raises about a body that is not JSON, or not of its type.

@@ -6,7 +6,8 @@ import msgspec
 
 from api.decoding import NOT_DECODED, decode_fields, invalid
 from api.intake import Form
-from api.problems import ProblemError, Violation, Violations
+from api.problem_schemas import Violation
+from api.problems import ProblemError, Violations
 from api.schemas import BulkItem, BulkRequest
 from api.validation import Place, Rules, Run, wrong_count
 from pipeline.service import Item

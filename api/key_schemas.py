@@ -1,12 +1,11 @@
 """What goes over the wire about API keys."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from api.schemas import iso
-from pipeline.service import ApiKey, Role
+from api.states import Role
 
 
 class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,16 +56,3 @@ class WebhookSecretAnswer(msgspec.Struct, frozen=True):
         str | None,
         Meta(description="Until when the secret before signs along, ISO 8601; null: none was"),
     ]
-
-
-def key_fields(key: ApiKey) -> dict[str, Any]:
-    """Return the fields of a ``KeyAnswer`` for ``key``."""
-    return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "role": key.role,
-        "per_minute": key.per_minute,
-        "per_day": key.per_day,
-        "created_at": iso(key.created_at),
-        "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
-    }

@@ -15,7 +15,8 @@ from api.body import answer_json
 from api.decoding import invalid
 from api.list_schemas import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
 from api.middleware import check_accepts
-from api.problems import ProblemError, Violation, Violations, not_found
+from api.problem_schemas import Violation
+from api.problems import ProblemError, Violations, not_found
 from api.query import decode_query
 from api.schemas import iso
 from api.tasks import canonical_task_id

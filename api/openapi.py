@@ -8,7 +8,7 @@ import msgspec
 from api import key_schemas, list_schemas, schemas
 from api.operations import ERRORS, RATE_HEADERS, REF, problem
 from api.paths import bulk_paths, health_paths, key_paths, symbol_paths
-from api.problems import Problem
+from api.problem_schemas import Problem
 from pipeline.service import CallbackEvent
 
 _TYPES = (

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import falcon
 import msgspec
 import structlog
-from msgspec import Meta
 
+from api.problem_schemas import Problem, Violation
 from pipeline.service import (
     BacklogFullError,
     EnqueueError,
@@ -26,23 +26,6 @@ MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 100
 #: Seconds after which a client may ask again when a part of the service is away.
 _RETRY_AFTER = 5
-
-
-class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One bad value of a request."""
-
-    pointer: Annotated[
-        str,
-        Meta(description="Where it stands, as a JSON Pointer (RFC 6901) into the JSON form"),
-    ]
-    code: Annotated[str, Meta(description="The rule it breaks, for programs")]
-    detail: Annotated[str, Meta(description="What is wrong and what would be right")]
-    line: Annotated[
-        int | None, Meta(description="For CSV: the line on which its record begins, from 1")
-    ] = None
-    column: Annotated[int | None, Meta(description="For CSV: its field in the record, from 1")] = (
-        None
-    )
 
 
 class Violations:
@@ -78,22 +61,6 @@ class Violations:
         """Add each of ``violations``."""
         for violation in violations:
             self.append(violation)
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: Annotated[str, Meta(description="What went wrong this time and what to do")]
-    instance: Annotated[str, Meta(description="The request's id, as in its X-Request-ID header")]
-    error_code: Annotated[str, Meta(description="Stable name of the error, for programs")]
-    errors: Annotated[
-        list[Violation] | None,
-        Meta(description="For 422: the first 100 bad values. For 400: where a CSV body is broken"),
-    ] = None
-    errors_total: Annotated[int | None, Meta(description="For 422: how many there are")] = None
 
 
 class ProblemError(Exception):

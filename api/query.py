@@ -7,7 +7,8 @@ import falcon
 import msgspec
 
 from api.decoding import unknown_names
-from api.problems import Violation, Violations
+from api.problem_schemas import Violation
+from api.problems import Violations
 from render.errors import shown
 
 Query = TypeVar("Query", bound=msgspec.Struct)

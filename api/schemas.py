@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from api.problems import Violation
-from pipeline.service import CallbackState, State
+from api.problem_schemas import Violation
+from api.states import CallbackState, State
 from render import gtin
 from render.image import ErrorCorrection, ImageFormat
 

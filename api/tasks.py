@@ -10,7 +10,8 @@ import msgspec
 
 from api.body import answer_json
 from api.middleware import check_accepts
-from api.problems import ProblemError, Violation, Violations, not_found
+from api.problem_schemas import Violation
+from api.problems import ProblemError, Violations, not_found
 from api.schemas import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus, iso
 from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
 from render.errors import shown

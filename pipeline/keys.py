@@ -46,6 +46,7 @@ S3, main bucket:
 ``jobs/<id>/callback.json``           how the callback about that ended
 ``keys/<key id>.json``                an API key: its hash, role and rates
 ``webhook-secrets/<key id>.json``     what an API key's callbacks are signed with
+``checkup-<random>``                  of a check-up that runs, in both buckets
 ====================================  =============================================================
 
 S3, staging bucket:
@@ -56,6 +57,8 @@ S3, staging bucket:
 ``<id>/<chunk>/<file>``               one image of it
 ====================================  =============================================================
 """
+
+import secrets
 
 ACTIVE_JOBS = "qrmill:jobs:active"
 ENDED_JOBS = "qrmill:jobs:ended"
@@ -168,6 +171,10 @@ def api_key_object(key_id: str) -> str:
 
 def webhook_secret_object(key_id: str) -> str:
     return f"webhook-secrets/{key_id}.json"
+
+
+def checkup_object() -> str:
+    return f"checkup-{secrets.token_hex(8)}"
 
 
 API_KEYS = "keys/"

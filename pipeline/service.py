@@ -3,7 +3,7 @@
 The API imports this module and nothing else of the pipeline; the types it needs are here too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,6 +17,10 @@ from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import QUEUES, Dispatcher, EnqueueError, connect_redis, make_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
+from pipeline.checkup import Finding, compare_clocks, run_checks
+from pipeline.checkup_redis import redis_checks
+from pipeline.checkup_s3 import s3_checks
+from pipeline.checkup_work import work_checks
 from pipeline.dead_letters import DeadLetter
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
@@ -290,6 +294,21 @@ def open_service(settings: Settings) -> JobService:
     )
 
 
+def check_up(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found where each part of the service is tried; nothing is left behind."""
+    client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
+    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
+    outside = settings.s3_public_endpoint_url
+    public_s3 = (
+        connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT) if outside else s3
+    )
+    with client:
+        yield from run_checks((*redis_checks(settings, client), *work_checks(settings, client)))
+    bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
+    public_bucket = Bucket(public_s3, settings.bucket)
+    yield from run_checks(s3_checks(settings, bucket, staging_bucket, public_bucket))
+
+
 __all__ = [
     "QUEUES",
     "SESSION_LIFETIME",
@@ -308,6 +327,7 @@ __all__ = [
     "Download",
     "EncodedItems",
     "EnqueueError",
+    "Finding",
     "HalfAcceptedError",
     "Idempotency",
     "IdempotencyError",
@@ -331,6 +351,8 @@ __all__ = [
     "StoreUnavailableError",
     "UnknownApiKeyError",
     "Window",
+    "check_up",
+    "compare_clocks",
     "configure_logging",
     "make_idempotency",
     "open_service",

@@ -18,7 +18,7 @@ from pipeline.callback_urls import CallbackRules
 
 PREFIX = "QRMILL_"
 #: Variables with the prefix that are not the service's: the command line's own.
-CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY"})
+CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"})
 
 #: S3 User Guide, bucket naming rules, as far as a pattern tells them.
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"

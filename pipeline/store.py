@@ -193,8 +193,17 @@ class Bucket:
 
     def check(self) -> None:
         """Prove that the bucket is there and may be read."""
+        self.headers()
+
+    def headers(self) -> dict[str, str]:
+        """Return what the server says of itself when it is asked for the bucket.
+
+        Raises:
+            ObjectMissingError: there is no such bucket.
+        """
         with _translated():
-            self._client.head_bucket(Bucket=self.name)
+            answer = self._client.head_bucket(Bucket=self.name)
+        return dict(answer["ResponseMetadata"]["HTTPHeaders"])
 
     def upload(self, key: str, upload: Upload) -> Uploaded:
         """Write an object from a stream as a multipart upload, whole or not at all.

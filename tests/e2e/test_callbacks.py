@@ -3,8 +3,8 @@
 import httpx
 
 from deploy.embedded.running import RunningStack
+from tests.command_line import qrmill
 from tests.e2e.test_base_contract import submit
-from tests.e2e.test_keys_command import qrmill
 from tests.receiver import receiving
 from tests.waiting import wait_for
 

@@ -1,31 +1,17 @@
 """``qrmill keys`` against the running API."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import json
 
 import httpx
 
 from deploy.embedded.running import RunningStack
-
-QRMILL = Path(sys.executable).with_name("qrmill")
-
-
-def qrmill(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [QRMILL, *arguments],
-        env=os.environ | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+from tests.command_line import qrmill
 
 
 def test_a_key_is_made_used_listed_and_revoked(stack: RunningStack) -> None:
     operator = {"QRMILL_URL": stack.ready.api_url, "QRMILL_API_KEY": stack.ready.operator_key}
-    made = qrmill("keys", "create", "--name", "shop", "--per-minute", "9", **operator)
+    name = "a shop whose name would not fit into 80 columns with all that stands beside it"
+    made = qrmill("keys", "create", "--name", name, "--per-minute", "9", **operator)
     assert made.returncode == 0, made.stderr
     token = made.stdout.strip()
     answer = httpx.get(
@@ -34,11 +20,11 @@ def test_a_key_is_made_used_listed_and_revoked(stack: RunningStack) -> None:
     assert (answer.status_code, answer.headers["RateLimit-Limit"]) == (404, "9")
     key_id = token.split("_")[1]
     listed = qrmill("keys", "list", **operator).stdout
-    assert key_id in listed
+    (row,) = [line.split("\t") for line in listed.splitlines() if line.startswith(key_id)]
+    assert row[:5] == [key_id, name, "client", "9", "default"]
     assert token not in listed
-    revoked = qrmill("keys", "revoke", key_id, **operator)
-    assert revoked.returncode == 0
-    assert key_id in revoked.stdout
+    revoked = qrmill("keys", "revoke", key_id, "--json", **operator)
+    assert json.loads(revoked.stdout)["revoked_at"]
 
 
 def test_what_goes_wrong_is_one_sentence(stack: RunningStack) -> None:
@@ -46,8 +32,12 @@ def test_what_goes_wrong_is_one_sentence(stack: RunningStack) -> None:
     refused = qrmill("keys", "list", **client)
     nobody = qrmill("keys", "list", QRMILL_URL="http://127.0.0.1:1", QRMILL_API_KEY="x")
     without = qrmill("keys", "list", QRMILL_API_KEY="")
-    for done, word in ((refused, "operator"), (nobody, "127.0.0.1:1"), (without, "QRMILL_API_KEY")):
-        assert done.returncode == 1
+    for done, code, word in (
+        (refused, 1, "operator"),
+        (nobody, 3, "127.0.0.1:1"),
+        (without, 2, "QRMILL_API_KEY"),
+    ):
+        assert done.returncode == code
         assert word in done.stderr
         assert "Traceback" not in done.stderr
         assert done.stdout == ""

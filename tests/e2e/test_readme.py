@@ -56,6 +56,16 @@ def test_a_request_is_sent_followed_and_downloaded(
         assert bundle.testzip() is None
 
 
+def test_the_command_line_does_the_same(environment: dict[str, str], tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    said = run(BLOCKS[1], environment | {"PATH": path}, tmp_path)
+    assert '"status":"completed"' in said
+    assert len([line for line in said.splitlines() if "\t09506000134352\t" in line]) >= 2
+    with zipfile.ZipFile(tmp_path / "labels.zip") as bundle:
+        assert "00002_LOT-7_A0002.svg" in bundle.namelist()
+        assert bundle.testzip() is None
+
+
 def test_the_client_does_the_same(environment: dict[str, str], tmp_path: Path) -> None:
     interpreter = [sys.executable, "-W", "error", "-c"]
     for _ in range(2):  # the same order twice is one task
@@ -69,7 +79,7 @@ def test_the_client_does_the_same(environment: dict[str, str], tmp_path: Path) -
 def test_a_refused_request_shows_where_it_is_wrong(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    problem = json.loads(run(BLOCKS[1], environment, tmp_path))
+    problem = json.loads(run(BLOCKS[2], environment, tmp_path))
     assert [row["pointer"] for row in problem["errors"]] == ["/items/0/lot", "/items/1/expiry"]
 
 
@@ -77,7 +87,7 @@ def test_a_refused_request_shows_where_it_is_wrong(
 def test_a_csv_is_tried_and_one_symbol_rendered(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    dry_run = json.loads(run(BLOCKS[2], environment, tmp_path))
+    dry_run = json.loads(run(BLOCKS[3], environment, tmp_path))
     assert (dry_run["would_accept"], dry_run["items"]) == (False, 2)
     (error,) = dry_run["errors"]
     assert (error["pointer"], error["line"], error["column"]) == ("/items/1/serial", 3, 2)

@@ -1,0 +1,137 @@
+"""What ``qrmill doctor`` checks: the API as a client meets it, and the service's parts."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from importlib.metadata import version
+from platform import python_version
+
+import httpx
+
+from api.cli_output import UsageError
+from api.cli_profile import DEFAULT_URL, current_profile
+from pipeline.service import (
+    Finding,
+    Settings,
+    SettingsError,
+    check_up,
+    compare_clocks,
+    unknown_variables,
+)
+
+_LIBRARIES = ("qrmill", "falcon", "dramatiq", "redis", "boto3", "httpx")
+_TIMEOUT = 10  # seconds
+#: Who may have the list of keys, and who may not, by the answer.
+_ROLES = {HTTPStatus.OK.value: "an operator's", HTTPStatus.FORBIDDEN.value: "a client's"}
+
+
+def findings(url: str | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what is found: of the versions, of the API, and of the parts if ``environ`` names them.
+
+    Args:
+        url: of the API, if an option says it.
+        environ: the environment.
+    """
+    parts = [name for name in Settings.__struct_fields__ if f"QRMILL_{name.upper()}" in environ]
+    yield versions()
+    said = current_profile({**environ, **({"QRMILL_URL": url} if url else {})})
+    if said.url or not parts:
+        yield from api_findings(said.url or DEFAULT_URL, said.api_key)
+    if parts:
+        yield from part_findings(environ)
+
+
+def versions() -> Finding:
+    """Say which versions run here."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return Finding("versions", "ok", f"{libraries}, Python {python_version()}")
+
+
+def part_findings(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what is found of the service's settings, and of the parts that they name."""
+    try:
+        settings = Settings.from_environment(environ)
+    except SettingsError as error:
+        advice = "Correct the variable; deploy/README.md lists them all."
+        yield Finding("settings", "fail", str(error), advice)
+        return
+    unknown = unknown_variables(environ)
+    advice = "Correct the name or drop it; deploy/README.md lists them all." if unknown else ""
+    yield Finding("settings", "warn" if unknown else "ok", " ".join(unknown) or "valid", advice)
+    yield from check_up(settings)
+
+
+def api_findings(url: str, api_key: str) -> Iterator[Finding]:
+    """Yield what a client finds of the API at ``url``."""
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"The API's URL is {url!r}: it has to begin with http:// or https://.")
+    with httpx.Client(base_url=url, timeout=_TIMEOUT) as http:
+        try:
+            answer = http.get("/healthz")
+            yield _answers(url, answer)
+            if _is_health(answer):
+                yield _clock(answer)
+                yield _ready(http.get("/readyz"))
+                yield _key(http, api_key)
+        except httpx.HTTPError as error:
+            found = f"{url} does not answer: {type(error).__name__}"
+            advice = "See that the API runs, and that QRMILL_URL is its address."
+            yield Finding("api", "fail", found, advice)
+
+
+def _answers(url: str, answer: httpx.Response) -> Finding:
+    if _is_health(answer):
+        taken = answer.elapsed.total_seconds() * 1000
+        return Finding("api", "ok", f"{url} answers in {taken:.0f} ms")
+    found = f"{url}/healthz answers {answer.status_code}, and not like qrmill"
+    advice = "See that QRMILL_URL has the right host, port and prefix (QRMILL_API_PREFIX)."
+    return Finding("api", "fail", found, advice)
+
+
+def _is_health(answer: httpx.Response) -> bool:
+    try:
+        return bool(answer.json()["status"] == "ok")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _clock(answer: httpx.Response) -> Finding:
+    if "Date" not in answer.headers:
+        return Finding("api clock", "warn", "the API does not say its time", "Look at the proxy.")
+    # The header has whole seconds, cut off: half of one is what is missing on average.
+    ahead = parsedate_to_datetime(answer.headers["Date"]) - datetime.now(UTC)
+    return compare_clocks("api clock", ahead.total_seconds() + 0.5)
+
+
+def _ready(answer: httpx.Response) -> Finding:
+    if answer.is_success:
+        return Finding("api ready", "ok", "Redis and both buckets answer it")
+    try:
+        parts = ", ".join(answer.json()["unavailable"])
+    except (ValueError, KeyError, TypeError):
+        parts = f"/readyz answers {answer.status_code}"
+    advice = "Run `qrmill doctor` with the environment of the API, on its machine."
+    return Finding("api ready", "fail", f"these do not answer it: {parts}", advice)
+
+
+def _key(http: httpx.Client, api_key: str) -> Finding:
+    if not api_key or not api_key.isascii() or not api_key.isprintable():
+        advice = "Set QRMILL_API_KEY, or run `qrmill profile set`."
+        return Finding("api key", "warn", "there is none, or one that cannot be right", advice)
+    # A list of keys is what an operator may have, and every key may ask for.
+    answer = http.get("/keys/", headers={"X-API-Key": api_key})
+    rates = f"rates {answer.headers.get('RateLimit-Policy', 'unknown')}"
+    left = answer.headers.get("RateLimit-Remaining", "?")
+    if answer.status_code in _ROLES:
+        whose = f"{_ROLES[answer.status_code]}; {rates}; {left} left"
+        return Finding("api key", "ok", whose)
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        advice = "It was mistyped or revoked: ask an operator for one (`qrmill keys create`)."
+        return Finding("api key", "fail", "the API does not know it", advice)
+    if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        advice = f"Wait {answer.headers.get('Retry-After', 'some')} s, or ask for more."
+        return Finding("api key", "warn", f"over its rate; {rates}", advice)
+    request = answer.headers.get("X-Request-ID", "unknown")
+    advice = f"Look into the log of the API for the request {request}."
+    return Finding("api key", "fail", f"answered {answer.status_code}", advice)

@@ -1,0 +1,80 @@
+"""What the commands share: their options, and the client that they ask."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli_output import UsageError
+from api.cli_profile import DEFAULT_URL, KEY_VARIABLE, current_profile
+from api.client import Client, QrmillError
+
+#: Attempts at a request, and seconds that they may take: where a human waits for an answer, and
+#: where there is much to lose.
+_BRISK, _PATIENT = (3, 60.0), (8, 300.0)
+#: For the shell's completion: tasks offered, and seconds that they may take.
+_OFFERED, _AT_ONCE = 30, 2.0
+
+
+def _offer_tasks(incomplete: str) -> list[tuple[str, str]]:
+    """Return the newest tasks whose ids begin so, for the shell to offer."""
+    try:
+        said = current_profile(os.environ)
+        url = said.url or DEFAULT_URL
+        with Client(url, said.api_key, timeout=_AT_ONCE, attempts=1) as client:
+            found = islice(client.list(), _OFFERED)
+            return [(task.task_id, task.status) for task in found
+                    if task.task_id.startswith(incomplete)]  # fmt: skip
+    except (QrmillError, UsageError, ValueError):  # there is nothing to offer then
+        return []
+
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.absolute().parent}")
+    return path
+
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the API is; without: QRMILL_URL, the profile file, or " + DEFAULT_URL + ".",
+        show_default=False,
+    ),
+]
+TaskId = Annotated[str, typer.Argument(help="Of the task.", autocompletion=_offer_tasks)]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Where to put the bundle.", dir_okay=False, callback=_in_a_folder),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option("--timeout", min=0, help="Seconds to wait at most.", show_default="for ever"),
+]
+
+
+@contextmanager
+def asking(url: str | None, *, patient: bool = False) -> Iterator[Client]:
+    """Open a client of the API for the block.
+
+    Args:
+        url: as the option says, if it does.
+        patient: whether it goes on for minutes when the service is away.
+
+    Raises:
+        UsageError: the URL or the key cannot be right.
+    """
+    said = current_profile({**os.environ, **({"QRMILL_URL": url} if url else {})})
+    if not said.api_key:
+        raise UsageError(f"There is no API key. Set {KEY_VARIABLE}, or run `qrmill profile set`.")
+    attempts, patience = _PATIENT if patient else _BRISK
+    try:
+        client = Client(said.url or DEFAULT_URL, said.api_key, attempts=attempts, patience=patience)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+    with client:
+        yield client

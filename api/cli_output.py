@@ -1,0 +1,116 @@
+"""What the command line prints: answers on standard output, words on standard error.
+
+On a terminal lists are tables; elsewhere they are lines with tabs between the fields, none of them
+cut, and ``--json`` prints the API's answers: one JSON document, for a list one on each line.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api.client_errors import (
+    ApiError,
+    DownloadError,
+    QrmillError,
+    TaskFailedError,
+)
+from api.problem_schemas import Violation
+
+#: Exit codes; 0 is done.
+REFUSED, USAGE, AWAY, INTERRUPTED = 1, 2, 3, 130
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 refused, or the task failed; 2 wrong usage; 3 the service is out of "
+    "reach or the key over its rate, or the time was up: try again; 130 interrupted."
+)
+_NO_KEY_HINT = "Set QRMILL_API_KEY, or run `qrmill profile set`."
+_UNAUTHORIZED = 401
+#: Wider than any table: the terminal wraps lines, so that an id can be copied whole.
+_UNBOUNDED = 10_000
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+class UsageError(Exception):
+    """The command cannot be run like this; the message says what to do."""
+
+
+def say(words: str) -> None:
+    """Print words for a human."""
+    typer.echo(words, err=True)
+
+
+def print_document(document: object) -> None:
+    """Print an answer as JSON, on one line."""
+    typer.echo(msgspec.json.encode(document))
+
+
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Print a name and a value a line; what has no value is left out."""
+    for name, value in fields:
+        if value not in {None, ""}:
+            typer.echo(f"{name:<10}{printable(value)}")
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a list: a table on a terminal, else fields with tabs between them."""
+    if not sys.stdout.isatty():
+        for row in (header, *rows):
+            typer.echo("\t".join(map(printable, row)))
+        return
+    table = Table(*header, box=None)
+    for row in rows:
+        table.add_row(*(Text(printable(value)) for value in row))
+    Console(width=_UNBOUNDED).print(table)
+
+
+def printable(value: object) -> str:
+    """Return a value in one line, without what a terminal would take for a command."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def violation_line(row: Violation) -> str:
+    """Return a bad value in words: where it stands, and what is wrong with it."""
+    places = [("line", row.line), ("column", row.column)]
+    spoken = [f"{name} {number}" for name, number in places if number is not None]
+    if row.pointer:
+        spoken.append(row.pointer)
+    return printable(f"{', '.join(spoken)}: {row.detail}".removeprefix(": "))
+
+
+def print_violations(errors: Sequence[Violation], total: int) -> None:
+    """Print bad values, a line each."""
+    for row in errors:
+        say(violation_line(row))
+    if total > len(errors):
+        say(f"and {total - len(errors)} more")
+
+
+def report(error: QrmillError | UsageError | OSError) -> int:
+    """Say what went wrong; return the exit code."""
+    if isinstance(error, ApiError):
+        say(f"qrmill: {error.status} {error.error_code}: {printable(error.detail)}")
+        print_violations(error.errors, error.errors_total)
+        if error.status == _UNAUTHORIZED:
+            say(_NO_KEY_HINT)
+    elif isinstance(error, OSError):
+        say(f"qrmill: {error.filename}: {error.strerror}" if error.filename else f"qrmill: {error}")
+    else:
+        say(f"qrmill: {printable(error)}")
+    if isinstance(error, UsageError):
+        return USAGE
+    passing = isinstance(error, QrmillError) and not _for_good(error)
+    return AWAY if passing else REFUSED
+
+
+def _for_good(error: QrmillError) -> bool:
+    if isinstance(error, (ApiError, DownloadError)):
+        return not error.transient
+    return isinstance(error, TaskFailedError)

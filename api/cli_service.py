@@ -1,0 +1,31 @@
+"""What the command line does with the service's own QRMILL_ environment, without the API."""
+
+import os
+
+from api.cli_output import UsageError
+from api.client_errors import QrmillError
+from api.key_schemas import NewKeyAnswer, NewKeyRequest
+from api.keys import key_fields
+from pipeline.service import Settings, SettingsError, StoreUnavailableError, open_service
+
+
+def create_first_key(wanted: NewKeyRequest) -> NewKeyAnswer:
+    """Write a key straight to S3.
+
+    Raises:
+        UsageError: the environment or the request is wrong.
+        QrmillError: S3 is out of reach.
+    """
+    try:
+        service = open_service(Settings.from_environment(os.environ))
+        made = service.api_keys.create(
+            name=wanted.name,
+            role=wanted.role,
+            per_minute=wanted.per_minute,
+            per_day=wanted.per_day,
+        )
+    except (SettingsError, ValueError) as error:
+        raise UsageError(f"The key was not made: {error}.") from None
+    except StoreUnavailableError as error:
+        raise QrmillError(f"The key was not made: {error}.") from None
+    return NewKeyAnswer(api_key=made.token, **key_fields(made.key))

@@ -1,0 +1,178 @@
+"""``qrmill submit``: a file of items, or a whole request, sent and followed."""
+
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+import typer
+
+from api.cli_follow import Follow
+from api.cli_options import Out, Seconds, Url, asking
+from api.cli_output import (
+    INTERRUPTED,
+    REFUSED,
+    Json,
+    UsageError,
+    print_document,
+    print_violations,
+    say,
+)
+from api.cli_tasks import end_with
+from api.client import Client, Form, QrmillError, Submitted
+from api.schemas import DryRun
+from render.image import ErrorCorrection, ImageFormat
+
+_BOM = b"\xef\xbb\xbf"
+Input = Literal["csv", "json"]
+
+
+class _Request(NamedTuple):
+    """A request, and the key with which it may be sent twice."""
+
+    form: Form
+    key: str
+
+    def send(self, client: Client) -> Submitted:
+        """Send it; when its fate is unknown, say how to send it again.
+
+        Raises:
+            QrmillError: it was not accepted, as far as is known.
+            typer.Exit: Ctrl-C.
+        """
+        again = f"It may have been accepted. Send it again with: --idempotency-key {self.key}"
+        try:
+            return client.submit_form(self.form, idempotency_key=self.key)
+        except KeyboardInterrupt:
+            say(f"\nInterrupted. {again}")
+            raise typer.Exit(INTERRUPTED) from None
+        except QrmillError as error:
+            if error.transient:
+                say(again)
+            raise
+        except ValueError as error:
+            raise UsageError(f"{error}.") from None
+
+
+def submit(  # noqa: PLR0917 - typer makes an option of each
+    file: Annotated[str, typer.Argument(help="CSV or JSON; - reads standard input.")],
+    gtin: Annotated[str | None, typer.Option(help="Of all items.")] = None,
+    image_format: Annotated[
+        ImageFormat | None, typer.Option("--format", help="Of the images.", show_default="png")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of a PNG in pixels.", show_default="400")
+    ] = None,
+    error_correction: Annotated[
+        ErrorCorrection | None, typer.Option(help="Least level.", show_default="M")
+    ] = None,
+    callback_url: Annotated[
+        str | None, typer.Option(help="Is told when the task has ended.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(
+            help="The same request with the same key is the same task, for 24 hours.",
+            show_default="a new one",
+        ),
+    ] = None,
+    form: Annotated[
+        Input | None,
+        typer.Option("--input", help="Form of the file.", show_default="by its first byte"),
+    ] = None,
+    dry_run: Annotated[  # noqa: FBT002 - an option
+        bool, typer.Option("--dry-run", help="Only say what would be refused, and what be made.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,  # noqa: FBT002
+    out: Out = None,
+    timeout: Seconds = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002 - an option
+) -> None:
+    """Send a request; its task id is printed.
+
+    CSV has a header of any of lot, serial and expiry. JSON is an array of items, or a whole
+    request, of which the options replace fields. With --out or --timeout it waits as well.
+    """
+    options = {
+        "gtin": gtin,
+        "format": image_format,
+        "size": size,
+        "error_correction": error_correction,
+        "callback_url": callback_url,
+    }
+    said = {name: value for name, value in options.items() if value is not None}
+    request = _Request(make_form(_read(file), form, said), idempotency_key or str(uuid.uuid4()))
+    with asking(url, patient=True) as client:
+        if dry_run:
+            _tell_dry_run(client.dry_run(request.form), as_json=as_json)
+            return
+        submitted = request.send(client)
+        follow = Follow(url, timeout, out) if wait or out or timeout is not None else None
+        _tell(submitted, as_json=as_json, followed=follow is not None)
+        if follow is not None:
+            end_with(follow.to_the_end(client, submitted.task_id), as_json=as_json, quiet=True)
+
+
+def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int]) -> Form:
+    """Return the request that a file and the options make.
+
+    Args:
+        body: of the file.
+        kind: what it is; by its first byte without.
+        options: fields of the request.
+
+    Raises:
+        UsageError: there is no GTIN, or the options do not go together with what is there.
+    """
+    start = body.removeprefix(_BOM).lstrip()[:1]
+    if kind == "csv" or (kind is None and start not in {b"{", b"["}):
+        _need_gtin(options)
+        return Form("text/csv", body, {name: str(value) for name, value in options.items()})
+    if start == b"{" and not options:
+        return Form("application/json", body, {})
+    return Form("application/json", _combined(body, options), {})
+
+
+def _combined(body: bytes, options: Mapping[str, str | int]) -> bytes:
+    """Return a request's body of a file and the options; the items stay as they were written."""
+    try:
+        read = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The file is neither a JSON object nor an array: {error}.") from None
+    if isinstance(read, list):
+        _need_gtin(options)
+        return msgspec.json.encode({**options, "items": read})
+    return msgspec.json.encode({**read, **options})
+
+
+def _need_gtin(options: Mapping[str, str | int]) -> None:
+    if "gtin" not in options:
+        raise UsageError("Items alone need --gtin.")
+
+
+def _read(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+def _tell(submitted: Submitted, *, as_json: bool, followed: bool) -> None:
+    again = ", as it was before" if submitted.replayed else ""
+    say(f"Accepted{again}: {submitted.items} items.")
+    if not as_json:
+        typer.echo(submitted.task_id)
+    elif not followed:
+        print_document(submitted._asdict())
+
+
+def _tell_dry_run(answer: DryRun, *, as_json: bool) -> None:
+    if as_json:
+        print_document(answer)
+    else:
+        typer.echo(f"{answer.items} items; {answer.errors_total} bad values")
+        for row in answer.symbols:
+            typer.echo(f"version {row.version}-{row.error_correction}: {row.count} symbols")
+        print_violations(answer.errors, answer.errors_total)
+    if not answer.would_accept:
+        raise typer.Exit(REFUSED)

@@ -1,0 +1,187 @@
+"""The commands about tasks: how far they are, what they made, another try."""
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli_follow import Follow
+from api.cli_options import Out, Seconds, TaskId, Url, asking
+from api.cli_output import (
+    INTERRUPTED,
+    REFUSED,
+    Json,
+    print_document,
+    print_fields,
+    print_rows,
+    printable,
+    say,
+)
+from api.client import Filters, TaskStatus
+from api.states import State
+
+_TASK_COLUMNS = ("task id", "status", "gtin", "items", "created", "finished", "error", "key")
+_CHUNK_COLUMNS = ("chunk", "items", "state", "attempts", "error", "what happened")
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"]
+
+Moment = Annotated[
+    datetime | None, typer.Option(formats=_MOMENTS, help="Local time unless it has an offset.")
+]
+
+
+def status(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+    """Say how far a task is."""
+    with asking(url) as client:
+        _tell(client.status(task_id), as_json=as_json)
+
+
+def wait(
+    task_id: TaskId,
+    out: Out = None,
+    timeout: Seconds = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002 - an option
+) -> None:
+    """Wait for a task's end, and download its bundle with --out."""
+    with asking(url, patient=True) as client:
+        end_with(Follow(url, timeout, out).to_the_end(client, task_id), as_json=as_json)
+
+
+def download(
+    task_id: TaskId,
+    out: Out = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002 - an option
+) -> None:
+    """Download a completed task's bundle; one that was interrupted goes on where it was."""
+    target = out or Path(f"{task_id}.zip")
+    with asking(url, patient=True) as client:
+        try:
+            path = client.download(task_id, target)
+        except KeyboardInterrupt:
+            say("\nInterrupted; the same command goes on where it was.")
+            raise typer.Exit(INTERRUPTED) from None
+        if as_json:
+            print_document(client.status(task_id))
+        else:
+            typer.echo(path)
+
+
+def list_tasks(  # noqa: PLR0917 - typer makes an option of each
+    state: Annotated[State | None, typer.Option("--status", help="Only tasks in this.")] = None,
+    gtin: Annotated[str | None, typer.Option(help="Only tasks of this.")] = None,
+    created_since: Moment = None,
+    created_before: Moment = None,
+    key: Annotated[
+        str | None, typer.Option(help="Operators: only tasks of the API keys of this name.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Tasks at most.")] = 100,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002 - an option
+) -> None:
+    """List tasks, the newest first."""
+    filters: Filters = {}
+    if state is not None:
+        filters["status"] = state
+    if gtin is not None:
+        filters["gtin"] = gtin
+    if key is not None:
+        filters["key"] = key
+    if created_since is not None:
+        filters["created_since"] = created_since.astimezone()
+    if created_before is not None:
+        filters["created_before"] = created_before.astimezone()
+    with asking(url) as client:
+        found = client.list(**filters)
+        if as_json:
+            for task in islice(found, limit):
+                print_document(task)
+        else:
+            print_rows(_TASK_COLUMNS, (
+                (task.task_id, task.status, task.gtin,
+                 f"{task.processed_items}/{task.total_items}", task.created_at,
+                 task.finished_at, task.error_code, task.key)
+                for task in islice(found, limit)
+            ))  # fmt: skip
+        if _one_more(found):
+            say(f"There are more than {limit}; --limit shows more.")
+
+
+def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+    """List a task's chunks: how far each is, and what its last error was."""
+    with asking(url) as client:
+        found = client.chunks(task_id)
+        if as_json:
+            for chunk in found:
+                print_document(chunk)
+        else:
+            print_rows(_CHUNK_COLUMNS, (
+                (chunk.index, f"{chunk.first_item}-{chunk.last_item}", chunk.state,
+                 chunk.attempts, chunk.error_code, chunk.error)
+                for chunk in found
+            ))  # fmt: skip
+
+
+def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+    """Render again what a failed task lacks."""
+    with asking(url) as client:
+        _tell(client.retry(task_id), as_json=as_json)
+
+
+def cancel(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+    """Cancel a task in flight."""
+    with asking(url) as client:
+        _tell(client.cancel(task_id), as_json=as_json)
+
+
+def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
+    """Print the status of a task that has ended; the exit code tells whether it has failed.
+
+    Args:
+        ended: the status.
+        as_json: whether it is printed as JSON.
+        quiet: nothing but an error is printed for humans.
+
+    Raises:
+        typer.Exit: it has failed.
+    """
+    failed = ended.status == "failed"
+    if as_json or not quiet:
+        _tell(ended, as_json=as_json)
+    if failed:
+        why = printable(f"({ended.error_code}): {ended.error}")
+        say(f"qrmill: task {ended.task_id} failed {why}")
+        raise typer.Exit(REFUSED)
+
+
+def _tell(found: TaskStatus, *, as_json: bool) -> None:
+    if as_json:
+        print_document(found)
+    else:
+        print_fields(_fields(found))
+
+
+def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
+    yield "task", found.task_id
+    yield "status", found.status
+    yield "items", f"{found.processed_items} of {found.total_items} ({found.progress_percent:g} %)"
+    parts = found.chunks
+    yield "chunks", f"{parts.total}: {parts.staged} staged, {parts.failed} failed"
+    yield "created", found.created_at
+    yield "finished", found.finished_at
+    if found.error_code is not None:
+        yield "error", f"{found.error_code}: {found.error}"
+    if found.bundle is not None:
+        yield "bundle", f"{found.bundle.bytes} bytes, kept until {found.bundle.expires_at}"
+        yield "sha256", found.bundle.sha256
+    if found.callback is not None:
+        error = f": {found.callback.last_error}" if found.callback.last_error else ""
+        yield "callback", f"{found.callback.state}, {found.callback.attempts} attempts{error}"
+
+
+def _one_more(found: Iterator[object]) -> bool:
+    return sys.stderr.isatty() and next(found, None) is not None

@@ -1,0 +1,51 @@
+"""API keys in the client: operators make, list and revoke them; any key makes its own secret."""
+
+from urllib.parse import quote
+
+import msgspec
+
+from api.client_http import Api, decode
+from api.key_schemas import (
+    KeyAnswer,
+    KeyList,
+    NewKeyAnswer,
+    NewKeyRequest,
+    WebhookSecretAnswer,
+)
+
+_KEYS = "/keys/"
+
+
+class Keys:
+    """API keys as one of them may see them.
+
+    Every method raises:
+        ApiError, UnreachableError: the key is no operator's, or the API cannot be asked.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def create(self, wanted: NewKeyRequest) -> NewKeyAnswer:
+        """Make a key. Should the answer be lost, one more is made, whose token nobody knows."""
+        headers = {"Content-Type": "application/json"}
+        body = msgspec.json.encode(wanted)
+        answer = self._api.send("POST", _KEYS, headers=headers, body=lambda: body)
+        return decode(answer, NewKeyAnswer)
+
+    def list(self) -> list[KeyAnswer]:
+        """Return every key, revoked ones too."""
+        return decode(self._api.send("GET", _KEYS), KeyList).keys
+
+    def revoke(self, key_id: str) -> KeyAnswer:
+        """Revoke a key, for good; twice is once."""
+        return decode(self._api.send("DELETE", _path(key_id)), KeyAnswer)
+
+    def make_webhook_secret(self, key_id: str = "self") -> WebhookSecretAnswer:
+        """Make the secret that signs a key's callbacks; ``self`` is the key that asks."""
+        answer = self._api.send("POST", f"{_path(key_id)}webhook-secret/")
+        return decode(answer, WebhookSecretAnswer)
+
+
+def _path(key_id: str) -> str:
+    return f"{_KEYS}{quote(key_id, safe='')}/"

@@ -1,0 +1,70 @@
+"""What the doctor finds of an API, some of which is really broken."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import httpx
+import msgspec
+
+from api.app import create_app
+from api.cli_checkup import findings
+from deploy.embedded.ports import free_port
+from deploy.embedded.running import RunningStack
+from pipeline.service import Finding, Settings, open_service
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    app = create_app(open_service(settings), settings)
+    with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def found(url: str, key: str) -> dict[str, Finding]:
+    environ = {"QRMILL_API_KEY": key, "XDG_CONFIG_HOME": "/nonexistent"}
+    return {finding.name: finding for finding in findings(url, environ)}
+
+
+def test_an_api_that_is_well_tells_role_and_rates(
+    stack: RunningStack, client: httpx.Client
+) -> None:
+    known = found(stack.ready.api_url, client.headers["X-API-Key"])
+    assert {each.state for each in known.values()} == {"ok"}
+    assert known.keys() == {"versions", "api", "api clock", "api ready", "api key"}
+    assert "a client's; rates 1000000;w=60" in known["api key"].found
+    operator = found(stack.ready.api_url, stack.ready.operator_key)["api key"]
+    assert (operator.state, "operator" in operator.found) == ("ok", True)
+
+
+def test_a_key_is_missing_or_unknown(stack: RunningStack) -> None:
+    unknown = found(stack.ready.api_url, "qrmill_unknown")["api key"]
+    assert (unknown.state, "operator" in unknown.advice) == ("fail", True)
+    missing = found(stack.ready.api_url, "")["api key"]
+    assert (missing.state, "QRMILL_API_KEY" in missing.advice) == ("warn", True)
+
+
+def test_a_url_is_of_nobody_or_of_another_service(stack: RunningStack) -> None:
+    nobody = found(f"http://127.0.0.1:{free_port()}", "key")
+    other = found(stack.ready.s3_endpoint_url, "key")
+    for each in (nobody, other):
+        assert each.keys() == {"versions", "api"}
+        assert (each["api"].state, "QRMILL_URL" in each["api"].advice) == ("fail", True)
+
+
+def test_an_api_without_its_redis_is_not_ready(settings: Settings) -> None:
+    away = f"redis://127.0.0.1:{free_port()}"
+    with served(msgspec.structs.replace(settings, redis_url=away)) as url:
+        ready = found(url, "")["api ready"]
+    assert (ready.state, ready.found) == ("fail", "these do not answer it: redis")
+    assert "qrmill doctor" in ready.advice
