@@ -20,11 +20,10 @@ opinion.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from render.image import ErrorCorrection, ImageFormat
 
@@ -279,9 +278,6 @@ class StagedChunk(msgspec.Struct, frozen=True):
     bytes: int
     rows_sha256: str
     rows_bytes: int
-
-
-TaskId = Annotated[str, Meta(description="A job's id, a UUID in its canonical form.")]
 
 
 def parse_task_id(text: str) -> str:
