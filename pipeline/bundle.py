@@ -26,6 +26,7 @@ class Bundler:
     Args:
         ledger, bucket, staging: where jobs, bundles and staged chunks are.
         lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
+        deadline: milliseconds that a job gets when a bundling put back by hand opens it again.
         part_bytes: size of an upload's parts.
         job_ttl: seconds the bundle is kept.
     """
@@ -37,6 +38,7 @@ class Bundler:
         staging: Staging,
         *,
         lease: int,
+        deadline: int,
         part_bytes: int,
         job_ttl: int,
     ) -> None:
@@ -44,6 +46,7 @@ class Bundler:
         self._bucket = bucket
         self._staging = staging
         self._lease = lease
+        self._deadline = deadline
         self._part_bytes = part_bytes
         self._job_ttl = job_ttl
 
@@ -58,7 +61,7 @@ class Bundler:
             LedgerUnavailableError, StoreUnavailableError: try again later.
         """
         claimant = uuid.uuid4().hex
-        job = self._ledger.claim_bundle(task_id, claimant, self._lease)
+        job = self._ledger.claim_bundle(task_id, claimant, self._lease, self._deadline)
         if job is None:
             log.info("bundle skipped", reason="chunks are missing, or it is built or being built")
             return None

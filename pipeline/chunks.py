@@ -28,17 +28,26 @@ class ChunkRenderer:
     Args:
         ledger, bucket, staging: where jobs, requests and staged chunks are.
         lease: milliseconds after which an attempt counts as dead.
+        deadline: milliseconds that a job gets when a chunk put back by hand opens it again.
         max_attempts: deliveries of a chunk that are begun. Dramatiq does not count one that ends
             with its worker, so a chunk that kills its worker would come back for ever.
     """
 
     def __init__(
-        self, ledger: Ledger, bucket: Bucket, staging: Staging, *, lease: int, max_attempts: int
+        self,
+        ledger: Ledger,
+        bucket: Bucket,
+        staging: Staging,
+        *,
+        lease: int,
+        deadline: int,
+        max_attempts: int,
     ) -> None:
         self._ledger = ledger
         self._bucket = bucket
         self._staging = staging
         self._lease = lease
+        self._deadline = deadline
         self._max_attempts = max_attempts
 
     def run(self, task_id: str, chunk_index: int) -> bool:
@@ -59,7 +68,7 @@ class ChunkRenderer:
         items = decode_items(self._bucket.get(key, work.offset, work.length))
         rows, images = render_items(work, items)
         staged = self._staging.stage(task_id, chunk_index, rows, images)
-        remaining = self._ledger.complete_chunk(work, staged)
+        remaining = self._ledger.complete_chunk(work, staged, self._deadline)
         log.info("chunk staged", items=len(items), bytes=staged.bytes, attempt=work.attempt)
         if remaining == OF_NO_USE:
             self._staging.drop(task_id)

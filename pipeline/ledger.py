@@ -165,8 +165,8 @@ class Ledger:
         offset, length = map(int, byte_range.split())
         return ChunkWork(_job_fields(fields), chunk_index, attempt, offset, length)
 
-    def complete_chunk(self, work: ChunkWork, staged: StagedChunk) -> int:
-        """Record a staged chunk.
+    def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
+        """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
 
         Returns:
             How many chunks are left; :data:`NO_MORE_NOW` when the job waits for something else;
@@ -177,7 +177,7 @@ class Ledger:
         names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
         names.append(keys.CALLBACKS)
         value = msgspec.json.encode(staged).decode()
-        arguments = (work.chunk_index, value, work.item_count, task_id)
+        arguments = (work.chunk_index, value, work.item_count, task_id, deadline)
         return int(self._run("complete_chunk", names, *arguments))
 
     def excuse_chunk(self, task_id: str, chunk_index: int, failure: Failure) -> None:
@@ -211,14 +211,16 @@ class Ledger:
         reply = self._run("retry_job", names, task_id, deadline)
         return reply[1:] if reply else None
 
-    def claim_bundle(self, task_id: str, claimant: str, lease: int) -> JobFields | None:
+    def claim_bundle(
+        self, task_id: str, claimant: str, lease: int, deadline: int
+    ) -> JobFields | None:
         """Claim the bundling for ``lease``; None when there is nothing to be done.
 
-        A job whose bundling had failed for good is open again by this.
+        A job whose bundling had failed for good is open again by this, and gets ``deadline``.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
-        fields = self._run("claim_bundle", names, claimant, lease, task_id)
+        fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline)
         return _job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:

@@ -82,6 +82,7 @@ def build_worker(settings: Settings) -> Broker:
         bucket,
         staging,
         lease=settings.lease * 1000,
+        deadline=settings.job_deadline * 1000,
         part_bytes=settings.upload_part_bytes,
         job_ttl=settings.job_ttl,
     )
@@ -90,6 +91,7 @@ def build_worker(settings: Settings) -> Broker:
         bucket,
         staging,
         lease=settings.lease * 1000,
+        deadline=settings.job_deadline * 1000,
         max_attempts=settings.max_attempts,
     )
     webhooks = Webhooks(

@@ -93,7 +93,7 @@ def test_a_failed_and_a_completed_job_have_one_that_is_due_at_once(
 ) -> None:
     failed, completed = enter_ended(ledger), enter(ledger)
     stage_all(ledger, completed)
-    ledger.claim_bundle(completed, "a", LEASE)
+    ledger.claim_bundle(completed, "a", LEASE, HOUR)
     ledger.complete_job(completed, "a", BUNDLE)
     for task_id, state, code in ((failed, "failed", "cancelled"), (completed, "completed", None)):
         attempt = claim(callbacks, task_id)
@@ -208,8 +208,8 @@ def test_a_message_put_back_that_opens_the_job_takes_it_back_too(
     stage_all(ledger, of_bundle)
     ledger.fail_job(of_bundle, FAILURE)
     attempts = [claim(callbacks, task_id) for task_id in (of_chunk, of_bundle)]
-    ledger.complete_chunk(work, STAGED)
-    assert ledger.claim_bundle(of_bundle, "a", LEASE) is not None
+    ledger.complete_chunk(work, STAGED, HOUR)
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR) is not None
     for attempt in attempts:
         assert status(ledger, attempt.job.task_id).callback_state is None
         assert not callbacks.delivered(attempt)

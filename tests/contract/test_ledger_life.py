@@ -96,7 +96,7 @@ class Life(RuleBasedStateMachine):
                 self.end_well(work)
 
     def end_well(self, work: ChunkWork) -> None:
-        left = self.ledger.complete_chunk(work, STAGED)
+        left = self.ledger.complete_chunk(work, STAGED, HOUR)
         if self.state == "completed" or self.code == CANCELLED.code:
             assert left == OF_NO_USE
             return
@@ -145,10 +145,11 @@ class Life(RuleBasedStateMachine):
 
     @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans())
     def build(self, claimant: str, lease: int, *, dies: bool) -> None:
-        claimed = self.ledger.claim_bundle(self.task_id, claimant, lease)
+        claimed = self.ledger.claim_bundle(self.task_id, claimant, lease, HOUR)
         whole = len(self.staged) == CHUNKS
         if whole and self.state == "failed" and self.code != CANCELLED.code and not self.failed:
             self.state, self.code = "running", None  # a bundling's message, put back by hand
+            self.forget_callback()
         whole = whole and self.state == "running"
         assert (claimed is not None) == (whole and self.holder in {None, claimant})
         if claimed is not None:
@@ -205,6 +206,18 @@ class Life(RuleBasedStateMachine):
     def forget_callback(self) -> None:
         self.callback, self.begun, self.due = None, 0, False
 
+    @precondition(lambda self: self.state == "failed")
+    @rule()
+    def let_the_deadline_pass(self) -> None:
+        self.client.hset(keys.job(self.task_id), "deadline_at", 1)
+
+    @invariant()
+    def a_job_in_flight_has_time_left(self) -> None:
+        """However late it was when it was opened again."""
+        if self.state in {"pending", "running"}:
+            deadline_at = self.client.hget(keys.job(self.task_id), "deadline_at")
+            assert int(deadline_at) > 1
+
     @invariant()
     def a_job_that_has_ended_has_a_callback(self) -> None:
         if self.state not in {"completed", "failed"}:
@@ -255,9 +268,9 @@ class Life(RuleBasedStateMachine):
             for chunk in lost:
                 work = self.ledger.begin_chunk(self.task_id, chunk, SOON)
                 if work is not None:
-                    self.ledger.complete_chunk(work, STAGED)
+                    self.ledger.complete_chunk(work, STAGED, HOUR)
             self.expire_what_dead_ones_hold()
-            if self.ledger.claim_bundle(self.task_id, "last", SOON):
+            if self.ledger.claim_bundle(self.task_id, "last", SOON, HOUR):
                 self.ledger.complete_job(self.task_id, "last", BUNDLE)
         assert self.status().state in {"completed", "failed"}
         assert self.status().callback_state is not None
