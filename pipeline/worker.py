@@ -8,7 +8,7 @@ import sys
 import dramatiq
 import structlog
 from dramatiq import Broker
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import CurrentMessage, Middleware
 
 from pipeline.actors import declare_actors
 from pipeline.broker import Dispatcher, connect_redis, make_broker
@@ -73,7 +73,7 @@ def build_worker(settings: Settings) -> Broker:
     broker = make_broker(
         settings,
         connect_redis(settings, timeout=_TIMEOUT, decode=False),
-        (retries, failures, LogContext(), EndWithMaster()),
+        (retries, failures, CurrentMessage(), LogContext(), EndWithMaster()),
     )
     dispatcher = Dispatcher(broker)
     callbacks = Callbacks(client, dispatcher)

@@ -68,6 +68,7 @@ class Life(RuleBasedStateMachine):
         self.attempts: list[Attempt] = []
         self.callback: CallbackState | None = None
         self.begun = 0  # attempts at the callback about this end
+        self.message_id = ""  # of the last of them
         self.due = False
         assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
 
@@ -174,13 +175,14 @@ class Life(RuleBasedStateMachine):
         self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
         self.forget_callback()  # it comes back with the job's end
 
-    @rule(lease=leases)
-    def begin_to_call_back(self, lease: int) -> None:
-        attempt = self.callbacks.claim(self.task_id, lease)
-        possible = self.callback == "failed" or (self.callback == "pending" and self.due)
+    @rule(lease=leases, message_id=st.sampled_from(["announced", "nudged"]))
+    def begin_to_call_back(self, lease: int, message_id: str) -> None:
+        attempt = self.callbacks.claim(self.task_id, lease, message_id)
+        put_back = self.callback == "failed" and message_id == self.message_id
+        possible = put_back or (self.callback == "pending" and self.due)
         assert (attempt is not None) == possible
         if attempt is not None:
-            self.begun += 1
+            self.begun, self.message_id = self.begun + 1, message_id
             assert attempt.number == self.begun
             self.attempts.append(attempt)
             self.callback, self.due = "pending", lease == NOW_OR_PAST
