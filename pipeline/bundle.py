@@ -84,13 +84,12 @@ class Bundler:
     def _complete(self, job: JobFields, claimant: str, bundle: Bundle) -> None:
         """Record the end; of a job that was cancelled meanwhile, remove the bundle."""
         task_id = job.task_id
-        state = self._ledger.complete_job(task_id, claimant, bundle)
+        state, finished_at = self._ledger.complete_job(task_id, claimant, bundle)
         log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items)
         if state == "failed":  # it was cancelled meanwhile, which has dropped the staging
             self._bucket.delete(keys.bundle_object(task_id))
         # In any other state another has taken the claim, and reads what is staged.
-        if state == "completed":
-            finished_at = time.time_ns() // 1_000_000
+        if state == "completed" and finished_at is not None:
             result = Result(state=state, finished_at=finished_at, bundle=bundle)
             data = msgspec.json.encode(result)
             self._bucket.put(keys.result_object(task_id), data, "application/json")

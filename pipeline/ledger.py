@@ -67,6 +67,19 @@ class Failure(NamedTuple):
     closed: bool = False
 
 
+class Completion(NamedTuple):
+    """What became of a job whose bundle is finished.
+
+    Attributes:
+        state: the job's; None when it is unknown.
+        finished_at: when it ended, in milliseconds since the epoch, by the server's clock; None
+            when it has not.
+    """
+
+    state: State | None
+    finished_at: int | None
+
+
 class Examination(NamedTuple):
     """What a job in flight needs, and for ``chunks`` which of them."""
 
@@ -124,7 +137,7 @@ class Ledger:
             fields += callback.fields()
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.CALLBACKS]
-        arguments: list[str | int] = [head.task_id, head.accepted_at * 1000]
+        arguments: list[str | int] = [head.task_id, head.created_at]
         arguments.append(result.finished_at)
         arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]
         return bool(self._run("restore_job", names, *arguments))
@@ -227,12 +240,13 @@ class Ledger:
         """Keep a claim for another ``lease``; 0 gives it back. False: it is lost."""
         return bool(self._run("renew_claim", [keys.job(task_id)], claimant, lease))
 
-    def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> State | None:
-        """Record the finished bundle if ``claimant`` holds the claim; return the job's state."""
+    def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Completion:
+        """Record the finished bundle if ``claimant`` holds the claim."""
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS]
         value = msgspec.json.encode(bundle).decode()
-        return cast("State | None", self._run("complete_job", names, task_id, claimant, value))
+        state, finished_at = self._run("complete_job", names, task_id, claimant, value)
+        return Completion(state, int(finished_at) if finished_at else None)
 
     def staged_chunks(self, task_id: str) -> list[StagedChunk]:
         """Return what is recorded of a job's staged chunks, in their order."""

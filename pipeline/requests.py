@@ -23,6 +23,7 @@ class Acceptance(NamedTuple):
         accepted_at: in whole seconds since the epoch.
         idempotency: of its Idempotency-Key, if it has one.
         key_name: whose the API key is.
+        accepted_ms: the same moment in milliseconds since the epoch; 0 if it is not known.
     """
 
     task_id: str
@@ -30,6 +31,7 @@ class Acceptance(NamedTuple):
     accepted_at: int
     idempotency: Idempotency | None
     key_name: str = ""
+    accepted_ms: int = 0
 
 
 def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHead, bytes]:
@@ -45,6 +47,7 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         key_id=acceptance.key_id,
         key_name=acceptance.key_name,
         accepted_at=acceptance.accepted_at,
+        accepted_ms=acceptance.accepted_ms,
         idempotency=acceptance.idempotency,
         gtin=request.gtin,
         format=request.format,

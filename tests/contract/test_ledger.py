@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 
+import msgspec
 import pytest
 import redis
 
@@ -89,7 +90,7 @@ def test_an_unknown_job_is_unknown_to_every_step(ledger: Ledger) -> None:
     assert ledger.fail_job(known, FAILURE, 0) == ""
     assert ledger.claim_bundle(known, "a", 1000, HOUR) is None
     assert not ledger.renew_claim(known, "a", 1000)
-    assert ledger.complete_job(known, "a", BUNDLE) is None
+    assert ledger.complete_job(known, "a", BUNDLE) == (None, None)
 
 
 def test_nothing_of_a_discarded_job_stays(ledger: Ledger, redis_url: str) -> None:
@@ -219,21 +220,24 @@ def test_a_claim_that_ran_out_or_was_given_back_can_be_taken(ledger: Ledger) -> 
     assert ledger.renew_claim(task_id, "a", 0)
     assert ledger.claim_bundle(task_id, "b", 60_000, HOUR)
     assert not ledger.renew_claim(task_id, "a", 60_000)
-    assert ledger.complete_job(task_id, "a", BUNDLE) == "running"
-    assert ledger.complete_job(task_id, "b", BUNDLE) == "completed"
+    assert ledger.complete_job(task_id, "a", BUNDLE) == ("running", None)
+    assert ledger.complete_job(task_id, "b", BUNDLE).state == "completed"
 
 
 def test_a_completed_job_stays_so(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
     ledger.claim_bundle(task_id, "a", 60_000, HOUR)
-    assert ledger.complete_job(task_id, "a", BUNDLE) == "completed"
+    done = ledger.complete_job(task_id, "a", BUNDLE)
+    assert done.state == "completed"
     assert ledger.begin_chunk(task_id, 0, LEASE) is None
     assert ledger.fail_job(task_id, FAILURE) == ""
     assert ledger.claim_bundle(task_id, "b", 60_000, HOUR) is None
     status = ledger.status(task_id)
     assert status is not None
     assert (status.bundle, status.error) == (BUNDLE, None)
+    assert status.finished_at == done.finished_at
+    assert ledger.complete_job(task_id, "a", BUNDLE) == done
 
 
 def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redis_url: str) -> None:
@@ -373,6 +377,18 @@ def test_an_ended_job_is_restored_as_it_ended(ledger: Ledger) -> None:
     assert status is not None
     assert (status.state, status.error, status.error_code) == ("failed", "Late.", "deadline")
     assert ledger.begin_chunk(failed.task_id, 0, LEASE) is None
+
+
+def test_a_restored_job_has_its_place_in_lists_again(ledger: Ledger) -> None:
+    exact = msgspec.structs.replace(new_head(), accepted_ms=NOW * 1000 + 789)
+    older = new_head()  # of before milliseconds were kept
+    result = Result(state="completed", finished_at=NOW * 1000 + 999, bundle=BUNDLE)
+    for head, created_at in ((exact, NOW * 1000 + 789), (older, NOW * 1000)):
+        ledger.restore_job(head, 100, result)
+        status = ledger.status(head.task_id)
+        assert status is not None
+        assert status.created_at == created_at
+        assert ledger._client.zscore(keys.ALL_JOBS, head.task_id) == created_at
 
 
 def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:

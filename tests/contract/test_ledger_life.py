@@ -157,7 +157,7 @@ class Life(RuleBasedStateMachine):
             self.holder = claimant if lease == SOON else None
         if claimed is None or dies:
             return
-        if self.ledger.complete_job(self.task_id, claimant, BUNDLE) == "completed":
+        if self.ledger.complete_job(self.task_id, claimant, BUNDLE).state == "completed":
             assert whole
             self.state = "completed"
             self.result = Result(state="completed", finished_at=1, bundle=BUNDLE)
@@ -218,6 +218,7 @@ class Life(RuleBasedStateMachine):
         """However late it was when it was opened again."""
         if self.state in {"pending", "running"}:
             deadline_at = self.client.hget(keys.job(self.task_id), "deadline_at")
+            assert deadline_at is not None
             assert int(deadline_at) > 1
 
     @invariant()
