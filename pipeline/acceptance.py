@@ -127,7 +127,7 @@ class Acceptor:
         created_at = time.time_ns() // 1_000_000
         self._backlog.admit(len(request.items.chunks))
         acceptance = Acceptance(
-            task_id, key.key_id, created_at // 1000, idempotency, key.name, request_id
+            task_id, key.key_id, created_at // 1000, idempotency, key.name, request_id, created_at
         )
         head, head_line = encode_head(request, acceptance)
         try:

@@ -1,7 +1,10 @@
 """The actors: what a worker does with a message, in a few lines each."""
 
+from typing import cast
+
 import dramatiq
-from dramatiq import Broker
+from dramatiq import Broker, Message
+from dramatiq.middleware import CurrentMessage
 
 from pipeline.broker import (
     BUNDLE_ACTOR,
@@ -53,7 +56,8 @@ def declare_actors(
 
     def call_back(task_id: str) -> None:
         """Tell a job's callback URL that the job has ended."""
-        if not webhooks.run(task_id):
+        message = cast("Message[None]", CurrentMessage.get_current_message())
+        if not webhooks.run(task_id, message.message_id):
             callbacks.send_again(task_id)
 
     for name, queue, priority in (

@@ -29,6 +29,7 @@ class Bundler:
         ledger, bucket, staging: where jobs, bundles and staged chunks are.
         steps: times the building.
         lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
+        deadline: milliseconds that a job gets when a bundling put back by hand opens it again.
         part_bytes: size of an upload's parts.
         job_ttl: seconds the bundle is kept.
     """
@@ -41,6 +42,7 @@ class Bundler:
         steps: StepMetrics,
         *,
         lease: int,
+        deadline: int,
         part_bytes: int,
         job_ttl: int,
     ) -> None:
@@ -49,6 +51,7 @@ class Bundler:
         self._staging = staging
         self._steps = steps
         self._lease = lease
+        self._deadline = deadline
         self._part_bytes = part_bytes
         self._job_ttl = job_ttl
 
@@ -63,7 +66,7 @@ class Bundler:
             LedgerUnavailableError, StoreUnavailableError: try again later.
         """
         claimant = uuid.uuid4().hex
-        job = self._ledger.claim_bundle(task_id, claimant, self._lease)
+        job = self._ledger.claim_bundle(task_id, claimant, self._lease, self._deadline)
         if job is None:
             log.info("bundle skipped", reason="chunks are missing, or it is built or being built")
             return None
@@ -88,13 +91,12 @@ class Bundler:
     def _complete(self, job: JobFields, claimant: str, bundle: Bundle) -> None:
         """Record the end; of a job that was cancelled meanwhile, remove the bundle."""
         task_id = job.task_id
-        state = self._ledger.complete_job(task_id, claimant, bundle)
+        state, finished_at = self._ledger.complete_job(task_id, claimant, bundle)
         log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items)
         if state == "failed":  # it was cancelled meanwhile, which has dropped the staging
             self._bucket.delete(keys.bundle_object(task_id))
         # In any other state another has taken the claim, and reads what is staged.
-        if state == "completed":
-            finished_at = time.time_ns() // 1_000_000
+        if state == "completed" and finished_at is not None:
             result = Result(state=state, finished_at=finished_at, bundle=bundle)
             data = msgspec.json.encode(result)
             self._bucket.put(keys.result_object(task_id), data, "application/json")

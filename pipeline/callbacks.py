@@ -90,10 +90,17 @@ class Callbacks:
         if self._room():
             self._dispatcher.send_callback(task_id, delay=_AGAIN)
 
-    def claim(self, task_id: str, lease: int) -> Attempt | None:
-        """Begin an attempt; None when none is due, or another is at it for its ``lease``."""
+    def claim(self, task_id: str, lease: int, message_id: str) -> Attempt | None:
+        """Begin an attempt; None when none is due, or another is at it for its ``lease``.
+
+        Args:
+            task_id: the job.
+            lease: how long the attempt may take.
+            message_id: Dramatiq's id of the message that asks, which it keeps as a dead letter. A
+                callback that has failed is begun once more by the message it failed with.
+        """
         names = [keys.job(task_id), keys.CALLBACKS]
-        reply = self._run("claim_callback", names, task_id, lease)
+        reply = self._run("claim_callback", names, task_id, lease, message_id)
         if not reply:
             return None
         number, flat = reply

@@ -33,6 +33,7 @@ class ChunkRenderer:
         ledger, bucket, staging: where jobs, requests and staged chunks are.
         steps: times rendering and staging.
         lease: milliseconds after which an attempt counts as dead.
+        deadline: milliseconds that a job gets when a chunk put back by hand opens it again.
         max_attempts: deliveries of a chunk that are begun. Dramatiq does not count one that ends
             with its worker, so a chunk that kills its worker would come back for ever.
     """
@@ -45,6 +46,7 @@ class ChunkRenderer:
         steps: StepMetrics,
         *,
         lease: int,
+        deadline: int,
         max_attempts: int,
     ) -> None:
         self._ledger = ledger
@@ -52,6 +54,7 @@ class ChunkRenderer:
         self._staging = staging
         self._steps = steps
         self._lease = lease
+        self._deadline = deadline
         self._max_attempts = max_attempts
 
     def run(self, task_id: str, chunk_index: int) -> bool:
@@ -78,7 +81,7 @@ class ChunkRenderer:
             staged = self._staging.stage(task_id, chunk_index, rows, images)
         took = int((time.monotonic() - started) * 1000)
         staged = msgspec.structs.replace(staged, took=took)
-        remaining = self._ledger.complete_chunk(work, staged)
+        remaining = self._ledger.complete_chunk(work, staged, self._deadline)
         log.info("chunk staged", items=len(items), bytes=staged.bytes, attempt=work.attempt)
         if remaining == OF_NO_USE:
             self._staging.drop(task_id)

@@ -20,11 +20,10 @@ opinion.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from render.image import ErrorCorrection, ImageFormat
 
@@ -164,13 +163,21 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
 
     Attributes:
         version: of this layout.
+        accepted_ms: when it was accepted, in milliseconds since the epoch; 0 in objects that were
+            written before this was.
         ranges: offset and length of each chunk's items, in bytes behind this head.
         idempotency: the request's idempotency key and body, if it had one.
     """
 
     version: Literal[1] = 1
+    accepted_ms: int = 0
     ranges: list[tuple[int, int]]
     idempotency: Idempotency | None = None
+
+    @property
+    def created_at(self) -> int:
+        """When the job was created, in milliseconds since the epoch: its place in lists."""
+        return self.accepted_ms or self.accepted_at * 1000
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,9 +293,6 @@ class StagedChunk(msgspec.Struct, frozen=True):
     rows_sha256: str
     rows_bytes: int
     took: int = 0
-
-
-TaskId = Annotated[str, Meta(description="A job's id, a UUID in its canonical form.")]
 
 
 def parse_task_id(text: str) -> str:

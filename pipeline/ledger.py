@@ -67,6 +67,19 @@ class Failure(NamedTuple):
     closed: bool = False
 
 
+class Completion(NamedTuple):
+    """What became of a job whose bundle is finished.
+
+    Attributes:
+        state: the job's; None when it is unknown.
+        finished_at: when it ended, in milliseconds since the epoch, by the server's clock; None
+            when it has not.
+    """
+
+    state: State | None
+    finished_at: int | None
+
+
 class Examination(NamedTuple):
     """What a job in flight needs, and for ``chunks`` which of them."""
 
@@ -124,7 +137,7 @@ class Ledger:
             fields += callback.fields()
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.CALLBACKS]
-        arguments: list[str | int] = [head.task_id, head.accepted_at * 1000]
+        arguments: list[str | int] = [head.task_id, head.created_at]
         arguments.append(result.finished_at)
         arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]
         return bool(self._run("restore_job", names, *arguments))
@@ -165,8 +178,8 @@ class Ledger:
         offset, length = map(int, byte_range.split())
         return ChunkWork(_job_fields(fields), chunk_index, attempt, offset, length)
 
-    def complete_chunk(self, work: ChunkWork, staged: StagedChunk) -> int:
-        """Record a staged chunk.
+    def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
+        """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
 
         Returns:
             How many chunks are left; :data:`NO_MORE_NOW` when the job waits for something else;
@@ -177,7 +190,7 @@ class Ledger:
         names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
         names += [keys.CALLBACKS, keys.MINUTES]
         value = msgspec.json.encode(staged).decode()
-        arguments = (work.chunk_index, value, work.item_count, task_id)
+        arguments = (work.chunk_index, value, work.item_count, task_id, deadline)
         return int(self._run("complete_chunk", names, *arguments))
 
     def excuse_chunk(self, task_id: str, chunk_index: int, failure: Failure) -> None:
@@ -211,26 +224,29 @@ class Ledger:
         reply = self._run("retry_job", names, task_id, deadline)
         return reply[1:] if reply else None
 
-    def claim_bundle(self, task_id: str, claimant: str, lease: int) -> JobFields | None:
+    def claim_bundle(
+        self, task_id: str, claimant: str, lease: int, deadline: int
+    ) -> JobFields | None:
         """Claim the bundling for ``lease``; None when there is nothing to be done.
 
-        A job whose bundling had failed for good is open again by this.
+        A job whose bundling had failed for good is open again by this, and gets ``deadline``.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
-        fields = self._run("claim_bundle", names, claimant, lease, task_id)
+        fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline)
         return _job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:
         """Keep a claim for another ``lease``; 0 gives it back. False: it is lost."""
         return bool(self._run("renew_claim", [keys.job(task_id)], claimant, lease))
 
-    def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> State | None:
-        """Record the finished bundle if ``claimant`` holds the claim; return the job's state."""
+    def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Completion:
+        """Record the finished bundle if ``claimant`` holds the claim."""
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES]
         value = msgspec.json.encode(bundle).decode()
-        return cast("State | None", self._run("complete_job", names, task_id, claimant, value))
+        state, finished_at = self._run("complete_job", names, task_id, claimant, value)
+        return Completion(state, int(finished_at) if finished_at else None)
 
     def staged_chunks(self, task_id: str) -> list[StagedChunk]:
         """Return what is recorded of a job's staged chunks, in their order."""

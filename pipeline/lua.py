@@ -31,7 +31,8 @@ local function now()
 end
 local function recall(job, callbacks, task_id)
     redis.call("HDEL", job, "callback_state", "callback_event", "callback_attempts",
-               "callback_due_at", "callback_error", "callback_delivered_at")
+               "callback_due_at", "callback_error", "callback_delivered_at",
+               "callback_message")
     redis.call("ZREM", callbacks, task_id)
 end
 local function call_back(job, callbacks, task_id)

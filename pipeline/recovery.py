@@ -64,17 +64,29 @@ class Recovery:
         if result is not None:
             self._ledger.restore_job(head, head_bytes, result, self._read_callback(head))
             log.warning("job restored from S3", task_id=task_id, state=result.state)
-        elif self._ledger.create_job(head, head.accepted_at * 1000, head_bytes, self._deadline):
+        elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
             self._dispatcher.send_chunks(task_id, range(head.chunks))
             log.warning("job begun anew from S3", task_id=task_id, items=head.items)
         self._keep_idempotency(head)
         return True
 
     def close(self, task_id: str, failure: Failure) -> None:
-        """Record in S3 that a job failed for good, and remove what is staged of it."""
-        finished_at = time.time_ns() // 1_000_000
+        """Record in S3 that a job failed for good, and remove what is staged of it.
+
+        The time is the ledger's, which names the callback about this end. A job that was opened
+        again meanwhile, or lost, is left alone.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError: try again later.
+        """
+        status = self._ledger.status(task_id)
+        if status is None or status.finished_at is None or status.error_code != failure.code:
+            return
         record = Result(
-            state="failed", finished_at=finished_at, error=failure.detail, error_code=failure.code
+            state="failed",
+            finished_at=status.finished_at,
+            error=failure.detail,
+            error_code=failure.code,
         )
         data = msgspec.json.encode(record)
         self._bucket.put(keys.result_object(task_id), data, "application/json")

@@ -24,6 +24,7 @@ class Acceptance(NamedTuple):
         idempotency: of its Idempotency-Key, if it has one.
         key_name: whose the API key is.
         request_id: of the HTTP request, for the log.
+        accepted_ms: the same moment in milliseconds since the epoch; 0 if it is not known.
     """
 
     task_id: str
@@ -32,6 +33,7 @@ class Acceptance(NamedTuple):
     idempotency: Idempotency | None
     key_name: str = ""
     request_id: str = ""
+    accepted_ms: int = 0
 
 
 def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHead, bytes]:
@@ -48,6 +50,7 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         key_name=acceptance.key_name,
         request_id=acceptance.request_id,
         accepted_at=acceptance.accepted_at,
+        accepted_ms=acceptance.accepted_ms,
         idempotency=acceptance.idempotency,
         gtin=request.gtin,
         format=request.format,

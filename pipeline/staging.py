@@ -16,7 +16,7 @@ import msgspec
 from pipeline import keys
 from pipeline.jobs import ImageRow, StagedChunk
 from pipeline.members import HEADER_BYTES, Member, make_member, read_members, store_member
-from pipeline.store import Bucket
+from pipeline.store import Bucket, ObjectShortError
 from pipeline.zip_stream import MemberStream
 
 ROWS = "rows.json"
@@ -89,7 +89,10 @@ class ZipStaging:
     def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
         """Return a chunk's rows, read as the range of the object that holds them."""
         key = keys.staged_zip(task_id, chunk_index)
-        data = self._bucket.get(key, _ROWS_OFFSET, staged.rows_bytes)
+        try:
+            data = self._bucket.get(key, _ROWS_OFFSET, staged.rows_bytes)
+        except ObjectShortError as error:
+            raise StagedChunkDamagedError(f"{key} is cut off: {error}") from error
         return _checked_rows(key, data, staged)
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
+#: What a range that begins behind an object's last byte is answered with (RFC 9110, 15.5.17).
+_BEHIND_THE_END = frozenset({"416", "InvalidRange"})
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 #: Objects one DeleteObjects request may name (S3 API reference, DeleteObjects).
 _DELETE_BATCH = 1000
@@ -37,6 +39,10 @@ class StoreUnavailableError(Exception):
 
 class ObjectMissingError(Exception):
     """There is no object at that key."""
+
+
+class ObjectShortError(ObjectMissingError):
+    """The object ends before the bytes that were asked for; asking again does not help."""
 
 
 class UploadAbandonedError(Exception):
@@ -131,12 +137,14 @@ class Bucket:
 
         Raises:
             ObjectMissingError: there is none.
+            ObjectShortError: it ends before that.
         """
         if length is None:
             return self._read(key, {})
         data = self._read(key, {"Range": f"bytes={offset}-{offset + length - 1}"})
         if len(data) != length:
-            raise StoreUnavailableError(f"{key}: {len(data)} bytes came, not {length}")
+            # Not a body that broke off on the way: the server announced as many as came.
+            raise ObjectShortError(f"{key}: {len(data)} bytes are there, not {length}")
         return data
 
     def get_start(self, key: str, length: int) -> bytes:
@@ -145,7 +153,10 @@ class Bucket:
         Raises:
             ObjectMissingError: there is none.
         """
-        return self._read(key, {"Range": f"bytes=0-{length - 1}"})
+        try:
+            return self._read(key, {"Range": f"bytes=0-{length - 1}"})
+        except ObjectShortError:  # it is empty, of which there is no range
+            return b""
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``, in order."""
@@ -317,6 +328,8 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
+        if code in _BEHIND_THE_END:
+            raise ObjectShortError(f"{error.operation_name}: {code}") from error
         if code in _MISSING:
             raise ObjectMissingError(f"{error.operation_name}: {code}") from error
         raise StoreUnavailableError(f"{error.operation_name}: {code}") from error

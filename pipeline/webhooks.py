@@ -93,8 +93,12 @@ class Webhooks:
         self._lease = lease
         self._hands = threading.BoundedSemaphore(_AT_ONCE)
 
-    def run(self, task_id: str) -> bool:
+    def run(self, task_id: str, message_id: str) -> bool:
         """Make an attempt if one is due; False when this process sends enough of them already.
+
+        Args:
+            task_id: the job that has ended.
+            message_id: of the message that asks for it.
 
         Raises:
             CallbackFailedError: it was the last attempt, or the receiver wants no more.
@@ -103,7 +107,7 @@ class Webhooks:
         if not self._hands.acquire(blocking=False):
             return False
         try:
-            attempt = self._callbacks.claim(task_id, self._lease)
+            attempt = self._callbacks.claim(task_id, self._lease, message_id)
             if attempt is None:
                 log.info("callback skipped", reason="none is due, or another is at it")
             else:

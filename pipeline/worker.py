@@ -8,7 +8,7 @@ import sys
 import dramatiq
 import structlog
 from dramatiq import Broker
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import CurrentMessage, Middleware
 
 from pipeline.actors import declare_actors
 from pipeline.broker import Dispatcher, connect_redis, make_broker, worker_name
@@ -81,7 +81,14 @@ def build_worker(settings: Settings) -> Broker:
     broker = make_broker(
         settings,
         connect_redis(settings, timeout=_TIMEOUT, decode=False),
-        (*_message_metrics(settings), retries, failures, LogContext(), EndWithMaster()),
+        (
+            *_message_metrics(settings),
+            retries,
+            failures,
+            CurrentMessage(),
+            LogContext(),
+            EndWithMaster(),
+        ),
     )
     dispatcher = Dispatcher(broker)
     callbacks = Callbacks(client, dispatcher)
@@ -92,6 +99,7 @@ def build_worker(settings: Settings) -> Broker:
         staging,
         steps,
         lease=settings.lease * 1000,
+        deadline=settings.job_deadline * 1000,
         part_bytes=settings.upload_part_bytes,
         job_ttl=settings.job_ttl,
     )
@@ -101,6 +109,7 @@ def build_worker(settings: Settings) -> Broker:
         staging,
         steps,
         lease=settings.lease * 1000,
+        deadline=settings.job_deadline * 1000,
         max_attempts=settings.max_attempts,
     )
     webhooks = Webhooks(

@@ -1,6 +1,6 @@
 -- claim_bundle: let one bundler at a time build the bundle of a job whose chunks are all staged.
 -- KEYS: job, staged, failures, active jobs, ended jobs, callbacks
--- ARGV: claimant, lease (ms), task id
+-- ARGV: claimant, lease (ms), task id, deadline (ms from now) of a job that is reopened
 -- Returns {} when there is nothing to bundle or another holds the claim; else all fields of the job.
 -- A job whose bundling failed is reopened by this: its message was put back by hand.
 local job = KEYS[1]
@@ -11,7 +11,8 @@ end
 if state == "failed" and redis.call("HEXISTS", job, "closed") == 0
     and redis.call("HLEN", KEYS[3]) == 0 then
     state = transition(state, "reopen")
-    redis.call("HSET", job, "state", state, "moved_at", now(), "opened_at", now())
+    redis.call("HSET", job, "state", state, "moved_at", now(), "opened_at", now(),
+               "deadline_at", now() + ARGV[4])
     redis.call("HDEL", job, "error", "error_code", "finished_at")
     redis.call("ZADD", KEYS[4], redis.call("HGET", job, "created_at"), ARGV[3])
     redis.call("ZREM", KEYS[5], ARGV[3])

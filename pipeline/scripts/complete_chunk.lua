@@ -1,6 +1,7 @@
 -- complete_chunk: record a staged chunk, once; reopen the job if this was the last of its failures.
 -- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks, callbacks, minutes
--- ARGV: chunk index, what was staged, items in the chunk, task id
+-- ARGV: chunk index, what was staged, items in the chunk, task id, deadline (ms from now) of a job
+--       that is reopened
 -- Returns how many chunks are still to be staged; -1 when the job needs no more now; -2 when it is
 -- unknown, completed or closed and what was staged is of no use.
 local job = KEYS[1]
@@ -25,7 +26,7 @@ if redis.call("HDEL", KEYS[3], ARGV[1]) == 1 and redis.call("HLEN", KEYS[3]) == 
     local reopened = transition(state, "reopen")
     if reopened ~= state then
         state = reopened
-        redis.call("HSET", job, "state", state, "opened_at", now())
+        redis.call("HSET", job, "state", state, "opened_at", now(), "deadline_at", now() + ARGV[5])
         redis.call("HDEL", job, "error", "error_code", "finished_at")
         redis.call("ZADD", KEYS[5], redis.call("HGET", job, "created_at"), ARGV[4])
         redis.call("ZREM", KEYS[6], ARGV[4])

@@ -1,11 +1,11 @@
 -- complete_job: record the finished bundle, once, by whoever holds the claim.
 -- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes
 -- ARGV: task id, claimant, bundle
--- Returns the job's state afterwards, or false when it is unknown.
+-- Returns the job's state afterwards and when it ended (ms); each false when there is none.
 local job = KEYS[1]
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HGET", job, "claim_owner") ~= ARGV[2] then
-    return state
+    return {state, redis.call("HGET", job, "finished_at")}
 end
 local after = transition(state, "complete")
 if after ~= state then
@@ -18,4 +18,4 @@ if after ~= state then
     count(KEYS[7], "completed", 1)
 end
 redis.call("HDEL", job, "claim_owner", "claim_until")
-return after
+return {after, redis.call("HGET", job, "finished_at")}

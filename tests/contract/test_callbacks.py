@@ -66,8 +66,10 @@ def status(ledger: Ledger, task_id: str) -> JobStatus:
     return found
 
 
-def claim(callbacks: Callbacks, task_id: str, lease: int = LEASE) -> Attempt:
-    attempt = callbacks.claim(task_id, lease)
+def claim(
+    callbacks: Callbacks, task_id: str, lease: int = LEASE, message_id: str = "first"
+) -> Attempt:
+    attempt = callbacks.claim(task_id, lease, message_id)
     assert attempt is not None
     return attempt
 
@@ -83,7 +85,7 @@ def test_a_job_in_flight_has_a_url_and_no_callback(
     begin(ledger, task_id, 0)
     found = status(ledger, task_id)
     assert (found.callback_url, found.callback_state) == (URL, None)
-    assert callbacks.claim(task_id, LEASE) is None
+    assert callbacks.claim(task_id, LEASE, "stray") is None
     callbacks.announce(task_id)
     assert waiting(client) == 0
 
@@ -93,7 +95,7 @@ def test_a_failed_and_a_completed_job_have_one_that_is_due_at_once(
 ) -> None:
     failed, completed = enter_ended(ledger), enter(ledger)
     stage_all(ledger, completed)
-    ledger.claim_bundle(completed, "a", LEASE)
+    ledger.claim_bundle(completed, "a", LEASE, HOUR)
     ledger.complete_job(completed, "a", BUNDLE)
     for task_id, state, code in ((failed, "failed", "cancelled"), (completed, "completed", None)):
         attempt = claim(callbacks, task_id)
@@ -108,7 +110,7 @@ def test_a_job_without_a_url_has_none(
 ) -> None:
     task_id = enter_ended(ledger, url="")
     assert status(ledger, task_id).callback_state is None
-    assert callbacks.claim(task_id, LEASE) is None
+    assert callbacks.claim(task_id, LEASE, "stray") is None
     assert client.zcard(keys.CALLBACKS) == 0
 
 
@@ -117,7 +119,7 @@ def test_one_at_a_time_makes_an_attempt_and_the_next_when_its_lease_is_over(
 ) -> None:
     task_id = enter_ended(ledger)
     first = claim(callbacks, task_id)
-    assert callbacks.claim(task_id, LEASE) is None
+    assert callbacks.claim(task_id, LEASE, "stray") is None
     other = enter_ended(ledger)
     dead = claim(callbacks, other, OVER)
     second = claim(callbacks, other)
@@ -139,7 +141,7 @@ def test_a_delivery_counts_once_even_when_its_lease_was_over(
     assert (found.callback_state, found.callback_error) == ("delivered", None)
     assert found.callback_delivered_at is not None
     assert found.callback_due_at is None
-    assert callbacks.claim(task_id, LEASE) is None
+    assert callbacks.claim(task_id, LEASE, "stray") is None
     assert client.zcard(keys.CALLBACKS) == 0
 
 
@@ -151,7 +153,7 @@ def test_a_failed_attempt_is_put_off_and_says_why(ledger: Ledger, callbacks: Cal
     assert (found.callback_state, found.callback_attempts) == ("pending", 1)
     assert found.callback_error == "answered 500"
     assert found.callback_due_at is not None
-    assert callbacks.claim(task_id, LEASE) is None
+    assert callbacks.claim(task_id, LEASE, "stray") is None
     assert callbacks.postpone(attempt, "answered 500", OVER)
     assert claim(callbacks, task_id).number == 2
 
@@ -163,20 +165,24 @@ def test_a_failure_that_comes_late_does_not_count(ledger: Ledger, callbacks: Cal
     assert not callbacks.fail(slow, "answered 500")
     assert not callbacks.postpone(slow, "answered 500", OVER)
     assert status(ledger, task_id).callback_error is None
-    assert callbacks.claim(task_id, LEASE) is None
+    assert callbacks.claim(task_id, LEASE, "stray") is None
 
 
-def test_one_that_failed_is_tried_once_more_when_its_message_comes_again(
+def test_one_that_failed_is_tried_once_more_when_its_own_message_comes_again(
     ledger: Ledger, callbacks: Callbacks, client: redis.Redis
 ) -> None:
     task_id = enter_ended(ledger)
-    assert callbacks.fail(claim(callbacks, task_id), "answered 410")
+    callbacks.postpone(claim(callbacks, task_id, message_id="announced"), "answered 500", OVER)
+    assert callbacks.fail(claim(callbacks, task_id, message_id="nudged"), "answered 410")
     found = status(ledger, task_id)
     assert (found.callback_state, found.callback_due_at) == ("failed", None)
     assert client.zcard(keys.CALLBACKS) == 0
-    again = claim(callbacks, task_id)
-    assert again.number == 2
-    assert callbacks.claim(task_id, LEASE) is None
+    for stray in ("announced", "another"):
+        assert callbacks.claim(task_id, LEASE, stray) is None
+    assert status(ledger, task_id).callback_attempts == 2
+    again = claim(callbacks, task_id, message_id="nudged")
+    assert again.number == 3
+    assert callbacks.claim(task_id, LEASE, "stray") is None
     assert callbacks.delivered(again)
 
 
@@ -208,8 +214,8 @@ def test_a_message_put_back_that_opens_the_job_takes_it_back_too(
     stage_all(ledger, of_bundle)
     ledger.fail_job(of_bundle, FAILURE)
     attempts = [claim(callbacks, task_id) for task_id in (of_chunk, of_bundle)]
-    ledger.complete_chunk(work, STAGED)
-    assert ledger.claim_bundle(of_bundle, "a", LEASE) is not None
+    ledger.complete_chunk(work, STAGED, HOUR)
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR) is not None
     for attempt in attempts:
         assert status(ledger, attempt.job.task_id).callback_state is None
         assert not callbacks.delivered(attempt)
@@ -261,4 +267,4 @@ def test_a_lost_job_comes_back_with_the_record_of_its_callback_if_it_is_of_that_
     assert ledger.restore_job(head, 100, result, record)
     found = status(ledger, head.task_id)
     assert found.callback_state == state
-    assert (callbacks.claim(head.task_id, LEASE) is not None) == (state == "pending")
+    assert (callbacks.claim(head.task_id, LEASE, "stray") is not None) == (state == "pending")

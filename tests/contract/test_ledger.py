@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 
+import msgspec
 import pytest
 import redis
 
@@ -57,7 +58,7 @@ def begin(ledger: Ledger, task_id: str, chunk_index: int) -> ChunkWork:
 
 def stage_all(ledger: Ledger, task_id: str, chunks: int = 3) -> None:
     for index in range(chunks):
-        ledger.complete_chunk(begin(ledger, task_id, index), STAGED)
+        ledger.complete_chunk(begin(ledger, task_id, index), STAGED, HOUR)
 
 
 def state(ledger: Ledger, task_id: str) -> State:
@@ -85,11 +86,11 @@ def test_an_unknown_job_is_unknown_to_every_step(ledger: Ledger) -> None:
     ledger.discard_job(known, "key")
     assert ledger.status(known) is None
     assert ledger.begin_chunk(known, 0, LEASE) is None
-    assert ledger.complete_chunk(work, STAGED) == OF_NO_USE
+    assert ledger.complete_chunk(work, STAGED, HOUR) == OF_NO_USE
     assert ledger.fail_job(known, FAILURE, 0) == ""
-    assert ledger.claim_bundle(known, "a", 1000) is None
+    assert ledger.claim_bundle(known, "a", 1000, HOUR) is None
     assert not ledger.renew_claim(known, "a", 1000)
-    assert ledger.complete_job(known, "a", BUNDLE) is None
+    assert ledger.complete_job(known, "a", BUNDLE) == (None, None)
 
 
 def test_nothing_of_a_discarded_job_stays(ledger: Ledger, redis_url: str) -> None:
@@ -115,16 +116,16 @@ def test_a_chunk_knows_its_place(ledger: Ledger) -> None:
 def test_deliveries_are_counted_and_a_staged_chunk_is_not_begun_again(ledger: Ledger) -> None:
     task_id = enter(ledger)
     assert [begin(ledger, task_id, 0).attempt for _ in range(3)] == [1, 2, 3]
-    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED)
+    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
     assert ledger.begin_chunk(task_id, 0, LEASE) is None
 
 
 def test_a_chunk_counts_once_however_often_it_is_reported(ledger: Ledger) -> None:
     task_id = enter(ledger)
     works = [begin(ledger, task_id, index) for index in range(3)]
-    assert [ledger.complete_chunk(works[0], STAGED) for _ in range(3)] == [2, 2, 2]
-    assert ledger.complete_chunk(works[2], STAGED) == 1
-    assert ledger.complete_chunk(works[1], STAGED) == 0
+    assert [ledger.complete_chunk(works[0], STAGED, HOUR) for _ in range(3)] == [2, 2, 2]
+    assert ledger.complete_chunk(works[2], STAGED, HOUR) == 1
+    assert ledger.complete_chunk(works[1], STAGED, HOUR) == 0
     status = ledger.status(task_id)
     assert status is not None
     assert (status.staged, status.processed_items) == (3, 5)
@@ -135,7 +136,7 @@ def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> Non
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
         staged = StagedChunk(sha256="00", bytes=1, rows_sha256="01", rows_bytes=index)
-        ledger.complete_chunk(begin(ledger, task_id, index), staged)
+        ledger.complete_chunk(begin(ledger, task_id, index), staged, HOUR)
     assert [chunk.rows_bytes for chunk in ledger.staged_chunks(task_id)] == [*range(12)]
 
 
@@ -154,7 +155,7 @@ def test_a_failed_chunk_fails_the_job_at_once_and_says_why(ledger: Ledger) -> No
 
 def test_a_chunk_that_is_staged_did_not_fail(ledger: Ledger) -> None:
     task_id = enter(ledger)
-    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED)
+    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
     assert ledger.fail_job(task_id, FAILURE, 0) == ""
     assert state(ledger, task_id) == "running"
 
@@ -163,24 +164,38 @@ def test_the_last_failed_chunk_that_succeeds_reopens_the_job(ledger: Ledger) -> 
     task_id = enter(ledger)
     for index in (0, 1):
         ledger.fail_job(task_id, FAILURE, index)
-    assert ledger.complete_chunk(begin(ledger, task_id, 0), STAGED) == NO_MORE_NOW
+    assert ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR) == NO_MORE_NOW
     assert state(ledger, task_id) == "failed"
-    assert ledger.complete_chunk(begin(ledger, task_id, 1), STAGED) == 1
+    assert ledger.complete_chunk(begin(ledger, task_id, 1), STAGED, HOUR) == 1
     status = ledger.status(task_id)
     assert status is not None
     assert (status.state, status.error, status.error_code) == ("running", None, None)
     assert status.finished_at is None
 
 
+def test_what_is_put_back_after_the_deadline_gives_the_job_another(ledger: Ledger) -> None:
+    of_chunk, of_bundle = enter(ledger), enter(ledger)
+    ledger.fail_job(of_chunk, FAILURE, 1)
+    stage_all(ledger, of_bundle)
+    ledger.fail_job(of_bundle, Failure("bundle_failed", "It failed."))
+    for task_id in (of_chunk, of_bundle):
+        ledger._client.hset(keys.job(task_id), "deadline_at", 1)
+    ledger.complete_chunk(begin(ledger, of_chunk, 1), STAGED, HOUR)
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR)
+    for task_id in (of_chunk, of_bundle):
+        assert state(ledger, task_id) == "running"
+        assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+
+
 def test_a_bundle_is_claimed_when_all_is_staged_and_by_one(ledger: Ledger) -> None:
     task_id = enter(ledger)
-    assert ledger.claim_bundle(task_id, "a", 60_000) is None
+    assert ledger.claim_bundle(task_id, "a", 60_000, HOUR) is None
     stage_all(ledger, task_id)
-    claimed = ledger.claim_bundle(task_id, "a", 60_000)
+    claimed = ledger.claim_bundle(task_id, "a", 60_000, HOUR)
     assert claimed is not None
     assert claimed.chunks == 3
-    assert ledger.claim_bundle(task_id, "b", 60_000) is None
-    assert ledger.claim_bundle(task_id, "a", 60_000) == claimed
+    assert ledger.claim_bundle(task_id, "b", 60_000, HOUR) is None
+    assert ledger.claim_bundle(task_id, "a", 60_000, HOUR) == claimed
 
 
 def test_fifty_claims_at_once_have_one_winner(ledger: Ledger) -> None:
@@ -189,7 +204,7 @@ def test_fifty_claims_at_once_have_one_winner(ledger: Ledger) -> None:
     won: list[str] = []
 
     def claim(name: str) -> None:
-        if ledger.claim_bundle(task_id, name, 60_000):
+        if ledger.claim_bundle(task_id, name, 60_000, HOUR):
             won.append(name)
 
     threads = [threading.Thread(target=claim, args=(str(number),)) for number in range(50)]
@@ -203,31 +218,34 @@ def test_fifty_claims_at_once_have_one_winner(ledger: Ledger) -> None:
 def test_a_claim_that_ran_out_or_was_given_back_can_be_taken(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
-    assert ledger.claim_bundle(task_id, "a", 60_000)
+    assert ledger.claim_bundle(task_id, "a", 60_000, HOUR)
     assert ledger.renew_claim(task_id, "a", 0)
-    assert ledger.claim_bundle(task_id, "b", 60_000)
+    assert ledger.claim_bundle(task_id, "b", 60_000, HOUR)
     assert not ledger.renew_claim(task_id, "a", 60_000)
-    assert ledger.complete_job(task_id, "a", BUNDLE) == "running"
-    assert ledger.complete_job(task_id, "b", BUNDLE) == "completed"
+    assert ledger.complete_job(task_id, "a", BUNDLE) == ("running", None)
+    assert ledger.complete_job(task_id, "b", BUNDLE).state == "completed"
 
 
 def test_a_completed_job_stays_so(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
-    ledger.claim_bundle(task_id, "a", 60_000)
-    assert ledger.complete_job(task_id, "a", BUNDLE) == "completed"
+    ledger.claim_bundle(task_id, "a", 60_000, HOUR)
+    done = ledger.complete_job(task_id, "a", BUNDLE)
+    assert done.state == "completed"
     assert ledger.begin_chunk(task_id, 0, LEASE) is None
     assert ledger.fail_job(task_id, FAILURE) == ""
-    assert ledger.claim_bundle(task_id, "b", 60_000) is None
+    assert ledger.claim_bundle(task_id, "b", 60_000, HOUR) is None
     status = ledger.status(task_id)
     assert status is not None
     assert (status.bundle, status.error) == (BUNDLE, None)
+    assert status.finished_at == done.finished_at
+    assert ledger.complete_job(task_id, "a", BUNDLE) == done
 
 
 def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redis_url: str) -> None:
     done, failed, open_ = (enter(ledger) for _ in range(3))
     stage_all(ledger, done)
-    ledger.claim_bundle(done, "a", 60_000)
+    ledger.claim_bundle(done, "a", 60_000, HOUR)
     ledger.complete_job(done, "a", BUNDLE)
     ledger.fail_job(failed, FAILURE, 0)
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
@@ -248,12 +266,12 @@ def test_a_server_that_is_not_there_is_told_as_such() -> None:
 def test_a_closed_job_takes_nothing_more_until_it_is_retried(ledger: Ledger) -> None:
     task_id = enter(ledger)
     works = [begin(ledger, task_id, index) for index in range(2)]
-    ledger.complete_chunk(works[0], STAGED)
+    ledger.complete_chunk(works[0], STAGED, HOUR)
     cancelled = Failure("cancelled", "It was cancelled.", closed=True)
     assert ledger.fail_job(task_id, cancelled) == "cancelled"
     assert ledger.fail_job(task_id, cancelled) == "cancelled"
     assert ledger.begin_chunk(task_id, 2, LEASE) is None
-    assert ledger.complete_chunk(works[1], STAGED) == OF_NO_USE
+    assert ledger.complete_chunk(works[1], STAGED, HOUR) == OF_NO_USE
     assert ledger.retry_job(task_id, HOUR) == [0, 1, 2]
     status = ledger.status(task_id)
     assert status is not None
@@ -264,7 +282,7 @@ def test_a_closed_job_takes_nothing_more_until_it_is_retried(ledger: Ledger) -> 
 def test_a_retry_renders_what_is_not_staged_and_counts_anew(ledger: Ledger) -> None:
     task_id = enter(ledger)
     assert ledger.retry_job(task_id, HOUR) is None
-    ledger.complete_chunk(begin(ledger, task_id, 1), STAGED)
+    ledger.complete_chunk(begin(ledger, task_id, 1), STAGED, HOUR)
     for _ in range(5):
         begin(ledger, task_id, 0)
     ledger.fail_job(task_id, FAILURE, 0)
@@ -281,7 +299,7 @@ def test_a_retry_of_a_failed_bundling_asks_for_the_bundle_alone(ledger: Ledger) 
     stage_all(ledger, task_id)
     ledger.fail_job(task_id, Failure("bundle_failed", "It failed."))
     assert ledger.retry_job(task_id, HOUR) == []
-    assert ledger.claim_bundle(task_id, "a", LEASE)
+    assert ledger.claim_bundle(task_id, "a", LEASE, HOUR)
 
 
 def test_a_job_that_is_moved_needs_nothing(ledger: Ledger) -> None:
@@ -297,7 +315,7 @@ def test_lost_chunks_are_found_once_a_patience(ledger: Ledger) -> None:
     assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True) == ("chunks", [1])
     assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
     # With no patience at all, everything that is neither staged nor begun counts as lost.
-    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED)
+    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
     begin(ledger, task_id, 2)
     assert ledger.examine_job(task_id, -1, LEASE, queues_empty=True) == ("chunks", [1])
     assert ledger.examine_job(task_id, -1, LEASE, queues_empty=False).need == "moving"
@@ -319,7 +337,7 @@ def test_a_look_at_a_moving_job_costs_the_same_however_large_it_is(
 def test_every_chunk_of_a_large_job_that_is_lost_is_found(ledger: Ledger) -> None:
     task_id = enter(ledger, 20_000)
     lost = [*range(10_000)]
-    ledger.complete_chunk(begin(ledger, task_id, 17), STAGED)
+    ledger.complete_chunk(begin(ledger, task_id, 17), STAGED, HOUR)
     begin(ledger, task_id, 18)
     del lost[17:19]
     assert ledger.examine_job(task_id, -1, -1, queues_empty=True) == ("chunks", lost)
@@ -330,7 +348,7 @@ def test_a_bundle_that_nobody_builds_is_asked_for(ledger: Ledger) -> None:
     stage_all(ledger, task_id)
     assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
     assert ledger.examine_job(task_id, -1, -1, queues_empty=True).need == "bundle"
-    ledger.claim_bundle(task_id, "a", LEASE)
+    ledger.claim_bundle(task_id, "a", LEASE, HOUR)
     assert ledger.examine_job(task_id, -1, -1, queues_empty=True).need == "moving"
 
 
@@ -363,6 +381,18 @@ def test_an_ended_job_is_restored_as_it_ended(ledger: Ledger) -> None:
     assert ledger.begin_chunk(failed.task_id, 0, LEASE) is None
 
 
+def test_a_restored_job_has_its_place_in_lists_again(ledger: Ledger) -> None:
+    exact = msgspec.structs.replace(new_head(), accepted_ms=NOW * 1000 + 789)
+    older = new_head()  # of before milliseconds were kept
+    result = Result(state="completed", finished_at=NOW * 1000 + 999, bundle=BUNDLE)
+    for head, created_at in ((exact, NOW * 1000 + 789), (older, NOW * 1000)):
+        ledger.restore_job(head, 100, result)
+        status = ledger.status(head.task_id)
+        assert status is not None
+        assert status.created_at == created_at
+        assert ledger._client.zscore(keys.ALL_JOBS, head.task_id) == created_at
+
+
 def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
@@ -372,13 +402,13 @@ def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:
     status = ledger.status(task_id)
     assert status is not None
     assert (status.staged, status.processed_items) == (2, 4)
-    assert ledger.claim_bundle(task_id, "b", LEASE) is None
-    ledger.complete_chunk(begin(ledger, task_id, 2), STAGED)
-    assert ledger.claim_bundle(task_id, "a", LEASE)
+    assert ledger.claim_bundle(task_id, "b", LEASE, HOUR) is None
+    ledger.complete_chunk(begin(ledger, task_id, 2), STAGED, HOUR)
+    assert ledger.claim_bundle(task_id, "a", LEASE, HOUR)
 
 
 def begin_fields(ledger: Ledger, task_id: str) -> JobFields:
-    job = ledger.claim_bundle(task_id, "a", LEASE)
+    job = ledger.claim_bundle(task_id, "a", LEASE, HOUR)
     assert job is not None
     return job
 

@@ -70,6 +70,7 @@ class Life(RuleBasedStateMachine):
         self.attempts: list[Attempt] = []
         self.callback: CallbackState | None = None
         self.begun = 0  # attempts at the callback about this end
+        self.message_id = ""  # of the last of them
         self.due = False
         self.ends: Counter[str] = Counter()
         self.seen: State = "pending"
@@ -101,7 +102,7 @@ class Life(RuleBasedStateMachine):
                 self.end_well(work)
 
     def end_well(self, work: ChunkWork) -> None:
-        left = self.ledger.complete_chunk(work, STAGED)
+        left = self.ledger.complete_chunk(work, STAGED, HOUR)
         if self.state == "completed" or self.code == CANCELLED.code:
             assert left == OF_NO_USE
             return
@@ -150,17 +151,18 @@ class Life(RuleBasedStateMachine):
 
     @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans())
     def build(self, claimant: str, lease: int, *, dies: bool) -> None:
-        claimed = self.ledger.claim_bundle(self.task_id, claimant, lease)
+        claimed = self.ledger.claim_bundle(self.task_id, claimant, lease, HOUR)
         whole = len(self.staged) == CHUNKS
         if whole and self.state == "failed" and self.code != CANCELLED.code and not self.failed:
             self.state, self.code = "running", None  # a bundling's message, put back by hand
+            self.forget_callback()
         whole = whole and self.state == "running"
         assert (claimed is not None) == (whole and self.holder in {None, claimant})
         if claimed is not None:
             self.holder = claimant if lease == SOON else None
         if claimed is None or dies:
             return
-        if self.ledger.complete_job(self.task_id, claimant, BUNDLE) == "completed":
+        if self.ledger.complete_job(self.task_id, claimant, BUNDLE).state == "completed":
             assert whole
             self.state = "completed"
             self.result = Result(state="completed", finished_at=1, bundle=BUNDLE)
@@ -179,13 +181,14 @@ class Life(RuleBasedStateMachine):
         self.ends, self.seen = Counter(), self.state
         self.forget_callback()  # it comes back with the job's end
 
-    @rule(lease=leases)
-    def begin_to_call_back(self, lease: int) -> None:
-        attempt = self.callbacks.claim(self.task_id, lease)
-        possible = self.callback == "failed" or (self.callback == "pending" and self.due)
+    @rule(lease=leases, message_id=st.sampled_from(["announced", "nudged"]))
+    def begin_to_call_back(self, lease: int, message_id: str) -> None:
+        attempt = self.callbacks.claim(self.task_id, lease, message_id)
+        put_back = self.callback == "failed" and message_id == self.message_id
+        possible = put_back or (self.callback == "pending" and self.due)
         assert (attempt is not None) == possible
         if attempt is not None:
-            self.begun += 1
+            self.begun, self.message_id = self.begun + 1, message_id
             assert attempt.number == self.begun
             self.attempts.append(attempt)
             self.callback, self.due = "pending", lease == NOW_OR_PAST
@@ -210,6 +213,19 @@ class Life(RuleBasedStateMachine):
 
     def forget_callback(self) -> None:
         self.callback, self.begun, self.due = None, 0, False
+
+    @precondition(lambda self: self.state == "failed")
+    @rule()
+    def let_the_deadline_pass(self) -> None:
+        self.client.hset(keys.job(self.task_id), "deadline_at", 1)
+
+    @invariant()
+    def a_job_in_flight_has_time_left(self) -> None:
+        """However late it was when it was opened again."""
+        if self.state in {"pending", "running"}:
+            deadline_at = self.client.hget(keys.job(self.task_id), "deadline_at")
+            assert deadline_at is not None
+            assert int(deadline_at) > 1
 
     @invariant()
     def a_job_that_has_ended_has_a_callback(self) -> None:
@@ -270,9 +286,9 @@ class Life(RuleBasedStateMachine):
             for chunk in lost:
                 work = self.ledger.begin_chunk(self.task_id, chunk, SOON)
                 if work is not None:
-                    self.ledger.complete_chunk(work, STAGED)
+                    self.ledger.complete_chunk(work, STAGED, HOUR)
             self.expire_what_dead_ones_hold()
-            if self.ledger.claim_bundle(self.task_id, "last", SOON):
+            if self.ledger.claim_bundle(self.task_id, "last", SOON, HOUR):
                 self.ledger.complete_job(self.task_id, "last", BUNDLE)
         assert self.status().state in {"completed", "failed"}
         assert self.status().callback_state is not None

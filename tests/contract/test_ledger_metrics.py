@@ -70,10 +70,10 @@ def test_a_completed_job_counts_once_however_many_say_so_at_once(
     assert told.ended("completed") == (0, 0, None)
     task_id = enter(ledger)
     stage_all(ledger, task_id)
-    ledger.claim_bundle(task_id, "a", LEASE)
+    ledger.claim_bundle(task_id, "a", LEASE, HOUR)
     with ThreadPoolExecutor(8) as pool:
         ends = [pool.submit(ledger.complete_job, task_id, "a", BUNDLE) for _ in range(16)]
-    assert {end.result() for end in ends} == {"completed"}
+    assert {end.result().state for end in ends} == {"completed"}
     assert ledger.fail_job(task_id, FAILURE) == ""
     assert told.ended("completed") == (1, 5, 1)
     assert told.ended("render_failed") == (0, 0, None)
@@ -88,8 +88,8 @@ def test_a_failed_job_counts_once_by_its_first_reason(ledger: Ledger, told: Told
     assert told.ended("deadline") == (0, 0, None)
     # Opened again and completed, it has ended twice; the time between does not count.
     assert ledger.retry_job(task_id, HOUR) is not None
-    ledger.complete_chunk(begin(ledger, task_id, 2), STAGED)
-    ledger.claim_bundle(task_id, "a", LEASE)
+    ledger.complete_chunk(begin(ledger, task_id, 2), STAGED, HOUR)
+    ledger.claim_bundle(task_id, "a", LEASE, HOUR)
     ledger.complete_job(task_id, "a", BUNDLE)
     assert told.ended("completed") == (1, 5, 1)
     labels = {"format": "png", "outcome": "completed"}

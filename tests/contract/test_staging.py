@@ -76,6 +76,18 @@ def test_changed_bytes_are_found_out(staging: Staging, staging_bucket: Bucket) -
         staging.read_chunk(TASK, 0, staged)
 
 
+@pytest.mark.parametrize("left", [0, 10, 100])
+def test_objects_that_are_cut_off_are_found_out(
+    staging: Staging, staging_bucket: Bucket, left: int
+) -> None:
+    staged = stage(staging)
+    for key in [*staging_bucket.list_keys("")]:
+        staging_bucket.put(key, staging_bucket.get(key)[:left])
+    for read in (staging.read_rows, staging.read_chunk):
+        with pytest.raises(StagedChunkDamagedError):
+            read(TASK, 0, staged)
+
+
 def test_a_changed_image_alone_is_found_out(staging: Staging, staging_bucket: Bucket) -> None:
     staged = stage(staging)
     for key in [*staging_bucket.list_keys("")]:

@@ -11,6 +11,7 @@ from pipeline.settings import Settings
 from pipeline.store import (
     Bucket,
     ObjectMissingError,
+    ObjectShortError,
     StoreUnavailableError,
     Upload,
     UploadAbandonedError,
@@ -32,8 +33,15 @@ def test_what_is_put_is_got_whole_or_in_part(bucket: Bucket) -> None:
 
 def test_a_range_beyond_the_end_is_an_error_and_not_less_data(bucket: Bucket) -> None:
     bucket.put("short", b"0123456789")
-    with pytest.raises(StoreUnavailableError):
-        bucket.get("short", 8, 4)
+    for offset in (8, 10, 100):
+        with pytest.raises(ObjectShortError):
+            bucket.get("short", offset, 4)
+    assert bucket.get_start("short", 100) == b"0123456789"
+
+
+def test_an_empty_object_has_a_start_without_bytes(bucket: Bucket) -> None:
+    bucket.put("empty", b"")
+    assert bucket.get_start("empty", 100) == b""
 
 
 def test_what_is_not_there_is_missing(bucket: Bucket, settings: Settings) -> None:

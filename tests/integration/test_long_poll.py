@@ -42,7 +42,7 @@ def complete(ledger: Ledger, task_id: str) -> None:
     staged = {"sha256": "00", "rows_bytes": 1, "bytes": 1}
     connection = ledger._client
     connection.hset(keys.staged(task_id), "0", str(staged).replace("'", '"'))
-    assert ledger.claim_bundle(task_id, "a", 60_000)
+    assert ledger.claim_bundle(task_id, "a", 60_000, 3_600_000)
     expires_at = int(time.time()) + 86_400
     ledger.complete_job(task_id, "a", Bundle(bytes=1, sha256="00", expires_at=expires_at))
 

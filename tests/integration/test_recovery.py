@@ -69,6 +69,32 @@ def test_a_poll_brings_a_lost_job_back_at_once(client: TestClient, redis_url: st
     assert poll(client, done).json["bundle"] == before
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_lost_job_comes_back_with_the_time_of_its_end_whatever_the_clock_of_who_ended_it(
+    client: TestClient,
+    start_worker: StartWorker,
+    redis_url: str,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    cancelled: bool,
+) -> None:
+    task_id = submit(client)
+    right = time.time_ns
+    monkeypatch.setattr("time.time_ns", lambda: right() + 3_600_000_000_000)
+    if cancelled:
+        client.simulate_delete(f"/qr/bulk/{task_id}/")
+    else:
+        start_worker()
+    before = end_of(client, task_id).json
+    monkeypatch.undo()
+    result = keys.result_object(task_id)
+    wait_for(lambda: result in [*bucket.list_keys("jobs/")], "the record of its end")
+    flush(redis_url)
+    after = poll(client, task_id).json
+    assert (after["status"], after["finished_at"]) == (before["status"], before["finished_at"])
+
+
 def flush(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()

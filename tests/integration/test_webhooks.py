@@ -12,7 +12,13 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline.broker import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+from pipeline.broker import (
+    BUNDLE_QUEUE,
+    EXPRESS_QUEUE,
+    RENDER_QUEUE,
+    WEBHOOK_QUEUE,
+    Dispatcher,
+)
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.service import JobService, Settings
 from pipeline.settings import variable
@@ -171,6 +177,20 @@ def test_a_receiver_that_is_gone_is_not_asked_again(client: TestClient, sweep: S
         told = wait_until(client, sweep, task_id, "failed")
     assert told["attempts"] == 1
     assert told["last_error"] == "answered 410: it wants no more"
+    assert len(receiver.received) == 1
+
+
+@pytest.mark.usefixtures("secret", "soon")
+def test_a_stray_message_about_a_callback_that_has_failed_begins_none(
+    client: TestClient, sweep: Sweep, worker: dramatiq.Worker, redis_url: str
+) -> None:
+    with receiving(410, 410) as receiver, redis.Redis.from_url(redis_url) as connection:
+        task_id = submit(client, receiver.url)
+        wait_until(client, sweep, task_id, "failed")
+        Dispatcher(worker.broker).send_callback(task_id)
+        wait_for(lambda: not connection.hlen(f"dramatiq:{WEBHOOK_QUEUE}.msgs"), "an empty queue")
+        assert callback(client, task_id)["attempts"] == 1
+        assert connection.zcard(f"dramatiq:{WEBHOOK_QUEUE}.XQ") == 1
     assert len(receiver.received) == 1
 
 

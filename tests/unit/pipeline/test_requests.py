@@ -11,13 +11,24 @@ texts = st.none() | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E
 items = st.builds(Item, texts, texts, st.none() | st.just("271231"))
 
 
-def test_a_request_of_before_there_were_callbacks_has_none() -> None:
+def test_a_request_of_before_there_were_callbacks_or_milliseconds_has_none() -> None:
     line = (
         b'{"task_id":"t","key_id":"k","accepted_at":1700000000,"gtin":"09506000134352",'
         b'"format":"svg","size":400,"error_correction":"M","link_base":"https://a.b","items":1,'
         b'"chunk_size":1,"version":1,"ranges":[[0,16]],"idempotency":null}\n'
     )
-    assert decode_head(line).callback_url == ""
+    head = decode_head(line)
+    assert (head.callback_url, head.created_at) == ("", 1_700_000_000_000)
+
+
+def test_a_request_keeps_the_millisecond_of_its_acceptance() -> None:
+    request = JobRequest(
+        gtin="09506000134352", items=encoded([Item()], 1), format="svg", size=400,
+        error_correction="M", link_base="https://a.b",
+    )  # fmt: skip
+    acceptance = ACCEPTANCE._replace(accepted_ms=1_700_000_000_789)
+    head = decode_head(encode_head(request, acceptance)[1])
+    assert (head.accepted_at, head.created_at) == (1_700_000_000, 1_700_000_000_789)
 
 
 @given(st.lists(items, min_size=1, max_size=40), st.integers(1, 15))
