@@ -26,7 +26,7 @@ from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, Scripts, translated
 from pipeline.metrics import SweepMetrics
-from pipeline.recovery import Recovery, make_recovery
+from pipeline.recovery import Recovery, UnreadableError, make_recovery
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
 from pipeline.store import Bucket, StoreUnavailableError, connect_s3
@@ -156,10 +156,18 @@ class Sweep:
                 continue
             if latest < oldest:
                 self._remove_objects(task_id)
-            elif self._recovery.revive(task_id):
-                self.metrics.count("revived")
+            else:
+                self._revive(task_id)
         self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
         self._drop_orphaned_staging()
+
+    def _revive(self, task_id: str) -> None:
+        try:
+            if self._recovery.revive(task_id):
+                self.metrics.count("revived")
+        except UnreadableError as error:
+            # One damaged job keeps no other from coming back; it is removed when its time is over.
+            log.error("job not readable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message says all
 
     def _drop_orphaned_staging(self) -> None:
         found = self._staging_bucket.list_keys("")

@@ -1,6 +1,8 @@
 """Bringing a job back that Redis has lost, from what S3 holds of it."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 import redis
@@ -21,6 +23,10 @@ log = structlog.get_logger(__name__)
 
 #: Bytes of a request object that are read for its head; four times as many while that is short.
 _HEAD_BYTES = 1 << 16
+
+
+class UnreadableError(Exception):
+    """An object of a job in S3 is not what was written there; the message names it."""
 
 
 class Recovery:
@@ -55,6 +61,7 @@ class Recovery:
 
         Raises:
             LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+            UnreadableError: what S3 has of it is damaged.
         """
         try:
             head, head_bytes = self.read_head(task_id)
@@ -93,40 +100,59 @@ class Recovery:
         self._staging.drop(task_id)
 
     def read_result(self, task_id: str) -> Result | None:
-        """Return how a job ended for good, or None."""
+        """Return how a job ended for good, or None.
+
+        Raises:
+            StoreUnavailableError: try again later.
+            UnreadableError: the record is damaged.
+        """
+        key = keys.result_object(task_id)
         try:
-            data = self._bucket.get(keys.result_object(task_id))
+            data = self._bucket.get(key)
         except ObjectMissingError:
             return None
-        return msgspec.json.decode(data, type=Result)
+        with _readable(key):
+            return msgspec.json.decode(data, type=Result)
 
     def _read_callback(self, head: RequestHead) -> CallbackRecord | None:
         if not head.callback_url:
             return None
+        key = keys.callback_object(head.task_id)
         try:
-            data = self._bucket.get(keys.callback_object(head.task_id))
+            data = self._bucket.get(key)
         except ObjectMissingError:
             return None
-        return msgspec.json.decode(data, type=CallbackRecord)
+        with _readable(key):
+            return msgspec.json.decode(data, type=CallbackRecord)
 
     def read_head(self, task_id: str) -> tuple[RequestHead, int]:
         """Return the head of a job's request object, and its size in bytes.
 
         Raises:
             ObjectMissingError: there is no such object.
+            UnreadableError: it is damaged.
         """
-        size = _HEAD_BYTES
-        while True:
-            data = self._bucket.get_start(keys.request_object(task_id), size)
-            end = data.find(b"\n")
-            if end >= 0:
-                return decode_head(data), end + 1
+        key, size = keys.request_object(task_id), _HEAD_BYTES
+        while b"\n" not in (data := self._bucket.get_start(key, size)):
+            if len(data) < size:
+                raise UnreadableError(f"{key} has no whole head")
             size *= 4
+        with _readable(key):
+            return decode_head(data), data.index(b"\n") + 1
 
     def _keep_idempotency(self, head: RequestHead) -> None:
         if head.idempotency is not None:
             age = int(time.time() - head.accepted_at) * 1000
             self._idempotency.confirm(head.key_id, head.idempotency, head.task_id, age=age)
+
+
+@contextmanager
+def _readable(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # Not the decoder's message: it may quote what is there.
+        raise UnreadableError(f"{key} is not what was written there") from error
 
 
 def make_recovery(

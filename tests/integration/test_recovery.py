@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dramatiq
 import pytest
@@ -11,11 +11,12 @@ from falcon.testing import Result, TestClient
 
 from pipeline import keys, maintenance
 from pipeline.broker import EXPRESS_QUEUE, RENDER_QUEUE
-from pipeline.jobs import TERMINAL
+from pipeline.jobs import TERMINAL, Item, JobRequest
 from pipeline.ledger import Ledger
 from pipeline.maintenance import Sweep, open_sweep
-from pipeline.service import Settings, open_service
+from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket
+from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
 from tests.waiting import wait_for
 
@@ -117,6 +118,48 @@ def test_a_job_of_so_many_chunks_that_its_head_is_long_is_found_again(
     task_id = submit(client)
     flush(redis_url)
     assert poll(client, task_id).json["chunks"] == {"total": 3, "staged": 0, "failed": 0}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (keys.request_object, b""),
+        (keys.request_object, b"no newline" * 100),
+        (keys.request_object, b"\xff\xfe\n"),
+        (keys.result_object, b"{}"),
+        (keys.callback_object, b"{}"),
+    ],
+)
+def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
+    service: JobService,
+    sweep: Sweep,
+    redis_url: str,
+    damage: tuple[Callable[[str], str], bytes],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    key = service.api_keys.create(name="client", role="client").key
+    request = JobRequest(
+        gtin="09506000134352", items=encoded([Item()], 10), format="svg", size=400,
+        error_correction="M", link_base="https://id.gs1.org",
+        callback_url="https://hooks.example.com/",
+    )  # fmt: skip
+    tasks = sorted(service.submit(request, key).task_id for _ in range(3))
+    for task_id in tasks:
+        service.cancel(task_id, key)
+    damaged = damage[0](tasks[1])
+    service._bucket.put(damaged, damage[1])
+    flush(redis_url)
+    sent: list[str] = []
+    sweep._bucket._client.meta.events.register(
+        "before-send.s3.GetObject", lambda **_: sent.append("GET")
+    )
+    assert sweep.once()
+    states = [service._ledger.status(task_id) for task_id in tasks]
+    assert [state is not None for state in states] == [True, False, True]
+    logged = "".join(capsys.readouterr())
+    assert f"{damaged} " in logged
+    assert "no newline" not in logged
+    assert len(sent) < 12
 
 
 def test_redis_loses_everything_in_the_middle_of_twenty_jobs(
