@@ -78,7 +78,7 @@ def test_both_stagings_make_the_same_bundle(
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.service.time.time_ns", lambda: 1_795_000_000 * 10**9)
+    monkeypatch.setattr("time.time_ns", lambda: 1_795_000_000 * 10**9)
     fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
     bundles = []
     for kind in ("zip", "object"):
