@@ -25,7 +25,7 @@ key                                   type    what
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
-``qrmill:rates:…``                    string  request counts of an API key, the ``limits`` library's
+``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in a window of that many seconds
 ``dramatiq:…``                        —       the broker's own
 ====================================  ======  =====================================================
 
@@ -58,8 +58,6 @@ CALLBACKS = "qrmill:callbacks"
 DRAINED = "qrmill:drained"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
-#: Prefix that the ``limits`` library puts before its own keys.
-RATES_PREFIX = "qrmill:rates"
 
 
 def job(task_id: str) -> str:
@@ -96,6 +94,10 @@ def leases(task_id: str) -> str:
 
 def jobs_of(key_id: str) -> str:
     return f"qrmill:jobs:of:{key_id}"
+
+
+def rate(key_id: str, seconds: int) -> str:
+    return f"qrmill:rates:{{{key_id}}}:{seconds}"
 
 
 def idempotency(key_id: str, key_sha256: str) -> str:

@@ -238,7 +238,7 @@ def open_service(settings: Settings) -> JobService:
         listing=Listing(text, ledger),
         endings=Endings(text, settings.long_polls),
         callbacks=Callbacks(text, dispatcher),
-        rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
+        rates=Rates(text, settings.rate_per_minute, settings.rate_per_day),
         checks={"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check},
     )
 
