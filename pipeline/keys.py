@@ -25,7 +25,7 @@ key                                   type    what
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
-``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in a window of that many seconds
+``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in its window of <s> seconds
 ``dramatiq:…``                        —       the broker's own
 ====================================  ======  =====================================================
 
