@@ -8,7 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 _ITEMS = 5000
-_WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 760, 110, 120, 66, 58
+_WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 820, 110, 180, 66, 58
 _BAR = 20
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -72,6 +72,7 @@ def _note(figures: dict[str, Any]) -> str:
     return (
         f"blue: qrmill; grey: one Celery task, segno, zipfile, one upload. "
         f"{figures['machine']}, {figures['begun'][:10]}"
+        f"{', few repetitions' if figures['quick'] else ''}"
     )
 
 

@@ -7,8 +7,10 @@ import random
 import time
 from collections import defaultdict
 
+import msgspec
+
 from pipeline.jobs import EncodedItems, Item, JobRequest
-from pipeline.service import open_service
+from pipeline.service import configure_logging, open_service
 from render.image import ImageFormat
 from tests.benchmarks.report import Report, median
 from tests.benchmarks.scene import Scene
@@ -20,7 +22,9 @@ _ITEMS = [Item("LOT-7", f"SER{number:08}", "271231") for number in range(5000)]
 
 def measure(scene: Scene, report: Report) -> None:
     """Run every combination in a new order each round."""
-    service = open_service(scene.settings)
+    settings = msgspec.structs.replace(scene.settings, log_level="warning")
+    configure_logging(settings)  # a line a job would stand between the tables
+    service = open_service(settings)
     key = service.api_keys.create(name="chunk sizes", role="client").key
     took: dict[tuple[ImageFormat, int], list[float]] = defaultdict(list)
     combinations = [(image_format, size) for image_format in _FORMATS for size in _CHUNKS]
