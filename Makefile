@@ -47,8 +47,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# One report of all benchmarks. BENCH="--quick job throughput" chooses. The design it is compared with
+# gets an environment of its own, .venv-reference.
 bench: $(STAMP)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # What a few tests use besides: curl, other ZIP readers, a browser, and Prometheus with promtool.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
@@ -67,5 +69,5 @@ constraints:
 	rm -rf $(VENV)-pins
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out test-output dist
+	rm -rf $(VENV) .venv-reference .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out test-output dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,11 +7,11 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import dramatiq
 import redis
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 from dramatiq.rate_limits.backends import RedisBackend
 from redis.backoff import NoBackoff
@@ -67,7 +67,7 @@ def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.
 
 def make_broker(
     settings: Settings, client: redis.Redis, extra: tuple[Middleware, ...] = ()
-) -> RedisBroker:
+) -> WakingBroker:
     """Return a broker with the queues declared.
 
     Args:
@@ -111,7 +111,7 @@ class Dispatcher:
         EnqueueError: the broker is out of reach.
     """
 
-    def __init__(self, broker: dramatiq.Broker) -> None:
+    def __init__(self, broker: WakingBroker) -> None:
         self._broker = broker
 
     def send_chunks(self, task_id: str, chunks: Sequence[int]) -> None:
@@ -124,10 +124,14 @@ class Dispatcher:
         """
         queue = (EXPRESS_QUEUE, EXPRESS_ACTOR) if len(chunks) == 1 else (RENDER_QUEUE, RENDER_ACTOR)
         messages = [_message(*queue, task_id, index) for index in chunks]
-        group = dramatiq.group(messages, broker=self._broker)
-        group.add_completion_callback(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
+        callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
         try:
-            group.run()
+            # A batch of one would only cost a round trip more.
+            alone = nullcontext(self._broker)
+            with alone if len(chunks) == 1 else self._broker.together() as broker:
+                group = dramatiq.group(messages, broker=broker)
+                group.add_completion_callback(callback)
+                group.run()
         except (redis.RedisError, dramatiq.BrokerError) as error:
             raise EnqueueError(str(error)) from error
 

@@ -11,12 +11,13 @@ import structlog
 from pipeline import keys
 from pipeline.archive import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
-from pipeline.jobs import Bundle, JobFields, Result
+from pipeline.jobs import Bundle, BundleTimes, JobFields, Result
 from pipeline.ledger import Ledger
 from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import name_the_job
 from pipeline.staging import Staging
+from pipeline.stopwatch import Stopwatch
 from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
 
 log = structlog.get_logger(__name__)
@@ -92,7 +93,8 @@ class Bundler:
         """Record the end; of a job that was cancelled meanwhile, remove the bundle."""
         task_id = job.task_id
         state, finished_at = self._ledger.complete_job(task_id, claimant, bundle)
-        log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items)
+        told = msgspec.structs.asdict(bundle.times) if bundle.times else {}
+        log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items, **told)
         if state == "failed":  # it was cancelled meanwhile, which has dropped the staging
             self._bucket.delete(keys.bundle_object(task_id))
         # In any other state another has taken the claim, and reads what is staged.
@@ -114,16 +116,29 @@ class Bundler:
             log.warning("staging left behind", reason=str(error))
 
     def _build(self, job: JobFields, claimant: str) -> Bundle:
+        reading, packing = Stopwatch(), Stopwatch()
         staged = self._ledger.staged_chunks(job.task_id)
         with ThreadPoolExecutor(READ_AHEAD, "read-ahead") as pool:
             chunks = ChunkReader(self._staging, job.task_id, staged, pool)
+            rows, members = (
+                reading.waiting_for(chunks.rows()),
+                reading.waiting_for(chunks.members()),
+            )
             uploaded = self._bucket.upload(
                 keys.bundle_object(job.task_id),
                 Upload(
-                    stream_archive(job.accepted_at, chunks.rows(), chunks.members()),
+                    packing.waiting_for(stream_archive(job.accepted_at, rows, members)),
                     self._part_bytes,
                     lambda: self._ledger.renew_claim(job.task_id, claimant, self._lease),
                 ),
             )
         expires_at = int(time.time()) + self._job_ttl
-        return Bundle(bytes=uploaded.bytes, sha256=uploaded.sha256, expires_at=expires_at)
+        times = BundleTimes(
+            begun_at=reading.begun_at,
+            read_ms=reading.waited,
+            zip_ms=round(packing.waited - reading.waited, 1),
+            upload_ms=round(packing.lap() - packing.waited, 1),
+        )
+        return Bundle(
+            bytes=uploaded.bytes, sha256=uploaded.sha256, expires_at=expires_at, times=times
+        )

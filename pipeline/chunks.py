@@ -2,19 +2,19 @@
 
 import hashlib
 import re
-import time
 from collections.abc import Sequence
 
 import msgspec
 import structlog
 
 from pipeline import keys
-from pipeline.jobs import ImageRow, Item, JobFields
+from pipeline.jobs import ChunkTimes, ImageRow, Item, JobFields, StagedChunk
 from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import name_the_job
 from pipeline.requests import decode_items
 from pipeline.staging import Staging
+from pipeline.stopwatch import Stopwatch
 from pipeline.store import Bucket
 from render.chunk import render_chunk
 from render.image import Image, RenderOptions
@@ -64,7 +64,7 @@ class ChunkRenderer:
             LedgerUnavailableError, StoreUnavailableError: try again later.
             ObjectMissingError: the request object is gone.
         """
-        started = time.monotonic()
+        watch = Stopwatch()
         work = self._ledger.begin_chunk(task_id, chunk_index, self._lease)
         if work is None:
             log.info("chunk skipped", reason="staged already, or its job is unknown or has ended")
@@ -73,19 +73,30 @@ class ChunkRenderer:
         if work.attempt > self._max_attempts:
             self._give_up(work)
             return False
-        key = keys.request_object(task_id)
-        items = decode_items(self._bucket.get(key, work.offset, work.length))
-        with self._steps.time("render", work.job.format):
-            rows, images = render_items(work, items)
-        with self._steps.time("stage", work.job.format):
-            staged = self._staging.stage(task_id, chunk_index, rows, images)
-        took = int((time.monotonic() - started) * 1000)
-        staged = msgspec.structs.replace(staged, took=took)
+        staged = self._stage(work, watch)
         remaining = self._ledger.complete_chunk(work, staged, self._deadline)
-        log.info("chunk staged", items=len(items), bytes=staged.bytes, attempt=work.attempt)
+        told = msgspec.structs.asdict(staged.times) if staged.times else {}
+        log.info(
+            "chunk staged", items=work.item_count, bytes=staged.bytes, attempt=work.attempt, **told
+        )
         if remaining == OF_NO_USE:
             self._staging.drop(task_id)
         return remaining == 0
+
+    def _stage(self, work: ChunkWork, watch: Stopwatch) -> StagedChunk:
+        task_id = work.job.task_id
+        data = self._bucket.get(keys.request_object(task_id), work.offset, work.length)
+        items = decode_items(data)
+        read = watch.lap()
+        with self._steps.time("render", work.job.format):
+            rows, images = render_items(work, items)
+        rendered = watch.lap()
+        with self._steps.time("stage", work.job.format):
+            staged = self._staging.stage(task_id, work.chunk_index, rows, images)
+        times = ChunkTimes(
+            begun_at=watch.begun_at, read_ms=read, render_ms=rendered, stage_ms=watch.lap()
+        )
+        return msgspec.structs.replace(staged, times=times)
 
     def _give_up(self, work: ChunkWork) -> None:
         detail = (

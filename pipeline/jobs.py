@@ -180,6 +180,22 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
         return self.accepted_ms or self.accepted_at * 1000
 
 
+class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of a bundling went, by its worker's clock.
+
+    Attributes:
+        begun_at: in milliseconds since the epoch.
+        read_ms: spent waiting for staged chunks, in milliseconds.
+        zip_ms: spent on the manifest and the archive.
+        upload_ms: spent on the upload beside that, mostly waiting for S3.
+    """
+
+    begun_at: int
+    read_ms: float
+    zip_ms: float
+    upload_ms: float
+
+
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """The finished ZIP.
 
@@ -187,11 +203,13 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         bytes: its size.
         sha256: of the whole file, hexadecimal.
         expires_at: when it may be removed, in seconds since the epoch.
+        times: of its bundling; None of one that an older version built.
     """
 
     bytes: int
     sha256: str
     expires_at: int
+    times: BundleTimes | None = None
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,6 +295,27 @@ class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of the attempt that staged a chunk went, by its worker's clock.
+
+    Attributes:
+        begun_at: in milliseconds since the epoch.
+        read_ms: from then until its items were there, in milliseconds.
+        render_ms: until its images were.
+        stage_ms: until they were in S3.
+    """
+
+    begun_at: int
+    read_ms: float
+    render_ms: float
+    stage_ms: float
+
+    @property
+    def total_ms(self) -> int:
+        """All of it, in whole milliseconds."""
+        return round(self.read_ms + self.render_ms + self.stage_ms)
+
+
 class StagedChunk(msgspec.Struct, frozen=True):
     """What the ledger records of a staged chunk.
 
@@ -285,14 +324,14 @@ class StagedChunk(msgspec.Struct, frozen=True):
         bytes: size of all that was staged.
         rows_sha256, rows_bytes: of the chunk's rows as they are staged; these hold the digests of
             the images.
-        took: milliseconds from the begin of the attempt to its end.
+        times: of the attempt that staged it; None of one by an older version.
     """
 
     sha256: str
     bytes: int
     rows_sha256: str
     rows_bytes: int
-    took: int = 0
+    times: ChunkTimes | None = None
 
 
 def parse_task_id(text: str) -> str:

@@ -29,7 +29,8 @@ key                                   type    what
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
-``qrmill:rates:…``                    string  request counts of an API key, the ``limits`` library's
+``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in its window of <s> seconds
+``qrmill:attempts:…``                 string  attempts to sign in, the ``limits`` library's
 ``dramatiq:<queue>``                  list    ids of messages that wait; ``<queue>.DQ``: delayed
 ``dramatiq:<queue>.msgs``             hash    id -> message, worked on or not; ``.DQ``, ``.XQ``
 ``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of that (ms)
@@ -70,10 +71,10 @@ DRAINED = "qrmill:drained"
 COUNTS = "qrmill:counts"
 MINUTES = "qrmill:minutes"
 HEARTBEATS = "dramatiq:__heartbeats__"
+#: Prefix that the ``limits`` library puts before its own keys.
+ATTEMPTS_PREFIX = "qrmill:attempts"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
-#: Prefix that the ``limits`` library puts before its own keys.
-RATES_PREFIX = "qrmill:rates"
 
 
 def job(task_id: str) -> str:
@@ -110,6 +111,10 @@ def leases(task_id: str) -> str:
 
 def jobs_of(key_id: str) -> str:
     return f"qrmill:jobs:of:{key_id}"
+
+
+def rate(key_id: str, seconds: int) -> str:
+    return f"qrmill:rates:{{{key_id}}}:{seconds}"
 
 
 def idempotency(key_id: str, key_sha256: str) -> str:

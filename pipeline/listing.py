@@ -142,8 +142,13 @@ def _chunk(job: JobStatus, now: int, index: int, cells: _Cells) -> ChunkStatus:
         attempts=int(cells.attempts or 0),
         error=told.detail if told else None,
         error_code=told.code if told else None,
-        took=msgspec.json.decode(cells.staged, type=StagedChunk).took if cells.staged else None,
+        took=_took(cells.staged),
     )
+
+
+def _took(staged: str | None) -> int | None:
+    times = msgspec.json.decode(staged, type=StagedChunk).times if staged else None
+    return times.total_ms if times else None
 
 
 def _chunk_state(cells: _Cells, now: int, *, staged: bool) -> ChunkState:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
+from pipeline.attempts import Attempts
 from pipeline.dead_letters import DeadLetters
 from pipeline.health import Health
 from pipeline.ledger import Ledger
 from pipeline.overview import OverviewReader
-from pipeline.rates import Attempts
 from pipeline.recovery import Recovery
 from pipeline.samples import Samples
 from pipeline.sessions import Sessions

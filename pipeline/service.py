@@ -284,7 +284,7 @@ def open_service(settings: Settings) -> JobService:
         listing=Listing(text, ledger),
         endings=Endings(text, settings.long_polls),
         callbacks=Callbacks(text, dispatcher),
-        rates=Rates(plain, settings.rate_per_minute, settings.rate_per_day),
+        rates=Rates(text, settings.rate_per_minute, settings.rate_per_day),
         server_time=server_time,
         operations=make_operations(
             settings, text, broker, bucket=bucket, recovery=recovery, checks=checks

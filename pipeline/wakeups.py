@@ -6,8 +6,12 @@ enqueues a message says so on a channel, one thread a worker process listens, an
 wait for that instead. Should a word get lost, they look by themselves after the same time-out.
 """
 
+import copy
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import dramatiq
 import redis
@@ -43,16 +47,24 @@ class Wakeups(Middleware):
 
     def after_enqueue(
         self,
-        broker: Broker,  # noqa: ARG002 - the hook's signature
+        broker: Broker,
         message: dramatiq.Message[object],
         delay: int | None,
     ) -> None:
         """Say that there is a message; one that is delayed can wait."""
-        if delay is None:
-            try:
-                self._client.publish(keys.ENQUEUED, message.queue_name)
-            except redis.RedisError as error:  # the message is there; it will be found
-                log.warning("nobody woken", reason=f"{type(error).__name__}: {error}")
+        if delay is not None:
+            return
+        if isinstance(broker, WakingBroker) and broker.held is not None:
+            broker.held.add(message.queue_name)
+        else:
+            self.say(message.queue_name)
+
+    def say(self, queue: str) -> None:
+        """Say that there are messages in ``queue``."""
+        try:
+            self._client.publish(keys.ENQUEUED, queue)
+        except redis.RedisError as error:  # the message is there; it will be found
+            log.warning("nobody woken", reason=f"{type(error).__name__}: {error}")
 
     def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002 - the hook's signature
         """Begin to listen."""
@@ -71,12 +83,35 @@ class Wakeups(Middleware):
 
 
 class WakingBroker(RedisBroker):
-    """A Redis broker whose consumers are woken."""
+    """A Redis broker whose consumers are woken.
+
+    Attributes:
+        held: queues of the messages that are held back to be sent together; None when none are.
+    """
+
+    held: set[str] | None = None
 
     def __init__(self, wakeups: Wakeups, **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call] # Dramatiq has no types here
         self._wakeups = wakeups
         self.add_middleware(wakeups)
+
+    @contextmanager
+    def together(self) -> Iterator["WakingBroker"]:
+        """Give a broker whose messages are sent at the end of the block, in one go.
+
+        One by one each message would cost two round trips, and the first would wake workers that
+        compete with the sender of the others. When this raises, some messages may have been sent.
+        """
+        batch = copy.copy(self)
+        batch.held = set()
+        with self.client.pipeline(transaction=False) as pipe:
+            dispatch = partial(self.scripts["dispatch"], client=pipe)
+            batch.scripts = {**self.scripts, "dispatch": dispatch}
+            yield batch
+            pipe.execute()
+        for queue in batch.held:
+            self._wakeups.say(queue)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "WakingConsumer":
         """Return a consumer that looks when it is woken, or after ``timeout`` milliseconds."""

@@ -5,19 +5,16 @@ loads, without and with the pollers, take turns on the same servers.
 """
 
 import asyncio
-import os
-import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
 from deploy.embedded.running import RunningStack, running_stack
+from tests.benchmarks.parts import stopped
 
 POLLERS, SENDERS = 500, 50
 _ROUNDS = 3
@@ -32,24 +29,10 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as directory,
         running_stack(Path(directory)) as stack,
-        _stopped(stack, "worker-1"),
-        _stopped(stack, "worker-2"),
+        stopped(stack.ready, "worker-1"),
+        stopped(stack.ready, "worker-2"),
     ):
         asyncio.run(_measure(stack))
-
-
-@contextmanager
-def _stopped(stack: RunningStack, part: str) -> Iterator[None]:
-    master = stack.ready.parts[part]
-    children = Path(f"/proc/{master}/task/{master}/children").read_text("ascii").split()
-    processes = [master, *map(int, children)]
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
 
 
 async def _measure(stack: RunningStack) -> None:

@@ -15,6 +15,7 @@ from pipeline.callbacks import Attempt, Callbacks
 from pipeline.jobs import JobStatus, Result
 from pipeline.ledger import Failure, Ledger
 from pipeline.settings import Settings
+from pipeline.wakeups import WakingBroker
 from tests.contract.test_ledger import (
     BUNDLE,
     FAILURE,
@@ -38,13 +39,13 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def broker(settings: Settings) -> Iterator[dramatiq.Broker]:
+def broker(settings: Settings) -> Iterator[WakingBroker]:
     with connect_redis(settings, timeout=5, decode=False) as connection:
         yield make_broker(settings, connection)
 
 
 @pytest.fixture
-def callbacks(client: redis.Redis, broker: dramatiq.Broker) -> Callbacks:
+def callbacks(client: redis.Redis, broker: WakingBroker) -> Callbacks:
     return Callbacks(client, Dispatcher(broker))
 
 

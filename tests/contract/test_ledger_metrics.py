@@ -8,7 +8,6 @@ from typing import Any
 
 import dramatiq
 import pytest
-from dramatiq.brokers.redis import RedisBroker
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -25,6 +24,7 @@ from pipeline.ledger import Failure, Ledger
 from pipeline.ledger_metrics import LedgerCollector, _buckets
 from pipeline.queues import Queues
 from pipeline.settings import Settings
+from pipeline.wakeups import WakingBroker
 from pipeline.worker import build_worker
 from tests.contract.test_ledger import BUNDLE, FAILURE, HOUR, LEASE, STAGED, begin, enter, stage_all
 
@@ -59,7 +59,7 @@ def told(settings: Settings) -> Told:
 
 
 @pytest.fixture
-def broker(settings: Settings) -> Iterator[RedisBroker]:
+def broker(settings: Settings) -> Iterator[WakingBroker]:
     with closing(make_broker(settings, connect_redis(settings, timeout=5, decode=False))) as made:
         yield made
 
@@ -125,7 +125,7 @@ def test_jobs_in_flight_and_the_one_nearest_its_deadline(ledger: Ledger, told: T
     assert told("qrmill_job_deadline_used_ratio") == pytest.approx(0.75, abs=0.02)
 
 
-def test_messages_are_told_by_what_is_happening_to_them(broker: RedisBroker, told: Told) -> None:
+def test_messages_are_told_by_what_is_happening_to_them(broker: WakingBroker, told: Told) -> None:
     Dispatcher(broker).send_chunks("t", range(3))
     assert told.queue(RENDER_QUEUE) == {"waiting": 3, "in_progress": 0, "delayed": 0, "dead": 0}
     assert told.queue(EXPRESS_QUEUE)["waiting"] == 0
@@ -141,7 +141,7 @@ def test_messages_are_told_by_what_is_happening_to_them(broker: RedisBroker, tol
     assert told.queue(RENDER_QUEUE)["delayed"] == 1
 
 
-def test_the_oldest_message_is_found_at_either_end(broker: RedisBroker, told: Told) -> None:
+def test_the_oldest_message_is_found_at_either_end(broker: WakingBroker, told: Told) -> None:
     def send(seconds_ago: int) -> None:
         message: dramatiq.Message[None] = dramatiq.Message(
             RENDER_QUEUE, "render_chunk", ("t", 0), {}, {}
@@ -160,7 +160,9 @@ def test_the_oldest_message_is_found_at_either_end(broker: RedisBroker, told: To
     assert age() == pytest.approx(500, abs=5)
 
 
-def test_only_workers_count_as_workers(broker: RedisBroker, settings: Settings, told: Told) -> None:
+def test_only_workers_count_as_workers(
+    broker: WakingBroker, settings: Settings, told: Told
+) -> None:
     Dispatcher(broker).send_chunks("t", [0])  # a sign of life, but not of a worker
     assert told("qrmill_workers") == 0
     with closing(build_worker(settings)) as worker:

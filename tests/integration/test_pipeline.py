@@ -71,6 +71,29 @@ def test_a_job_ends_as_a_bundle_of_all_its_items(
     wait_for(lambda: not [*staging_bucket.list_keys("")], "an empty staging bucket")
 
 
+@pytest.mark.usefixtures("worker")
+def test_the_ledger_says_where_the_time_of_each_chunk_and_of_the_bundle_went(
+    service: JobService, key: ApiKey, ledger: Ledger
+) -> None:
+    task_id = service.submit(make_request(25), key).task_id
+    status = ended(service, task_id, key)
+    assert status.bundle is not None
+    bundling = status.bundle.times
+    assert bundling is not None
+    assert status.finished_at is not None
+    for chunk in ledger.staged_chunks(task_id):
+        times = chunk.times
+        assert times is not None
+        took = times.read_ms + times.render_ms + times.stage_ms
+        assert min(times.read_ms, times.render_ms, times.stage_ms) > 0
+        # Clocks of one machine; each time is rounded to a millisecond or less.
+        assert status.created_at <= times.begun_at
+        assert times.begun_at + took <= bundling.begun_at + 2
+    spent = bundling.read_ms + bundling.zip_ms + bundling.upload_ms
+    assert min(bundling.read_ms, bundling.zip_ms, bundling.upload_ms) >= 0
+    assert bundling.begun_at + spent <= status.finished_at + 2
+
+
 def test_both_stagings_make_the_same_bundle(
     service: JobService,
     settings: Settings,

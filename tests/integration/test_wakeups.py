@@ -12,6 +12,7 @@ import redis
 from pipeline.broker import RENDER_QUEUE, connect_redis, make_broker
 from pipeline.keys import ENQUEUED
 from pipeline.service import Settings
+from pipeline.wakeups import WakingBroker
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -87,6 +88,62 @@ def test_room_that_is_made_is_filled_at_once(idle: Idle, settings: Settings) -> 
     """More messages than are fetched at once: each that is done makes the next one be fetched."""
     send(settings, 20)
     for _ in range(20):
+        assert idle.done.acquire(timeout=20)
+
+
+def message() -> dramatiq.Message[None]:
+    return dramatiq.Message(
+        queue_name=RENDER_QUEUE, actor_name="work", args=(), kwargs={}, options={}
+    )
+
+
+@pytest.fixture
+def sender(settings: Settings) -> Iterator[WakingBroker]:
+    with connect_redis(settings, timeout=5, decode=False) as client:
+        yield make_broker(settings, client)
+
+
+def waiting(broker: WakingBroker) -> int:
+    return int(broker.client.hlen(f"dramatiq:{RENDER_QUEUE}.msgs"))
+
+
+def test_messages_that_are_sent_together_go_out_at_the_end_with_one_word(
+    sender: WakingBroker,
+) -> None:
+    with sender.client.pubsub() as channel:
+        channel.subscribe(ENQUEUED)
+        assert channel.get_message(timeout=5)["type"] == "subscribe"
+        with sender.together() as batch:
+            for _ in range(3):
+                batch.enqueue(message())
+            assert waiting(sender) == 0
+        assert waiting(sender) == 3
+        sender.enqueue(message())  # which sends as ever
+        assert waiting(sender) == 4
+        words = [channel.get_message(timeout=5)["data"] for _ in range(2)]
+        assert words == [RENDER_QUEUE.encode()] * 2
+        assert channel.get_message(timeout=0.1) is None
+
+
+def test_nothing_of_a_batch_goes_out_when_its_block_raises(sender: WakingBroker) -> None:
+    def fail() -> None:
+        with sender.together() as batch:
+            batch.enqueue(message())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert waiting(sender) == 0
+
+
+def test_messages_that_are_sent_together_wake_an_idle_worker(
+    idle: Idle, sender: WakingBroker
+) -> None:
+    sender.client.script_flush()  # as after a restart of Redis
+    with sender.together() as batch:
+        for _ in range(5):
+            batch.enqueue(message())
+    for _ in range(5):
         assert idle.done.acquire(timeout=20)
 
 

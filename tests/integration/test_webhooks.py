@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import dramatiq
 import msgspec
@@ -187,7 +187,7 @@ def test_a_stray_message_about_a_callback_that_has_failed_begins_none(
     with receiving(410, 410) as receiver, redis.Redis.from_url(redis_url) as connection:
         task_id = submit(client, receiver.url)
         wait_until(client, sweep, task_id, "failed")
-        Dispatcher(worker.broker).send_callback(task_id)
+        Dispatcher(cast("Any", worker.broker)).send_callback(task_id)
         wait_for(lambda: not connection.hlen(f"dramatiq:{WEBHOOK_QUEUE}.msgs"), "an empty queue")
         assert callback(client, task_id)["attempts"] == 1
         assert connection.zcard(f"dramatiq:{WEBHOOK_QUEUE}.XQ") == 1

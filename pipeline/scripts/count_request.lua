@@ -1,0 +1,21 @@
+-- count_request: count a request in each of an API key's windows, until one of them is full.
+-- KEYS: the windows, the shortest first
+-- ARGV: limit, length (s) of each window
+-- Returns {1 if the request is allowed, requests counted, ms until it starts anew, … of each}.
+-- A request that a window refuses counts there, and not against the longer ones behind it.
+local answer = {1}
+for i = 1, #KEYS do
+    local count = tonumber(redis.call("GET", KEYS[i]) or 0)
+    if answer[1] == 1 then
+        count = redis.call("INCR", KEYS[i])
+        if redis.call("PTTL", KEYS[i]) < 0 then
+            redis.call("EXPIRE", KEYS[i], ARGV[2 * i])
+        end
+        if count > tonumber(ARGV[2 * i - 1]) then
+            answer[1] = 0
+        end
+    end
+    answer[#answer + 1] = count
+    answer[#answer + 1] = math.max(0, redis.call("PTTL", KEYS[i]))
+end
+return answer

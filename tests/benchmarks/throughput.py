@@ -1,0 +1,69 @@
+"""Twenty clients that send jobs of 500 items one after the other, with one and two workers."""
+
+import threading
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+
+from tests.benchmarks.parts import cpu_seconds, stopped
+from tests.benchmarks.report import Report, median
+from tests.benchmarks.scene import Scene, request_body, run_job
+
+_CLIENTS, _ITEMS = 20, 500
+_WANTED = 1.7
+
+
+def measure(scene: Scene, report: Report) -> None:
+    """Alternate between one worker process and two."""
+    seconds, rounds = (10.0, 1) if report.quick else (30.0, 2)
+    rates: dict[int, list[float]] = defaultdict(list)
+    cores: dict[int, dict[str, float]] = {}
+    for _ in range(rounds):
+        for workers in (1, 2):
+            with ExitStack() as idle:
+                if workers == 1:
+                    idle.enter_context(stopped(scene.ready, "worker-2"))
+                before = cpu_seconds(scene.ready)
+                rates[workers].append(_load(scene, seconds))
+                taken = cpu_seconds(scene.ready)
+            cores[workers] = {name: (taken[name] - before[name]) / seconds for name in before}
+    _tell(report, rates, cores)
+
+
+def _load(scene: Scene, seconds: float) -> float:
+    """Return the jobs a second that have ended."""
+    body = request_body(_ITEMS, "svg")
+    until = time.perf_counter() + seconds
+    ended: list[float] = []
+
+    def send() -> None:
+        connection = scene.connect()
+        while time.perf_counter() < until:
+            run_job(connection, body)
+            ended.append(time.perf_counter())
+        connection.close()
+
+    clients = [threading.Thread(target=send) for _ in range(_CLIENTS)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    return sum(end <= until for end in ended) / seconds
+
+
+def _tell(
+    report: Report, rates: dict[int, list[float]], cores: dict[int, dict[str, float]]
+) -> None:
+    jobs = {workers: median(samples) for workers, samples in rates.items()}
+    rows = [(f"{workers}", jobs[workers], jobs[workers] * _ITEMS) for workers in jobs]
+    report.table(
+        "Throughput: 20 clients, jobs of 500 SVG", ("worker processes", "jobs/s", "items/s"), rows
+    )
+    spent = [(name, *(cores[workers][name] for workers in cores)) for name in cores[1]]
+    spent.append(("together", *(sum(cores[workers].values()) for workers in cores)))
+    report.table("CPU meanwhile, in cores", ("part", "1 worker", "2 workers"), spent)
+    report.target("throughput of two workers", jobs[2] / jobs[1], "times one", least=_WANTED)
+    report.figures["throughput"] = {
+        "jobs_a_second": jobs, "items_a_second": {n: rate * _ITEMS for n, rate in jobs.items()},
+        "cores": cores,
+    }  # fmt: skip
