@@ -288,6 +288,26 @@ def test_slow_receivers_leave_a_worker_time_to_render(
                 wait_until(client, sweep, each, "delivered")
 
 
+def test_the_slow_receivers_of_a_key_hold_up_no_other_keys_callbacks(
+    client: TestClient, operator: TestClient, sweep: Sweep, start_worker: StartWorker
+) -> None:
+    for owner in (client, operator):
+        assert owner.simulate_post("/keys/self/webhook-secret/").status_code == 201
+    with receiving() as slow, receiving() as receiver:
+        slow.hold.clear()
+        held = [submit(client, slow.url) for _ in range(4)]
+        start_worker(JOB_QUEUES)
+        wait_for(lambda: all(ended(client, each) for each in held), "the ends of slow ones' jobs")
+        start_worker({WEBHOOK_QUEUE})
+        wait_for(lambda: slow.received, "a callback that hangs")
+        task_id = submit(operator, receiver.url)
+        wait_until(operator, sweep, task_id, "delivered")
+        assert len(slow.received) == 1
+        slow.hold.set()
+        for each in held:
+            wait_until(client, sweep, each, "delivered")
+
+
 def ended(client: TestClient, task_id: str) -> bool:
     return bool(client.simulate_get(f"/qr/bulk/{task_id}/").json["status"] == "completed")
 
