@@ -179,6 +179,7 @@ class Webhooks:
 
     def _give_up(self, attempt: Attempt, error: str) -> None:
         if self._callbacks.fail(attempt, error):
+            log.error("callback failed for good", attempt=attempt.number, reason=error)
             self._record(attempt, "failed", error)
             raise CallbackFailedError(f"attempt {attempt.number} was the last: {error}")
 
