@@ -90,6 +90,11 @@ class Callbacks:
         if self._room():
             self._dispatcher.send_callback(task_id, delay=_AGAIN)
 
+    def owner(self, task_id: str) -> str:
+        """Return the id of the API key that owns a job; empty when the job is unknown."""
+        with translated():
+            return cast("str | None", self._client.hget(keys.job(task_id), "key_id")) or ""
+
     def claim(self, task_id: str, lease: int, message_id: str) -> Attempt | None:
         """Begin an attempt; None when none is due, or another is at it for its ``lease``.
 

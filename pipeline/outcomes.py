@@ -12,6 +12,7 @@ from pipeline.jobs import JobFields
 from pipeline.ledger import Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
+from pipeline.webhooks import CallbackFailedError
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,8 @@ class CarefulRetries(Retries):
 class RecordFailures(Middleware):
     """Records a dead letter in the ledger: its chunk failed, and so did its job.
 
-    A callback's is of no concern here: its job has ended before, and how.
+    A callback's is of no concern to it: its job has ended before, and how. One that could not be
+    delivered has been told by then; any other leaves the callback as it stands, to be tried again.
     """
 
     def __init__(self, ledger: Ledger, dead_letters: DeadLetters) -> None:
@@ -80,7 +82,11 @@ class RecordFailures(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         """Note what kind of error it was, and that the attempt did not end with its worker."""
-        if exception is None or message.actor_name == WEBHOOK_ACTOR:
+        if exception is None:
+            return
+        if message.actor_name == WEBHOOK_ACTOR:
+            if not isinstance(exception, CallbackFailedError):
+                log.warning("callback attempt broke off", reason=type(exception).__name__)
             return
         code = error_code(message.actor_name, exception)
         message.options[_ERROR_CODE] = code
@@ -94,7 +100,6 @@ class RecordFailures(Middleware):
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
         """Record the failure."""
         if message.actor_name == WEBHOOK_ACTOR:
-            log.error("callback failed for good")
             return
         code = message.options.get(_ERROR_CODE, "render_failed")
         tries = message.options.get("retries", 1)

@@ -8,7 +8,8 @@ body names the task and never a download URL, which only a poll with the API key
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -35,9 +36,9 @@ SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
 _JITTER = 0.1  # of a delay, at most, added to it
 _GONE = 410
 _SUCCESS = range(200, 300)
-#: Callbacks that one worker process sends at once, so that slow receivers never take up all of its
-#: threads.
-_AT_ONCE = 1
+#: Callbacks that one worker process sends at once, each of another API key, so that the slow
+#: receivers of one key hold neither the callbacks of others nor more than one of its threads.
+_AT_ONCE = 4
 
 
 class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +92,11 @@ class Webhooks:
         self._rules = rules
         self._prefix = prefix
         self._lease = lease
-        self._hands = threading.BoundedSemaphore(_AT_ONCE)
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()  # ids of the API keys whose callbacks are being sent
 
     def run(self, task_id: str, message_id: str) -> bool:
-        """Make an attempt if one is due; False when this process sends enough of them already.
+        """Make an attempt if one is due; False when this process has no hand free for its API key.
 
         Args:
             task_id: the job that has ended.
@@ -104,17 +106,29 @@ class Webhooks:
             CallbackFailedError: it was the last attempt, or the receiver wants no more.
             LedgerUnavailableError: try again later.
         """
-        if not self._hands.acquire(blocking=False):
-            return False
-        try:
+        with self._hand(self._callbacks.owner(task_id)) as free:
+            if not free:
+                return False
             attempt = self._callbacks.claim(task_id, self._lease, message_id)
             if attempt is None:
                 log.info("callback skipped", reason="none is due, or another is at it")
             else:
                 self._try(attempt)
-        finally:
-            self._hands.release()
         return True
+
+    @contextmanager
+    def _hand(self, key_id: str) -> Iterator[bool]:
+        """Give a hand for a callback of an API key; False when there is none now."""
+        with self._lock:
+            free = key_id not in self._busy and len(self._busy) < _AT_ONCE
+            if free:
+                self._busy.add(key_id)
+        try:
+            yield free
+        finally:
+            if free:
+                with self._lock:
+                    self._busy.remove(key_id)
 
     def _try(self, attempt: Attempt) -> None:
         try:
@@ -165,6 +179,7 @@ class Webhooks:
 
     def _give_up(self, attempt: Attempt, error: str) -> None:
         if self._callbacks.fail(attempt, error):
+            log.error("callback failed for good", attempt=attempt.number, reason=error)
             self._record(attempt, "failed", error)
             raise CallbackFailedError(f"attempt {attempt.number} was the last: {error}")
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
+from pipeline import keys
 from pipeline.broker import (
     BUNDLE_QUEUE,
     EXPRESS_QUEUE,
@@ -153,13 +154,20 @@ def test_between_attempts_the_poll_says_what_went_wrong_and_when_the_next_is(
 
 @pytest.mark.usefixtures("secret", "soon")
 def test_after_the_last_attempt_it_is_a_dead_letter_that_can_be_put_back(
-    client: TestClient, sweep: Sweep, worker: dramatiq.Worker, redis_url: str
+    client: TestClient,
+    sweep: Sweep,
+    worker: dramatiq.Worker,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with receiving(500, 302, 404) as receiver, redis.Redis.from_url(redis_url) as connection:
         task_id = submit(client, receiver.url)
         told = wait_until(client, sweep, task_id, "failed")
         assert (told["attempts"], told["last_error"]) == (3, "answered 404")
         assert told["next_attempt_at"] is None
+        logged = "".join(capsys.readouterr())
+        assert logged.count("callback failed for good") == 1
+        assert "broke off" not in logged
         dead = f"dramatiq:{WEBHOOK_QUEUE}.XQ"
         wait_for(lambda: connection.zcard(dead) == 1, "a dead letter")
         status = client.simulate_get(f"/qr/bulk/{task_id}/").json
@@ -168,6 +176,28 @@ def test_after_the_last_attempt_it_is_a_dead_letter_that_can_be_put_back(
         worker.broker.enqueue(dramatiq.Message.decode(letter))
         told = wait_until(client, sweep, task_id, "delivered")
     assert (told["attempts"], told["last_error"]) == (4, None)
+
+
+def test_an_attempt_that_cannot_be_recorded_breaks_off_and_did_not_fail_for_good(
+    client: TestClient, secret: str, start_worker: StartWorker, redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    with receiving() as receiver, redis.Redis.from_url(redis_url) as connection:
+        receiver.hold.clear()
+        task_id = submit(client, receiver.url)
+        start_worker()
+        wait_for(lambda: receiver.received, "the first attempt")
+        connection.rename(keys.job(task_id), "aside")
+        connection.set(keys.job(task_id), "what no step of the ledger can work with")
+        receiver.hold.set()
+        dead = f"dramatiq:{WEBHOOK_QUEUE}.XQ"
+        wait_for(lambda: connection.zcard(dead) == 1, "a dead letter")
+        connection.rename("aside", keys.job(task_id))
+        assert callback(client, task_id)["state"] == "pending"
+        assert receiver.received[0].verified(secret)
+    logged = "".join(capsys.readouterr())
+    assert "callback attempt broke off" in logged
+    assert "failed for good" not in logged
 
 
 @pytest.mark.usefixtures("worker", "secret")
@@ -286,6 +316,26 @@ def test_slow_receivers_leave_a_worker_time_to_render(
             slow.hold.set()
             for each in (*held, task_id):
                 wait_until(client, sweep, each, "delivered")
+
+
+def test_the_slow_receivers_of_a_key_hold_up_no_other_keys_callbacks(
+    client: TestClient, operator: TestClient, sweep: Sweep, start_worker: StartWorker
+) -> None:
+    for owner in (client, operator):
+        assert owner.simulate_post("/keys/self/webhook-secret/").status_code == 201
+    with receiving() as slow, receiving() as receiver:
+        slow.hold.clear()
+        held = [submit(client, slow.url) for _ in range(4)]
+        start_worker(JOB_QUEUES)
+        wait_for(lambda: all(ended(client, each) for each in held), "the ends of slow ones' jobs")
+        start_worker({WEBHOOK_QUEUE})
+        wait_for(lambda: slow.received, "a callback that hangs")
+        task_id = submit(operator, receiver.url)
+        wait_until(operator, sweep, task_id, "delivered")
+        assert len(slow.received) == 1
+        slow.hold.set()
+        for each in held:
+            wait_until(client, sweep, each, "delivered")
 
 
 def ended(client: TestClient, task_id: str) -> bool:
