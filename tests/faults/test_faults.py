@@ -15,7 +15,7 @@ _SYMBOLS = 10
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "name",
-    ["kill-all-workers", "empty-redis", "redis-dying", "s3-failing"],
+    ["kill-all-workers", "redis-dying", "s3-failing"],
 )
 def test_every_accepted_job_ends_once_and_right(name: str, tmp_path: Path) -> None:
     row = run_fault(FAULTS[name], tmp_path, short=True, symbols=_SYMBOLS)

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dramatiq
 import msgspec
@@ -71,8 +71,8 @@ def test_a_job_of_5000_items_takes_few_s3_requests(
 ) -> None:
     sent: collections.Counter[str] = collections.Counter()
 
-    def connect(settings: Settings, *, endpoint_url: str | None, read_timeout: int) -> "S3Client":
-        client = connect_s3(settings, endpoint_url=endpoint_url, read_timeout=read_timeout)
+    def connect(settings: Settings, **options: Any) -> "S3Client":  # noqa: ANN401 - passed on
+        client = connect_s3(settings, **options)
         client.meta.events.register(
             "before-send.s3.*",
             lambda event_name, **_: sent.update([event_name.rpartition(".")[2]]),
