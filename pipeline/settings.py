@@ -94,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 10_000
     long_polls: Annotated[
         int, Meta(description="polls that may wait at once in an API process", ge=0, le=10_000)
-    ] = 256
+    ] = 512
     download_url_ttl: Annotated[
         int, Meta(description="seconds a download URL works", ge=1, le=604_800)
     ] = 3600
