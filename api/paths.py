@@ -93,6 +93,7 @@ _IF_NONE_MATCH = {
     "schema": {"type": "string"},
 }
 
+_TASK_ID = path_parameter("task_id", {"type": "string", "format": "uuid"})
 _KEY_OR_SELF = "^([0-9a-z]{12}|self)$"
 
 
@@ -137,7 +138,7 @@ def bulk_paths() -> dict[str, Any]:
             ),
         },
         "/qr/bulk/{task_id}/": {
-            "parameters": [path_parameter("task_id", {"type": "string", "format": "uuid"})],
+            "parameters": [_TASK_ID],
             "get": operation(
                 "bulk",
                 "getBulk",
@@ -158,7 +159,7 @@ def bulk_paths() -> dict[str, Any]:
             ),
         },
         "/qr/bulk/{task_id}/chunks/": {
-            "parameters": [path_parameter("task_id", {"type": "string", "format": "uuid"})],
+            "parameters": [_TASK_ID],
             "get": operation(
                 "bulk",
                 "listChunks",
@@ -169,7 +170,7 @@ def bulk_paths() -> dict[str, Any]:
             ),
         },
         "/qr/bulk/{task_id}/retry/": {
-            "parameters": [path_parameter("task_id", {"type": "string", "format": "uuid"})],
+            "parameters": [_TASK_ID],
             "post": operation(
                 "bulk",
                 "retryBulk",

@@ -126,8 +126,8 @@ class Callbacks:
 
     def _room(self) -> int:
         with translated(), self._client.pipeline(transaction=False) as pipe:
-            pipe.hlen(f"dramatiq:{WEBHOOK_QUEUE}.msgs")
-            pipe.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs")
+            pipe.hlen(keys.messages(WEBHOOK_QUEUE))
+            pipe.hlen(keys.delayed_messages(WEBHOOK_QUEUE))
             waiting = sum(cast("list[int]", pipe.execute()))
         return max(0, _WAITING - waiting)
 

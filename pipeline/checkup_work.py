@@ -10,8 +10,6 @@ from pipeline.broker import QUEUES, WEBHOOK_QUEUE
 from pipeline.checkup import Check, Finding
 from pipeline.settings import Settings
 
-#: Dramatiq's sorted set of broker clients, by the time when each was last heard of (ms).
-_HEARTBEATS = "dramatiq:__heartbeats__"
 _AWAY = "Redis answered a moment ago; look whether it is overloaded."
 
 
@@ -37,7 +35,7 @@ def workers(client: redis.Redis, seconds: int) -> Finding:
     """
     ((_, listening),) = client.pubsub_numsub(keys.ENQUEUED)
     now = client.time()[0] * 1000
-    heard = client.zcount(_HEARTBEATS, now - seconds * 1000, "+inf")
+    heard = client.zcount(keys.HEARTBEATS, now - seconds * 1000, "+inf")
     if listening and heard:
         return Finding("workers", "ok", f"{listening} processes")
     found = f"{listening} processes listen; {heard} broker clients heard of within {seconds} s"
@@ -58,7 +56,7 @@ def sweep(client: redis.Redis) -> Finding:
 
 def queues(client: redis.Redis, limit: int) -> Finding:
     """Say how much waits, and whether that is too much for more."""
-    waiting = {name: client.llen(f"dramatiq:{name}") for name in (*QUEUES, WEBHOOK_QUEUE)}
+    waiting = {name: client.llen(keys.queue(name)) for name in (*QUEUES, WEBHOOK_QUEUE)}
     backlog = Backlog(client, limit).size()
     each = ", ".join(f"{count} in {name}" for name, count in waiting.items())
     found = f"{each}; a backlog of {backlog}, which may be {limit}"
@@ -72,7 +70,7 @@ def queues(client: redis.Redis, limit: int) -> Finding:
 
 def dead_letters(client: redis.Redis) -> Finding:
     """Say how many messages have failed for good."""
-    counts = {name: client.zcard(f"dramatiq:{name}.XQ") for name in (*QUEUES, WEBHOOK_QUEUE)}
+    counts = {name: client.zcard(keys.dead_letters(name)) for name in (*QUEUES, WEBHOOK_QUEUE)}
     dead = {name: count for name, count in counts.items() if count}
     if not dead:
         return Finding("dead letters", "ok", "none")

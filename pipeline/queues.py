@@ -1,7 +1,6 @@
 """What stands in Dramatiq's queues, and which workers live, as Redis has it.
 
-Dramatiq's own metrics come from workers and say nothing when all are dead. The keys are those of
-its ``dispatch.lua``.
+Dramatiq's own metrics come from workers and say nothing when all are dead.
 """
 
 import time
@@ -11,11 +10,9 @@ from typing import Any, NamedTuple, cast
 import redis
 from dramatiq import Message
 
+from pipeline import keys
 from pipeline.broker import QUEUES, WORKER_PREFIX
 from pipeline.lua import translated
-
-_NAMESPACE = "dramatiq"
-_HEARTBEATS = f"{_NAMESPACE}:__heartbeats__"
 
 
 class QueueState(NamedTuple):
@@ -60,19 +57,19 @@ class Queues:
         """
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for queue in QUEUES:
-                name = f"{_NAMESPACE}:{queue}"
+                name, letters = keys.queue(queue), keys.dead_letters(queue)
                 pipe.llen(name)
-                pipe.hlen(f"{name}.msgs")
-                pipe.hlen(f"{name}.DQ.msgs")
-                pipe.zcard(f"{name}.XQ")
+                pipe.hlen(keys.messages(queue))
+                pipe.hlen(keys.delayed_messages(queue))
+                pipe.zcard(letters)
                 # Those that a dead worker had fetched come back at the end.
                 pipe.lindex(name, 0)
                 pipe.lindex(name, -1)
-                pipe.zrange(f"{name}.XQ", 0, 0, withscores=True)
+                pipe.zrange(letters, 0, 0, withscores=True)
             found = pipe.execute()
             rows = [found[start : start + 7] for start in range(0, len(found), 7)]
             for queue, row in zip(QUEUES, rows, strict=True):
-                pipe.hmget(f"{_NAMESPACE}:{queue}.msgs", row[4] or b"", row[5] or b"")
+                pipe.hmget(keys.messages(queue), row[4] or b"", row[5] or b"")
             heads = pipe.execute()
         return [
             _state(queue, row, head) for queue, row, head in zip(QUEUES, rows, heads, strict=True)
@@ -86,7 +83,7 @@ class Queues:
         """
         since = int((time.time() - self._heartbeat_timeout) * 1000)
         with translated():
-            names = cast("list[bytes]", self._client.zrangebyscore(_HEARTBEATS, since, "+inf"))
+            names = cast("list[bytes]", self._client.zrangebyscore(keys.HEARTBEATS, since, "+inf"))
         return sum(name.startswith(WORKER_PREFIX.encode()) for name in names)
 
 
