@@ -106,7 +106,7 @@ def connect_s3(
         region_name=settings.s3_region,
         endpoint_url=endpoint_url,
         aws_access_key_id=settings.s3_access_key_id,
-        aws_secret_access_key=settings.secret_access_key(),
+        aws_secret_access_key=settings.s3_secret_access_key,
         config=config,
     )
     (server_time or ServerTime()).follow(client)
