@@ -45,8 +45,9 @@ def up(ctx: typer.Context) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
 
 
-for command in (api, worker, sweep, doctor):
-    app.command()(command)
+for role in (api, worker, sweep):
+    app.command()(role)
+app.command()(doctor)
 
 
 def main() -> None:

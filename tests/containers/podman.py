@@ -67,11 +67,8 @@ class Podman:
             for path in ("/etc/pip.conf", "/etc/ssl/certs")
             if Path(path).exists()
         ]
-        self(
-            *("build", "--quiet", "--isolation=chroot", "--network=host", "--format=docker"),
-            *(*mounts, *options, "--tag", tag, "--file", file, context),
-            seconds=600,
-        )
+        how = ["--quiet", "--isolation=chroot", "--network=host", "--format=docker", *mounts]
+        self("build", *how, *options, "--tag", tag, "--file", file, context, seconds=600)
 
     def make_base(self) -> None:
         """Make an image of Debian with Python, as slim as it is; it is kept for the next run."""
