@@ -41,13 +41,14 @@ thorough: $(STAMP)
 	$(BIN)/python -m pytest tests/unit/render -m thorough
 	$(BIN)/python -m pytest tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
 
-# The image, and the service of deploy/compose.yaml, built and run. Needs root.
+# The image, the service of deploy/compose.yaml and the systemd units, built and run in containers;
+# `make container-packages` comes first. Needs root.
 containers: deploy-tools
 	$(BIN)/python -m pytest tests/containers -m containers $(PYTEST_ARGS)
 
 # Known vulnerabilities of the pinned versions, by what the package index tells.
 audit: deploy-tools
-	$(BIN)/pip-audit --disable-pip --no-deps --requirement constraints.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -64,14 +65,15 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# What a few tests use besides: curl, other ZIP readers, a browser, and Prometheus with promtool.
+# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, and
+# systemd-analyze.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
 # Prometheus is for tests alone: where its package is new, its unit is masked, so that none is started.
 	dpkg -s prometheus >/dev/null 2>&1 || \
 		{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service; }
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

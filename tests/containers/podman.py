@@ -20,7 +20,7 @@ import msgspec
 from deploy.embedded.process import wait_until
 
 ROOT = Path(__file__).parents[2]
-BASE, IMAGE = "localhost/qrmill-base", "localhost/qrmill"
+IMAGE = "localhost/qrmill"
 SUITE = "trixie"  # as the Dockerfile's own base image
 MISSING = [name for name in ("podman", "runc", "mmdebstrap") if shutil.which(name) is None]
 COMPOSE = Path(sys.executable).with_name("docker-compose")
@@ -70,10 +70,11 @@ class Podman:
         how = ["--quiet", "--isolation=chroot", "--network=host", "--format=docker", *mounts]
         self("build", *how, *options, "--tag", tag, "--file", file, context, seconds=600)
 
-    def make_base(self) -> None:
-        """Make an image of Debian with Python, as slim as it is; it is kept for the next run."""
-        if self.attempt("image", "exists", BASE).returncode == 0:
-            return
+    def make_base(self, suite: str, packages: str = "ca-certificates") -> str:
+        """Make an image of Debian with Python and these packages; it is kept for the next run."""
+        name = f"localhost/qrmill-base-{suite}"
+        if self.attempt("image", "exists", name).returncode == 0:
+            return name
         listed = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
         mirrors = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
         mirror = next(address for address in mirrors if "security" not in address)
@@ -81,26 +82,27 @@ class Podman:
         subprocess.run(
             [
                 *("mmdebstrap", "--quiet", "--variant=minbase"),
-                *("--include=ca-certificates,python3,python3-venv", SUITE, archive, mirror),
+                *(f"--include=python3,python3-venv,{packages}", suite, archive, mirror),
             ],
             check=True,
             timeout=600,
         )
-        self("import", archive, BASE, seconds=300)
+        self("import", archive, name, seconds=300)
         archive.unlink()
+        return name
 
     def make_images(self) -> None:
         """Build ours, and the stand-ins under the names that compose.yaml has."""
-        self.make_base()
+        base = self.make_base(SUITE)
         dockerfile = ROOT / "deploy" / "Dockerfile"
-        self.build(dockerfile, ROOT, IMAGE, f"--build-arg=PYTHON_IMAGE={BASE}")
+        self.build(dockerfile, ROOT, IMAGE, f"--build-arg=PYTHON_IMAGE={base}")
         context = self.directory / "servers"
         context.mkdir()
         shutil.copy(Path(sys.executable).with_name("rclone"), context)
-        here, base = Path(__file__).with_name("Containerfile"), f"--build-arg=BASE={BASE}"
+        here, on = Path(__file__).with_name("Containerfile"), f"--build-arg=BASE={base}"
         for name in ("valkey", "rclone"):
-            self.build(here, context, _named(name), base, "--target=servers")
-        self.build(here, context, _named("prometheus"), base)
+            self.build(here, context, _named(name), on, "--target=servers")
+        self.build(here, context, _named("prometheus"), on)
 
     @contextmanager
     def engine(self) -> Iterator[dict[str, str]]:

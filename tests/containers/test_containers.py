@@ -131,6 +131,26 @@ def test_no_one_is_root_may_write_or_holds_a_secret_in_its_environment(
         assert [secret for secret in secrets if secret in shown] == []
 
 
+def test_nothing_listens_but_what_the_page_on_security_says(
+    podman: Podman, compose: Compose
+) -> None:
+    page = (ROOT / "deploy" / "SECURITY.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE)
+    for service in SERVICE:
+        part = service.partition("-")[0]
+        said = {int(port) for name, port in rows if name == part}
+        found = wait_for(partial(listening, podman, compose, service), service)
+        # An engine may have a resolver of its own at 127.0.0.11, on ports over 32767.
+        assert {port for port in found if port < 32_768} == said
+
+
+def listening(podman: Podman, compose: Compose, service: str) -> set[int]:
+    """The TCP ports that a container listens on (proc(5), /proc/net/tcp: state 0A)."""
+    tables = podman("exec", compose.container(service), "cat", "/proc/net/tcp", "/proc/net/tcp6")
+    rows = [line.split() for line in tables.splitlines()]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
+
+
 def test_every_health_check_passes(podman: Podman, compose: Compose) -> None:
     # Podman's socket does not take it over from the image, so it is run by hand.
     test = podman.inspect("image", IMAGE)["Healthcheck"]["Test"][1:]

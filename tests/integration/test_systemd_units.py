@@ -22,6 +22,20 @@ PROGRAMS = Path(sys.executable).parent
 WORKERS = [f"qrmill-worker@{queue}" for queue in QUEUES]
 
 
+def service_settings(settings: Settings) -> str:
+    """What is in /etc/qrmill/qrmill.env."""
+    lines = {
+        "QRMILL_S3_ENDPOINT_URL": settings.s3_endpoint_url,
+        "QRMILL_S3_ACCESS_KEY_ID": settings.s3_access_key_id,
+        "QRMILL_BUCKET": settings.bucket,
+        "QRMILL_STAGING_BUCKET": settings.staging_bucket,
+        "QRMILL_CHUNK_SIZE": "10",
+        "QRMILL_CALLBACK_HTTP": "true",
+        "QRMILL_CALLBACK_NETWORKS": "127.0.0.1/32",
+    }
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
 class Machine:
     """A machine whose folders are below one of the test's; it starts and stops units."""
 
@@ -33,20 +47,7 @@ class Machine:
         (credentials / "redis-url").write_text(settings.redis_url, "utf-8")
         secret = settings.s3_secret_access_key or ""
         (credentials / "s3-secret-access-key").write_text(secret, "utf-8")
-        self.write(
-            "qrmill",
-            QRMILL_S3_ENDPOINT_URL=settings.s3_endpoint_url or "",
-            QRMILL_S3_ACCESS_KEY_ID=settings.s3_access_key_id or "",
-            QRMILL_BUCKET=settings.bucket,
-            QRMILL_STAGING_BUCKET=settings.staging_bucket,
-            QRMILL_CHUNK_SIZE="10",
-            QRMILL_CALLBACK_HTTP="true",
-            QRMILL_CALLBACK_NETWORKS="127.0.0.1/32",
-        )
-
-    def write(self, name: str, **variables: str) -> None:
-        lines = [f"{key}={value}\n" for key, value in variables.items()]
-        (self.root / f"etc/qrmill/{name}.env").write_text("".join(lines), "utf-8")
+        (root / "etc/qrmill/qrmill.env").write_text(service_settings(settings), "utf-8")
 
     def start(self, name: str, probe: Probe = lambda: True) -> PartProcess:
         part = Unit(name, self.root, PROGRAMS).part(lambda: probe)
@@ -95,7 +96,9 @@ def client(machine: Machine, service: JobService) -> Iterator[httpx.Client]:
 def test_the_units_do_jobs_and_end_as_they_are_asked(
     machine: Machine, client: httpx.Client
 ) -> None:
-    machine.write("worker-render", QRMILL_METRICS_PORT=str(port := free_port()))
+    port = free_port()
+    own = machine.root / "etc/qrmill/worker-render.env"
+    own.write_text(f"QRMILL_METRICS_PORT={port}\n", "utf-8")
     for name in ("qrmill-sweep", *WORKERS):
         machine.start(name)
     with receiving() as receiver:
