@@ -28,9 +28,8 @@ _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORE
 class BulkTask:
     """``GET`` and ``DELETE /qr/bulk/{task_id}/``."""
 
-    def __init__(self, service: JobService, download_url_ttl: int) -> None:
+    def __init__(self, service: JobService) -> None:
         self._service = service
-        self._download_url_ttl = download_url_ttl
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Say how far a job is; sign a download URL when it is completed."""
@@ -73,10 +72,14 @@ class BulkTask:
         """Return the tag of a poll's answer; it costs no signing.
 
         It is weak: a download URL is signed anew each time without another meaning. It changes
-        twice in a URL's life, so that a client that is told 304 has one that still works.
+        once in half the seconds that a URL works which is signed now, so that a client that is told
+        304 has one that still works, whichever process signed it; powers of two, so that it does
+        not change with every second that the credentials come nearer to their end.
         """
-        half = max(1, self._download_url_ttl // 2)
-        window = int(time.time()) // half if job.bundle else 0
+        window = (0, 0)
+        if job.bundle:
+            half = 1 << max(0, self._service.downloads.seconds(job.bundle).bit_length() - 2)
+            window = (half, int(time.time()) // half)
         digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
         tag = falcon.ETag(digest[:32])
         tag.is_weak = True
@@ -84,7 +87,7 @@ class BulkTask:
 
     def _task_status(self, job: JobStatus) -> TaskStatus:
         bundle = job.bundle
-        download = self._service.download(job.task_id, bundle) if bundle else None
+        download = self._service.downloads.sign(job.task_id, bundle) if bundle else None
         return TaskStatus(
             task_id=job.task_id,
             status=job.state,

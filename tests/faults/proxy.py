@@ -16,7 +16,16 @@ from typing import NamedTuple
 from deploy.embedded.ports import LOOPBACK
 from tests.faults.relay import Head, first_bytes, pass_on, read_head, request_body, response_body
 
-_CODES = {500: "InternalError", 503: "SlowDown", 507: "InsufficientStorage"}
+_CODES = {
+    200: "InternalError",  # in the body of a success, as CompleteMultipartUpload may have it
+    301: "PermanentRedirect",
+    307: "TemporaryRedirect",
+    400: "KMS.DisabledException",
+    403: "AccessDenied",
+    500: "InternalError",
+    503: "SlowDown",
+    507: "InsufficientStorage",
+}
 _BROKEN = (ConnectionError, asyncio.IncompleteReadError)
 _WRITES = frozenset({"PUT", "POST"})
 
@@ -29,6 +38,7 @@ class Mode:
         refused: share of the requests that are answered with one of ``statuses``.
         statuses: of those answers.
         methods: the ones refused; empty for all.
+        headers: lines that those answers have besides.
         delay: seconds that each request waits before it is passed on.
         cut: share of the response bodies that end at a random place, with the connection.
         lost: share of the answers that are kept back, with the connection, once the server has
@@ -38,6 +48,7 @@ class Mode:
     refused: float = 0.0
     statuses: tuple[int, ...] = (500, 503)
     methods: frozenset[str] = frozenset()
+    headers: str = ""
     delay: float = 0.0
     cut: float = 0.0
     lost: float = 0.0
@@ -160,7 +171,7 @@ class FaultProxy:
         ).encode()
         client[1].write(
             f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n{self.mode.headers}\r\n".encode()
             + (b"" if head.method == "HEAD" else body)
         )
         await client[1].drain()
