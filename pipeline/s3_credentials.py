@@ -2,23 +2,23 @@
 
 A presigned URL ends with the credentials that signed it, whatever it says itself (S3 User Guide,
 "Sharing objects with presigned URLs"). Keys of the settings have no end. Those of a role have one:
-botocore fetches new ones a quarter of an hour before it, by whichever way gave it the first, a web
-identity token, a container's or an instance's endpoint, an assumed role.
+botocore fetches new ones a quarter of an hour before it, by this machine's clock and by whichever
+way gave it the first: a web identity token, a container's or an instance's endpoint, another role.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from botocore.credentials import Credentials, RefreshableCredentials
 
-from pipeline.s3_errors import translated
+from pipeline.s3_errors import StoreUnavailableError, translated
 from pipeline.server_time import ServerTime
 
 #: Seconds before their end at which credentials count as ended: clocks differ.
 _MARGIN = 30
 #: The method, as botocore names it, of an EC2 instance's role. Near the end of its credentials
-#: botocore says of them that they last for 20 minutes at most from now
+#: botocore says of them that they last for 25 minutes at most from now
 #: (``InstanceMetadataFetcher._evaluate_expiration``), which is not their end.
-_INSTANCE, _INSTANCE_MARGIN = "iam-role", 20 * 60
+_INSTANCE, _INSTANCE_MARGIN = "iam-role", 25 * 60
 #: Seconds these have at least: new ones are there five minutes before the end of the old (EC2 User
 #: Guide, "Retrieve security credentials from instance metadata").
 _INSTANCE_LEAST = 60
@@ -35,9 +35,6 @@ class CredentialsLife:
     def __init__(self, credentials: Credentials | None, server_time: ServerTime) -> None:
         self._credentials = credentials
         self._server_time = server_time
-        if isinstance(credentials, RefreshableCredentials):
-            # Whether to renew them is asked of the clock that judges them as well.
-            credentials._time_fetcher = self._now  # type: ignore[attr-defined] # noqa: SLF001 - no public way
 
     @property
     def method(self) -> str | None:
@@ -50,7 +47,7 @@ class CredentialsLife:
         They are renewed first if that is due.
 
         Raises:
-            StoreUnavailableError: they cannot be renewed.
+            StoreUnavailableError: they have ended, and cannot be renewed.
         """
         if not isinstance(self._credentials, RefreshableCredentials):
             return None
@@ -61,6 +58,8 @@ class CredentialsLife:
         left = end.timestamp() - self._server_time.now()
         if self._credentials.method == _INSTANCE:
             return max(left - _INSTANCE_MARGIN, _INSTANCE_LEAST)
+        if left <= _MARGIN:
+            raise StoreUnavailableError("the credentials have ended", "ExpiredToken")
         return left - _MARGIN
 
     @property
@@ -71,6 +70,3 @@ class CredentialsLife:
             and not isinstance(self._credentials, RefreshableCredentials)
             and self._credentials.token is not None
         )
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._server_time.now(), UTC)

@@ -27,10 +27,18 @@ class Refusing:
         self.bucket = open_storage(behind, read_timeout=5).bucket
 
     def refuse(
-        self, status: int, *, times: int, method: str = "", word: str = "", headers: str = ""
+        self,
+        status: int,
+        *,
+        times: int,
+        method: str = "",
+        word: str = "",
+        code: str = "",
+        headers: str = "",
     ) -> None:
         self._method, self._word = method, word
-        self._modes = [Mode(refused=1.0, statuses=(status,), headers=headers)] * times
+        answer = Mode(refused=1.0, statuses=(status,), code=code, headers=headers)
+        self._modes = [answer] * times
 
     @property
     def left(self) -> int:
@@ -88,8 +96,8 @@ def test_a_403_is_not_read_as_missing(refusing: Refusing) -> None:
 
 
 def test_a_key_that_kms_refuses_is_told_from_an_action_that_is_denied(refusing: Refusing) -> None:
-    for status, by_kms in ((403, False), (400, True)):
-        refusing.refuse(status, times=1)
+    for code, by_kms in (("AccessDenied", False), ("KMS.DisabledException", True)):
+        refusing.refuse(400, times=1, code=code)
         with pytest.raises(StoreUnavailableError) as caught:
             refusing.bucket.put("key", b"x")
         assert caught.value.by_kms is by_kms
