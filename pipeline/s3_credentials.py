@@ -6,12 +6,15 @@ botocore fetches new ones a quarter of an hour before it, by this machine's cloc
 way gave it the first: a web identity token, a container's or an instance's endpoint, another role.
 """
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from botocore.credentials import Credentials, RefreshableCredentials
 
 from pipeline.s3_errors import StoreUnavailableError, translated
 from pipeline.server_time import ServerTime
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 #: Seconds before their end at which credentials count as ended: clocks differ.
 _MARGIN = 30
