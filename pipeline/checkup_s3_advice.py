@@ -28,7 +28,9 @@ _ENDED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefresh
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NONE = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}
 #: What a server that takes the bucket for a key, or a key for the bucket, may say.
-_ADDRESS = {"InvalidBucketName", "MethodNotAllowed", "405", "NoSuchBucket"}
+_ADDRESS = {
+    "405", "EndpointConnectionError", "InvalidBucketName", "MethodNotAllowed", "NoSuchBucket",
+}  # fmt: skip
 
 
 def advice_on(error: StoreUnavailableError, settings: Settings, otherwise: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -64,10 +64,14 @@ def open_storage(settings: Settings, *, read_timeout: int) -> Storage:
         credentials = session.get_credentials()
     # The client for URLs never gets an answer, so it has the time that the other one learns.
     server_time = ServerTime()
-    inside = settings.s3_endpoint_url
-    client, public_client = (
-        connect_s3(session, settings, endpoint_url=url, read_timeout=read_timeout)
-        for url in (inside, settings.s3_public_endpoint_url or inside)
+    client = connect_s3(
+        session, settings, endpoint_url=settings.s3_endpoint_url, read_timeout=read_timeout
+    )
+    public_client = connect_s3(
+        session,
+        settings,
+        endpoint_url=_public_endpoint(settings, client),
+        read_timeout=read_timeout,
     )
     server_time.follow(client)
     server_time.follow(public_client)
@@ -95,11 +99,8 @@ def connect_s3(
     checksums are computed when required, because a ranged read would else be compared with the
     whole object's and older servers know no others. The region's own endpoint is used in
     ``us-east-1`` too: the global one answers for young buckets elsewhere with redirects (S3 User
-    Guide, "Request redirection"), which break a download URL.
+    Guide, "Request redirection").
     """
-    style = settings.s3_addressing_style
-    if style == "auto" and endpoint_url:
-        style = "path"
     config = Config(
         signature_version="s3v4",
         request_checksum_calculation="when_required",
@@ -108,10 +109,37 @@ def connect_s3(
         read_timeout=read_timeout,
         max_pool_connections=32,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
+        s3={
+            "addressing_style": _addressing_style(settings),
+            "us_east_1_regional_endpoint": "regional",
+        },
     )
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
     return client
+
+
+def _public_endpoint(settings: Settings, client: "S3Client") -> str:
+    """Return where clients reach S3.
+
+    Of AWS that is the region's own endpoint, said outright: without one botocore signs URLs for the
+    global endpoint, whose redirects into the region a signature does not survive
+    (``botocore.signers._should_use_global_endpoint``).
+    """
+    return settings.s3_public_endpoint_url or settings.s3_endpoint_url or client.meta.endpoint_url
+
+
+def _addressing_style(settings: Settings) -> Literal["path", "virtual"]:
+    """Return where the bucket stands in a URL.
+
+    At AWS it stands in the host, which is what AWS wants, unless it has a dot, which no certificate
+    matches (S3 User Guide, "Virtual hosting of general purpose buckets"). Other servers have often
+    no names for buckets.
+    """
+    if settings.s3_addressing_style != "auto":
+        return settings.s3_addressing_style
+    other = settings.s3_endpoint_url or settings.s3_public_endpoint_url
+    dotted = "." in f"{settings.bucket}{settings.staging_bucket}"
+    return "path" if other or dotted else "virtual"
 
 
 @contextmanager

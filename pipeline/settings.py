@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["auto", "path", "virtual"],
         Meta(
             description="bucket in the path of S3's URLs, or in their host (`virtual`); `auto`: in "
-            "the path where `QRMILL_S3_ENDPOINT_URL` is set, else in the host"
+            "the path where an endpoint is set or a bucket has a dot, else in the host"
         ),
     ] = "auto"
     s3_access_key_id: Annotated[

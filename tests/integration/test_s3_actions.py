@@ -46,7 +46,7 @@ class Roles:
         self._names: dict[str, str] = {}
         self._settings, self._s3 = settings, s3
         self.of = {role: self._user(role, self._statements(role)) for role in LISTED}
-        anything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+        anything: dict[str, object] = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
         self.admin = self._user("admin", [anything])
 
     def _statements(self, role: str) -> list[dict[str, object]]:
@@ -182,7 +182,11 @@ def live_as_a_worker(roles: Roles, key: ApiKey) -> None:
         raise EndpointConnectionError(endpoint_url="")
 
     cancelled: list[str] = []
-    roles.before_completions = [break_off, lambda: service.cancel(cancelled[0], key) and None]
+
+    def cancel() -> None:
+        service.cancel(cancelled[0], key)
+
+    roles.before_completions = [break_off, cancel]
     cancelled.append(service.submit(make_request(), key).task_id)
     assert ended(service, cancelled[0], key).error_code == "cancelled"
     admin = open_storage(roles.admin, read_timeout=5).client
@@ -195,6 +199,14 @@ def live_as_a_worker(roles: Roles, key: ApiKey) -> None:
         "the removal of a bundle that nobody wants any more",
     )
     service.endings.close()
+
+
+@pytest.mark.parametrize("s3", ["moto"], indirect=True)
+def test_the_doctor_names_the_action_that_is_denied(roles: Roles) -> None:
+    findings = {each.name: each for each in check_up(roles.of["api"])}
+    denied = findings[f"s3 objects {roles.admin.staging_bucket}"]
+    assert (denied.state, denied.found) == ("fail", "PutObject: AccessDenied")
+    assert denied.advice.startswith("Grant s3:PutObject")
 
 
 def test_the_operators_table_lists_the_same_actions() -> None:
