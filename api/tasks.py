@@ -72,14 +72,11 @@ class BulkTask:
         """Return the tag of a poll's answer; it costs no signing.
 
         It is weak: a download URL is signed anew each time without another meaning. It changes
-        once in half the seconds that a URL works which is signed now, so that a client that is told
-        304 has one that still works, whichever process signed it; powers of two, so that it does
-        not change with every second that the credentials come nearer to their end.
+        often enough for a client that is told 304 to have one that still works.
         """
         window = (0, 0)
         if job.bundle:
-            half = 1 << max(0, self._service.downloads.seconds(job.bundle).bit_length() - 2)
-            window = (half, int(time.time()) // half)
+            window = url_window(self._service.downloads.seconds(job.bundle), int(time.time()))
         digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
         tag = falcon.ETag(digest[:32])
         tag.is_weak = True
@@ -129,6 +126,21 @@ def answer_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int
     poll_url = f"{prefix}/qr/bulk/{task_id}/"
     resp.set_headers({"Location": poll_url, "Retry-After": _RETRY_AFTER})
     answer_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))
+
+
+def url_window(seconds: int, now: int) -> tuple[int, int]:
+    """Return a window of time in which every URL works until its end.
+
+    Whichever process signed it in that window, for however long: the length is a power of two of at
+    most half of ``seconds``, and part of what is returned. So it does not change with each second
+    that the credentials, whose end is the URL's, come nearer to theirs.
+
+    Args:
+        seconds: that a URL works which is signed now.
+        now: in seconds since the epoch.
+    """
+    length = 1 << max(0, seconds.bit_length() - 2)
+    return length, now // length
 
 
 def preferred_wait(prefer: str) -> int:

@@ -3,7 +3,7 @@
 The API imports this module and nothing else of the pipeline; the types it needs are here too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -16,10 +16,8 @@ from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import QUEUES, Dispatcher, EnqueueError, connect_redis, make_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
-from pipeline.checkup import Finding, compare_clocks, run_checks
-from pipeline.checkup_redis import redis_checks
-from pipeline.checkup_s3 import s3_checks
-from pipeline.checkup_work import work_checks
+from pipeline.checkup import Finding, compare_clocks
+from pipeline.checkup_parts import check_up
 from pipeline.dead_letters import DeadLetter
 from pipeline.downloads import Download, Downloads
 from pipeline.endings import Awaited, Endings
@@ -272,20 +270,6 @@ def open_service(settings: Settings) -> JobService:
         checks=checks,
         expose_metrics=expose,
     )
-
-
-def check_up(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found where each part of the service is tried; nothing is left behind."""
-    client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
-    with client:
-        yield from run_checks((*redis_checks(settings, client), *work_checks(settings, client)))
-    try:
-        storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
-    except SettingsError as error:
-        advice = "Correct it; `aws sts get-caller-identity` reads the same."
-        yield Finding("s3 credentials", "fail", str(error), advice)
-        return
-    yield from run_checks(s3_checks(settings, storage))
 
 
 __all__ = [

@@ -135,7 +135,8 @@ class Bucket:
                     Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
                 )
             if refused := answer.get("Errors"):
-                raise StoreUnavailableError(f"DeleteObjects: {refused[0].get('Code')}")
+                code = refused[0].get("Code", "unknown")
+                raise StoreUnavailableError(f"DeleteObjects: {code}", code, "DeleteObjects")
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
         """Return a URL that downloads an object for ``seconds``; nothing is sent."""

@@ -45,9 +45,11 @@ class Roles:
         self.before_completions: list[Callable[[], None]] = []
         self._names: dict[str, str] = {}
         self._settings, self._s3 = settings, s3
-        self.of = {role: self._user(role, self._statements(role)) for role in LISTED}
+        self.of = {role: self.user(role, self._statements(role)) for role in LISTED}
         anything: dict[str, object] = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
-        self.admin = self._user("admin", [anything])
+        self.admin = self.user("admin", [anything])
+        looking: dict[str, object] = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}
+        self.reader = self.user("reader", [looking])
 
     def _statements(self, role: str) -> list[dict[str, object]]:
         return [
@@ -60,7 +62,7 @@ class Roles:
             for name, kind in self.kinds.items()
         ]
 
-    def _user(self, role: str, statements: list[dict[str, object]]) -> Settings:
+    def user(self, role: str, statements: list[dict[str, object]]) -> Settings:
         iam = boto3.client(
             "iam", endpoint_url=self._s3.endpoint_url, region_name="us-east-1",
             aws_access_key_id="any", aws_secret_access_key="any",
@@ -89,7 +91,7 @@ class Roles:
                 self.before_completions.pop(0)()
 
         events = client.meta.events
-        if role != "admin":
+        if role in self.seen:
             events.register("provide-client-params.s3", note)
         if role == "worker":
             events.register("before-call.s3.CompleteMultipartUpload", disturb)
@@ -207,6 +209,16 @@ def test_the_doctor_names_the_action_that_is_denied(roles: Roles) -> None:
     denied = findings[f"s3 objects {roles.admin.staging_bucket}"]
     assert (denied.state, denied.found) == ("fail", "PutObject: AccessDenied")
     assert denied.advice.startswith("Grant s3:PutObject")
+
+
+@pytest.mark.parametrize("s3", ["moto"], indirect=True)
+def test_keys_that_may_not_be_deleted_are_told(roles: Roles) -> None:
+    staging = open_storage(roles.of["worker"], read_timeout=5).staging_bucket
+    staging.put("a/1", b"x")
+    reader = open_storage(roles.reader, read_timeout=5).staging_bucket
+    with pytest.raises(StoreUnavailableError, match="DeleteObjects: AccessDenied"):
+        reader.delete_all("a/")
+    assert staging.get("a/1") == b"x"
 
 
 def test_the_operators_table_lists_the_same_actions() -> None:
