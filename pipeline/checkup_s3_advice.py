@@ -28,9 +28,7 @@ _ENDED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefresh
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NONE = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}
 #: What a server that takes the bucket for a key, or a key for the bucket, may say.
-_ADDRESS = {
-    "405", "EndpointConnectionError", "InvalidBucketName", "MethodNotAllowed", "NoSuchBucket",
-}  # fmt: skip
+_ADDRESS = {"405", "InvalidBucketName", "MethodNotAllowed", "NoSuchBucket"}
 
 
 def advice_on(error: StoreUnavailableError, settings: Settings, otherwise: str) -> str:
@@ -47,11 +45,17 @@ def advice_on(error: StoreUnavailableError, settings: Settings, otherwise: str) 
             "STS does not give the role: see AWS_ROLE_ARN, that the file of "
             "AWS_WEB_IDENTITY_TOKEN_FILE is fresh, and whom the role's trust policy names."
         )
+    if code == "EndpointConnectionError" and settings.s3_addressing_style == "virtual":
+        return f"{otherwise} {_NAMES}"
     if code in _DENIED and operation in ACTIONS:
         return f"Grant {ACTIONS[operation]}: deploy/s3/actions.json lists what each part needs."
     return _BY_CODE.get(code, otherwise).format(region=settings.s3_region)
 
 
+_NAMES = (
+    "With the bucket in the host, each bucket needs a name that resolves there; "
+    "QRMILL_S3_ADDRESSING_STYLE=path does without."
+)
 _BY_CODE = {
     **dict.fromkeys(
         _REGION,
