@@ -51,6 +51,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str | None, Meta(description="S3 server as clients reach it, for download URLs")
     ] = None
     s3_region: Annotated[str, Meta(description="S3 region, part of every signature")] = "us-east-1"
+    s3_addressing_style: Annotated[
+        Literal["auto", "path", "virtual"],
+        Meta(
+            description="bucket in the path of S3's URLs, or in their host (`virtual`); `auto`: in "
+            "the path where an endpoint is set or a bucket has a dot, else in the host"
+        ),
+    ] = "auto"
     s3_access_key_id: Annotated[
         str | None, Meta(description="S3 access key; unset: boto3's own credential chain")
     ] = None
@@ -58,6 +65,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     s3_secret_access_key_file: Annotated[
         str | None, Meta(description="file that holds the S3 secret key")
     ] = None
+    s3_sse: Annotated[
+        Literal["AES256", "aws:kms", "aws:kms:dsse"] | None,
+        Meta(description="encryption asked of S3 for every object; unset: the bucket's default"),
+    ] = None
+    s3_sse_kms_key_id: Annotated[
+        str | None, Meta(description="KMS key of that, as id or ARN; unset: the account's own")
+    ] = None
+    s3_sse_bucket_key: Annotated[
+        bool, Meta(description="whether to ask for an S3 Bucket Key with `aws:kms`: fewer calls")
+    ] = False
+    s3_checksum: Annotated[
+        Literal["md5", "crc32", "sha256"],
+        Meta(
+            description="checksum of every body: `md5`, which all servers know, or one that S3 "
+            "keeps with the object"
+        ),
+    ] = "md5"
     bucket: Annotated[
         str, Meta(description="bucket of requests, bundles and API keys", pattern=_BUCKET)
     ] = "qrmill"
@@ -200,7 +224,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or "
                 f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
             )
+        self._check_encryption()
         self.callback_rules()
+
+    def _check_encryption(self) -> None:
+        """Check what S3 would refuse (S3 User Guide, "Using server-side encryption with KMS")."""
+        if self.s3_sse_kms_key_id and self.s3_sse not in {"aws:kms", "aws:kms:dsse"}:
+            raise SettingsError(
+                f"{variable('s3_sse_kms_key_id')} is {self.s3_sse_kms_key_id!r}: it goes with "
+                f"{variable('s3_sse')}=aws:kms or aws:kms:dsse."
+            )
+        if self.s3_sse_bucket_key and self.s3_sse != "aws:kms":
+            raise SettingsError(
+                f"{variable('s3_sse_bucket_key')} is true: it goes with "
+                f"{variable('s3_sse')}=aws:kms alone."
+            )
 
     def callback_rules(self) -> CallbackRules:
         """Return what callback URLs may be.

@@ -40,6 +40,10 @@ def test_every_setting_can_be_set() -> None:
         ("QRMILL_S3_ENDPOINT_URL", "http://[", "http://host:port"),
         ("QRMILL_S3_ACCESS_KEY_ID", "id", "QRMILL_S3_SECRET_ACCESS_KEY"),
         ("QRMILL_S3_SECRET_ACCESS_KEY_FILE", "/nonexistent", "No such file"),
+        ("QRMILL_S3_ADDRESSING_STYLE", "host", "enum"),
+        ("QRMILL_S3_SSE", "kms", "enum"),
+        ("QRMILL_S3_SSE_KMS_KEY_ID", "alias/key", "QRMILL_S3_SSE=aws:kms"),
+        ("QRMILL_S3_SSE_BUCKET_KEY", "true", "QRMILL_S3_SSE=aws:kms"),
         ("QRMILL_BUCKET", "a b", "regex"),
         ("QRMILL_API_PREFIX", "api/", "regex"),
         ("QRMILL_API_PREFIX", "/{v}", "regex"),
@@ -149,5 +153,6 @@ def test_the_operators_table_names_every_setting_with_its_default() -> None:
     }
     for name in ("QRMILL_API_PREFIX", "QRMILL_CALLBACK_NETWORKS"):
         expected[name] = ""  # its default is empty, which a table shows as nothing
-    expected["QRMILL_CALLBACK_HTTP"] = "`false`"  # as an environment variable has it
+    for name in ("QRMILL_CALLBACK_HTTP", "QRMILL_S3_SSE_BUCKET_KEY"):
+        expected[name] = "`false`"  # as an environment variable has it
     assert documented == expected
