@@ -190,3 +190,12 @@ def test_a_worker_that_is_stopped_finishes_and_the_job_goes_on(
         wait_for(
             lambda: client.get(accepted["poll_url"]).json()["status"] == "completed", "the job"
         )
+
+
+def test_every_part_ends_by_itself_when_it_is_asked(podman: Podman, compose: Compose) -> None:
+    compose("stop", "--timeout=45")
+    ended = {name: podman.inspect("container", compose.container(name)) for name in SERVICE}
+    # 137 would be the kill after those 45 seconds.
+    assert {name: found["State"]["ExitCode"] for name, found in ended.items()} == dict.fromkeys(
+        SERVICE, 0
+    )
