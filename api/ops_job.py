@@ -104,7 +104,7 @@ class Download(Guarded):
         if job.bundle is None:
             detail = f"The task is {job.state}; there is no bundle to download."
             raise ProblemError(HTTPStatus.CONFLICT, "not_possible", detail)
-        raise falcon.HTTPSeeOther(self._service.download(job.task_id, job.bundle).url)
+        raise falcon.HTTPSeeOther(self._service.downloads.sign(job.task_id, job.bundle).url)
 
 
 def find_job(service: JobService, req: falcon.Request, task_id: str) -> JobStatus:

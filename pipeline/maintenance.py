@@ -27,9 +27,10 @@ from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, Scripts, translated
 from pipeline.metrics import SweepMetrics
 from pipeline.recovery import Recovery, UnreadableError, make_recovery
+from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.store import Bucket, StoreUnavailableError, connect_s3
+from pipeline.store import Bucket, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -180,9 +181,9 @@ class Sweep:
 def open_sweep(settings: Settings) -> Sweep:
     """Return the sweep over what ``settings`` names."""
     client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
-    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_TIMEOUT)
-    S3Metrics().watch(s3)
-    return Sweep(settings, client, Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket))
+    storage = open_storage(settings, read_timeout=_TIMEOUT)
+    S3Metrics().watch(storage.client)
+    return Sweep(settings, client, storage.bucket, storage.staging_bucket)
 
 
 def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
