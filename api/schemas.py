@@ -27,7 +27,7 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lot: Annotated[
         str | None,
         Meta(
-            description="AI 10, batch or lot number: GS1 character set 82",
+            description="AI 10, batch or lot number: GS1 character set 82. Alone, `.` and `..` are dropped by browsers",
             examples=["LOT-7"],
             extra_json_schema=_ALPHANUMERIC,
         ),
@@ -35,7 +35,7 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     serial: Annotated[
         str | None,
         Meta(
-            description="AI 21, serial number: GS1 character set 82",
+            description="AI 21, serial number: GS1 character set 82. Alone, `.` and `..` are dropped by browsers",
             examples=["A0001"],
             extra_json_schema=_ALPHANUMERIC,
         ),
