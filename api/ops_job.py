@@ -20,6 +20,7 @@ from pipeline.service import (
 _CHUNKS = 200
 #: No script, no style and nothing from elsewhere, whatever an image says.
 _IMAGE_POLICY = "default-src 'none'; style-src 'none'; sandbox"
+_STORE_AWAY = "The object store is out of reach."
 _REQUEST_GONE = "The request is no longer in the object store."
 _IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -49,14 +50,18 @@ class JobPage(Guarded):
         """Return the first symbols, or why there are none; a page that is refreshed has them."""
         if req.get_header("X-Refresh"):
             return [], ""
+        operations = self._service.operations
+        away = {part.name for part in operations.health.look() if part.milliseconds is None}
+        if "s3" in away:  # it might hang, and the page with it
+            return [], _STORE_AWAY
         try:
-            return self._service.operations.samples.first(job.task_id), ""
+            return operations.samples.first(job.task_id), ""
         except ObjectMissingError:
             return [], _REQUEST_GONE
         except UnreadableError:
             return [], "The request is damaged in the object store."
         except StoreUnavailableError:
-            return [], "The object store is out of reach."
+            return [], _STORE_AWAY
 
 
 class SymbolImage(Guarded):
