@@ -4,6 +4,7 @@
 time. Any number may run: one of them holds the lease and sweeps, the others wait for it to run out.
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -42,6 +43,11 @@ _REMOVALS = 100  # jobs removed in one sweep at most
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
+
+_DESCRIPTION = (
+    "Find jobs with work left and nothing moving them, and move them: once a second until stopped. "
+    "It takes the service's own QRMILL_ environment."
+)
 
 AWAY = (LedgerUnavailableError, StoreUnavailableError, EnqueueError)
 
@@ -201,7 +207,9 @@ def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
 
 def main() -> None:
     """Sweep as the command line says."""
-    once = "--once" in sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="qrmill sweep", description=_DESCRIPTION)
+    parser.add_argument("--once", action="store_true", help="sweep one time, and end")
+    once: bool = parser.parse_args().once
     try:
         settings = Settings.from_environment(os.environ)
         configure_logging(settings)

@@ -105,7 +105,8 @@ class RecordFailures(Middleware):
         tries = message.options.get("retries", 1)
         task_id, *chunk = message.args
         what = f"Chunk {chunk[0]}" if chunk else "The bundling"
-        detail = f"{what} failed after {tries} tries: {_REASONS[code]}."
+        count = "1 try" if tries == 1 else f"{tries} tries"
+        detail = f"{what} failed after {count}: {_REASONS[code]}."
         log.error("failed for good", error_code=code, tries=tries)
         if code != "ledger_unavailable":
             # What failed because Redis was away did not fail; the sweep puts it back.

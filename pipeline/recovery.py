@@ -26,7 +26,13 @@ _HEAD_BYTES = 1 << 16
 
 
 class UnreadableError(Exception):
-    """An object of a job in S3 is not what was written there; the message names it."""
+    """An object of a job in S3 is not what was written there; the message names it.
+
+    Attributes:
+        key_id: of the API key that owns the job; None where that cannot be read either.
+    """
+
+    key_id: str | None = None
 
 
 class Recovery:
@@ -67,9 +73,14 @@ class Recovery:
             head, head_bytes = self.read_head(task_id)
         except ObjectMissingError:
             return False
-        result = self.read_result(task_id)
+        try:
+            result = self.read_result(task_id)
+            callback = self._read_callback(head) if result else None
+        except UnreadableError as error:
+            error.key_id = head.key_id
+            raise
         if result is not None:
-            self._ledger.restore_job(head, head_bytes, result, self._read_callback(head))
+            self._ledger.restore_job(head, head_bytes, result, callback)
             log.warning("job restored from S3", task_id=task_id, state=result.state)
         elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
             self._dispatcher.send_chunks(task_id, range(head.chunks))
@@ -111,7 +122,7 @@ class Recovery:
             data = self._bucket.get(key)
         except ObjectMissingError:
             return None
-        with _readable(key):
+        with readable(key):
             return msgspec.json.decode(data, type=Result)
 
     def _read_callback(self, head: RequestHead) -> CallbackRecord | None:
@@ -122,7 +133,7 @@ class Recovery:
             data = self._bucket.get(key)
         except ObjectMissingError:
             return None
-        with _readable(key):
+        with readable(key):
             return msgspec.json.decode(data, type=CallbackRecord)
 
     def read_head(self, task_id: str) -> tuple[RequestHead, int]:
@@ -137,7 +148,7 @@ class Recovery:
             if len(data) < size:
                 raise UnreadableError(f"{key} has no whole head")
             size *= 4
-        with _readable(key):
+        with readable(key):
             return decode_head(data), data.index(b"\n") + 1
 
     def _keep_idempotency(self, head: RequestHead) -> None:
@@ -147,7 +158,12 @@ class Recovery:
 
 
 @contextmanager
-def _readable(key: str) -> Iterator[None]:
+def readable(key: str) -> Iterator[None]:
+    """Decode what the object ``key`` holds, in the block.
+
+    Raises:
+        UnreadableError: it cannot be decoded.
+    """
     try:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

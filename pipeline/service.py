@@ -45,7 +45,7 @@ from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
 from pipeline.queues import Queues
 from pipeline.rates import Rates, Standing, Window
-from pipeline.recovery import Recovery, make_recovery
+from pipeline.recovery import Recovery, UnreadableError, make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.samples import Sample
@@ -126,13 +126,22 @@ class JobService:
 
         Raises:
             LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+            UnreadableError: Redis has lost it, and what S3 has of it is damaged.
         """
         found = self._ledger.status(task_id)
-        if found is None and self._recovery.revive(task_id):
+        if found is None and self._revive(task_id, key):
             found = self._ledger.status(task_id)
         if found is None or (found.key_id != key.key_id and key.role != "operator"):
             return None
         return found
+
+    def _revive(self, task_id: str, key: ApiKey) -> bool:
+        try:
+            return self._recovery.revive(task_id)
+        except UnreadableError as error:
+            if error.key_id not in {None, key.key_id} and key.role != "operator":
+                return False
+            raise
 
     def await_end(self, task_id: str, key: ApiKey, seconds: float) -> Awaited:
         """Return :meth:`status` as soon as the job has ended, or after ``seconds``.
@@ -313,6 +322,7 @@ __all__ = [
     "State",
     "StoreUnavailableError",
     "UnknownApiKeyError",
+    "UnreadableError",
     "Window",
     "check_up",
     "compare_clocks",

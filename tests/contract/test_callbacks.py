@@ -253,6 +253,16 @@ def test_no_more_messages_are_sent_than_may_wait(
     assert client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs") == 1
 
 
+def test_messages_that_come_again_leave_room_for_nudges_about_others(
+    ledger: Ledger, callbacks: Callbacks, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.callbacks._WAITING", 4)
+    for _ in range(6):
+        callbacks.send_again(enter_ended(ledger))
+    assert client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs") == 2
+    assert callbacks.nudge(LEASE) == 2
+
+
 @pytest.mark.parametrize(
     ("code", "state"), [("cancelled", "delivered"), ("render_failed", "pending")]
 )

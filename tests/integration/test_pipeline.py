@@ -126,7 +126,7 @@ def test_a_chunk_whose_request_is_gone_fails_the_job_with_its_reason(
     status = ended(service, task_id, key)
     assert (status.state, status.error_code) == ("failed", "object_missing")
     assert status.error is not None
-    assert "failed after 1 tries" in status.error
+    assert "failed after 1 try:" in status.error
     with redis.Redis.from_url(redis_url) as client:
         wait_for(lambda: client.zcard(f"dramatiq:{RENDER_QUEUE}.XQ") == 3, "three dead letters")
 
