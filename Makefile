@@ -11,7 +11,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("qrmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11.") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,capacity,dev]'
 	@touch $(STAMP)
 
 # Dramatiq's own dashboard at /dramatiq/. It asks for older releases of Dramatiq and redis-py than it
@@ -64,7 +64,7 @@ debian-packages:
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:
 	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
-	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test,dev]'
+	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test,capacity,dev]'
 	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf $(VENV)-pins
 

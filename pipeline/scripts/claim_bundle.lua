@@ -4,6 +4,9 @@
 -- Returns {} when there is nothing to bundle or another holds the claim; else all fields of the job.
 -- A job whose bundling failed is reopened by this: its message was put back by hand.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HLEN", KEYS[2]) ~= tonumber(redis.call("HGET", job, "chunks")) then
     return {}

@@ -4,6 +4,9 @@
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state then
     return {}
