@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install dashboard demo up test faults thorough lint format bench constraints debian-packages clean
+.PHONY: install dashboard demo up test faults thorough lint format bench capacity constraints debian-packages clean
 
 install: $(STAMP)
 
@@ -51,6 +51,10 @@ format: $(STAMP)
 # gets an environment of its own, .venv-reference.
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+# What a load takes, modelled from the last report of `make bench`; CAPACITY=--write writes the page.
+capacity: $(STAMP)
+	$(BIN)/python -m deploy.capacity $(CAPACITY)
 
 # What a few tests use besides: curl, other ZIP readers, a browser, and Prometheus with promtool.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
