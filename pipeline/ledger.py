@@ -33,12 +33,14 @@ class ChunkWork(msgspec.Struct, frozen=True):
     """A chunk to be rendered.
 
     Attributes:
+        message_id: of the message that asks for it.
         attempt: deliveries of it that did not end with an error, this one included.
         offset, length: where its items stand in the request object, in bytes.
     """
 
     job: JobFields
     chunk_index: int
+    message_id: str
     attempt: int
     offset: int
     length: int
@@ -179,18 +181,25 @@ class Ledger:
         entries = zip(found[::3], found[1::3], found[2::3], strict=True)
         return [entry for entry in entries if entry[0]]
 
-    def begin_chunk(self, task_id: str, chunk_index: int, lease: int) -> ChunkWork | None:
-        """Count a delivery of a chunk and return the work, or None when there is nothing to do."""
+    def begin_chunk(
+        self, task_id: str, chunk_index: int, lease: int, message_id: str = ""
+    ) -> ChunkWork | None:
+        """Count a delivery of a chunk and return the work, or None when there is nothing to do.
+
+        A chunk that failed for good is begun again by the message that failed, put back by hand,
+        and by none that only came late.
+        """
         families = (
             keys.job, keys.ranges, keys.staged, keys.attempts, keys.leases, keys.excused,
+            keys.failures, keys.letters,
         )  # fmt: skip
         names = [family(task_id) for family in families]
-        reply = self._run("begin_chunk", names, chunk_index, lease)
+        reply = self._run("begin_chunk", names, chunk_index, lease, message_id)
         if not reply:
             return None
         attempt, byte_range, fields = reply
         offset, length = map(int, byte_range.split())
-        return ChunkWork(_job_fields(fields), chunk_index, attempt, offset, length)
+        return ChunkWork(_job_fields(fields), chunk_index, message_id, attempt, offset, length)
 
     def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
@@ -202,9 +211,11 @@ class Ledger:
         task_id = work.job.task_id
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
-        names += [keys.CALLBACKS, keys.MINUTES]
+        names += [keys.CALLBACKS, keys.MINUTES, keys.letters(task_id)]
         value = msgspec.json.encode(staged).decode()
-        arguments = (work.chunk_index, value, work.item_count, task_id, deadline)
+        arguments = (
+            work.chunk_index, value, work.item_count, task_id, deadline, work.message_id,
+        )  # fmt: skip
         return int(self._run("complete_chunk", names, *arguments))
 
     def excuse_chunk(self, task_id: str, chunk_index: int, failure: Failure) -> None:
@@ -218,17 +229,29 @@ class Ledger:
         names = [keys.job(job.task_id), keys.staged(job.task_id)]
         self._run("unstage_chunk", names, chunk_index, count)
 
-    def fail_job(self, task_id: str, failure: Failure, chunk_index: int | None = None) -> str:
+    def fail_job(
+        self,
+        task_id: str,
+        failure: Failure,
+        chunk_index: int | None = None,
+        message_id: str = "",
+    ) -> str:
         """Fail a job, because a chunk failed for good, or for another reason.
+
+        Args:
+            task_id: the job.
+            failure: what to tell of it.
+            chunk_index: of the chunk that failed.
+            message_id: of the message that failed for good; put back, it opens the job again.
 
         Returns:
             The job's error code afterwards; empty when it is unknown or has not failed.
         """
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
-        arguments = (task_id, failure.code, failure.detail, chunk, closed)
+        arguments = (task_id, failure.code, failure.detail, chunk, closed, message_id)
         names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
-        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES]
+        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
@@ -239,15 +262,16 @@ class Ledger:
         return reply[1:] if reply else None
 
     def claim_bundle(
-        self, task_id: str, claimant: str, lease: int, deadline: int
+        self, task_id: str, claimant: str, lease: int, deadline: int, message_id: str = ""
     ) -> JobFields | None:
         """Claim the bundling for ``lease``; None when there is nothing to be done.
 
-        A job whose bundling had failed for good is open again by this, and gets ``deadline``.
+        A job whose bundling had failed for good is opened again by the message that failed, put
+        back by hand, and gets ``deadline``.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
-        names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
-        fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline)
+        names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS, keys.letters(task_id)]
+        fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline, message_id)
         return _job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:
@@ -323,7 +347,7 @@ def _parts(task_id: str) -> list[str]:
 
 
 def _all_keys(task_id: str) -> list[str]:
-    return [*_parts(task_id), keys.ranges(task_id)]
+    return [*_parts(task_id), keys.ranges(task_id), keys.letters(task_id)]
 
 
 def _flat_fields(head: RequestHead) -> list[str | int]:

@@ -109,7 +109,8 @@ class RecordFailures(Middleware):
         log.error("failed for good", error_code=code, tries=tries)
         if code != "ledger_unavailable":
             # What failed because Redis was away did not fail; the sweep puts it back.
-            self._ledger.fail_job(task_id, Failure(code, detail), *chunk)
+            index = chunk[0] if chunk else None
+            self._ledger.fail_job(task_id, Failure(code, detail), index, message.message_id)
         self._dead_letters.annotate(message.queue_name, message.options, message.encode())
 
 

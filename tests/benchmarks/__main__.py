@@ -20,11 +20,9 @@ SHARED = {
     "demand": "demand", "chunks": "chunk_size",
 }  # fmt: skip
 #: Parts with a stack of their own: ``main(report)``.
-OWN = {"memory": "peaks", "requests": "wire"}
+OWN = {"memory": "peaks", "requests": "wire", "pollers": "pollers"}
 #: Parts that print for themselves: ``main()``.
-RENDERER = {
-    "render": "render", "deflate": "deflate", "render-memory": "memory", "pollers": "pollers",
-}  # fmt: skip
+RENDERER = {"render": "render", "deflate": "deflate", "render-memory": "memory"}
 OUTPUT = Path("test-output")
 
 

@@ -16,8 +16,11 @@ _KEPT = 1.0
 
 
 class Answer(NamedTuple):
+    """An answer; ``waited`` tells that it was held back as the request preferred (RFC 7240)."""
+
     status: int
     body: bytes
+    waited: bool
 
     def json(self) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(self.body)
@@ -52,12 +55,13 @@ class Connection:
             f"{method} {path} HTTP/1.1\r\n{self._head}{headers}{length}\r\n".encode() + body
         )
         status = int(self._reader.readline().split()[1])
-        length_of_answer = 0
+        length_of_answer, waited = 0, False
         while (line := self._reader.readline()) not in {b"\r\n", b""}:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length_of_answer = int(value)
-        answer = Answer(status, self._reader.read(length_of_answer))
+            waited |= name.lower() == b"preference-applied"
+        answer = Answer(status, self._reader.read(length_of_answer), waited)
         self._idle_since = time.monotonic()
         return answer
 

@@ -1,123 +1,160 @@
 """500 clients that wait in long polls, while 50 others send requests.
 
 The API alone is measured: the workers are stopped, so that the polled jobs stay in flight. Both
-loads, without and with the pollers, take turns on the same servers.
+loads, without and with the pollers, take turns on the same servers. No two clients start together,
+as they do not in life: a burst of 50 new connections would be measured as the pollers' doing.
 """
 
-import asyncio
-import statistics
+import multiprocessing
 import tempfile
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import httpx
-
-from deploy.embedded.running import RunningStack, running_stack
+from tests.benchmarks.connection import Connection
 from tests.benchmarks.parts import stopped
+from tests.benchmarks.report import Report
+from tests.benchmarks.scene import BULK, Scene, percentile, request_body, running_scene
 
 POLLERS, SENDERS = 500, 50
-_ROUNDS = 2
-_SECONDS = 12.0  # of a round
-_PAUSE = 2.0  # seconds between two requests of a sender: below what the machine can do
-_WAIT = {"Prefer": "wait=10"}
-_BODY = {"gtin": "9506000134352", "items": [{"serial": str(number)} for number in range(20)]}
-_LIMITS = httpx.Limits(max_connections=POLLERS + SENDERS, max_keepalive_connections=POLLERS)
+_JOBS, _ITEMS = 50, 20
+_PAUSE = 2.0  # seconds from one request of a sender to its next: below what the machine can do
+_WAIT = 10  # seconds that a poll asks for
+_PREFER = f"Prefer: wait={_WAIT}\r\n"
+_MOST_RATIO, _MOST_WAKING = 2, 50  # of the 99th percentiles; milliseconds
 
 
-def main() -> None:
-    """Print POST's median and 99th percentile, idle and beside the pollers, and their ratio."""
+class _Polled(NamedTuple):
+    """What the pollers saw: polls answered, and how many of these had waited."""
+
+    answered: int
+    waited: int
+
+
+def main(report: Report) -> None:
+    """Compare POST's times idle and beside the pollers, and time how soon a poll is woken."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        running_stack(Path(directory)) as stack,
-        stopped(stack.ready, "worker-1"),
-        stopped(stack.ready, "worker-2"),
+        running_scene(Path(directory)) as scene,
+        stopped(scene.ready, "worker-1"),
+        stopped(scene.ready, "worker-2"),
     ):
-        asyncio.run(_measure(stack))
-
-
-async def _measure(stack: RunningStack) -> None:
-    with stack.client("operator") as operator:
-        body = {"name": "bench", "per_minute": 1_000_000, "per_day": 10_000_000}
-        token = operator.post("/keys/", json=body).json()["api_key"]
-    async with httpx.AsyncClient(
-        base_url=stack.ready.api_url, headers={"X-API-Key": token}, timeout=60, limits=_LIMITS,
-        trust_env=False,
-    ) as client:  # fmt: skip
-        polls = [(await client.post("/qr/bulk/", json=_BODY)).json()["poll_url"] for _ in range(50)]
-        await _send(client, 3.0)
+        client = scene.connect()
+        body = request_body(_ITEMS, "svg")
+        paths = [client.post(BULK, body)["poll_url"] for _ in range(_JOBS)]
         idle: list[float] = []
         beside: list[float] = []
-        answers: list[float] = []
-        for _ in range(_ROUNDS):
-            idle += await _send(client, _SECONDS)
-            stop = asyncio.Event()
-            urls = [polls[number % len(polls)] for number in range(POLLERS)]
-            pollers = [asyncio.create_task(_poll(client, url, stop, answers)) for url in urls]
-            await asyncio.sleep(3)
-            beside += await _send(client, _SECONDS)
-            stop.set()
-            await asyncio.gather(*pollers)
-        woken = await _wake(client, polls)
-    _print(idle, beside, answers, woken)
+        polled: list[_Polled] = []
+        _send(scene, 2 * _PAUSE)
+        for _ in range(1 if report.quick else 3):
+            idle += _send(scene, 20)
+            with _pollers(scene, paths, polled.append):
+                beside += _send(scene, 20)
+        _tell(report, idle, beside, polled, [_waking(scene, path) for path in paths[:20]])
 
 
-async def _send(client: httpx.AsyncClient, seconds: float) -> list[float]:
-    until = time.perf_counter() + seconds
-    took: list[float] = []
+def _send(scene: Scene, seconds: float) -> list[float]:
+    """Return how long each POST of all senders took, in seconds."""
+    begun = time.perf_counter() + 0.1
+    body = request_body(_ITEMS, "svg")
 
-    async def sender() -> None:
-        while (begun := time.perf_counter()) < until:
-            answer = await client.post("/qr/bulk/", json=_BODY)
-            answer.raise_for_status()
-            took.append(time.perf_counter() - begun)
-            # Clients that send much do not send without a pause either.
-            await asyncio.sleep(_PAUSE)
+    def send(number: int) -> list[float]:
+        client, took = scene.connect(), []
+        for at in _times(begun + number * _PAUSE / SENDERS, _PAUSE, begun + seconds):
+            time.sleep(max(0.0, at - time.perf_counter()))
+            sent = time.perf_counter()
+            client.post(BULK, body)
+            took.append(time.perf_counter() - sent)
+        return took
 
-    await asyncio.gather(*(sender() for _ in range(SENDERS)))
-    return took
-
-
-async def _poll(
-    client: httpx.AsyncClient, url: str, stop: asyncio.Event, answers: list[float]
-) -> None:
-    while not stop.is_set():
-        begun = time.perf_counter()
-        answer = await client.get(url, headers=_WAIT)
-        answers.append(time.perf_counter() - begun)
-        if "preference-applied" not in answer.headers:
-            await asyncio.sleep(float(answer.headers["retry-after"]))
+    return [sample for part in _all(send, SENDERS) for sample in part]
 
 
-async def _wake(client: httpx.AsyncClient, polls: list[str]) -> list[float]:
+def _times(first: float, step: float, end: float) -> Iterator[float]:
+    while first < end:
+        yield first
+        first += step
+
+
+def _all(run: Callable[[int], Any], clients: int) -> Iterable[Any]:
+    with ThreadPoolExecutor(clients) as pool:
+        return list(pool.map(run, range(clients)))
+
+
+@contextmanager
+def _pollers(scene: Scene, paths: list[str], tell: Callable[[_Polled], None]) -> Iterator[None]:
+    """Keep all pollers waiting, from a process of their own, until the end of the block."""
+    context = multiprocessing.get_context("spawn")
+    stop, results = context.Event(), context.SimpleQueue()
+    arguments = (scene.ready.api_url, scene.key, paths, stop, results)
+    process = context.Process(target=_poll_all, args=arguments)
+    process.start()
+    try:
+        results.get()  # all have begun
+        yield
+    finally:
+        stop.set()
+        tell(results.get())
+        process.join()
+
+
+def _poll_all(url: str, key: str, paths: list[str], stop: Any, results: Any) -> None:  # noqa: ANN401 - multiprocessing's Event and SimpleQueue
+    """Poll with all clients, each beginning at another time of the first ten seconds."""
+    begun = time.perf_counter()
+
+    def poll(number: int) -> _Polled:
+        client, answered, waited = Connection(url, key), 0, 0
+        time.sleep(max(0.0, begun + number * _WAIT / POLLERS - time.perf_counter()))
+        while not stop.is_set():
+            answer = client.request("GET", paths[number % len(paths)], headers=_PREFER)
+            assert answer.status == 200, answer
+            answered += 1
+            waited += answer.waited
+        return _Polled(answered, waited)
+
+    with ThreadPoolExecutor(POLLERS) as pool:
+        futures = [pool.submit(poll, number) for number in range(POLLERS)]
+        time.sleep(_WAIT)
+        results.put(None)
+        found = [future.result() for future in futures]
+    results.put(_Polled(sum(one.answered for one in found), sum(one.waited for one in found)))
+
+
+def _waking(scene: Scene, path: str) -> float:
     """Return the seconds from a job's end, as its answer tells it, to the waiting poll's answer."""
-    took = []
-    for url in polls[:20]:
-        waiting = asyncio.create_task(client.get(url, headers=_WAIT))
-        await asyncio.sleep(0.2)
-        cancel = asyncio.create_task(client.delete(url))
-        answer = await waiting
-        now = datetime.now(UTC)
-        took.append((now - datetime.fromisoformat(answer.json()["finished_at"])).total_seconds())
-        await cancel
-    return took
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_answered, scene, path)
+        time.sleep(0.2)
+        scene.connect().request("DELETE", path)
+        at, answer = waiting.result()
+    return at - datetime.fromisoformat(answer["finished_at"]).timestamp()
 
 
-def _print(
-    idle: list[float], beside: list[float], answers: list[float], woken: list[float]
-) -> None:
-    for name, took in (("idle", idle), (f"beside {POLLERS} pollers", beside)):
-        print(f"POST {name}: {len(took)} sent, {_figures(took)}")
-    ratio = _percentile(beside, 99) / _percentile(idle, 99)
-    print(f"ratio of the 99th percentiles: {ratio:.2f}")
-    waited = sum(seconds > 9 for seconds in answers)  # of ten that were asked for
-    print(f"polls: {len(answers)} answered, {waited} of them after waiting")
-    print(f"from a job's end to the waiting poll's answer: {_figures(woken)}")
+def _answered(scene: Scene, path: str) -> tuple[float, dict[str, Any]]:
+    answer = scene.connect().get(path, _PREFER)
+    return time.time(), answer
 
 
-def _figures(took: list[float]) -> str:
-    return f"p50 {_percentile(took, 50) * 1000:.1f} ms, p99 {_percentile(took, 99) * 1000:.1f} ms"
-
-
-def _percentile(took: list[float], percent: int) -> float:
-    return statistics.quantiles(took, n=100, method="inclusive")[percent - 1]
+def _tell(
+    report: Report, idle: list[float], beside: list[float], polled: list[_Polled],
+    waking: list[float],
+) -> None:  # fmt: skip
+    samples = {"idle": idle, f"beside {POLLERS} pollers": beside, "waking a poll": waking}
+    rows = [
+        (name, 1000 * percentile(took, 50), 1000 * percentile(took, 99), len(took))
+        for name, took in samples.items()
+    ]
+    report.table(f"POST from {SENDERS} clients", ("", "p50 ms", "p99 ms", "of"), rows)
+    answered, waited = (sum(column) for column in zip(*polled, strict=True))
+    report.say(f"{answered:,} polls were answered, {waited:,} of them after waiting")
+    ratio = percentile(beside, 99) / percentile(idle, 99)
+    report.target(f"POST's p99 beside {POLLERS} pollers", ratio, "times idle", most=_MOST_RATIO)
+    report.target("waking a poll, p50", rows[2][1], "ms", most=_MOST_WAKING)
+    report.figures["pollers"] = {
+        "posts": {name: {"p50_ms": p50, "p99_ms": p99, "of": of} for name, p50, p99, of in rows},
+        "polls": {"answered": answered, "waited": waited},
+    }
