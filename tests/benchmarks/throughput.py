@@ -33,8 +33,8 @@ def measure(scene: Scene, report: Report) -> None:
             cores[workers].append(spent)
             others[workers].append(max(0.0, busy / took - sum(spent.values())))
     means = {
-        workers: {name: fmean(each[name] for each in rounds) for name in rounds[0]}
-        for workers, rounds in cores.items()
+        workers: {name: fmean(each[name] for each in runs) for name in runs[0]}
+        for workers, runs in cores.items()
     }
     _tell(report, rates, means, {workers: fmean(found) for workers, found in others.items()})
 
