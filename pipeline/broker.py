@@ -17,7 +17,9 @@ from dramatiq.rate_limits.backends import RedisBackend
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pipeline.leave_newer import OPTION, LeaveNewer
 from pipeline.settings import Settings
+from pipeline.versions import VERSION
 from pipeline.wakeups import Wakeups, WakingBroker
 
 RENDER_QUEUE = "render"
@@ -82,6 +84,7 @@ def make_broker(
         maintenance_chance=_MAINTENANCE_CHANCE,
         dead_message_ttl=_DEAD_MESSAGE_TTL,
         middleware=[
+            LeaveNewer(),
             TimeLimit(),
             GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL),
             *extra,
@@ -154,4 +157,5 @@ class Dispatcher:
 
 
 def _message(queue: str, actor: str, *args: str | int) -> Message[None]:
-    return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
+    options = {OPTION: VERSION}
+    return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options=options)
