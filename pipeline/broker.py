@@ -5,9 +5,11 @@ The API declares the queues and sends plain messages; it has no actors. Workers 
 
 import os
 import socket
+import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import dramatiq
 import redis
@@ -44,6 +46,9 @@ _MAINTENANCE_CHANCE = 100_000
 _DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds
 #: How long the group's barrier lives; a chunk put back later is bundled by the chunk itself.
 _BARRIER_TTL = 86_400_000  # milliseconds
+#: Seconds that a connection is silent before the kernel asks for a sign of life, seconds until it
+#: asks again, and how often it asks.
+_IDLE, _PROBE_INTERVAL, _PROBES = 30, 5, 3
 
 
 class EnqueueError(Exception):
@@ -52,6 +57,10 @@ class EnqueueError(Exception):
 
 def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.Redis:
     """Return a Redis client that fails at once rather than retry behind the caller's back.
+
+    Its connections end when the network is silent: one that only listens within a minute, and one
+    that has sent something within ``timeout``. Else the kernel would still send a command that was
+    given up when the network is back, and a fetch would be carried out for nobody.
 
     Args:
         settings: the URL.
@@ -64,7 +73,22 @@ def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         decode_responses=decode,
+        **_silence(settings.redis_url, timeout),
     )
+
+
+def _silence(url: str, timeout: float) -> dict[str, Any]:
+    """Return the options that end a silent connection (RFC 9293, 3.8.4; RFC 5482)."""
+    if url.startswith("unix:") or not sys.platform.startswith("linux"):
+        return {}
+    return {
+        "socket_keepalive_options": {
+            socket.TCP_KEEPIDLE: _IDLE,
+            socket.TCP_KEEPINTVL: _PROBE_INTERVAL,
+            socket.TCP_KEEPCNT: _PROBES,
+            socket.TCP_USER_TIMEOUT: int(timeout * 1000),
+        }
+    }
 
 
 def make_broker(

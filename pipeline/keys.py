@@ -36,6 +36,7 @@ key                                   type    what
 ``dramatiq:<queue>.msgs``             hash    id -> message, worked on or not; ``.DQ``, ``.XQ``
 ``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of that (ms)
 ``dramatiq:__heartbeats__``           zset    broker clients, by when each was last heard of (ms)
+``dramatiq:__acks__.<client>.<q>``    set     ids that a broker client has fetched of a queue
 ``dramatiq:…``                        —       the rest of the broker's own
 ====================================  ======  =====================================================
 
@@ -149,6 +150,10 @@ def messages(name: str) -> str:
 
 def delayed_messages(name: str) -> str:
     return f"{queue(name)}.DQ.msgs"
+
+
+def fetched(client: str, name: str) -> str:
+    return f"dramatiq:__acks__.{client}.{name}"
 
 
 def dead_letters(name: str) -> str:
