@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install dashboard deploy-tools demo up test faults thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
+.PHONY: install dashboard deploy-tools demo up test faults hosts thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
 
 install: $(STAMP)
 
@@ -35,6 +35,11 @@ test: $(STAMP)
 # Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+# The service on several hosts (network namespaces), and faults of the network between them, ending
+# with a table. HOSTS="--short cut-worker" chooses. Needs root, or user namespaces.
+hosts: $(STAMP)
+	$(BIN)/python -m tests.hosts $(HOSTS)
 
 # The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
 thorough: $(STAMP)
@@ -69,15 +74,16 @@ bench: $(STAMP)
 capacity: $(STAMP)
 	$(BIN)/python -m deploy.capacity $(CAPACITY)
 
-# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, and
-# systemd-analyze.
+# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool,
+# systemd-analyze, and ip with tc.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
 # Prometheus is for tests alone: where its package is new, its unit is masked, so that none is started.
 	dpkg -s prometheus >/dev/null 2>&1 || \
 		{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service; }
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus \
+		systemd iproute2
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

@@ -1,62 +1,17 @@
 """``python -m tests.faults [--short] [fault ...]``: do faults by name, or all of them."""
 
-import argparse
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-import httpx
-import redis
-from rich.console import Console
-
-from deploy.embedded.running import StackError
 from tests.faults.catalogue import FAULTS
-from tests.faults.report import Row, print_rows
+from tests.faults.command import SYMBOLS, run_command
+from tests.faults.report import Row
 from tests.faults.scene import run_fault
 
-#: Symbols of each bundle that are read back; names, digests and counts are always compared.
-_SYMBOLS = 60
-_BROKEN = (AssertionError, StackError, OSError, httpx.HTTPError, redis.RedisError)
 
-
-def main() -> int:
-    """Run what the command line names; exit status 1 if the promise was not kept."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("faults", nargs="*", metavar="fault", help=", ".join(FAULTS))
-    parser.add_argument("--short", action="store_true", help="faults and waits in a quarter")
-    parser.add_argument("--keep", type=Path, help="directory for data and logs, kept afterwards")
-    chosen = parser.parse_args()
-    unknown = sorted(set(chosen.faults) - set(FAULTS))
-    if unknown:
-        parser.error(f"no fault {', '.join(unknown)}; there are {', '.join(FAULTS)}")
-    rows = _run(chosen.faults or [*FAULTS], chosen.keep, short=chosen.short)
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    print_rows(rows, console)
-    return 0 if all(row.good for row in rows) else 1
-
-
-def _run(names: list[str], keep: Path | None, *, short: bool) -> list[Row]:
-    directory = keep or Path(tempfile.mkdtemp(prefix="qrmill-faults-"))
-    progress, rows = Console(stderr=True, highlight=False), []
-    try:
-        for name in names:
-            row = _row(name, directory / name, short=short)
-            progress.print(row.sentence)
-            rows.append(row)
-    finally:
-        if keep is None:
-            shutil.rmtree(directory, ignore_errors=True)
-    return rows
-
-
-def _row(name: str, directory: Path, *, short: bool) -> Row:
-    try:
-        return run_fault(FAULTS[name], directory, short=short, symbols=_SYMBOLS)
-    except _BROKEN as error:
-        # One fault that could not be done to its end must not keep the others from the table.
-        return Row(name, wrong=1, notes=[f"not done to its end: {error!r}"])
+def _run(name: str, directory: Path, short: bool) -> Row:  # noqa: FBT001 - as RunFault has it
+    return run_fault(FAULTS[name], directory, short=short, symbols=SYMBOLS)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("python -m tests.faults", FAULTS, _run))
