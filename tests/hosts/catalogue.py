@@ -113,7 +113,7 @@ def slow_and_lossy(scene: Scene, network: Network) -> None:
 
 @contextmanager
 def _unreached(scene: Scene, network: Network, way: tuple[str, str, int]) -> Iterator[None]:
-    """Hold it against the scene if a connection is made as the block begins, or not after it."""
+    """Hold it against the scene if a connection is made as the block begins or ends."""
     _expect(scene, network, way, reached=False)
     yield
     _expect(scene, network, way, reached=False)

@@ -66,10 +66,10 @@ class HostsStack:
         self._tokens = api_tokens(self._secrets, open_service(self._settings).api_keys)
 
     def stop(self) -> None:
-        """End every part: those that need the servers before the servers."""
-        parts = [*self._running.values()]
-        stop_all(parts[2:])
-        stop_all(parts[:2])
+        """End every part, and the servers when those that need them have ended."""
+        servers_too = {name: self._running.pop(name, None) for name in ("valkey", "s3")}
+        stop_all([*self._running.values()])
+        stop_all([part for part in servers_too.values() if part is not None])
 
     @property
     def ready(self) -> Ready:
