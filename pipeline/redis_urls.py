@@ -58,11 +58,16 @@ class SentinelUrl(NamedTuple):
     server: dict[str, Any]
     own: dict[str, Any]
 
-    def sentinel(self, **more: object) -> Sentinel:
-        """Return redis-py's view of the Sentinels; ``more`` are options of both connections."""
-        own = {**more, **self.own, "socket_timeout": _SENTINEL_SECONDS}
+    def sentinel(self) -> Sentinel:
+        """Return redis-py's view of the Sentinels, each of whom is asked once."""
+        own = {**self.own, "socket_timeout": _SENTINEL_SECONDS, "retry": Retry(NoBackoff(), 0)}
         own["socket_connect_timeout"] = _SENTINEL_SECONDS
         return Sentinel(self.hosts, sentinel_kwargs=own)  # type: ignore[no-untyped-call] # no types here
+
+    def clients(self) -> list[redis.Redis]:
+        """Return a client of each Sentinel."""
+        found: list[redis.Redis] = self.sentinel().sentinels
+        return found
 
 
 def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis:
@@ -86,9 +91,8 @@ def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis
     parts = parse_sentinel_url(url)
     if parts is None:
         return redis.Redis.from_url(url, retry=retry, **options)
-    sentinel = parts.sentinel(retry=retry)
     options |= parts.server
-    client = sentinel.master_for(parts.service, retry=retry, **options)  # type: ignore[no-untyped-call] # nor here
+    client = parts.sentinel().master_for(parts.service, retry=retry, **options)  # type: ignore[no-untyped-call] # nor here
     return cast("redis.Redis", client)
 
 
@@ -145,9 +149,10 @@ def check_redis_url(url: str) -> None:
 
 def shown_url(url: str) -> str:
     """Return the scheme, hosts and path of a URL; user, password and query may be secrets."""
-    scheme, _, rest = url.partition("://")
-    address = rest.partition("?")[0].rpartition("@")[2]
-    return f"{scheme}://{address}" if rest else scheme.partition("?")[0].rpartition("@")[2]
+    scheme, separator, rest = url.rpartition("://") if "://" not in url else url.partition("://")
+    address, _, query = rest.partition("?")
+    # With one there, the question mark may be a password's.
+    return f"{scheme}{separator}{'…' if '@' in query else address.rpartition('@')[2]}"
 
 
 def _check_server(url: str) -> None:

@@ -20,6 +20,7 @@ from pipeline.callbacks import Callbacks
 from pipeline.checkup import Finding, compare_clocks, run_checks
 from pipeline.checkup_redis import redis_checks
 from pipeline.checkup_s3 import s3_checks
+from pipeline.checkup_sentinel import sentinel_checks
 from pipeline.checkup_work import work_checks
 from pipeline.dead_letters import DeadLetter
 from pipeline.endings import Awaited, Endings
@@ -303,7 +304,8 @@ def check_up(settings: Settings) -> Iterator[Finding]:
         connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT) if outside else s3
     )
     with client:
-        yield from run_checks((*redis_checks(settings, client), *work_checks(settings, client)))
+        checks = (redis_checks, sentinel_checks, work_checks)
+        yield from run_checks(each for make in checks for each in make(settings, client))
     bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
     public_bucket = Bucket(public_s3, settings.bucket)
     yield from run_checks(s3_checks(settings, bucket, staging_bucket, public_bucket))
