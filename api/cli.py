@@ -1,7 +1,7 @@
 """The command ``qrmill``: an HTTP client of the API like any other.
 
-``qrmill up`` and ``qrmill sweep`` start programs of their own; ``qrmill doctor`` and ``qrmill keys
-create --bootstrap`` use the service's environment where they find it.
+``qrmill up``, ``api``, ``worker`` and ``sweep`` become programs of their own; ``qrmill doctor`` and
+``qrmill keys create --bootstrap`` use the service's environment where they find it.
 """
 
 import os
@@ -13,6 +13,7 @@ from api.cli_doctor import doctor
 from api.cli_keys import keys
 from api.cli_output import EXIT_CODES, UsageError, report
 from api.cli_profile import profile
+from api.cli_roles import api, sweep, worker
 from api.cli_submit import submit
 from api.cli_tasks import cancel, chunks, download, list_tasks, retry, status, wait
 from api.client import QrmillError
@@ -44,13 +45,8 @@ def up(ctx: typer.Context) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
 
 
-@app.command(context_settings=_PASS_ON)
-def sweep(ctx: typer.Context) -> None:
-    """Find jobs that nothing moves and move them, until stopped, or one time with --once."""
-    arguments = [sys.executable, "-P", "-m", "pipeline.maintenance", *ctx.args]
-    os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
-
-
+for role in (api, worker, sweep):
+    app.command()(role)
 app.command()(doctor)
 
 

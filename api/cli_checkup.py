@@ -72,7 +72,7 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
             yield _answers(url, answer)
             if _is_health(answer):
                 yield _clock(answer)
-                yield _ready(http.get("/readyz"))
+                yield _ready(http)
                 yield _key(http, api_key)
         except httpx.HTTPError as error:
             found = f"{url} does not answer: {type(error).__name__}"
@@ -104,14 +104,19 @@ def _clock(answer: httpx.Response) -> Finding:
     return compare_clocks("api clock", ahead.total_seconds() + 0.5)
 
 
-def _ready(answer: httpx.Response) -> Finding:
+def _ready(http: httpx.Client) -> Finding:
+    advice = "Run `qrmill doctor` with the environment of the API, on its machine."
+    try:
+        answer = http.get("/readyz")
+    except httpx.ReadTimeout:
+        found = f"Redis or a bucket hangs: /readyz has no answer within {_TIMEOUT} s"
+        return Finding("api ready", "fail", found, advice)
     if answer.is_success:
         return Finding("api ready", "ok", "Redis and both buckets answer it")
     try:
         parts = ", ".join(answer.json()["unavailable"])
     except (ValueError, KeyError, TypeError):
         parts = f"/readyz answers {answer.status_code}"
-    advice = "Run `qrmill doctor` with the environment of the API, on its machine."
     return Finding("api ready", "fail", f"these do not answer it: {parts}", advice)
 
 

@@ -76,6 +76,11 @@ def printable(value: object) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return how many there are of what ``noun`` names, in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def violation_line(row: Violation) -> str:
     """Return a bad value in words: where it stands, and what is wrong with it."""
     places = [("line", row.line), ("column", row.column)]
@@ -97,7 +102,8 @@ def report(error: QrmillError | UsageError | OSError) -> int:
     """Say what went wrong; return the exit code."""
     if isinstance(error, ApiError):
         say(f"qrmill: {error.status} {error.error_code}: {printable(error.detail)}")
-        print_violations(error.errors, error.errors_total)
+        if [row.detail for row in error.errors] != [error.detail]:  # which has been said
+            print_violations(error.errors, error.errors_total)
         if error.status == _UNAUTHORIZED:
             say(_NO_KEY_HINT)
     elif isinstance(error, OSError):

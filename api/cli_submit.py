@@ -16,6 +16,7 @@ from api.cli_output import (
     REFUSED,
     Json,
     UsageError,
+    counted,
     print_document,
     print_violations,
     say,
@@ -159,7 +160,7 @@ def _read(file: str) -> bytes:
 
 def _tell(submitted: Submitted, *, as_json: bool, followed: bool) -> None:
     again = ", as it was before" if submitted.replayed else ""
-    say(f"Accepted{again}: {submitted.items} items.")
+    say(f"Accepted{again}: {counted(submitted.items, 'item')}.")
     if not as_json:
         typer.echo(submitted.task_id)
     elif not followed:
@@ -170,9 +171,12 @@ def _tell_dry_run(answer: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_document(answer)
     else:
-        typer.echo(f"{answer.items} items; {answer.errors_total} bad values")
+        wrong = counted(answer.errors_total, "bad value")
+        typer.echo(f"{counted(answer.items, 'item')}; {wrong}")
         for row in answer.symbols:
-            typer.echo(f"version {row.version}-{row.error_correction}: {row.count} symbols")
+            typer.echo(
+                f"version {row.version}-{row.error_correction}: {counted(row.count, 'symbol')}"
+            )
         print_violations(answer.errors, answer.errors_total)
     if not answer.would_accept:
         raise typer.Exit(REFUSED)

@@ -15,6 +15,7 @@ from api.cli_output import (
     INTERRUPTED,
     REFUSED,
     Json,
+    counted,
     print_document,
     print_fields,
     print_rows,
@@ -180,7 +181,10 @@ def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
         yield "sha256", found.bundle.sha256
     if found.callback is not None:
         error = f": {found.callback.last_error}" if found.callback.last_error else ""
-        yield "callback", f"{found.callback.state}, {found.callback.attempts} attempts{error}"
+        yield (
+            "callback",
+            f"{found.callback.state}, {counted(found.callback.attempts, 'attempt')}{error}",
+        )
 
 
 def _one_more(found: Iterator[object]) -> bool:

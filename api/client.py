@@ -59,7 +59,8 @@ class Client:
         timeout: seconds to wait for a connection, and for each piece of an answer.
         attempts: how often a request is sent at most; a download counts only those that bring it
             no further.
-        patience: seconds that the attempts of one request, and the pauses between, may take.
+        patience: seconds that the attempts of one request, and the pauses between, may take; one
+            that nothing is answered to is given up two seconds later.
         sleep: waits for seconds.
         clock: tells seconds, from any start.
 

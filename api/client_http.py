@@ -16,6 +16,8 @@ from api.problem_schemas import Problem
 
 #: Seconds: the longest first pause, which doubles with every attempt, and the longest of all.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+#: Seconds beyond all patience for an answer that is on its way: of a poll that was held to the end.
+_GRACE = 2.0
 _API_KEY = re.compile(r"[!-~]+")
 
 Done = TypeVar("Done")
@@ -122,22 +124,25 @@ class Api:
             params: its query.
             body: returns the body, from its beginning at each call.
             held: seconds that the service may hold the answer back.
-            patience: seconds that all attempts may take, where fewer than usual.
+            patience: seconds that all attempts may take, where fewer than usual; a server that
+                says nothing is given up then, one that keeps sending is not.
 
         Raises:
             ApiError: it was refused.
             UnreachableError: it was not answered.
         """
+        deadline = self._backoff.clock() + self._backoff.bounded(patience)
 
         def once() -> httpx.Response:
             self._await_rate(patience)
+            left = deadline - self._backoff.clock()
             request = self._http.build_request(
                 method,
                 path,
                 headers=self._headers | dict(headers or {}),
                 params=params,
                 content=body() if body else None,
-                timeout=self._timeout + held,
+                timeout=min(self._timeout + held, max(left, 0) + _GRACE),
             )
             request.url = QuietURL(request.url)
             return self._answered(request)

@@ -14,11 +14,14 @@ from pipeline.service import (
     ObjectMissingError,
     Sample,
     StoreUnavailableError,
+    UnreadableError,
 )
 
 _CHUNKS = 200
 #: No script, no style and nothing from elsewhere, whatever an image says.
 _IMAGE_POLICY = "default-src 'none'; style-src 'none'; sandbox"
+_STORE_AWAY = "The object store is out of reach."
+_REQUEST_GONE = "The request is no longer in the object store."
 _IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 
 
@@ -47,12 +50,18 @@ class JobPage(Guarded):
         """Return the first symbols, or why there are none; a page that is refreshed has them."""
         if req.get_header("X-Refresh"):
             return [], ""
+        operations = self._service.operations
+        away = {part.name for part in operations.health.look() if part.milliseconds is None}
+        if "s3" in away:  # it might hang, and the page with it
+            return [], _STORE_AWAY
         try:
-            return self._service.operations.samples.first(job.task_id), ""
+            return operations.samples.first(job.task_id), ""
         except ObjectMissingError:
-            return [], "The request is no longer in the object store."
+            return [], _REQUEST_GONE
+        except UnreadableError:
+            return [], "The request is damaged in the object store."
         except StoreUnavailableError:
-            return [], "The object store is out of reach."
+            return [], _STORE_AWAY
 
 
 class SymbolImage(Guarded):
@@ -64,7 +73,10 @@ class SymbolImage(Guarded):
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str, number: int) -> None:
         """Answer with one of the first symbols, counted from 1."""
         job = find_job(self._service, req, task_id)
-        samples = self._service.operations.samples.first(job.task_id)
+        try:
+            samples = self._service.operations.samples.first(job.task_id)
+        except ObjectMissingError:
+            raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", _REQUEST_GONE) from None
         if not 1 <= number <= len(samples):
             raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"There is no symbol {number}.")
         resp.content_type = _IMAGE_TYPES[job.format]
@@ -104,7 +116,7 @@ class Download(Guarded):
         if job.bundle is None:
             detail = f"The task is {job.state}; there is no bundle to download."
             raise ProblemError(HTTPStatus.CONFLICT, "not_possible", detail)
-        raise falcon.HTTPSeeOther(self._service.download(job.task_id, job.bundle).url)
+        raise falcon.HTTPSeeOther(self._service.downloads.sign(job.task_id, job.bundle).url)
 
 
 def find_job(service: JobService, req: falcon.Request, task_id: str) -> JobStatus:

@@ -130,7 +130,11 @@ def when(milliseconds: int) -> str:
 
 
 def span(milliseconds: float) -> str:
-    """Return a length of time for people."""
+    """Return a length of time for people, which no line's end takes apart."""
+    return _span(milliseconds).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _span(milliseconds: float) -> str:
     seconds = milliseconds / 1000
     if seconds < 1:
         return f"{milliseconds:.0f} ms"

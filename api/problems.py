@@ -17,6 +17,7 @@ from pipeline.service import (
     LedgerUnavailableError,
     NotPossibleError,
     StoreUnavailableError,
+    UnreadableError,
 )
 
 log = structlog.get_logger(__name__)
@@ -99,6 +100,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(BacklogFullError, _from_full_backlog)
     app.add_error_handler(NotPossibleError, _from_not_possible)
     app.add_error_handler(IdempotencyError, _from_idempotency)
+    app.add_error_handler(UnreadableError, _from_unreadable)
     for away in (LedgerUnavailableError, StoreUnavailableError, EnqueueError):
         app.add_error_handler(away, _from_unavailable)
 
@@ -161,6 +163,19 @@ def _from_unavailable(
     headers = {"Retry-After": str(_RETRY_AFTER)}
     status = HTTPStatus.SERVICE_UNAVAILABLE
     _answer(req, resp, ProblemError(status, "unavailable", detail, headers=headers))
+
+
+def _from_unreadable(
+    req: falcon.Request, resp: falcon.Response, error: UnreadableError, params: dict[str, str]
+) -> None:
+    # Not 503, which asks to try again, nor 404, which lets a promise be forgotten.
+    log.error("job not readable in S3", task_id=params.get("task_id"), reason=str(error))
+    detail = (
+        "What the object store has of this task is damaged, so nobody can say how far it is. Send "
+        "the request anew, or tell the operator: the request id finds what is damaged in the log."
+    )
+    problem = ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "unreadable", detail)
+    _answer(req, resp, problem)
 
 
 def _from_full_backlog(

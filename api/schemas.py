@@ -18,6 +18,9 @@ from render.image import ErrorCorrection, ImageFormat
 #: ``lot`` and ``serial`` as every service accepts them; the configured character set may be wider.
 _ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20}$"}
 
+#: RFC 3986, section 5.2.4; no percent-encoding helps (WHATWG URL, "single-dot path segment").
+_DOTS = "`.` or `..` alone is taken as it is, but browsers drop it from the URI"
+
 MIN_SIZE, MAX_SIZE = 50, 2000
 
 
@@ -27,7 +30,7 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lot: Annotated[
         str | None,
         Meta(
-            description="AI 10, batch or lot number: GS1 character set 82",
+            description="AI 10, batch or lot number: GS1 character set 82. " + _DOTS,
             examples=["LOT-7"],
             extra_json_schema=_ALPHANUMERIC,
         ),
@@ -35,7 +38,7 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     serial: Annotated[
         str | None,
         Meta(
-            description="AI 21, serial number: GS1 character set 82",
+            description="AI 21, serial number: GS1 character set 82. " + _DOTS,
             examples=["A0001"],
             extra_json_schema=_ALPHANUMERIC,
         ),

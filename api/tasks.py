@@ -28,9 +28,8 @@ _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORE
 class BulkTask:
     """``GET`` and ``DELETE /qr/bulk/{task_id}/``."""
 
-    def __init__(self, service: JobService, download_url_ttl: int) -> None:
+    def __init__(self, service: JobService) -> None:
         self._service = service
-        self._download_url_ttl = download_url_ttl
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Say how far a job is; sign a download URL when it is completed."""
@@ -73,10 +72,11 @@ class BulkTask:
         """Return the tag of a poll's answer; it costs no signing.
 
         It is weak: a download URL is signed anew each time without another meaning. It changes
-        twice in a URL's life, so that a client that is told 304 has one that still works.
+        often enough for a client that is told 304 to have one that still works.
         """
-        half = max(1, self._download_url_ttl // 2)
-        window = int(time.time()) // half if job.bundle else 0
+        window = (0, 0)
+        if job.bundle:
+            window = url_window(self._service.downloads.seconds(job.bundle), int(time.time()))
         digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
         tag = falcon.ETag(digest[:32])
         tag.is_weak = True
@@ -84,7 +84,7 @@ class BulkTask:
 
     def _task_status(self, job: JobStatus) -> TaskStatus:
         bundle = job.bundle
-        download = self._service.download(job.task_id, bundle) if bundle else None
+        download = self._service.downloads.sign(job.task_id, bundle) if bundle else None
         return TaskStatus(
             task_id=job.task_id,
             status=job.state,
@@ -126,6 +126,21 @@ def answer_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int
     poll_url = f"{prefix}/qr/bulk/{task_id}/"
     resp.set_headers({"Location": poll_url, "Retry-After": _RETRY_AFTER})
     answer_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))
+
+
+def url_window(seconds: int, now: int) -> tuple[int, int]:
+    """Return a window of time in which every URL works until its end.
+
+    Whichever process signed it in that window, for however long: the length is a power of two of at
+    most half of ``seconds``, and part of what is returned. So it does not change with each second
+    that the credentials, whose end is the URL's, come nearer to theirs.
+
+    Args:
+        seconds: that a URL works which is signed now.
+        now: in seconds since the epoch.
+    """
+    length = 1 << max(0, seconds.bit_length() - 2)
+    return length, now // length
 
 
 def preferred_wait(prefer: str) -> int:

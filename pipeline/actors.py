@@ -20,6 +20,7 @@ from pipeline.broker import (
 from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
+from pipeline.leave_newer import left_if_newer
 from pipeline.store import ObjectMissingError
 from pipeline.webhooks import CallbackFailedError, Webhooks
 
@@ -42,22 +43,24 @@ def declare_actors(
 ) -> None:
     """Declare the actors on ``broker``; what they work with is handed to them here."""
 
+    @left_if_newer
     def render(task_id: str, chunk_index: int) -> None:
         """Render one chunk; the last one of a job asks for the bundle."""
-        if renderer.run(task_id, chunk_index):
+        if renderer.run(task_id, chunk_index, _message_id()):
             dispatcher.send_bundle(task_id)
 
+    @left_if_newer
     def bundle(task_id: str) -> None:
         """Build a job's bundle: the completion callback of its group of chunks."""
-        damaged = bundler.run(task_id)
+        damaged = bundler.run(task_id, _message_id())
         if damaged is not None:
             dispatcher.send_chunks(task_id, [damaged])
         callbacks.announce(task_id)
 
+    @left_if_newer
     def call_back(task_id: str) -> None:
         """Tell a job's callback URL that the job has ended."""
-        message = cast("Message[None]", CurrentMessage.get_current_message())
-        if not webhooks.run(task_id, message.message_id):
+        if not webhooks.run(task_id, _message_id()):
             callbacks.send_again(task_id)
 
     for name, queue, priority in (
@@ -88,3 +91,8 @@ def declare_actors(
         max_retries=0,  # the ledger says when the next attempt is due, and the sweep asks for it
         throws=CallbackFailedError,
     )(call_back)
+
+
+def _message_id() -> str:
+    """Return the id of the message at hand, which it keeps when it is put back by hand."""
+    return cast("Message[None]", CurrentMessage.get_current_message()).message_id

@@ -37,6 +37,8 @@ _KEY_ID = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
 
 #: Seconds a key is believed as it was read; seconds one is still believed while S3 is away.
 _FRESH, _STALE = 10, 3600
+#: Seconds that one request waits for S3 about a key that is remembered, and no other one about it.
+_ASKING = 60
 #: Keys remembered at most; beyond it the memory starts anew.
 _REMEMBERED = 10_000
 
@@ -154,20 +156,24 @@ class ApiKeys:
     def _recall(self, key_id: str) -> ApiKey | None:
         now = time.monotonic()
         read_at, key = self._remembered.get(key_id, (float("-inf"), None))
-        if now - read_at < _FRESH or now < self._retry_at.get(key_id, 0):
+        believed = now - read_at <= _STALE
+        if now - read_at < _FRESH or (believed and now < self._retry_at.get(key_id, 0)):
             return key
+        if believed:  # one asks; where S3 hangs, the others need not hang with it
+            self._retry_at[key_id] = now + _ASKING
         try:
             key = self._read(keys.api_key_object(key_id))
         except StoreUnavailableError:
-            if now - read_at > _STALE:
+            if not believed:
                 raise
-            # The next requests need not wait for S3 to fail again.
-            self._retry_at[key_id] = now + _FRESH
+            # The next requests need not wait for S3 to fail again, which may have taken long.
+            self._retry_at[key_id] = time.monotonic() + _FRESH
             return key
         if len(self._remembered) >= _REMEMBERED:
             self._remembered.clear()
             self._retry_at.clear()
         self._remembered[key_id] = (now, key)
+        self._retry_at.pop(key_id, None)
         return key
 
     def _read(self, name: str) -> ApiKey | None:

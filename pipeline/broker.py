@@ -15,8 +15,10 @@ from dramatiq import Message
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 from dramatiq.rate_limits.backends import RedisBackend
 
+from pipeline.leave_newer import OPTION, LeaveNewer
 from pipeline.redis_urls import open_redis
 from pipeline.settings import Settings
+from pipeline.versions import VERSION
 from pipeline.wakeups import Wakeups, WakingBroker
 
 RENDER_QUEUE = "render"
@@ -75,6 +77,7 @@ def make_broker(
         maintenance_chance=_MAINTENANCE_CHANCE,
         dead_message_ttl=_DEAD_MESSAGE_TTL,
         middleware=[
+            LeaveNewer(),
             TimeLimit(),
             GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL),
             *extra,
@@ -147,4 +150,5 @@ class Dispatcher:
 
 
 def _message(queue: str, actor: str, *args: str | int) -> Message[None]:
-    return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
+    options = {OPTION: VERSION}
+    return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options=options)

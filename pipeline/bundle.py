@@ -56,7 +56,7 @@ class Bundler:
         self._part_bytes = part_bytes
         self._job_ttl = job_ttl
 
-    def run(self, task_id: str) -> int | None:
+    def run(self, task_id: str, message_id: str) -> int | None:
         """Build the bundle if every chunk is staged and nobody else is building it.
 
         Returns:
@@ -67,9 +67,12 @@ class Bundler:
             LedgerUnavailableError, StoreUnavailableError: try again later.
         """
         claimant = uuid.uuid4().hex
-        job = self._ledger.claim_bundle(task_id, claimant, self._lease, self._deadline)
+        job = self._ledger.claim_bundle(task_id, claimant, self._lease, self._deadline, message_id)
         if job is None:
-            log.info("bundle skipped", reason="chunks are missing, or it is built or being built")
+            log.info(
+                "bundle skipped",
+                reason="chunks are missing, or it is built, being built or has failed",
+            )
             return None
         name_the_job(job)
         try:

@@ -73,8 +73,8 @@ class Callbacks:
         Raises:
             EnqueueError: the broker is out of reach.
         """
-        room = self._room()
-        if not room:
+        room = _WAITING - self._waiting()
+        if room <= 0:
             return 0
         found = cast("list[str]", self._run("nudge_callbacks", [keys.CALLBACKS], room, quiet))
         for task_id in found:
@@ -84,10 +84,13 @@ class Callbacks:
     def send_again(self, task_id: str) -> None:
         """Send a message again a little later; when many wait, that is left to the sweep.
 
+        Half of the room is kept for the sweep, which begins with those that have been due for
+        longest: the callbacks of one slow receiver leave no others without a nudge.
+
         Raises:
             EnqueueError: the broker is out of reach.
         """
-        if self._room():
+        if self._waiting() < _WAITING // 2:
             self._dispatcher.send_callback(task_id, delay=_AGAIN)
 
     def owner(self, task_id: str) -> str:
@@ -124,12 +127,11 @@ class Callbacks:
         """Record why the last attempt failed. False, of this and the above: it does not count."""
         return self._settle(attempt, "failed", error)
 
-    def _room(self) -> int:
+    def _waiting(self) -> int:
         with translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.hlen(keys.messages(WEBHOOK_QUEUE))
             pipe.hlen(keys.delayed_messages(WEBHOOK_QUEUE))
-            waiting = sum(cast("list[int]", pipe.execute()))
-        return max(0, _WAITING - waiting)
+            return sum(cast("list[int]", pipe.execute()))
 
     def _settle(
         self, attempt: Attempt, state: CallbackState, error: str = "", delay: int = 0

@@ -40,12 +40,14 @@ class Check(NamedTuple):
         look: does it.
         advice: what to do when that raises because a part is away or refuses.
         needed: the checks after it make no sense when it fails.
+        explain: what to do about S3's refusal instead, given that and ``advice``.
     """
 
     name: str
     look: Callable[[], Finding]
     advice: str
     needed: bool = False
+    explain: Callable[[StoreUnavailableError, str], str] = lambda _, advice: advice
 
     def run(self) -> Finding:
         """Return what was found; a part that is away is a finding too."""
@@ -53,7 +55,9 @@ class Check(NamedTuple):
             return self.look()
         except (redis.RedisError, LedgerUnavailableError) as error:
             return Finding(self.name, "fail", str(error) or type(error).__name__, self.advice)
-        except (StoreUnavailableError, ObjectMissingError) as error:
+        except StoreUnavailableError as error:
+            return Finding(self.name, "fail", str(error), self.explain(error, self.advice))
+        except ObjectMissingError as error:
             return Finding(self.name, "fail", str(error), self.advice)
 
 

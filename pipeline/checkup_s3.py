@@ -1,10 +1,11 @@
-"""The check-up of S3: buckets, signatures, multipart uploads, download URLs, the clock."""
+"""The check-up of S3: credentials, buckets, signatures, multipart uploads, URLs, the clock."""
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -12,10 +13,14 @@ import urllib3
 
 from pipeline import keys
 from pipeline.checkup import Check, Finding, compare_clocks
+from pipeline.checkup_s3_advice import advice_on
+from pipeline.s3_clients import Storage
+from pipeline.s3_credentials import CredentialsLife
 from pipeline.settings import Settings
 from pipeline.store import (
     Bucket,
     ObjectMissingError,
+    StoreUnavailableError,
     Upload,
     UploadAbandonedError,
 )
@@ -31,17 +36,23 @@ _GRANT = (
 )
 
 
-def s3_checks(
-    settings: Settings, bucket: Bucket, staging_bucket: Bucket, public_bucket: Bucket
-) -> Iterator[Check]:
-    """Yield the checks of S3.
+def s3_checks(settings: Settings, storage: Storage) -> Iterator[Check]:
+    """Yield the checks of S3; what it refuses is explained by its code.
 
     Args:
         settings: where it is.
-        bucket: as the service reaches it.
-        staging_bucket: as the service reaches it.
-        public_bucket: as clients reach it.
+        storage: as the service opens it.
     """
+
+    def explain(error: StoreUnavailableError, otherwise: str) -> str:
+        return advice_on(error, settings, otherwise)
+
+    for check in _checks(settings, storage):
+        yield check._replace(explain=explain)
+
+
+def _checks(settings: Settings, storage: Storage) -> Iterator[Check]:
+    bucket, region = storage.bucket, settings.s3_region
     where = settings.s3_endpoint_url or "AWS"
     away = (
         f"See that S3 answers at {where}, and that QRMILL_S3_ACCESS_KEY_ID, its secret and "
@@ -53,31 +64,80 @@ def s3_checks(
         "QRMILL_S3_ENDPOINT_URL): a proxy there has to pass path, query and Host on unchanged, "
         "for the signature covers them."
     )
-    for each in (bucket, staging_bucket):
-        yield Check(f"s3 bucket {each.name}", _there(each, where), away, needed=True)
-        yield Check(f"s3 objects {each.name}", _objects(each), _GRANT)
+    yield Check("s3 credentials", lambda: credentials(storage.credentials), away, needed=True)
+    for each in (bucket, storage.staging_bucket):
+        name = each.name
+        yield Check(f"s3 bucket {name}", partial(there, each, where, region), away, needed=True)
+        yield Check(f"s3 objects {name}", partial(objects, each), _GRANT)
+    if settings.s3_sse is not None:
+        yield Check("s3 encryption", partial(encryption, bucket, settings.s3_sse), _GRANT)
     yield Check("s3 multipart", lambda: multipart(bucket), _GRANT)
-    yield Check("s3 download URL", lambda: download_url(bucket, public_bucket, url_advice), _GRANT)
+    fetch = partial(download_url, bucket, storage.public_bucket, url_advice)
+    yield Check("s3 download URL", fetch, _GRANT)
     yield Check("s3 clock", lambda: clock(bucket), away)
 
 
-def _there(bucket: Bucket, where: str) -> Callable[[], Finding]:
-    return lambda: there(bucket, where)
+def credentials(life: CredentialsLife) -> Finding:
+    """Say what requests are signed with, and for how long that lasts."""
+    name, left = "s3 credentials", life.seconds_left()
+    if life.method is None:
+        advice = "Set QRMILL_S3_ACCESS_KEY_ID and its secret, or give this machine a role."
+        return Finding(name, "fail", "there are none", advice)
+    if life.endless_session:
+        found = f"a session token ({life.method}) of which nobody knows when it ends"
+        advice = (
+            "Download URLs may end before their time. Use a role that boto3 renews, or set "
+            "AWS_CREDENTIAL_EXPIRATION beside AWS_SESSION_TOKEN."
+        )
+        return Finding(name, "warn", found, advice)
+    if left is None:
+        return Finding(name, "ok", f"keys ({life.method})")
+    return Finding(name, "ok", f"{life.method}, good for {left / 60:.0f} min and then renewed")
 
 
-def _objects(bucket: Bucket) -> Callable[[], Finding]:
-    return lambda: objects(bucket)
-
-
-def there(bucket: Bucket, where: str) -> Finding:
-    """Say whether the bucket is there."""
+def there(bucket: Bucket, where: str, region: str) -> Finding:
+    """Say whether the bucket is there, and in the region that download URLs are signed for."""
     name = f"s3 bucket {bucket.name}"
     try:
-        server = bucket.headers().get("server", "a server without a name")
+        headers = _headers(bucket)
     except ObjectMissingError:
-        advice = f"Create the bucket {bucket.name!r} at {where}, or correct QRMILL_BUCKET and "
-        return Finding(name, "fail", "there is no such bucket", f"{advice}QRMILL_STAGING_BUCKET.")
+        advice = (
+            f"Create the bucket {bucket.name!r} at {where}, or correct QRMILL_BUCKET and "
+            "QRMILL_STAGING_BUCKET; if it is there, the server wants it elsewhere in the URL: "
+            "QRMILL_S3_ADDRESSING_STYLE."
+        )
+        return Finding(name, "fail", "there is no such bucket", advice)
+    server = headers.get("server", "a server without a name")
+    home = headers.get("x-amz-bucket-region", region)
+    if home != region:
+        advice = f"Set QRMILL_S3_REGION={home}: download URLs signed for {region} do not work."
+        return Finding(name, "fail", f"it is in {home}, and QRMILL_S3_REGION is {region}", advice)
     return Finding(name, "ok", f"there, at {where} ({server})")
+
+
+def _headers(bucket: Bucket) -> dict[str, str]:
+    try:
+        return bucket.headers()
+    except StoreUnavailableError as error:
+        if error.code.isdecimal():  # an answer to HEAD has no body that says why
+            next(bucket.list_keys(keys.checkup_object()), None)
+        raise
+
+
+def encryption(bucket: Bucket, asked: str) -> Finding:
+    """Write a small object and look whether it is encrypted as was asked."""
+    name, key = "s3 encryption", keys.checkup_object()
+    try:
+        bucket.put(key, b"x")
+        headers = bucket.object_headers(key)
+    finally:
+        bucket.delete(key)
+    found = headers.get("x-amz-server-side-encryption", "none")
+    by = headers.get("x-amz-server-side-encryption-aws-kms-key-id", "")
+    if found == asked:
+        return Finding(name, "ok", f"{found} {by}".rstrip())
+    advice = "This server does not do what QRMILL_S3_SSE asks: unset it, or use one that does."
+    return Finding(name, "fail", f"{asked} was asked for, {found} is there", advice)
 
 
 def objects(bucket: Bucket) -> Finding:

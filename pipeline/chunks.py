@@ -57,7 +57,7 @@ class ChunkRenderer:
         self._deadline = deadline
         self._max_attempts = max_attempts
 
-    def run(self, task_id: str, chunk_index: int) -> bool:
+    def run(self, task_id: str, chunk_index: int, message_id: str) -> bool:
         """Render a chunk unless that is done; True when it was the last one its job waited for.
 
         Raises:
@@ -65,9 +65,11 @@ class ChunkRenderer:
             ObjectMissingError: the request object is gone.
         """
         watch = Stopwatch()
-        work = self._ledger.begin_chunk(task_id, chunk_index, self._lease)
+        work = self._ledger.begin_chunk(task_id, chunk_index, self._lease, message_id)
         if work is None:
-            log.info("chunk skipped", reason="staged already, or its job is unknown or has ended")
+            log.info(
+                "chunk skipped", reason="staged already, failed for good, or its job has ended"
+            )
             return False
         name_the_job(work.job)
         if work.attempt > self._max_attempts:

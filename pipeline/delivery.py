@@ -3,7 +3,7 @@
 The connection goes to the address that :func:`pipeline.addresses.resolve` returned, while TLS and
 the Host header name the host, so that a name that leads somewhere else a moment later is of no use.
 No redirect is followed, no proxy of the environment is used, nothing is tried twice, and of the
-answer only the status is read.
+answer only the status and Retry-After are read.
 """
 
 import socket
@@ -13,9 +13,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
+from typing import NamedTuple
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
 
 from pipeline.callback_urls import CallbackUrl
 
@@ -30,10 +32,23 @@ class DeliveryError(Exception):
     """Nothing came back; the message says why, in words for the receiver's people."""
 
 
+class Answer(NamedTuple):
+    """What came back.
+
+    Attributes:
+        status: of the answer.
+        retry_after: seconds before which nothing should be sent again (RFC 9110, section 10.2.3);
+            0 when it does not say, or not so that it can be read.
+    """
+
+    status: int
+    retry_after: float
+
+
 def post(
     url: CallbackUrl, addresses: Sequence[str], body: bytes, headers: Mapping[str, str]
-) -> int:
-    """Send ``body`` and return the status of the answer.
+) -> Answer:
+    """Send ``body`` and return the answer.
 
     Args:
         url: where to.
@@ -84,7 +99,7 @@ def _connection(url: CallbackUrl, address: str) -> HTTPConnection:
 
 def _exchange(
     connection: HTTPConnection, url: CallbackUrl, body: bytes, headers: Mapping[str, str]
-) -> int:
+) -> Answer:
     connection.timeout = _ANSWER_SECONDS
     with _ended_after(connection.sock, _ANSWER_SECONDS):
         connection.request(
@@ -94,7 +109,15 @@ def _exchange(
             {**headers, "Host": url.authority, "Connection": "close"},
             preload_content=False,
         )
-        return connection.getresponse().status
+        answer = connection.getresponse()
+    return Answer(answer.status, _seconds(answer.headers.get("Retry-After", "")))
+
+
+def _seconds(said: str) -> float:
+    try:
+        return Retry().parse_retry_after(said)
+    except (HTTPError, ValueError, OverflowError):  # neither a number nor a date, or beyond all
+        return 0.0
 
 
 @contextmanager

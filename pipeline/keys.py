@@ -13,6 +13,7 @@ key                                   type    what
 ``qrmill:{id}:excused``               hash    chunk index -> deliveries that ended with an error
 ``qrmill:{id}:errors``                hash    chunk index -> the last of these errors
 ``qrmill:{id}:failures``              hash    chunk index -> why it failed for good
+``qrmill:{id}:letters``               set     ids of its messages that failed for good
 ``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
@@ -57,6 +58,11 @@ S3, staging bucket:
 ``<id>/<chunk>/rows.json``            a staged chunk's rows (``QRMILL_STAGING=object``)
 ``<id>/<chunk>/<file>``               one image of it
 ====================================  =============================================================
+
+S3 takes 3,500 writes and 5,500 reads a second for each prefix that it has made a partition of, and
+splits one that is asked for more at any character (S3 User Guide, "Optimizing Amazon S3
+performance"). Task ids are random (UUID4), and nothing but a constant stands before them, so that
+the keys of the jobs at hand are spread evenly over whatever partitions there are.
 """
 
 import secrets
@@ -103,6 +109,10 @@ def errors(task_id: str) -> str:
 
 def failures(task_id: str) -> str:
     return f"qrmill:{{{task_id}}}:failures"
+
+
+def letters(task_id: str) -> str:
+    return f"qrmill:{{{task_id}}}:letters"
 
 
 def leases(task_id: str) -> str:

@@ -20,7 +20,8 @@ from pipeline.jobs import (
     StagedChunk,
     State,
 )
-from pipeline.lua import Scripts, translated
+from pipeline.lua import NewerVersionError, Scripts, translated
+from pipeline.versions import VERSION
 
 #: What :meth:`Ledger.complete_chunk` answers beside a number of chunks.
 NO_MORE_NOW, OF_NO_USE = -1, -2
@@ -32,12 +33,14 @@ class ChunkWork(msgspec.Struct, frozen=True):
     """A chunk to be rendered.
 
     Attributes:
+        message_id: of the message that asks for it.
         attempt: deliveries of it that did not end with an error, this one included.
         offset, length: where its items stand in the request object, in bytes.
     """
 
     job: JobFields
     chunk_index: int
+    message_id: str
     attempt: int
     offset: int
     length: int
@@ -140,7 +143,8 @@ class Ledger:
             fields += callback.fields()
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.CALLBACKS]
-        names += [keys.ACTIVE_JOBS, keys.ENDED, keys.COUNTS, *_parts(head.task_id)[1:]]
+        names += [keys.ACTIVE_JOBS, keys.ENDED, keys.COUNTS, keys.letters(head.task_id)]
+        names += _parts(head.task_id)[1:]
         arguments: list[str | int] = [head.task_id, head.created_at]
         arguments.append(result.finished_at)
         arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]
@@ -153,34 +157,54 @@ class Ledger:
         self._run("discard_job", [*indexes, *_all_keys(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
-        """Return what is known of a job, or None."""
-        return next(iter(self.statuses([task_id])), None)
+        """Return what is known of a job, or None.
+
+        Raises:
+            NewerVersionError: its entry is of a version that this release does not read.
+        """
+        for fields, staged, failed in self._entries([task_id]):
+            if _is_newer(fields):
+                raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
+            return _status(fields, staged, failed)
+        return None
 
     def statuses(self, task_ids: list[str]) -> list[JobStatus]:
-        """Return what is known of some jobs, in their order, in one round trip."""
-        if not task_ids:
-            return []
+        """Return what is known of some jobs, in their order, in one round trip.
+
+        Those whose entry is of a version that this release does not read are left out.
+        """
+        found = self._entries(task_ids) if task_ids else []
+        return [_status(*entry) for entry in found if not _is_newer(entry[0])]
+
+    def _entries(self, task_ids: list[str]) -> list[tuple[dict[str, Any], int, int]]:
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for task_id in task_ids:
                 pipe.hgetall(keys.job(task_id))
                 pipe.hlen(keys.staged(task_id))
                 pipe.hlen(keys.failures(task_id))
             found = pipe.execute()
-        triples = zip(found[::3], found[1::3], found[2::3], strict=True)
-        return [_status(*triple) for triple in triples if triple[0]]
+        entries = zip(found[::3], found[1::3], found[2::3], strict=True)
+        return [entry for entry in entries if entry[0]]
 
-    def begin_chunk(self, task_id: str, chunk_index: int, lease: int) -> ChunkWork | None:
-        """Count a delivery of a chunk and return the work, or None when there is nothing to do."""
+    def begin_chunk(
+        self, task_id: str, chunk_index: int, lease: int, message_id: str = ""
+    ) -> ChunkWork | None:
+        """Count a delivery of a chunk and return the work, or None when there is nothing to do.
+
+        A chunk that failed for good is begun again by the message that failed, put back by hand,
+        and by none that only came late.
+        """
         families = (
             keys.job, keys.ranges, keys.staged, keys.attempts, keys.leases, keys.excused,
+            keys.failures, keys.letters,
         )  # fmt: skip
         names = [family(task_id) for family in families]
-        reply = self._run("begin_chunk", names, chunk_index, lease)
+        reply = self._run("begin_chunk", names, chunk_index, lease, message_id)
         if not reply:
             return None
         attempt, byte_range, fields = reply
         offset, length = map(int, byte_range.split())
-        return ChunkWork(_job_fields(fields), chunk_index, attempt, offset, length)
+        return ChunkWork(_job_fields(fields), chunk_index, message_id, attempt, offset, length)
 
     def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
@@ -192,9 +216,11 @@ class Ledger:
         task_id = work.job.task_id
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.leases(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.DRAINED]
-        names += [keys.CALLBACKS, keys.MINUTES]
+        names += [keys.CALLBACKS, keys.MINUTES, keys.letters(task_id)]
         value = msgspec.json.encode(staged).decode()
-        arguments = (work.chunk_index, value, work.item_count, task_id, deadline)
+        arguments = (
+            work.chunk_index, value, work.item_count, task_id, deadline, work.message_id,
+        )  # fmt: skip
         return int(self._run("complete_chunk", names, *arguments))
 
     def excuse_chunk(self, task_id: str, chunk_index: int, failure: Failure) -> None:
@@ -208,17 +234,29 @@ class Ledger:
         names = [keys.job(job.task_id), keys.staged(job.task_id)]
         self._run("unstage_chunk", names, chunk_index, count)
 
-    def fail_job(self, task_id: str, failure: Failure, chunk_index: int | None = None) -> str:
+    def fail_job(
+        self,
+        task_id: str,
+        failure: Failure,
+        chunk_index: int | None = None,
+        message_id: str = "",
+    ) -> str:
         """Fail a job, because a chunk failed for good, or for another reason.
+
+        Args:
+            task_id: the job.
+            failure: what to tell of it.
+            chunk_index: of the chunk that failed.
+            message_id: of the message that failed for good; put back, it opens the job again.
 
         Returns:
             The job's error code afterwards; empty when it is unknown or has not failed.
         """
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
-        arguments = (task_id, failure.code, failure.detail, chunk, closed)
+        arguments = (task_id, failure.code, failure.detail, chunk, closed, message_id)
         names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
-        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES]
+        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
@@ -229,15 +267,16 @@ class Ledger:
         return reply[1:] if reply else None
 
     def claim_bundle(
-        self, task_id: str, claimant: str, lease: int, deadline: int
+        self, task_id: str, claimant: str, lease: int, deadline: int, message_id: str = ""
     ) -> JobFields | None:
         """Claim the bundling for ``lease``; None when there is nothing to be done.
 
-        A job whose bundling had failed for good is open again by this, and gets ``deadline``.
+        A job whose bundling had failed for good is opened again by the message that failed, put
+        back by hand, and gets ``deadline``.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
-        names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
-        fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline)
+        names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS, keys.letters(task_id)]
+        fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline, message_id)
         return _job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:
@@ -292,6 +331,10 @@ class Ledger:
             self._client.ping()
 
 
+def _is_newer(fields: dict[str, Any]) -> bool:
+    return int(fields.get("version", 1)) > VERSION
+
+
 def _status(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
     bundle = fields.pop("bundle", None)
     decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
@@ -309,12 +352,12 @@ def _parts(task_id: str) -> list[str]:
 
 
 def _all_keys(task_id: str) -> list[str]:
-    return [*_parts(task_id), keys.ranges(task_id)]
+    return [*_parts(task_id), keys.ranges(task_id), keys.letters(task_id)]
 
 
 def _flat_fields(head: RequestHead) -> list[str | int]:
     fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
-    fields["chunks"] = head.chunks
+    fields |= {"chunks": head.chunks, "version": head.version}
     return [part for pair in fields.items() for part in pair]
 
 

@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from pipeline import keys
+from pipeline.broker import QUEUES
 from pipeline.jobs import DURATION_BOUNDS
 from pipeline.lua import LedgerUnavailableError, translated
 from pipeline.queues import Queues, QueueState
@@ -74,7 +75,11 @@ class LedgerCollector(Collector):
 
     def _queue_metrics(self) -> Iterable[Metric]:
         queues = self._queues.read()
-        backlog = sum(queue.waiting + queue.in_progress + queue.delayed for queue in queues)
+        backlog = sum(
+            queue.waiting + queue.in_progress + queue.delayed
+            for queue in queues
+            if queue.name in QUEUES
+        )
         yield _messages(queues)
         yield _ages(queues)
         yield _gauge("qrmill_backlog_messages", "Messages that count as backlog.", backlog)

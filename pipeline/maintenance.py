@@ -4,13 +4,15 @@
 time. Any number may run: one of them holds the lease and sweeps, the others wait for it to run out.
 """
 
+import argparse
 import os
 import signal
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -25,12 +27,13 @@ from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.jobs import TERMINAL
 from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
-from pipeline.lua import LedgerUnavailableError, Scripts, translated
+from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
 from pipeline.metrics import SweepMetrics
 from pipeline.recovery import Recovery, UnreadableError, make_recovery
+from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
+from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +48,11 @@ _REMOVALS = 100  # jobs removed in one sweep at most
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
+
+_DESCRIPTION = (
+    "Find jobs with work left and nothing moving them, and move them: once a second until stopped. "
+    "It takes the service's own QRMILL_ environment."
+)
 
 AWAY = (LedgerUnavailableError, StoreUnavailableError, EnqueueError)
 
@@ -76,6 +84,7 @@ class Sweep:
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
         self._compare_at = float("-inf")
+        self._left: set[str] = set()
         self.metrics = SweepMetrics()
 
     def once(self) -> bool:
@@ -95,7 +104,8 @@ class Sweep:
             return False
         queues_empty = self._backlog.nothing_waits()
         for task_id in self._ledger.active_jobs():
-            self._move(task_id, queues_empty=queues_empty)
+            with self._left_if_newer(task_id):
+                self._move(task_id, queues_empty=queues_empty)
         self._callbacks.nudge(self._settings.lease * 1000)
         server = self._server_to_compare()
         if server is not None or time.monotonic() >= self._compare_at:
@@ -136,6 +146,16 @@ class Sweep:
         self.metrics.count(need)
         log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
 
+    @contextmanager
+    def _left_if_newer(self, task_id: str) -> Iterator[None]:
+        """Leave a job of a newer version to the sweep of that release, and tell of it once."""
+        try:
+            yield
+        except NewerVersionError as error:
+            if task_id not in self._left:
+                self._left.add(task_id)
+                log.warning("left to a newer release", task_id=task_id, reason=str(error))
+
     def _fail_late(self, task_id: str) -> None:
         seconds = self._settings.job_deadline
         failure = Failure("deadline", f"It did not end within {seconds} seconds.", closed=True)
@@ -145,11 +165,12 @@ class Sweep:
     def _remove_old_jobs(self) -> None:
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
         for task_id in self._ledger.jobs_ended_before(when, _REMOVALS):
-            status = self._ledger.status(task_id)
-            self._remove_objects(task_id)
-            self._ledger.discard_job(task_id, status.key_id if status else "")
-            self.metrics.count("removed")
-            log.info("job removed", task_id=task_id)
+            with self._left_if_newer(task_id):
+                status = self._ledger.status(task_id)
+                self._remove_objects(task_id)
+                self._ledger.discard_job(task_id, status.key_id if status else "")
+                self.metrics.count("removed")
+                log.info("job removed", task_id=task_id)
 
     def _remove_objects(self, task_id: str) -> None:
         self._staging_bucket.delete_all(keys.staging_of(task_id))
@@ -163,14 +184,15 @@ class Sweep:
         found = self._bucket.list_ages(keys.JOBS)
         for task_id, objects in groupby(found, key=lambda pair: pair[0].split("/")[1]):
             written = dict(objects)
-            status = self._ledger.status(task_id)
-            if status is not None:
-                if status.state not in TERMINAL and keys.result_object(task_id) in written:
-                    self._bring_back(task_id, self._recovery.end_again)
-            elif max(written.values()) < oldest:
-                self._remove_objects(task_id)
-            else:
-                self._bring_back(task_id, self._recovery.revive)
+            with self._left_if_newer(task_id):
+                status = self._ledger.status(task_id)
+                if status is not None:
+                    if status.state not in TERMINAL and keys.result_object(task_id) in written:
+                        self._bring_back(task_id, self._recovery.end_again)
+                elif max(written.values()) < oldest:
+                    self._remove_objects(task_id)
+                else:
+                    self._bring_back(task_id, self._recovery.revive)
         self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
         self._drop_orphaned_staging()
 
@@ -187,17 +209,18 @@ class Sweep:
     def _drop_orphaned_staging(self) -> None:
         found = self._staging_bucket.list_keys("")
         for task_id, _ in groupby(found, key=lambda name: name.split("/")[0]):
-            status = self._ledger.status(task_id)
-            if status is None or status.state == "completed":
-                self._staging_bucket.delete_all(keys.staging_of(task_id))
+            with self._left_if_newer(task_id):
+                status = self._ledger.status(task_id)
+                if status is None or status.state == "completed":
+                    self._staging_bucket.delete_all(keys.staging_of(task_id))
 
 
 def open_sweep(settings: Settings) -> Sweep:
     """Return the sweep over what ``settings`` names."""
     client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
-    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_TIMEOUT)
-    S3Metrics().watch(s3)
-    return Sweep(settings, client, Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket))
+    storage = open_storage(settings, read_timeout=_TIMEOUT)
+    S3Metrics().watch(storage.client)
+    return Sweep(settings, client, storage.bucket, storage.staging_bucket)
 
 
 def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
@@ -215,7 +238,9 @@ def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
 
 def main() -> None:
     """Sweep as the command line says."""
-    once = "--once" in sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="qrmill sweep", description=_DESCRIPTION)
+    parser.add_argument("--once", action="store_true", help="sweep one time, and end")
+    once: bool = parser.parse_args().once
     try:
         settings = Settings.from_environment(os.environ)
         configure_logging(settings)

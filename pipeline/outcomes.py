@@ -105,11 +105,13 @@ class RecordFailures(Middleware):
         tries = message.options.get("retries", 1)
         task_id, *chunk = message.args
         what = f"Chunk {chunk[0]}" if chunk else "The bundling"
-        detail = f"{what} failed after {tries} tries: {_REASONS[code]}."
+        count = "1 try" if tries == 1 else f"{tries} tries"
+        detail = f"{what} failed after {count}: {_REASONS[code]}."
         log.error("failed for good", error_code=code, tries=tries)
         if code != "ledger_unavailable":
             # What failed because Redis was away did not fail; the sweep puts it back.
-            self._ledger.fail_job(task_id, Failure(code, detail), *chunk)
+            index = chunk[0] if chunk else None
+            self._ledger.fail_job(task_id, Failure(code, detail), index, message.message_id)
         self._dead_letters.annotate(message.queue_name, message.options, message.encode())
 
 

@@ -11,8 +11,11 @@ import redis
 from dramatiq import Message
 
 from pipeline import keys
-from pipeline.broker import QUEUES, WORKER_PREFIX
+from pipeline.broker import QUEUES, WEBHOOK_QUEUE, WORKER_PREFIX
 from pipeline.lua import translated
+
+#: All that there are.
+_ALL = (*QUEUES, WEBHOOK_QUEUE)
 
 
 class QueueState(NamedTuple):
@@ -56,7 +59,7 @@ class Queues:
             LedgerUnavailableError: Redis is out of reach.
         """
         with translated(), self._client.pipeline(transaction=False) as pipe:
-            for queue in QUEUES:
+            for queue in _ALL:
                 name, letters = keys.queue(queue), keys.dead_letters(queue)
                 pipe.llen(name)
                 pipe.hlen(keys.messages(queue))
@@ -68,11 +71,11 @@ class Queues:
                 pipe.zrange(letters, 0, 0, withscores=True)
             found = pipe.execute()
             rows = [found[start : start + 7] for start in range(0, len(found), 7)]
-            for queue, row in zip(QUEUES, rows, strict=True):
+            for queue, row in zip(_ALL, rows, strict=True):
                 pipe.hmget(keys.messages(queue), row[4] or b"", row[5] or b"")
             heads = pipe.execute()
         return [
-            _state(queue, row, head) for queue, row, head in zip(QUEUES, rows, heads, strict=True)
+            _state(queue, row, head) for queue, row, head in zip(_ALL, rows, heads, strict=True)
         ]
 
     def live_workers(self) -> int:

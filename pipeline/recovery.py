@@ -14,10 +14,12 @@ from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Failure, Ledger
+from pipeline.lua import NewerVersionError
 from pipeline.requests import decode_head
 from pipeline.settings import Settings
 from pipeline.staging import Staging, make_staging
 from pipeline.store import Bucket, ObjectMissingError
+from pipeline.versions import is_newer
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +28,13 @@ _HEAD_BYTES = 1 << 16
 
 
 class UnreadableError(Exception):
-    """An object of a job in S3 is not what was written there; the message names it."""
+    """An object of a job in S3 is not what was written there; the message names it.
+
+    Attributes:
+        key_id: of the API key that owns the job; None where that cannot be read either.
+    """
+
+    key_id: str | None = None
 
 
 class Recovery:
@@ -62,14 +70,20 @@ class Recovery:
         Raises:
             LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
             UnreadableError: what S3 has of it is damaged.
+            NewerVersionError: a newer release has written it, and brings it back.
         """
         try:
             head, head_bytes = self.read_head(task_id)
         except ObjectMissingError:
             return False
-        result = self.read_result(task_id)
+        try:
+            result = self.read_result(task_id)
+            callback = self._read_callback(head) if result else None
+        except UnreadableError as error:
+            error.key_id = head.key_id
+            raise
         if result is not None:
-            self._ledger.restore_job(head, head_bytes, result, self._read_callback(head))
+            self._ledger.restore_job(head, head_bytes, result, callback)
             log.warning("job restored from S3", task_id=task_id, state=result.state)
         elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
             self._dispatcher.send_chunks(task_id, range(head.chunks))
@@ -84,6 +98,7 @@ class Recovery:
             LedgerUnavailableError, StoreUnavailableError: try again later.
             ObjectMissingError: it is being removed, or opened again.
             UnreadableError: what S3 has of it is damaged.
+            NewerVersionError: a newer release has written it.
         """
         head, head_bytes = self.read_head(task_id)
         result = self.read_result(task_id)
@@ -128,7 +143,8 @@ class Recovery:
             data = self._bucket.get(key)
         except ObjectMissingError:
             return None
-        with _readable(key):
+        with readable(key):
+            _refuse_newer(key, data)
             return msgspec.json.decode(data, type=Result)
 
     def _read_callback(self, head: RequestHead) -> CallbackRecord | None:
@@ -139,7 +155,8 @@ class Recovery:
             data = self._bucket.get(key)
         except ObjectMissingError:
             return None
-        with _readable(key):
+        with readable(key):
+            _refuse_newer(key, data)
             return msgspec.json.decode(data, type=CallbackRecord)
 
     def read_head(self, task_id: str) -> tuple[RequestHead, int]:
@@ -154,8 +171,10 @@ class Recovery:
             if len(data) < size:
                 raise UnreadableError(f"{key} has no whole head")
             size *= 4
-        with _readable(key):
-            return decode_head(data), data.index(b"\n") + 1
+        line, _, _ = data.partition(b"\n")
+        with readable(key):
+            _refuse_newer(key, line)
+            return decode_head(line), len(line) + 1
 
     def _keep_idempotency(self, head: RequestHead) -> None:
         if head.idempotency is not None:
@@ -164,12 +183,22 @@ class Recovery:
 
 
 @contextmanager
-def _readable(key: str) -> Iterator[None]:
+def readable(key: str) -> Iterator[None]:
+    """Decode what the object ``key`` holds, in the block.
+
+    Raises:
+        UnreadableError: it cannot be decoded.
+    """
     try:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # Not the decoder's message: it may quote what is there.
         raise UnreadableError(f"{key} is not what was written there") from error
+
+
+def _refuse_newer(key: str, record: bytes) -> None:
+    if is_newer(record):
+        raise NewerVersionError(f"{key} is a newer release's")
 
 
 def make_recovery(

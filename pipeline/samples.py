@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipeline import keys
 from pipeline.jobs import RequestHead
-from pipeline.recovery import Recovery
+from pipeline.recovery import Recovery, readable
 from pipeline.requests import decode_items
 from pipeline.store import Bucket
 from render.chunk import render_chunk
@@ -40,6 +40,7 @@ class Samples:
         Raises:
             ObjectMissingError: the request object is gone.
             StoreUnavailableError: S3 is out of reach.
+            UnreadableError: the request object is damaged.
         """
         with self._lock:
             found = self._remembered.get(task_id)
@@ -55,7 +56,9 @@ class Samples:
         head, head_bytes = self._recovery.read_head(task_id)
         offset, length = head.ranges[0]
         key = keys.request_object(task_id)
-        items = decode_items(self._bucket.get(key, head_bytes + offset, length))
+        data = self._bucket.get(key, head_bytes + offset, length)
+        with readable(key):
+            items = decode_items(data)
         uris = [
             digital_link_uri(head.link_base, head.gtin, item.lot, item.serial, item.expiry)
             for item in items[:_COUNT]

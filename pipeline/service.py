@@ -3,9 +3,8 @@
 The API imports this module and nothing else of the pipeline; the types it needs are here too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -17,12 +16,10 @@ from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import QUEUES, Dispatcher, EnqueueError, connect_redis, make_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
-from pipeline.checkup import Finding, compare_clocks, run_checks
-from pipeline.checkup_redis import redis_checks
-from pipeline.checkup_s3 import s3_checks
-from pipeline.checkup_sentinel import sentinel_checks
-from pipeline.checkup_work import work_checks
+from pipeline.checkup import Finding, compare_clocks
+from pipeline.checkup_parts import check_up
 from pipeline.dead_letters import DeadLetter
+from pipeline.downloads import Download, Downloads
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
@@ -48,13 +45,13 @@ from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
 from pipeline.queues import Queues
 from pipeline.rates import Rates, Standing, Window
-from pipeline.recovery import Recovery, make_recovery
+from pipeline.recovery import Recovery, UnreadableError, make_recovery
+from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.samples import Sample
-from pipeline.server_time import ServerTime
 from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
-from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, connect_s3
+from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import CallbackEvent
 
@@ -63,13 +60,6 @@ log = structlog.get_logger(__name__)
 #: Seconds the API waits for Redis, and for S3: a client is waiting too.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT = 10
-
-
-class Download(NamedTuple):
-    """A URL that downloads a bundle, and when it stops working, in seconds since the epoch."""
-
-    url: str
-    expires_at: int
 
 
 class NotPossibleError(Exception):
@@ -85,7 +75,7 @@ class JobService:
         *,
         ledger: Ledger,
         bucket: Bucket,
-        public_bucket: Bucket,
+        downloads: Downloads,
         dispatcher: Dispatcher,
         recovery: Recovery,
         acceptor: Acceptor,
@@ -93,7 +83,6 @@ class JobService:
         endings: Endings,
         rates: Rates,
         callbacks: Callbacks,
-        server_time: ServerTime,
         operations: Operations,
         checks: dict[str, Callable[[], None]],
         expose_metrics: Callable[[], None],
@@ -105,16 +94,15 @@ class JobService:
         #: Answers Prometheus from this process, if the settings name a port; to be called once.
         self.expose_metrics = expose_metrics
         self.operations = operations
+        self.downloads = downloads
         self._settings = settings
         self._ledger = ledger
         self._bucket = bucket
-        self._public_bucket = public_bucket
         self._dispatcher = dispatcher
         self._recovery = recovery
         self._acceptor = acceptor
         self._listing = listing
         self._callbacks = callbacks
-        self._server_time = server_time
         self._checks = checks
         self._accepted = AcceptedMetrics()
 
@@ -138,13 +126,22 @@ class JobService:
 
         Raises:
             LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+            UnreadableError: Redis has lost it, and what S3 has of it is damaged.
         """
         found = self._ledger.status(task_id)
-        if found is None and self._recovery.revive(task_id):
+        if found is None and self._revive(task_id, key):
             found = self._ledger.status(task_id)
         if found is None or (found.key_id != key.key_id and key.role != "operator"):
             return None
         return found
+
+    def _revive(self, task_id: str, key: ApiKey) -> bool:
+        try:
+            return self._recovery.revive(task_id)
+        except UnreadableError as error:
+            if error.key_id not in {None, key.key_id} and key.role != "operator":
+                return False
+            raise
 
     def await_end(self, task_id: str, key: ApiKey, seconds: float) -> Awaited:
         """Return :meth:`status` as soon as the job has ended, or after ``seconds``.
@@ -219,14 +216,6 @@ class JobService:
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
 
-    def download(self, task_id: str, bundle: Bundle) -> Download:
-        """Sign a download URL for a completed job's bundle; nothing is sent."""
-        now = int(self._server_time.now())
-        seconds = max(1, min(self._settings.download_url_ttl, bundle.expires_at - now))
-        key = keys.bundle_object(task_id)
-        url = self._public_bucket.presign(key, seconds=seconds, filename=f"{task_id}.zip")
-        return Download(url, now + seconds)
-
     def unready(self) -> list[str]:
         """Return the names of the parts that do not answer; none when the service is ready."""
         down = []
@@ -243,15 +232,8 @@ def open_service(settings: Settings) -> JobService:
     """Return the service that ``settings`` names; connections are made when first used."""
     text = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
-    inside = settings.s3_endpoint_url
-    outside = settings.s3_public_endpoint_url or inside
-    # The client for URLs never gets an answer, so it has the time that the other one learns.
-    server_time = ServerTime()
-    s3, public_s3 = (
-        connect_s3(settings, endpoint_url=url, read_timeout=_S3_TIMEOUT, server_time=server_time)
-        for url in (inside, outside)
-    )
-    bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
+    storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
+    bucket, staging_bucket = storage.bucket, storage.staging_bucket
     broker = make_broker(settings, plain)
     ledger, dispatcher = Ledger(text), Dispatcher(broker)
     recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
@@ -263,7 +245,7 @@ def open_service(settings: Settings) -> JobService:
     )
 
     def expose() -> None:
-        S3Metrics().watch(s3)
+        S3Metrics().watch(storage.client)
         expose_metrics(settings, collector)
 
     checks = {"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check}
@@ -271,7 +253,12 @@ def open_service(settings: Settings) -> JobService:
         settings,
         ledger=ledger,
         bucket=bucket,
-        public_bucket=Bucket(public_s3, settings.bucket),
+        downloads=Downloads(
+            storage.public_bucket,
+            storage.credentials,
+            storage.server_time,
+            ttl=settings.download_url_ttl,
+        ),
         dispatcher=dispatcher,
         recovery=recovery,
         acceptor=Acceptor(
@@ -286,29 +273,12 @@ def open_service(settings: Settings) -> JobService:
         endings=Endings(text, settings.long_polls),
         callbacks=Callbacks(text, dispatcher),
         rates=Rates(text, settings.rate_per_minute, settings.rate_per_day),
-        server_time=server_time,
         operations=make_operations(
             settings, text, broker, bucket=bucket, recovery=recovery, checks=checks
         ),
         checks=checks,
         expose_metrics=expose,
     )
-
-
-def check_up(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found where each part of the service is tried; nothing is left behind."""
-    client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
-    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
-    outside = settings.s3_public_endpoint_url
-    public_s3 = (
-        connect_s3(settings, endpoint_url=outside, read_timeout=_S3_TIMEOUT) if outside else s3
-    )
-    with client:
-        checks = (redis_checks, sentinel_checks, work_checks)
-        yield from run_checks(each for make in checks for each in make(settings, client))
-    bucket, staging_bucket = Bucket(s3, settings.bucket), Bucket(s3, settings.staging_bucket)
-    public_bucket = Bucket(public_s3, settings.bucket)
-    yield from run_checks(s3_checks(settings, bucket, staging_bucket, public_bucket))
 
 
 __all__ = [
@@ -352,6 +322,7 @@ __all__ = [
     "State",
     "StoreUnavailableError",
     "UnknownApiKeyError",
+    "UnreadableError",
     "Window",
     "check_up",
     "compare_clocks",

@@ -1,7 +1,8 @@
 """Every setting of the service in one frozen type, read from the environment by entry points.
 
 The environment variable of a field is ``QRMILL_`` and the field's name in upper case. A field
-``…_file`` names a file that holds the value, so that a secret need not stand in the environment.
+``…_file`` names a file that holds the value, so that a secret need not stand in the environment; it
+is read once, with the environment, and the value is in its own field.
 """
 
 import difflib
@@ -41,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: Annotated[str, Meta(description="Redis or Valkey: broker, ledger, rates")] = (
         "redis://127.0.0.1:6379/0"
     )
+    redis_url_file: Annotated[
+        str | None, Meta(description="file that holds `QRMILL_REDIS_URL`, password and all")
+    ] = None
     s3_endpoint_url: Annotated[
         str | None, Meta(description="S3 server as API and workers reach it; unset: AWS")
     ] = None
@@ -48,6 +52,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str | None, Meta(description="S3 server as clients reach it, for download URLs")
     ] = None
     s3_region: Annotated[str, Meta(description="S3 region, part of every signature")] = "us-east-1"
+    s3_addressing_style: Annotated[
+        Literal["auto", "path", "virtual"],
+        Meta(
+            description="bucket in the path of S3's URLs, or in their host (`virtual`); `auto`: in "
+            "the path where an endpoint is set or a bucket has a dot, else in the host"
+        ),
+    ] = "auto"
     s3_access_key_id: Annotated[
         str | None, Meta(description="S3 access key; unset: boto3's own credential chain")
     ] = None
@@ -55,6 +66,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     s3_secret_access_key_file: Annotated[
         str | None, Meta(description="file that holds the S3 secret key")
     ] = None
+    s3_sse: Annotated[
+        Literal["AES256", "aws:kms", "aws:kms:dsse"] | None,
+        Meta(description="encryption asked of S3 for every object; unset: the bucket's default"),
+    ] = None
+    s3_sse_kms_key_id: Annotated[
+        str | None, Meta(description="KMS key of that, as id or ARN; unset: the account's own")
+    ] = None
+    s3_sse_bucket_key: Annotated[
+        bool, Meta(description="whether to ask for an S3 Bucket Key with `aws:kms`: fewer calls")
+    ] = False
+    s3_checksum: Annotated[
+        Literal["md5", "crc32", "sha256"],
+        Meta(
+            description="checksum of every body: `md5`, which all servers know, or one that S3 "
+            "keeps with the object"
+        ),
+    ] = "md5"
     bucket: Annotated[
         str, Meta(description="bucket of requests, bundles and API keys", pattern=_BUCKET)
     ] = "qrmill"
@@ -158,13 +186,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the settings of ``environ``; variables that are not there keep their defaults.
 
         Raises:
-            SettingsError: a value is wrong.
+            SettingsError: a value is wrong, or a file cannot be read.
         """
         values = {
             field: environ[variable(field)]
             for field in cls.__struct_fields__
             if environ.get(variable(field))
         }
+        values |= _values_in_files(values)
         try:
             settings = msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
@@ -180,7 +209,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Check what a type cannot say.
 
         Raises:
-            SettingsError: a URL has the wrong form, a key has no secret, or its file is not there.
+            SettingsError: a URL has the wrong form, or a key has no secret.
         """
         for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
             _check_url(field, getattr(self, field), {"http", "https"})
@@ -194,12 +223,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('link_base')} is {self.link_base!r}: drop the slash at its end and "
                 "the query, and write it in ASCII."
             )
-        if (self.s3_access_key_id is None) != (self.secret_access_key() is None):
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise SettingsError(
                 f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or "
                 f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
             )
+        self._check_encryption()
         self.callback_rules()
+
+    def _check_encryption(self) -> None:
+        """Check what S3 would refuse (S3 User Guide, "Using server-side encryption with KMS")."""
+        if self.s3_sse_kms_key_id and self.s3_sse not in {"aws:kms", "aws:kms:dsse"}:
+            raise SettingsError(
+                f"{variable('s3_sse_kms_key_id')} is {self.s3_sse_kms_key_id!r}: it goes with "
+                f"{variable('s3_sse')}=aws:kms or aws:kms:dsse."
+            )
+        if self.s3_sse_bucket_key and self.s3_sse != "aws:kms":
+            raise SettingsError(
+                f"{variable('s3_sse_bucket_key')} is true: it goes with "
+                f"{variable('s3_sse')}=aws:kms alone."
+            )
 
     def callback_rules(self) -> CallbackRules:
         """Return what callback URLs may be.
@@ -224,20 +267,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         return self.max_body_bytes or max(_LEAST_BODY_LIMIT, 1024 * self.max_items)
 
-    def secret_access_key(self) -> str | None:
-        """Return the S3 secret key, from its file if one is named.
-
-        Raises:
-            SettingsError: the file cannot be read.
-        """
-        if self.s3_secret_access_key_file is None:
-            return self.s3_secret_access_key
-        try:
-            return Path(self.s3_secret_access_key_file).read_text("utf-8").strip()
-        except OSError as error:
-            name = variable("s3_secret_access_key_file")
-            raise SettingsError(f"{name}: {error.strerror}: {error.filename!r}") from None
-
 
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
@@ -254,6 +283,27 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
             hint = f" Did you mean {near[0]}?" if near else ""
             sentences.append(f"{name} is set, but there is no such setting.{hint}")
     return sentences
+
+
+def _values_in_files(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of the fields whose ``…_file`` is among ``values``."""
+    found = {}
+    for field, path in values.items():
+        stem = field.removesuffix("_file")
+        if stem == field:
+            continue
+        if stem in values:
+            raise SettingsError(f"{variable(stem)} and {variable(field)} are both set: drop one.")
+        try:
+            found[stem] = Path(path).read_text("utf-8").strip()
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename!r}"
+            raise SettingsError(f"{variable(field)}: {reason}.") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{variable(field)}: {path!r} is not text in UTF-8.") from None
+        if not found[stem]:
+            raise SettingsError(f"{variable(field)}: {path!r} is empty.")
+    return found
 
 
 def _name_the_variable(message: str, values: Mapping[str, str]) -> str:

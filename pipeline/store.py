@@ -1,48 +1,31 @@
 """S3: one bucket's objects, and streamed multipart uploads into it."""
 
-import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
-import urllib3.exceptions
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
-
-from pipeline.server_time import ServerTime
-from pipeline.settings import Settings
+from pipeline.object_headers import PLAIN, ObjectHeaders
+from pipeline.s3_errors import (
+    ObjectMissingError,
+    ObjectShortError,
+    StoreUnavailableError,
+    translated,
+)
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
-#: What a range that begins behind an object's last byte is answered with (RFC 9110, 15.5.17).
-_BEHIND_THE_END = frozenset({"416", "InvalidRange"})
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 #: Objects one DeleteObjects request may name (S3 API reference, DeleteObjects).
 _DELETE_BATCH = 1000
 #: Times a body is asked for when it breaks off on the way.
 _READ_ATTEMPTS = 3
 #: Parts on their way at once; each is held in memory until it has arrived.
 _PARTS_IN_FLIGHT = 2
-
-
-class StoreUnavailableError(Exception):
-    """S3 did not answer, or refused; the same request may succeed later."""
-
-
-class ObjectMissingError(Exception):
-    """There is no object at that key."""
-
-
-class ObjectShortError(ObjectMissingError):
-    """The object ends before the bytes that were asked for; asking again does not help."""
 
 
 class UploadAbandonedError(Exception):
@@ -72,64 +55,30 @@ class Uploaded(NamedTuple):
     sha256: str
 
 
-def connect_s3(
-    settings: Settings,
-    *,
-    endpoint_url: str | None,
-    read_timeout: int,
-    server_time: ServerTime | None = None,
-) -> "S3Client":
-    """Return an S3 client; it is safe to share between threads.
-
-    Signature version 4 is set by hand because presigned URLs would be signed with version 2, and
-    checksums are computed when required, because a ranged read would else be compared with the
-    whole object's and older servers know no others.
-
-    Args:
-        settings: region, keys.
-        endpoint_url: the server, or None for AWS.
-        read_timeout: seconds to wait for an answer.
-        server_time: by which it signs, if that is shared with another client.
-    """
-    config = Config(
-        signature_version="s3v4",
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        connect_timeout=2,
-        read_timeout=read_timeout,
-        max_pool_connections=32,
-        retries={"mode": "standard", "total_max_attempts": 3},
-        s3={"addressing_style": "path" if endpoint_url else "auto"},
-    )
-    client: S3Client = boto3.session.Session().client(
-        "s3",
-        region_name=settings.s3_region,
-        endpoint_url=endpoint_url,
-        aws_access_key_id=settings.s3_access_key_id,
-        aws_secret_access_key=settings.secret_access_key(),
-        config=config,
-    )
-    (server_time or ServerTime()).follow(client)
-    return client
-
-
 class Bucket:
     """The objects of one bucket.
 
     Every method that talks to the server raises:
         StoreUnavailableError: no answer, or a refusal.
+
+    Args:
+        client: signs, sends, tries again.
+        name: of the bucket.
+        headers: what objects are written with.
     """
 
-    def __init__(self, client: "S3Client", name: str) -> None:
+    def __init__(self, client: "S3Client", name: str, headers: ObjectHeaders = PLAIN) -> None:
         self._client = client
         self.name = name
+        self._headers = headers
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object, whole or not at all."""
-        with _translated():
+        with translated():
             self._client.put_object(
                 Bucket=self.name, Key=key, Body=data, ContentType=content_type,
-                ContentMD5=_md5(data),
+                **self._headers.encryption,  # type: ignore[arg-type] # the stubs want literals
+                **self._headers.of_body(data),
             )  # fmt: skip
 
     def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -165,7 +114,7 @@ class Bucket:
     def list_ages(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Yield the keys that begin with ``prefix``, in order, and when each was last written."""
         pages = self._client.get_paginator("list_objects_v2")
-        with _translated():
+        with translated():
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
                 yield from (
                     (found["Key"], found["LastModified"]) for found in page.get("Contents", [])
@@ -173,7 +122,7 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         """Remove an object; it is no error if there is none."""
-        with _translated():
+        with translated():
             self._client.delete_object(Bucket=self.name, Key=key)
 
     def delete_all(self, prefix: str) -> None:
@@ -181,16 +130,17 @@ class Bucket:
         found = self.list_keys(prefix)
         while batch := [*islice(found, _DELETE_BATCH)]:
             objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
-            with _translated():
+            with translated():
                 answer = self._client.delete_objects(
                     Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
                 )
             if refused := answer.get("Errors"):
-                raise StoreUnavailableError(f"DeleteObjects: {refused[0].get('Code')}")
+                code = refused[0].get("Code", "unknown")
+                raise StoreUnavailableError(f"DeleteObjects: {code}", code, "DeleteObjects")
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
         """Return a URL that downloads an object for ``seconds``; nothing is sent."""
-        with _translated():
+        with translated():
             return self._client.generate_presigned_url(
                 "get_object",
                 Params={
@@ -212,8 +162,18 @@ class Bucket:
         Raises:
             ObjectMissingError: there is no such bucket.
         """
-        with _translated():
+        with translated():
             answer = self._client.head_bucket(Bucket=self.name)
+        return dict(answer["ResponseMetadata"]["HTTPHeaders"])
+
+    def object_headers(self, key: str) -> dict[str, str]:
+        """Return the headers with which the server describes an object.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+        with translated():
+            answer = self._client.head_object(Bucket=self.name, Key=key)
         return dict(answer["ResponseMetadata"]["HTTPHeaders"])
 
     def upload(self, key: str, upload: Upload) -> Uploaded:
@@ -224,23 +184,28 @@ class Bucket:
         Raises:
             UploadAbandonedError: ``keep_going`` returned False.
         """
-        with _translated():
+        with translated():
             created = self._client.create_multipart_upload(
-                Bucket=self.name, Key=key, ContentType=upload.content_type
-            )
+                Bucket=self.name, Key=key, ContentType=upload.content_type,
+                **self._headers.of_upload(),
+            )  # fmt: skip
         upload_id = created["UploadId"]
         try:
             return self._upload_parts(key, upload_id, upload)
+        except ObjectMissingError as error:
+            # It was aborted, or completed by an attempt whose answer was lost: there is nothing to
+            # go on with, but all of it can be sent again.
+            raise StoreUnavailableError(str(error), "NoSuchUpload") from error
         except BaseException:
             self._abort(key, upload_id)
             raise
 
     def _read(self, key: str, wanted: Any) -> bytes:  # noqa: ANN401 - boto3's own parameters
         for attempt in range(1, _READ_ATTEMPTS + 1):
-            with _translated():
+            with translated():
                 body = self._client.get_object(Bucket=self.name, Key=key, **wanted)["Body"]
             try:
-                with _translated():
+                with translated():
                     return body.read()
             except StoreUnavailableError:
                 # boto3 retries a request that is refused, but not a body that breaks off.
@@ -252,7 +217,7 @@ class Bucket:
         """Abort multipart uploads that were begun long ago; return how many."""
         aborted = 0
         # Some servers answer a list of no uploads with NoSuchUpload.
-        with suppress(ObjectMissingError), _translated():
+        with suppress(ObjectMissingError), translated():
             for page in self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.name
             ):
@@ -265,7 +230,7 @@ class Bucket:
     def _abort(self, key: str, upload_id: str) -> None:
         # The error that led here is the one to be told; an upload that cannot be aborted now is
         # one that lies open, which costs storage and nothing else.
-        with suppress(StoreUnavailableError, ObjectMissingError), _translated():
+        with suppress(StoreUnavailableError, ObjectMissingError), translated():
             self._client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
 
     def _upload_parts(self, key: str, upload_id: str, upload: Upload) -> Uploaded:
@@ -281,7 +246,7 @@ class Bucket:
                     raise UploadAbandonedError(key)
                 sent.append(pool.submit(self._upload_part, key, upload_id, number, part))
             finished = [part.result() for part in sent]
-        with _translated():
+        with translated():
             self._client.complete_multipart_upload(
                 Bucket=self.name, Key=key, UploadId=upload_id,
                 MultipartUpload={"Parts": finished},
@@ -291,13 +256,13 @@ class Bucket:
     def _upload_part(
         self, key: str, upload_id: str, number: int, part: bytearray
     ) -> "CompletedPartTypeDef":
-        with _translated():
+        with translated():
             answer = self._client.upload_part(
                 Bucket=self.name, Key=key, UploadId=upload_id, PartNumber=number,
                 Body=part,  # type: ignore[arg-type] # botocore takes it, its stubs do not say so
-                ContentMD5=_md5(part),
+                **self._headers.of_body(part),
             )  # fmt: skip
-        return {"PartNumber": number, "ETag": answer["ETag"]}
+        return {"PartNumber": number, **self._headers.of_part(answer)}  # type: ignore[typeddict-item]
 
 
 def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
@@ -317,21 +282,12 @@ def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
         yield part[:filled]
 
 
-def _md5(data: bytes | bytearray) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what boto3 raises into this module's errors, without a URL or a key in the message."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        if code in _BEHIND_THE_END:
-            raise ObjectShortError(f"{error.operation_name}: {code}") from error
-        if code in _MISSING:
-            raise ObjectMissingError(f"{error.operation_name}: {code}") from error
-        raise StoreUnavailableError(f"{error.operation_name}: {code}") from error
-    except (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, OSError) as error:
-        raise StoreUnavailableError(type(error).__name__) from error
+__all__ = [
+    "Bucket",
+    "ObjectMissingError",
+    "ObjectShortError",
+    "StoreUnavailableError",
+    "Upload",
+    "UploadAbandonedError",
+    "Uploaded",
+]

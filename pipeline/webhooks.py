@@ -22,7 +22,7 @@ from pipeline.addresses import NotReachableError, resolve
 from pipeline.callback_records import CallbackRecord
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Attempt, Callbacks, EndedJob
-from pipeline.delivery import DeliveryError, post
+from pipeline.delivery import Answer, DeliveryError, post
 from pipeline.jobs import CallbackState
 from pipeline.store import Bucket, StoreUnavailableError
 from pipeline.webhook_secrets import WebhookSecrets
@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 #: its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
 SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
 _JITTER = 0.1  # of a delay, at most, added to it
+#: Seconds up to which a receiver's Retry-After puts an attempt off beyond the schedule: Standard
+#: Webhooks ("Delivery success and failure") wants it taken into consideration, and not obeyed.
+LONGEST_RETRY_AFTER = 6 * 3600
 _GONE = 410
 _SUCCESS = range(200, 300)
 #: Callbacks that one worker process sends at once, each of another API key, so that the slow
@@ -132,18 +135,18 @@ class Webhooks:
 
     def _try(self, attempt: Attempt) -> None:
         try:
-            status = self._send(attempt)
+            answer = self._send(attempt)
         except _NotSentError as error:
             self._put_off(attempt, str(error))
             return
-        if status in _SUCCESS:
+        if answer.status in _SUCCESS:
             self._succeed(attempt)
-        elif status == _GONE:
-            self._give_up(attempt, f"answered {status}: it wants no more")
+        elif answer.status == _GONE:
+            self._give_up(attempt, f"answered {answer.status}: it wants no more")
         else:
-            self._put_off(attempt, f"answered {status}")
+            self._put_off(attempt, f"answered {answer.status}", answer.retry_after)
 
-    def _send(self, attempt: Attempt) -> int:
+    def _send(self, attempt: Attempt) -> Answer:
         job = attempt.job
         try:
             url = parse_callback_url(job.callback_url, self._rules)
@@ -169,11 +172,12 @@ class Webhooks:
             log.info("callback delivered", attempt=attempt.number)
             self._record(attempt, "delivered")
 
-    def _put_off(self, attempt: Attempt, error: str) -> None:
+    def _put_off(self, attempt: Attempt, error: str, retry_after: float = 0.0) -> None:
         if attempt.number > len(SCHEDULE):
             self._give_up(attempt, error)
             return
-        delay = SCHEDULE[attempt.number - 1] * random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
+        wanted = max(SCHEDULE[attempt.number - 1], min(retry_after, LONGEST_RETRY_AFTER))
+        delay = wanted * random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
         if self._callbacks.postpone(attempt, error, round(delay * 1000)):
             log.warning("callback put off", attempt=attempt.number, reason=error)
 

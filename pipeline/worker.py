@@ -22,10 +22,10 @@ from pipeline.logs import configure_logging
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import CarefulRetries, LogContext, RecordFailures
 from pipeline.parent import end_with_parent
+from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.staging import make_staging
-from pipeline.store import Bucket, connect_s3
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import Webhooks
 
@@ -67,11 +67,11 @@ def build_worker(settings: Settings) -> Broker:
     """Return a broker with actors on it that work on what ``settings`` names."""
     client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
     ledger = Ledger(client)
-    s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=_S3_TIMEOUT)
-    S3Metrics().watch(s3)
+    storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
+    S3Metrics().watch(storage.client)
     steps = StepMetrics()
-    bucket = Bucket(s3, settings.bucket)
-    staging = make_staging(settings.staging, Bucket(s3, settings.staging_bucket))
+    bucket = storage.bucket
+    staging = make_staging(settings.staging, storage.staging_bucket)
     retries = CarefulRetries(
         max_retries=settings.max_retries,
         min_backoff=settings.retry_backoff,

@@ -20,6 +20,10 @@ def digital_link_uri(
 ) -> str:
     """Return ``{base}/01/{gtin14}[/10/{lot}][/21/{serial}][?17={expiry}]`` of checked values.
 
+    A lot or serial that is ``.`` or ``..`` stays what it is: the standard's grammar allows it, and
+    scanners read it. Browsers drop such a segment (RFC 3986, section 5.2.4), and ``%2E`` too
+    (WHATWG URL, "single-dot path segment"), so no way of writing it would get past them.
+
     Args:
         base: scheme, host and optional path, without a trailing slash.
         gtin14: 14 digits.

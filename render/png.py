@@ -3,9 +3,11 @@
 Source: Portable Network Graphics (PNG) Specification, third edition: section 5.3 (chunk layout),
 11.2.2 (IHDR), 7.2 (scanlines, packed high bit first), 9.2 (filter types 0 None and 2 Up).
 
-The data are deflated by ISA-L at level 1: the least time for files about as small as any
-(``python -m tests.benchmarks deflate``). Of one release of it, the bytes are the same on every
-x86-64 processor with SSE4.2, so from 2008 on; its level 3 and older processors give others.
+The data are deflated by ISA-L at level 0: the least time (``python -m tests.benchmarks deflate``),
+and of one release the same bytes on every x86-64 processor with SSE4.2, so from 2008 on. Its other
+levels give smaller files, but not always the same: levels 1 and 2 compute the hash of the third
+byte from the address at which they keep their state, so that about one thread in a thousand makes
+another file of the same pixels; level 3 goes by what the processor can do.
 """
 
 import struct
@@ -23,7 +25,7 @@ from render.lines import Words
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_NONE, _FILTER_UP = 0, 2
 _WHITE = 255
-_DEFLATE_LEVEL = 1
+_DEFLATE_LEVEL = 0
 #: Bytes of scanlines that are computed together.
 _BATCH_BYTES = 1 << 19
 

@@ -14,6 +14,7 @@ from pipeline.broker import connect_redis
 from pipeline.ledger import Ledger
 from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket
+from tests.s3_servers import moto_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,13 +39,30 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
-    """An S3 server without buckets that the whole run shares."""
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
+    """The embedded stack's S3 server, without buckets."""
     directory = tmp_path_factory.mktemp("s3")
     server = servers.S3Server(free_port(), "testkey", secrets.token_hex(20))
     process = start_and_wait(servers.s3(server, directory / "objects", (), os.environ), directory)
     yield server
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
+    """An S3 server of other manners, with IAM and STS, without buckets."""
+    directory = tmp_path_factory.mktemp("moto")
+    server = servers.S3Server(free_port(), "testkey", secrets.token_hex(20))
+    process = start_and_wait(moto_server(server, directory, os.environ), directory)
+    yield server
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(request: pytest.FixtureRequest) -> servers.S3Server:
+    """An S3 server that the whole run shares: rclone, or what ``EVERY_S3`` asks for."""
+    server: servers.S3Server = request.getfixturevalue(getattr(request, "param", "rclone"))
+    return server
 
 
 @pytest.fixture

@@ -36,6 +36,11 @@ def s3_secret_file(directory: Path) -> Path:
     return directory / "s3-secret-access-key"
 
 
+def api_keys_file(directory: Path) -> Path:
+    """Return where the stack's API keys stand."""
+    return directory / "api-keys.json"
+
+
 def server_credentials(directory: Path) -> Credentials:
     """Return the credentials kept in ``directory``, made now if there are none.
 
@@ -62,7 +67,7 @@ def api_tokens(directory: Path, api_keys: ApiKeys) -> Tokens:
         CredentialsError: the file is damaged.
         StoreUnavailableError: S3 is out of reach.
     """
-    path = directory / "api-keys.json"
+    path = api_keys_file(directory)
     before = _read(path, Tokens)
     tokens = Tokens(
         client_key=_working(before.client_key if before else None, "client", api_keys),

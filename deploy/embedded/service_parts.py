@@ -4,7 +4,6 @@ They are the same code and the same command lines as in production, with other a
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import redis
 
+from api.cli_roles import api_command, sweep_command, worker_command, worker_environment
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server
@@ -63,13 +63,7 @@ def with_metrics(part: Part, port: int, data_dir: Path) -> Part:
 
 def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Part:
     """Return the API under gunicorn, which answers at ``url`` when Redis and S3 answer it."""
-    command = (
-        *(sys.executable, "-m", "gunicorn", "--config", "python:api.gunicorn_conf"),
-        *("--bind", f"{LOOPBACK}:{port}", "--workers", str(_API_PROCESSES)),
-        # It would be a fixed path in the user's home, the same for every stack.
-        "--no-control-socket",
-        "api.app:get_app()",
-    )
+    command = api_command(f"{LOOPBACK}:{port}", _API_PROCESSES)
     probe = partial(_api_answers, f"{url}/readyz")
     return _part("api", command, directory, environ, lambda: probe)
 
@@ -78,22 +72,16 @@ def worker(
     number: int, directory: Path, environ: Mapping[str, str], redis_server: RedisServer
 ) -> Part:
     """Return a worker, which answers once it asks for messages."""
-    command = (
-        *(sys.executable, "-m", "dramatiq", "pipeline.worker:setup_broker"),
-        *("--processes", "1", "--threads", str(_WORKER_THREADS), "--skip-logging"),
-        *("--worker-shutdown-timeout", str(_GRACE * 1000)),
-    )
-    # With more, a chunk waits behind a slow one while another worker is idle.
-    environment = {**environ, "dramatiq_queue_prefetch": str(_WORKER_THREADS)}
+    command = worker_command(_WORKER_THREADS)
+    environment = {**environ, **worker_environment(_WORKER_THREADS)}
     new_probe = partial(_worker_probe, redis_server.url)
     return _part(f"worker-{number}", command, directory, environment, new_probe)
 
 
 def sweep(directory: Path, environ: Mapping[str, str], redis_server: RedisServer) -> Part:
     """Return the sweep, which answers once it, or another, holds its lease."""
-    command = (sys.executable, "-m", "pipeline.maintenance")
     probe = partial(_is_swept, redis_server.url)
-    return _part("sweep", command, directory, environ, lambda: probe)
+    return _part("sweep", sweep_command(), directory, environ, lambda: probe)
 
 
 def _part(

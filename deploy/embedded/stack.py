@@ -20,6 +20,7 @@ import msgspec
 from deploy.embedded import servers, service_parts
 from deploy.embedded.credentials import (
     Credentials,
+    api_keys_file,
     api_tokens,
     s3_secret_file,
     server_credentials,
@@ -153,11 +154,13 @@ class _Stack:
             parts=self._pids,
         )
         self._write_ready_file()
+        metrics = ", ".join(f"{part} {url}" for part, url in self._ready.metrics_urls.items())
         self._say(
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
             f"  documentation   {self._ready.docs_url}\n"
-            f"  console         {self._url}{self._settings.api_prefix}/ops/\n"
-            f"  metrics         {', '.join(self._ready.metrics_urls.values())}\n"
+            f"  console         {self._url}/ops/\n"
+            f"  operator's key  in {api_keys_file(self._secrets)}\n"
+            f"  metrics         {metrics}\n"
             f"  data and logs   {self._data_dir}\n  stop with       Ctrl-C\n"
         )
 

@@ -1,13 +1,19 @@
 -- begin_chunk: count a delivery and say what to render, or that there is nothing to do.
--- KEYS: job, ranges, staged, attempts, leases, excused
--- ARGV: chunk index, lease (ms)
--- Returns {} when the job is unknown, completed or closed, or the chunk is staged; else
+-- KEYS: job, ranges, staged, attempts, leases, excused, failures, dead letters
+-- ARGV: chunk index, lease (ms), message id
+-- Returns {} when the job is unknown, completed or closed, or the chunk is staged, or it failed for
+-- good and this is another message about it, that came late; else
 -- {attempts that did not end with an error, range, all fields of the job}.
 -- A chunk of a failed job is rendered all the same: the others finish, or it was put back by hand.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state or state == "completed" or redis.call("HEXISTS", job, "closed") == 1
-    or redis.call("HEXISTS", KEYS[3], ARGV[1]) == 1 then
+    or redis.call("HEXISTS", KEYS[3], ARGV[1]) == 1
+    or (redis.call("HEXISTS", KEYS[7], ARGV[1]) == 1
+        and redis.call("SISMEMBER", KEYS[8], ARGV[3]) == 0) then
     return {}
 end
 redis.call("HSET", job, "state", transition(state, "begin"), "moved_at", now())

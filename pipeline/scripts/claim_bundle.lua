@@ -1,15 +1,19 @@
 -- claim_bundle: let one bundler at a time build the bundle of a job whose chunks are all staged.
--- KEYS: job, staged, failures, active jobs, ended jobs, callbacks
--- ARGV: claimant, lease (ms), task id, deadline (ms from now) of a job that is reopened
+-- KEYS: job, staged, failures, active jobs, ended jobs, callbacks, dead letters
+-- ARGV: claimant, lease (ms), task id, deadline (ms from now) of a job that is reopened, message id
 -- Returns {} when there is nothing to bundle or another holds the claim; else all fields of the job.
--- A job whose bundling failed is reopened by this: its message was put back by hand.
+-- A job whose bundling failed is reopened by the message that failed, put back by hand; another one
+-- about it came late.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HLEN", KEYS[2]) ~= tonumber(redis.call("HGET", job, "chunks")) then
     return {}
 end
 if state == "failed" and redis.call("HEXISTS", job, "closed") == 0
-    and redis.call("HLEN", KEYS[3]) == 0 then
+    and redis.call("HLEN", KEYS[3]) == 0 and redis.call("SISMEMBER", KEYS[7], ARGV[5]) == 1 then
     state = transition(state, "reopen")
     redis.call("HSET", job, "state", state, "moved_at", now(), "opened_at", now(),
                "deadline_at", now() + ARGV[4])

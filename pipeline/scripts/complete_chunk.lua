@@ -1,13 +1,18 @@
 -- complete_chunk: record a staged chunk, once; reopen the job if this was the last of its failures.
--- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks, callbacks, minutes
+-- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks, callbacks, minutes,
+--       dead letters
 -- ARGV: chunk index, what was staged, items in the chunk, task id, deadline (ms from now) of a job
---       that is reopened
--- Returns how many chunks are still to be staged; -1 when the job needs no more now; -2 when it is
+--       that is reopened, message id
+-- Returns how many chunks are still to be staged; -1 when the job needs no more now, as when the
+-- chunk failed for good meanwhile and this is not its dead letter, put back; -2 when the job is
 -- unknown, completed or closed and what was staged is of no use.
 local job = KEYS[1]
 local state = redis.call("HGET", job, "state")
 if not state or state == "completed" or redis.call("HEXISTS", job, "closed") == 1 then
     return -2
+end
+if redis.call("HEXISTS", KEYS[3], ARGV[1]) == 1 and redis.call("SISMEMBER", KEYS[10], ARGV[6]) == 0 then
+    return -1
 end
 if transition(state, "begin") ~= state then  -- begun before the job was opened again
     state = transition(state, "begin")

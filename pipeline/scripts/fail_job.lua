@@ -1,15 +1,22 @@
 -- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
 -- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
---       channel of ended jobs, callbacks, counts, minutes
--- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it
+--       channel of ended jobs, callbacks, counts, minutes, dead letters
+-- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it,
+--       id of the message that failed for good, or ""
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state then
     return {}
 end
 local late_double = ARGV[4] ~= "" and redis.call("HEXISTS", KEYS[2], ARGV[4]) == 1
 if not late_double and state ~= "completed" then
+    if ARGV[6] ~= "" then
+        redis.call("SADD", KEYS[14], ARGV[6])
+    end
     if ARGV[4] ~= "" then
         redis.call("HSET", KEYS[3], ARGV[4], cjson.encode({code = ARGV[2], detail = ARGV[3]}))
         redis.call("HDEL", KEYS[5], ARGV[4])

@@ -1,4 +1,6 @@
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import api_keys
 from pipeline.api_keys import ApiKeys, UnknownApiKeyError, checksum
+from pipeline.keys import api_key_object
 from pipeline.store import Bucket, StoreUnavailableError
 
 
@@ -100,6 +103,33 @@ def test_a_key_goes_on_working_while_the_store_is_away(
     assert away.asked == 1
     with pytest.raises(StoreUnavailableError):
         keys.authenticate(made.token)
+
+
+def test_while_one_waits_for_a_store_that_hangs_the_others_go_on(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ApiKeys(bucket)
+    made = keys.create(name="x", role="operator")
+    assert keys.authenticate(made.token)
+    monkeypatch.setattr(api_keys, "_FRESH", 0)
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> bytes:
+        asked.set()
+        over.wait(60)
+        raise StoreUnavailableError("no answer")
+
+    with ThreadPoolExecutor(1) as pool:
+        with monkeypatch.context() as store:
+            store.setattr(bucket, "get", hang)
+            first = pool.submit(keys.authenticate, made.token)
+            assert asked.wait(60)
+        # Had they to ask, they would learn from the store that there is no such key any more.
+        bucket.delete(api_key_object(made.key.key_id))
+        assert keys.authenticate(made.token) == keys.working(made.key.key_id) == made.key
+        over.set()
+        assert first.result() == made.key
+    assert keys.authenticate(made.token) is None
 
 
 def test_keys_are_listed_oldest_first_and_unknown_ones_cannot_be_revoked(bucket: Bucket) -> None:

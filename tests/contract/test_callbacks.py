@@ -210,13 +210,13 @@ def test_a_message_put_back_that_opens_the_job_takes_it_back_too(
     ledger: Ledger, callbacks: Callbacks, client: redis.Redis
 ) -> None:
     of_chunk, of_bundle = enter(ledger), enter(ledger)
-    work = begin(ledger, of_chunk, 0)
-    ledger.fail_job(of_chunk, FAILURE, 0)
+    ledger.fail_job(of_chunk, FAILURE, 0, "letter")
+    work = begin(ledger, of_chunk, 0, "letter")
     stage_all(ledger, of_bundle)
-    ledger.fail_job(of_bundle, FAILURE)
+    ledger.fail_job(of_bundle, FAILURE, None, "letter")
     attempts = [claim(callbacks, task_id) for task_id in (of_chunk, of_bundle)]
     ledger.complete_chunk(work, STAGED, HOUR)
-    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR) is not None
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter") is not None
     for attempt in attempts:
         assert status(ledger, attempt.job.task_id).callback_state is None
         assert not callbacks.delivered(attempt)
@@ -251,6 +251,16 @@ def test_no_more_messages_are_sent_than_may_wait(
     callbacks.send_again(enter_ended(ledger))
     assert waiting(client) == 3
     assert client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs") == 1
+
+
+def test_messages_that_come_again_leave_room_for_nudges_about_others(
+    ledger: Ledger, callbacks: Callbacks, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.callbacks._WAITING", 4)
+    for _ in range(6):
+        callbacks.send_again(enter_ended(ledger))
+    assert client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs") == 2
+    assert callbacks.nudge(LEASE) == 2
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def enter(ledger: Ledger, items: int = 5) -> str:
     return head.task_id
 
 
-def begin(ledger: Ledger, task_id: str, chunk_index: int) -> ChunkWork:
-    work = ledger.begin_chunk(task_id, chunk_index, LEASE)
+def begin(ledger: Ledger, task_id: str, chunk_index: int, message_id: str = "") -> ChunkWork:
+    work = ledger.begin_chunk(task_id, chunk_index, LEASE, message_id)
     assert work is not None
     return work
 
@@ -160,28 +160,44 @@ def test_a_chunk_that_is_staged_did_not_fail(ledger: Ledger) -> None:
     assert state(ledger, task_id) == "running"
 
 
-def test_the_last_failed_chunk_that_succeeds_reopens_the_job(ledger: Ledger) -> None:
+def test_the_last_dead_letter_of_a_chunk_that_is_put_back_reopens_the_job(ledger: Ledger) -> None:
     task_id = enter(ledger)
     for index in (0, 1):
-        ledger.fail_job(task_id, FAILURE, index)
-    assert ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR) == NO_MORE_NOW
+        ledger.fail_job(task_id, FAILURE, index, f"letter-{index}")
+    first, second = (begin(ledger, task_id, index, f"letter-{index}") for index in (0, 1))
+    assert ledger.complete_chunk(first, STAGED, HOUR) == NO_MORE_NOW
     assert state(ledger, task_id) == "failed"
-    assert ledger.complete_chunk(begin(ledger, task_id, 1), STAGED, HOUR) == 1
+    assert ledger.complete_chunk(second, STAGED, HOUR) == 1
     status = ledger.status(task_id)
     assert status is not None
     assert (status.state, status.error, status.error_code) == ("running", None, None)
     assert status.finished_at is None
 
 
+def test_a_second_message_that_comes_late_does_not_reopen_a_failed_job(ledger: Ledger) -> None:
+    of_chunk, of_bundle = enter(ledger), enter(ledger)
+    begun = begin(ledger, of_chunk, 0, "double")
+    stage_all(ledger, of_bundle)
+    for task_id, chunk in ((of_chunk, 0), (of_bundle, None)):
+        ledger.fail_job(task_id, FAILURE, chunk, "letter")
+    assert ledger.begin_chunk(of_chunk, 0, LEASE, "double") is None
+    assert ledger.complete_chunk(begun, STAGED, HOUR) == NO_MORE_NOW
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "double") is None
+    for task_id in (of_chunk, of_bundle):
+        assert state(ledger, task_id) == "failed"
+    assert ledger.retry_job(of_chunk, HOUR) == [0, 1, 2]
+    assert ledger.begin_chunk(of_chunk, 0, LEASE, "double") is not None
+
+
 def test_what_is_put_back_after_the_deadline_gives_the_job_another(ledger: Ledger) -> None:
     of_chunk, of_bundle = enter(ledger), enter(ledger)
-    ledger.fail_job(of_chunk, FAILURE, 1)
+    ledger.fail_job(of_chunk, FAILURE, 1, "letter")
     stage_all(ledger, of_bundle)
-    ledger.fail_job(of_bundle, Failure("bundle_failed", "It failed."))
+    ledger.fail_job(of_bundle, FAILURE, None, "letter")
     for task_id in (of_chunk, of_bundle):
         ledger._client.hset(keys.job(task_id), "deadline_at", 1)
-    ledger.complete_chunk(begin(ledger, of_chunk, 1), STAGED, HOUR)
-    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR)
+    ledger.complete_chunk(begin(ledger, of_chunk, 1, "letter"), STAGED, HOUR)
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter")
     for task_id in (of_chunk, of_bundle):
         assert state(ledger, task_id) == "running"
         assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"

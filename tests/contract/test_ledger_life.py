@@ -30,7 +30,7 @@ from pipeline.jobs import (
     StagedChunk,
     State,
 )
-from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.ledger import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure, Ledger
 from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
 from tests.encoded import encoded
@@ -42,6 +42,8 @@ BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=2_000_000_000)
 CANCELLED = Failure("cancelled", "It was cancelled.", closed=True)
 chunks = st.integers(0, CHUNKS - 1)
 leases = st.sampled_from([SOON, NOW_OR_PAST])
+#: Ids of two messages about the same thing: either may fail for good, be put back, or come late.
+messages = st.sampled_from(["first", "second"])
 
 
 class Life(RuleBasedStateMachine):
@@ -63,6 +65,7 @@ class Life(RuleBasedStateMachine):
         self.works: list[ChunkWork] = []
         self.staged: set[int] = set()
         self.failed: set[int] = set()
+        self.letters: set[str] = set()
         self.holder: str | None = None  # of a claim that has not run out
         self.state: State = "pending"
         self.code: str | None = None
@@ -77,11 +80,14 @@ class Life(RuleBasedStateMachine):
         self.client.delete(keys.COUNTS)
         assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
 
-    @rule(chunk=chunks, lease=leases)
-    def deliver(self, chunk: int, lease: int) -> None:
-        work = self.ledger.begin_chunk(self.task_id, chunk, lease)
+    @rule(chunk=chunks, lease=leases, message=messages)
+    def deliver(self, chunk: int, lease: int, message: str) -> None:
+        work = self.ledger.begin_chunk(self.task_id, chunk, lease, f"{chunk} {message}")
         closed = self.code == CANCELLED.code
-        assert (work is None) == (self.state == "completed" or closed or chunk in self.staged)
+        late = self.comes_late(chunk, f"{chunk} {message}")
+        assert (work is None) == (
+            self.state == "completed" or closed or chunk in self.staged or late
+        )
         if work is not None:
             self.works.append(work)
             if self.state == "pending":
@@ -97,7 +103,7 @@ class Life(RuleBasedStateMachine):
     def render_all(self) -> None:
         """What mostly happens, and a walk at random seldom does."""
         for chunk in range(CHUNKS):
-            self.deliver(chunk, SOON)
+            self.deliver(chunk, SOON, "first")
             for work in [work for work in self.works if work.chunk_index == chunk][-1:]:
                 self.end_well(work)
 
@@ -105,6 +111,9 @@ class Life(RuleBasedStateMachine):
         left = self.ledger.complete_chunk(work, STAGED, HOUR)
         if self.state == "completed" or self.code == CANCELLED.code:
             assert left == OF_NO_USE
+            return
+        if self.comes_late(work.chunk_index, work.message_id):
+            assert left == NO_MORE_NOW
             return
         self.staged.add(work.chunk_index)
         had_failed = work.chunk_index in self.failed
@@ -115,17 +124,24 @@ class Life(RuleBasedStateMachine):
             self.state, self.code = "running", None
         assert left == (CHUNKS - len(self.staged) if self.state == "running" else -1)
 
-    @rule(chunk=chunks)
-    def fail_for_good(self, chunk: int) -> None:
-        self.ledger.fail_job(self.task_id, Failure(f"broken_{chunk}", "It broke."), chunk)
+    def comes_late(self, chunk: int, message_id: str) -> bool:
+        return chunk in self.failed and message_id not in self.letters
+
+    @rule(chunk=chunks, message=messages)
+    def fail_for_good(self, chunk: int, message: str) -> None:
+        failure = Failure(f"broken_{chunk}", "It broke.")
+        self.ledger.fail_job(self.task_id, failure, chunk, f"{chunk} {message}")
         if chunk not in self.staged and self.state != "completed":
             self.failed.add(chunk)
+            self.letters.add(f"{chunk} {message}")
             if self.state != "failed":
                 self.state, self.code = "failed", f"broken_{chunk}"
 
-    @rule()
-    def fail_to_bundle(self) -> None:
-        self.ledger.fail_job(self.task_id, Failure("bundle_failed", "It broke."))
+    @rule(message=messages)
+    def fail_to_bundle(self, message: str) -> None:
+        self.ledger.fail_job(self.task_id, Failure("bundle_failed", "It broke."), None, message)
+        if self.state != "completed":
+            self.letters.add(message)
         if self.state in {"pending", "running"}:
             self.state, self.code = "failed", "bundle_failed"
 
@@ -149,11 +165,12 @@ class Life(RuleBasedStateMachine):
         self.state, self.code, self.failed = "pending" if opened else "running", None, set()
         self.result = None
 
-    @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans())
-    def build(self, claimant: str, lease: int, *, dies: bool) -> None:
-        claimed = self.ledger.claim_bundle(self.task_id, claimant, lease, HOUR)
+    @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans(), message=messages)
+    def build(self, claimant: str, lease: int, message: str, *, dies: bool) -> None:
+        claimed = self.ledger.claim_bundle(self.task_id, claimant, lease, HOUR, message)
         whole = len(self.staged) == CHUNKS
-        if whole and self.state == "failed" and self.code != CANCELLED.code and not self.failed:
+        open_again = whole and self.code != CANCELLED.code and not self.failed
+        if open_again and self.state == "failed" and message in self.letters:
             self.state, self.code = "running", None  # a bundling's message, put back by hand
             self.forget_callback()
         whole = whole and self.state == "running"
@@ -176,7 +193,7 @@ class Life(RuleBasedStateMachine):
         else:
             assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
             self.state, self.code = "pending", None
-        self.failed, self.holder, self.attempts = set(), None, []
+        self.failed, self.letters, self.holder, self.attempts = set(), set(), None, []
         self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
         self.ends, self.seen = Counter(), self.state
         self.forget_callback()  # it comes back with the job's end

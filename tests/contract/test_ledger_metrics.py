@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from pipeline.broker import (
     EXPRESS_QUEUE,
     RENDER_QUEUE,
+    WEBHOOK_QUEUE,
     Dispatcher,
     connect_redis,
     make_broker,
@@ -123,6 +124,14 @@ def test_jobs_in_flight_and_the_one_nearest_its_deadline(ledger: Ledger, told: T
     ledger.fail_job(first, FAILURE)
     assert ledger.retry_job(first, HOUR // 4) is not None  # its age is no matter, its deadline is
     assert told("qrmill_job_deadline_used_ratio") == pytest.approx(0.75, abs=0.02)
+
+
+def test_callbacks_have_a_queue_that_is_told_and_is_no_backlog(
+    broker: WakingBroker, told: Told
+) -> None:
+    Dispatcher(broker).send_callback("t")
+    assert told.queue(WEBHOOK_QUEUE)["waiting"] == 1
+    assert told("qrmill_backlog_messages") == 0
 
 
 def test_messages_are_told_by_what_is_happening_to_them(broker: WakingBroker, told: Told) -> None:

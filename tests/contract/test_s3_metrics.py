@@ -4,25 +4,20 @@ import msgspec
 import pytest
 
 from deploy.embedded.ports import free_port
+from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings
-from pipeline.store import (
-    Bucket,
-    ObjectMissingError,
-    StoreUnavailableError,
-    Upload,
-    connect_s3,
-)
+from pipeline.store import ObjectMissingError, StoreUnavailableError, Upload
 
 
 class Counted:
     """A bucket whose calls are counted."""
 
     def __init__(self, settings: Settings) -> None:
-        client = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=5)
+        storage = open_storage(settings, read_timeout=5)
         self.metrics = S3Metrics()
-        self.metrics.watch(client)
-        self.bucket = Bucket(client, settings.bucket)
+        self.metrics.watch(storage.client)
+        self.bucket = storage.bucket
 
     def __call__(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"qrmill_s3_{name}", labels)

@@ -16,18 +16,17 @@ HOUR = 3600
 PROGRAM = """
 import json, os, sys, time
 from pathlib import Path
+from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
-from pipeline.store import Bucket, connect_s3
 
-settings = Settings.from_environment(os.environ)
-s3 = connect_s3(settings, endpoint_url=settings.s3_endpoint_url, read_timeout=5)
-bucket = Bucket(s3, settings.bucket)
+storage = open_storage(Settings.from_environment(os.environ), read_timeout=5)
+bucket = storage.bucket
 offset = Path(os.environ["FAULTS_CLOCK_OFFSET"])
 for seconds in json.loads(sys.argv[1]):
     offset.write_text(str(seconds))
     bucket.put("a", str(seconds).encode())
     assert bucket.get("a") == str(seconds).encode()
-    print(bucket.presign("a", seconds=60, filename="a.txt"))
+    print(storage.public_bucket.presign("a", seconds=60, filename="a.txt"))
 """
 
 

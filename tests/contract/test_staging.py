@@ -1,4 +1,4 @@
-"""One suite over both ways of staging, on a real server."""
+"""One suite over both ways of staging, on every S3 server."""
 
 import hashlib
 import io
@@ -10,6 +10,9 @@ from pipeline.jobs import ImageRow, StagedChunk
 from pipeline.members import make_member
 from pipeline.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from pipeline.store import Bucket, ObjectMissingError
+from tests.s3_servers import EVERY_S3
+
+pytestmark = EVERY_S3
 
 TASK = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 OTHER = "8d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"

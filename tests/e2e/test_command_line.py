@@ -141,6 +141,13 @@ def test_a_terminal_gets_a_table_without_colours_if_it_wants_none(api: dict[str,
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shell.shown)
 
 
+def test_the_sweep_says_what_it_takes_instead_of_sweeping() -> None:
+    told = qrmill("sweep", "--help")
+    assert (told.returncode, "--once" in told.stdout) == (0, True)
+    mistyped = qrmill("sweep", "--onec")
+    assert (mistyped.returncode, "--onec" in mistyped.stderr) == (2, True)
+
+
 def test_the_shell_is_offered_task_ids(api: dict[str, str]) -> None:
     (task,) = [json.loads(qrmill("list", "--limit", "1", "--json", **api).stdout)["task_id"]]
     asked = {"COMP_WORDS": f"qrmill status {task[:8]}", "COMP_CWORD": "2"}

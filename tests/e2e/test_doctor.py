@@ -1,5 +1,6 @@
 """What the doctor finds of an API, some of which is really broken."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import httpx
 import msgspec
+import pytest
 
 from api.app import create_app
 from api.cli_checkup import findings
@@ -68,3 +70,16 @@ def test_an_api_without_its_redis_is_not_ready(settings: Settings) -> None:
         ready = found(url, "")["api ready"]
     assert (ready.state, ready.found) == ("fail", "these do not answer it: redis")
     assert "qrmill doctor" in ready.advice
+
+
+def test_an_api_whose_store_hangs_is_not_taken_for_one_that_does_not_run(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.cli_checkup._TIMEOUT", 1)
+    silent = socket.create_server(("127.0.0.1", 0))
+    store = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    with served(msgspec.structs.replace(settings, s3_endpoint_url=store)) as url:
+        known = found(url, "")
+        silent.close()  # which ends what the API still waits for
+    assert (known["api"].state, known["api ready"].state) == ("ok", "fail")
+    assert "hangs" in known["api ready"].found

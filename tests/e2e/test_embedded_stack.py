@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,9 +25,11 @@ PARTS = ["api", "s3", "sweep", "valkey", "worker-1", "worker-2"]
 
 @pytest.fixture(scope="module")
 def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack whose parts may be killed."""
-    with running_stack(tmp_path_factory.mktemp("own-stack")) as running:
-        yield running
+    """A stack whose parts may be killed, and whose paths have a prefix."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("QRMILL_API_PREFIX", "/products/api/v1")
+        with running_stack(tmp_path_factory.mktemp("own-stack")) as running:
+            yield running
 
 
 def processes(stack: RunningStack) -> list[psutil.Process]:
@@ -111,6 +114,15 @@ def test_the_data_directory_is_the_owners_alone(stack: RunningStack) -> None:
     files = [path for path in (stack.data_dir / "secrets").iterdir() if path.is_file()]
     assert len(files) == 3
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_what_it_says_on_the_terminal_is_so(own_stack: RunningStack) -> None:
+    said = own_stack.output()
+    pages = re.findall(r"^ {2}(?:documentation|console) +(http\S+)", said, re.MULTILINE)
+    assert [httpx.get(page, follow_redirects=True).status_code for page in pages] == [200, 200]
+    [kept] = re.findall(r"operator's key +in (.+)", said)
+    assert own_stack.ready.operator_key in Path(kept).read_text()
+    assert own_stack.ready.operator_key not in said
 
 
 @pytest.mark.parametrize("name", PARTS)

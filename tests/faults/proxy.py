@@ -16,7 +16,15 @@ from typing import NamedTuple
 from deploy.embedded.ports import LOOPBACK
 from tests.faults.relay import Head, first_bytes, pass_on, read_head, request_body, response_body
 
-_CODES = {500: "InternalError", 503: "SlowDown", 507: "InsufficientStorage"}
+_CODES = {
+    200: "InternalError",  # in the body of a success, as CompleteMultipartUpload may have it
+    301: "PermanentRedirect",
+    307: "TemporaryRedirect",
+    403: "AccessDenied",
+    500: "InternalError",
+    503: "SlowDown",
+    507: "InsufficientStorage",
+}
 _BROKEN = (ConnectionError, asyncio.IncompleteReadError)
 _WRITES = frozenset({"PUT", "POST"})
 
@@ -29,6 +37,8 @@ class Mode:
         refused: share of the requests that are answered with one of ``statuses``.
         statuses: of those answers.
         methods: the ones refused; empty for all.
+        code: of the error in those answers; empty for the usual one of the status.
+        headers: lines that those answers have besides.
         delay: seconds that each request waits before it is passed on.
         cut: share of the response bodies that end at a random place, with the connection.
         lost: share of the answers that are kept back, with the connection, once the server has
@@ -38,6 +48,8 @@ class Mode:
     refused: float = 0.0
     statuses: tuple[int, ...] = (500, 503)
     methods: frozenset[str] = frozenset()
+    code: str = ""
+    headers: str = ""
     delay: float = 0.0
     cut: float = 0.0
     lost: float = 0.0
@@ -51,11 +63,12 @@ FULL = Mode(refused=1.0, statuses=(507,), methods=_WRITES)
 
 
 class Seen(NamedTuple):
-    """A request, and the local port of the process that sent it."""
+    """A request, the local port of the process that sent it, and headers by lower-case name."""
 
     method: str
     target: str
     peer_port: int
+    headers: dict[str, str]
 
 
 #: Told of every request before it is passed on, on the proxy's own thread.
@@ -108,7 +121,8 @@ class FaultProxy:
         try:
             behind, upstream = await asyncio.open_connection(LOOPBACK, self._upstream_port)
             while head := await read_head(reader):
-                self.watch(Seen(head.method, head.target, writer.get_extra_info("peername")[1]))
+                port = writer.get_extra_info("peername")[1]
+                self.watch(Seen(head.method, head.target, port, head.headers))
                 if not await self._answer(head, (reader, writer), (behind, upstream)):
                     break
         except _BROKEN:
@@ -152,7 +166,7 @@ class FaultProxy:
         if "expect" not in head.headers:  # else the client waits for leave to send the body
             async for _ in request_body(client[0], head):
                 pass
-        code = _CODES[status]
+        code = self.mode.code or _CODES[status]
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             f"<Error><Code>{code}</Code><Message>A fault was asked for.</Message>"
@@ -160,7 +174,7 @@ class FaultProxy:
         ).encode()
         client[1].write(
             f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n{self.mode.headers}\r\n".encode()
             + (b"" if head.method == "HEAD" else body)
         )
         await client[1].drain()

@@ -282,14 +282,14 @@ def test_download_urls_have_the_address_that_clients_see(
     changed = Settings(**{**_fields(settings), **public})
     expires_at = int(time.time()) + 86_400
     bundle = Bundle(bytes=1, sha256="00", expires_at=expires_at)
-    seen = open_service(changed).download("task", bundle)
+    seen = open_service(changed).downloads.sign("task", bundle)
     assert seen.url.startswith(f"https://files.example/{settings.bucket}/jobs/task/bundle.zip?")
     assert "X-Amz-Expires=9" in seen.url
     assert 0 <= seen.expires_at - time.time() <= 9
-    inside = service.download("task", bundle).url
+    inside = service.downloads.sign("task", bundle).url
     assert inside.startswith(f"{settings.s3_endpoint_url}/")
     late = Bundle(bytes=1, sha256="00", expires_at=int(time.time()) + 5)
-    assert service.download("task", late).expires_at <= late.expires_at
+    assert service.downloads.sign("task", late).expires_at <= late.expires_at
 
 
 def test_a_body_over_the_limit_is_refused(settings: Settings, token: str) -> None:

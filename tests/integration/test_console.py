@@ -241,8 +241,14 @@ def test_a_failed_job_shows_each_chunks_error_and_is_run_again(
     path = f"/ops/jobs/{task_id}"
     page = visitor.get(path).text
     assert page.count("<strong>object_missing</strong>") == 4
+    assert page.count("failed after 1 try: ") == 4
     assert "no longer in the object store" in page
     assert visitor.get(f"{path}/download").status_code == 409
+    assert visitor.get(f"{path}/symbols/1").status_code == 404
+    head, end, items = request.partition(b"\n")
+    bucket.put(keys.request_object(task_id), head + end + b"?" * len(items))
+    assert "The request is damaged" in visitor.get(path).text
+    assert visitor.get(f"{path}/symbols/1").status_code == 500
     bucket.put(keys.request_object(task_id), request, "application/json")
     answer = visitor.change(f"{path}/retry")
     assert answer.headers["location"] == f"{path}?done=retried"

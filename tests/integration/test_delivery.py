@@ -16,6 +16,7 @@ from tests.certificates import write_certificate
 from tests.receiver import receiving
 
 HOST = "hooks.example.com"
+HOURS = 6 * 3600
 LOOPBACK = ["127.0.0.1"]
 
 
@@ -65,7 +66,7 @@ def test_the_certificate_is_that_of_the_host_and_not_of_the_address(
     tls.sni_callback = lambda _socket, name, _context: asked.append(name)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with receiving(200, tls=tls) as receiver:
-        assert post(url(receiver.port), LOOPBACK, b"{}", {"webhook-id": "1"}) == 200
+        assert post(url(receiver.port), LOOPBACK, b"{}", {"webhook-id": "1"}).status == 200
         assert asked == [HOST]
         [received] = receiver.received
         assert received.headers["Host"] == f"{HOST}:{receiver.port}"
@@ -90,8 +91,24 @@ def test_a_server_without_tls_gets_no_request_over_https() -> None:
 
 def test_a_redirect_is_an_answer_like_any_other() -> None:
     with receiving() as target, receiving(307, headers={"Location": target.url}) as receiver:
-        assert post(url(receiver.port, "http"), LOOPBACK, b"{}", {}) == 307
+        assert post(url(receiver.port, "http"), LOOPBACK, b"{}", {}).status == 307
     assert target.received == []
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("120", 120), ("99999999", HOURS), ("Fri, 31 Dec 2999 23:59:59 GMT", HOURS),
+        ("0", 0), ("-5", 0), ("soon", 0), ("", 0), ("9" * 5000, 0), ("\u0663", 0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
+    ],
+)  # fmt: skip
+def test_an_answer_says_when_to_come_again(said: str, seconds: int) -> None:
+    headers = {"Retry-After": said.encode().decode("latin-1")}
+    with receiving(503, headers=headers) as receiver:
+        status, retry_after = post(url(receiver.port, "http"), LOOPBACK, b"{}", {})
+    assert status == 503
+    assert min(retry_after, HOURS) == seconds
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +116,7 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
             monkeypatch.setenv(name.upper(), f"http://127.0.0.1:{proxy.port}")
-        assert post(url(receiver.port, "http"), LOOPBACK, b"{}", {}) == 200
+        assert post(url(receiver.port, "http"), LOOPBACK, b"{}", {}).status == 200
     assert proxy.received == []
 
 
@@ -107,7 +124,7 @@ def test_the_next_address_is_tried_when_the_first_takes_no_connection() -> None:
     with receiving(200) as receiver:
         there = url(receiver.port, "http")
         assert error_of(there, ["127.0.0.2"]) == "took no connection"
-        assert post(there, ["127.0.0.2", "127.0.0.1"], b"{}", {}) == 200
+        assert post(there, ["127.0.0.2", "127.0.0.1"], b"{}", {}).status == 200
 
 
 def test_an_answer_that_drips_for_ever_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

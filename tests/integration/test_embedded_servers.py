@@ -16,9 +16,9 @@ from deploy.embedded.credentials import CredentialsError, api_tokens, server_cre
 from deploy.embedded.disk import write_through
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Part, PartProcess, start_and_wait, wait_until
+from pipeline.s3_clients import open_storage
 from pipeline.service import ApiKeys
 from pipeline.settings import Settings
-from pipeline.store import Bucket, connect_s3
 
 Run = Callable[[Part], PartProcess]
 
@@ -125,9 +125,9 @@ def api_keys(s3: servers.S3Server) -> ApiKeys:
         s3_endpoint_url=s3.endpoint_url,
         s3_access_key_id=s3.access_key_id,
         s3_secret_access_key=s3.secret_access_key,
+        bucket=bucket,
     )
-    client = connect_s3(settings, endpoint_url=s3.endpoint_url, read_timeout=5)
-    return ApiKeys(Bucket(client, bucket))
+    return ApiKeys(open_storage(settings, read_timeout=5).bucket)
 
 
 def test_a_second_start_shows_the_same_keys(tmp_path: Path, api_keys: ApiKeys) -> None:

@@ -18,11 +18,12 @@ import psutil
 import pytest
 
 from deploy.embedded import servers
-from pipeline import keys, service, worker
+from pipeline import keys, worker
 from pipeline.api_keys import ApiKey
 from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
+from pipeline.s3_clients import connect_s3
 from pipeline.service import JobService, Settings, open_service
-from pipeline.store import Bucket, connect_s3
+from pipeline.store import Bucket
 from tests.encoded import encoded
 from tests.waiting import wait_for
 
@@ -71,16 +72,15 @@ def test_a_job_of_5000_items_takes_few_s3_requests(
 ) -> None:
     sent: collections.Counter[str] = collections.Counter()
 
-    def connect(settings: Settings, **options: Any) -> "S3Client":  # noqa: ANN401 - passed on
-        client = connect_s3(settings, **options)
+    def connect(*given: Any, **options: Any) -> "S3Client":  # noqa: ANN401 - passed on
+        client = connect_s3(*given, **options)
         client.meta.events.register(
             "before-send.s3.*",
             lambda event_name, **_: sent.update([event_name.rpartition(".")[2]]),
         )
         return client
 
-    for module in (service, worker):
-        monkeypatch.setattr(module, "connect_s3", connect)
+    monkeypatch.setattr("pipeline.s3_clients.connect_s3", connect)
     jobs = open_service(usual_settings)
     key = jobs.api_keys.create(name="client", role="client").key
     sent.clear()

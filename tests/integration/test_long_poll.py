@@ -15,7 +15,7 @@ from pipeline.broker import connect_redis
 from pipeline.endings import Endings
 from pipeline.jobs import Bundle, JobStatus, State
 from pipeline.ledger import Failure, Ledger
-from pipeline.service import JobService, Settings
+from pipeline.service import JobService, Settings, open_service
 from tests.waiting import wait_for
 
 GTIN = "9506000134352"
@@ -200,7 +200,7 @@ def test_a_poll_that_changed_nothing_is_a_304_without_signing(
     changed = client.simulate_get(poll_url, headers={"If-None-Match": tag})
     assert (changed.status_code, changed.json["status"]) == (200, "completed")
     signed: list[str] = []
-    monkeypatch.setattr(service, "download", lambda task_id, _bundle: signed.append(task_id))
+    monkeypatch.setattr(service.downloads, "sign", lambda task_id, _bundle: signed.append(task_id))
     tag = changed.headers["etag"]
     assert client.simulate_get(poll_url, headers={"If-None-Match": tag}).status_code == 304
     assert signed == []
@@ -229,11 +229,11 @@ def test_a_304_costs_one_round_trip_beside_the_key_and_its_rates(
 
 
 def test_the_tag_changes_while_the_download_url_held_still_works(
-    service: JobService, settings: Settings, ledger: Ledger, token: str
+    settings: Settings, ledger: Ledger, token: str
 ) -> None:
     values = {name: getattr(settings, name) for name in settings.__struct_fields__}
     short = Settings(**{**values, "download_url_ttl": 2})
-    client = TestClient(create_app(service, short), headers={"X-API-Key": token})
+    client = TestClient(create_app(open_service(short), short), headers={"X-API-Key": token})
     poll_url = post(client)
     complete(ledger, task_id_of(poll_url))
     tag = client.simulate_get(poll_url).headers["etag"]

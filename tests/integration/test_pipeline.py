@@ -126,7 +126,7 @@ def test_a_chunk_whose_request_is_gone_fails_the_job_with_its_reason(
     status = ended(service, task_id, key)
     assert (status.state, status.error_code) == ("failed", "object_missing")
     assert status.error is not None
-    assert "failed after 1 tries" in status.error
+    assert "failed after 1 try:" in status.error
     with redis.Redis.from_url(redis_url) as client:
         wait_for(lambda: client.zcard(f"dramatiq:{RENDER_QUEUE}.XQ") == 3, "three dead letters")
 
@@ -177,7 +177,7 @@ def test_dead_letters_put_back_complete_the_job(
 
 
 def test_a_dead_letter_of_the_bundling_put_back_completes_the_job(
-    service: JobService, key: ApiKey, ledger: Ledger, start_worker: StartWorker
+    service: JobService, key: ApiKey, ledger: Ledger, start_worker: StartWorker, redis_url: str
 ) -> None:
     task_id = service.submit(make_request(), key).task_id
     renders_only = start_worker({RENDER_QUEUE})
@@ -185,10 +185,12 @@ def test_a_dead_letter_of_the_bundling_put_back_completes_the_job(
         lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
     )
     renders_only.stop()
-    ledger.fail_job(task_id, Failure("bundle_failed", "The archive could not be written."))
+    with redis.Redis.from_url(redis_url) as client:
+        letter = Message.decode(client.hvals(keys.messages(BUNDLE_QUEUE))[0])
+    failure = Failure("bundle_failed", "The archive could not be written.")
+    ledger.fail_job(task_id, failure, None, letter.message_id)
     assert ended(service, task_id, key).error_code == "bundle_failed"
-    start_worker()
-    service._dispatcher.send_bundle(task_id)
+    start_worker().broker.enqueue(letter)
     wait_for(
         lambda: (found := service.status(task_id, key)) and found.state == "completed",
         "a completed job",

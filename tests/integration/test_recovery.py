@@ -9,6 +9,7 @@ import pytest
 import redis
 from falcon.testing import Result, TestClient
 
+from api.app import create_app
 from pipeline import keys, maintenance
 from pipeline.broker import EXPRESS_QUEUE, RENDER_QUEUE
 from pipeline.jobs import TERMINAL, Item, JobRequest
@@ -118,6 +119,37 @@ def test_a_job_of_so_many_chunks_that_its_head_is_long_is_found_again(
     task_id = submit(client)
     flush(redis_url)
     assert poll(client, task_id).json["chunks"] == {"total": 3, "staged": 0, "failed": 0}
+
+
+@pytest.mark.parametrize(
+    ("damaged", "strangers"), [(keys.request_object, 500), (keys.result_object, 404)]
+)
+def test_a_damaged_job_is_told_as_that_to_whom_it_may_concern(
+    *,
+    client: TestClient,
+    operator: TestClient,
+    service: JobService,
+    settings: Settings,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+    damaged: Callable[[str], str],
+    strangers: int,
+) -> None:
+    task_id = submit(client)
+    assert client.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
+    service._bucket.put(damaged(task_id), b"nothing\n")
+    flush(redis_url)
+    token = service.api_keys.create(name="other", role="client").token
+    stranger = TestClient(create_app(service, settings), headers={"X-API-Key": token})
+    for asking in (client, operator):
+        answer = poll(asking, task_id)
+        assert (answer.status_code, answer.json["error_code"]) == (500, "unreadable")
+        assert "damaged" in answer.json["detail"]
+    # Only where it cannot be told whose it is do others learn that there is something.
+    assert poll(stranger, task_id).status_code == strangers
+    logged = "".join(capsys.readouterr())
+    assert f"{damaged(task_id)} is not what was written there" in logged
+    assert "Traceback" not in logged
 
 
 @pytest.mark.parametrize(

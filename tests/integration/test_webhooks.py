@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from typing import Any, cast
 
 import dramatiq
@@ -23,6 +24,7 @@ from pipeline.broker import (
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.service import JobService, Settings
 from pipeline.settings import variable
+from pipeline.webhooks import LONGEST_RETRY_AFTER, SCHEDULE
 from tests.integration.conftest import StartWorker
 from tests.receiver import receiving
 from tests.waiting import wait_for
@@ -150,6 +152,23 @@ def test_between_attempts_the_poll_says_what_went_wrong_and_when_the_next_is(
     assert (told["state"], told["attempts"]) == ("pending", 1)
     assert told["last_error"] == "answered 500"
     assert told["next_attempt_at"] > client.simulate_get(f"/qr/bulk/{task_id}/").json["finished_at"]
+
+
+@pytest.mark.usefixtures("worker", "secret")
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [("1", SCHEDULE[0], 10), ("600", 600, 670), ("999999999", LONGEST_RETRY_AFTER, 24_000)],
+)
+def test_a_receiver_may_put_the_next_attempt_off_but_not_for_ever(
+    client: TestClient, said: str, least: int, most: int
+) -> None:
+    with receiving(503, headers={"Retry-After": said}) as receiver:
+        task_id = submit(client, receiver.url)
+        wait_for(lambda: callback(client, task_id)["last_error"], "the first attempt")
+        ended = client.simulate_get(f"/qr/bulk/{task_id}/").json["finished_at"]
+        due = callback(client, task_id)["next_attempt_at"]
+    pause = datetime.fromisoformat(due) - datetime.fromisoformat(ended)
+    assert least <= pause.total_seconds() <= most
 
 
 @pytest.mark.usefixtures("secret", "soon")

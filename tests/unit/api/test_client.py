@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.unit.api.scripted_server import (
     TASK,
     Answer,
     Clock,
+    Request,
     ScriptedServer,
     accepted,
     as_json,
@@ -118,6 +120,29 @@ def test_it_gives_up_where_patience_ends(
         client.submit(gtin=GTIN, items=ITEMS, idempotency_key="order 7")
     assert clock.slept == []
     assert (raised.value.retry_after, raised.value.idempotency_key) == (86400, "order 7")
+
+
+def test_a_server_that_says_nothing_is_given_up_where_patience_ends(
+    server: ScriptedServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.client_http._GRACE", 0.01)
+    heard, over = threading.Event(), threading.Event()
+
+    def keep_silent(_: Request) -> Answer:
+        heard.set()
+        over.wait(60)
+        return LOST
+
+    server.script = keep_silent
+    with Client(
+        server.url, KEY, timeout=3600, patience=0.2, sleep=clock.sleep, clock=clock
+    ) as client:
+        with pytest.raises(UnreachableError, match="ReadTimeout"):
+            client.status(TASK)
+        assert heard.is_set()
+        with pytest.raises(UnreachableError, match="ReadTimeout"):
+            client.wait(TASK, timeout=0.1)
+    over.set()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422, 500])

@@ -24,6 +24,8 @@ def promtool(directory: Path, *arguments: str) -> subprocess.CompletedProcess[st
     "arguments",
     [
         ("check", "config", "prometheus.yaml"),
+        ("check", "config", "compose.yaml"),
+        ("check", "config", "kubernetes.yaml"),
         ("check", "rules", "rules.yaml"),
         ("test", "rules", "rules_test.yaml"),
     ],

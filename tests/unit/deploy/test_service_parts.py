@@ -17,7 +17,7 @@ def test_the_service_reads_the_stacks_servers_from_its_environment(tmp_path: Pat
     assert settings.redis_url == REDIS.url == "redis://:open-sesame@127.0.0.1:6380/0"
     assert settings.s3_endpoint_url == "http://127.0.0.1:9001"
     assert settings.s3_access_key_id == "key"
-    assert settings.secret_access_key() == "friend-and-enter"
+    assert settings.s3_secret_access_key == "friend-and-enter"
 
 
 def test_other_settings_of_the_user_are_kept(tmp_path: Path) -> None:

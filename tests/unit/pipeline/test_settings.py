@@ -40,6 +40,10 @@ def test_every_setting_can_be_set() -> None:
         ("QRMILL_S3_ENDPOINT_URL", "http://[", "http://host:port"),
         ("QRMILL_S3_ACCESS_KEY_ID", "id", "QRMILL_S3_SECRET_ACCESS_KEY"),
         ("QRMILL_S3_SECRET_ACCESS_KEY_FILE", "/nonexistent", "No such file"),
+        ("QRMILL_S3_ADDRESSING_STYLE", "host", "enum"),
+        ("QRMILL_S3_SSE", "kms", "enum"),
+        ("QRMILL_S3_SSE_KMS_KEY_ID", "alias/key", "QRMILL_S3_SSE=aws:kms"),
+        ("QRMILL_S3_SSE_BUCKET_KEY", "true", "QRMILL_S3_SSE=aws:kms"),
         ("QRMILL_BUCKET", "a b", "regex"),
         ("QRMILL_API_PREFIX", "api/", "regex"),
         ("QRMILL_API_PREFIX", "/{v}", "regex"),
@@ -105,7 +109,32 @@ def test_the_secret_key_comes_from_its_file(tmp_path: Path) -> None:
             "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(path),
         }
     )
-    assert settings.secret_access_key() == "hunter2"
+    assert settings.s3_secret_access_key == "hunter2"
+
+
+def test_a_url_with_a_password_comes_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "redis-url"
+    path.write_text("rediss://:hunter2@redis:6379/0\n")
+    settings = Settings.from_environment({"QRMILL_REDIS_URL_FILE": str(path)})
+    assert settings.redis_url == "rediss://:hunter2@redis:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"\xff", "UTF-8"), (b" \n", "empty"), (b"http://:hunter2@x", "redis://")],
+)
+def test_a_file_without_a_value_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "redis-url"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"QRMILL_REDIS_URL.*{reason}") as caught:
+        Settings.from_environment({"QRMILL_REDIS_URL_FILE": str(path)})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_value_is_given_once() -> None:
+    both = {"QRMILL_REDIS_URL": "redis://a", "QRMILL_REDIS_URL_FILE": "/b"}
+    with pytest.raises(SettingsError, match="QRMILL_REDIS_URL and QRMILL_REDIS_URL_FILE"):
+        Settings.from_environment(both)
 
 
 def test_a_mistyped_variable_is_told_with_the_nearest_one() -> None:
@@ -124,5 +153,6 @@ def test_the_operators_table_names_every_setting_with_its_default() -> None:
     }
     for name in ("QRMILL_API_PREFIX", "QRMILL_CALLBACK_NETWORKS"):
         expected[name] = ""  # its default is empty, which a table shows as nothing
-    expected["QRMILL_CALLBACK_HTTP"] = "`false`"  # as an environment variable has it
+    for name in ("QRMILL_CALLBACK_HTTP", "QRMILL_S3_SSE_BUCKET_KEY"):
+        expected[name] = "`false`"  # as an environment variable has it
     assert documented == expected

@@ -1,0 +1,31 @@
+"""The check-up of all parts that settings name, one after the other."""
+
+from collections.abc import Iterator
+
+from pipeline.broker import connect_redis
+from pipeline.checkup import Finding, run_checks
+from pipeline.checkup_redis import redis_checks
+from pipeline.checkup_s3 import s3_checks
+from pipeline.checkup_sentinel import sentinel_checks
+from pipeline.checkup_work import work_checks
+from pipeline.s3_clients import open_storage
+from pipeline.settings import Settings, SettingsError
+
+#: Seconds to wait for Redis, and for S3.
+_REDIS_TIMEOUT = 2
+_S3_TIMEOUT = 10
+
+
+def check_up(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found where each part of the service is tried; nothing is left behind."""
+    client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
+    with client:
+        checks = (redis_checks, sentinel_checks, work_checks)
+        yield from run_checks(each for make in checks for each in make(settings, client))
+    try:
+        storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
+    except SettingsError as error:
+        advice = "Correct it; `aws sts get-caller-identity` reads the same."
+        yield Finding("s3 credentials", "fail", str(error), advice)
+        return
+    yield from run_checks(s3_checks(settings, storage))

@@ -1,0 +1,58 @@
+"""Download URLs of bundles: signed anew at every poll, and true about when they end."""
+
+from typing import NamedTuple
+
+from pipeline import keys
+from pipeline.jobs import Bundle
+from pipeline.s3_credentials import CredentialsLife
+from pipeline.server_time import ServerTime
+from pipeline.store import Bucket
+
+
+class Download(NamedTuple):
+    """A URL that downloads a bundle, and when it stops working, in seconds since the epoch."""
+
+    url: str
+    expires_at: int
+
+
+class Downloads:
+    """Signs download URLs; nothing is sent but for new credentials.
+
+    Args:
+        bucket: as clients reach it.
+        credentials: it signs with these.
+        server_time: it signs by this.
+        ttl: seconds a URL works, unless the bundle or the credentials end before.
+    """
+
+    def __init__(
+        self, bucket: Bucket, credentials: CredentialsLife, server_time: ServerTime, *, ttl: int
+    ) -> None:
+        self._bucket = bucket
+        self._credentials = credentials
+        self._server_time = server_time
+        self._ttl = ttl
+
+    def seconds(self, bundle: Bundle) -> int:
+        """Return for how many seconds a URL would work that is signed now.
+
+        Raises:
+            StoreUnavailableError: the credentials have ended, and there are no new ones.
+        """
+        left = self._credentials.seconds_left()
+        kept = bundle.expires_at - int(self._server_time.now())
+        least = min(self._ttl, kept) if left is None else min(self._ttl, kept, int(left))
+        return max(1, least)
+
+    def sign(self, task_id: str, bundle: Bundle) -> Download:
+        """Return a URL of a completed job's bundle.
+
+        Raises:
+            StoreUnavailableError: the credentials have ended, and there are no new ones.
+        """
+        seconds = self.seconds(bundle)
+        now = int(self._server_time.now())
+        key = keys.bundle_object(task_id)
+        url = self._bucket.presign(key, seconds=seconds, filename=f"{task_id}.zip")
+        return Download(url, now + seconds)

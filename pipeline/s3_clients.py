@@ -1,0 +1,153 @@
+"""The S3 clients of a process: made here alone, with one set of credentials and one clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from pipeline.object_headers import object_headers
+from pipeline.s3_credentials import CredentialsLife
+from pipeline.server_time import ServerTime
+from pipeline.settings import Settings, SettingsError
+from pipeline.store import Bucket
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+_CONNECT_TIMEOUT = 2  # seconds
+_ATTEMPTS = 3
+
+
+class Storage(NamedTuple):
+    """The buckets, and what signs for them.
+
+    Attributes:
+        bucket: of requests, bundles and API keys.
+        staging_bucket: of staged chunks.
+        public_bucket: the first one at the address at which clients reach it; for signing alone.
+        client: what the first two ask with.
+        server_time: by which all of them sign.
+        credentials: with which all of them sign.
+    """
+
+    bucket: Bucket
+    staging_bucket: Bucket
+    public_bucket: Bucket
+    client: "S3Client"
+    server_time: ServerTime
+    credentials: CredentialsLife
+
+
+def open_storage(settings: Settings, *, read_timeout: int) -> Storage:
+    """Return the storage that ``settings`` name; connections are made when first used.
+
+    Without keys in the settings, boto3 looks for credentials: in the environment, in its files, a
+    web identity token (``AWS_ROLE_ARN``, ``AWS_WEB_IDENTITY_TOKEN_FILE``), a container's endpoint,
+    an instance's role (Boto3 documentation, "Credentials").
+
+    Args:
+        settings: addresses, region, keys, encryption.
+        read_timeout: seconds to wait for an answer.
+
+    Raises:
+        SettingsError: boto3's own configuration is wrong, or names credentials that cannot be had.
+    """
+    with _explained():
+        session = boto3.session.Session(
+            aws_access_key_id=settings.s3_access_key_id,
+            aws_secret_access_key=settings.s3_secret_access_key,
+            region_name=settings.s3_region,
+        )
+        credentials = session.get_credentials()
+    # The client for URLs never gets an answer, so it has the time that the other one learns.
+    server_time = ServerTime()
+    client = connect_s3(
+        session, settings, endpoint_url=settings.s3_endpoint_url, read_timeout=read_timeout
+    )
+    public_client = connect_s3(
+        session,
+        settings,
+        endpoint_url=_public_endpoint(settings, client),
+        read_timeout=read_timeout,
+    )
+    server_time.follow(client)
+    server_time.follow(public_client)
+    headers = object_headers(settings)
+    return Storage(
+        bucket=Bucket(client, settings.bucket, headers),
+        staging_bucket=Bucket(client, settings.staging_bucket, headers),
+        public_bucket=Bucket(public_client, settings.bucket),
+        client=client,
+        server_time=server_time,
+        credentials=CredentialsLife(credentials, server_time),
+    )
+
+
+def connect_s3(
+    session: boto3.session.Session,
+    settings: Settings,
+    *,
+    endpoint_url: str | None,
+    read_timeout: int,
+) -> "S3Client":
+    """Return an S3 client; it is safe to share between threads.
+
+    Signature version 4 is set by hand because presigned URLs would be signed with version 2, and
+    checksums are computed when required, because a ranged read would else be compared with the
+    whole object's and older servers know no others. The region's own endpoint is used in
+    ``us-east-1`` too: the global one answers for young buckets elsewhere with redirects (S3 User
+    Guide, "Request redirection").
+    """
+    config = Config(
+        signature_version="s3v4",
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=read_timeout,
+        max_pool_connections=32,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        s3={
+            "addressing_style": _addressing_style(settings),
+            "us_east_1_regional_endpoint": "regional",
+        },
+    )
+    client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
+    return client
+
+
+def _public_endpoint(settings: Settings, client: "S3Client") -> str:
+    """Return where clients reach S3.
+
+    Of AWS that is the region's own endpoint, said outright: without one botocore signs URLs for the
+    global endpoint, whose redirects into the region a signature does not survive
+    (``botocore.signers._should_use_global_endpoint``).
+    """
+    return settings.s3_public_endpoint_url or settings.s3_endpoint_url or client.meta.endpoint_url
+
+
+def _addressing_style(settings: Settings) -> Literal["path", "virtual"]:
+    """Return where the bucket stands in a URL.
+
+    At AWS it stands in the host, which is what AWS wants, unless it has a dot, which no certificate
+    matches (S3 User Guide, "Virtual hosting of general purpose buckets"). Other servers have often
+    no names for buckets.
+    """
+    if settings.s3_addressing_style != "auto":
+        return settings.s3_addressing_style
+    other = settings.s3_endpoint_url or settings.s3_public_endpoint_url
+    dotted = "." in f"{settings.bucket}{settings.staging_bucket}"
+    return "path" if other or dotted else "virtual"
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, OSError) as error:
+        raise SettingsError(
+            f"The S3 credentials cannot be had ({error}): set QRMILL_S3_ACCESS_KEY_ID and its "
+            "secret, or correct the AWS_ variables and files that boto3 reads."
+        ) from error

@@ -1,0 +1,201 @@
+"""The image and compose.yaml, built and run; `make containers`."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.compose_secrets import make_secrets
+from deploy.embedded.ports import free_port
+from tests.containers.podman import COMPOSE, IMAGE, MISSING, ROOT, Podman
+from tests.e2e.test_readme import BLOCKS, run
+from tests.waiting import wait_for
+
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}; `make containers` installs them"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="networks of containers need root"),
+]
+WORKERS = ["worker-render", "worker-express", "worker-bundle", "worker-webhook"]
+SERVICE = ["api", "sweep", *WORKERS]
+BUILD_TOOLS = ["cc", "gcc", "make", "ld", "git", "curl", "wget", "pip", "pip3"]
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
+    made = Podman(tmp_path_factory.mktemp("podman"))
+    made.make_images()
+    return made
+
+
+class Compose:
+    """A project of compose.yaml at free ports, without Grafana, of which there is no image."""
+
+    def __init__(self, podman: Podman, directory: Path, environment: dict[str, str]) -> None:
+        self.podman, self.directory, self._environment = podman, directory, environment
+        self.ports = {name: free_port() for name in ("api", "s3", "prometheus")}
+        inner = {"api": 8080, "s3": 9000, "prometheus": 9090}
+        lines = [
+            f'  {name}: {{ports: !override ["127.0.0.1:{port}:{inner[name]}"]}}\n'
+            for name, port in self.ports.items()
+        ]
+        (directory / "ports.yaml").write_text("services:\n" + "".join(lines), "utf-8")
+        public = f"http://127.0.0.1:{self.ports['s3']}"
+        self._environment["QRMILL_S3_PUBLIC_ENDPOINT_URL"] = public
+        self.url = f"http://127.0.0.1:{self.ports['api']}"
+
+    def __call__(self, *arguments: str, seconds: float = 120) -> str:
+        done = subprocess.run(
+            [COMPOSE, "-p", "qrmill-test", "-f", "compose.yaml", "-f", "ports.yaml", *arguments],
+            cwd=self.directory, env=self._environment,
+            capture_output=True, text=True, check=False, timeout=seconds,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def container(self, service: str) -> str:
+        return f"qrmill-test-{service}-1"
+
+
+@pytest.fixture(scope="module")
+def compose(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    directory = tmp_path_factory.mktemp("compose")
+    shutil.copytree(ROOT / "deploy", directory, dirs_exist_ok=True)
+    make_secrets(directory / "secrets")
+    with podman.engine() as environment:
+        made = Compose(podman, directory, environment)
+        try:
+            made("up", "--detach", "--no-build", "--pull=never", "--scale=grafana=0")
+            yield made
+        finally:
+            made("down", "--volumes", "--timeout=45")
+
+
+@pytest.fixture(scope="module")
+def key(compose: Compose) -> str:
+    arguments = ["keys", "create", "--name", "first", "--role", "operator", "--bootstrap"]
+    found = re.search(r"qrmill_\w+", compose("exec", "-T", "api", "qrmill", *arguments))
+    assert found is not None
+    return found.group()
+
+
+def test_the_image_is_slim_labelled_and_for_no_root(podman: Podman) -> None:
+    found = podman.inspect("image", IMAGE)
+    config = found["Config"]
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"] == ["qrmill"]
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert found["Healthcheck"]["Test"][:3] == ["CMD", "python3", "-m"]
+    look = "; ".join(f"command -v {tool}" for tool in BUILD_TOOLS)
+    assert podman("run", "--rm", "--entrypoint=sh", IMAGE, "-c", f"{look}; echo none") == "none\n"
+    pip = podman.attempt("run", "--rm", "--entrypoint=python3", IMAGE, "-m", "pip")
+    assert "No module named pip" in pip.stderr
+
+
+def test_the_readmes_request_is_done(compose: Compose, key: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "QRMILL_URL": compose.url, "QRMILL_API_KEY": key}
+    wait_for(lambda: is_ready(compose.url), "the API")
+    assert '"status":"completed"' in run(BLOCKS[0], environment, tmp_path)
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
+        assert "00002_LOT-7_A0002.png" in bundle.namelist()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_no_one_is_root_may_write_or_holds_a_secret_in_its_environment(
+    podman: Podman, compose: Compose
+) -> None:
+    secrets = [path.read_text("ascii") for path in (compose.directory / "secrets").iterdir()]
+    assert len(secrets) == 5
+    for service in SERVICE:
+        name = compose.container(service)
+        assert set(podman("top", name, "user").split()[1:]) == {"10001"}
+        assert podman.attempt("exec", name, "touch", "/opt/qrmill/x").returncode == 1
+        said = podman("exec", name, "grep", "-E", "^(CapEff|NoNewPrivs|Seccomp):", "/proc/1/status")
+        assert said.split() == ["CapEff:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]
+        shown = str(podman.inspect("container", name)) + podman("top", name, "args")
+        assert [secret for secret in secrets if secret in shown] == []
+
+
+def test_nothing_listens_but_what_the_page_on_security_says(
+    podman: Podman, compose: Compose
+) -> None:
+    page = (ROOT / "deploy" / "SECURITY.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE)
+    for service in SERVICE:
+        part = service.partition("-")[0]
+        said = {int(port) for name, port in rows if name == part}
+        found = wait_for(partial(listening, podman, compose, service), service)
+        # An engine may have a resolver of its own at 127.0.0.11, on ports over 32767.
+        assert {port for port in found if port < 32_768} == said
+
+
+def listening(podman: Podman, compose: Compose, service: str) -> set[int]:
+    """The TCP ports that a container listens on (proc(5), /proc/net/tcp: state 0A)."""
+    tables = podman("exec", compose.container(service), "cat", "/proc/net/tcp", "/proc/net/tcp6")
+    rows = [line.split() for line in tables.splitlines()]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
+
+
+def test_every_health_check_passes(podman: Podman, compose: Compose) -> None:
+    # Podman's socket does not take it over from the image, so it is run by hand.
+    test = podman.inspect("image", IMAGE)["Healthcheck"]["Test"][1:]
+
+    def answers(service: str, command: list[str]) -> bool:
+        return podman.attempt("exec", compose.container(service), *command).returncode == 0
+
+    for service in SERVICE:
+        wait_for(partial(answers, service, test), f"the health of {service}")
+        assert not answers(service, [*test[:-1], "http://127.0.0.1:1/"])
+    assert podman.attempt("healthcheck", "run", compose.container("api")).returncode == 0
+
+
+def test_prometheus_finds_every_part(compose: Compose) -> None:
+    address = f"http://127.0.0.1:{compose.ports['prometheus']}/api/v1/targets"
+
+    def all_up() -> bool:
+        found = httpx.get(address, trust_env=False).json()["data"]["activeTargets"]
+        jobs = [row["labels"]["job"] for row in found if row["health"] == "up"]
+        return sorted(jobs) == ["qrmill-api", "qrmill-sweep", *["qrmill-worker"] * 4]
+
+    wait_for(all_up, "all six targets", pause=0.5)
+
+
+def test_a_worker_that_is_stopped_finishes_and_the_job_goes_on(
+    podman: Podman, compose: Compose, key: str
+) -> None:
+    headers = {"X-API-Key": key}
+    body = {"gtin": "9506000134352", "items": [{"serial": f"{n:05}"} for n in range(5000)]}
+    with httpx.Client(base_url=compose.url, headers=headers, trust_env=False) as client:
+        accepted = client.post("/qr/bulk/", json=body).json()
+        begun = time.monotonic()
+        compose("stop", "worker-render")
+        state = podman.inspect("container", compose.container("worker-render"))["State"]
+        assert state["ExitCode"] == 0, f"after {time.monotonic() - begun:.1f} s"
+        compose("start", "worker-render")
+        wait_for(
+            lambda: client.get(accepted["poll_url"]).json()["status"] == "completed", "the job"
+        )
+
+
+def test_every_part_ends_by_itself_when_it_is_asked(podman: Podman, compose: Compose) -> None:
+    compose("stop", "--timeout=45")
+    ended = {name: podman.inspect("container", compose.container(name)) for name in SERVICE}
+    # 137 would be the kill after those 45 seconds.
+    assert {name: found["State"]["ExitCode"] for name, found in ended.items()} == dict.fromkeys(
+        SERVICE, 0
+    )

@@ -1,0 +1,136 @@
+"""The commands of the unit files, started as systemd would, against real servers."""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from deploy.embedded.ports import free_port
+from deploy.embedded.process import PartProcess, Probe, stop_all, wait_until
+from pipeline.service import JobService, Settings
+from tests.receiver import receiving
+from tests.systemd_units import QUEUES, Notified, Unit
+from tests.waiting import wait_for
+
+PROGRAMS = Path(sys.executable).parent
+WORKERS = [f"qrmill-worker@{queue}" for queue in QUEUES]
+
+
+def service_settings(settings: Settings) -> str:
+    """What is in /etc/qrmill/qrmill.env."""
+    lines = {
+        "QRMILL_S3_ENDPOINT_URL": settings.s3_endpoint_url,
+        "QRMILL_S3_ACCESS_KEY_ID": settings.s3_access_key_id,
+        "QRMILL_BUCKET": settings.bucket,
+        "QRMILL_STAGING_BUCKET": settings.staging_bucket,
+        "QRMILL_CHUNK_SIZE": "10",
+        "QRMILL_CALLBACK_HTTP": "true",
+        "QRMILL_CALLBACK_NETWORKS": "127.0.0.1/32",
+    }
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+class Machine:
+    """A machine whose folders are below one of the test's; it starts and stops units."""
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        self.root, self.port = root, free_port()
+        self.running: dict[str, PartProcess] = {}
+        credentials = root / "etc/qrmill/credentials"
+        credentials.mkdir(parents=True)
+        (credentials / "redis-url").write_text(settings.redis_url, "utf-8")
+        secret = settings.s3_secret_access_key or ""
+        (credentials / "s3-secret-access-key").write_text(secret, "utf-8")
+        (root / "etc/qrmill/qrmill.env").write_text(service_settings(settings), "utf-8")
+
+    def start(self, name: str, probe: Probe = lambda: True) -> PartProcess:
+        part = Unit(name, self.root, PROGRAMS).part(lambda: probe)
+        # The API's port is free here, all else is the unit's.
+        command = tuple(word.replace(":8080", f":{self.port}") for word in part.command)
+        part = dataclasses.replace(part, command=command)
+        self.running[name] = PartProcess(part, self.root / "logs")
+        return self.running[name]
+
+    def stop(self, *names: str) -> dict[str, str]:
+        """Do what KillMode=mixed does; return how the main processes ended."""
+        stopped = {name: self.running.pop(name) for name in names}
+        children = [
+            child
+            for process in stopped.values()
+            for child in psutil.Process(process.pid).children(recursive=True)
+        ]
+        for process in stopped.values():
+            process.ask_to_end()
+        for name, process in stopped.items():
+            assert wait_until(process.ended, process.part.stop_seconds), name
+        assert [child for child in children if child.is_running()] == []
+        return {name: process.clear() for name, process in stopped.items()}
+
+
+@pytest.fixture
+def machine(settings: Settings, tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path, settings)
+    yield made
+    stop_all([*made.running.values()])
+
+
+@pytest.fixture
+def client(machine: Machine, service: JobService) -> Iterator[httpx.Client]:
+    """A client of the API that its unit starts, whose callbacks are signed."""
+    key = service.api_keys.create(name="client", role="client")
+    service.webhook_secrets.make(key.key.key_id)
+    with closing(Notified(machine.root / "notify")) as notified:
+        machine.start("qrmill-api", notified)
+        wait_for(notified, "READY=1 from gunicorn")
+    url, headers = f"http://127.0.0.1:{machine.port}", {"X-API-Key": key.token}
+    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def test_the_units_do_jobs_and_end_as_they_are_asked(
+    machine: Machine, client: httpx.Client
+) -> None:
+    port = free_port()
+    own = machine.root / "etc/qrmill/worker-render.env"
+    own.write_text(f"QRMILL_METRICS_PORT={port}\n", "utf-8")
+    for name in ("qrmill-sweep", *WORKERS):
+        machine.start(name)
+    with receiving() as receiver:
+        small = submit(client, 1, callback_url=receiver.url)
+        large = submit(client, 25)
+        assert {completed(client, small), completed(client, large)} == {small, large}
+        wait_for(lambda: receiver.received, "the callback, from the worker of its queue")
+    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    seen = set(re.findall(r'dramatiq_messages_total\{[^}]*queue_name="(\w+)"', metrics))
+    assert seen == {"render"}
+    late = submit(client, 500)
+    assert machine.stop("qrmill-worker@render") == {"qrmill-worker@render": "exit status 0"}
+    machine.start("qrmill-worker@render")
+    completed(client, late)
+    ends = machine.stop(*machine.running)
+    assert ends == dict.fromkeys(["qrmill-api", "qrmill-sweep", *WORKERS], "exit status 0")
+
+
+def submit(client: httpx.Client, items: int, **others: str) -> str:
+    serials = [{"serial": f"{number:05}"} for number in range(items)]
+    answer = client.post("/qr/bulk/", json={"gtin": "9506000134352", "items": serials, **others})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["task_id"])
+
+
+def completed(client: httpx.Client, task_id: str) -> str:
+    """Wait for a job to be completed; return its id."""
+
+    def ended() -> bool:
+        answer = client.get(f"/qr/bulk/{task_id}/", headers={"Prefer": "wait=10"}).json()
+        assert answer["status"] != "failed", answer
+        return bool(answer["status"] == "completed")
+
+    wait_for(ended, "the job")
+    return task_id

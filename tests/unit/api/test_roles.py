@@ -1,0 +1,34 @@
+"""The roles' commands: what they become, and what they say when that cannot start."""
+
+import sys
+
+from api.cli_roles import Queue, api_command, sweep_command, worker_command, worker_environment
+from pipeline.broker import QUEUES, WEBHOOK_QUEUE
+from tests.command_line import qrmill
+
+
+def test_the_queues_are_those_of_the_broker() -> None:
+    assert set(Queue) == {*QUEUES, WEBHOOK_QUEUE}
+
+
+def test_each_role_is_this_python_that_looks_into_no_folder_it_is_run_in() -> None:
+    for command in (api_command("127.0.0.1:0", 2), worker_command(2), sweep_command()):
+        assert command[:3] == (sys.executable, "-P", "-m")
+
+
+def test_a_worker_has_one_process_its_queues_and_no_message_ahead_of_its_threads() -> None:
+    command = worker_command(3, ("render", "webhook"))
+    assert command[-3:] == ("--queues", "render", "webhook")
+    assert "--queues" not in worker_command(3)
+    assert command[command.index("--processes") + 1] == "1"
+    assert worker_environment(3) == {"dramatiq_queue_prefetch": "3"}
+
+
+def test_a_role_that_cannot_start_says_why_and_fails() -> None:
+    done = qrmill("worker", QRMILL_MAX_ITEMS="many")
+    assert done.returncode != 0
+    assert "QRMILL_MAX_ITEMS is 'many'" in done.stderr
+    assert "Traceback" not in done.stderr
+    refused = qrmill("worker", "--queue", "rendr")
+    assert refused.returncode == 2
+    assert "'render'" in refused.stderr

@@ -1,0 +1,82 @@
+"""The unit files of deploy/systemd/, checked by systemd's own tool."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.cli_roles import Queue
+from tests.systemd_units import QUEUES, UNITS, Unit
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="no systemd-analyze; `make debian-packages` installs it",
+)
+PROGRAMS = Path(sys.executable).parent
+NAMES = ["qrmill-api", "qrmill-sweep", "qrmill-worker@render"]
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The units as they would be found, with a program that there is here."""
+    made = []
+    for name in NAMES:
+        template = name.partition("@")[0] + ("@" if "@" in name else "")
+        text = (UNITS / f"{template}.service").read_text("utf-8")
+        for found in {f"{template}.service", f"{name}.service"}:
+            path = tmp_path / found
+            path.write_text(text.replace("/opt/qrmill/bin", str(PROGRAMS)), "utf-8")
+        made.append(tmp_path / f"{name}.service")
+    return made
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_systemd_finds_nothing_wrong_in_the_units(units: list[Path]) -> None:
+    done = analyze("verify", "--man=no", *units)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_systemd_would_find_what_is_wrong(units: list[Path]) -> None:
+    text = units[0].read_text("utf-8").replace("KillMode=mixed", "KillMode=gentle")
+    units[0].write_text(text.replace("TimeoutStopSec=45", "TimeoutStopSecs=45"), "utf-8")
+    done = analyze("verify", "--man=no", units[0])
+    assert "gentle" in done.stderr
+    assert "TimeoutStopSecs" in done.stderr
+
+
+def test_the_units_are_fenced_in(units: list[Path]) -> None:
+    for unit in units:
+        # In tenths of systemd's measure of exposure, from 0 to 10; "OK" is below 5.
+        done = analyze("security", "--offline=true", "--threshold=20", unit)
+        assert done.returncode == 0, done.stdout
+
+
+def test_every_queue_can_be_an_instance(tmp_path: Path) -> None:
+    assert set(QUEUES) == set(Queue)
+    for queue in QUEUES:
+        unit = Unit(f"qrmill-worker@{queue}", tmp_path, PROGRAMS)
+        assert unit.command(unit.environment())[-2:] == ("--queue", queue)
+
+
+def test_a_second_worker_of_a_queue_has_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "etc/qrmill").mkdir(parents=True)
+    own = tmp_path / "etc/qrmill/worker-render-2.env"
+    own.write_text("WORKER_QUEUE=render\nQRMILL_METRICS_PORT=9112\n", "utf-8")
+    unit = Unit("qrmill-worker@render-2", tmp_path, PROGRAMS)
+    environment = unit.environment()
+    assert unit.command(environment)[-2:] == ("--queue", "render")
+    assert environment["QRMILL_METRICS_PORT"] == "9112"
+
+
+def test_a_unit_has_more_time_to_end_than_its_programs_take(tmp_path: Path) -> None:
+    for name in NAMES:
+        unit = Unit(name, tmp_path, PROGRAMS)
+        assert unit.the("KillMode") == "mixed"
+        assert int(unit.the("TimeoutStopSec")) > 30  # api.gunicorn_conf, api.cli_roles
