@@ -32,7 +32,8 @@ up: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses.
+# Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses, and
+# FAULTS="--broker rabbitmq" has RabbitMQ as the broker.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults $(FAULTS)
 
@@ -65,15 +66,20 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, and
-# systemd-analyze.
+# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, RabbitMQ,
+# and systemd-analyze.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-# Prometheus is for tests alone: where its package is new, its unit is masked, so that none is started.
+# Prometheus and RabbitMQ are for tests alone: where a package is new, its units are masked, so that
+# none is started.
 	dpkg -s prometheus >/dev/null 2>&1 || \
 		{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service; }
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd
+	dpkg -s rabbitmq-server >/dev/null 2>&1 || { mkdir -p /etc/systemd/system && \
+		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
+			ln -sfn /dev/null /etc/systemd/system/$$unit; done; }
+	apt-get install -y -qq --no-install-recommends \
+		curl unzip p7zip-full chromium prometheus rabbitmq-server systemd
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

@@ -20,7 +20,8 @@ import structlog
 
 from pipeline import keys
 from pipeline.backlog import Backlog
-from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.broker import BrokerUnavailableError, connect_redis
+from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Failure, Ledger
@@ -49,7 +50,7 @@ _DESCRIPTION = (
     "It takes the service's own QRMILL_ environment."
 )
 
-AWAY = (LedgerUnavailableError, StoreUnavailableError, EnqueueError)
+AWAY = (LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError)
 
 
 class Sweep:
@@ -64,8 +65,9 @@ class Sweep:
     def __init__(
         self, settings: Settings, client: redis.Redis, bucket: Bucket, staging_bucket: Bucket
     ) -> None:
-        broker_client = connect_redis(settings, timeout=_TIMEOUT, decode=False)
-        self._dispatcher = Dispatcher(make_broker(settings, broker_client))
+        plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
+        parts = open_broker(settings, client, plain, timeout=_TIMEOUT)
+        self._dispatcher = parts.dispatcher
         self._recovery: Recovery = make_recovery(
             settings, client, bucket, staging_bucket, self._dispatcher
         )
@@ -74,8 +76,8 @@ class Sweep:
         self._bucket = bucket
         self._staging_bucket = staging_bucket
         self._ledger = Ledger(client)
-        self._callbacks = Callbacks(client, self._dispatcher)
-        self._backlog = Backlog(client, settings.max_backlog)
+        self._callbacks = Callbacks(client, self._dispatcher, parts.queues)
+        self._backlog = Backlog(client, parts.queues, settings.max_backlog)
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
         self._compared_at = float("-inf")
@@ -85,8 +87,8 @@ class Sweep:
         """Sweep if nobody else does; return whether this one did.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, EnqueueError: what was done is done, and
-                the next sweep goes on.
+            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
+                done, and the next sweep goes on.
         """
         swept = self._sweep()
         if swept:

@@ -44,6 +44,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url_file: Annotated[
         str | None, Meta(description="file that holds `QRMILL_REDIS_URL`, password and all")
     ] = None
+    broker_url: Annotated[
+        str | None,
+        Meta(
+            description="RabbitMQ as broker, such as `amqps://user:password@host:5671/vhost`; "
+            "unset: Redis is the broker"
+        ),
+    ] = None
+    broker_url_file: Annotated[
+        str | None, Meta(description="file that holds `QRMILL_BROKER_URL`, password and all")
+    ] = None
     s3_endpoint_url: Annotated[
         str | None, Meta(description="S3 server as API and workers reach it; unset: AWS")
     ] = None
@@ -213,6 +223,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
             _check_url(field, getattr(self, field), {"http", "https"})
         _check_url("redis_url", self.redis_url, {"redis", "rediss", "unix"})
+        _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
         base = urlsplit(self.link_base)
         if self.link_base.endswith("/") or not self.link_base.isascii() or base.query:
             raise SettingsError(

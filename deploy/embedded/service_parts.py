@@ -17,6 +17,7 @@ from api.cli_roles import api_command, sweep_command, worker_command, worker_env
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server
+from pipeline import keys
 
 WORKERS = 2
 #: The parts that have metrics.
@@ -26,10 +27,6 @@ _WORKER_THREADS = 2
 #: Seconds that a worker has to finish its message, and the API its requests.
 _GRACE = 30
 _PROBE_SECONDS = 2.0
-#: Dramatiq's sorted set of broker clients, by the time when each was last heard of.
-_HEARTBEATS = "dramatiq:__heartbeats__"
-#: The lease of the one that sweeps.
-_SWEEP = "qrmill:sweep"
 
 
 def service_environment(
@@ -122,7 +119,7 @@ def _worker_probe(url: str) -> Probe:
 def _heartbeats(url: str) -> set[bytes]:
     try:
         with _client(url) as client:
-            return set(client.zrange(_HEARTBEATS, 0, -1))
+            return set(client.zrange(keys.HEARTBEATS, 0, -1))
     except redis.RedisError:
         return set()
 
@@ -130,7 +127,7 @@ def _heartbeats(url: str) -> set[bytes]:
 def _is_swept(url: str) -> bool:
     try:
         with _client(url) as client:
-            return bool(client.exists(_SWEEP))
+            return bool(client.exists(keys.SWEEP))
     except redis.RedisError:
         return False
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
+import pika
 import psutil
 import redis
 from redis.backoff import NoBackoff
@@ -24,6 +26,8 @@ from deploy.embedded.process import dies_with_parent, wait_until
 from deploy.embedded.running import RunningStack
 from tests.faults import up
 from tests.faults.proxy import FaultProxy
+from tests.faults.queues import Messages, RabbitMessages, RedisMessages
+from tests.rabbitmq import RabbitServer
 
 _REDIS_SECONDS = 5.0
 #: The lot of an order's first item, as the request object has it.
@@ -53,10 +57,16 @@ class FaultStack(RunningStack):
 
 
 class Rig:
-    """A running stack and what a fault needs of it."""
+    """A running stack and what a fault needs of it.
 
-    def __init__(self, stack: FaultStack, proxy: FaultProxy) -> None:
-        self.stack, self.proxy = stack, proxy
+    Attributes:
+        rabbitmq: the broker, when that is not Redis.
+    """
+
+    def __init__(
+        self, stack: FaultStack, proxy: FaultProxy, rabbitmq: RabbitServer | None = None
+    ) -> None:
+        self.stack, self.proxy, self.rabbitmq = stack, proxy, rabbitmq
         ready = stack.ready
         self.url, self._redis_url = ready.api_url, ready.redis_url
         self.parts = sorted(ready.parts)
@@ -76,6 +86,16 @@ class Rig:
         """Return a client of the stack's Redis that fails rather than wait for long."""
         retry = Retry(NoBackoff(), 0)
         return redis.Redis.from_url(self._redis_url, socket_timeout=_REDIS_SECONDS, retry=retry)
+
+    @contextmanager
+    def messages(self) -> Iterator[Messages]:
+        """Give what changes the broker's queues by hand."""
+        if self.rabbitmq is not None:
+            with pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url)) as connection:
+                yield RabbitMessages(connection.channel())
+        else:
+            with self.redis() as client:
+                yield RedisMessages(client)
 
     def pid(self, part: str) -> int | None:
         """Return the process id of a part's main process; None while it is started again."""
@@ -106,7 +126,7 @@ class Rig:
         before = wait_for_pid(self, part)
         for pid in (before, *self.children(part)):
             send(pid, signal.SIGKILL)
-        wait_until(lambda: self.pid(part) not in {None, before}, 30)
+        wait_until(lambda: self.pid(part) not in {None, before}, 60)
 
     def wait_back(self, seconds: float = 60) -> bool:
         """Wait until every part runs and the API says that it is ready."""
@@ -178,7 +198,10 @@ def _timestamp(line: str) -> str:
 
 @contextmanager
 def running_rig(
-    directory: Path, settings: Mapping[str, str], first_worker: Mapping[str, str]
+    directory: Path,
+    settings: Mapping[str, str],
+    first_worker: Mapping[str, str],
+    rabbitmq: RabbitServer | None = None,
 ) -> Iterator[Rig]:
     """Run a stack with the proxy in its way.
 
@@ -186,15 +209,18 @@ def running_rig(
         directory: of everything that it writes.
         settings: of the service.
         first_worker: what the first worker's environment has besides.
+        rabbitmq: the broker to be started, when that is not Redis.
     """
     ports = remembered_ports(make_private_directory(directory / "data") / "ports.json")
     proxy = FaultProxy(ports.s3)
     own = {up.S3_ADDRESS: proxy.url, up.FIRST_WORKER: json.dumps(dict(first_worker))}
+    if rabbitmq is not None:
+        own[up.RABBITMQ] = msgspec.json.encode(rabbitmq).decode()
     stack = FaultStack(directory, {**settings, **own})
     try:
         proxy.start()
         stack.wait_ready()
-        yield Rig(stack, proxy)
+        yield Rig(stack, proxy, rabbitmq)
     finally:
         stack.stop()
         proxy.stop()
