@@ -4,14 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install dashboard deploy-tools demo up test faults thorough containers audit lint format bench constraints debian-packages container-packages clean
+.PHONY: install dashboard deploy-tools demo up test faults thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("qrmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11.") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,capacity,dev]'
 	@touch $(STAMP)
 
 # Dramatiq's own dashboard at /dramatiq/. It asks for older releases of Dramatiq and redis-py than it
@@ -66,6 +66,10 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
+# What a load takes, modelled from the last report of `make bench`; CAPACITY=--write writes the page.
+capacity: $(STAMP)
+	$(BIN)/python -m deploy.capacity $(CAPACITY)
+
 # What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, RabbitMQ,
 # and systemd-analyze.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
@@ -94,7 +98,7 @@ container-packages:
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:
 	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
-	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test,dev,deploy]'
+	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test,capacity,dev,deploy]'
 	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf $(VENV)-pins
 

@@ -20,6 +20,7 @@ from pipeline.broker import (
 from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
+from pipeline.leave_newer import left_if_newer
 from pipeline.store import ObjectMissingError
 from pipeline.webhooks import CallbackFailedError, Webhooks
 
@@ -42,11 +43,13 @@ def declare_actors(
 ) -> None:
     """Declare the actors on ``broker``; what they work with is handed to them here."""
 
+    @left_if_newer
     def render(task_id: str, chunk_index: int) -> None:
         """Render one chunk; the last one of a job asks for the bundle."""
         if renderer.run(task_id, chunk_index, _message_id()):
             dispatcher.send_bundle(task_id)
 
+    @left_if_newer
     def bundle(task_id: str) -> None:
         """Build a job's bundle: the completion callback of its group of chunks."""
         damaged = bundler.run(task_id, _message_id())
@@ -54,6 +57,7 @@ def declare_actors(
             dispatcher.send_chunks(task_id, [damaged])
         callbacks.announce(task_id)
 
+    @left_if_newer
     def call_back(task_id: str) -> None:
         """Tell a job's callback URL that the job has ended."""
         if not webhooks.run(task_id, _message_id()):

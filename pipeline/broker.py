@@ -20,8 +20,10 @@ from redis.retry import Retry
 
 from pipeline.amqp import Amqp
 from pipeline.heartbeats import WORKER, Beating
+from pipeline.leave_newer import OPTION, LeaveNewer
 from pipeline.rabbit_broker import RabbitBroker
 from pipeline.settings import Settings
+from pipeline.versions import VERSION
 from pipeline.wakeups import Wakeups, WakingBroker
 
 RENDER_QUEUE = "render"
@@ -122,7 +124,8 @@ def worker_name() -> str:
 
 
 def _middleware(client: redis.Redis) -> list[Middleware]:
-    return [TimeLimit(), GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL)]
+    barriers = GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL)
+    return [LeaveNewer(), TimeLimit(), barriers]
 
 
 def _declare(broker: dramatiq.Broker) -> None:
@@ -180,4 +183,5 @@ class Dispatcher:
 
 
 def _message(queue: str, actor: str, *args: str | int) -> Message[None]:
-    return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
+    options = {OPTION: VERSION}
+    return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options=options)

@@ -20,7 +20,8 @@ from pipeline.jobs import (
     StagedChunk,
     State,
 )
-from pipeline.lua import Scripts, translated
+from pipeline.lua import NewerVersionError, Scripts, translated
+from pipeline.versions import VERSION
 
 #: What :meth:`Ledger.complete_chunk` answers beside a number of chunks.
 NO_MORE_NOW, OF_NO_USE = -1, -2
@@ -151,21 +152,34 @@ class Ledger:
         self._run("discard_job", [*indexes, *_all_keys(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
-        """Return what is known of a job, or None."""
-        return next(iter(self.statuses([task_id])), None)
+        """Return what is known of a job, or None.
+
+        Raises:
+            NewerVersionError: its entry is of a version that this release does not read.
+        """
+        for fields, staged, failed in self._entries([task_id]):
+            if _is_newer(fields):
+                raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
+            return _status(fields, staged, failed)
+        return None
 
     def statuses(self, task_ids: list[str]) -> list[JobStatus]:
-        """Return what is known of some jobs, in their order, in one round trip."""
-        if not task_ids:
-            return []
+        """Return what is known of some jobs, in their order, in one round trip.
+
+        Those whose entry is of a version that this release does not read are left out.
+        """
+        found = self._entries(task_ids) if task_ids else []
+        return [_status(*entry) for entry in found if not _is_newer(entry[0])]
+
+    def _entries(self, task_ids: list[str]) -> list[tuple[dict[str, Any], int, int]]:
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for task_id in task_ids:
                 pipe.hgetall(keys.job(task_id))
                 pipe.hlen(keys.staged(task_id))
                 pipe.hlen(keys.failures(task_id))
             found = pipe.execute()
-        triples = zip(found[::3], found[1::3], found[2::3], strict=True)
-        return [_status(*triple) for triple in triples if triple[0]]
+        entries = zip(found[::3], found[1::3], found[2::3], strict=True)
+        return [entry for entry in entries if entry[0]]
 
     def begin_chunk(
         self, task_id: str, chunk_index: int, lease: int, message_id: str = ""
@@ -312,6 +326,10 @@ class Ledger:
             self._client.ping()
 
 
+def _is_newer(fields: dict[str, Any]) -> bool:
+    return int(fields.get("version", 1)) > VERSION
+
+
 def _status(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
     bundle = fields.pop("bundle", None)
     decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
@@ -334,7 +352,7 @@ def _all_keys(task_id: str) -> list[str]:
 
 def _flat_fields(head: RequestHead) -> list[str | int]:
     fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
-    fields["chunks"] = head.chunks
+    fields |= {"chunks": head.chunks, "version": head.version}
     return [part for pair in fields.items() for part in pair]
 
 

@@ -4,7 +4,9 @@ Every script begins with the same few lines: the transition table of ``pipeline.
 server's clock, so that a worker's wrong clock moves nothing, what becomes of a job's callback when
 the job ends (``call_back``) and when it is opened again (``recall``), the count of jobs that end
 (``count_end``), and the counts of the last hour (``count``), which stand in a ring of a field a
-minute, so that they never grow.
+minute, so that they never grow. A script that begins something with a job's entry asks first
+whether that is ``newer`` than what this release reads, and answers ``NEWER`` then. Redis knows
+scripts by their content, so those of two releases run side by side.
 """
 
 from collections.abc import Iterator
@@ -16,11 +18,18 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from pipeline.jobs import DURATION_BOUNDS, TRANSITIONS
+from pipeline.versions import VERSION
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
 
+_NEWER = "NEWER"
+
 _PRELUDE = """
+local NEWER = redis.error_reply("%s the ledger entry is a newer release's; this reads version %d")
+local function newer(job)
+    return tonumber(redis.call("HGET", job, "version") or 1) > %d
+end
 local TRANSITIONS = {%s}
 local function transition(state, event)
     return TRANSITIONS[state .. " " .. event] or state
@@ -73,12 +82,18 @@ class LedgerUnavailableError(Exception):
     """Redis did not answer; what was asked may or may not have happened, and can be asked again."""
 
 
+class NewerVersionError(LedgerUnavailableError):
+    """A newer release has written this of a job, and one that reads it has to go on with it."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what Redis raises into :class:`LedgerUnavailableError`."""
     try:
         yield
     except redis.RedisError as error:
+        if str(error).startswith(_NEWER):
+            raise NewerVersionError(str(error).removeprefix(_NEWER).strip()) from error
         raise LedgerUnavailableError(str(error)) from error
 
 
@@ -109,4 +124,4 @@ def _source(name: str) -> str:
     )
     bounds = ", ".join(map(str, DURATION_BOUNDS))
     body = resources.files("pipeline").joinpath("scripts", f"{name}.lua").read_text("utf-8")
-    return _PRELUDE % (table, bounds) + body
+    return _PRELUDE % (_NEWER, VERSION, VERSION, table, bounds) + body

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -26,7 +27,7 @@ from pipeline.callbacks import Callbacks
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
-from pipeline.lua import LedgerUnavailableError, Scripts, translated
+from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
 from pipeline.metrics import SweepMetrics
 from pipeline.recovery import Recovery, UnreadableError, make_recovery
 from pipeline.s3_clients import open_storage
@@ -81,6 +82,7 @@ class Sweep:
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
         self._compared_at = float("-inf")
+        self._left: set[str] = set()
         self.metrics = SweepMetrics()
 
     def once(self) -> bool:
@@ -100,7 +102,8 @@ class Sweep:
             return False
         queues_empty = self._backlog.size() == 0
         for task_id in self._ledger.active_jobs():
-            self._move(task_id, queues_empty=queues_empty)
+            with self._left_if_newer(task_id):
+                self._move(task_id, queues_empty=queues_empty)
         self._callbacks.nudge(self._settings.lease * 1000)
         lost = self._redis_lost_everything()
         if lost or time.monotonic() - self._compared_at > _COMPARE:
@@ -134,6 +137,16 @@ class Sweep:
         self.metrics.count(need)
         log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
 
+    @contextmanager
+    def _left_if_newer(self, task_id: str) -> Iterator[None]:
+        """Leave a job of a newer version to the sweep of that release, and tell of it once."""
+        try:
+            yield
+        except NewerVersionError as error:
+            if task_id not in self._left:
+                self._left.add(task_id)
+                log.warning("left to a newer release", task_id=task_id, reason=str(error))
+
     def _fail_late(self, task_id: str) -> None:
         seconds = self._settings.job_deadline
         failure = Failure("deadline", f"It did not end within {seconds} seconds.", closed=True)
@@ -143,11 +156,12 @@ class Sweep:
     def _remove_old_jobs(self) -> None:
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
         for task_id in self._ledger.jobs_ended_before(when, _REMOVALS):
-            status = self._ledger.status(task_id)
-            self._remove_objects(task_id)
-            self._ledger.discard_job(task_id, status.key_id if status else "")
-            self.metrics.count("removed")
-            log.info("job removed", task_id=task_id)
+            with self._left_if_newer(task_id):
+                status = self._ledger.status(task_id)
+                self._remove_objects(task_id)
+                self._ledger.discard_job(task_id, status.key_id if status else "")
+                self.metrics.count("removed")
+                log.info("job removed", task_id=task_id)
 
     def _remove_objects(self, task_id: str) -> None:
         self._staging_bucket.delete_all(keys.staging_of(task_id))
@@ -161,12 +175,13 @@ class Sweep:
         found = self._bucket.list_ages(keys.JOBS)
         for task_id, objects in groupby(found, key=lambda pair: pair[0].split("/")[1]):
             latest = max(written for _, written in objects)
-            if self._ledger.status(task_id) is not None:
-                continue
-            if latest < oldest:
-                self._remove_objects(task_id)
-            else:
-                self._revive(task_id)
+            with self._left_if_newer(task_id):
+                if self._ledger.status(task_id) is not None:
+                    continue
+                if latest < oldest:
+                    self._remove_objects(task_id)
+                else:
+                    self._revive(task_id)
         self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
         self._drop_orphaned_staging()
 
@@ -181,9 +196,10 @@ class Sweep:
     def _drop_orphaned_staging(self) -> None:
         found = self._staging_bucket.list_keys("")
         for task_id, _ in groupby(found, key=lambda name: name.split("/")[0]):
-            status = self._ledger.status(task_id)
-            if status is None or status.state == "completed":
-                self._staging_bucket.delete_all(keys.staging_of(task_id))
+            with self._left_if_newer(task_id):
+                status = self._ledger.status(task_id)
+                if status is None or status.state == "completed":
+                    self._staging_bucket.delete_all(keys.staging_of(task_id))
 
 
 def open_sweep(settings: Settings) -> Sweep:

@@ -14,10 +14,12 @@ from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Failure, Ledger
+from pipeline.lua import NewerVersionError
 from pipeline.requests import decode_head
 from pipeline.settings import Settings
 from pipeline.staging import Staging, make_staging
 from pipeline.store import Bucket, ObjectMissingError
+from pipeline.versions import is_newer
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +70,7 @@ class Recovery:
         Raises:
             LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
             UnreadableError: what S3 has of it is damaged.
+            NewerVersionError: a newer release has written it, and brings it back.
         """
         try:
             head, head_bytes = self.read_head(task_id)
@@ -123,6 +126,7 @@ class Recovery:
         except ObjectMissingError:
             return None
         with readable(key):
+            _refuse_newer(key, data)
             return msgspec.json.decode(data, type=Result)
 
     def _read_callback(self, head: RequestHead) -> CallbackRecord | None:
@@ -134,6 +138,7 @@ class Recovery:
         except ObjectMissingError:
             return None
         with readable(key):
+            _refuse_newer(key, data)
             return msgspec.json.decode(data, type=CallbackRecord)
 
     def read_head(self, task_id: str) -> tuple[RequestHead, int]:
@@ -148,8 +153,10 @@ class Recovery:
             if len(data) < size:
                 raise UnreadableError(f"{key} has no whole head")
             size *= 4
+        line, _, _ = data.partition(b"\n")
         with readable(key):
-            return decode_head(data), data.index(b"\n") + 1
+            _refuse_newer(key, line)
+            return decode_head(line), len(line) + 1
 
     def _keep_idempotency(self, head: RequestHead) -> None:
         if head.idempotency is not None:
@@ -169,6 +176,11 @@ def readable(key: str) -> Iterator[None]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # Not the decoder's message: it may quote what is there.
         raise UnreadableError(f"{key} is not what was written there") from error
+
+
+def _refuse_newer(key: str, record: bytes) -> None:
+    if is_newer(record):
+        raise NewerVersionError(f"{key} is a newer release's")
 
 
 def make_recovery(

@@ -6,6 +6,9 @@
 -- {attempts that did not end with an error, range, all fields of the job}.
 -- A chunk of a failed job is rendered all the same: the others finish, or it was put back by hand.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state or state == "completed" or redis.call("HEXISTS", job, "closed") == 1
     or redis.call("HEXISTS", KEYS[3], ARGV[1]) == 1

@@ -5,6 +5,9 @@
 -- A job whose bundling failed is reopened by the message that failed, put back by hand; another one
 -- about it came late.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HLEN", KEYS[2]) ~= tonumber(redis.call("HGET", job, "chunks")) then
     return {}

@@ -5,6 +5,9 @@
 -- One that has failed is begun once more by the message of its last attempt alone: that became a
 -- dead letter, and was put back. Any other message about it is a stray.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "callback_state")
 if not state or state == "delivered"
     or state == "failed" and redis.call("HGET", job, "callback_message") ~= ARGV[3]

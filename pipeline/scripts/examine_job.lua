@@ -4,6 +4,9 @@
 --       "1" when the queues are empty
 -- Returns {"ended"}, {"late"}, {"bundle"}, {"chunks", index, …} or {"moving"}.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if state ~= "pending" and state ~= "running" then
     redis.call("ZREM", KEYS[4], ARGV[1])

@@ -5,6 +5,9 @@
 --       id of the message that failed for good, or ""
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state then
     return {}

@@ -4,6 +4,9 @@
 -- ARGV: task id, deadline (ms from now)
 -- Returns {} when the job is unknown or has not failed; else {1, index of each chunk to render}.
 local job = KEYS[1]
+if newer(job) then
+    return NEWER
+end
 local state = redis.call("HGET", job, "state")
 if not state or transition(state, "retry") == state then
     return {}

@@ -17,7 +17,7 @@ from tests.benchmarks.scene import running_scene
 #: Parts that share one running stack, and the modules with their ``measure(scene, report)``.
 SHARED = {
     "job": "job", "throughput": "throughput", "accept": "accept", "stages": "stages",
-    "chunks": "chunk_size",
+    "demand": "demand", "chunks": "chunk_size",
 }  # fmt: skip
 #: Parts with a stack of their own: ``main(report)``.
 OWN = {"memory": "peaks", "requests": "wire", "pollers": "pollers"}

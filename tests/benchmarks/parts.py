@@ -42,6 +42,12 @@ def cpu_seconds(ready: Ready) -> dict[str, float]:
     return taken
 
 
+def busy_seconds() -> float:
+    """Return the CPU seconds that everything on this machine has taken so far."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
 def peak_megabytes(ready: Ready, part: str) -> float:
     """Return the most memory that one process of a part has had resident, in MB."""
     peaks = []

@@ -4,8 +4,9 @@ import threading
 import time
 from collections import defaultdict
 from contextlib import ExitStack
+from statistics import fmean
 
-from tests.benchmarks.parts import cpu_seconds, stopped
+from tests.benchmarks.parts import busy_seconds, cpu_seconds, stopped
 from tests.benchmarks.report import Report, median
 from tests.benchmarks.scene import Scene, request_body, run_job
 
@@ -17,17 +18,25 @@ def measure(scene: Scene, report: Report) -> None:
     """Alternate between one worker process and two."""
     seconds, rounds = (10.0, 1) if report.quick else (30.0, 2)
     rates: dict[int, list[float]] = defaultdict(list)
-    cores: dict[int, dict[str, float]] = {}
+    cores: dict[int, list[dict[str, float]]] = defaultdict(list)
+    others: dict[int, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for workers in (1, 2):
             with ExitStack() as idle:
                 if workers == 1:
                     idle.enter_context(stopped(scene.ready, "worker-2"))
-                before = cpu_seconds(scene.ready)
+                before, busy, begun = cpu_seconds(scene.ready), busy_seconds(), time.perf_counter()
                 rates[workers].append(_load(scene, seconds))
-                taken = cpu_seconds(scene.ready)
-            cores[workers] = {name: (taken[name] - before[name]) / seconds for name in before}
-    _tell(report, rates, cores)
+                taken, busy = cpu_seconds(scene.ready), busy_seconds() - busy
+                took = time.perf_counter() - begun
+            spent = {name: (taken[name] - before[name]) / took for name in before}
+            cores[workers].append(spent)
+            others[workers].append(max(0.0, busy / took - sum(spent.values())))
+    means = {
+        workers: {name: fmean(each[name] for each in runs) for name in runs[0]}
+        for workers, runs in cores.items()
+    }
+    _tell(report, rates, means, {workers: fmean(found) for workers, found in others.items()})
 
 
 def _load(scene: Scene, seconds: float) -> float:
@@ -52,7 +61,10 @@ def _load(scene: Scene, seconds: float) -> float:
 
 
 def _tell(
-    report: Report, rates: dict[int, list[float]], cores: dict[int, dict[str, float]]
+    report: Report,
+    rates: dict[int, list[float]],
+    cores: dict[int, dict[str, float]],
+    others: dict[int, float],
 ) -> None:
     jobs = {workers: median(samples) for workers, samples in rates.items()}
     rows = [(f"{workers}", jobs[workers], jobs[workers] * _ITEMS) for workers in jobs]
@@ -61,9 +73,10 @@ def _tell(
     )
     spent = [(name, *(cores[workers][name] for workers in cores)) for name in cores[1]]
     spent.append(("together", *(sum(cores[workers].values()) for workers in cores)))
+    spent.append(("everything else on the machine", *others.values()))
     report.table("CPU meanwhile, in cores", ("part", "1 worker", "2 workers"), spent)
     report.target("throughput of two workers", jobs[2] / jobs[1], "times one", least=_WANTED)
     report.figures["throughput"] = {
         "jobs_a_second": jobs, "items_a_second": {n: rate * _ITEMS for n, rate in jobs.items()},
-        "cores": cores,
+        "cores": cores, "other_cores": others,
     }  # fmt: skip

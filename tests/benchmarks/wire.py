@@ -22,6 +22,8 @@ from tests.faults.rig import FaultStack
 from tests.faults.up import S3_ADDRESS
 
 _ITEMS = 5000
+#: What is counted: items of the job, format, and what the report calls it.
+_CASES = ((_ITEMS, "svg", "svg"), (_ITEMS, "png", "png"), (500, "svg", "500 svg"))
 _MOST_REQUESTS = 60
 #: Dollars a request of AWS S3 Standard, us-east-1, list price in 2026: PUT, POST and LIST, then GET
 #: and all others but DELETE, which costs nothing.
@@ -90,8 +92,8 @@ def main(report: Report) -> None:
             run_job(client, request_body(_ITEMS, "svg"))
             time.sleep(_SETTLE)
             with redis.Redis.from_url(scene.ready.redis_url) as valkey:
-                for image_format in ("svg", "png"):
-                    _count(report, proxy, valkey, image_format, lambda body: run_job(client, body))
+                for case in _CASES:
+                    _count(report, proxy, valkey, case, lambda body: run_job(client, body))
         finally:
             stack.stop()
             proxy.stop()
@@ -101,10 +103,11 @@ def _count(
     report: Report,
     proxy: CountingProxy,
     valkey: redis.Redis,
-    image_format: str,
+    case: tuple[int, str, str],
     run: Any,  # noqa: ANN401
 ) -> None:
-    body = request_body(_ITEMS, image_format)
+    items, image_format, _ = case
+    body = request_body(items, image_format)
     proxy.requests.clear()
     proxy.sent = proxy.received = 0
     idle, begun = _traffic(valkey), time.perf_counter()
@@ -114,7 +117,8 @@ def _count(
     requests = dict(proxy.requests)
     time.sleep(seconds)
     background = _traffic(valkey).since(busy)
-    _tell(report, image_format, requests, proxy, busy.since(idle).since(background))
+    _tell(report, case, requests, proxy, busy.since(idle).since(background))
+    report.figures["redis_idle_commands_a_second"] = background.commands / seconds
 
 
 def _traffic(valkey: redis.Redis) -> Traffic:
@@ -126,22 +130,25 @@ def _traffic(valkey: redis.Redis) -> Traffic:
 
 
 def _tell(
-    report: Report, image_format: str, requests: dict[str, int], proxy: CountingProxy,
+    report: Report, case: tuple[int, str, str], requests: dict[str, int], proxy: CountingProxy,
     traffic: Traffic,
 ) -> None:  # fmt: skip
+    items, image_format, name = case
     total = sum(requests.values())
     writes = sum(requests.get(method, 0) for method in ("PUT", "POST", "LIST"))
     reads = total - writes - requests.get("DELETE", 0)
-    dollars = (writes * _WRITE + reads * _READ) * 1_000_000 / _ITEMS
-    rows: list[tuple[str, float]] = [(f"S3 {name}", count) for name, count in requests.items()]
+    dollars = (writes * _WRITE + reads * _READ) * 1_000_000 / items
+    rows: list[tuple[str, float]] = [(f"S3 {method}", count) for method, count in requests.items()]
     rows += [("S3 requests", total), ("MB to S3", proxy.sent / 1e6)]
     rows += [("MB from S3", proxy.received / 1e6), ("Redis commands", traffic.commands)]
     rows += [("kB to Redis", traffic.received / 1e3), ("kB from Redis", traffic.sent / 1e3)]
     rows += [("S3 requests of a million symbols, $ at list price", dollars)]
-    report.table(f"One job of 5000 {image_format.upper()}", ("", image_format), rows)
-    report.target(f"S3 requests, {image_format}", total, "", most=_MOST_REQUESTS)
+    report.table(f"One job of {items} {image_format.upper()}", ("", image_format), rows)
+    if items == _ITEMS:
+        report.target(f"S3 requests, {image_format}", total, "", most=_MOST_REQUESTS)
     figures = report.figures.setdefault("requests", {})
-    figures[image_format] = {
+    figures[name] = {
+        "items": items,
         "s3": requests, "s3_bytes_sent": proxy.sent, "s3_bytes_received": proxy.received,
         "redis": traffic._asdict(), "dollars_a_million": dollars,
     }  # fmt: skip

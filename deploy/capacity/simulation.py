@@ -1,0 +1,210 @@
+"""The discrete-event model of the service: API, queue, workers, Redis and S3 on cores.
+
+A job is accepted by an API process, its chunk and then its bundling wait in the queue for a thread
+of a worker, and its client gets the answer. CPU is spent in slices, each of which needs the core it
+runs on and, in an API or worker process, that process's interpreter lock: so threads of one process
+share one core at most, and whatever runs on one machine competes for its cores. Waiting for S3
+holds the thread and no core.
+"""
+
+import random
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import simpy
+
+from deploy.capacity.measured import Demand, Phase
+
+#: Seconds of CPU that are spent at a time: CPython's switch interval, near to the kernel's slice.
+SLICE = 0.005
+_SEED = 20261124
+#: Of the messages that wait, bundlings come first, as in the service.
+_BUNDLE, _CHUNK = 0, 1
+
+Steps = Generator[simpy.Event, Any, None]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs, and on what.
+
+    Attributes:
+        workers: worker processes, each with ``threads``.
+        cores: that all share, the clients included; None when every process has its own.
+        others: cores that programs take which are none of the service's.
+    """
+
+    workers: int = 1
+    threads: int = 2
+    api: int = 2
+    cores: int | None = None
+    others: float = 0.0
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sends jobs: ``clients`` that each wait for theirs, or ``rate`` jobs a second at random.
+
+    Attributes:
+        seconds: for how long; jobs under way at the end are finished and counted as late.
+        warm_up: seconds at the beginning that count for nothing.
+    """
+
+    clients: int = 0
+    rate: float = 0.0
+    seconds: float = 60.0
+    warm_up: float = 0.0
+
+
+class Outcome(msgspec.Struct):
+    """What came of a run. Times are in seconds.
+
+    Attributes:
+        times: of each job that was sent after the warm-up, from its sending to its answer.
+        ended: jobs that ended between the warm-up and the end of the load.
+        busy: seconds for which each station was at work, over the whole run.
+        present: integral of the number of jobs in the system over the whole run.
+        length: of the whole run, until the last job had ended; ``sent``: jobs in it.
+    """
+
+    times: list[float] = []
+    ended: int = 0
+    busy: dict[str, float] = {}
+    present: float = 0.0
+    length: float = 0.0
+    sent: int = 0
+
+
+def simulate(plan: Plan, load: Load, demand: Demand, seed: int = _SEED) -> Outcome:
+    """Run the model; the same arguments give the same outcome."""
+    return _Model(plan, load, demand, random.Random(seed)).run()  # noqa: S311 - nothing secret
+
+
+class _Process:
+    """A process with an interpreter lock; none for what runs in threads as it likes."""
+
+    def __init__(self, env: simpy.Environment, station: str, locks: int | None) -> None:
+        self.station = station
+        self.lock = simpy.Resource(env, locks) if locks else None
+
+
+class _Model:
+    def __init__(self, plan: Plan, load: Load, demand: Demand, source: random.Random) -> None:
+        self._plan, self._load, self._demand, self._random = plan, load, demand, source
+        self._env = simpy.Environment()
+        self._cores = simpy.Resource(self._env, plan.cores) if plan.cores else None
+        self._queue = simpy.PriorityStore(self._env)
+        self._api = _Process(self._env, "api", plan.api)
+        self._redis = _Process(self._env, "redis", 1)
+        self._s3, self._client = _Process(self._env, "s3", None), _Process(self._env, "client", 1)
+        self._outcome = Outcome(busy=dict.fromkeys(("api", "worker", "redis", "s3", "client"), 0.0))
+        self._sequence = 0
+        self._open, self._changed = 0, 0.0
+
+    def run(self) -> Outcome:
+        for _ in range(self._plan.workers):
+            process = _Process(self._env, "worker", 1)
+            for _ in range(self._plan.threads):
+                self._env.process(self._thread(process))
+        if self._plan.others:
+            self._env.process(self._others())
+        for _ in range(self._load.clients):
+            self._env.process(self._closed())
+        if self._load.rate:
+            self._env.process(self._arrivals())
+        while self._env.now < self._load.seconds or self._open:
+            self._env.step()
+        self._outcome.length = self._env.now
+        return self._outcome
+
+    def _closed(self) -> Steps:
+        while self._env.now < self._load.seconds:
+            yield from self._job()
+
+    def _arrivals(self) -> Steps:
+        while True:
+            yield self._env.timeout(self._random.expovariate(self._load.rate))
+            if self._env.now >= self._load.seconds:
+                return
+            self._env.process(self._job())
+
+    def _others(self) -> Steps:
+        """Other programs, in slices that come at random."""
+        rate = self._plan.others / SLICE
+        process = _Process(self._env, "others", None)
+        while True:
+            yield self._env.timeout(self._random.expovariate(rate))
+            self._env.process(self._compute(process, SLICE))
+
+    def _job(self) -> Steps:
+        begun = self._env.now
+        with self._counted():
+            yield from self._compute(self._client, self._drawn(self._demand.client))
+            yield from self._phase(self._api, self._demand.accept)
+            for priority, phase in ((_CHUNK, self._demand.chunk), (_BUNDLE, self._demand.bundle)):
+                done = self._env.event()
+                self._sequence += 1
+                self._queue.put((priority, self._sequence, phase, done))
+                yield done
+            yield from self._phase(self._api, self._demand.answer)
+        if begun >= self._load.warm_up:
+            self._outcome.times.append(self._env.now - begun)
+        if self._load.warm_up <= self._env.now <= self._load.seconds:
+            self._outcome.ended += 1
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._outcome.sent += 1
+        self._change(1)
+        yield
+        self._change(-1)
+
+    def _change(self, by: int) -> None:
+        self._outcome.present += self._open * (self._env.now - self._changed)
+        self._changed = self._env.now
+        self._open += by
+
+    def _thread(self, process: _Process) -> Steps:
+        while True:
+            _, _, phase, done = yield self._queue.get()
+            yield from self._phase(process, phase)
+            done.succeed()
+
+    def _phase(self, process: _Process, phase: Phase) -> Steps:
+        """Spend a phase in as many rounds as it has calls to S3."""
+        rounds = max(1, phase.calls)
+        means = (phase.own, phase.s3, phase.redis, phase.wait)
+        own, s3, redis, wait = (self._drawn(mean) / rounds for mean in means)
+        for _ in range(rounds):
+            yield from self._compute(process, own)
+            yield from self._compute(self._redis, redis)
+            yield from self._compute(self._s3, s3)
+            if wait:
+                yield self._env.timeout(wait)
+
+    def _drawn(self, mean: float) -> float:
+        """Return a service time: of a gamma distribution with the demand's variation."""
+        variation = self._demand.variation
+        if not mean or not variation:
+            return mean
+        shape = 1 / variation**2
+        return self._random.gammavariate(shape, mean / shape)
+
+    def _compute(self, process: _Process, seconds: float) -> Steps:
+        alone = self._cores is None  # then nobody else can have the core, and slices are of no use
+        while seconds > 0:
+            piece = seconds if alone else min(SLICE, seconds)
+            lock = process.lock.request() if process.lock else None
+            if lock:
+                yield lock
+            core = self._cores.request() if self._cores else None
+            if core:
+                yield core
+            yield self._env.timeout(piece)
+            if self._cores and core:
+                self._cores.release(core)
+            if process.lock and lock:
+                process.lock.release(lock)
+            busy = self._outcome.busy
+            busy[process.station] = busy.get(process.station, 0.0) + piece
+            seconds -= piece

@@ -1,0 +1,163 @@
+"""What a load takes: processes, Redis, S3, dollars, and which wall comes first.
+
+The demands are measured, the latency of an S3 elsewhere is assumed, and the rest follows from the
+utilisation law: what is busy is rate times demand.
+"""
+
+import math
+from typing import NamedTuple
+
+from deploy.capacity.measured import Demand, Measured, with_remote_s3
+from deploy.capacity.simulation import Load, Plan, simulate
+
+#: Milliseconds that an S3 elsewhere takes for a request: assumed. AWS tells of 100 to 200 for the
+#: first byte; within one region less is usual.
+S3_MS = 30.0
+#: How busy a process is planned to be at most, so that a burst does not queue for long.
+BUSY = 0.7
+THREADS = 2
+#: Seconds for which ended jobs are kept: the default of ``QRMILL_JOB_TTL``.
+JOB_TTL = 7 * 86_400
+#: Seconds between two comparisons of the sweep with S3 (``pipeline.maintenance``).
+_COMPARE = 3600
+#: Requests a second that S3 serves at least for one prefix, before it splits it further: AWS,
+#: Amazon S3 User Guide, "Best practices design patterns: optimizing Amazon S3 performance".
+PREFIX_WRITES, PREFIX_READS = 3500, 5500
+#: GB of the largest single Redis node that is reckoned with.
+_REDIS_GB = 100
+#: Workers of the stack whose idle commands were counted.
+_IDLE_WORKERS = 2
+
+#: List prices in dollars, us-east-1, on demand, 2026: a vCPU for an hour (half an m7g.large), a GB
+#: of Redis for an hour (a 13 GiB cache.r7g.large), a GB in S3 Standard for a month.
+VCPU_HOUR, REDIS_GB_HOUR, S3_GB_MONTH = 0.0816 / 2, 0.219 / 14, 0.023
+_MONTH = 30 * 86_400
+
+
+class Size(NamedTuple):
+    """What so many jobs a minute take. Bytes, seconds, and requests a second.
+
+    Attributes:
+        installations: one Redis each, so that none is too busy; all figures but the times are of
+            all of them together.
+        p50, p99: of a job from its sending to its answer, simulated.
+        dollars: of a million symbols, by what they are spent on.
+    """
+
+    jobs_a_minute: float
+    installations: int
+    workers: int
+    api: int
+    redis_commands: float
+    redis_cores: float
+    redis_bytes: float
+    s3_writes: float
+    s3_reads: float
+    p50: float
+    p99: float
+    dollars: dict[str, float]
+
+
+class Wall(NamedTuple):
+    """What ends at so many jobs a minute, and what to do then."""
+
+    jobs_a_minute: float
+    what: str
+    then: str
+
+
+def worker_rate(demand: Demand, threads: int = THREADS) -> float:
+    """Return the jobs a second that a worker process with a core of its own can do.
+
+    It ends at that core, for its interpreter lock, or at its threads, which S3 keeps waiting.
+    """
+    held = sum(phase.cpu + phase.wait for phase in (demand.chunk, demand.bundle))
+    return min(1 / demand.worker, threads / held)
+
+
+def workers_for(rate: float, demand: Demand) -> int:
+    """Return how many worker processes ``rate`` jobs a second take when each is not too busy."""
+    return max(1, math.ceil(rate / (worker_rate(demand) * BUSY)))
+
+
+def size(measured: Measured, demand: Demand, jobs_a_minute: float, s3_ms: float, jobs: int) -> Size:
+    """Return what a load takes when every process has a core, and S3 is elsewhere.
+
+    Args:
+        measured: of one job, as is its ``demand``.
+        demand: as this machine has it.
+        jobs_a_minute: the load.
+        s3_ms: milliseconds that S3 takes for a request.
+        jobs: how many to simulate.
+    """
+    rate, asked = jobs_a_minute / 60, measured.asked
+    away = with_remote_s3(demand, s3_ms / 1000)
+    installations = max(1, math.ceil(rate * away.redis / BUSY))
+    each = rate / installations
+    workers, api = workers_for(each, away), max(1, math.ceil(each * away.api / BUSY))
+    plan = Plan(workers=workers, threads=THREADS, api=api)
+    p50, p99 = percentiles(simulate(plan, Load(rate=each, seconds=jobs / each), away).times)
+    workers, api = workers * installations, api * installations
+    kept = rate * JOB_TTL * measured.job.ledger_bytes
+    idle = measured.redis_idle_commands_a_second * workers / _IDLE_WORKERS
+    return Size(
+        jobs_a_minute, installations, workers, api,
+        redis_commands=rate * asked.redis.commands + idle,
+        redis_cores=rate * away.redis,
+        redis_bytes=kept,
+        s3_writes=rate * asked.writes, s3_reads=rate * asked.reads,
+        p50=p50, p99=p99,
+        dollars=dollars(measured, rate, workers + api, kept),
+    )  # fmt: skip
+
+
+def dollars(
+    measured: Measured, rate: float, processes: int, redis_bytes: float
+) -> dict[str, float]:
+    """Return what a million symbols cost at ``rate`` jobs a second, by what it is spent on."""
+    job, symbols = measured.job, rate * 3600 * measured.job.items  # in an hour
+    stored = rate * 3600 * job.bundle_bytes / 1e9 * JOB_TTL / _MONTH
+    hourly = {
+        "processes": processes * VCPU_HOUR,
+        "Redis": redis_bytes / 1e9 * REDIS_GB_HOUR,
+        "S3 requests": measured.asked.dollars_a_million * symbols / 1e6,
+        "S3 storage": stored * S3_GB_MONTH,
+    }
+    return {name: spent / symbols * 1e6 for name, spent in hourly.items()}
+
+
+def walls(measured: Measured, demand: Demand) -> list[Wall]:
+    """Return what ends first, second and so on, by the defaults, with workers enough."""
+    job, asked = measured.job, measured.asked
+    found = [
+        Wall(
+            60 * _COMPARE / (JOB_TTL * measured.status_seconds),
+            "the sweep's comparison with S3, which looks at the ledger once for each job that is "
+            "kept, takes longer than the hour until the next one",
+            "keep jobs for a shorter time (`QRMILL_JOB_TTL`)",
+        ),
+        Wall(
+            60 * _REDIS_GB * 1e9 / (JOB_TTL * job.ledger_bytes),
+            f"a Redis of {_REDIS_GB} GB is full of ended jobs",
+            "keep jobs for a shorter time",
+        ),
+        Wall(
+            60 * BUSY / demand.redis,
+            f"Redis' one thread is {BUSY:.0%} busy",
+            "another installation (Redis, API, workers) for some of the API keys",
+        ),
+        Wall(
+            60 * min(PREFIX_WRITES / asked.writes, PREFIX_READS / asked.reads),
+            "all requests to S3 together reach the limit of one prefix",
+            "nothing: keys begin with a random task id (behind `jobs/` in the main bucket), so S3 "
+            "splits them further as the load grows; until it has, it answers 503 and the calls are "
+            "repeated",
+        ),
+    ]
+    return sorted(found)
+
+
+def percentiles(times: list[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile."""
+    ordered = sorted(times)
+    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]

@@ -1,0 +1,189 @@
+"""An upgrade and a rollback under load: what either release has accepted, the other finishes."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import redis
+
+from deploy.embedded.servers import RedisServer, S3Server
+from pipeline import keys
+from pipeline.service import JobService, Settings
+from tests.e2e.releases import Fleet, Release, install_previous
+from tests.faults.orders import Order, make_order
+from tests.faults.verify import verify_bundle
+from tests.waiting import wait_for
+
+_SIZES = (1, 45, 10, 25)  # items of the jobs; chunks have ten
+_PAUSE = 0.25  # seconds between two requests
+_PHASE = 4  # jobs that a mix of releases has to accept and to complete
+
+
+class Load:
+    """A client that sends an order after the other to the API of one release."""
+
+    def __init__(self, urls: dict[Release, str], token: str) -> None:
+        self.orders: list[tuple[Release, Order]] = []
+        self.release: Release = "old"
+        self.refused: list[str] = []
+        self._numbers = itertools.count()
+        # A connection that is kept open would hold up the end of the API that it leads to.
+        headers = {"X-API-Key": token, "Connection": "close"}
+        self._clients = {
+            release: httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+            for release, url in urls.items()
+        }
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def _send(self, stop: threading.Event) -> None:
+        while not stop.wait(_PAUSE):
+            release, number = self.release, next(self._numbers)
+            order = make_order(number, _SIZES[number % len(_SIZES)], "upgrade")
+            answer = self._clients[release].post("/qr/bulk/", json=order.body)
+            if answer.status_code != httpx.codes.ACCEPTED:
+                self.refused.append(answer.text)
+                return
+            order.task_id = answer.json()["task_id"]
+            self.orders.append((release, order))
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Send until the end of the block."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._send, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def see_through(self, jobs: int) -> None:
+        """Wait until ``jobs`` more have been accepted, and then until all have completed."""
+        wanted = len(self.orders) + jobs
+        wait_for(lambda: len(self.orders) >= wanted or self.refused, "accepted jobs")
+        assert self.refused == []
+        for _, order in [*self.orders]:
+            self._follow(order)
+
+    def _follow(self, order: Order) -> None:
+        def look() -> dict[str, Any] | None:
+            polled: dict[str, Any] = self.poll(self.release, order)
+            return polled if polled["status"] in {"completed", "failed"} else None
+
+        if order.status is None:
+            order.status = wait_for(look, "the task's end")
+            assert order.completed, order.status
+
+    def poll(self, release: Release, order: Order) -> dict[str, Any]:
+        answer = self._clients[release].get(
+            f"/qr/bulk/{order.task_id}/", headers={"Prefer": "wait=5"}
+        )
+        assert answer.status_code == 200, answer.text
+        polled: dict[str, Any] = answer.json()
+        return polled
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install_previous(tmp_path_factory.mktemp("previous"))
+
+
+@pytest.fixture
+def fleet(settings: Settings, s3: S3Server, tmp_path: Path, previous: Path) -> Iterator[Fleet]:
+    address = urlsplit(settings.redis_url)
+    server = RedisServer(address.port or 0, address.password or "")
+    running = Fleet(settings, (server, s3), tmp_path, previous)
+    yield running
+    running.stop_all()
+
+
+def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_of_them(
+    fleet: Fleet, service: JobService, redis_url: str, tmp_path: Path
+) -> None:
+    assert fleet.version("old") != fleet.version("new")
+    key = service.api_keys.create(name="load", role="client", per_minute=10**6, per_day=10**7)
+    fleet.start("old", "api", "worker", "sweep")
+    ledger = redis.Redis.from_url(redis_url, decode_responses=True)
+    with ledger, closing(Load(fleet.urls, key.token)) as load:
+        with load.going_on():
+            swap(fleet, ledger, "old", "new")
+            load.see_through(_PHASE)  # old API, new worker, new sweep
+            fleet.start("new", "api")
+            load.release = "new"
+            load.see_through(_PHASE)  # all new, and the old API still polls
+        load.see_through(0)
+        assert versions_of(ledger, load) == {"old": {None}, "new": {"1"}}
+        compare_views(load)
+        # What either release wrote to S3, the sweep of this one brings back to an empty Redis.
+        restore(fleet, ledger, load, by="new")
+        fleet.stop("old", "api")
+        with load.going_on():
+            swap(fleet, ledger, "new", "old")
+            load.see_through(_PHASE)  # new API, old worker, old sweep
+        load.see_through(0)
+        restore(fleet, ledger, load, by="old")
+        for release in ("old", "new"):
+            assert fleet.events(release, "api")["job accepted"] >= _PHASE
+            assert fleet.events(release, "worker")["chunk staged"] >= _PHASE
+            assert fleet.events(release, "worker")["bundle done"] >= _PHASE
+        verify(load, tmp_path)
+
+
+def swap(fleet: Fleet, ledger: redis.Redis, before: Release, after: Release) -> None:
+    """Replace worker and sweep while jobs are in flight; for a moment, both releases work."""
+    fleet.start(after, "worker")
+    wait_for(lambda: ledger.zcard(keys.ACTIVE_JOBS), "jobs in flight", pause=0.001)
+    fleet.stop(before, "worker", "sweep")
+    ledger.delete(keys.SWEEP)  # the lease of one that has ended runs out in ten seconds
+    fleet.start(after, "sweep")
+
+
+def compare_views(load: Load) -> None:
+    """Both APIs tell the same of the jobs of both."""
+    last = {release: order for release, order in load.orders if order.ended}
+    assert set(last) == {"old", "new"}
+    for order in last.values():
+        views = [load.poll(release, order) for release in ("old", "new")]
+        for view in views:
+            for changing in ("download_url", "expires_at"):  # signed anew at every poll
+                del view[changing]
+        assert views[0] == views[1]
+
+
+def versions_of(ledger: redis.Redis, load: Load) -> dict[str, set[object]]:
+    """Return the versions that the ledger entries have, by the release that accepted the job."""
+    found: dict[str, set[object]] = {}
+    for release, order in load.orders:
+        version = ledger.hget(keys.job(str(order.task_id)), "version")
+        found.setdefault(release, set()).add(version)
+    return found
+
+
+def restore(fleet: Fleet, ledger: redis.Redis, load: Load, by: Release) -> None:
+    """Have Redis lose everything, and the sweep of a release bring every job back as it was."""
+    ledger.flushall()
+    wanted = len(load.orders)
+    restored = "job restored from S3"
+    wait_for(lambda: fleet.events(by, "sweep")[restored] >= wanted, "all jobs back", pause=0.1)
+    assert (fleet.events(by, "sweep")[restored], ledger.zcard(keys.ENDED_JOBS)) == (wanted, wanted)
+    for _, order in load.orders:
+        assert order.status is not None
+        assert load.poll("new", order)["bundle"] == order.status["bundle"]
+
+
+def verify(load: Load, directory: Path) -> None:
+    for number, (_, order) in enumerate(load.orders):
+        url = load.poll("new", order)["download_url"]
+        bundle = directory / f"{number}.zip"
+        bundle.write_bytes(httpx.get(url, trust_env=False).raise_for_status().content)
+        verify_bundle(bundle, order.body, symbols=1)
