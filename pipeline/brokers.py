@@ -51,5 +51,5 @@ def open_broker(
         return BrokerParts(broker, Dispatcher(broker), RedisQueues(text), heartbeats)
     amqp = Amqp(settings.broker_url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
     rabbit = make_rabbit_broker(amqp, plain)
-    queues = RabbitQueues(amqp, heartbeats, Unbegun(text))
+    queues = RabbitQueues(amqp, text, heartbeats, Unbegun(text))
     return BrokerParts(rabbit, Dispatcher(rabbit), queues, heartbeats)

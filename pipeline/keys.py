@@ -27,6 +27,7 @@ key                                   type    what
 ``qrmill:console:session:<sha256>``   string  an operator's session: the id of their API key
 ``qrmill:console:form:<nonce>``       string  a form of the console that was sent
 ``qrmill:held``                       hash    worker on RabbitMQ -> messages it holds, by queue
+``qrmill:letters``                    string  lock of who looks at dead letters in RabbitMQ
 ``qrmill:sweep``                      string  who sweeps: a lease
 ``qrmill:alive``                      string  absent after Redis has lost everything
 ``qrmill:ended``                      channel task ids of jobs that have just ended
@@ -80,6 +81,7 @@ COUNTS = "qrmill:counts"
 MINUTES = "qrmill:minutes"
 HEARTBEATS = "dramatiq:__heartbeats__"
 HELD = "qrmill:held"
+LETTERS = "qrmill:letters"
 #: Prefix that the ``limits`` library puts before its own keys.
 ATTEMPTS_PREFIX = "qrmill:attempts"
 SWEEP = "qrmill:sweep"

@@ -5,6 +5,7 @@ with every Erlang program of the machine; so it gets one of its own, which dies 
 """
 
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -19,7 +20,7 @@ import pika.exceptions
 from dramatiq.common import dq_name, xq_name
 
 from deploy.embedded.files import make_private_directory, write_private
-from deploy.embedded.ports import LOOPBACK, free_port
+from deploy.embedded.ports import LOOPBACK, is_free
 from deploy.embedded.process import Part, PartProcess, start_and_wait
 from pipeline.broker import ALL_QUEUES
 
@@ -29,7 +30,13 @@ _EPMD = shutil.which("epmd")
 ABSENT = None if _SERVER.exists() and _EPMD else "RabbitMQ is not installed: make debian-packages"
 START_SCRIPT = "start.sh"
 _USER = "qrmill"
+_PORTS = (20_000, 32_000)  # below Linux's range of ports for clients
 _PROBE_SECONDS = 5.0
+
+
+def lasting_port() -> int:
+    """Return a free port that no client is given as its own: the server listens seconds later."""
+    return next(port for port in iter(lambda: random.randint(*_PORTS), None) if is_free(port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +48,9 @@ class RabbitServer:
         distribution_port, epmd_port: of Erlang's own.
     """
 
-    port: int = field(default_factory=free_port)
-    distribution_port: int = field(default_factory=free_port)
-    epmd_port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lasting_port)
+    distribution_port: int = field(default_factory=lasting_port)
+    epmd_port: int = field(default_factory=lasting_port)
     password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     @property
