@@ -32,7 +32,8 @@ up: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses.
+# Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses, and
+# FAULTS="--broker rabbitmq" has RabbitMQ as the broker.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults $(FAULTS)
 
@@ -70,17 +71,20 @@ capacity: $(STAMP)
 	$(BIN)/python -m deploy.capacity $(CAPACITY)
 
 # What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool,
-# systemd-analyze, and a Redis with TLS, which the Valkey of the wheel is built without.
+# systemd-analyze, RabbitMQ, and a Redis with TLS, which the Valkey of the wheel is built without.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-# Both servers are for tests alone: where a package is new, its unit is masked, so that none is started.
+# The servers are for tests alone: where a package is new, its units are masked, so that none is started.
+	mkdir -p /etc/systemd/system
 	for server in prometheus redis-server; do \
-		dpkg -s $$server >/dev/null 2>&1 || \
-			{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/$$server.service; }; \
+		dpkg -s $$server >/dev/null 2>&1 || ln -sfn /dev/null /etc/systemd/system/$$server.service; \
 	done
+	dpkg -s rabbitmq-server >/dev/null 2>&1 || \
+		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
+			ln -sfn /dev/null /etc/systemd/system/$$unit; done
 	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
-		redis-server
+		redis-server rabbitmq-server
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

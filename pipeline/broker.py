@@ -7,6 +7,8 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import dramatiq
 import redis
@@ -14,7 +16,10 @@ from dramatiq import Message
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 from dramatiq.rate_limits.backends import RedisBackend
 
+from pipeline.amqp import Amqp
+from pipeline.heartbeats import WORKER, Beating
 from pipeline.leave_newer import OPTION, LeaveNewer
+from pipeline.rabbit_broker import RabbitBroker
 from pipeline.redis_urls import open_redis
 from pipeline.settings import Settings
 from pipeline.versions import VERSION
@@ -28,14 +33,11 @@ BUNDLE_QUEUE = "bundle"
 QUEUES = (RENDER_QUEUE, EXPRESS_QUEUE, BUNDLE_QUEUE)
 #: Callbacks about jobs that have ended.
 WEBHOOK_QUEUE = "webhook"
+ALL_QUEUES = (*QUEUES, WEBHOOK_QUEUE)
 RENDER_ACTOR = "render_chunk"
 EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"
 WEBHOOK_ACTOR = "send_callback"
-
-#: What the broker ids of workers begin with; the API's heartbeats are not a worker's.
-_WORKER = "worker"
-WORKER_PREFIX = f"{_WORKER}:"
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
@@ -44,8 +46,22 @@ _DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds
 _BARRIER_TTL = 86_400_000  # milliseconds
 
 
-class EnqueueError(Exception):
-    """The broker did not take a message."""
+class BrokerUnavailableError(Exception):
+    """The broker did not answer."""
+
+
+class EnqueueError(BrokerUnavailableError):
+    """The broker did not take a message; it may still have it."""
+
+
+class Sender(Protocol):
+    """A broker that sends messages one by one or together."""
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Send a message, ``delay`` milliseconds from now."""
+
+    def together(self) -> AbstractContextManager[dramatiq.Broker]:
+        """Give a broker whose messages are sent at the end of the block, in one go."""
 
 
 def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.Redis:
@@ -59,15 +75,12 @@ def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.
     return open_redis(settings.redis_url, timeout=timeout, decode=decode)
 
 
-def make_broker(
-    settings: Settings, client: redis.Redis, extra: tuple[Middleware, ...] = ()
-) -> WakingBroker:
-    """Return a broker with the queues declared.
+def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
+    """Return a broker in Redis with the queues declared.
 
     Args:
         settings: how long a silent worker counts as alive.
         client: undecoded.
-        extra: the worker's middleware, after the broker's own.
     """
     broker = WakingBroker(
         Wakeups(client),
@@ -75,28 +88,42 @@ def make_broker(
         heartbeat_timeout=settings.heartbeat_timeout * 1000,
         maintenance_chance=_MAINTENANCE_CHANCE,
         dead_message_ttl=_DEAD_MESSAGE_TTL,
-        middleware=[
-            LeaveNewer(),
-            TimeLimit(),
-            GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL),
-            *extra,
-        ],
+        middleware=_middleware(client),
     )
-    for queue in (*QUEUES, WEBHOOK_QUEUE):
-        broker.declare_queue(queue)
+    _declare(broker)
+    return broker
+
+
+def make_rabbit_broker(amqp: Amqp, client: redis.Redis) -> RabbitBroker:
+    """Return a broker in RabbitMQ with the queues declared.
+
+    Args:
+        amqp: the connection.
+        client: undecoded: barriers of groups and signs of life stay in Redis.
+    """
+    broker = RabbitBroker(
+        amqp,
+        Beating(client),
+        middleware=_middleware(client),
+        dead_message_ttl=_DEAD_MESSAGE_TTL,
+    )
+    _declare(broker)
     return broker
 
 
 def worker_name() -> str:
-    """Return a new name for this process as a worker, for Dramatiq's heartbeats."""
-    return f"{_WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    """Return a new name for this process as a worker, for its heartbeats."""
+    return f"{WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def parse_worker_name(name: str) -> tuple[str, int] | None:
-    """Return host and process id of a worker; None when the name is not a worker's."""
-    kind, _, rest = name.partition(":")
-    host, _, pid = rest.rpartition(":")[0].rpartition(":")
-    return (host, int(pid)) if kind == _WORKER and pid.isdecimal() else None
+def _middleware(client: redis.Redis) -> list[Middleware]:
+    barriers = GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL)
+    return [LeaveNewer(), TimeLimit(), barriers]
+
+
+def _declare(broker: dramatiq.Broker) -> None:
+    for queue in ALL_QUEUES:
+        broker.declare_queue(queue)
 
 
 class Dispatcher:
@@ -106,7 +133,7 @@ class Dispatcher:
         EnqueueError: the broker is out of reach.
     """
 
-    def __init__(self, broker: WakingBroker) -> None:
+    def __init__(self, broker: Sender) -> None:
         self._broker = broker
 
     def send_chunks(self, task_id: str, chunks: Sequence[int]) -> None:

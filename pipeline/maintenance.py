@@ -21,7 +21,8 @@ import structlog
 
 from pipeline import keys
 from pipeline.backlog import Backlog
-from pipeline.broker import Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.broker import BrokerUnavailableError, connect_redis
+from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.jobs import TERMINAL
@@ -54,7 +55,7 @@ _DESCRIPTION = (
     "It takes the service's own QRMILL_ environment."
 )
 
-AWAY = (LedgerUnavailableError, StoreUnavailableError, EnqueueError)
+AWAY = (LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError)
 
 
 class Sweep:
@@ -69,8 +70,9 @@ class Sweep:
     def __init__(
         self, settings: Settings, client: redis.Redis, bucket: Bucket, staging_bucket: Bucket
     ) -> None:
-        broker_client = connect_redis(settings, timeout=_TIMEOUT, decode=False)
-        self._dispatcher = Dispatcher(make_broker(settings, broker_client))
+        plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
+        parts = open_broker(settings, client, plain, timeout=_TIMEOUT)
+        self._dispatcher = parts.dispatcher
         self._recovery: Recovery = make_recovery(
             settings, client, bucket, staging_bucket, self._dispatcher
         )
@@ -79,8 +81,8 @@ class Sweep:
         self._bucket = bucket
         self._staging_bucket = staging_bucket
         self._ledger = Ledger(client)
-        self._callbacks = Callbacks(client, self._dispatcher)
-        self._backlog = Backlog(client, settings.max_backlog)
+        self._callbacks = Callbacks(client, self._dispatcher, parts.queues)
+        self._backlog = Backlog(client, parts.queues, settings.max_backlog)
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
         self._compare_at = float("-inf")
@@ -91,8 +93,8 @@ class Sweep:
         """Sweep if nobody else does; return whether this one did.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, EnqueueError: what was done is done, and
-                the next sweep goes on.
+            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
+                done, and the next sweep goes on.
         """
         swept = self._sweep()
         if swept:

@@ -45,6 +45,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url_file: Annotated[
         str | None, Meta(description="file that holds `QRMILL_REDIS_URL`, password and all")
     ] = None
+    broker_url: Annotated[
+        str | None,
+        Meta(
+            description="RabbitMQ as broker, such as `amqps://user:password@host:5671/vhost`; "
+            "unset: Redis is the broker"
+        ),
+    ] = None
+    broker_url_file: Annotated[
+        str | None, Meta(description="file that holds `QRMILL_BROKER_URL`, password and all")
+    ] = None
     s3_endpoint_url: Annotated[
         str | None, Meta(description="S3 server as API and workers reach it; unset: AWS")
     ] = None
@@ -217,6 +227,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             check_redis_url(self.redis_url)
         except RedisUrlError as error:
             raise SettingsError(f"{variable('redis_url')} is {error}.") from None
+        _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
         base = urlsplit(self.link_base)
         if self.link_base.endswith("/") or not self.link_base.isascii() or base.query:
             raise SettingsError(

@@ -23,9 +23,10 @@ from redis.exceptions import NoPermissionError
 from api.app import create_app
 from pipeline import keys
 from pipeline.broker import connect_redis
+from pipeline.heartbeats import Heartbeats
 from pipeline.ledger_metrics import LedgerCollector
 from pipeline.maintenance import Sweep, open_sweep, sweep_until
-from pipeline.queues import Queues
+from pipeline.redis_queues import RedisQueues
 from pipeline.redis_urls import open_redis
 from pipeline.service import Settings, check_up, open_service
 from pipeline.store import Bucket
@@ -292,13 +293,11 @@ def look_at_everything(walk: Walk, own: dict[str, Settings]) -> None:
 
 
 def scrape(settings: Settings) -> None:
-    text, plain = (connect_redis(settings, timeout=5, decode=it) for it in (True, False))
     registry = CollectorRegistry()
-    collector = LedgerCollector(text, Queues(plain, 15), max_backlog=9, deadline=9)
-    registry.register(collector)
-    assert registry.get_sample_value("qrmill_redis_up") == 1
-    text.close()
-    plain.close()
+    with connect_redis(settings, timeout=5, decode=True) as text:
+        queues, heartbeats = RedisQueues(text), Heartbeats(text, 15)
+        registry.register(LedgerCollector(text, queues, heartbeats, max_backlog=9, deadline=9))
+        assert registry.get_sample_value("qrmill_redis_up") == 1
 
 
 def commands(user: str) -> set[str]:
