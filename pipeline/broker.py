@@ -7,7 +7,6 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import dramatiq
 import redis
@@ -123,15 +122,16 @@ class Dispatcher:
         Args:
             task_id: the job.
             chunks: indexes of the chunks to render; at least one. One alone goes by the express
-                queue, so that small jobs do not wait behind large ones.
+                queue, so that small jobs do not wait behind large ones, and needs no group: it is
+                the last chunk, which asks for the bundle by itself.
         """
-        queue = (EXPRESS_QUEUE, EXPRESS_ACTOR) if len(chunks) == 1 else (RENDER_QUEUE, RENDER_ACTOR)
-        messages = [_message(*queue, task_id, index) for index in chunks]
+        if len(chunks) == 1:
+            self._enqueue(_message(EXPRESS_QUEUE, EXPRESS_ACTOR, task_id, chunks[0]))
+            return
+        messages = [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in chunks]
         callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
         try:
-            # A batch of one would only cost a round trip more.
-            alone = nullcontext(self._broker)
-            with alone if len(chunks) == 1 else self._broker.together() as broker:
+            with self._broker.together() as broker:
                 group = dramatiq.group(messages, broker=broker)
                 group.add_completion_callback(callback)
                 group.run()
