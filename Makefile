@@ -71,15 +71,18 @@ bench: $(STAMP)
 capacity: $(STAMP)
 	$(BIN)/python -m deploy.capacity $(CAPACITY)
 
-# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, and
-# systemd-analyze.
+# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool,
+# systemd-analyze, and a Redis with TLS, which the Valkey of the wheel is built without.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-# Prometheus is for tests alone: where its package is new, its unit is masked, so that none is started.
-	dpkg -s prometheus >/dev/null 2>&1 || \
-		{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service; }
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd
+# Both servers are for tests alone: where a package is new, its unit is masked, so that none is started.
+	for server in prometheus redis-server; do \
+		dpkg -s $$server >/dev/null 2>&1 || \
+			{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/$$server.service; }; \
+	done
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
+		redis-server
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

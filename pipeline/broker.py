@@ -13,10 +13,9 @@ import redis
 from dramatiq import Message
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 from dramatiq.rate_limits.backends import RedisBackend
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from pipeline.leave_newer import OPTION, LeaveNewer
+from pipeline.redis_urls import open_redis
 from pipeline.settings import Settings
 from pipeline.versions import VERSION
 from pipeline.wakeups import Wakeups, WakingBroker
@@ -53,17 +52,11 @@ def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.
     """Return a Redis client that fails at once rather than retry behind the caller's back.
 
     Args:
-        settings: the URL.
+        settings: the URL; see :mod:`pipeline.redis_urls`.
         timeout: seconds to wait for a connection or an answer.
         decode: True for text (the ledger), False for bytes (the broker).
     """
-    return redis.Redis.from_url(
-        settings.redis_url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=decode,
-    )
+    return open_redis(settings.redis_url, timeout=timeout, decode=decode)
 
 
 def make_broker(

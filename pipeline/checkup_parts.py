@@ -6,6 +6,7 @@ from pipeline.broker import connect_redis
 from pipeline.checkup import Finding, run_checks
 from pipeline.checkup_redis import redis_checks
 from pipeline.checkup_s3 import s3_checks
+from pipeline.checkup_sentinel import sentinel_checks
 from pipeline.checkup_work import work_checks
 from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings, SettingsError
@@ -19,7 +20,8 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     """Yield what is found where each part of the service is tried; nothing is left behind."""
     client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
     with client:
-        yield from run_checks((*redis_checks(settings, client), *work_checks(settings, client)))
+        checks = (redis_checks, sentinel_checks, work_checks)
+        yield from run_checks(each for make in checks for each in make(settings, client))
     try:
         storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
     except SettingsError as error:

@@ -27,7 +27,7 @@ key                                   type    what
 ``qrmill:console:session:<sha256>``   string  an operator's session: the id of their API key
 ``qrmill:console:form:<nonce>``       string  a form of the console that was sent
 ``qrmill:sweep``                      string  who sweeps: a lease
-``qrmill:alive``                      string  absent after Redis has lost everything
+``qrmill:alive``                      string  run id of the server that S3 was compared with
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in its window of <s> seconds

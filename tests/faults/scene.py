@@ -88,6 +88,7 @@ class Fault:
         within: seconds after the fault by which every job has to have ended.
         settings: of the service.
         first_worker: makes the first worker's additional environment, given a directory.
+        sentinels: its Redis is a group of servers that Sentinels watch.
     """
 
     name: str
@@ -95,12 +96,14 @@ class Fault:
     within: float = 150.0
     settings: Mapping[str, str] = field(default_factory=dict)
     first_worker: Callable[[Path], Mapping[str, str]] = lambda _: {}
+    sentinels: bool = False
 
 
 def run_fault(fault: Fault, directory: Path, *, short: bool, symbols: int) -> Row:
     """Run one fault on a stack of its own and return what came of it."""
     settings = {**_SETTINGS, **(_SHORT_SETTINGS if short else {}), **fault.settings}
-    with running_rig(directory, settings, fault.first_worker(directory)) as rig:
+    more = fault.first_worker(directory)
+    with running_rig(directory, settings, more, sentinels=fault.sentinels) as rig:
         load = Load(rig.url, rig.new_key(), fault.name[:12])
         follower = Follower(load, directory)
         scene = Scene(rig, load, follower, _SHORT if short else _LONG)

@@ -1,14 +1,16 @@
 """``python -m tests.faults.up``: ``qrmill up``, but that the service's way to S3 is the proxy's.
 
-What differs is put in place from outside, so the product has no option for it: the S3 address, one
-worker's additional environment, and how often a part may die (the harness kills more often than
-the embedded stack puts up with).
+What differs is put in place from outside, so the product has no option for it: the S3 address, that
+of Redis when Sentinels watch it (the stack's own Valkey then has nothing to do), one worker's
+additional environment, and how often a part may die (the harness kills more often than the embedded
+stack puts up with).
 """
 
 import dataclasses
 import json
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,6 +21,7 @@ from deploy.embedded.servers import RedisServer, S3Server
 
 #: Variables that the harness sets for this process.
 S3_ADDRESS, FIRST_WORKER = "FAULTS_S3_ADDRESS", "FAULTS_FIRST_WORKER"
+REDIS_URL = "FAULTS_REDIS_URL"
 _LONGEST_DELAY = 1.0  # seconds before a part that died is started again
 
 _service_environment, _worker = service_parts.service_environment, service_parts.worker
@@ -46,7 +49,10 @@ def _with_environment(
 
 
 def main() -> None:
+    redis_url = os.environ.get(REDIS_URL)
+    elsewhere = property(lambda _: redis_url)
     with (
+        patch.object(RedisServer, "url", elsewhere) if redis_url else nullcontext(),
         patch.object(restarts, "LIMIT", 1_000_000),
         patch.object(restarts, "_LONGEST_DELAY", _LONGEST_DELAY),
         patch.object(service_parts, "service_environment", _with_proxy),
