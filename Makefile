@@ -29,8 +29,10 @@ demo: $(STAMP)
 up: $(STAMP)
 	$(BIN)/qrmill up
 
+# In two processes, as most tests wait for servers. A file of tests stays in one of them, and they go
+# through the files in order: those that take long come first, and many short ones fill up the end.
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses, and
 # FAULTS="--broker rabbitmq" has RabbitMQ as the broker.
