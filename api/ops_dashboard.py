@@ -1,4 +1,4 @@
-"""``/dramatiq/``: Dramatiq's own dashboard, behind the console's sign-in.
+"""``/dramatiq/``: Dramatiq's own dashboard, behind the console's sign-in. It reads Redis alone.
 
 ``dramatiq-dashboard`` 0.4.0 is not among the dependencies: it asks for older releases than it needs
 of Dramatiq and redis-py, so it is installed by itself (``make dashboard``). It is a WSGI
@@ -44,9 +44,11 @@ class Dashboard(Guarded):
     def __init__(self, service: JobService, pages: Pages) -> None:
         self._pages = pages
         self._app: Wsgi | None = None
-        if find_spec("dramatiq_dashboard") is not None:
+        broker = service.operations.broker
+        self._possible = broker is not None
+        if self._possible and find_spec("dramatiq_dashboard") is not None:
             module = import_module("dramatiq_dashboard")
-            self._app = module.DashboardApp(service.operations.broker, f"{pages.prefix}/dramatiq")
+            self._app = module.DashboardApp(broker, f"{pages.prefix}/dramatiq")
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str = "") -> None:
         """Show one of the dashboard's pages, or how it is installed."""
@@ -64,7 +66,9 @@ class Dashboard(Guarded):
 
     def _pass_on(self, req: falcon.Request, resp: falcon.Response, rest: str, body: bytes) -> None:
         if self._app is None:
-            self._pages.answer(req, resp, "no-dashboard.html", HTTPStatus.NOT_FOUND)
+            self._pages.answer(
+                req, resp, "no-dashboard.html", HTTPStatus.NOT_FOUND, possible=self._possible
+            )
             return
         started: list[tuple[str, list[tuple[str, str]]]] = []
         try:

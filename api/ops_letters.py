@@ -8,7 +8,7 @@ from api.ops_forms import Form
 from api.ops_guard import Guarded
 from api.ops_page import Pages
 from api.problems import ProblemError
-from pipeline.service import QUEUES, DeadLetter, JobService
+from pipeline.service import ALL_QUEUES, DeadLetter, JobService
 
 _ROWS = 100
 
@@ -24,7 +24,7 @@ class LettersPage(Guarded):
         """Show the newest dead letters of every queue."""
         letters = self._service.operations.dead_letters
         found: list[DeadLetter] = []
-        for queue in QUEUES:
+        for queue in ALL_QUEUES:
             found += letters.newest(queue, _ROWS)
         found.sort(key=lambda letter: letter.died_at, reverse=True)
         total = self._service.operations.overview.read().dead
@@ -63,8 +63,8 @@ def _chosen(form: Form) -> dict[str, list[str]]:
     chosen: dict[str, list[str]] = {}
     for value in form.get("letter", []):
         queue, _, letter_id = value.partition(":")
-        if queue not in QUEUES:
-            raise _invalid(f"{queue!r} is no queue; there are {', '.join(QUEUES)}.")
+        if queue not in ALL_QUEUES:
+            raise _invalid(f"{queue!r} is no queue; there are {', '.join(ALL_QUEUES)}.")
         chosen.setdefault(queue, []).append(letter_id)
     if not chosen:
         raise _invalid("No dead letter was chosen. Tick some first.")

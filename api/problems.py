@@ -11,7 +11,7 @@ import structlog
 from api.problem_schemas import Problem, Violation
 from pipeline.service import (
     BacklogFullError,
-    EnqueueError,
+    BrokerUnavailableError,
     HalfAcceptedError,
     IdempotencyError,
     LedgerUnavailableError,
@@ -101,7 +101,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(NotPossibleError, _from_not_possible)
     app.add_error_handler(IdempotencyError, _from_idempotency)
     app.add_error_handler(UnreadableError, _from_unreadable)
-    for away in (LedgerUnavailableError, StoreUnavailableError, EnqueueError):
+    for away in (LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError):
         app.add_error_handler(away, _from_unavailable)
 
 

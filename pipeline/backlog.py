@@ -8,6 +8,7 @@ import redis
 from pipeline import keys
 from pipeline.broker import QUEUES
 from pipeline.lua import translated
+from pipeline.queues import Queues
 
 #: Seconds of a bucket in which staged chunks are counted, and how many of them make up the rate.
 _BUCKET, _BUCKETS = 10, 6
@@ -31,31 +32,40 @@ class Backlog:
 
     Args:
         client: decodes responses.
+        queues: of the broker.
         limit: messages that may wait.
     """
 
-    def __init__(self, client: redis.Redis, limit: int) -> None:
+    def __init__(self, client: redis.Redis, queues: Queues, limit: int) -> None:
         self._client = client
+        self._queues = queues
         self._limit = limit
 
     def size(self) -> int:
         """Return how many messages are queued, delayed or being worked on.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError, BrokerUnavailableError: try again later.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            for queue in QUEUES:
-                pipe.hlen(keys.messages(queue))
-                pipe.hlen(keys.delayed_messages(queue))
-            return sum(pipe.execute())
+        return self._queues.size(*QUEUES)
+
+    def nothing_waits(self) -> bool:
+        """Return whether no message waits for a worker.
+
+        Those that workers hold do not count. One whose fetch or acknowledgement was lost with a
+        connection, or in a failover, looks as if it were held as long as that worker lives.
+
+        Raises:
+            LedgerUnavailableError, BrokerUnavailableError: try again later.
+        """
+        return not any(queue.waiting for queue in self._queues.read() if queue.name in QUEUES)
 
     def admit(self, chunks: int) -> None:
         """Check that ``chunks`` more may be queued; a job larger than the limit may, if none wait.
 
         Raises:
             BacklogFullError: they may not.
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError, BrokerUnavailableError: try again later.
         """
         waiting = self.size()
         if waiting and waiting + chunks > self._limit:

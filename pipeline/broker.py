@@ -5,21 +5,22 @@ The API declares the queues and sends plain messages; it has no actors. Workers 
 
 import os
 import socket
-import sys
 import uuid
 from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import dramatiq
 import redis
 from dramatiq import Message
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 from dramatiq.rate_limits.backends import RedisBackend
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from pipeline.amqp import Amqp
+from pipeline.heartbeats import WORKER, Beating
 from pipeline.leave_newer import OPTION, LeaveNewer
+from pipeline.rabbit_broker import RabbitBroker
+from pipeline.redis_urls import open_redis
 from pipeline.settings import Settings
 from pipeline.versions import VERSION
 from pipeline.wakeups import Wakeups, WakingBroker
@@ -32,74 +33,54 @@ BUNDLE_QUEUE = "bundle"
 QUEUES = (RENDER_QUEUE, EXPRESS_QUEUE, BUNDLE_QUEUE)
 #: Callbacks about jobs that have ended.
 WEBHOOK_QUEUE = "webhook"
+ALL_QUEUES = (*QUEUES, WEBHOOK_QUEUE)
 RENDER_ACTOR = "render_chunk"
 EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"
 WEBHOOK_ACTOR = "send_callback"
-
-#: What the broker ids of workers begin with; the API's heartbeats are not a worker's.
-_WORKER = "worker"
-WORKER_PREFIX = f"{_WORKER}:"
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
 _DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds
 #: How long the group's barrier lives; a chunk put back later is bundled by the chunk itself.
 _BARRIER_TTL = 86_400_000  # milliseconds
-#: Seconds that a connection is silent before the kernel asks for a sign of life, seconds until it
-#: asks again, and how often it asks.
-_IDLE, _PROBE_INTERVAL, _PROBES = 30, 5, 3
 
 
-class EnqueueError(Exception):
-    """The broker did not take a message."""
+class BrokerUnavailableError(Exception):
+    """The broker did not answer."""
+
+
+class EnqueueError(BrokerUnavailableError):
+    """The broker did not take a message; it may still have it."""
+
+
+class Sender(Protocol):
+    """A broker that sends messages one by one or together."""
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Send a message, ``delay`` milliseconds from now."""
+
+    def together(self) -> AbstractContextManager[dramatiq.Broker]:
+        """Give a broker whose messages are sent at the end of the block, in one go."""
 
 
 def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.Redis:
     """Return a Redis client that fails at once rather than retry behind the caller's back.
 
-    Its connections end when the network is silent: one that only listens within a minute, and one
-    that has sent something within ``timeout``. Else the kernel would still send a command that was
-    given up when the network is back, and a fetch would be carried out for nobody.
-
     Args:
-        settings: the URL.
+        settings: the URL; see :mod:`pipeline.redis_urls`.
         timeout: seconds to wait for a connection or an answer.
         decode: True for text (the ledger), False for bytes (the broker).
     """
-    return redis.Redis.from_url(
-        settings.redis_url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=decode,
-        **_silence(settings.redis_url, timeout),
-    )
+    return open_redis(settings.redis_url, timeout=timeout, decode=decode)
 
 
-def _silence(url: str, timeout: float) -> dict[str, Any]:
-    """Return the options that end a silent connection (RFC 9293, 3.8.4; RFC 5482)."""
-    if url.startswith("unix:") or not sys.platform.startswith("linux"):
-        return {}
-    return {
-        "socket_keepalive_options": {
-            socket.TCP_KEEPIDLE: _IDLE,
-            socket.TCP_KEEPINTVL: _PROBE_INTERVAL,
-            socket.TCP_KEEPCNT: _PROBES,
-            socket.TCP_USER_TIMEOUT: int(timeout * 1000),
-        }
-    }
-
-
-def make_broker(
-    settings: Settings, client: redis.Redis, extra: tuple[Middleware, ...] = ()
-) -> WakingBroker:
-    """Return a broker with the queues declared.
+def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
+    """Return a broker in Redis with the queues declared.
 
     Args:
         settings: how long a silent worker counts as alive.
         client: undecoded.
-        extra: the worker's middleware, after the broker's own.
     """
     broker = WakingBroker(
         Wakeups(client),
@@ -107,28 +88,42 @@ def make_broker(
         heartbeat_timeout=settings.heartbeat_timeout * 1000,
         maintenance_chance=_MAINTENANCE_CHANCE,
         dead_message_ttl=_DEAD_MESSAGE_TTL,
-        middleware=[
-            LeaveNewer(),
-            TimeLimit(),
-            GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL),
-            *extra,
-        ],
+        middleware=_middleware(client),
     )
-    for queue in (*QUEUES, WEBHOOK_QUEUE):
-        broker.declare_queue(queue)
+    _declare(broker)
+    return broker
+
+
+def make_rabbit_broker(amqp: Amqp, client: redis.Redis) -> RabbitBroker:
+    """Return a broker in RabbitMQ with the queues declared.
+
+    Args:
+        amqp: the connection.
+        client: undecoded: barriers of groups and signs of life stay in Redis.
+    """
+    broker = RabbitBroker(
+        amqp,
+        Beating(client),
+        middleware=_middleware(client),
+        dead_message_ttl=_DEAD_MESSAGE_TTL,
+    )
+    _declare(broker)
     return broker
 
 
 def worker_name() -> str:
-    """Return a new name for this process as a worker, for Dramatiq's heartbeats."""
-    return f"{_WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    """Return a new name for this process as a worker, for its heartbeats."""
+    return f"{WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def parse_worker_name(name: str) -> tuple[str, int] | None:
-    """Return host and process id of a worker; None when the name is not a worker's."""
-    kind, _, rest = name.partition(":")
-    host, _, pid = rest.rpartition(":")[0].rpartition(":")
-    return (host, int(pid)) if kind == _WORKER and pid.isdecimal() else None
+def _middleware(client: redis.Redis) -> list[Middleware]:
+    barriers = GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL)
+    return [LeaveNewer(), TimeLimit(), barriers]
+
+
+def _declare(broker: dramatiq.Broker) -> None:
+    for queue in ALL_QUEUES:
+        broker.declare_queue(queue)
 
 
 class Dispatcher:
@@ -138,7 +133,7 @@ class Dispatcher:
         EnqueueError: the broker is out of reach.
     """
 
-    def __init__(self, broker: WakingBroker) -> None:
+    def __init__(self, broker: Sender) -> None:
         self._broker = broker
 
     def send_chunks(self, task_id: str, chunks: Sequence[int]) -> None:
@@ -147,15 +142,16 @@ class Dispatcher:
         Args:
             task_id: the job.
             chunks: indexes of the chunks to render; at least one. One alone goes by the express
-                queue, so that small jobs do not wait behind large ones.
+                queue, so that small jobs do not wait behind large ones, and needs no group: it is
+                the last chunk, which asks for the bundle by itself.
         """
-        queue = (EXPRESS_QUEUE, EXPRESS_ACTOR) if len(chunks) == 1 else (RENDER_QUEUE, RENDER_ACTOR)
-        messages = [_message(*queue, task_id, index) for index in chunks]
+        if len(chunks) == 1:
+            self._enqueue(_message(EXPRESS_QUEUE, EXPRESS_ACTOR, task_id, chunks[0]))
+            return
+        messages = [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in chunks]
         callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
         try:
-            # A batch of one would only cost a round trip more.
-            alone = nullcontext(self._broker)
-            with alone if len(chunks) == 1 else self._broker.together() as broker:
+            with self._broker.together() as broker:
                 group = dramatiq.group(messages, broker=broker)
                 group.add_completion_callback(callback)
                 group.run()

@@ -11,9 +11,10 @@ import msgspec
 import redis
 
 from pipeline import keys
-from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, EnqueueError
+from pipeline.broker import WEBHOOK_QUEUE, BrokerUnavailableError, Dispatcher
 from pipeline.jobs import CallbackState
 from pipeline.lua import LedgerUnavailableError, Scripts, translated
+from pipeline.queues import Queues
 
 #: Messages about callbacks that may wait before no more of them are sent but by the end of a job.
 _WAITING = 100
@@ -49,10 +50,11 @@ class Callbacks:
         LedgerUnavailableError: Redis is out of reach.
     """
 
-    def __init__(self, client: redis.Redis, dispatcher: Dispatcher) -> None:
-        """Take a Redis client that decodes responses, and what sends the messages."""
+    def __init__(self, client: redis.Redis, dispatcher: Dispatcher, queues: Queues) -> None:
+        """Take a Redis client that decodes responses, what sends messages, and where they wait."""
         self._client = client
         self._dispatcher = dispatcher
+        self._queues = queues
         self._run = Scripts(client).run
 
     def announce(self, task_id: str) -> None:
@@ -60,7 +62,7 @@ class Callbacks:
 
         Should that not get out, the sweep sends one.
         """
-        with suppress(LedgerUnavailableError, EnqueueError), translated():
+        with suppress(LedgerUnavailableError, BrokerUnavailableError), translated():
             if self._client.hget(keys.job(task_id), "callback_state") == "pending":
                 self._dispatcher.send_callback(task_id)
 
@@ -71,7 +73,7 @@ class Callbacks:
             quiet: how long those that were found are left alone.
 
         Raises:
-            EnqueueError: the broker is out of reach.
+            BrokerUnavailableError: the broker is out of reach.
         """
         room = _WAITING - self._waiting()
         if room <= 0:
@@ -88,7 +90,7 @@ class Callbacks:
         longest: the callbacks of one slow receiver leave no others without a nudge.
 
         Raises:
-            EnqueueError: the broker is out of reach.
+            BrokerUnavailableError: the broker is out of reach.
         """
         if self._waiting() < _WAITING // 2:
             self._dispatcher.send_callback(task_id, delay=_AGAIN)
@@ -128,10 +130,7 @@ class Callbacks:
         return self._settle(attempt, "failed", error)
 
     def _waiting(self) -> int:
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            pipe.hlen(keys.messages(WEBHOOK_QUEUE))
-            pipe.hlen(keys.delayed_messages(WEBHOOK_QUEUE))
-            return sum(cast("list[int]", pipe.execute()))
+        return self._queues.size(WEBHOOK_QUEUE)
 
     def _settle(
         self, attempt: Attempt, state: CallbackState, error: str = "", delay: int = 0

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import msgspec
 import redis
 
+from pipeline.broker import BrokerUnavailableError
 from pipeline.lua import LedgerUnavailableError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 
@@ -53,7 +54,7 @@ class Check(NamedTuple):
         """Return what was found; a part that is away is a finding too."""
         try:
             return self.look()
-        except (redis.RedisError, LedgerUnavailableError) as error:
+        except (redis.RedisError, LedgerUnavailableError, BrokerUnavailableError) as error:
             return Finding(self.name, "fail", str(error) or type(error).__name__, self.advice)
         except StoreUnavailableError as error:
             return Finding(self.name, "fail", str(error), self.explain(error, self.advice))

@@ -1,25 +1,36 @@
 """The check-up of all parts that settings name, one after the other."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from pipeline.broker import connect_redis
+from pipeline.brokers import open_broker
 from pipeline.checkup import Finding, run_checks
 from pipeline.checkup_redis import redis_checks
 from pipeline.checkup_s3 import s3_checks
+from pipeline.checkup_sentinel import sentinel_checks
 from pipeline.checkup_work import work_checks
 from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings, SettingsError
 
-#: Seconds to wait for Redis, and for S3.
+#: Seconds to wait for Redis, for RabbitMQ, which is connected to first, and for S3.
 _REDIS_TIMEOUT = 2
+_BROKER_TIMEOUT = 5
 _S3_TIMEOUT = 10
 
 
 def check_up(settings: Settings) -> Iterator[Finding]:
     """Yield what is found where each part of the service is tried; nothing is left behind."""
     client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
-    with client:
-        yield from run_checks((*redis_checks(settings, client), *work_checks(settings, client)))
+    plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
+    parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
+    with client, plain, closing(parts.broker):
+        checks = (
+            *redis_checks(settings, client),
+            *sentinel_checks(settings, client),
+            *work_checks(settings, client, parts),
+        )
+        yield from run_checks(checks)
     try:
         storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
     except SettingsError as error:

@@ -5,45 +5,59 @@ from collections.abc import Iterator
 import redis
 
 from pipeline import keys
-from pipeline.backlog import Backlog
-from pipeline.broker import QUEUES, WEBHOOK_QUEUE
+from pipeline.broker import QUEUES
+from pipeline.brokers import BrokerParts
 from pipeline.checkup import Check, Finding
+from pipeline.heartbeats import Heartbeats
+from pipeline.queues import Queues
 from pipeline.settings import Settings
 
-_AWAY = "Redis answered a moment ago; look whether it is overloaded."
+_AWAY = "The broker answered a moment ago; look whether it is overloaded."
 
 
-def work_checks(settings: Settings, client: redis.Redis) -> Iterator[Check]:
+def work_checks(settings: Settings, client: redis.Redis, parts: BrokerParts) -> Iterator[Check]:
     """Yield the checks of workers, sweep and queues.
 
     Args:
-        settings: limits and time-outs.
+        settings: limits and addresses.
         client: decodes responses.
+        parts: of the broker.
     """
-    seconds, limit = settings.heartbeat_timeout, settings.max_backlog
-    yield Check("workers", lambda: workers(client, seconds), _AWAY)
+    queues, limit = parts.queues, settings.max_backlog
+    yield Check("workers", lambda: workers(parts.heartbeats, settings.heartbeat_timeout), _AWAY)
     yield Check("sweep", lambda: sweep(client), _AWAY)
-    yield Check("queues", lambda: queues(client, limit), _AWAY)
-    yield Check("dead letters", lambda: dead_letters(client), _AWAY)
+    if settings.broker_url is not None:
+        yield _rabbitmq(settings.broker_url, queues)
+    yield Check("queues", lambda: backlog(queues, limit), _AWAY)
+    yield Check("dead letters", lambda: dead_letters(queues), _AWAY)
 
 
-def workers(client: redis.Redis, seconds: int) -> Finding:
-    """Say how many worker processes there are.
+def _rabbitmq(url: str, queues: Queues) -> Check:
+    # What stands before it, or in the query, may be a password.
+    address = url.split("?")[0].split("@")[-1]  # noqa: PLC0207 - as for Redis
+    away = (
+        f"See that a server runs at {address}, that this machine reaches it, that "
+        "QRMILL_BROKER_URL has its user, password and virtual host (%2F for /), and that this user "
+        "may configure, write and read there."
+    )
 
-    Those that listen for messages are counted, for the API is a broker client as well; but a worker
-    that hangs listens too, so that somebody has to have been heard of within ``seconds``.
-    """
-    ((_, listening),) = client.pubsub_numsub(keys.ENQUEUED)
-    now = client.time()[0] * 1000
-    heard = client.zcount(keys.HEARTBEATS, now - seconds * 1000, "+inf")
-    if listening and heard:
-        return Finding("workers", "ok", f"{listening} processes")
-    found = f"{listening} processes listen; {heard} broker clients heard of within {seconds} s"
+    def answers() -> Finding:
+        queues.ping()
+        return Finding("rabbitmq", "ok", f"it has the queues, at {address}")
+
+    return Check("rabbitmq", answers, away, needed=True)
+
+
+def workers(heartbeats: Heartbeats, seconds: int) -> Finding:
+    """Say how many worker processes have shown a sign of life within ``seconds``."""
+    alive = heartbeats.alive()
+    if alive:
+        return Finding("workers", "ok", f"{alive} processes")
     advice = (
         "Start workers, dramatiq pipeline.worker:setup_broker, or see in their logs why they end; "
         "one that hangs has to be killed."
     )
-    return Finding("workers", "fail", found, advice)
+    return Finding("workers", "fail", f"none was heard of within {seconds} s", advice)
 
 
 def sweep(client: redis.Redis) -> Finding:
@@ -54,13 +68,13 @@ def sweep(client: redis.Redis) -> Finding:
     return Finding("sweep", "fail", "nobody holds its lease", advice)
 
 
-def queues(client: redis.Redis, limit: int) -> Finding:
+def backlog(queues: Queues, limit: int) -> Finding:
     """Say how much waits, and whether that is too much for more."""
-    waiting = {name: client.llen(keys.queue(name)) for name in (*QUEUES, WEBHOOK_QUEUE)}
-    backlog = Backlog(client, limit).size()
-    each = ", ".join(f"{count} in {name}" for name, count in waiting.items())
-    found = f"{each}; a backlog of {backlog}, which may be {limit}"
-    if backlog < limit:
+    states = queues.read()
+    size = sum(queue.size for queue in states if queue.name in QUEUES)
+    each = ", ".join(f"{queue.waiting} in {queue.name}" for queue in states)
+    found = f"{each}; a backlog of {size}, which may be {limit}"
+    if size < limit:
         return Finding("queues", "ok", found)
     advice = (
         "Requests are answered 503: start more workers, or wait. QRMILL_MAX_BACKLOG is the limit."
@@ -68,10 +82,9 @@ def queues(client: redis.Redis, limit: int) -> Finding:
     return Finding("queues", "fail", found, advice)
 
 
-def dead_letters(client: redis.Redis) -> Finding:
+def dead_letters(queues: Queues) -> Finding:
     """Say how many messages have failed for good."""
-    counts = {name: client.zcard(keys.dead_letters(name)) for name in (*QUEUES, WEBHOOK_QUEUE)}
-    dead = {name: count for name, count in counts.items() if count}
+    dead = {queue.name: queue.dead for queue in queues.read() if queue.dead}
     if not dead:
         return Finding("dead letters", "ok", "none")
     found = ", ".join(f"{count} in {name}" for name, count in dead.items())

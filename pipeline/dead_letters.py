@@ -1,27 +1,16 @@
-"""Dead letters: messages that failed for good. Listed, put back onto their queue, or discarded.
-
-A message is always in one place: it is put back in one atomic step, and two who put it back at once
-put it back once.
-"""
+"""Dead letters: messages that failed for good. Listed, put back onto their queue, or discarded."""
 
 from typing import Any, NamedTuple, cast
 
-import dramatiq
 import msgspec
-import redis
 import structlog
-from dramatiq import Message
-from dramatiq.common import q_name
 
-from pipeline import keys
 from pipeline.jobs import State
 from pipeline.ledger import Ledger
-from pipeline.lua import Scripts, translated
+from pipeline.queues import Letter, Queues
 
 log = structlog.get_logger(__name__)
 
-#: Options that tell of the tries before; one that is put back begins anew.
-_OF_THE_PAST = frozenset({"eta", "traceback", "requeue_timestamp", "error_code"})
 _MOST_RAW = 2000  # characters
 
 
@@ -60,9 +49,7 @@ class _Content(msgspec.Struct):
 
 class _Row(NamedTuple):
     queue: str
-    letter_id: str
-    died_at: int
-    text: str
+    letter: Letter
     content: _Content
 
     @property
@@ -71,28 +58,20 @@ class _Row(NamedTuple):
 
 
 class DeadLetters:
-    """The broker's dead letters. Every method may raise ``LedgerUnavailableError``."""
+    """The broker's dead letters.
 
-    def __init__(self, client: redis.Redis, ledger: Ledger) -> None:
-        """Take a client that decodes responses, and the ledger that tells of jobs."""
-        self._client = client
+    Every method may raise ``LedgerUnavailableError`` or ``BrokerUnavailableError``.
+    """
+
+    def __init__(self, queues: Queues, ledger: Ledger) -> None:
+        """Take the queues that have them, and the ledger that tells of jobs."""
+        self._queues = queues
         self._ledger = ledger
-        self._run = Scripts(client).run
 
     def newest(self, queue: str, limit: int) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters, the newest first."""
-        names = keys.dead_letters(queue)
-        with translated():
-            ids = cast(
-                "list[tuple[str, float]]",
-                self._client.zrevrange(names, 0, limit - 1, withscores=True),
-            )
-        texts = self._texts(queue, [letter_id for letter_id, _ in ids])
-        rows = [
-            _Row(queue, letter_id, int(died), text, _decoded(text))
-            for (letter_id, died), text in zip(ids, texts, strict=True)
-            if text is not None
-        ]
+        letters = self._queues.letters(queue, limit)
+        rows = [_Row(queue, letter, _decoded(letter.text)) for letter in letters]
         tasks = {row.task_id for row in rows}
         states = {job.task_id: job.state for job in self._ledger.statuses(sorted(tasks))}
         return [_letter(row, states.get(row.task_id)) for row in rows]
@@ -102,48 +81,15 @@ class DeadLetters:
 
         What no worker could read stays where it is.
         """
-        found = self._texts(queue, letter_ids)
-        arguments = [
-            part
-            for letter_id, text in zip(letter_ids, found, strict=True)
-            if text is not None and (renewed := _renewed(text)) is not None
-            for part in (letter_id, renewed)
-        ]
-        names = [keys.dead_letters(queue), keys.dead_messages(queue)]
-        names += [keys.queue(queue), keys.messages(queue)]
-        moved = int(self._run("put_back", names, *arguments)) if arguments else 0
+        moved = self._queues.put_back(queue, letter_ids)
         log.info("dead letters put back", queue=queue, count=moved)
         return moved
 
     def discard(self, queue: str, letter_ids: list[str]) -> int:
         """Remove letters for good; return how many there were. Their jobs stay as they are."""
-        if not letter_ids:
-            return 0
-        with translated(), self._client.pipeline(transaction=True) as pipe:
-            pipe.zrem(keys.dead_letters(queue), *letter_ids)
-            pipe.hdel(keys.dead_messages(queue), *letter_ids)
-            _, removed = pipe.execute()
+        removed = self._queues.discard(queue, letter_ids)
         log.info("dead letters discarded", queue=queue, count=removed)
-        return int(removed)
-
-    def annotate(self, queue: str, options: dict[str, Any], message: bytes) -> None:
-        """Let a dead letter tell what its last try told; the broker keeps it as it was sent.
-
-        Args:
-            queue: that the message came from, maybe its delay queue.
-            options: of the message.
-            message: encoded, as it stands after the last try.
-        """
-        letter_id = str(options.get("redis_message_id", ""))
-        names = [keys.dead_messages(q_name(queue))]
-        self._run("annotate_letter", names, letter_id, message.decode())
-
-    def _texts(self, queue: str, letter_ids: list[str]) -> list[str | None]:
-        if not letter_ids:
-            return []
-        with translated():
-            found = self._client.hmget(keys.dead_messages(queue), letter_ids)
-        return cast("list[str | None]", found)
+        return removed
 
 
 def _decoded(text: str) -> _Content:
@@ -159,9 +105,9 @@ def _letter(row: _Row, job_state: State | None) -> DeadLetter:
     plain = {"actor": content.actor_name, "args": content.args, "options": shown}
     whole = msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
     return DeadLetter(
-        letter_id=row.letter_id,
+        letter_id=row.letter.letter_id,
         queue=row.queue,
-        died_at=row.died_at,
+        died_at=row.letter.died_at,
         actor=content.actor_name,
         task_id=row.task_id,
         chunk=cast("int", content.args[1]) if len(content.args) > 1 else None,
@@ -169,17 +115,5 @@ def _letter(row: _Row, job_state: State | None) -> DeadLetter:
         tries=int(options.get("retries") or 1),
         error_code=str(options.get("error_code") or ""),
         traceback=str(options.get("traceback") or ""),
-        message=whole if content.actor_name else row.text[:_MOST_RAW],
+        message=whole if content.actor_name else row.letter.text[:_MOST_RAW],
     )
-
-
-def _renewed(text: str) -> str | None:
-    """Return a message as it was first sent, but under the id that it has; None if it is none."""
-    try:
-        message: Message[Any] = Message.decode(text.encode())
-    except (dramatiq.DecodeError, TypeError):  # not JSON, or without the fields of a message
-        return None
-    options = {name: value for name, value in message.options.items() if name not in _OF_THE_PAST}
-    queue = q_name(message.queue_name)
-    fields = {**message.asdict(), "queue_name": queue, "options": {**options, "retries": 0}}
-    return Message(**fields).encode().decode()

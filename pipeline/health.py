@@ -5,12 +5,18 @@ from collections.abc import Callable, Mapping
 from threading import Lock, Thread
 from typing import NamedTuple
 
+from pipeline.broker import BrokerUnavailableError
 from pipeline.lua import LedgerUnavailableError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 
 _FRESH = 2.0  # seconds that an answer is good for
 _PATIENCE = 1.0  # seconds that one who asks waits
-AWAY = (LedgerUnavailableError, StoreUnavailableError, ObjectMissingError)
+AWAY = (
+    LedgerUnavailableError,
+    BrokerUnavailableError,
+    StoreUnavailableError,
+    ObjectMissingError,
+)
 
 
 class PartHealth(NamedTuple):

@@ -26,8 +26,10 @@ key                                   type    what
 ``qrmill:minutes``                    hash    ``<what>:<minute of the hour>`` -> ``minute count``
 ``qrmill:console:session:<sha256>``   string  an operator's session: the id of their API key
 ``qrmill:console:form:<nonce>``       string  a form of the console that was sent
+``qrmill:held``                       hash    worker on RabbitMQ -> messages it holds, by queue
+``qrmill:letters``                    string  lock of who looks at dead letters in RabbitMQ
 ``qrmill:sweep``                      string  who sweeps: a lease
-``qrmill:alive``                      string  absent after Redis has lost everything
+``qrmill:alive``                      string  run id of the server that S3 was compared with
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in its window of <s> seconds
@@ -35,7 +37,8 @@ key                                   type    what
 ``dramatiq:<queue>``                  list    ids of messages that wait; ``<queue>.DQ``: delayed
 ``dramatiq:<queue>.msgs``             hash    id -> message, worked on or not; ``.DQ``, ``.XQ``
 ``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of that (ms)
-``dramatiq:__heartbeats__``           zset    broker clients, by when each was last heard of (ms)
+``dramatiq:__heartbeats__``           zset    broker clients, by when each was last heard of (ms);
+                                              on RabbitMQ, workers alone
 ``dramatiq:__acks__.<client>.<q>``    set     ids that a broker client has fetched of a queue
 ``dramatiq:…``                        —       the rest of the broker's own
 ====================================  ======  =====================================================
@@ -78,6 +81,8 @@ DRAINED = "qrmill:drained"
 COUNTS = "qrmill:counts"
 MINUTES = "qrmill:minutes"
 HEARTBEATS = "dramatiq:__heartbeats__"
+HELD = "qrmill:held"
+LETTERS = "qrmill:letters"
 #: Prefix that the ``limits`` library puts before its own keys.
 ATTEMPTS_PREFIX = "qrmill:attempts"
 SWEEP = "qrmill:sweep"

@@ -24,7 +24,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from pipeline import keys
-from pipeline.broker import QUEUES
+from pipeline.broker import QUEUES, BrokerUnavailableError
+from pipeline.heartbeats import Heartbeats
 from pipeline.jobs import DURATION_BOUNDS
 from pipeline.lua import LedgerUnavailableError, translated
 from pipeline.queues import Queues, QueueState
@@ -51,35 +52,50 @@ class LedgerCollector(Collector):
     Args:
         client: decodes responses.
         queues: what stands in them.
+        heartbeats: of the workers.
         max_backlog: messages that may wait.
         deadline: seconds that a job may take.
     """
 
     def __init__(
-        self, client: redis.Redis, queues: Queues, *, max_backlog: int, deadline: int
+        self,
+        client: redis.Redis,
+        queues: Queues,
+        heartbeats: Heartbeats,
+        *,
+        max_backlog: int,
+        deadline: int,
     ) -> None:
         self._client = client
         self._queues = queues
+        self._heartbeats = heartbeats
         self._max_backlog = max_backlog
         self._deadline = deadline
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what Redis says; only that it does not answer when it does not."""
+        """Yield what Redis and the broker say; only that they do not answer when they do not."""
         try:
-            found = [*self._queue_metrics(), *self._in_flight(), *self._ended()]
+            found = [*self._broker_metrics(), *self._in_flight(), *self._ended()]
         except LedgerUnavailableError as error:
             log.warning("metrics incomplete", reason=str(error))
             found = []
         yield _gauge("qrmill_redis_up", "Whether Redis answers the API.", bool(found))
         yield from found
 
+    def _broker_metrics(self) -> Iterable[Metric]:
+        try:
+            found = [*self._queue_metrics()]
+        except BrokerUnavailableError as error:
+            log.warning("metrics incomplete", reason=str(error))
+            found = []
+        yield _gauge("qrmill_broker_up", "Whether the broker answers the API.", bool(found))
+        yield from found
+        workers = self._heartbeats.alive()
+        yield _gauge("qrmill_workers", "Worker processes that show signs of life.", workers)
+
     def _queue_metrics(self) -> Iterable[Metric]:
         queues = self._queues.read()
-        backlog = sum(
-            queue.waiting + queue.in_progress + queue.delayed
-            for queue in queues
-            if queue.name in QUEUES
-        )
+        backlog = sum(queue.size for queue in queues if queue.name in QUEUES)
         yield _messages(queues)
         yield _ages(queues)
         yield _gauge("qrmill_backlog_messages", "Messages that count as backlog.", backlog)
@@ -87,8 +103,6 @@ class LedgerCollector(Collector):
             "qrmill_backlog_limit_messages", "Backlog over which requests are answered 503.",
             self._max_backlog,
         )  # fmt: skip
-        workers = self._queues.live_workers()
-        yield _gauge("qrmill_workers", "Worker processes that show signs of life.", workers)
 
     def _in_flight(self) -> Iterable[Metric]:
         with translated(), self._client.pipeline(transaction=False) as pipe:

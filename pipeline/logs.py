@@ -10,7 +10,9 @@ from pipeline.settings import Settings
 
 #: Libraries that log requests, URLs or message bodies below this level.
 _QUIET = {"botocore": logging.WARNING, "boto3": logging.WARNING, "urllib3": logging.WARNING,
-          "httpx": logging.WARNING, "dramatiq": logging.INFO}  # fmt: skip
+          "httpx": logging.WARNING, "dramatiq": logging.INFO,
+          # Tracebacks of connections that were lost; who used them tells of that.
+          "pika": logging.CRITICAL}  # fmt: skip
 
 
 def configure_logging(settings: Settings) -> None:

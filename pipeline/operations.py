@@ -7,6 +7,7 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from pipeline.attempts import Attempts
+from pipeline.brokers import BrokerParts
 from pipeline.dead_letters import DeadLetters
 from pipeline.health import Health
 from pipeline.ledger import Ledger
@@ -14,7 +15,6 @@ from pipeline.overview import OverviewReader
 from pipeline.recovery import Recovery
 from pipeline.samples import Samples
 from pipeline.sessions import Sessions
-from pipeline.settings import Settings
 from pipeline.store import Bucket
 
 
@@ -22,7 +22,7 @@ class Operations(NamedTuple):
     """The parts of it.
 
     Attributes:
-        broker: for Dramatiq's own dashboard, which works on it.
+        broker: for Dramatiq's own dashboard, which works on it; None when it is not Redis.
     """
 
     overview: OverviewReader
@@ -31,13 +31,13 @@ class Operations(NamedTuple):
     attempts: Attempts
     samples: Samples
     health: Health
-    broker: RedisBroker
+    broker: RedisBroker | None
 
 
 def make_operations(
-    settings: Settings,
-    client: redis.Redis,
-    broker: RedisBroker,
+    text: redis.Redis,
+    plain: redis.Redis,
+    parts: BrokerParts,
     *,
     bucket: Bucket,
     recovery: Recovery,
@@ -46,19 +46,19 @@ def make_operations(
     """Return the parts over what the service has.
 
     Args:
-        settings: how long a silent worker counts as alive.
-        client: decodes responses.
-        broker: has an undecoded client.
+        text: client of Redis that decodes responses.
+        plain: one that does not.
+        parts: the broker.
         bucket: of requests.
         recovery: reads heads of requests.
         checks: one a part, which raises when the part does not answer.
     """
     return Operations(
-        overview=OverviewReader(client, settings.heartbeat_timeout),
-        dead_letters=DeadLetters(client, Ledger(client)),
-        sessions=Sessions(client),
-        attempts=Attempts(broker.client),
+        overview=OverviewReader(text, parts.queues, parts.heartbeats),
+        dead_letters=DeadLetters(parts.queues, Ledger(text)),
+        sessions=Sessions(text),
+        attempts=Attempts(plain),
         samples=Samples(bucket, recovery),
         health=Health(checks),
-        broker=broker,
+        broker=parts.broker if isinstance(parts.broker, RedisBroker) else None,
     )

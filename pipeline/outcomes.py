@@ -7,10 +7,10 @@ from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
 from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
-from pipeline.dead_letters import DeadLetters
 from pipeline.jobs import JobFields
 from pipeline.ledger import Failure, Ledger
 from pipeline.lua import LedgerUnavailableError
+from pipeline.queues import Queues
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 from pipeline.webhooks import CallbackFailedError
 
@@ -69,9 +69,9 @@ class RecordFailures(Middleware):
     delivered has been told by then; any other leaves the callback as it stands, to be tried again.
     """
 
-    def __init__(self, ledger: Ledger, dead_letters: DeadLetters) -> None:
+    def __init__(self, ledger: Ledger, queues: Queues) -> None:
         self._ledger = ledger
-        self._dead_letters = dead_letters
+        self._queues = queues
 
     def after_process_message(
         self,
@@ -112,7 +112,7 @@ class RecordFailures(Middleware):
             # What failed because Redis was away did not fail; the sweep puts it back.
             index = chunk[0] if chunk else None
             self._ledger.fail_job(task_id, Failure(code, detail), index, message.message_id)
-        self._dead_letters.annotate(message.queue_name, message.options, message.encode())
+        self._queues.annotate(message.queue_name, message.options, message.encode())
 
 
 def error_code(actor: str, exception: BaseException) -> str:

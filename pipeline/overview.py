@@ -1,45 +1,20 @@
-"""How the service is doing: queues, workers and the last hour, in a fixed number of Redis calls."""
+"""How the service is doing: queues, workers and the last hour, in a fixed number of calls."""
 
-import time
 from typing import Any, NamedTuple
 
-import msgspec
 import redis
+import structlog
 
 from pipeline import keys
-from pipeline.broker import QUEUES, parse_worker_name
+from pipeline.broker import QUEUES, BrokerUnavailableError
+from pipeline.heartbeats import Heartbeat, Heartbeats
 from pipeline.lua import translated
+from pipeline.queues import Queues, QueueState
+
+log = structlog.get_logger(__name__)
 
 _MINUTES = 60
 _WHAT = ("items", "completed", "failed")
-
-
-class QueueDepth(NamedTuple):
-    """What is in one queue.
-
-    Attributes:
-        waiting: messages that no worker has fetched.
-        in_progress: messages that workers have fetched.
-        delayed: messages that wait for their next try.
-        dead: dead letters.
-        oldest_wait: milliseconds since the message that is next was sent; None if none waits.
-    """
-
-    name: str
-    waiting: int
-    in_progress: int
-    delayed: int
-    dead: int
-    oldest_wait: int | None
-
-
-class Heartbeat(NamedTuple):
-    """A worker process, and how long it has been silent, in milliseconds."""
-
-    host: str
-    pid: int
-    silent: int
-    alive: bool
 
 
 class Minute(NamedTuple):
@@ -69,12 +44,13 @@ class Overview(NamedTuple):
 
     Attributes:
         at: when, in milliseconds since the epoch, by Redis's clock.
+        queues: none when the broker does not answer.
         hour: the last sixty minutes, the current one last.
         active, ended: jobs in flight, and jobs that have ended and are kept.
     """
 
     at: int
-    queues: list[QueueDepth]
+    queues: list[QueueState]
     workers: list[Heartbeat]
     hour: list[Minute]
     active: int
@@ -83,13 +59,13 @@ class Overview(NamedTuple):
 
     @property
     def backlog(self) -> int:
-        """Messages that wait, are delayed or are being worked on."""
-        return sum(queue.waiting + queue.in_progress + queue.delayed for queue in self.queues)
+        """Messages of jobs in flight that wait, are delayed or are being worked on."""
+        return sum(queue.size for queue in self.queues if queue.name in QUEUES)
 
     @property
-    def oldest_wait(self) -> int | None:
-        """Milliseconds that the oldest waiting message has waited."""
-        return max((q.oldest_wait for q in self.queues if q.oldest_wait is not None), default=None)
+    def oldest_wait(self) -> float | None:
+        """Seconds that the oldest waiting message has waited; None when none waits."""
+        return max((q.oldest_waiting for q in self.queues if q.waiting), default=None)
 
     @property
     def dead(self) -> int:
@@ -110,22 +86,19 @@ class Overview(NamedTuple):
         return failed / ended if ended else None
 
 
-class _Sent(msgspec.Struct):
-    message_timestamp: int
-
-
 class OverviewReader:
-    """Reads the overview: two round trips, and no more calls for more jobs, messages or workers."""
+    """Reads the overview: no more calls for more jobs, messages or workers.
 
-    def __init__(self, client: redis.Redis, heartbeat_timeout: int) -> None:
-        """Take a client that decodes responses.
+    Args:
+        client: of the ledger; decodes responses.
+        queues: of the broker.
+        heartbeats: of the workers.
+    """
 
-        Args:
-            client: of the ledger and the broker.
-            heartbeat_timeout: seconds of silence after which a worker counts as dead.
-        """
+    def __init__(self, client: redis.Redis, queues: Queues, heartbeats: Heartbeats) -> None:
         self._client = client
-        self._patience = heartbeat_timeout * 1000
+        self._queues = queues
+        self._heartbeats = heartbeats
 
     def read(self) -> Overview:
         """Return how the service is doing now.
@@ -136,60 +109,26 @@ class OverviewReader:
         with translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.info("default")
-            pipe.zrange(keys.HEARTBEATS, 0, -1, withscores=True)
             pipe.hgetall(keys.MINUTES)
             pipe.zcard(keys.ACTIVE_JOBS)
             pipe.zcard(keys.ENDED_JOBS)
-            for queue in QUEUES:
-                pipe.llen(keys.queue(queue))
-                pipe.hlen(keys.messages(queue))
-                pipe.hlen(keys.delayed_messages(queue))
-                pipe.zcard(keys.dead_letters(queue))
-                pipe.lindex(keys.queue(queue), 0)
-            (seconds, micros), info, heartbeats, minutes, active, ended, *depths = pipe.execute()
-            rows = list(zip(*[iter(depths)] * 5, strict=True))
-            for queue, row in zip(QUEUES, rows, strict=True):
-                pipe.hget(keys.messages(queue), row[-1] or "")
-            oldest = pipe.execute()
-        now = seconds * 1000 + micros // 1000
+            (seconds, micros), info, minutes, active, ended = pipe.execute()
         return Overview(
-            at=now,
-            queues=[
-                _depth(name, row, _sent_at(message), now)
-                for name, row, message in zip(QUEUES, rows, oldest, strict=True)
-            ],
-            workers=self._workers(heartbeats),
+            at=seconds * 1000 + micros // 1000,
+            queues=self._read_queues(),
+            workers=self._heartbeats.workers(),
             hour=_hour(minutes, seconds // 60),
             active=active,
             ended=ended,
             redis=_redis_state(info),
         )
 
-    def _workers(self, heartbeats: list[tuple[str, float]]) -> list[Heartbeat]:
-        # Heartbeats carry the time of the machines that send them, not Redis's.
-        now = time.time_ns() // 1_000_000
-        found = []
-        for name, heard in heartbeats:
-            worker = parse_worker_name(name)
-            if worker is not None:
-                silent = max(0, now - int(heard))
-                found.append(Heartbeat(*worker, silent, silent < self._patience))
-        return sorted(found)
-
-
-def _depth(name: str, row: tuple[Any, ...], sent_at: int | None, now: int) -> QueueDepth:
-    waiting, messages, delayed, dead, _ = row
-    wait = None if sent_at is None else max(0, now - sent_at)
-    return QueueDepth(name, waiting, max(0, messages - waiting), delayed, dead, wait)
-
-
-def _sent_at(message: str | None) -> int | None:
-    if message is None:
-        return None
-    try:
-        return msgspec.json.decode(message, type=_Sent).message_timestamp
-    except msgspec.DecodeError:  # not a message of ours, and nothing to tell its age by
-        return None
+    def _read_queues(self) -> list[QueueState]:
+        try:
+            return self._queues.read()
+        except BrokerUnavailableError as error:  # the rest is worth showing, then above all
+            log.warning("queues not read", reason=str(error))
+            return []
 
 
 def _hour(fields: dict[str, str], current: int) -> list[Minute]:

@@ -1,21 +1,20 @@
-"""What stands in Dramatiq's queues, and which workers live, as Redis has it.
+"""What the pipeline asks of a broker's queues: how full they are, how old, and their dead letters.
 
-Dramatiq's own metrics come from workers and say nothing when all are dead.
+Dramatiq's own metrics come from workers and say nothing when all are dead, so what stands in the
+queues is asked of the broker itself. Every method raises:
+    LedgerUnavailableError: Redis is out of reach.
+    BrokerUnavailableError: RabbitMQ is, where that is the broker.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol
 
-import redis
+import dramatiq
 from dramatiq import Message
+from dramatiq.common import q_name
 
-from pipeline import keys
-from pipeline.broker import QUEUES, WEBHOOK_QUEUE, WORKER_PREFIX
-from pipeline.lua import translated
-
-#: All that there are.
-_ALL = (*QUEUES, WEBHOOK_QUEUE)
+#: Options that tell of the tries before; one that is put back begins anew.
+_OF_THE_PAST = frozenset({"eta", "traceback", "requeue_timestamp", "error_code"})
 
 
 class QueueState(NamedTuple):
@@ -27,7 +26,7 @@ class QueueState(NamedTuple):
         in_progress: messages that a worker has fetched and not yet acknowledged.
         delayed: messages that are tried again later.
         dead: dead letters.
-        oldest_waiting: seconds since the oldest of those that wait was first sent; 0 for none.
+        oldest_waiting: seconds that the oldest of those that wait has waited; 0 for none.
         oldest_dead: seconds since the oldest dead letter became one; 0 for none.
     """
 
@@ -39,71 +38,72 @@ class QueueState(NamedTuple):
     oldest_waiting: float
     oldest_dead: float
 
+    @property
+    def size(self) -> int:
+        """Messages that are still to be done."""
+        return self.waiting + self.in_progress + self.delayed
 
-class Queues:
-    """The queues of one Redis.
 
-    Args:
-        client: does not decode responses.
-        heartbeat_timeout: seconds of silence after which a worker counts as dead.
+class Letter(NamedTuple):
+    """A dead letter as the broker keeps it.
+
+    Attributes:
+        letter_id: names it within its queue.
+        died_at: in milliseconds since the epoch.
+        text: of the message; whatever was sent, so maybe none.
     """
 
-    def __init__(self, client: redis.Redis, heartbeat_timeout: int) -> None:
-        self._client = client
-        self._heartbeat_timeout = heartbeat_timeout
+    letter_id: str
+    died_at: int
+    text: str
+
+
+class Queues(Protocol):
+    """The queues of one broker."""
+
+    def ping(self) -> None:
+        """Ask the broker for nothing, to see whether it answers."""
 
     def read(self) -> list[QueueState]:
-        """Return the state of every queue, in two round trips.
+        """Return the state of every queue, that of callbacks last."""
 
-        Raises:
-            LedgerUnavailableError: Redis is out of reach.
+    def size(self, *queues: str) -> int:
+        """Return how many messages of ``queues`` wait, are delayed or are being worked on."""
+
+    def letters(self, queue: str, limit: int) -> list[Letter]:
+        """Return up to ``limit`` dead letters, the newest first."""
+
+    def put_back(self, queue: str, letter_ids: list[str]) -> int:
+        """Put dead letters back onto their queue, renewed; return how many there were.
+
+        What no worker could read stays where it is.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            for queue in _ALL:
-                name, letters = keys.queue(queue), keys.dead_letters(queue)
-                pipe.llen(name)
-                pipe.hlen(keys.messages(queue))
-                pipe.hlen(keys.delayed_messages(queue))
-                pipe.zcard(letters)
-                # Those that a dead worker had fetched come back at the end.
-                pipe.lindex(name, 0)
-                pipe.lindex(name, -1)
-                pipe.zrange(letters, 0, 0, withscores=True)
-            found = pipe.execute()
-            rows = [found[start : start + 7] for start in range(0, len(found), 7)]
-            for queue, row in zip(_ALL, rows, strict=True):
-                pipe.hmget(keys.messages(queue), row[4] or b"", row[5] or b"")
-            heads = pipe.execute()
-        return [
-            _state(queue, row, head) for queue, row, head in zip(_ALL, rows, heads, strict=True)
-        ]
 
-    def live_workers(self) -> int:
-        """Return how many worker processes have shown a sign of life in time.
+    def discard(self, queue: str, letter_ids: list[str]) -> int:
+        """Remove dead letters for good; return how many there were."""
 
-        Raises:
-            LedgerUnavailableError: Redis is out of reach.
+    def annotate(self, queue: str, options: dict[str, Any], message: bytes) -> None:
+        """Let a dead letter tell what its last try told, where the broker has it as it was sent.
+
+        Args:
+            queue: that the message came from, maybe its delay queue.
+            options: of the message.
+            message: encoded, as it stands after the last try.
         """
-        since = int((time.time() - self._heartbeat_timeout) * 1000)
-        with translated():
-            names = cast("list[bytes]", self._client.zrangebyscore(keys.HEARTBEATS, since, "+inf"))
-        return sum(name.startswith(WORKER_PREFIX.encode()) for name in names)
 
 
-def _state(queue: str, row: Sequence[Any], head: Sequence[bytes | None]) -> QueueState:
-    waiting, held, delayed, dead, _, _, died = row
-    sent = [Message.decode(raw).message_timestamp for raw in head if raw is not None]
-    return QueueState(
-        name=queue,
-        waiting=waiting,
-        in_progress=max(0, held - waiting),
-        delayed=delayed,
-        dead=dead,
-        oldest_waiting=_age(min(sent, default=None)),
-        oldest_dead=_age(died[0][1] if died else None),
-    )
+def renewed(text: str) -> str | None:
+    """Return a message as it was first sent, but under the id that it has; None if it is none."""
+    try:
+        message: Message[Any] = Message.decode(text.encode())
+    except (dramatiq.DecodeError, TypeError):  # not JSON, or without the fields of a message
+        return None
+    options = {name: value for name, value in message.options.items() if name not in _OF_THE_PAST}
+    queue = q_name(message.queue_name)
+    fields = {**message.asdict(), "queue_name": queue, "options": {**options, "retries": 0}}
+    return Message(**fields).encode().decode()
 
 
-def _age(milliseconds: float | None) -> float:
+def age(milliseconds: float | None) -> float:
     """Return the seconds since a time in milliseconds; Dramatiq stamps by local clocks."""
     return 0.0 if milliseconds is None else max(0.0, time.time() - milliseconds / 1000)

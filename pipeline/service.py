@@ -13,7 +13,13 @@ from pipeline import keys
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
-from pipeline.broker import QUEUES, Dispatcher, EnqueueError, connect_redis, make_broker
+from pipeline.broker import (
+    ALL_QUEUES,
+    BrokerUnavailableError,
+    Dispatcher,
+    connect_redis,
+)
+from pipeline.brokers import open_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
 from pipeline.checkup import Finding, compare_clocks
@@ -22,6 +28,7 @@ from pipeline.dead_letters import DeadLetter
 from pipeline.downloads import Download, Downloads
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
+from pipeline.health import AWAY
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
@@ -43,7 +50,6 @@ from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import AcceptedMetrics
 from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
-from pipeline.queues import Queues
 from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, UnreadableError, make_recovery
 from pipeline.s3_clients import open_storage
@@ -125,7 +131,8 @@ class JobService:
         A job that Redis has lost is brought back from S3 by this.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: try again
+                later.
             UnreadableError: Redis has lost it, and what S3 has of it is damaged.
         """
         found = self._ledger.status(task_id)
@@ -168,7 +175,8 @@ class JobService:
         """Return a page of a job's chunks from index ``first`` on; None when it may not be seen.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: try again
+                later.
         """
         found = self.status(task_id, key)
         return None if found is None else self._listing.chunks(found, first, limit)
@@ -191,7 +199,7 @@ class JobService:
         if chunks is None:
             raise NotPossibleError("There is nothing to re-run: the task has not failed.")
         # Should this not get out, the sweep finds a job that nobody moves.
-        with suppress(EnqueueError):
+        with suppress(BrokerUnavailableError):
             if chunks:
                 self._dispatcher.send_chunks(task_id, chunks)
             else:
@@ -222,7 +230,7 @@ class JobService:
         for name, check in self._checks.items():
             try:
                 check()
-            except (LedgerUnavailableError, StoreUnavailableError, ObjectMissingError) as error:
+            except AWAY as error:
                 log.warning("not ready", part=name, reason=str(error))
                 down.append(name)
         return down
@@ -234,12 +242,13 @@ def open_service(settings: Settings) -> JobService:
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
     storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
     bucket, staging_bucket = storage.bucket, storage.staging_bucket
-    broker = make_broker(settings, plain)
-    ledger, dispatcher = Ledger(text), Dispatcher(broker)
+    parts = open_broker(settings, text, plain, timeout=_REDIS_TIMEOUT)
+    ledger, dispatcher = Ledger(text), parts.dispatcher
     recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
     collector = LedgerCollector(
         text,
-        Queues(plain, settings.heartbeat_timeout),
+        parts.queues,
+        parts.heartbeats,
         max_backlog=settings.max_backlog,
         deadline=settings.job_deadline,
     )
@@ -249,6 +258,8 @@ def open_service(settings: Settings) -> JobService:
         expose_metrics(settings, collector)
 
     checks = {"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check}
+    if settings.broker_url is not None:
+        checks["rabbitmq"] = parts.queues.ping
     return JobService(
         settings,
         ledger=ledger,
@@ -266,15 +277,15 @@ def open_service(settings: Settings) -> JobService:
             bucket,
             dispatcher,
             IdempotencyKeys(text),
-            Backlog(text, settings.max_backlog),
+            Backlog(text, parts.queues, settings.max_backlog),
             deadline=settings.job_deadline * 1000,
         ),
         listing=Listing(text, ledger),
         endings=Endings(text, settings.long_polls),
-        callbacks=Callbacks(text, dispatcher),
+        callbacks=Callbacks(text, dispatcher, parts.queues),
         rates=Rates(text, settings.rate_per_minute, settings.rate_per_day),
         operations=make_operations(
-            settings, text, broker, bucket=bucket, recovery=recovery, checks=checks
+            text, plain, parts, bucket=bucket, recovery=recovery, checks=checks
         ),
         checks=checks,
         expose_metrics=expose,
@@ -282,13 +293,14 @@ def open_service(settings: Settings) -> JobService:
 
 
 __all__ = [
-    "QUEUES",
+    "ALL_QUEUES",
     "SESSION_LIFETIME",
     "TERMINAL",
     "Accepted",
     "ApiKey",
     "ApiKeys",
     "BacklogFullError",
+    "BrokerUnavailableError",
     "Bundle",
     "CallbackEvent",
     "CallbackRules",
@@ -298,7 +310,6 @@ __all__ = [
     "DeadLetter",
     "Download",
     "EncodedItems",
-    "EnqueueError",
     "Finding",
     "HalfAcceptedError",
     "Idempotency",

@@ -11,11 +11,11 @@ from dramatiq import Broker
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from pipeline.actors import declare_actors
-from pipeline.broker import Dispatcher, connect_redis, make_broker, worker_name
+from pipeline.broker import connect_redis, worker_name
+from pipeline.brokers import open_broker
 from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
-from pipeline.dead_letters import DeadLetters
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Ledger
 from pipeline.logs import configure_logging
@@ -77,22 +77,19 @@ def build_worker(settings: Settings) -> Broker:
         min_backoff=settings.retry_backoff,
         max_backoff=_MAX_BACKOFF,
     )
-    failures = RecordFailures(ledger, DeadLetters(client, ledger))
-    broker = make_broker(
-        settings,
-        connect_redis(settings, timeout=_TIMEOUT, decode=False),
-        (
-            *_message_metrics(settings),
-            retries,
-            failures,
-            CurrentMessage(),
-            LogContext(),
-            EndWithMaster(),
-        ),
-    )
-    dispatcher = Dispatcher(broker)
-    callbacks = Callbacks(client, dispatcher)
+    plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
+    broker, dispatcher, queues, _ = open_broker(settings, client, plain, timeout=_TIMEOUT)
     broker.broker_id = worker_name()
+    for middleware in (
+        *_message_metrics(settings),
+        retries,
+        RecordFailures(ledger, queues),
+        CurrentMessage(),
+        LogContext(),
+        EndWithMaster(),
+    ):
+        broker.add_middleware(middleware)
+    callbacks = Callbacks(client, dispatcher, queues)
     bundler = Bundler(
         ledger,
         bucket,

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
 
@@ -14,7 +15,12 @@ from pipeline.broker import connect_redis
 from pipeline.ledger import Ledger
 from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket
+from tests.rabbitmq import ABSENT, RunningRabbitmq, running_rabbitmq
 from tests.s3_servers import moto_server
+
+# Machines stall, and tests run beside each other: what an example takes says nothing about it.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 #: What the reason of a skip begins with that `--no-skips` lets pass: the machine's owner said no.
 NOT_PERMITTED = "not permitted here"
@@ -40,6 +46,23 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = start_and_wait(servers.valkey(server, directory, os.environ), directory)
     yield server.url
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRabbitmq]:
+    """A RabbitMQ that the whole run shares."""
+    if ABSENT:
+        pytest.skip(ABSENT)
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as running:
+        yield running
+
+
+@pytest.fixture
+def broker_url(rabbitmq: RunningRabbitmq) -> Iterator[str]:
+    """The address, with its password, of a RabbitMQ without queues."""
+    rabbitmq.empty()
+    yield rabbitmq.url
+    rabbitmq.empty()
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import httpx
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from api.cli_roles import api_command, sweep_command, worker_command, worker_environment
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server
+from pipeline import keys
+from pipeline.redis_urls import open_redis
 
 WORKERS = 2
 #: The parts that have metrics.
@@ -26,10 +26,6 @@ _WORKER_THREADS = 2
 #: Seconds that a worker has to finish its message, and the API its requests.
 _GRACE = 30
 _PROBE_SECONDS = 2.0
-#: Dramatiq's sorted set of broker clients, by the time when each was last heard of.
-_HEARTBEATS = "dramatiq:__heartbeats__"
-#: The lease of the one that sweeps.
-_SWEEP = "qrmill:sweep"
 
 
 def service_environment(
@@ -121,20 +117,15 @@ def _worker_probe(url: str) -> Probe:
 
 def _heartbeats(url: str) -> set[bytes]:
     try:
-        with _client(url) as client:
-            return set(client.zrange(_HEARTBEATS, 0, -1))
+        with open_redis(url, timeout=_PROBE_SECONDS) as client:
+            return set(client.zrange(keys.HEARTBEATS, 0, -1))
     except redis.RedisError:
         return set()
 
 
 def _is_swept(url: str) -> bool:
     try:
-        with _client(url) as client:
-            return bool(client.exists(_SWEEP))
+        with open_redis(url, timeout=_PROBE_SECONDS) as client:
+            return bool(client.exists(keys.SWEEP))
     except redis.RedisError:
         return False
-
-
-def _client(url: str) -> redis.Redis:
-    retry = Retry(NoBackoff(), 0)
-    return redis.Redis.from_url(url, socket_timeout=_PROBE_SECONDS, retry=retry)

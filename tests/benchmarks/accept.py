@@ -1,8 +1,8 @@
 """How long a POST takes until its 202, and how many polls are answered a second.
 
 Requests are sent one at a time, each when the job before it has ended and its staging is gone: that
-is removed after the end is told, and would be measured as the next request's. While polls are measured the
-workers stand still, so that the polled job stays in flight.
+is removed after the end is told, and would be measured as the next request's. While polls are
+measured the workers stand still, so that the polled job stays in flight.
 """
 
 import time

@@ -14,6 +14,7 @@ from pipeline.callback_records import CallbackRecord
 from pipeline.callbacks import Attempt, Callbacks
 from pipeline.jobs import JobStatus, Result
 from pipeline.ledger import Failure, Ledger
+from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
 from pipeline.wakeups import WakingBroker
 from tests.contract.test_ledger import (
@@ -46,7 +47,7 @@ def broker(settings: Settings) -> Iterator[WakingBroker]:
 
 @pytest.fixture
 def callbacks(client: redis.Redis, broker: WakingBroker) -> Callbacks:
-    return Callbacks(client, Dispatcher(broker))
+    return Callbacks(client, Dispatcher(broker), RedisQueues(client))
 
 
 def enter(ledger: Ledger, url: str = URL) -> str:

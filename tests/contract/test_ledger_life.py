@@ -31,6 +31,7 @@ from pipeline.jobs import (
     State,
 )
 from pipeline.ledger import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.redis_queues import RedisQueues
 from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
 from tests.encoded import encoded
@@ -322,7 +323,7 @@ def life(ledger: Ledger, settings: Settings) -> type[Life]:
     Life.ledger = ledger
     Life.client = redis.Redis.from_url(settings.redis_url, decode_responses=True)
     broker = make_broker(settings, redis.Redis.from_url(settings.redis_url))
-    Life.callbacks = Callbacks(Life.client, Dispatcher(broker))
+    Life.callbacks = Callbacks(Life.client, Dispatcher(broker), RedisQueues(Life.client))
     return Life
 
 

@@ -20,10 +20,11 @@ from pipeline.broker import (
     connect_redis,
     make_broker,
 )
+from pipeline.heartbeats import Heartbeats
 from pipeline.jobs import DURATION_BOUNDS
 from pipeline.ledger import Failure, Ledger
 from pipeline.ledger_metrics import LedgerCollector, _buckets
-from pipeline.queues import Queues
+from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
 from pipeline.wakeups import WakingBroker
 from pipeline.worker import build_worker
@@ -35,9 +36,11 @@ class Told:
 
     def __init__(self, settings: Settings) -> None:
         text = connect_redis(settings, timeout=5, decode=True)
-        queues = Queues(connect_redis(settings, timeout=5, decode=False), 15)
+        queues, heartbeats = RedisQueues(text), Heartbeats(text, 15)
         self._registry = CollectorRegistry()
-        self._registry.register(LedgerCollector(text, queues, max_backlog=100, deadline=3600))
+        self._registry.register(
+            LedgerCollector(text, queues, heartbeats, max_backlog=100, deadline=3600)
+        )
 
     def __call__(self, name: str, **labels: str) -> float | None:
         return self._registry.get_sample_value(name, labels)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from deploy.embedded.process import wait_until
 from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
-from tests.faults import queues
 from tests.faults.rig import Rig, send
 from tests.faults.scene import Scene
 
@@ -26,49 +25,49 @@ def _stopped_workers(rig: Rig) -> Iterator[None]:
 
 def messages_twice(scene: Scene) -> None:
     """Every message is delivered twice, in another order each time."""
-    with scene.rig.redis() as client:
+    with scene.rig.messages() as messages:
         with _stopped_workers(scene.rig):
             scene.submit()
             scene.begin()
-            doubled = queues.double(client, RENDER_QUEUE)
-            queues.shuffle(client, RENDER_QUEUE, scene.rig.random)
+            doubled = messages.double(RENDER_QUEUE)
+            messages.shuffle(RENDER_QUEUE, scene.rig.random)
         scene.notes.append(f"{doubled} messages were doubled")
         for _ in scene.every(0.2, 20):
-            queues.double(client, BUNDLE_QUEUE)
+            messages.double(BUNDLE_QUEUE)
 
 
 def messages_reordered(scene: Scene) -> None:
     """The waiting messages are put into another order, again and again."""
-    with scene.rig.redis() as client:
+    with scene.rig.messages() as messages:
         scene.submit()
         scene.begin()
         for _ in scene.every(0.2, 20):
-            queues.shuffle(client, RENDER_QUEUE, scene.rig.random)
-            queues.shuffle(client, BUNDLE_QUEUE, scene.rig.random)
+            messages.shuffle(RENDER_QUEUE, scene.rig.random)
+            messages.shuffle(BUNDLE_QUEUE, scene.rig.random)
 
 
 def callbacks_early(scene: Scene) -> None:
     """Bundles are asked for before, and all the time while, their chunks are rendered."""
-    with scene.rig.redis() as client:
+    with scene.rig.messages() as messages:
         with _stopped_workers(scene.rig):
             scene.submit()
             scene.begin()
         for _ in scene.every(0.3, 15):
             for order in scene.load.open_orders():
                 if order.task_id is not None:
-                    queues.ask_for_bundle(client, order.task_id)
+                    messages.ask_for_bundle(order.task_id)
 
 
 def callbacks_late(scene: Scene) -> None:
     """Bundles' messages are held back for 20 s, and asked for again when all is done."""
-    with scene.rig.redis() as client:
+    with scene.rig.messages() as messages:
         scene.submit()
         scene.begin()
         for _ in scene.every(0.05, 20):
-            with queues.held(client, BUNDLE_QUEUE):
+            with messages.held(BUNDLE_QUEUE):
                 scene.last(2)
         wait_until(lambda: not scene.load.open_orders(), 120)
         for order in scene.load.orders:
             if order.task_id is not None:
-                queues.ask_for_bundle(client, order.task_id)
-        wait_until(lambda: not queues.queued(client, BUNDLE_QUEUE), 30)
+                messages.ask_for_bundle(order.task_id)
+        wait_until(lambda: not messages.waiting(BUNDLE_QUEUE), 30)

@@ -1,7 +1,6 @@
 """Faults of Redis: killed, frozen, emptied, away."""
 
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,11 +8,9 @@ from contextlib import contextmanager
 import httpx
 
 from deploy.embedded.process import wait_until
+from tests.faults.refusals import ask_and_be_refused
 from tests.faults.rig import Rig, send, wait_for_pid
 from tests.faults.scene import Scene
-
-#: Seconds within which the API has to say that it cannot accept, when Redis is away.
-_REFUSAL_SECONDS = 3.0
 
 
 def kill_redis(scene: Scene) -> None:
@@ -56,10 +53,10 @@ def empty_redis(scene: Scene) -> None:
     scene.begin()
     with scene.rig.redis() as client:
         client.flushall()
-    _look_again(scene)
+    look_again(scene)
 
 
-def _look_again(scene: Scene) -> None:
+def look_again(scene: Scene) -> None:
     """Ask for every job that had ended: it has to be found."""
     with scene.load.client() as client:
         for order in scene.load.orders:
@@ -71,22 +68,8 @@ def redis_away(scene: Scene) -> None:
     """Redis is down for 60 s while requests come in; each is refused within 3 s."""
     scene.submit()
     scene.begin()
-    with _down(scene.rig), scene.load.client() as client:
-        for _ in scene.every(0.5, 60):
-            _ask(client, scene)
-
-
-def _ask(client: httpx.Client, scene: Scene) -> None:
-    begin = time.monotonic()
-    body = {"gtin": "9506000134352", "items": [{"lot": "AWAY"}]}
-    try:
-        status = client.post("/qr/bulk/", json=body).status_code
-    except httpx.TransportError as error:
-        scene.wrong.append(f"a POST with Redis away: {error!r}")
-        return
-    seconds = time.monotonic() - begin
-    if status != httpx.codes.SERVICE_UNAVAILABLE or seconds > _REFUSAL_SECONDS:
-        scene.wrong.append(f"a POST with Redis away was answered {status} after {seconds:.1f} s")
+    with _down(scene.rig):
+        ask_and_be_refused(scene, "Redis", 60)
 
 
 @contextmanager

@@ -8,23 +8,27 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
+import msgspec
+import pika
 import psutil
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from deploy.embedded.files import make_private_directory
 from deploy.embedded.ports import remembered_ports
 from deploy.embedded.process import dies_with_parent, wait_until
 from deploy.embedded.ready import Ready
 from deploy.embedded.running import RunningStack
+from pipeline.redis_urls import open_redis
 from tests.faults import up
 from tests.faults.proxy import FaultProxy
+from tests.faults.queues import Messages, RabbitMessages, RedisMessages
+from tests.rabbitmq import RabbitServer
+from tests.sentinels import SentinelGroup, running_group
 
 _REDIS_SECONDS = 5.0
 #: The lot of an order's first item, as the request object has it.
@@ -71,10 +75,20 @@ class FaultStack(RunningStack):
 
 
 class Rig:
-    """A running stack and what a fault needs of it."""
+    """A running stack and what a fault needs of it.
 
-    def __init__(self, stack: Stack, proxy: FaultProxy | None) -> None:
-        self.stack, self._proxy = stack, proxy
+    Attributes:
+        rabbitmq: the broker, when that is not Redis.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        proxy: FaultProxy | None,
+        group: SentinelGroup | None = None,
+        rabbitmq: RabbitServer | None = None,
+    ) -> None:
+        self.stack, self._proxy, self._group, self.rabbitmq = stack, proxy, group, rabbitmq
         ready = stack.ready
         self.url, self._redis_url = ready.api_url, ready.redis_url
         self.parts = sorted(ready.parts)
@@ -102,8 +116,23 @@ class Rig:
 
     def redis(self) -> redis.Redis:
         """Return a client of the stack's Redis that fails rather than wait for long."""
-        retry = Retry(NoBackoff(), 0)
-        return redis.Redis.from_url(self._redis_url, socket_timeout=_REDIS_SECONDS, retry=retry)
+        return open_redis(self._redis_url, timeout=_REDIS_SECONDS)
+
+    @property
+    def group(self) -> SentinelGroup:
+        """The servers behind the Sentinels, of a stack whose Redis they are."""
+        assert self._group is not None, "this fault needs Sentinels"
+        return self._group
+
+    @contextmanager
+    def messages(self) -> Iterator[Messages]:
+        """Give what changes the broker's queues by hand."""
+        if self.rabbitmq is not None:
+            with pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url)) as connection:
+                yield RabbitMessages(connection.channel())
+        else:
+            with self.redis() as client:
+                yield RedisMessages(client)
 
     def pid(self, part: str) -> int | None:
         """Return the process id of a part's main process; None while it is started again."""
@@ -134,7 +163,7 @@ class Rig:
         before = wait_for_pid(self, part)
         for pid in (before, *self.children(part)):
             send(pid, signal.SIGKILL)
-        wait_until(lambda: self.pid(part) not in {None, before}, 30)
+        wait_until(lambda: self.pid(part) not in {None, before}, 60)
 
     def wait_back(self, seconds: float = 60) -> bool:
         """Wait until every part runs and the API says that it is ready."""
@@ -206,7 +235,12 @@ def _timestamp(line: str) -> str:
 
 @contextmanager
 def running_rig(
-    directory: Path, settings: Mapping[str, str], first_worker: Mapping[str, str]
+    directory: Path,
+    settings: Mapping[str, str],
+    first_worker: Mapping[str, str],
+    *,
+    sentinels: bool = False,
+    rabbitmq: RabbitServer | None = None,
 ) -> Iterator[Rig]:
     """Run a stack with the proxy in its way.
 
@@ -214,15 +248,32 @@ def running_rig(
         directory: of everything that it writes.
         settings: of the service.
         first_worker: what the first worker's environment has besides.
+        sentinels: whether its Redis is a group that Sentinels watch.
+        rabbitmq: the broker to be started, when that is not Redis.
     """
+    with running_group(directory / "redis") if sentinels else nullcontext() as group:
+        yield from _running(directory, settings, first_worker, group, rabbitmq)
+
+
+def _running(
+    directory: Path,
+    settings: Mapping[str, str],
+    first_worker: Mapping[str, str],
+    group: SentinelGroup | None,
+    rabbitmq: RabbitServer | None,
+) -> Iterator[Rig]:
     ports = remembered_ports(make_private_directory(directory / "data") / "ports.json")
     proxy = FaultProxy(ports.s3)
     own = {up.S3_ADDRESS: proxy.url, up.FIRST_WORKER: json.dumps(dict(first_worker))}
+    if group is not None:
+        own[up.REDIS_URL] = group.url()
+    if rabbitmq is not None:
+        own[up.RABBITMQ] = msgspec.json.encode(rabbitmq).decode()
     stack = FaultStack(directory, {**settings, **own})
     try:
         proxy.start()
         stack.wait_ready()
-        yield Rig(stack, proxy)
+        yield Rig(stack, proxy, group, rabbitmq)
     finally:
         stack.stop()
         proxy.stop()

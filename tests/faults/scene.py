@@ -17,6 +17,7 @@ from tests.faults.orders import SIZES, Order
 from tests.faults.report import Row
 from tests.faults.rig import Rig, running_rig
 from tests.faults.verify import RepeatedOrMissingError, WrongBundleError, verify_bundle
+from tests.rabbitmq import RabbitServer
 
 #: Small chunks: a job is many messages, so a fault finds it at any step.
 _SETTINGS = {"QRMILL_CHUNK_SIZE": "20"}
@@ -87,20 +88,29 @@ class Fault:
     Attributes:
         within: seconds after the fault by which every job has to have ended.
         settings: of the service.
+        of_rabbitmq: it makes sense where that is the broker.
         first_worker: makes the first worker's additional environment, given a directory.
+        sentinels: its Redis is a group of servers that Sentinels watch.
     """
 
     name: str
     does: Callable[[Scene], None]
     within: float = 150.0
     settings: Mapping[str, str] = field(default_factory=dict)
+    of_rabbitmq: bool = False
     first_worker: Callable[[Path], Mapping[str, str]] = lambda _: {}
+    sentinels: bool = False
 
 
-def run_fault(fault: Fault, directory: Path, *, short: bool, symbols: int) -> Row:
+def run_fault(
+    fault: Fault, directory: Path, *, short: bool, symbols: int, on_rabbitmq: bool = False
+) -> Row:
     """Run one fault on a stack of its own and return what came of it."""
-    settings = settings_of(fault, short=short)
-    with running_rig(directory, settings, fault.first_worker(directory)) as rig:
+    rabbitmq = RabbitServer() if on_rabbitmq else None
+    settings, more = settings_of(fault, short=short), fault.first_worker(directory)
+    with running_rig(
+        directory, settings, more, sentinels=fault.sentinels, rabbitmq=rabbitmq
+    ) as rig:
         return run_fault_on(rig, fault, directory, short=short, symbols=symbols)
 
 

@@ -18,7 +18,7 @@ _FREEZE_SECONDS = 8.0
 
 
 def soak(scene: Scene) -> None:
-    """200 jobs of mixed sizes over 10 minutes, with faults of processes, Redis and S3 at random."""
+    """200 jobs of mixed sizes over 10 minutes, with faults of processes and servers at random."""
     scene.submit(12)
     scene.begin()
     before = scene.rig.memory()
@@ -66,8 +66,8 @@ def _faults(scene: Scene) -> dict[str, Callable[[], None]]:
         if pids:
             send(rig.random.choice(pids), signal.SIGKILL)
 
-    def freeze_redis() -> None:
-        pid = wait_for_pid(rig, "valkey")
+    def freeze(part: str) -> None:
+        pid = wait_for_pid(rig, part)
         send(pid, signal.SIGSTOP)
         pause.wait(_FREEZE_SECONDS)
         send(pid, signal.SIGCONT)
@@ -81,12 +81,16 @@ def _faults(scene: Scene) -> dict[str, Callable[[], None]]:
         pause.wait(_FREEZE_SECONDS)
         rig.proxy.mode = PASS
 
-    return {
+    of_rabbitmq = {
+        "kill RabbitMQ": lambda: rig.kill_part("rabbitmq"),
+        "freeze RabbitMQ": lambda: freeze("rabbitmq"),
+    }
+    return (of_rabbitmq if rig.rabbitmq else {}) | {
         "kill worker": kill_worker,
         "kill workers": kill_workers,
         "kill API process": kill_api_process,
         "kill Redis": lambda: rig.kill_part("valkey"),
-        "freeze Redis": freeze_redis,
+        "freeze Redis": lambda: freeze("valkey"),
         "empty Redis": empty_redis,
         "kill sweep": lambda: rig.kill_part("sweep"),
         "kill S3": lambda: rig.kill_part("s3"),

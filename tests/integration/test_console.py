@@ -17,6 +17,7 @@ from pipeline import keys
 from pipeline.dead_letters import DeadLetters
 from pipeline.jobs import Item, JobRequest
 from pipeline.ledger import Failure, Ledger
+from pipeline.redis_queues import RedisQueues
 from pipeline.requests import Acceptance, encode_head
 from pipeline.service import JobService, Settings
 from pipeline.store import Bucket
@@ -310,7 +311,7 @@ def test_a_wrong_choice_of_letters_is_refused(visitor: Visitor) -> None:
 def test_a_letter_is_put_back_once_and_one_that_cannot_be_read_stays(
     connection: redis.Redis,
 ) -> None:
-    letters = DeadLetters(connection, Ledger(connection))
+    letters = DeadLetters(RedisQueues(connection), Ledger(connection))
     connection.zadd(keys.dead_letters("render"), {"1": 1, "2": 2, "3": 3})
     message: dramatiq.Message[None] = dramatiq.Message(
         "render", "render_chunk", (str(uuid.uuid4()), 0), {}, {"retries": 4}

@@ -3,8 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.broker import parse_worker_name, worker_name
-from pipeline.overview import Minute, Overview, QueueDepth, RedisState, _hour
+from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE, worker_name
+from pipeline.heartbeats import parse_worker_name
+from pipeline.overview import Minute, Overview, RedisState, _hour
+from pipeline.queues import QueueState
 
 
 @given(st.dictionaries(st.integers(0, 60_000_000), st.integers(1, 10**6)), st.integers(60, 10**7))
@@ -20,7 +22,7 @@ def test_the_hour_has_the_last_sixty_minutes_whatever_the_ring_still_holds(
         assert minute.items == (counts[number] if kept else 0)
 
 
-def overview(hour: list[Minute], queues: list[QueueDepth] | None = None) -> Overview:
+def overview(hour: list[Minute], queues: list[QueueState] | None = None) -> Overview:
     state = RedisState("9", 0, 0, appends=True)
     return Overview(3_630_000, queues or [], [], hour, 0, 0, state)
 
@@ -35,9 +37,13 @@ def test_rates_are_over_what_there_was() -> None:
 
 
 def test_the_backlog_is_what_waits_is_delayed_or_is_worked_on() -> None:
-    queues = [QueueDepth("a", 1, 2, 4, 8, None), QueueDepth("b", 16, 32, 64, 128, 5)]
+    queues = [
+        QueueState(RENDER_QUEUE, 1, 2, 4, 8, 3.0, 0.0),
+        QueueState(BUNDLE_QUEUE, 16, 32, 64, 128, 5.0, 0.0),
+        QueueState(WEBHOOK_QUEUE, 0, 256, 512, 1024, 0.0, 9.0),  # of jobs that have ended
+    ]
     found = overview([Minute(0, 0, 0, 0)], queues)
-    assert (found.backlog, found.dead, found.oldest_wait) == (119, 136, 5)
+    assert (found.backlog, found.dead, found.oldest_wait) == (119, 1160, 5.0)
     assert overview([Minute(0, 0, 0, 0)]).oldest_wait is None
 
 

@@ -1,0 +1,225 @@
+"""The queues where RabbitMQ is the broker: what AMQP tells of them, and what the ledger adds.
+
+AMQP says how many messages of a queue no consumer has fetched, and gives dead letters out to
+whoever asks. It says neither how many are fetched (workers tell that with their signs of life,
+:mod:`pipeline.heartbeats`) nor how long one has waited: for that, the ledger has since when there
+is work that nobody has begun. RabbitMQ's management plugin is not needed.
+
+Who looks at dead letters has fetched them, so that nobody else sees or counts them meanwhile; a
+lock in Redis lets one look or count after the other. A dead letter that is put back is sent before
+it is removed, so that it may be there twice when this breaks off between, and is never lost.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+import pika
+import redis
+from dramatiq import ConnectionClosed
+from dramatiq.common import dq_name, xq_name
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError
+from pika.spec import BasicProperties
+
+from pipeline import keys
+from pipeline.amqp import Amqp, Outgoing
+from pipeline.broker import ALL_QUEUES, BrokerUnavailableError
+from pipeline.heartbeats import Heartbeats
+from pipeline.lua import translated
+from pipeline.queues import Letter, QueueState, age, renewed
+from pipeline.rabbit_broker import DIED_AT
+from pipeline.unbegun import Unbegun
+
+#: Dead letters of a queue that are looked through; the oldest come first.
+_MOST_LETTERS = 10_000
+#: Seconds that a look at dead letters takes at most, that the next one waits for it, and between
+#: two looks whether they are back.
+_LONGEST, _PATIENCE, _SOON = 30.0, 1.0, 0.005
+
+
+class _Named(msgspec.Struct):
+    message_id: str
+
+
+class RabbitQueues:
+    """The queues of one RabbitMQ.
+
+    Args:
+        amqp: on which they are declared.
+        client: of Redis.
+        heartbeats: of the workers.
+        unbegun: since when work waits, by the ledger.
+    """
+
+    def __init__(
+        self, amqp: Amqp, client: redis.Redis, heartbeats: Heartbeats, unbegun: Unbegun
+    ) -> None:
+        self._amqp = amqp
+        self._client = client
+        self._heartbeats = heartbeats
+        self._unbegun = unbegun
+
+    def ping(self) -> None:
+        """See whether RabbitMQ answers, and has the queues."""
+        self._count(*ALL_QUEUES)
+
+    def read(self) -> list[QueueState]:
+        """Return the state of every queue."""
+        with self._alone():
+            ready = self._count(*(kind for queue in ALL_QUEUES for kind in _kinds(queue)))
+        held = self._heartbeats.held()
+        since = self._unbegun.since() if any(ready[queue] for queue in ALL_QUEUES) else {}
+        return [
+            QueueState(
+                name=queue,
+                waiting=ready[queue],
+                in_progress=held[queue],
+                delayed=ready[dq_name(queue)] + held[dq_name(queue)],
+                dead=ready[xq_name(queue)],
+                oldest_waiting=age(since.get(queue)) if ready[queue] else 0.0,
+                oldest_dead=age(self._oldest_death(queue)) if ready[xq_name(queue)] else 0.0,
+            )
+            for queue in ALL_QUEUES
+        ]
+
+    def size(self, *queues: str) -> int:
+        """Return how many messages are still to be done."""
+        names = [name for queue in queues for name in (queue, dq_name(queue))]
+        held = self._heartbeats.held()
+        return sum(self._count(*names).values()) + sum(held[name] for name in names)
+
+    def letters(self, queue: str, limit: int) -> list[Letter]:
+        """Return the newest dead letters; all of them are fetched for that, and given back."""
+        with self._fetching(queue) as letters:
+            newest = deque((letter for _, letter in letters), maxlen=limit)
+        return sorted(newest, key=lambda letter: letter.died_at, reverse=True)
+
+    def put_back(self, queue: str, letter_ids: list[str]) -> int:
+        """Put letters back: each is sent, and removed when that is confirmed."""
+
+        def send(letter: Letter) -> bool:
+            message = renewed(letter.text)
+            if message is not None:
+                self._amqp.publish([Outgoing(queue, message.encode())])
+            return message is not None
+
+        return self._take(queue, letter_ids, send)
+
+    def discard(self, queue: str, letter_ids: list[str]) -> int:
+        """Remove letters."""
+        return self._take(queue, letter_ids, lambda _: True)
+
+    def annotate(self, queue: str, options: dict[str, Any], message: bytes) -> None:
+        """Do nothing: the consumer has sent the dead letter as it stands after the last try."""
+
+    def _take(self, queue: str, letter_ids: list[str], act: Callable[[Letter], bool]) -> int:
+        wanted, taken = {*letter_ids}, set()
+        if not wanted:
+            return 0
+        with self._fetching(queue) as letters:
+            for tag, letter in letters:
+                # A second copy of one that was taken goes with it.
+                if letter.letter_id in taken or (letter.letter_id in wanted and act(letter)):
+                    letters.remove(tag)
+                    taken.add(letter.letter_id)
+        return len(taken)
+
+    def _oldest_death(self, queue: str) -> int | None:
+        with self._fetching(queue) as letters:
+            _, first = next(iter(letters), (0, None))
+        return first.died_at or None if first else None
+
+    def _count(self, *queues: str) -> dict[str, int]:
+        with _translated():
+            return dict(zip(queues, self._amqp.count(queues), strict=True))
+
+    @contextmanager
+    def _fetching(self, queue: str) -> Iterator["_DeadLetterQueue"]:
+        """Fetch dead letters, the oldest first; those that are not removed are given back."""
+        with _translated(), self._alone():
+            self._amqp.declare()
+            with pika.BlockingConnection(self._amqp.parameters) as connection:
+                letters = _DeadLetterQueue(connection.channel(), xq_name(queue))
+                yield letters
+                letters.give_back()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = self._client.lock(keys.LETTERS, timeout=_LONGEST, blocking_timeout=_PATIENCE)
+        with translated():
+            # Who waits in vain may count too few letters, and does no other harm.
+            held = lock.acquire()
+        try:
+            yield
+        finally:
+            if held:
+                with suppress(redis.RedisError):  # it runs out
+                    lock.release()
+
+
+class _DeadLetterQueue:
+    """Letters of one queue, fetched one by one, with the tags by which they are removed."""
+
+    def __init__(self, channel: BlockingChannel, name: str) -> None:
+        self._channel = channel
+        self._name = name
+        self._left = self._ready()
+
+    def __iter__(self) -> Iterator[tuple[int, Letter]]:
+        for _ in range(min(self._left, _MOST_LETTERS)):
+            method, properties, body = self._channel.basic_get(self._name)
+            if method is None or properties is None or body is None:
+                return
+            text = body.decode("utf-8", "replace")
+            yield (
+                int(method.delivery_tag or 0),
+                Letter(_letter_id(text), _died_at(properties), text),
+            )
+
+    def remove(self, tag: int) -> None:
+        self._channel.basic_ack(tag)
+        self._left -= 1
+
+    def give_back(self) -> None:
+        """Give back the others, and wait until the next one sees them."""
+        self._channel.basic_nack(0, multiple=True, requeue=True)
+        deadline = time.monotonic() + _PATIENCE
+        while self._ready() < self._left and time.monotonic() < deadline:
+            self._channel.connection.sleep(_SOON)
+
+    def _ready(self) -> int:
+        return int(self._channel.queue_declare(self._name, passive=True).method.message_count)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (AMQPError, ConnectionClosed) as error:
+        reason = str(error) or type(error).__name__
+        raise BrokerUnavailableError(f"RabbitMQ: {reason}") from error
+
+
+def _kinds(queue: str) -> tuple[str, str, str]:
+    return queue, dq_name(queue), xq_name(queue)
+
+
+def _letter_id(text: str) -> str:
+    try:
+        return msgspec.json.decode(text, type=_Named).message_id
+    except msgspec.DecodeError:  # not a message of ours
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _died_at(properties: BasicProperties) -> int:
+    """Return when, by the consumer that gave it up, or by RabbitMQ's own ``x-death``; else 0."""
+    headers = properties.headers or {}
+    if DIED_AT in headers:
+        return int(headers[DIED_AT])
+    deaths = headers.get("x-death") or []
+    return int(deaths[0]["time"].timestamp() * 1000) if deaths else 0

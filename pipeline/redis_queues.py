@@ -1,0 +1,140 @@
+"""The queues where Redis is the broker: read as Dramatiq keeps them.
+
+A message is always in one place: it is put back in one atomic step, and two who put it back at once
+put it back once.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+import redis
+from dramatiq.common import q_name
+
+from pipeline import keys
+from pipeline.broker import ALL_QUEUES
+from pipeline.lua import Scripts, translated
+from pipeline.queues import Letter, QueueState, age, renewed
+
+#: Values that :meth:`RedisQueues.read` asks for of each queue.
+_ASKED = 7
+
+
+class _Sent(msgspec.Struct):
+    message_timestamp: int
+
+
+class RedisQueues:
+    """The queues of one Redis.
+
+    Args:
+        client: decodes responses.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._run = Scripts(client).run
+
+    def ping(self) -> None:
+        """See whether Redis answers."""
+        with translated():
+            self._client.ping()
+
+    def read(self) -> list[QueueState]:
+        """Return the state of every queue, in two round trips."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for queue in ALL_QUEUES:
+                name, letters = keys.queue(queue), keys.dead_letters(queue)
+                pipe.llen(name)
+                pipe.hlen(keys.messages(queue))
+                pipe.hlen(keys.delayed_messages(queue))
+                pipe.zcard(letters)
+                # Those that a dead worker had fetched come back at the end.
+                pipe.lindex(name, 0)
+                pipe.lindex(name, -1)
+                pipe.zrange(letters, 0, 0, withscores=True)
+            found = pipe.execute()
+            rows = [found[start : start + _ASKED] for start in range(0, len(found), _ASKED)]
+            for queue, row in zip(ALL_QUEUES, rows, strict=True):
+                pipe.hmget(keys.messages(queue), row[4] or "", row[5] or "")
+            heads = pipe.execute()
+        return [_state(*each) for each in zip(ALL_QUEUES, rows, heads, strict=True)]
+
+    def size(self, *queues: str) -> int:
+        """Return how many messages are still to be done, in one round trip."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.hlen(keys.messages(queue))
+                pipe.hlen(keys.delayed_messages(queue))
+            return sum(cast("list[int]", pipe.execute()))
+
+    def letters(self, queue: str, limit: int) -> list[Letter]:
+        """Return the newest dead letters."""
+        with translated():
+            ids = cast(
+                "list[tuple[str, float]]",
+                self._client.zrevrange(keys.dead_letters(queue), 0, limit - 1, withscores=True),
+            )
+        texts = self._texts(queue, [letter_id for letter_id, _ in ids])
+        return [
+            Letter(letter_id, int(died), text)
+            for (letter_id, died), text in zip(ids, texts, strict=True)
+            if text is not None
+        ]
+
+    def put_back(self, queue: str, letter_ids: list[str]) -> int:
+        """Put letters back in one atomic step."""
+        found = self._texts(queue, letter_ids)
+        arguments = [
+            part
+            for letter_id, text in zip(letter_ids, found, strict=True)
+            if text is not None and (message := renewed(text)) is not None
+            for part in (letter_id, message)
+        ]
+        names = [keys.dead_letters(queue), keys.dead_messages(queue)]
+        names += [keys.queue(queue), keys.messages(queue)]
+        return int(self._run("put_back", names, *arguments)) if arguments else 0
+
+    def discard(self, queue: str, letter_ids: list[str]) -> int:
+        """Remove letters."""
+        if not letter_ids:
+            return 0
+        with translated(), self._client.pipeline(transaction=True) as pipe:
+            pipe.zrem(keys.dead_letters(queue), *letter_ids)
+            pipe.hdel(keys.dead_messages(queue), *letter_ids)
+            _, removed = pipe.execute()
+        return int(removed)
+
+    def annotate(self, queue: str, options: dict[str, Any], message: bytes) -> None:
+        """Replace the dead letter's message, unless it was put back since."""
+        letter_id = str(options.get("redis_message_id", ""))
+        names = [keys.dead_messages(q_name(queue))]
+        self._run("annotate_letter", names, letter_id, message.decode())
+
+    def _texts(self, queue: str, letter_ids: list[str]) -> list[str | None]:
+        if not letter_ids:
+            return []
+        with translated():
+            found = self._client.hmget(keys.dead_messages(queue), letter_ids)
+        return cast("list[str | None]", found)
+
+
+def _state(queue: str, row: Sequence[Any], head: Sequence[str | None]) -> QueueState:
+    waiting, held, delayed, dead, _, _, died = row
+    sent = [at for text in head if text is not None and (at := _sent_at(text)) is not None]
+    return QueueState(
+        name=queue,
+        waiting=waiting,
+        in_progress=max(0, held - waiting),
+        delayed=delayed,
+        dead=dead,
+        oldest_waiting=age(min(sent, default=None)),
+        oldest_dead=age(died[0][1] if died else None),
+    )
+
+
+def _sent_at(message: str) -> int | None:
+    try:
+        return msgspec.json.decode(message, type=_Sent).message_timestamp
+    except msgspec.DecodeError:  # not a message of ours, and nothing to tell its age by
+        return None

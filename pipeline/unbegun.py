@@ -1,0 +1,75 @@
+"""Since when there is work that nobody has begun, by the ledger, for a broker that does not tell.
+
+A chunk that was never begun has waited since its job was accepted or opened again, a bundling since
+the last chunk was staged, a callback since it was due.
+"""
+
+from typing import cast
+
+import redis
+
+from pipeline import keys
+from pipeline.broker import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+from pipeline.lua import translated
+
+#: Jobs in flight that are looked at, the oldest first.
+_LOOKED_AT = 500
+_FIELDS = ("chunks", "created_at", "opened_at", "moved_at", "claim_until")
+
+
+class Unbegun:
+    """Reads the ledger.
+
+    Args:
+        client: decodes responses.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def since(self) -> dict[str, int]:
+        """Return the oldest time, in milliseconds since the epoch, of each queue that has one.
+
+        A chunk of a large job that is alone to be rendered again went by the express queue, and
+        counts for the other here. Of more than 500 jobs in flight, the oldest are looked at.
+
+        Raises:
+            LedgerUnavailableError: Redis is out of reach.
+        """
+        found: dict[str, int] = {}
+        for queue, at in (*self._of_jobs(), *self._of_callbacks()):
+            found[queue] = min(at, found.get(queue, at))
+        return found
+
+    def _of_jobs(self) -> list[tuple[str, int]]:
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            tasks = cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, _LOOKED_AT - 1))
+            for task_id in tasks:
+                pipe.hmget(keys.job(task_id), _FIELDS)
+                pipe.hlen(keys.staged(task_id))
+                pipe.hlen(keys.leases(task_id))
+                pipe.hlen(keys.failures(task_id))
+            pipe.time()
+            *rows, (seconds, _) = pipe.execute()
+        looked = zip(*[iter(rows)] * 4, strict=True)
+        waits = (_wait(fields, *counts, now=seconds * 1000) for fields, *counts in looked)
+        return [wait for wait in waits if wait is not None]
+
+    def _of_callbacks(self) -> list[tuple[str, int]]:
+        with translated():
+            first = cast("list[str]", self._client.zrange(keys.CALLBACKS, 0, 0))
+            due = self._client.hget(keys.job(first[0]), "callback_due_at") if first else None
+        return [(WEBHOOK_QUEUE, int(cast("str", due)))] if due else []
+
+
+def _wait(
+    fields: list[str | None], staged: int, leased: int, failed: int, *, now: int
+) -> tuple[str, int] | None:
+    chunks, created_at, opened_at, moved_at, claim_until = (int(field or 0) for field in fields)
+    if not chunks:  # it was removed meanwhile
+        return None
+    if staged == chunks:
+        return None if claim_until > now else (BUNDLE_QUEUE, moved_at)
+    if staged + leased + failed >= chunks:
+        return None
+    return (EXPRESS_QUEUE if chunks == 1 else RENDER_QUEUE), max(created_at, opened_at)

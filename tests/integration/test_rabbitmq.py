@@ -1,0 +1,215 @@
+"""RabbitMQ as the broker: jobs and dead letters by HTTP, and what happens when it is away."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import dramatiq
+import msgspec
+import pytest
+from falcon.testing import TestClient
+
+from api.app import create_app
+from deploy.embedded.ports import LOOPBACK, free_port
+from pipeline import keys
+from pipeline.service import Finding, JobService, Settings, check_up
+from pipeline.store import Bucket
+from tests.integration.console_visitor import Visitor
+from tests.rabbitmq import RunningRabbitmq
+from tests.waiting import wait_for
+
+BODY = {"gtin": "9506000134352", "items": [{"lot": f"L{number}"} for number in range(25)]}
+#: Seconds within which the API has to say that it cannot accept.
+PROMISED = 3.0
+StartWorker = Callable[..., dramatiq.Worker]
+
+
+class Relay:
+    """Passes TCP on to a port, until it is told to let nothing through, or to refuse."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self.port = free_port()
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._ends: list[socket.socket] = []
+        self.start()
+
+    def start(self) -> None:
+        self._listener = socket.create_server((LOOPBACK, self.port))
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def freeze(self) -> None:
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
+    def cut(self) -> None:
+        """Break every connection; new ones may be made."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def stop(self) -> None:
+        """Break every connection, and refuse new ones."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near = listener.accept()[0]
+            except OSError:
+                return
+            far = socket.create_connection((LOOPBACK, self._target))
+            self._ends += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._flowing.wait()
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def relay(rabbitmq: RunningRabbitmq) -> Iterator[Relay]:
+    with_relay = Relay(rabbitmq.server.port)
+    yield with_relay
+    with_relay.thaw()
+    with_relay.stop()
+
+
+@pytest.fixture
+def settings(
+    settings: Settings, broker_url: str, relay: Relay, rabbitmq: RunningRabbitmq
+) -> Settings:
+    url = broker_url.replace(f":{rabbitmq.server.port}/", f":{relay.port}/")
+    return msgspec.structs.replace(settings, broker_url=url, heartbeat_timeout=5)
+
+
+@pytest.fixture
+def client(service: JobService, settings: Settings, token: str) -> TestClient:
+    return TestClient(create_app(service, settings), headers={"X-API-Key": token})
+
+
+@pytest.fixture
+def visitor(service: JobService, settings: Settings, operator_token: str) -> Visitor:
+    found = Visitor(create_app(service, settings))
+    assert found.sign_in(operator_token).status_code == 303
+    return found
+
+
+def post(client: TestClient) -> str:
+    answer = client.simulate_post("/qr/bulk/", json=BODY)
+    assert answer.status_code == 202, answer.text
+    task_id: str = answer.json["task_id"]
+    return task_id
+
+
+def await_end(client: TestClient, task_id: str) -> None:
+    def look() -> bool:
+        answer = client.simulate_get(f"/qr/bulk/{task_id}/")
+        return bool(answer.json["status"] == "completed")
+
+    wait_for(look, "the end of the job", pause=0.25)  # within the key's rate
+
+
+def test_a_job_is_rendered_and_the_doctor_and_the_console_see_who_did_it(
+    client: TestClient, start_worker: StartWorker, settings: Settings, visitor: Visitor
+) -> None:
+    start_worker()
+    task_id = post(client)
+    await_end(client, task_id)
+    findings = {each.name: each for each in wait_for(lambda: doctor(settings), "a heartbeat")}
+    assert findings["workers"].found == "1 processes"
+    assert findings["rabbitmq"].state == findings["queues"].state == "ok"
+    page = visitor.get("/ops/").text
+    assert page.count('<span aria-hidden="true">✓</span> alive') == 1
+    assert all(f'<th scope="row">{name}</th>' in page for name in ("webhook", "rabbitmq"))
+    assert client.simulate_get("/readyz").status_code == 200
+    assert "reads Redis alone" in visitor.get("/dramatiq/").text
+
+
+def doctor(settings: Settings) -> list[Finding]:
+    findings = [*check_up(settings)]
+    return findings if any(each.found == "1 processes" for each in findings) else []
+
+
+def test_dead_letters_tell_why_and_put_back_they_complete_the_job(
+    client: TestClient, bucket: Bucket, visitor: Visitor, start_worker: StartWorker
+) -> None:
+    task_id = post(client)
+    name = keys.request_object(task_id)
+    request = bucket.get(name)
+    bucket.delete(name)
+    start_worker()
+
+    def look() -> list[str]:
+        page = visitor.get("/ops/dead-letters").text
+        letters = re.findall(r'name="letter" value="([^"]+)"', page)
+        return letters if page.count('"Traceback">Traceback (most') == 3 else []
+
+    letters = wait_for(look, "three dead letters with their tracebacks")
+    status = client.simulate_get(f"/qr/bulk/{task_id}/").json
+    assert (status["status"], status["error_code"]) == ("failed", "object_missing")
+    bucket.put(name, request, "application/json")
+    chosen = [("letter", letter) for letter in letters]
+    answer = visitor.change("/ops/dead-letters/put-back", *chosen)
+    assert answer.headers["location"] == "/ops/dead-letters?done=put-back&count=3"
+    await_end(client, task_id)
+    assert visitor.change("/ops/dead-letters/discard", *chosen).headers["location"].endswith("=0")
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("fault", ["refused", "frozen"])
+def test_with_rabbitmq_away_requests_are_refused_in_time_and_nothing_is_accepted(
+    client: TestClient,
+    relay: Relay,
+    visitor: Visitor,
+    bucket: Bucket,
+    fault: str,
+) -> None:
+    first = post(client)
+    await_end(client, first)
+    before = len([*bucket.list_keys(keys.JOBS)])
+    if fault == "refused":
+        relay.stop()
+    else:
+        relay.freeze()
+    begin = time.monotonic()
+    answer = client.simulate_post("/qr/bulk/", json=BODY)
+    assert (answer.status_code, answer.json["error_code"]) == (503, "unavailable")
+    assert time.monotonic() - begin < PROMISED
+    assert "The broker does not answer" in visitor.get("/ops/").text
+    assert client.simulate_get("/readyz").json["unavailable"] == ["rabbitmq"]
+    assert len([*bucket.list_keys(keys.JOBS)]) == before
+    if fault == "refused":
+        relay.start()
+    else:
+        relay.thaw()
+    wait_for(lambda: client.simulate_get("/readyz").status_code == 200, "RabbitMQ to be back")
+    task_id = post(client)
+    await_end(client, task_id)
+
+
+def test_connections_that_were_cut_are_made_again_without_a_refusal(
+    client: TestClient, relay: Relay, start_worker: StartWorker
+) -> None:
+    start_worker()
+    tasks = [post(client)]
+    for _ in range(2):
+        relay.cut()
+        tasks.append(post(client))
+    for task_id in tasks:
+        await_end(client, task_id)

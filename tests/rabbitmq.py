@@ -1,0 +1,183 @@
+"""RabbitMQ from Debian's package as parts of a stack, on loopback ports of their own.
+
+The server needs epmd, Erlang's port mapper, and would start one that stays behind and is shared
+with every Erlang program of the machine; so it gets one of its own, which dies with its parent.
+"""
+
+import os
+import random
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pika
+import pika.exceptions
+from dramatiq.common import dq_name, xq_name
+
+from deploy.embedded.files import make_private_directory, write_private
+from deploy.embedded.ports import LOOPBACK, is_free
+from deploy.embedded.process import Part, PartProcess, start_and_wait
+from pipeline.broker import ALL_QUEUES
+
+#: Where Debian's package has it; the one in the PATH changes to another user.
+_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_EPMD = shutil.which("epmd")
+ABSENT = None if _SERVER.exists() and _EPMD else "RabbitMQ is not installed: make debian-packages"
+START_SCRIPT = "start.sh"
+_USER = "qrmill"
+_PORTS = (20_000, 32_000)  # below Linux's range of ports for clients
+_PROBE_SECONDS = 5.0
+
+
+def lasting_port() -> int:
+    """Return a free port that no client is given as its own: the server listens seconds later."""
+    return next(port for port in iter(lambda: random.randint(*_PORTS), None) if is_free(port))
+
+
+@dataclass(frozen=True, slots=True)
+class RabbitServer:
+    """Where RabbitMQ listens, and its password.
+
+    Attributes:
+        port: of AMQP.
+        distribution_port, epmd_port: of Erlang's own.
+    """
+
+    port: int = field(default_factory=lasting_port)
+    distribution_port: int = field(default_factory=lasting_port)
+    epmd_port: int = field(default_factory=lasting_port)
+    password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+
+    @property
+    def url(self) -> str:
+        """The address with the password in it: not for logs."""
+        return f"amqp://{_USER}:{self.password}@{LOOPBACK}:{self.port}/%2F"
+
+
+def epmd(server: RabbitServer, directory: Path) -> Part:
+    """Return the port mapper, which answers once it listens."""
+    command = (str(_EPMD), "-port", str(server.epmd_port), "-address", LOOPBACK)
+    probe = partial(_listens, server.epmd_port)
+    return Part("epmd", command, make_private_directory(directory), os.environ, lambda: probe)
+
+
+def rabbitmq(
+    server: RabbitServer, directory: Path, environ: Mapping[str, str], configuration: str = ""
+) -> Part:
+    """Return the server, which answers once a client with the password may connect.
+
+    Args:
+        server: its ports.
+        directory: of its data.
+        environ: of the process, besides its own.
+        configuration: more lines of its configuration file.
+    """
+    make_private_directory(directory)
+    write_private(directory / "rabbitmq.conf", (_configuration(server) + configuration).encode())
+    write_private(directory / "enabled_plugins", b"[].\n")
+    own = {
+        "HOME": str(directory),  # of Erlang's cookie
+        "RABBITMQ_NODENAME": f"qrmill-{server.port}@localhost",
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(directory / "log"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_DIST_PORT": str(server.distribution_port),
+        "ERL_EPMD_PORT": str(server.epmd_port),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2",
+        # So the script becomes the server, and what is killed is that.
+        "RUNNING_UNDER_SYSTEMD": "true",
+    }
+    probe = partial(_answers, server.url)
+    # Whoever wants it not to be started again moves this aside.
+    write_private(directory / START_SCRIPT, f"exec {_SERVER}\n".encode())
+    return Part("rabbitmq", ("/bin/sh", START_SCRIPT), directory, {**environ, **own}, lambda: probe,
+                start_seconds=90.0, stop_seconds=30.0)  # fmt: skip
+
+
+@contextmanager
+def running_rabbitmq(directory: Path, configuration: str = "") -> Iterator["RunningRabbitmq"]:
+    """Run a server in ``directory`` until the end of the block."""
+    running = RunningRabbitmq(RabbitServer(), directory, configuration)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+class RunningRabbitmq:
+    """A server that may be killed and started again."""
+
+    def __init__(self, server: RabbitServer, directory: Path, configuration: str) -> None:
+        self.server = server
+        self._part = rabbitmq(server, directory, os.environ, configuration)
+        self._directory = directory
+        self._mapper: PartProcess | None = None
+        self._process: PartProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def empty(self) -> None:
+        """Delete all queues of the service."""
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            channel = connection.channel()
+            for queue in ALL_QUEUES:
+                for name in (queue, dq_name(queue), xq_name(queue)):
+                    channel.queue_delete(name)
+
+    def start(self) -> None:
+        if self._mapper is None:
+            self._mapper = start_and_wait(epmd(self.server, self._directory), self._directory)
+        self._process = start_and_wait(self._part, self._directory)
+
+    def kill(self) -> None:
+        """Kill it (-9); nothing of it is left."""
+        assert self._process is not None
+        self._process.clear()
+
+    def stop(self) -> None:
+        for process in (self._process, self._mapper):
+            if process is not None:
+                process.stop()
+
+
+def _configuration(server: RabbitServer) -> str:
+    return (
+        f"listeners.tcp.1 = {LOOPBACK}:{server.port}\n"
+        f"default_user = {_USER}\ndefault_pass = {server.password}\n"
+        "loopback_users = none\nlog.console.level = warning\n"
+        # The disk of a machine that tests is not the broker's own.
+        "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.relative = 0.6\n"
+    )
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(_PROBE_SECONDS)
+        return client.connect_ex((LOOPBACK, port)) == 0
+
+
+def _answers(url: str) -> bool:
+    parameters = pika.URLParameters(url)
+    parameters.socket_timeout = parameters.stack_timeout = _PROBE_SECONDS
+    try:
+        pika.BlockingConnection(parameters).close()
+    except (pika.exceptions.AMQPError, OSError):
+        return False
+    return True
