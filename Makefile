@@ -70,20 +70,21 @@ bench: $(STAMP)
 capacity: $(STAMP)
 	$(BIN)/python -m deploy.capacity $(CAPACITY)
 
-# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool, RabbitMQ,
-# and systemd-analyze.
+# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool,
+# systemd-analyze, RabbitMQ, and a Redis with TLS, which the Valkey of the wheel is built without.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-# Prometheus and RabbitMQ are for tests alone: where a package is new, its units are masked, so that
-# none is started.
-	dpkg -s prometheus >/dev/null 2>&1 || \
-		{ mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service; }
-	dpkg -s rabbitmq-server >/dev/null 2>&1 || { mkdir -p /etc/systemd/system && \
-		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
-			ln -sfn /dev/null /etc/systemd/system/$$unit; done; }
-	apt-get install -y -qq --no-install-recommends \
-		curl unzip p7zip-full chromium prometheus rabbitmq-server systemd
+# The servers are for tests alone: where a package is new, its units are masked, so that none is
+# started. epmd comes with RabbitMQ.
+	mkdir -p /etc/systemd/system
+	for server in prometheus redis-server rabbitmq-server; do \
+		dpkg -s $$server >/dev/null 2>&1 || ln -sfn /dev/null /etc/systemd/system/$$server.service; \
+	done
+	dpkg -s rabbitmq-server >/dev/null 2>&1 || for unit in epmd.service epmd.socket; do \
+		ln -sfn /dev/null /etc/systemd/system/$$unit; done
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
+		rabbitmq-server redis-server
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

@@ -49,6 +49,20 @@ class Backlog:
         """
         return self._queues.size(*QUEUES)
 
+    def nothing_waits(self) -> bool:
+        """Return whether no message waits for a worker.
+
+        Those that workers hold do not count. One whose fetch or acknowledgement was lost with a
+        connection, or in a failover, looks as if it were held as long as that worker lives.
+
+        Raises:
+            LedgerUnavailableError: Redis is out of reach.
+        """
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for queue in QUEUES:
+                pipe.llen(keys.queue(queue))
+            return not any(pipe.execute())
+
     def admit(self, chunks: int) -> None:
         """Check that ``chunks`` more may be queued; a job larger than the limit may, if none wait.
 

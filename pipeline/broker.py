@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import dramatiq
@@ -15,13 +15,12 @@ import redis
 from dramatiq import Message
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 from dramatiq.rate_limits.backends import RedisBackend
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from pipeline.amqp import Amqp
 from pipeline.heartbeats import WORKER, Beating
 from pipeline.leave_newer import OPTION, LeaveNewer
 from pipeline.rabbit_broker import RabbitBroker
+from pipeline.redis_urls import open_redis
 from pipeline.settings import Settings
 from pipeline.versions import VERSION
 from pipeline.wakeups import Wakeups, WakingBroker
@@ -69,17 +68,11 @@ def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.
     """Return a Redis client that fails at once rather than retry behind the caller's back.
 
     Args:
-        settings: the URL.
+        settings: the URL; see :mod:`pipeline.redis_urls`.
         timeout: seconds to wait for a connection or an answer.
         decode: True for text (the ledger), False for bytes (the broker).
     """
-    return redis.Redis.from_url(
-        settings.redis_url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=decode,
-    )
+    return open_redis(settings.redis_url, timeout=timeout, decode=decode)
 
 
 def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
@@ -149,15 +142,16 @@ class Dispatcher:
         Args:
             task_id: the job.
             chunks: indexes of the chunks to render; at least one. One alone goes by the express
-                queue, so that small jobs do not wait behind large ones.
+                queue, so that small jobs do not wait behind large ones, and needs no group: it is
+                the last chunk, which asks for the bundle by itself.
         """
-        queue = (EXPRESS_QUEUE, EXPRESS_ACTOR) if len(chunks) == 1 else (RENDER_QUEUE, RENDER_ACTOR)
-        messages = [_message(*queue, task_id, index) for index in chunks]
+        if len(chunks) == 1:
+            self._enqueue(_message(EXPRESS_QUEUE, EXPRESS_ACTOR, task_id, chunks[0]))
+            return
+        messages = [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in chunks]
         callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
         try:
-            # A batch of one would only cost a round trip more.
-            alone = nullcontext(self._broker)
-            with alone if len(chunks) == 1 else self._broker.together() as broker:
+            with self._broker.together() as broker:
                 group = dramatiq.group(messages, broker=broker)
                 group.add_completion_callback(callback)
                 group.run()

@@ -8,6 +8,7 @@ from pipeline.brokers import open_broker
 from pipeline.checkup import Finding, run_checks
 from pipeline.checkup_redis import redis_checks
 from pipeline.checkup_s3 import s3_checks
+from pipeline.checkup_sentinel import sentinel_checks
 from pipeline.checkup_work import work_checks
 from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings, SettingsError
@@ -24,8 +25,13 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
     parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
     with client, plain, closing(parts.broker):
-        checks = (*redis_checks(settings, client), *work_checks(settings, client, parts))
-        yield from run_checks(checks)
+        yield from run_checks(
+            (
+                *redis_checks(settings, client),
+                *sentinel_checks(settings, client),
+                *work_checks(settings, client, parts),
+            )
+        )
     try:
         storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
     except SettingsError as error:

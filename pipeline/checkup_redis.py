@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from pipeline.checkup import Check, Finding, compare_clocks
+from pipeline.redis_urls import shown_url
 from pipeline.settings import Settings
 
 _PINGS = 9
@@ -23,8 +24,7 @@ def redis_checks(settings: Settings, client: redis.Redis) -> Iterator[Check]:
         settings: where it is.
         client: decodes responses.
     """
-    # What stands before it, or in the query, may be a password.
-    address = settings.redis_url.split("?")[0].split("@")[-1]
+    address = shown_url(settings.redis_url)
     away = (
         f"See that a server runs at {address}, that this machine reaches it, and that "
         "QRMILL_REDIS_URL has its user and password."
@@ -38,12 +38,21 @@ def redis_checks(settings: Settings, client: redis.Redis) -> Iterator[Check]:
 
 
 def reachable(client: redis.Redis, address: str) -> Finding:
-    """Say which server answers."""
+    """Say which server answers, and whether it has proved who it is."""
     client.ping()
     info: dict[str, Any] = client.info("server")
     name = info.get("server_name", "redis")
     version = info.get(f"{name}_version", "of an unknown version")
-    return Finding("redis", "ok", f"{name} {version} at {address}")
+    found = f"{name} {version} at {address}"
+    if not address.startswith("rediss"):
+        return Finding("redis", "ok", found)
+    if client.connection_pool.connection_kwargs.get("ssl_cert_reqs") != "none":
+        return Finding("redis", "ok", f"{found} over TLS")
+    advice = (
+        "Anybody may pretend to be it: drop ssl_cert_reqs=none from QRMILL_REDIS_URL and name the "
+        "authority, ssl_ca_certs=/path/to/ca.pem."
+    )
+    return Finding("redis", "warn", f"{found} over TLS, its certificate not checked", advice)
 
 
 def latency(client: redis.Redis) -> Finding:

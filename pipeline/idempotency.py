@@ -45,7 +45,8 @@ class IdempotencyKeys:
     """The keys of all clients, in Redis. Every method raises ``LedgerUnavailableError``."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._run = Scripts(client).run
+        scripts = Scripts(client)
+        self._run, self._run_and_replicate = scripts.run, scripts.run_and_replicate
 
     def reserve(self, key_id: str, key: Idempotency, task_id: str) -> Reservation:
         """Reserve ``key`` for ``task_id``, or find whose it is.
@@ -55,7 +56,8 @@ class IdempotencyKeys:
         """
         name = keys.idempotency(key_id, key.key_sha256)
         arguments = (key.body_sha256, task_id, _LEASE, _LIFETIME)
-        verdict, holder = self._run("reserve_key", [name], *arguments)
+        # Were it forgotten once the request is in S3, the same sent again would be a second job.
+        verdict, holder = self._run_and_replicate("reserve_key", [name], *arguments)
         if cast("Verdict", verdict) in {"busy", "mismatch"}:
             raise IdempotencyError(busy=verdict == "busy")
         return Reservation(holder, replayed=verdict == "replay")

@@ -29,7 +29,7 @@ key                                   type    what
 ``qrmill:held``                       hash    worker on RabbitMQ -> messages it holds, by queue
 ``qrmill:letters``                    string  lock of who looks at dead letters in RabbitMQ
 ``qrmill:sweep``                      string  who sweeps: a lease
-``qrmill:alive``                      string  absent after Redis has lost everything
+``qrmill:alive``                      string  run id of the server that S3 was compared with
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in its window of <s> seconds

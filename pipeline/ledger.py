@@ -128,7 +128,10 @@ class Ledger:
         result: Result,
         callback: CallbackRecord | None = None,
     ) -> bool:
-        """Enter a job that has ended, from its records; False if it is there already."""
+        """Enter a job that has ended, from its records; False if it is there already.
+
+        One that is there as a job in flight has lost its end, and gets it back.
+        """
         fields = [*_flat_fields(head), "state", result.state]
         if result.bundle is not None:
             fields += ["bundle", msgspec.json.encode(result.bundle).decode()]
@@ -140,6 +143,8 @@ class Ledger:
             fields += callback.fields()
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.CALLBACKS]
+        names += [keys.ACTIVE_JOBS, keys.ENDED, keys.COUNTS, keys.letters(head.task_id)]
+        names += _parts(head.task_id)[1:]
         arguments: list[str | int] = [head.task_id, head.created_at]
         arguments.append(result.finished_at)
         arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]

@@ -25,6 +25,7 @@ from pipeline.broker import BrokerUnavailableError, connect_redis
 from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.exposition import expose_metrics, prepare_metrics
+from pipeline.jobs import TERMINAL
 from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
@@ -33,7 +34,7 @@ from pipeline.recovery import Recovery, UnreadableError, make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,9 @@ _TICK = 1.0  # seconds between sweeps
 _HOLD = 10_000  # milliseconds the lease of the one that sweeps lasts
 _TIMEOUT = 10  # seconds to wait for Redis or S3
 _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
+#: Seconds until the next one when another server answers: the one before may have taken jobs, from
+#: those who were cut off with it, until it noticed that it is the master no more.
+_COMPARE_AGAIN = 60.0
 _REMOVALS = 100  # jobs removed in one sweep at most
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
@@ -81,7 +85,7 @@ class Sweep:
         self._backlog = Backlog(client, parts.queues, settings.max_backlog)
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
-        self._compared_at = float("-inf")
+        self._compare_at = float("-inf")
         self._left: set[str] = set()
         self.metrics = SweepMetrics()
 
@@ -100,26 +104,33 @@ class Sweep:
     def _sweep(self) -> bool:
         if not self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD):
             return False
-        queues_empty = self._backlog.size() == 0
+        queues_empty = self._backlog.nothing_waits()
         for task_id in self._ledger.active_jobs():
             with self._left_if_newer(task_id):
                 self._move(task_id, queues_empty=queues_empty)
         self._callbacks.nudge(self._settings.lease * 1000)
-        lost = self._redis_lost_everything()
-        if lost or time.monotonic() - self._compared_at > _COMPARE:
+        server = self._server_to_compare()
+        if server is not None or time.monotonic() >= self._compare_at:
             self._compare_with_s3()
-            self._compared_at = time.monotonic()
-            self._note_that_redis_knows()
+            self._compare_at = time.monotonic() + (_COMPARE_AGAIN if server else _COMPARE)
+        if server is not None:
+            self._note_compared(server)
         self._remove_old_jobs()
         return True
 
-    def _redis_lost_everything(self) -> bool:
-        with translated():
-            return not self._client.exists(keys.ALIVE)
+    def _server_to_compare(self) -> str | None:
+        """Return the run id of a server that was not compared with S3 yet; None if it was.
 
-    def _note_that_redis_knows(self) -> None:
+        It may have lost everything; or, started again or made the master in a failover, what it
+        was told last: its file and its replicas are behind what it acknowledges.
+        """
         with translated():
-            self._client.set(keys.ALIVE, int(time.time()))
+            run_id = str(self._client.info("server")["run_id"])
+            return run_id if self._client.get(keys.ALIVE) != run_id else None
+
+    def _note_compared(self, run_id: str) -> None:
+        with translated():
+            self._client.set(keys.ALIVE, run_id)
 
     def _move(self, task_id: str, *, queues_empty: bool) -> None:
         patience = self._settings.lease * 1000
@@ -174,21 +185,25 @@ class Sweep:
         oldest = datetime.now(UTC) - longest
         found = self._bucket.list_ages(keys.JOBS)
         for task_id, objects in groupby(found, key=lambda pair: pair[0].split("/")[1]):
-            latest = max(written for _, written in objects)
+            written = dict(objects)
             with self._left_if_newer(task_id):
-                if self._ledger.status(task_id) is not None:
-                    continue
-                if latest < oldest:
+                status = self._ledger.status(task_id)
+                if status is not None:
+                    if status.state not in TERMINAL and keys.result_object(task_id) in written:
+                        self._bring_back(task_id, self._recovery.end_again)
+                elif max(written.values()) < oldest:
                     self._remove_objects(task_id)
                 else:
-                    self._revive(task_id)
+                    self._bring_back(task_id, self._recovery.revive)
         self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
         self._drop_orphaned_staging()
 
-    def _revive(self, task_id: str) -> None:
+    def _bring_back(self, task_id: str, bring: Callable[[str], bool]) -> None:
         try:
-            if self._recovery.revive(task_id):
+            if bring(task_id):
                 self.metrics.count("revived")
+        except ObjectMissingError:  # it is removed, or opened again, in this very moment
+            return
         except UnreadableError as error:
             # One damaged job keeps no other from coming back; it is removed when its time is over.
             log.error("job not readable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message says all

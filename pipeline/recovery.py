@@ -91,6 +91,24 @@ class Recovery:
         self._keep_idempotency(head)
         return True
 
+    def end_again(self, task_id: str) -> bool:
+        """End a job in flight whose end S3 knows and Redis has lost; False when it is none.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError: try again later.
+            ObjectMissingError: it is being removed, or opened again.
+            UnreadableError: what S3 has of it is damaged.
+            NewerVersionError: a newer release has written it.
+        """
+        head, head_bytes = self.read_head(task_id)
+        result = self.read_result(task_id)
+        if result is None or not self._ledger.restore_job(
+            head, head_bytes, result, self._read_callback(head)
+        ):
+            return False
+        log.warning("job ended again from S3", task_id=task_id, state=result.state)
+        return True
+
     def close(self, task_id: str, failure: Failure) -> None:
         """Record in S3 that a job failed for good, and remove what is staged of it.
 

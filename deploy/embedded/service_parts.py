@@ -10,14 +10,13 @@ from pathlib import Path
 
 import httpx
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from api.cli_roles import api_command, sweep_command, worker_command, worker_environment
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server
 from pipeline import keys
+from pipeline.redis_urls import open_redis
 
 WORKERS = 2
 #: The parts that have metrics.
@@ -118,7 +117,7 @@ def _worker_probe(url: str) -> Probe:
 
 def _heartbeats(url: str) -> set[bytes]:
     try:
-        with _client(url) as client:
+        with open_redis(url, timeout=_PROBE_SECONDS) as client:
             return set(client.zrange(keys.HEARTBEATS, 0, -1))
     except redis.RedisError:
         return set()
@@ -126,12 +125,7 @@ def _heartbeats(url: str) -> set[bytes]:
 
 def _is_swept(url: str) -> bool:
     try:
-        with _client(url) as client:
+        with open_redis(url, timeout=_PROBE_SECONDS) as client:
             return bool(client.exists(keys.SWEEP))
     except redis.RedisError:
         return False
-
-
-def _client(url: str) -> redis.Redis:
-    retry = Retry(NoBackoff(), 0)
-    return redis.Redis.from_url(url, socket_timeout=_PROBE_SECONDS, retry=retry)

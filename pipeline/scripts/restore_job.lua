@@ -1,12 +1,20 @@
--- restore_job: enter a job that has ended, from its result record, after Redis lost it.
--- KEYS: job, ranges, ended jobs, jobs of its API key, all jobs, callbacks
+-- restore_job: enter a job that has ended, from its result record, after Redis lost it or its end.
+-- KEYS: job, ranges, ended jobs, jobs of its API key, all jobs, callbacks, active jobs, channel of
+--       ended jobs, counts, then what else is kept of the job
 -- ARGV: task id, created at (ms), finished at (ms), number of fields, field, value, …,
 --       range of chunk 0, 1, …
 -- A callback of which the fields say nothing was not delivered, as far as S3 knows: it is due now.
+-- An entry in flight has lost its end, with all that was written after it, unless it was opened
+-- again since.
 -- Returns 1 if it was entered now, 0 if it was there already.
-if redis.call("EXISTS", KEYS[1]) == 1 then
+local state = redis.call("HGET", KEYS[1], "state")
+local lost = state == "pending" or state == "running"
+if state and not lost
+    or tonumber(redis.call("HGET", KEYS[1], "opened_at") or 0) > tonumber(ARGV[3]) then
     return 0
 end
+redis.call("DEL", KEYS[1], KEYS[2], unpack(KEYS, 10))
+redis.call("ZREM", KEYS[7], ARGV[1])
 local fields = tonumber(ARGV[4])
 for i = 5, 4 + 2 * fields, 2 do
     redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1])
@@ -20,5 +28,9 @@ redis.call("ZADD", KEYS[4], ARGV[2], ARGV[1])
 redis.call("ZADD", KEYS[5], ARGV[2], ARGV[1])
 if redis.call("HEXISTS", KEYS[1], "callback_state") == 0 then
     call_back(KEYS[1], KEYS[6], ARGV[1])
+end
+if lost then
+    redis.call("PUBLISH", KEYS[8], ARGV[1])
+    count_end(KEYS[9], KEYS[1], redis.call("HGET", KEYS[1], "error_code") or "completed")
 end
 return 1

@@ -1,5 +1,6 @@
 """Twenty clients that send jobs of 500 items one after the other, with one and two workers."""
 
+import os
 import threading
 import time
 from collections import defaultdict
@@ -75,6 +76,12 @@ def _tell(
     spent.append(("together", *(sum(cores[workers].values()) for workers in cores)))
     spent.append(("everything else on the machine", *others.values()))
     report.table("CPU meanwhile, in cores", ("part", "1 worker", "2 workers"), spent)
+    processors = os.cpu_count() or 1
+    most = processors / sum(cores[1].values())
+    report.say(
+        f"A job's work at one worker, all parts together, fits {processors} cores "
+        f"{most:.2f} times at most"
+    )
     report.target("throughput of two workers", jobs[2] / jobs[1], "times one", least=_WANTED)
     report.figures["throughput"] = {
         "jobs_a_second": jobs, "items_a_second": {n: rate * _ITEMS for n, rate in jobs.items()},

@@ -24,6 +24,12 @@ from tests.faults.rabbitmq_faults import (
 from tests.faults.redis_faults import empty_redis, freeze_redis, kill_redis, redis_away, redis_dying
 from tests.faults.s3_faults import kill_s3, s3_cutting, s3_failing, s3_full, s3_slow
 from tests.faults.scene import Fault
+from tests.faults.sentinel_faults import (
+    empty_master,
+    freeze_master,
+    kill_master,
+    masters_dying,
+)
 from tests.faults.soak import soak
 
 _ALL = (
@@ -41,6 +47,10 @@ _ALL = (
     Fault("freeze-rabbitmq", freeze_rabbitmq, of_rabbitmq=True),
     Fault("empty-rabbitmq", empty_rabbitmq, of_rabbitmq=True),
     Fault("rabbitmq-away", rabbitmq_away, of_rabbitmq=True),
+    Fault("sentinel-failover", kill_master, sentinels=True),
+    Fault("sentinel-freeze", freeze_master, sentinels=True),
+    Fault("sentinel-dying", masters_dying, sentinels=True),
+    Fault("sentinel-empty", empty_master, sentinels=True),
     Fault("kill-s3", kill_s3),
     Fault("s3-failing", s3_failing),
     # With 5 s a request, jobs of dozens of chunks would take an hour.

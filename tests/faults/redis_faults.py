@@ -53,10 +53,10 @@ def empty_redis(scene: Scene) -> None:
     scene.begin()
     with scene.rig.redis() as client:
         client.flushall()
-    _look_again(scene)
+    look_again(scene)
 
 
-def _look_again(scene: Scene) -> None:
+def look_again(scene: Scene) -> None:
     """Ask for every job that had ended: it has to be found."""
     with scene.load.client() as client:
         for order in scene.load.orders:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,17 @@ import msgspec
 import pika
 import psutil
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from deploy.embedded.files import make_private_directory
 from deploy.embedded.ports import remembered_ports
 from deploy.embedded.process import dies_with_parent, wait_until
 from deploy.embedded.running import RunningStack
+from pipeline.redis_urls import open_redis
 from tests.faults import up
 from tests.faults.proxy import FaultProxy
 from tests.faults.queues import Messages, RabbitMessages, RedisMessages
 from tests.rabbitmq import RabbitServer
+from tests.sentinels import SentinelGroup, running_group
 
 _REDIS_SECONDS = 5.0
 #: The lot of an order's first item, as the request object has it.
@@ -64,9 +64,13 @@ class Rig:
     """
 
     def __init__(
-        self, stack: FaultStack, proxy: FaultProxy, rabbitmq: RabbitServer | None = None
+        self,
+        stack: FaultStack,
+        proxy: FaultProxy,
+        group: SentinelGroup | None = None,
+        rabbitmq: RabbitServer | None = None,
     ) -> None:
-        self.stack, self.proxy, self.rabbitmq = stack, proxy, rabbitmq
+        self.stack, self.proxy, self._group, self.rabbitmq = stack, proxy, group, rabbitmq
         ready = stack.ready
         self.url, self._redis_url = ready.api_url, ready.redis_url
         self.parts = sorted(ready.parts)
@@ -84,8 +88,13 @@ class Rig:
 
     def redis(self) -> redis.Redis:
         """Return a client of the stack's Redis that fails rather than wait for long."""
-        retry = Retry(NoBackoff(), 0)
-        return redis.Redis.from_url(self._redis_url, socket_timeout=_REDIS_SECONDS, retry=retry)
+        return open_redis(self._redis_url, timeout=_REDIS_SECONDS)
+
+    @property
+    def group(self) -> SentinelGroup:
+        """The servers behind the Sentinels, of a stack whose Redis they are."""
+        assert self._group is not None, "this fault needs Sentinels"
+        return self._group
 
     @contextmanager
     def messages(self) -> Iterator[Messages]:
@@ -201,6 +210,8 @@ def running_rig(
     directory: Path,
     settings: Mapping[str, str],
     first_worker: Mapping[str, str],
+    *,
+    sentinels: bool = False,
     rabbitmq: RabbitServer | None = None,
 ) -> Iterator[Rig]:
     """Run a stack with the proxy in its way.
@@ -209,18 +220,32 @@ def running_rig(
         directory: of everything that it writes.
         settings: of the service.
         first_worker: what the first worker's environment has besides.
+        sentinels: whether its Redis is a group that Sentinels watch.
         rabbitmq: the broker to be started, when that is not Redis.
     """
+    with running_group(directory / "redis") if sentinels else nullcontext() as group:
+        yield from _running(directory, settings, first_worker, group, rabbitmq)
+
+
+def _running(
+    directory: Path,
+    settings: Mapping[str, str],
+    first_worker: Mapping[str, str],
+    group: SentinelGroup | None,
+    rabbitmq: RabbitServer | None,
+) -> Iterator[Rig]:
     ports = remembered_ports(make_private_directory(directory / "data") / "ports.json")
     proxy = FaultProxy(ports.s3)
     own = {up.S3_ADDRESS: proxy.url, up.FIRST_WORKER: json.dumps(dict(first_worker))}
+    if group is not None:
+        own[up.REDIS_URL] = group.url()
     if rabbitmq is not None:
         own[up.RABBITMQ] = msgspec.json.encode(rabbitmq).decode()
     stack = FaultStack(directory, {**settings, **own})
     try:
         proxy.start()
         stack.wait_ready()
-        yield Rig(stack, proxy, rabbitmq)
+        yield Rig(stack, proxy, group, rabbitmq)
     finally:
         stack.stop()
         proxy.stop()

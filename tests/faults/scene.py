@@ -90,6 +90,7 @@ class Fault:
         settings: of the service.
         of_rabbitmq: it makes sense where that is the broker.
         first_worker: makes the first worker's additional environment, given a directory.
+        sentinels: its Redis is a group of servers that Sentinels watch.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Fault:
     settings: Mapping[str, str] = field(default_factory=dict)
     of_rabbitmq: bool = False
     first_worker: Callable[[Path], Mapping[str, str]] = lambda _: {}
+    sentinels: bool = False
 
 
 def run_fault(
@@ -106,7 +108,10 @@ def run_fault(
     """Run one fault on a stack of its own and return what came of it."""
     rabbitmq = RabbitServer() if on_rabbitmq else None
     settings = {**_SETTINGS, **(_SHORT_SETTINGS if short else {}), **fault.settings}
-    with running_rig(directory, settings, fault.first_worker(directory), rabbitmq) as rig:
+    more = fault.first_worker(directory)
+    with running_rig(
+        directory, settings, more, sentinels=fault.sentinels, rabbitmq=rabbitmq
+    ) as rig:
         load = Load(rig.url, rig.new_key(), fault.name[:12])
         follower = Follower(load, directory)
         scene = Scene(rig, load, follower, _SHORT if short else _LONG)

@@ -1,15 +1,16 @@
 """``python -m tests.faults.up``: ``qrmill up``, but that the service's way to S3 is the proxy's.
 
-What differs is put in place from outside, so the product has no option for it: the S3 address, one
-worker's additional environment, RabbitMQ as the broker, and how often a part may die (the harness
-kills more often than the embedded stack puts up with).
+What differs is put in place from outside, so the product has no option for it: the S3 address, that
+of Redis when Sentinels watch it (the stack's own Valkey then has nothing to do), RabbitMQ as the
+broker, one worker's additional environment, and how often a part may die (the harness kills more
+often than the embedded stack puts up with).
 """
 
 import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,9 +22,9 @@ from deploy.embedded.process import Part
 from deploy.embedded.servers import RedisServer, S3Server
 from tests.rabbitmq import RabbitServer, epmd, rabbitmq
 
-#: Variables that the harness sets for this process; the last one when RabbitMQ is the broker.
+#: Variables that the harness sets for this process; the last two when they are wanted.
 S3_ADDRESS, FIRST_WORKER = "FAULTS_S3_ADDRESS", "FAULTS_FIRST_WORKER"
-RABBITMQ = "FAULTS_RABBITMQ"
+REDIS_URL, RABBITMQ = "FAULTS_REDIS_URL", "FAULTS_RABBITMQ"
 _LONGEST_DELAY = 1.0  # seconds before a part that died is started again
 
 _service_environment, _worker = service_parts.service_environment, service_parts.worker
@@ -73,8 +74,11 @@ def _with_rabbitmq() -> Iterator[None]:
 
 
 def main() -> None:
+    redis_url = os.environ.get(REDIS_URL)
+    elsewhere = property(lambda _: redis_url)
     with (
         _with_rabbitmq(),
+        patch.object(RedisServer, "url", elsewhere) if redis_url else nullcontext(),
         patch.object(restarts, "LIMIT", 1_000_000),
         patch.object(restarts, "_LONGEST_DELAY", _LONGEST_DELAY),
         patch.object(service_parts, "service_environment", _with_proxy),

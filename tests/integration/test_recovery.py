@@ -455,3 +455,81 @@ def test_a_chunk_that_kills_its_worker_is_given_up(
     wait_for(lambda: poll(client, task_id).json["chunks"]["staged"] == 2, "the others", pause=0.2)
     assert retry(client, task_id).status_code == 202
     assert end_of(client, task_id).json["status"] == "completed"
+
+
+@pytest.fixture
+def ended_once(
+    client: TestClient, worker: dramatiq.Worker, bucket: Bucket, connection: redis.Redis
+) -> tuple[str, dict[str, object]]:
+    """A job whose end Redis has lost, as in a failover, and what was told of it before."""
+    assert worker.consumers
+    task_id = submit(client)
+    told = end_of(client, task_id).json
+    result = keys.result_object(task_id)
+    wait_for(lambda: result in [*bucket.list_keys("jobs/")], "the record of its end")
+    wait_for(lambda: connection.hlen(f"dramatiq:{RENDER_QUEUE}.msgs") == 0, "an empty queue")
+    connection.hset(keys.job(task_id), "state", "running")
+    connection.hdel(keys.job(task_id), "bundle", "finished_at")
+    connection.zrem(keys.ENDED_JOBS, task_id)
+    connection.zadd(keys.ACTIVE_JOBS, {task_id: 1})
+    connection.delete(keys.COUNTS)
+    return task_id, told
+
+
+def test_a_job_whose_end_was_lost_is_ended_again_when_another_server_answers(
+    client: TestClient, sweep: Sweep, connection: redis.Redis,
+    ended_once: tuple[str, dict[str, object]],
+) -> None:  # fmt: skip
+    task_id, told = ended_once
+    assert poll(client, task_id).json["status"] == "running"
+    assert sweep.once()
+    found = poll(client, task_id).json
+    assert {**found, "download_url": "", "expires_at": 0} == {
+        **told, "download_url": "", "expires_at": 0,
+    }  # fmt: skip
+    assert connection.zscore(keys.ENDED_JOBS, task_id) is not None
+    assert connection.zscore(keys.ACTIVE_JOBS, task_id) is None
+    assert connection.hget(keys.COUNTS, "jobs png completed") == "1"
+    assert not connection.exists(f"dramatiq:{RENDER_QUEUE}", "dramatiq:bundle")
+
+
+def test_a_job_that_was_opened_again_does_not_end_as_it_ended_before(
+    client: TestClient, sweep: Sweep, connection: redis.Redis,
+    ended_once: tuple[str, dict[str, object]],
+) -> None:  # fmt: skip
+    task_id, _ = ended_once
+    connection.hset(keys.job(task_id), "opened_at", time.time_ns() // 1_000_000 + 1000)
+    assert sweep.once()
+    assert poll(client, task_id).json["status"] == "running"
+
+
+def test_s3_is_compared_again_a_minute_after_another_server_answered(
+    client: TestClient, sweep: Sweep, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep.once()
+    assert connection.get(keys.ALIVE) == connection.info("server")["run_id"]
+    task_id = submit(client)
+    connection.delete(keys.job(task_id))
+    assert sweep.once()
+    assert not connection.exists(keys.job(task_id))  # nothing says that it could be lost
+    connection.set(keys.ALIVE, "the master before")
+    assert sweep.once()
+    assert connection.exists(keys.job(task_id))
+    connection.delete(keys.job(task_id))  # as if its acceptance had gone to that one
+    right = time.monotonic
+    monkeypatch.setattr("time.monotonic", lambda: right() + 61)
+    assert sweep.once()
+    assert connection.exists(keys.job(task_id))
+
+
+def test_messages_that_only_look_held_do_not_make_the_sweep_wait_longer(
+    client: TestClient, sweep: Sweep, connection: redis.Redis
+) -> None:
+    task_id = submit(client)
+    held = f"dramatiq:__acks__.worker:a:1:b.{RENDER_QUEUE}"
+    while (name := connection.lpop(f"dramatiq:{RENDER_QUEUE}")) is not None:
+        connection.sadd(held, str(name))
+    connection.zadd(keys.HEARTBEATS, {"worker:a:1:b": time.time_ns() // 1_000_000})
+    connection.hset(keys.job(task_id), "moved_at", time.time_ns() // 1_000_000 - 61_000)
+    assert sweep.once()
+    assert connection.llen(f"dramatiq:{RENDER_QUEUE}") == 3
