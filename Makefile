@@ -29,8 +29,10 @@ demo: $(STAMP)
 up: $(STAMP)
 	$(BIN)/qrmill up
 
+# In two processes, as most tests wait for servers. A file of tests stays in one of them, and they go
+# through the files in order: those that take long come first, and many short ones fill up the end.
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses, and
 # FAULTS="--broker rabbitmq" has RabbitMQ as the broker.
@@ -75,16 +77,16 @@ capacity: $(STAMP)
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
-# The servers are for tests alone: where a package is new, its units are masked, so that none is
-# started. epmd comes with RabbitMQ.
+# The servers are for tests alone: where a package is new, its units are masked, so that none is started.
 	mkdir -p /etc/systemd/system
-	for server in prometheus redis-server rabbitmq-server; do \
+	for server in prometheus redis-server; do \
 		dpkg -s $$server >/dev/null 2>&1 || ln -sfn /dev/null /etc/systemd/system/$$server.service; \
 	done
-	dpkg -s rabbitmq-server >/dev/null 2>&1 || for unit in epmd.service epmd.socket; do \
-		ln -sfn /dev/null /etc/systemd/system/$$unit; done
+	dpkg -s rabbitmq-server >/dev/null 2>&1 || \
+		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
+			ln -sfn /dev/null /etc/systemd/system/$$unit; done
 	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
-		rabbitmq-server redis-server
+		redis-server rabbitmq-server
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

@@ -56,12 +56,9 @@ class Backlog:
         connection, or in a failover, looks as if it were held as long as that worker lives.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError, BrokerUnavailableError: try again later.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
-            for queue in QUEUES:
-                pipe.llen(keys.queue(queue))
-            return not any(pipe.execute())
+        return not any(queue.waiting for queue in self._queues.read() if queue.name in QUEUES)
 
     def admit(self, chunks: int) -> None:
         """Check that ``chunks`` more may be queued; a job larger than the limit may, if none wait.

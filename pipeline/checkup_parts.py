@@ -25,13 +25,12 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
     parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
     with client, plain, closing(parts.broker):
-        yield from run_checks(
-            (
-                *redis_checks(settings, client),
-                *sentinel_checks(settings, client),
-                *work_checks(settings, client, parts),
-            )
+        checks = (
+            *redis_checks(settings, client),
+            *sentinel_checks(settings, client),
+            *work_checks(settings, client, parts),
         )
+        yield from run_checks(checks)
     try:
         storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
     except SettingsError as error:

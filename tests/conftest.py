@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
 
@@ -16,6 +17,10 @@ from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket
 from tests.rabbitmq import ABSENT, RunningRabbitmq, running_rabbitmq
 from tests.s3_servers import moto_server
+
+# Machines stall, and tests run beside each other: what an example takes says nothing about it.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

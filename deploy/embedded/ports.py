@@ -28,9 +28,16 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment."""
+    """Return a loopback port that nobody listens on, and that nobody else gets for a minute.
+
+    A connection of its own has stood on the port and was closed from the port's side, which leaves
+    it in TIME_WAIT (RFC 9293, 3.3.2): Linux gives such a port to nobody who asks for any port, and
+    still to a server that names it.
+    """
     with _bound(0) as listener:
-        return int(listener.getsockname()[1])
+        address = listener.getsockname()
+        with socket.create_connection(address), listener.accept()[0]:
+            return int(address[1])
 
 
 def is_free(port: int) -> bool:

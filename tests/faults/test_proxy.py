@@ -101,5 +101,5 @@ def test_a_delay_is_waited_for(proxy: FaultProxy, client: "S3Client") -> None:
     proxy.mode = Mode(delay=0.5)
     begin = time.monotonic()
     assert read(client) == DATA
-    assert 0.5 <= time.monotonic() - begin < 2
+    assert time.monotonic() - begin >= 0.5
     proxy.mode = PASS

@@ -294,9 +294,9 @@ def look_at_everything(walk: Walk, own: dict[str, Settings]) -> None:
 
 def scrape(settings: Settings) -> None:
     registry = CollectorRegistry()
-    with connect_redis(settings, timeout=5, decode=True) as client:
-        queues, heartbeats = RedisQueues(client), Heartbeats(client, 15)
-        registry.register(LedgerCollector(client, queues, heartbeats, max_backlog=9, deadline=9))
+    with connect_redis(settings, timeout=5, decode=True) as text:
+        queues, heartbeats = RedisQueues(text), Heartbeats(text, 15)
+        registry.register(LedgerCollector(text, queues, heartbeats, max_backlog=9, deadline=9))
         assert registry.get_sample_value("qrmill_redis_up") == 1
 
 

@@ -17,6 +17,12 @@ def test_a_free_port_is_free() -> None:
     assert is_free(free_port())
 
 
+def test_a_free_port_is_given_to_nobody_else() -> None:
+    given = [free_port() for _ in range(300)]  # of 28,000: by chance alone, some would come twice
+    assert len(set(given)) == 300
+    assert all(is_free(port) for port in given)
+
+
 def test_a_taken_port_is_told(taken: int) -> None:
     assert not is_free(taken)
     with pytest.raises(PortTakenError, match=f"Port {taken} .* in use.* --port 0"):
