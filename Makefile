@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install dashboard deploy-tools demo up test faults thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
+.PHONY: install dashboard deploy-tools demo up test faults hosts thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
 
 install: $(STAMP)
 
@@ -38,6 +38,11 @@ test: $(STAMP)
 # FAULTS="--broker rabbitmq" has RabbitMQ as the broker.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+# The service on several hosts (network namespaces), and faults of the network between them, ending
+# with a table. HOSTS="--short cut-worker" chooses. Needs root, or user namespaces.
+hosts: $(STAMP)
+	$(BIN)/python -m tests.hosts $(HOSTS)
 
 # The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
 thorough: $(STAMP)
@@ -73,7 +78,7 @@ capacity: $(STAMP)
 	$(BIN)/python -m deploy.capacity $(CAPACITY)
 
 # What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool,
-# systemd-analyze, RabbitMQ, and a Redis with TLS, which the Valkey of the wheel is built without.
+# systemd-analyze, ip with tc, RabbitMQ, and a Redis with TLS, which the Valkey of the wheel is built without.
 # Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
 debian-packages:
 	apt-get update -qq
@@ -86,7 +91,7 @@ debian-packages:
 		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
 			ln -sfn /dev/null /etc/systemd/system/$$unit; done
 	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
-		redis-server rabbitmq-server
+		iproute2 redis-server rabbitmq-server
 
 # What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
 # no service is started.

@@ -39,6 +39,7 @@ key                                   type    what
 ``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of that (ms)
 ``dramatiq:__heartbeats__``           zset    broker clients, by when each was last heard of (ms);
                                               on RabbitMQ, workers alone
+``dramatiq:__acks__.<client>.<q>``    set     ids that a broker client has fetched of a queue
 ``dramatiq:…``                        —       the rest of the broker's own
 ====================================  ======  =====================================================
 
@@ -154,6 +155,10 @@ def messages(name: str) -> str:
 
 def delayed_messages(name: str) -> str:
     return f"{queue(name)}.DQ.msgs"
+
+
+def fetched(client: str, name: str) -> str:
+    return f"dramatiq:__acks__.{client}.{name}"
 
 
 def dead_letters(name: str) -> str:

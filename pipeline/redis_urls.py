@@ -16,6 +16,8 @@ are the server's. Sentinels that ask for some of their own get ``sentinel_userna
 ``sentinel_password`` of the query.
 """
 
+import socket
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -32,6 +34,9 @@ _SENTINEL = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 _SENTINEL_PORT = 26379
 #: Seconds that one Sentinel has: another may answer while it does not.
 _SENTINEL_SECONDS = 1.0
+#: Seconds that a connection is silent before the kernel asks for a sign of life, seconds until it
+#: asks again, and how often it asks.
+_IDLE, _PROBE_INTERVAL, _PROBES = 30, 5, 3
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _FORMS = (
     "redis://host:port or rediss://host:port (TLS), unix:///path, or "
@@ -76,6 +81,10 @@ def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis
     Behind Sentinels it asks them for the master at every new connection, and closes those it has
     when that one answers that it is none any more.
 
+    Its connections end when the network is silent: one that only listens within a minute, and one
+    that has sent something within ``timeout``. Else the kernel would still send a command that was
+    given up when the network is back, and a fetch would be carried out for nobody.
+
     Args:
         url: one of the forms above.
         timeout: seconds to wait for a connection or an answer.
@@ -87,6 +96,7 @@ def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis
     retry = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {
         "socket_timeout": timeout, "socket_connect_timeout": timeout, "decode_responses": decode,
+        **_silence(url, timeout),
     }  # fmt: skip
     parts = parse_sentinel_url(url)
     if parts is None:
@@ -94,6 +104,20 @@ def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis
     options |= parts.server
     client = parts.sentinel().master_for(parts.service, retry=retry, **options)  # type: ignore[no-untyped-call] # nor here
     return cast("redis.Redis", client)
+
+
+def _silence(url: str, timeout: float) -> dict[str, Any]:
+    """Return the options that end a silent connection (RFC 9293, 3.8.4; RFC 5482)."""
+    if url.startswith("unix:") or not sys.platform.startswith("linux"):
+        return {}
+    return {
+        "socket_keepalive_options": {
+            socket.TCP_KEEPIDLE: _IDLE,
+            socket.TCP_KEEPINTVL: _PROBE_INTERVAL,
+            socket.TCP_KEEPCNT: _PROBES,
+            socket.TCP_USER_TIMEOUT: int(timeout * 1000),
+        }
+    }
 
 
 def parse_sentinel_url(url: str) -> SentinelUrl | None:

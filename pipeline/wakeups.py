@@ -4,12 +4,17 @@ Dramatiq's Redis consumer that finds nothing, or whose worker threads have enoug
 ``dramatiq_worker_timeout`` before it looks again; a job would meet that twice. Here whoever
 enqueues a message says so on a channel, one thread a worker process listens, and the consumers
 wait for that instead. Should a word get lost, they look by themselves after the same time-out.
+
+Dramatiq's consumer also takes an answer that does not come in time for a defect and not for a lost
+connection: a message is not acknowledged, the thread of delayed messages may end, and what Redis
+had handed out with that answer is nobody's until the worker ends. Here it is a lost connection, and
+whoever begins to consume puts back what was handed out and never came.
 """
 
 import copy
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,6 +23,8 @@ import redis
 import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import q_name
+from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
 from pipeline import keys
@@ -94,6 +101,7 @@ class WakingBroker(RedisBroker):
     def __init__(self, wakeups: Wakeups, **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call] # Dramatiq has no types here
         self._wakeups = wakeups
+        self._at_hand: defaultdict[str, set[str]] = defaultdict(set)
         self.add_middleware(wakeups)
 
     @contextmanager
@@ -114,12 +122,32 @@ class WakingBroker(RedisBroker):
             self._wakeups.say(queue)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "WakingConsumer":
-        """Return a consumer that looks when it is woken, or after ``timeout`` milliseconds."""
-        return WakingConsumer(self, queue_name, prefetch, timeout, self._wakeups.event(queue_name))
+        """Return a consumer that looks when it is woken, or after ``timeout`` milliseconds.
+
+        Raises:
+            ConnectionClosed: Redis is out of reach.
+        """
+        at_hand = self._at_hand[queue_name]
+        if queue_name != q_name(queue_name):
+            at_hand.clear()  # Dramatiq drops what it held of delayed ones with the consumer before
+        event = self._wakeups.event(queue_name)
+        consumer = WakingConsumer(self, queue_name, prefetch, timeout, event=event, at_hand=at_hand)
+        consumer.put_back_lost()
+        return consumer
 
 
 class WakingConsumer(_RedisConsumer):
-    """A consumer that waits for a word where Dramatiq's sleeps."""
+    """A consumer that waits for a word where Dramatiq's sleeps.
+
+    Its methods raise:
+        ConnectionClosed: Redis is out of reach.
+
+    Args:
+        broker, queue_name, prefetch, timeout: as Dramatiq's has them.
+        event: set when it should look.
+        at_hand: ids in Redis of the messages that it has handed out and that were not acknowledged;
+            shared with the consumers of the queue before it and after it.
+    """
 
     def __init__(
         self,
@@ -127,25 +155,61 @@ class WakingConsumer(_RedisConsumer):
         queue_name: str,
         prefetch: int,
         timeout: int,
+        *,
         event: threading.Event,
+        at_hand: set[str],
     ) -> None:
         super().__init__(broker, queue_name, prefetch, _NO_SLEEP)  # type: ignore[no-untyped-call]
         self._idle = timeout / 1000
         self._event = event
+        self._at_hand = at_hand
 
     def __next__(self) -> MessageProxy | None:
-        message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
+        with _connection_lost():
+            message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         if message is None:
             self._event.wait(self._idle)
             self._event.clear()
+        else:
+            self._at_hand.add(message.options["redis_message_id"])
         return message
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledge a message: there is room for another."""
-        super().ack(message)  # type: ignore[no-untyped-call]
-        self._event.set()
+        with _connection_lost():
+            super().ack(message)  # type: ignore[no-untyped-call]
+        self._done(message)
 
     def nack(self, message: MessageProxy) -> None:
         """Make a message a dead letter: there is room for another."""
-        super().nack(message)  # type: ignore[no-untyped-call]
+        with _connection_lost():
+            super().nack(message)  # type: ignore[no-untyped-call]
+        self._done(message)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Put messages back that were fetched and not begun."""
+        with _connection_lost():
+            super().requeue(messages)  # type: ignore[no-untyped-call]
+
+    def put_back_lost(self) -> None:
+        """Put back what Redis has handed to this worker and what never came here."""
+        broker = self.broker
+        with _connection_lost():
+            fetched = broker.client.smembers(keys.fetched(broker.broker_id, self.queue_name))
+            lost = {each.decode() for each in fetched} - self._at_hand
+            if lost:
+                broker.do_requeue(self.queue_name, *lost)
+                log.warning("messages put back", queue=self.queue_name, count=len(lost))
+
+    def _done(self, message: MessageProxy) -> None:
+        self._at_hand.discard(message.options["redis_message_id"])
         self._event.set()
+
+
+@contextmanager
+def _connection_lost() -> Iterator[None]:
+    """Turn what redis-py raises when Redis is away into what Dramatiq goes on after."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ConnectionClosed(error) from None

@@ -41,11 +41,12 @@ class RedisServer:
 
     port: int
     password: str = field(repr=False)
+    host: str = LOOPBACK
 
     @property
     def url(self) -> str:
         """The address with the password in it: not for logs."""
-        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
+        return f"redis://:{self.password}@{self.host}:{self.port}/0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,12 @@ class S3Server:
     access_key_id: str
     secret_access_key: str = field(repr=False)
     region: str = _REGION
+    host: str = LOOPBACK
 
     @property
     def endpoint_url(self) -> str:
         """The address of the S3 server."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def client(self) -> "S3Client":
         """Return a boto3 client that gives up after two seconds."""
@@ -100,7 +102,7 @@ def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> 
 
 def _valkey_configuration(server: RedisServer, directory: Path) -> str:
     lines = {
-        "bind": LOOPBACK,
+        "bind": server.host,
         "port": str(server.port),
         "requirepass": server.password,
         "dir": f'"{directory.absolute()}"',
@@ -136,7 +138,7 @@ def s3(
         "RCLONE_AUTH_KEY": f'"{server.access_key_id},{server.secret_access_key}"',
     }
     others = {name: value for name, value in environ.items() if not name.startswith("RCLONE_")}
-    address = f"{LOOPBACK}:{server.port}"
+    address = f"{server.host}:{server.port}"
     return Part(
         name="s3",
         command=(_rclone(), "serve", "s3", "--addr", address, str(directory.absolute())),

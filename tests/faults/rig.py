@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -21,6 +21,7 @@ import redis
 from deploy.embedded.files import make_private_directory
 from deploy.embedded.ports import remembered_ports
 from deploy.embedded.process import dies_with_parent, wait_until
+from deploy.embedded.ready import Ready
 from deploy.embedded.running import RunningStack
 from pipeline.redis_urls import open_redis
 from tests.faults import up
@@ -32,6 +33,23 @@ from tests.sentinels import SentinelGroup, running_group
 _REDIS_SECONDS = 5.0
 #: The lot of an order's first item, as the request object has it.
 _MARKER = re.compile(rb'"([a-z0-9-]+-[0-9]{4})"')
+
+
+class Stack(Protocol):
+    """What a rig has to know of the stack that runs.
+
+    Attributes:
+        data_dir: its data, with logs.
+    """
+
+    data_dir: Path
+
+    @property
+    def ready(self) -> Ready:
+        """Where everything is, and which parts run."""
+
+    def output(self) -> str:
+        """Return what it has said so far."""
 
 
 class FaultStack(RunningStack):
@@ -65,17 +83,27 @@ class Rig:
 
     def __init__(
         self,
-        stack: FaultStack,
-        proxy: FaultProxy,
+        stack: Stack,
+        proxy: FaultProxy | None,
         group: SentinelGroup | None = None,
         rabbitmq: RabbitServer | None = None,
     ) -> None:
-        self.stack, self.proxy, self._group, self.rabbitmq = stack, proxy, group, rabbitmq
+        self.stack, self._proxy, self._group, self.rabbitmq = stack, proxy, group, rabbitmq
         ready = stack.ready
         self.url, self._redis_url = ready.api_url, ready.redis_url
         self.parts = sorted(ready.parts)
         self._operator_key = ready.operator_key
         self.random = random.Random(29)
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """The proxy before S3, of a stack that has one."""
+        assert self._proxy is not None, "this fault needs the proxy"
+        return self._proxy
+
+    def harm(self) -> dict[str, int]:
+        """Return how often the proxy did what."""
+        return dict(self._proxy.done) if self._proxy else {}
 
     def new_key(self) -> str:
         """Return a client's API key that may send and poll as often as the harness does."""

@@ -107,22 +107,31 @@ def run_fault(
 ) -> Row:
     """Run one fault on a stack of its own and return what came of it."""
     rabbitmq = RabbitServer() if on_rabbitmq else None
-    settings = {**_SETTINGS, **(_SHORT_SETTINGS if short else {}), **fault.settings}
-    more = fault.first_worker(directory)
+    settings, more = settings_of(fault, short=short), fault.first_worker(directory)
     with running_rig(
         directory, settings, more, sentinels=fault.sentinels, rabbitmq=rabbitmq
     ) as rig:
-        load = Load(rig.url, rig.new_key(), fault.name[:12])
-        follower = Follower(load, directory)
-        scene = Scene(rig, load, follower, _SHORT if short else _LONG)
-        with follower.running():
-            fault.does(scene)
-            ended_at = time.monotonic()
-            affected = [order for order in load.orders if order.open]
-            follower.wait_all_ended(fault.within * (_SHORT_WAIT if short else 1))
-        if not rig.wait_back():
-            scene.wrong.append(f"not every part came back: {rig.stack.output()[-500:]}")
-        return _judge(fault.name, scene, affected, ended_at, symbols)
+        return run_fault_on(rig, fault, directory, short=short, symbols=symbols)
+
+
+def settings_of(fault: Fault, *, short: bool) -> Mapping[str, str]:
+    """Return the settings of the service that a fault is done to."""
+    return {**_SETTINGS, **(_SHORT_SETTINGS if short else {}), **fault.settings}
+
+
+def run_fault_on(rig: Rig, fault: Fault, directory: Path, *, short: bool, symbols: int) -> Row:
+    """Run one fault on a stack that runs, and return what came of it."""
+    load = Load(rig.url, rig.new_key(), fault.name[:12])
+    follower = Follower(load, directory)
+    scene = Scene(rig, load, follower, _SHORT if short else _LONG)
+    with follower.running():
+        fault.does(scene)
+        ended_at = time.monotonic()
+        affected = [order for order in load.orders if order.open]
+        follower.wait_all_ended(fault.within * (_SHORT_WAIT if short else 1))
+    if not rig.wait_back():
+        scene.wrong.append(f"not every part came back: {rig.stack.output()[-500:]}")
+    return _judge(fault.name, scene, affected, ended_at, symbols)
 
 
 def _judge(name: str, scene: Scene, affected: list[Order], ended_at: float, symbols: int) -> Row:
@@ -248,5 +257,5 @@ def _note_answers(row: Row, scene: Scene) -> None:
         f"POSTs {dict(scene.load.posts())}, polls {dict(scene.follower.polls)}"
         + (f", failed {dict(reasons)}" if reasons else "")
         + (f", {never} never accepted" if never else "")
-        + (f", proxy {dict(scene.rig.proxy.done)}" if scene.rig.proxy.done else "")
+        + (f", proxy {harm}" if (harm := scene.rig.harm()) else "")
     )
