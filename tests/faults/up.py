@@ -22,7 +22,7 @@ from deploy.embedded.process import Part
 from deploy.embedded.servers import RedisServer, S3Server
 from tests.rabbitmq import RabbitServer, epmd, rabbitmq
 
-#: Variables that the harness sets for this process; the last one when RabbitMQ is the broker.
+#: Variables that the harness sets for this process; the last two when they are wanted.
 S3_ADDRESS, FIRST_WORKER = "FAULTS_S3_ADDRESS", "FAULTS_FIRST_WORKER"
 REDIS_URL, RABBITMQ = "FAULTS_REDIS_URL", "FAULTS_RABBITMQ"
 _LONGEST_DELAY = 1.0  # seconds before a part that died is started again
