@@ -58,7 +58,7 @@ class Backlog:
         Raises:
             LedgerUnavailableError, BrokerUnavailableError: try again later.
         """
-        return not any(queue.waiting for queue in self._queues.read() if queue.name in QUEUES)
+        return self._queues.waiting(*QUEUES) == 0
 
     def admit(self, chunks: int) -> None:
         """Check that ``chunks`` more may be queued; a job larger than the limit may, if none wait.

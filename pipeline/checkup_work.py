@@ -10,6 +10,7 @@ from pipeline.brokers import BrokerParts
 from pipeline.checkup import Check, Finding
 from pipeline.heartbeats import Heartbeats
 from pipeline.queues import Queues
+from pipeline.redis_urls import shown_url
 from pipeline.settings import Settings
 
 _AWAY = "The broker answered a moment ago; look whether it is overloaded."
@@ -33,8 +34,7 @@ def work_checks(settings: Settings, client: redis.Redis, parts: BrokerParts) -> 
 
 
 def _rabbitmq(url: str, queues: Queues) -> Check:
-    # What stands before it, or in the query, may be a password.
-    address = url.split("?")[0].split("@")[-1]  # noqa: PLC0207 - as for Redis
+    address = shown_url(url)
     away = (
         f"See that a server runs at {address}, that this machine reaches it, that "
         "QRMILL_BROKER_URL has its user, password and virtual host (%2F for /), and that this user "

@@ -70,6 +70,9 @@ class Queues(Protocol):
     def size(self, *queues: str) -> int:
         """Return how many messages of ``queues`` wait, are delayed or are being worked on."""
 
+    def waiting(self, *queues: str) -> int:
+        """Return how many messages of ``queues`` no worker has fetched."""
+
     def letters(self, queue: str, limit: int) -> list[Letter]:
         """Return up to ``limit`` dead letters, the newest first."""
 

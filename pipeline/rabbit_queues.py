@@ -93,6 +93,10 @@ class RabbitQueues:
         held = self._heartbeats.held()
         return sum(self._count(*names).values()) + sum(held[name] for name in names)
 
+    def waiting(self, *queues: str) -> int:
+        """Return how many messages no worker has fetched."""
+        return sum(self._count(*queues).values())
+
     def letters(self, queue: str, limit: int) -> list[Letter]:
         """Return the newest dead letters; all of them are fetched for that, and given back."""
         with self._fetching(queue) as letters:

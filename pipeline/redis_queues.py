@@ -68,6 +68,13 @@ class RedisQueues:
                 pipe.hlen(keys.delayed_messages(queue))
             return sum(cast("list[int]", pipe.execute()))
 
+    def waiting(self, *queues: str) -> int:
+        """Return how many messages no worker has fetched, in one round trip."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.llen(keys.queue(queue))
+            return sum(cast("list[int]", pipe.execute()))
+
     def letters(self, queue: str, limit: int) -> list[Letter]:
         """Return the newest dead letters."""
         with translated():

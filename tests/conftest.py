@@ -15,6 +15,7 @@ from pipeline.broker import connect_redis
 from pipeline.ledger import Ledger
 from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket
+from tests.faults.proxy import FaultProxy
 from tests.rabbitmq import ABSENT, RunningRabbitmq, running_rabbitmq
 from tests.s3_servers import moto_server
 
@@ -90,6 +91,15 @@ def s3(request: pytest.FixtureRequest) -> servers.S3Server:
     """An S3 server that the whole run shares: rclone, or what ``EVERY_S3`` asks for."""
     server: servers.S3Server = request.getfixturevalue(getattr(request, "param", "rclone"))
     return server
+
+
+@pytest.fixture
+def proxy(s3: servers.S3Server) -> Iterator[FaultProxy]:
+    """A proxy in the way to that server, which may refuse, delay and watch."""
+    found = FaultProxy(s3.port)
+    found.start()
+    yield found
+    found.stop()
 
 
 @pytest.fixture

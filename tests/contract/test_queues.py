@@ -128,7 +128,7 @@ def test_queues_that_nothing_was_sent_to_are_empty(parts: BrokerParts) -> None:
     parts.queues.ping()
     nothing = (0, 0, 0, 0, 0.0, 0.0)
     assert parts.queues.read() == [QueueState(queue, *nothing) for queue in ALL_QUEUES]
-    assert parts.queues.size(*ALL_QUEUES) == 0
+    assert parts.queues.size(*ALL_QUEUES) == parts.queues.waiting(*ALL_QUEUES) == 0
     assert parts.queues.letters(RENDER_QUEUE, 9) == []
     assert parts.queues.put_back(RENDER_QUEUE, []) == parts.queues.discard(RENDER_QUEUE, []) == 0
     assert parts.heartbeats.workers() == []
@@ -144,6 +144,7 @@ def test_messages_are_told_by_what_is_happening_to_them(parts: BrokerParts) -> N
         # Two are fetched for each thread.
         wait_for(lambda: counts(parts) == (1, 2, 0, 0), "two messages in progress")
         assert parts.queues.size(RENDER_QUEUE) == 3
+        assert parts.queues.waiting(RENDER_QUEUE, EXPRESS_QUEUE) == 1
         assert parts.heartbeats.alive() == 1
         parts.broker.enqueue(message(), delay=60_000)
         wait_for(lambda: counts(parts) == (1, 2, 1, 0), "one that is delayed")

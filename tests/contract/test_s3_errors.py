@@ -1,13 +1,11 @@
 """Errors in the shapes that S3 documents, sent by a proxy before a real server or by the server."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from deploy.embedded import servers
 from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, Upload
@@ -50,11 +48,8 @@ class Refusing:
 
 
 @pytest.fixture
-def refusing(s3: servers.S3Server, settings: Settings) -> Iterator[Refusing]:
-    proxy = FaultProxy(s3.port)
-    proxy.start()
-    yield Refusing(proxy, settings)
-    proxy.stop()
+def refusing(proxy: FaultProxy, settings: Settings) -> Refusing:
+    return Refusing(proxy, settings)
 
 
 def test_what_may_pass_is_tried_three_times(refusing: Refusing) -> None:

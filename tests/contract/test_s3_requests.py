@@ -2,7 +2,6 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -26,14 +25,6 @@ ENCRYPTED = {
     f"{SSE}-aws-kms-key-id": KEY,
     f"{SSE}-bucket-key-enabled": "true",
 }
-
-
-@pytest.fixture
-def proxy(s3: servers.S3Server) -> Iterator[FaultProxy]:
-    found = FaultProxy(s3.port)
-    found.start()
-    yield found
-    found.stop()
 
 
 @pytest.fixture

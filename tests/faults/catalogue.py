@@ -25,7 +25,6 @@ from tests.faults.redis_faults import empty_redis, freeze_redis, kill_redis, red
 from tests.faults.s3_faults import kill_s3, s3_cutting, s3_failing, s3_full, s3_slow
 from tests.faults.scene import Fault
 from tests.faults.sentinel_faults import (
-    empty_master,
     freeze_master,
     kill_master,
     masters_dying,
@@ -45,7 +44,7 @@ _ALL = (
     Fault("sentinel-failover", kill_master, sentinels=True),
     Fault("sentinel-freeze", freeze_master, sentinels=True),
     Fault("sentinel-dying", masters_dying, sentinels=True),
-    Fault("sentinel-empty", empty_master, sentinels=True),
+    Fault("sentinel-empty", empty_redis, sentinels=True),
     Fault("kill-rabbitmq", kill_rabbitmq, of_rabbitmq=True),
     Fault("rabbitmq-dying", rabbitmq_dying, of_rabbitmq=True, within=240),
     Fault("freeze-rabbitmq", freeze_rabbitmq, of_rabbitmq=True),

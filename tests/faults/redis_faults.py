@@ -1,15 +1,13 @@
 """Faults of Redis: killed, frozen, emptied, away."""
 
 import signal
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx
 
 from deploy.embedded.process import wait_until
+from tests.faults.outages import die_again_and_again, down
 from tests.faults.refusals import ask_and_be_refused
-from tests.faults.rig import Rig, send, wait_for_pid
+from tests.faults.rig import send, wait_for_pid
 from tests.faults.scene import Scene
 
 
@@ -22,15 +20,7 @@ def kill_redis(scene: Scene) -> None:
 
 def redis_dying(scene: Scene) -> None:
     """Kill Redis again and again while requests come in: it dies at every step of accepting one."""
-    scene.submit(12)
-    scene.begin()
-    with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(scene.submit, 60, (1, 20, 60, 200))
-        for _ in scene.every(0.5, 40):
-            if sending.done():
-                sending = pool.submit(scene.submit, 60, (1, 20, 60, 200))
-            scene.rig.kill_part("valkey")
-        sending.result()
+    die_again_and_again(scene, "valkey", 0.5, 40)
 
 
 def freeze_redis(scene: Scene) -> None:
@@ -68,20 +58,5 @@ def redis_away(scene: Scene) -> None:
     """Redis is down for 60 s while requests come in; each is refused within 3 s."""
     scene.submit()
     scene.begin()
-    with _down(scene.rig):
+    with down(scene.rig, "valkey", scene.rig.stack.data_dir / "valkey" / "valkey.conf", 30):
         ask_and_be_refused(scene, "Redis", 60)
-
-
-@contextmanager
-def _down(rig: Rig) -> Iterator[None]:
-    """Keep Redis down through the block: without its configuration it cannot be started again."""
-    configuration = rig.stack.data_dir / "valkey" / "valkey.conf"
-    aside = configuration.with_suffix(".aside")
-    pid = wait_for_pid(rig, "valkey")
-    configuration.rename(aside)
-    try:
-        send(pid, signal.SIGKILL)
-        yield
-    finally:
-        aside.rename(configuration)
-        wait_until(lambda: rig.pid("valkey") not in {None, pid}, 30)

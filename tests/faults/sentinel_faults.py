@@ -1,4 +1,4 @@
-"""Faults of a Redis that Sentinels watch: its master is killed, frozen, emptied.
+"""Faults of a Redis that Sentinels watch: its master is killed, frozen.
 
 The masters come back at the end of each; until Sentinels make replicas of them, which takes ten
 seconds, they believe to be masters.
@@ -7,7 +7,6 @@ seconds, they believe to be masters.
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-from deploy.embedded.process import wait_until
 from tests.faults.redis_faults import look_again
 from tests.faults.scene import Scene
 from tests.waiting import wait_for
@@ -68,15 +67,4 @@ def masters_dying(scene: Scene) -> None:
             group.start_server(before)
             group.wait_until_follower(before)
             wait_for(group.whole, "the replicas")
-    look_again(scene)
-
-
-def empty_master(scene: Scene) -> None:
-    """FLUSHALL on the master in the middle of jobs, and once some have ended."""
-    scene.submit(8, (5, 20, 60))
-    wait_until(lambda: not scene.load.open_orders(), 60)
-    scene.submit(20)
-    scene.begin()
-    with scene.rig.redis() as client:
-        client.flushall()
     look_again(scene)

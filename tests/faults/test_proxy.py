@@ -19,14 +19,6 @@ DATA = secrets.token_bytes(300_000)
 
 
 @pytest.fixture
-def proxy(s3: S3Server) -> Iterator[FaultProxy]:
-    running = FaultProxy(s3.port)
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
 def client(s3: S3Server, proxy: FaultProxy) -> Iterator["S3Client"]:
     port = int(proxy.url.rpartition(":")[2])
     through = dataclasses.replace(s3, port=port).client()

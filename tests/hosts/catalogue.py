@@ -36,10 +36,12 @@ def undisturbed(scene: Scene, network: Network) -> None:
 
 def cut_worker(scene: Scene, network: Network) -> None:
     """One worker host is cut off for 60 s."""
-    with scene.busy(in_flight=20, most=20 if scene.short else 100):
-        scene.begin()
-        with network.cut_off(_GOES), _unreached(scene, network, (_GOES, REDIS, REDIS_PORT)):
-            scene.last(_SECONDS)
+    with (
+        _fault_under_load(scene),
+        network.cut_off(_GOES),
+        _unreached(scene, network, (_GOES, REDIS, REDIS_PORT)),
+    ):
+        scene.last(_SECONDS)
 
 
 def cut_worker_for_good(scene: Scene, network: Network) -> None:
@@ -64,41 +66,48 @@ def worker_back_late(scene: Scene, network: Network) -> None:
 
 def unplug_worker(scene: Scene, network: Network) -> None:
     """One worker host's interface is down for 60 s: what it sends fails at once."""
-    with scene.busy(in_flight=20, most=20 if scene.short else 100):
-        scene.begin()
-        with network.unplugged(_GOES), _unreached(scene, network, (_GOES, REDIS, REDIS_PORT)):
-            scene.last(_SECONDS)
+    with (
+        _fault_under_load(scene),
+        network.unplugged(_GOES),
+        _unreached(scene, network, (_GOES, REDIS, REDIS_PORT)),
+    ):
+        scene.last(_SECONDS)
 
 
 def redis_from_half(scene: Scene, network: Network) -> None:
     """Half the workers do not reach Redis for 60 s, but S3."""
-    with scene.busy(in_flight=20, most=20 if scene.short else 100):
-        scene.begin()
-        with network.apart(_GOES, REDIS), _unreached(scene, network, (_GOES, REDIS, REDIS_PORT)):
-            _expect(scene, network, (_GOES, S3, S3_PORT), reached=True)
-            scene.last(_SECONDS)
+    with (
+        _fault_under_load(scene),
+        network.apart(_GOES, REDIS),
+        _unreached(scene, network, (_GOES, REDIS, REDIS_PORT)),
+    ):
+        _expect(scene, network, (_GOES, S3, S3_PORT), reached=True)
+        scene.last(_SECONDS)
 
 
 def cut_redis(scene: Scene, network: Network) -> None:
     """Nobody reaches Redis for 60 s; connections stay, and answers do not come."""
-    with scene.busy(in_flight=20, most=20 if scene.short else 100):
-        scene.begin()
-        with network.cut_off(REDIS), _unreached(scene, network, (API, REDIS, REDIS_PORT)):
-            scene.last(_SECONDS)
+    with (
+        _fault_under_load(scene),
+        network.cut_off(REDIS),
+        _unreached(scene, network, (API, REDIS, REDIS_PORT)),
+    ):
+        scene.last(_SECONDS)
 
 
 def cut_s3(scene: Scene, network: Network) -> None:
     """Nobody reaches S3 for 60 s."""
-    with scene.busy(in_flight=20, most=20 if scene.short else 100):
-        scene.begin()
-        with network.cut_off(S3), _unreached(scene, network, (API, S3, S3_PORT)):
-            scene.last(_SECONDS)
+    with (
+        _fault_under_load(scene),
+        network.cut_off(S3),
+        _unreached(scene, network, (API, S3, S3_PORT)),
+    ):
+        scene.last(_SECONDS)
 
 
 def slow_and_lossy(scene: Scene, network: Network) -> None:
     """For 60 s the links of Redis and S3 take 20 ms more and lose every hundredth packet."""
-    with scene.busy(in_flight=20, most=20 if scene.short else 100):
-        scene.begin()
+    with _fault_under_load(scene):
         before = _median_connect(network)
         with network.slow(REDIS, S3, link=_SLOW) as how:
             during = _median_connect(network)
@@ -109,6 +118,14 @@ def slow_and_lossy(scene: Scene, network: Network) -> None:
     )
     if during < before + 1.5 * _SLOW.delay / 1000:
         scene.wrong.append("the links were not slow")
+
+
+@contextmanager
+def _fault_under_load(scene: Scene) -> Iterator[None]:
+    """Keep jobs in flight through the block, which is the fault."""
+    with scene.busy(in_flight=20, most=20 if scene.short else 100):
+        scene.begin()
+        yield
 
 
 @contextmanager

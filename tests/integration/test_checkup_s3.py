@@ -1,7 +1,5 @@
 """The check-up of S3: what each refusal is explained with."""
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 
@@ -13,14 +11,6 @@ from tests.faults.proxy import FaultProxy, Mode
 
 MOTO = pytest.mark.parametrize("s3", ["moto"], indirect=True)
 REGION = "eu-west-3"
-
-
-@pytest.fixture
-def proxy(s3: servers.S3Server) -> Iterator[FaultProxy]:
-    found = FaultProxy(s3.port)
-    found.start()
-    yield found
-    found.stop()
 
 
 @pytest.fixture
