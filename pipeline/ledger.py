@@ -176,6 +176,14 @@ class Ledger:
         found = self._entries(task_ids) if task_ids else []
         return [_status(*entry) for entry in found if not _is_newer(entry[0])]
 
+    def states(self, task_ids: list[str]) -> list[str | None]:
+        """Return the states of some jobs, None for one that is unknown, by one command.
+
+        They may be of jobs of a newer release, and ones that this release does not know.
+        """
+        found = self._run("job_states", [keys.job(task_id) for task_id in task_ids])
+        return cast("list[str | None]", found)
+
     def _entries(self, task_ids: list[str]) -> list[tuple[dict[str, Any], int, int]]:
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for task_id in task_ids:

@@ -120,6 +120,18 @@ class Bucket:
                     (found["Key"], found["LastModified"]) for found in page.get("Contents", [])
                 )
 
+    def list_folders(self, prefix: str) -> Iterator[list[str]]:
+        """Yield the names between ``prefix`` and the next slash, each once, a page at a time.
+
+        A page has at most 1000, however many objects lie below each name (S3 API Reference,
+        ListObjectsV2, ``CommonPrefixes``).
+        """
+        pages = self._client.get_paginator("list_objects_v2")
+        with translated():
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+                if found := page.get("CommonPrefixes"):
+                    yield [each["Prefix"].removeprefix(prefix).removesuffix("/") for each in found]
+
     def delete(self, key: str) -> None:
         """Remove an object; it is no error if there is none."""
         with translated():

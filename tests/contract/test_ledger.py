@@ -67,6 +67,18 @@ def state(ledger: Ledger, task_id: str) -> State:
     return status.state
 
 
+def test_the_states_of_many_jobs_are_one_command(ledger: Ledger, redis_url: str) -> None:
+    tasks = [enter(ledger) for _ in range(20)]
+    begin(ledger, tasks[3], 0)
+    asked = [*tasks, str(uuid.uuid4())]
+    ledger.states(asked)  # the script is there from now on
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_resetstat()
+        found = ledger.states(asked)
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
+    assert found == ["pending"] * 3 + ["running"] + ["pending"] * 16 + [None]
+
+
 def test_a_job_is_entered_once(ledger: Ledger) -> None:
     head = new_head()
     assert ledger.create_job(head, NOW * 1000, 100, HOUR)
