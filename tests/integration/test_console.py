@@ -242,7 +242,7 @@ def test_a_failed_job_shows_each_chunks_error_and_is_run_again(
     path = f"/ops/jobs/{task_id}"
     page = visitor.get(path).text
     assert page.count("<strong>object_missing</strong>") == 4
-    assert page.count("failed after 1 try: ") == 4
+    assert page.count("failed after 4 tries: ") == 4
     assert "no longer in the object store" in page
     assert visitor.get(f"{path}/download").status_code == 409
     assert visitor.get(f"{path}/symbols/1").status_code == 404
