@@ -1,17 +1,16 @@
 """Reading a request's body, within its limit, and writing JSON answers."""
 
 import io
-import socket
-import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 from http import HTTPStatus
 
 import falcon
 import msgspec
 from falcon.util.mediatypes import parse_header
 
+from api.arrival import Arrivals
 from api.middleware import check_accepts
 from api.problems import ProblemError
 
@@ -22,8 +21,8 @@ _PIECE = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 #: Members of a gzip body; each, even an empty one, takes its time.
 _MOST_MEMBERS = 1000
-#: Seconds that a body may take to arrive.
-_LONGEST_ARRIVAL = 60
+#: A body may take a minute to arrive.
+_ARRIVALS = Arrivals(longest=60)
 
 
 def read_json_body(req: falcon.Request, limit: int) -> bytes:
@@ -54,33 +53,13 @@ def read_body(req: falcon.Request, limit: int, media_types: tuple[str, ...]) -> 
             headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
         )  # fmt: skip
     body = io.BytesIO()
-    with _arriving(req):
+    connection = req.env.get("gunicorn.socket")
+    with _ARRIVALS.arriving(connection) if connection else nullcontext():
         for piece in _DECODERS[coding](_received(req, limit)):
             if body.tell() + len(piece) > limit:
                 raise _too_large(limit)
             body.write(piece)
     return media_type, body.getvalue()
-
-
-@contextmanager
-def _arriving(req: falcon.Request) -> Iterator[None]:
-    """End a body that takes too long: a client that sends a byte now and then holds a thread."""
-    connection: socket.socket | None = req.env.get("gunicorn.socket")
-    if connection is None:
-        yield
-        return
-    timer = threading.Timer(_LONGEST_ARRIVAL, _stop_receiving, (connection,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _stop_receiving(connection: socket.socket) -> None:
-    with suppress(OSError):  # it has been closed
-        connection.shutdown(socket.SHUT_RD)
 
 
 def answer_json(resp: falcon.Response, status: HTTPStatus, answer: msgspec.Struct) -> None:

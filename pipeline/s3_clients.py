@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.handlers import convert_body_to_file_like_object
 
 from pipeline.object_headers import object_headers
 from pipeline.s3_credentials import CredentialsLife
@@ -150,6 +151,11 @@ def connect_s3(
         },
     )
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
+    # As the file that botocore makes of it, a body would wait for the server's 100 (Continue)
+    # (RFC 9110, section 10.1.1) and go out in pieces of 16 KiB. Parts of uploads may do so.
+    client.meta.events.unregister(
+        "before-parameter-build.s3.PutObject", convert_body_to_file_like_object
+    )
     return client
 
 

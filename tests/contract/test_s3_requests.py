@@ -53,6 +53,13 @@ def at_aws(
     return msgspec.structs.replace(settings, s3_endpoint_url=ENDPOINT, s3_region=REGION, **names)
 
 
+def test_an_object_is_sent_with_its_headers_and_waits_for_no_leave(
+    behind: Settings, seen: list[Seen]
+) -> None:
+    open_storage(behind, read_timeout=10).bucket.put("a/key", b"data")
+    assert [(each.method, each.headers.get("expect")) for each in seen] == [("PUT", None)]
+
+
 @pytest.mark.parametrize(
     ("style", "address"),
     [
