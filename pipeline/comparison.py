@@ -89,7 +89,8 @@ class Comparison:
         written = [when for _, when in self._bucket.list_ages(keys.objects_of(task_id))]
         longest = timedelta(seconds=self._settings.job_ttl + self._settings.job_deadline)
         if written and max(written) < datetime.now(UTC) - longest:
-            remove_objects(self._bucket, self._staging_bucket, task_id)
+            self._staging_bucket.delete_all(keys.staging_of(task_id))
+            self._bucket.delete_all(keys.objects_of(task_id))
         else:
             self._bring_back(task_id, self._recovery.revive)
 
@@ -108,13 +109,3 @@ class Comparison:
         status = self._ledger.status(task_id)
         if status is None or status.state == "completed":
             self._staging_bucket.delete_all(keys.staging_of(task_id))
-
-
-def remove_objects(bucket: Bucket, staging_bucket: Bucket, task_id: str) -> None:
-    """Remove all that S3 has of a job.
-
-    Raises:
-        StoreUnavailableError: some of it may still be there.
-    """
-    staging_bucket.delete_all(keys.staging_of(task_id))
-    bucket.delete_all(keys.objects_of(task_id))

@@ -185,6 +185,12 @@ def callback_object(task_id: str) -> str:
     return f"{objects_of(task_id)}callback.json"
 
 
+def all_objects(task_id: str) -> list[str]:
+    """Return all that the main bucket may hold of a job."""
+    families = (request_object, bundle_object, result_object, callback_object)
+    return [family(task_id) for family in families]
+
+
 def objects_of(task_id: str) -> str:
     """Return the prefix of all objects of a job but its staging."""
     return f"{JOBS}{task_id}/"

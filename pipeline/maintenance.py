@@ -22,7 +22,7 @@ from pipeline.backlog import Backlog
 from pipeline.broker import BrokerUnavailableError, connect_redis
 from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
-from pipeline.comparison import Comparison, remove_objects
+from pipeline.comparison import Comparison
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Failure, Ledger
 from pipeline.logs import configure_logging
@@ -43,7 +43,8 @@ _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
 #: Seconds until the next one when another server answers: the one before may have taken jobs, from
 #: those who were cut off with it, until it noticed that it is the master no more.
 _COMPARE_AGAIN = 60.0
-_REMOVALS = 100  # jobs removed in one sweep at most
+#: Jobs removed in one sweep at most: with four objects each, one request removes them.
+_REMOVALS = 250
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
@@ -86,6 +87,8 @@ class Sweep:
         self._compare_at = float("-inf")
         self._swept_at = float("-inf")
         self._left: set[str] = set()
+        #: Set when the process is to end: a comparison, which may take long, ends with its step.
+        self.stopping = threading.Event()
         self.metrics = SweepMetrics()
         self._comparison = Comparison(
             settings,
@@ -126,7 +129,7 @@ class Sweep:
         return bool(self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD))
 
     def _compare_if_due(self) -> bool:
-        """Compare S3 with the ledger if it is time; False when another took the lease meanwhile."""
+        """Compare S3 with the ledger if it is time; False when that was broken off."""
         server = self._server_to_compare()
         if server is not None or time.monotonic() >= self._compare_at:
             if not self._compare():
@@ -143,6 +146,8 @@ class Sweep:
         and been taken by another, who compares anew: then this comparison ends.
         """
         for _ in self._comparison.steps():
+            if self.stopping.is_set():
+                return False
             if time.monotonic() - self._swept_at < _TICK:
                 continue
             if not self._sweep():
@@ -198,16 +203,25 @@ class Sweep:
             self._recovery.close(task_id, failure)
 
     def _remove_old_jobs(self) -> None:
+        """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.
+
+        What a bundler that died has left staged is removed by the next comparison.
+        """
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
+        old = {}
         for task_id in self._ledger.jobs_ended_before(when, _REMOVALS):
             if not self._hold_lease():  # with an S3 that is slow it may take longer than one lease
                 return
             with self._left_if_newer(task_id):
                 status = self._ledger.status(task_id)
-                remove_objects(self._bucket, self._staging_bucket, task_id)
-                self._ledger.discard_job(task_id, status.key_id if status else "")
-                self.metrics.count("removed")
-                log.info("job removed", task_id=task_id)
+                if status is None or status.state != "completed":
+                    self._staging_bucket.delete_all(keys.staging_of(task_id))
+                old[task_id] = status.key_id if status else ""
+        self._bucket.delete_each(key for task_id in old for key in keys.all_objects(task_id))
+        for task_id, key_id in old.items():
+            self._ledger.discard_job(task_id, key_id)
+            self.metrics.count("removed")
+            log.info("job removed", task_id=task_id)
 
 
 def open_sweep(settings: Settings) -> Sweep:
@@ -251,10 +265,9 @@ def main() -> None:
             sys.exit(f"qrmill sweep: {error}")
         sys.exit(None if swept else "qrmill sweep: another sweep holds the lease")
     expose_metrics(settings)
-    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    sweep_until(stop, sweep.once)
+        signal.signal(number, lambda *_: sweep.stopping.set())
+    sweep_until(sweep.stopping, sweep.once)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,7 @@ from pipeline.webhooks import CallbackEvent
 log = structlog.get_logger(__name__)
 
 #: Seconds the API waits for Redis, and for each attempt at S3: a client is waiting too. With an S3
-#: that hangs, a POST is refused after two attempts at writing, before each of which botocore waits
-#: a second for leave to send the body (RFC 9110, 10.1.1), and a hasty one at undoing: ten.
+#: that hangs, a POST is refused after two attempts at writing and a hasty one at undoing: nine.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
 #: Seconds for a probe, of which Kubernetes' gives up after five, and the container image's after

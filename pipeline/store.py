@@ -139,7 +139,10 @@ class Bucket:
 
     def delete_all(self, prefix: str) -> None:
         """Remove every object whose key begins with ``prefix``."""
-        found = self.list_keys(prefix)
+        self.delete_each(self.list_keys(prefix))
+
+    def delete_each(self, found: Iterator[str]) -> None:
+        """Remove the objects with these keys, up to 1000 by a request; some may not be there."""
         while batch := [*islice(found, _DELETE_BATCH)]:
             objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
             with translated():

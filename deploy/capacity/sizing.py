@@ -25,9 +25,9 @@ _PAGE = 1000
 #: Seconds that the sweep and Redis compute for a page: measured with 20,000 jobs in S3, on two
 #: cores, by itself and not by ``make bench``.
 _PAGE_SECONDS = 0.022
-#: S3 requests by which the sweep removes a job that has outlived its time, one after the other:
-#: LIST of the staging, LIST and POST (DeleteObjects) of the main bucket.
-_REMOVAL_REQUESTS = 3
+#: Jobs that a sweep removes at most, a second after the one before (``pipeline.maintenance``), and
+#: the seconds that takes: measured as those of a page, with 1000 objects.
+_REMOVALS, _TICK, _REMOVAL_SECONDS = 250, 1.0, 0.5
 #: Requests a second that S3 serves at least for one prefix, before it splits it further: AWS,
 #: Amazon S3 User Guide, "Best practices design patterns: optimizing Amazon S3 performance".
 PREFIX_WRITES, PREFIX_READS = 3500, 5500
@@ -145,9 +145,9 @@ def walls(measured: Measured, demand: Demand, s3_ms: float) -> list[Wall]:
     job, asked = measured.job, measured.asked
     found = [
         Wall(
-            60 * 1000 / (_REMOVAL_REQUESTS * s3_ms),
-            "the sweep, which removes one job after the other, removes fewer jobs than come: they "
-            "stay for longer than `QRMILL_JOB_TTL`, in Redis too",
+            60 * _REMOVALS / (_TICK + _REMOVAL_SECONDS + s3_ms / 1000),
+            "the sweep removes fewer jobs than come: they stay for longer than `QRMILL_JOB_TTL`, "
+            "in Redis too",
             "another installation (Redis, API, workers, sweep) for some of the API keys",
         ),
         Wall(
