@@ -7,7 +7,7 @@ key                                   type    what
 ====================================  ======  =====================================================
 ``qrmill:{id}:job``                   hash    state, counts, times, error, bundle: one job
 ``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
-``qrmill:{id}:staged``                hash    chunk index -> :class:`~pipeline.jobs.StagedChunk`
+``qrmill:{id}:staged``                hash    chunk index -> what is known of it, as JSON
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
 ``qrmill:{id}:leases``                hash    chunk index -> when its attempt counts as dead (ms)
 ``qrmill:{id}:excused``               hash    chunk index -> deliveries that ended with an error

@@ -24,7 +24,8 @@ from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.comparison import Comparison
 from pipeline.exposition import expose_metrics, prepare_metrics
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
 from pipeline.metrics import SweepMetrics

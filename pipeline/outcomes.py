@@ -8,7 +8,8 @@ from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
 from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
 from pipeline.jobs import JobFields
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.lua import LedgerUnavailableError
 from pipeline.queues import Queues
 from pipeline.store import ObjectMissingError, StoreUnavailableError

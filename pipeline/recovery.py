@@ -13,7 +13,8 @@ from pipeline.broker import Dispatcher
 from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.lua import NewerVersionError
 from pipeline.requests import decode_head
 from pipeline.settings import Settings

@@ -41,8 +41,9 @@ from pipeline.jobs import (
     State,
     parse_task_id,
 )
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector
+from pipeline.ledger_records import Failure
 from pipeline.listing import ChunkState, ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError

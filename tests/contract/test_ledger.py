@@ -10,20 +10,13 @@ import redis
 
 from pipeline import keys
 from pipeline.broker import connect_redis
-from pipeline.jobs import (
-    Bundle,
-    Item,
-    JobFields,
-    JobRequest,
-    RequestHead,
-    Result,
-    StagedChunk,
-    State,
-)
-from pipeline.ledger import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.jobs import Bundle, Item, JobFields, JobRequest, RequestHead, Result, State
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
 from pipeline.lua import LedgerUnavailableError
 from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
+from pipeline.staged_chunks import StagedChunk
 from tests.encoded import encoded
 
 NOW = 1_795_000_000

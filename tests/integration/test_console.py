@@ -16,7 +16,8 @@ from api.app import create_app
 from pipeline import keys
 from pipeline.dead_letters import DeadLetters
 from pipeline.jobs import Item, JobRequest
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.redis_queues import RedisQueues
 from pipeline.requests import Acceptance, encode_head
 from pipeline.service import JobService, Settings
