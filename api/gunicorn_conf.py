@@ -6,6 +6,7 @@ Bind address and number of processes come from the command line.
 import logging
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -42,8 +43,13 @@ def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's arbit
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker, untyped
-    """Answer Prometheus; let polls that wait be answered at once when the worker is to stop."""
+    """Answer Prometheus; let polls that wait be answered at once when the worker is to stop.
+
+    A server that refuses is told in the log now, and not with the first request.
+    """
     worker.wsgi.service.expose_metrics()
+    # Beside: one that does not answer holds nothing up.
+    threading.Thread(target=worker.wsgi.service.unready, name="first look", daemon=True).start()
     stop = signal.getsignal(signal.SIGTERM)
 
     def answer_and_stop(number: int, frame: FrameType | None) -> None:

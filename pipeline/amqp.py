@@ -18,6 +18,8 @@ from dramatiq import ConnectionClosed
 from pika import spec
 from pika.exceptions import AMQPError
 
+from pipeline.amqp_refusals import explain
+
 if TYPE_CHECKING:
     from pika.channel import Channel
     from pika.frame import Method
@@ -82,7 +84,7 @@ class Amqp:
         with self._lock:
             session, self._session = self._session, None
         if session is not None:
-            session.end("closed")
+            session.end(ConnectionClosed("closed"))
 
     def _ask(self, wish: Callable[["_Session", "Future[Any]"], None]) -> Any:  # noqa: ANN401 - each wish has its own
         deadline = time.monotonic() + self._timeout
@@ -93,9 +95,9 @@ class Amqp:
             try:
                 return done.result(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                reason = f"RabbitMQ did not answer within {self._timeout:g} s"
+                reason = ConnectionClosed(f"RabbitMQ did not answer within {self._timeout:g} s")
                 session.end(reason)
-                raise ConnectionClosed(reason) from None
+                raise reason from None
             except ConnectionClosed:
                 if tried == _TRIES:
                     raise
@@ -138,7 +140,7 @@ class _Session:
                 return
         done.set_exception(ConnectionClosed("the connection to RabbitMQ was lost"))
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: ConnectionClosed) -> None:
         """Tell all who wait that nothing comes any more, and close; for all threads."""
         with self._lock:
             if self.ended:
@@ -148,7 +150,7 @@ class _Session:
             self._connection.ioloop.add_callback_threadsafe(self._close)
         for done in waiting:
             if not done.done():
-                done.set_exception(ConnectionClosed(reason))
+                done.set_exception(reason)
 
     def publish(self, messages: Sequence[Outgoing], done: "Future[Any]") -> None:
         """Send messages."""
@@ -185,8 +187,8 @@ class _Session:
         try:
             self._connection.ioloop.start()
         except Exception as error:  # noqa: BLE001 - whatever it was, others wait for this thread
-            self.end(f"{type(error).__name__}: {error}")
-        self.end("the connection to RabbitMQ was lost")
+            self.end(explain(error))
+        self.end(ConnectionClosed("the connection to RabbitMQ was lost"))
         self._connection.ioloop.close()
 
     def _opened(self, connection: pika.SelectConnection) -> None:
@@ -194,10 +196,10 @@ class _Session:
 
     def _channel_opened(self, channel: "Channel") -> None:
         self._channel = channel
-        channel.add_on_close_callback(lambda _, reason: self.end(str(reason)))
+        channel.add_on_close_callback(lambda _, reason: self.end(explain(reason)))
         # A queue that was there is gone: the next connection declares it.
         channel.add_on_return_callback(
-            lambda *returned: self.end(f"no queue {returned[1].routing_key}")
+            lambda *returned: self.end(ConnectionClosed(f"no queue {returned[1].routing_key}"))
         )
         channel.confirm_delivery(self._confirmed)
         ready: Future[Any] = Future()
@@ -216,12 +218,12 @@ class _Session:
         try:
             wish()
         except AMQPError as error:
-            self.end(f"{type(error).__name__}: {error}")
+            self.end(explain(error))
 
     def _confirmed(self, answer: "Method[Any]") -> None:
         told = answer.method
         if isinstance(told, spec.Basic.Nack):
-            self.end("RabbitMQ does not take the message")
+            self.end(ConnectionClosed("RabbitMQ does not take the message"))
             return
         last = told.delivery_tag
         tags = [tag for tag in self._unconfirmed if tag <= last] if told.multiple else [last]
@@ -234,8 +236,8 @@ class _Session:
         if not done.done():
             done.set_result(result)
 
-    def _lost(self, _connection: pika.SelectConnection, reason: BaseException | str) -> None:
-        self.end(str(reason) or type(reason).__name__)
+    def _lost(self, _connection: pika.SelectConnection, reason: BaseException) -> None:
+        self.end(explain(reason))
         self._connection.ioloop.stop()
 
     def _close(self) -> None:

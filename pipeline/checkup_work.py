@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import redis
 
 from pipeline import keys
-from pipeline.broker import QUEUES
+from pipeline.amqp_refusals import AmqpRefusedError
+from pipeline.broker import QUEUES, BrokerUnavailableError
 from pipeline.brokers import BrokerParts
 from pipeline.checkup import Check, Finding
 from pipeline.heartbeats import Heartbeats
@@ -36,13 +37,18 @@ def work_checks(settings: Settings, client: redis.Redis, parts: BrokerParts) -> 
 def _rabbitmq(url: str, queues: Queues) -> Check:
     address = shown_url(url)
     away = (
-        f"See that a server runs at {address}, that this machine reaches it, that "
-        "QRMILL_BROKER_URL has its user, password and virtual host (%2F for /), and that this user "
-        "may configure, write and read there."
+        f"See that a server runs at {address}, that this machine reaches it, and that "
+        "QRMILL_BROKER_URL names its host and port."
     )
 
     def answers() -> Finding:
-        queues.ping()
+        try:
+            queues.ping()
+        except BrokerUnavailableError as error:
+            refused = error.__cause__
+            if not isinstance(refused, AmqpRefusedError):
+                raise
+            return Finding("rabbitmq", "fail", f"{refused.found}, at {address}", refused.advice)
         return Finding("rabbitmq", "ok", f"it has the queues, at {address}")
 
     return Check("rabbitmq", answers, away, needed=True)

@@ -7,7 +7,7 @@ broker declares classic ones, so the arguments of the three queues are given her
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -15,8 +15,10 @@ from dramatiq import ConnectionClosed, Message, MessageProxy
 from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
 from dramatiq.common import current_millis, dq_name, q_name, xq_name
 from dramatiq.middleware import Middleware
+from pika.exceptions import AMQPError
 
 from pipeline.amqp import Amqp, Arguments, Outgoing
+from pipeline.amqp_refusals import explain
 from pipeline.heartbeats import Beating
 
 log = structlog.get_logger(__name__)
@@ -127,11 +129,13 @@ class RabbitConsumer(_RabbitmqConsumer):
     """A consumer that shows that it lives, and lets dead letters tell of their last try."""
 
     def __init__(self, broker: RabbitBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
+        with _explained():
+            super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
         self._amqp, self._beating = broker.amqp, broker.beating
 
     def __next__(self) -> MessageProxy | None:
-        message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
+        with _explained():
+            message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         if message is not None:
             message.consumer = self  # type: ignore[attr-defined] # Dramatiq lets one add to it
         self._beating.look(self.queue_name, len(self.known_tags))
@@ -159,7 +163,23 @@ class RabbitConsumer(_RabbitmqConsumer):
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Do nothing: what is not acknowledged comes back when the connection is closed."""
 
+    def close(self) -> None:
+        """Close the connection, also where RabbitMQ has closed the channel before."""
+        try:
+            super().close()  # type: ignore[no-untyped-call]
+        finally:
+            with suppress(AMQPError):
+                self.connection.close()
+
     def _delivered(self, message: MessageProxy) -> bool:
         # Tags are counted anew in each connection: after a loss, the tag of a message that is going
         # to be delivered again may be another's.
         return getattr(message, "consumer", self) is self
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionClosed as error:
+        raise explain(error) from None

@@ -28,6 +28,7 @@ from pika.spec import BasicProperties
 
 from pipeline import keys
 from pipeline.amqp import Amqp, Outgoing
+from pipeline.amqp_refusals import explain
 from pipeline.broker import ALL_QUEUES, BrokerUnavailableError
 from pipeline.heartbeats import Heartbeats
 from pipeline.lua import translated
@@ -204,9 +205,10 @@ class _DeadLetterQueue:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (AMQPError, ConnectionClosed) as error:
-        reason = str(error) or type(error).__name__
-        raise BrokerUnavailableError(f"RabbitMQ: {reason}") from error
+    except ConnectionClosed as error:
+        raise BrokerUnavailableError(f"RabbitMQ: {error}") from error
+    except AMQPError as error:
+        raise BrokerUnavailableError(f"RabbitMQ: {explain(error)}") from error
 
 
 def _kinds(queue: str) -> tuple[str, str, str]:

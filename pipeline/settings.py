@@ -227,7 +227,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             check_redis_url(self.redis_url)
         except RedisUrlError as error:
             raise SettingsError(f"{variable('redis_url')} is {error}.") from None
-        _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
+        self._check_broker_url()
         base = urlsplit(self.link_base)
         if self.link_base.endswith("/") or not self.link_base.isascii() or base.query:
             raise SettingsError(
@@ -241,6 +241,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         self._check_encryption()
         self.callback_rules()
+
+    def _check_broker_url(self) -> None:
+        _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
+        if self.broker_url is not None:
+            from pipeline.amqp_urls import check_amqp_url  # noqa: PLC0415 - needed by few, and slow
+
+            try:
+                check_amqp_url(self.broker_url)
+            except ValueError as error:
+                raise SettingsError(f"{variable('broker_url')} cannot be read: {error}.") from None
 
     def _check_encryption(self) -> None:
         """Check what S3 would refuse (S3 User Guide, "Using server-side encryption with KMS")."""

@@ -9,6 +9,7 @@ import random
 import secrets
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,17 +19,21 @@ from pathlib import Path
 import pika
 import pika.exceptions
 from dramatiq.common import dq_name, xq_name
+from pika.adapters.blocking_connection import BlockingChannel
 
 from deploy.embedded.files import make_private_directory, write_private
 from deploy.embedded.ports import LOOPBACK, is_free
 from deploy.embedded.process import Part, PartProcess, start_and_wait
 from pipeline.broker import ALL_QUEUES
+from tests.certificates import write_certificate
 
-#: Where Debian's package has it; the one in the PATH changes to another user.
-_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+#: Where Debian's package has them; those in the PATH change to another user.
+_PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+_SERVER = _PROGRAMS / "rabbitmq-server"
 _EPMD = shutil.which("epmd")
 ABSENT = None if _SERVER.exists() and _EPMD else "RabbitMQ is not installed: make debian-packages"
 START_SCRIPT = "start.sh"
+CERTIFICATE = "certificate.pem"
 _USER = "qrmill"
 _PORTS = (20_000, 32_000)  # below Linux's range of ports for clients
 _PROBE_SECONDS = 5.0
@@ -44,11 +49,12 @@ class RabbitServer:
     """Where RabbitMQ listens, and its password.
 
     Attributes:
-        port: of AMQP.
+        port, tls_port: of AMQP without and with TLS.
         distribution_port, epmd_port: of Erlang's own.
     """
 
     port: int = field(default_factory=lasting_port)
+    tls_port: int = field(default_factory=lasting_port)
     distribution_port: int = field(default_factory=lasting_port)
     epmd_port: int = field(default_factory=lasting_port)
     password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
@@ -58,6 +64,11 @@ class RabbitServer:
         """The address with the password in it: not for logs."""
         return f"amqp://{_USER}:{self.password}@{LOOPBACK}:{self.port}/%2F"
 
+    @property
+    def tls_url(self) -> str:
+        """The same over TLS."""
+        return f"amqps://{_USER}:{self.password}@{LOOPBACK}:{self.tls_port}/%2F"
+
 
 def epmd(server: RabbitServer, directory: Path) -> Part:
     """Return the port mapper, which answers once it listens."""
@@ -66,19 +77,17 @@ def epmd(server: RabbitServer, directory: Path) -> Part:
     return Part("epmd", command, make_private_directory(directory), os.environ, lambda: probe)
 
 
-def rabbitmq(
-    server: RabbitServer, directory: Path, environ: Mapping[str, str], configuration: str = ""
-) -> Part:
+def rabbitmq(server: RabbitServer, directory: Path, environ: Mapping[str, str]) -> Part:
     """Return the server, which answers once a client with the password may connect.
 
     Args:
         server: its ports.
         directory: of its data.
         environ: of the process, besides its own.
-        configuration: more lines of its configuration file.
     """
     make_private_directory(directory)
-    write_private(directory / "rabbitmq.conf", (_configuration(server) + configuration).encode())
+    write_certificate(directory / CERTIFICATE, LOOPBACK)
+    write_private(directory / "rabbitmq.conf", _configuration(server, directory).encode())
     write_private(directory / "enabled_plugins", b"[].\n")
     own = {
         "HOME": str(directory),  # of Erlang's cookie
@@ -104,9 +113,9 @@ def rabbitmq(
 
 
 @contextmanager
-def running_rabbitmq(directory: Path, configuration: str = "") -> Iterator["RunningRabbitmq"]:
+def running_rabbitmq(directory: Path) -> Iterator["RunningRabbitmq"]:
     """Run a server in ``directory`` until the end of the block."""
-    running = RunningRabbitmq(RabbitServer(), directory, configuration)
+    running = RunningRabbitmq(RabbitServer(), directory)
     try:
         running.start()
         yield running
@@ -115,11 +124,11 @@ def running_rabbitmq(directory: Path, configuration: str = "") -> Iterator["Runn
 
 
 class RunningRabbitmq:
-    """A server that may be killed and started again."""
+    """A server and its port mapper."""
 
-    def __init__(self, server: RabbitServer, directory: Path, configuration: str) -> None:
+    def __init__(self, server: RabbitServer, directory: Path) -> None:
         self.server = server
-        self._part = rabbitmq(server, directory, os.environ, configuration)
+        self._part = rabbitmq(server, directory, os.environ)
         self._directory = directory
         self._mapper: PartProcess | None = None
         self._process: PartProcess | None = None
@@ -129,27 +138,33 @@ class RunningRabbitmq:
         return self.server.url
 
     @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+    def certificate(self) -> Path:
+        return self._directory / CERTIFICATE
+
+    @contextmanager
+    def channel(self) -> Iterator[BlockingChannel]:
+        """Give a channel of a connection as the administrator."""
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            yield connection.channel()
 
     def empty(self) -> None:
         """Delete all queues of the service."""
-        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
-            channel = connection.channel()
+        with self.channel() as channel:
             for queue in ALL_QUEUES:
                 for name in (queue, dq_name(queue), xq_name(queue)):
                     channel.queue_delete(name)
+
+    def control(self, *arguments: str, text: str = "") -> None:
+        """Run ``rabbitmqctl``; ``text`` is its input."""
+        command = (str(_PROGRAMS / "rabbitmqctl"), "--quiet", *arguments)
+        subprocess.run(
+            command, env=self._part.environment, input=text, text=True, check=True, timeout=60
+        )
 
     def start(self) -> None:
         if self._mapper is None:
             self._mapper = start_and_wait(epmd(self.server, self._directory), self._directory)
         self._process = start_and_wait(self._part, self._directory)
-
-    def kill(self) -> None:
-        """Kill it (-9); nothing of it is left."""
-        assert self._process is not None
-        self._process.clear()
 
     def stop(self) -> None:
         for process in (self._process, self._mapper):
@@ -157,10 +172,14 @@ class RunningRabbitmq:
                 process.stop()
 
 
-def _configuration(server: RabbitServer) -> str:
+def _configuration(server: RabbitServer, directory: Path) -> str:
+    files = ("cacertfile", "certfile", "keyfile")
     return (
         f"listeners.tcp.1 = {LOOPBACK}:{server.port}\n"
-        f"default_user = {_USER}\ndefault_pass = {server.password}\n"
+        f"listeners.ssl.1 = {LOOPBACK}:{server.tls_port}\n"
+        + "".join(f"ssl_options.{file} = {directory / CERTIFICATE}\n" for file in files)
+        + "ssl_options.verify = verify_none\n"  # clients have a password
+        + f"default_user = {_USER}\ndefault_pass = {server.password}\n"
         "loopback_users = none\nlog.console.level = warning\n"
         # The disk of a machine that tests is not the broker's own.
         "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.relative = 0.6\n"

@@ -17,6 +17,7 @@ from pipeline import keys
 from pipeline.amqp import Outgoing
 from pipeline.broker import (
     ALL_QUEUES,
+    BUNDLE_QUEUE,
     EXPRESS_QUEUE,
     RENDER_ACTOR,
     RENDER_QUEUE,
@@ -31,6 +32,7 @@ from pipeline.queues import QueueState
 from pipeline.rabbit_broker import RabbitBroker
 from pipeline.settings import Settings
 from tests.contract.test_ledger import HOUR, new_head
+from tests.rabbitmq import RunningRabbitmq
 from tests.waiting import wait_for
 
 AWAY = (LedgerUnavailableError, BrokerUnavailableError)
@@ -96,9 +98,9 @@ def bury(parts: BrokerParts, text: redis.Redis, letter: str) -> None:
 
 
 @contextmanager
-def fetched(parts: BrokerParts, prefetch: int) -> Iterator[Any]:
+def fetched(parts: BrokerParts, prefetch: int, queue: str = RENDER_QUEUE) -> Iterator[Any]:
     """Consume as a worker's thread does."""
-    with closing(parts.broker.consume(RENDER_QUEUE, prefetch, 100)) as consumer:
+    with closing(parts.broker.consume(queue, prefetch, 100)) as consumer:
         yield consumer
 
 
@@ -226,6 +228,25 @@ def test_two_who_put_back_at_once_put_back_once(parts: BrokerParts) -> None:
         put = [pool.submit(parts.queues.put_back, RENDER_QUEUE, wanted) for _ in range(4)]
     assert sum(each.result() for each in put) == 3
     assert counts(parts) == (3, 0, 0, 0)
+
+
+def test_over_tls_messages_go_to_the_server_that_is_trusted_alone(
+    settings: Settings,
+    broker_url: str,
+    rabbitmq: RunningRabbitmq,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over_tls = msgspec.structs.replace(settings, broker_url=rabbitmq.server.tls_url)
+    with opened(over_tls) as parts, pytest.raises(BrokerUnavailableError, match="verify failed"):
+        parts.dispatcher.send_bundle("a-task")
+    monkeypatch.setenv("SSL_CERT_FILE", str(rabbitmq.certificate))
+    with opened(over_tls) as parts:
+        parts.dispatcher.send_bundle("a-task")
+        assert state(parts, BUNDLE_QUEUE).waiting == 1
+        with fetched(parts, 1, BUNDLE_QUEUE) as consumer:
+            assert next_message(consumer).args == ("a-task",)
+    with opened(msgspec.structs.replace(settings, broker_url=broker_url)) as parts:
+        wait_for(lambda: state(parts, BUNDLE_QUEUE).waiting == 1, "the message is back")
 
 
 def test_many_threads_send_at_once(parts: BrokerParts) -> None:

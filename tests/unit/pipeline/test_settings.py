@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -38,6 +39,7 @@ def test_every_setting_can_be_set() -> None:
         ("QRMILL_REDIS_URL", "redis://host:notaport/0", "redis://"),
         ("QRMILL_S3_ENDPOINT_URL", "http://", "http://host:port"),
         ("QRMILL_S3_ENDPOINT_URL", "http://[", "http://host:port"),
+        ("QRMILL_BROKER_URL", "redis://host", "amqp://host:port"),
         ("QRMILL_S3_ACCESS_KEY_ID", "id", "QRMILL_S3_SECRET_ACCESS_KEY"),
         ("QRMILL_S3_SECRET_ACCESS_KEY_FILE", "/nonexistent", "No such file"),
         ("QRMILL_S3_ADDRESSING_STYLE", "host", "enum"),
@@ -83,10 +85,29 @@ def test_callback_networks_are_separated_by_spaces_or_commas() -> None:
     assert [str(network) for network in rules.networks] == ["10.0.0.0/8", "fd00::/8", "::1/128"]
 
 
-def test_a_password_in_a_wrong_url_is_not_shown() -> None:
-    with pytest.raises(SettingsError) as caught:
-        Settings.from_environment({"QRMILL_REDIS_URL": "http://:hunter2@127.0.0.1:1/0"})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("QRMILL_REDIS_URL", "http://:hunter2@127.0.0.1:1/0"),
+        ("QRMILL_BROKER_URL", "http://user:hunter2@127.0.0.1"),
+        ("QRMILL_BROKER_URL", "amqp://user:hunter2@127.0.0.1/%2F?heartbeat=hunter2"),
+        ("QRMILL_BROKER_URL", "amqps://user:hunter2@127.0.0.1/%2F?ssl_options={hunter2"),
+        ("QRMILL_BROKER_URL", "amqp://user:12?hunter2=@127.0.0.1/%2F"),
+    ],
+)
+def test_a_password_in_a_wrong_url_is_not_shown(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        Settings.from_environment({name: value})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("heartbeat", "often"), ("ssl_options", "{'cafile': '/none'}"), ("x", "1")]
+)
+def test_a_parameter_that_pika_does_not_take_is_named(name: str, value: str) -> None:
+    query = urlencode({"locale": "en_US", name: value})
+    with pytest.raises(SettingsError, match=rf"QRMILL_BROKER_URL .* does not take its '{name}'"):
+        Settings.from_environment({"QRMILL_BROKER_URL": f"amqps://host/%2F?{query}"})
 
 
 def test_no_secret_is_in_the_representation() -> None:
