@@ -7,7 +7,7 @@ the users of Valkey are made of them anew, by the rules of deploy/redis/users.ac
 import hashlib
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -32,6 +32,7 @@ def make_secrets(directory: Path) -> list[str]:
         "s3-secret-access-key": secrets.token_hex(20),
         "grafana-password": secrets.token_urlsafe(18),
     }
+    _remove_stand_ins(directory, [*made, _USERS])
     written = [name for name in made if not (directory / name).exists()]
     for name in written:
         _write(directory / name, made[name])
@@ -53,6 +54,14 @@ def valkey_users(passwords: Mapping[str, str]) -> str:
     digests = {role: hashlib.sha256(word.encode()).hexdigest() for role, word in passwords.items()}
     users = [f"{rules[f'qrmill-{role}']} #{digest}" for role, digest in digests.items()]
     return "\n".join([rules["default"], *users, ""])
+
+
+def _remove_stand_ins(directory: Path, names: Iterable[str]) -> None:
+    # Some engines make an empty folder of a file that is to be mounted and is not there
+    # (docker/compose issue 5377): by an `up` before the files were made.
+    for name in names:
+        if (directory / name).is_dir():
+            (directory / name).rmdir()
 
 
 def _redis_url(role: str) -> str:

@@ -18,6 +18,7 @@ import pytest
 
 from deploy.compose_secrets import ROLES, make_secrets
 from deploy.embedded.ports import free_port
+from pipeline import keys
 from tests.containers.podman import COMPOSE, IMAGE, MISSING, ROOT, Podman
 from tests.e2e.test_readme import BLOCKS, run
 from tests.waiting import wait_for
@@ -62,7 +63,8 @@ class Compose:
         digest = hashlib.sha256(self._password.encode()).hexdigest()
         make_secrets(directory / "secrets")
         with (directory / "secrets" / "valkey-users.acl").open("a", encoding="ascii") as users:
-            users.write(f"user test on +acl|list +acl|log +client|list #{digest}\n")
+            rules = f"%R~{keys.ALL_JOBS} +zcard +acl|list +acl|log +client|list"
+            users.write(f"user test on {rules} #{digest}\n")
 
     def __call__(self, *arguments: str, seconds: float = 120) -> str:
         done = subprocess.run(
@@ -254,9 +256,19 @@ def addresses(podman: Podman, compose: Compose, service: str) -> list[str]:
 
 
 def test_every_part_ends_by_itself_when_it_is_asked(podman: Podman, compose: Compose) -> None:
-    compose("stop", "--timeout=45")
+    compose("stop", "--timeout=45", *SERVICE)
     ended = {name: podman.inspect("container", compose.container(name)) for name in SERVICE}
     # 137 would be the kill after those 45 seconds.
     assert {name: found["State"]["ExitCode"] for name, found in ended.items()} == dict.fromkeys(
         SERVICE, 0
     )
+
+
+def test_valkey_started_again_still_knows_all_jobs(podman: Podman, compose: Compose) -> None:
+    compose("stop", *SERVICE)  # who would bring lost ones back from S3
+    before = compose.valkey("ZCARD", keys.ALL_JOBS)
+    assert int(before[0]) > 0
+    compose("restart", "valkey")
+    check = partial(podman.attempt, "healthcheck", "run", compose.container("valkey"))
+    wait_for(lambda: check().returncode == 0, "Valkey")
+    assert compose.valkey("ZCARD", keys.ALL_JOBS) == before

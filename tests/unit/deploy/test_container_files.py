@@ -106,7 +106,7 @@ def test_secrets_are_made_once_and_are_those_that_compose_wants(tmp_path: Path) 
 def test_every_role_has_a_password_whose_digest_valkey_gets(tmp_path: Path) -> None:
     make_secrets(tmp_path)
     first, *users = (tmp_path / "valkey-users.acl").read_text("ascii").splitlines()
-    assert first == "user default off"
+    assert first == "user default off ~* &* +@all"  # deploy/redis/README.md says why
     assert len(users) == len(ROLES)
     passwords = set()
     for role, line in zip(ROLES, users, strict=True):
@@ -152,6 +152,14 @@ def test_an_installation_with_one_password_for_all_gets_users_and_keeps_its_file
     made = make_secrets(tmp_path)
     assert made == [*(f"redis-url-{role}" for role in ROLES), "valkey-users.acl"]
     assert former.items() <= contents(tmp_path).items()
+
+
+def test_folders_that_an_engine_made_of_missing_files_are_replaced(tmp_path: Path) -> None:
+    for row in COMPOSE["secrets"].values():
+        (tmp_path / Path(row["file"]).name).mkdir()
+    assert len(make_secrets(tmp_path)) == len(COMPOSE["secrets"])
+    assert make_secrets(tmp_path) == []
+    assert [path for path in tmp_path.iterdir() if not path.is_file()] == []
 
 
 @pytest.mark.parametrize("url", ["redis://:open@valkey:6379/0", "redis://qrmill-api@valkey", ""])
