@@ -46,6 +46,7 @@ class Acceptor:
     Args:
         ledger: where jobs are entered.
         bucket: where requests are kept.
+        hasty_bucket: the same, to remove one from it when this has taken long already.
         dispatcher: sends the messages.
         idempotency: keys of requests that may be sent again.
         backlog: what waits.
@@ -60,6 +61,7 @@ class Acceptor:
         idempotency: IdempotencyKeys,
         backlog: Backlog,
         *,
+        hasty_bucket: Bucket,
         deadline: int,
     ) -> None:
         self._ledger = ledger
@@ -67,6 +69,7 @@ class Acceptor:
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._backlog = backlog
+        self._hasty_bucket = hasty_bucket
         self._deadline = deadline
 
     def submit(
@@ -160,7 +163,7 @@ class Acceptor:
         for whoever sends the request again.
         """
         try:
-            self._bucket.delete(keys.request_object(task_id))
+            self._hasty_bucket.delete(keys.request_object(task_id))
         except StoreUnavailableError:
             raise HalfAcceptedError(str(reason)) from reason
 
@@ -175,5 +178,5 @@ class Acceptor:
         except LedgerUnavailableError:
             return False
         with suppress(StoreUnavailableError):
-            self._bucket.delete(keys.request_object(task_id))
+            self._hasty_bucket.delete(keys.request_object(task_id))
         return True

@@ -21,7 +21,6 @@ from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
 from pipeline.leave_newer import left_if_newer
-from pipeline.store import ObjectMissingError
 from pipeline.webhooks import CallbackFailedError, Webhooks
 
 #: Milliseconds; a little over what each may take at its largest.
@@ -73,7 +72,6 @@ def declare_actors(
             actor_name=name,
             priority=priority,
             time_limit=_RENDER_TIME_LIMIT,
-            throws=ObjectMissingError,
         )(render)
     dramatiq.actor(
         broker=broker,

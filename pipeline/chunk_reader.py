@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from itertools import accumulate, islice
 from typing import TypeVar
 
-from pipeline.jobs import ImageRow, StagedChunk
 from pipeline.members import Member
+from pipeline.staged_chunks import ImageRow, StagedChunk
 from pipeline.staging import StagedChunkDamagedError, Staging
 from pipeline.store import ObjectMissingError
 

@@ -8,11 +8,13 @@ import msgspec
 import structlog
 
 from pipeline import keys
-from pipeline.jobs import ChunkTimes, ImageRow, Item, JobFields, StagedChunk
-from pipeline.ledger import OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.jobs import Item, JobFields
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import OF_NO_USE, ChunkWork, Failure
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import name_the_job
 from pipeline.requests import decode_items
+from pipeline.staged_chunks import ChunkTimes, ImageRow, StagedChunk
 from pipeline.staging import Staging
 from pipeline.stopwatch import Stopwatch
 from pipeline.store import Bucket

@@ -10,7 +10,7 @@ from pipeline.lua import LedgerUnavailableError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 
 _FRESH = 2.0  # seconds that an answer is good for
-_PATIENCE = 1.0  # seconds that one who asks waits
+_PATIENCE = 1.0  # seconds that a page of the console waits
 AWAY = (
     LedgerUnavailableError,
     BrokerUnavailableError,
@@ -63,12 +63,12 @@ class Health:
         self._parts = {name: _Part(check) for name, check in checks.items()}
         self._lock = Lock()
 
-    def look(self) -> list[PartHealth]:
-        """Return how each part answers; this takes a second at most."""
+    def look(self, patience: float = _PATIENCE) -> list[PartHealth]:
+        """Return how each part answers; this takes ``patience`` seconds at most."""
         with self._lock:
             for part in self._parts.values():
                 part.ask()
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
         for part in self._parts.values():
             if part.thread.ident is not None:
                 part.thread.join(max(0, deadline - time.monotonic()))

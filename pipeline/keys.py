@@ -7,7 +7,7 @@ key                                   type    what
 ====================================  ======  =====================================================
 ``qrmill:{id}:job``                   hash    state, counts, times, error, bundle: one job
 ``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
-``qrmill:{id}:staged``                hash    chunk index -> :class:`~pipeline.jobs.StagedChunk`
+``qrmill:{id}:staged``                hash    chunk index -> what is known of it, as JSON
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
 ``qrmill:{id}:leases``                hash    chunk index -> when its attempt counts as dead (ms)
 ``qrmill:{id}:excused``               hash    chunk index -> deliveries that ended with an error
@@ -183,6 +183,12 @@ def result_object(task_id: str) -> str:
 
 def callback_object(task_id: str) -> str:
     return f"{objects_of(task_id)}callback.json"
+
+
+def all_objects(task_id: str) -> list[str]:
+    """Return all that the main bucket may hold of a job."""
+    families = (request_object, bundle_object, result_object, callback_object)
+    return [family(task_id) for family in families]
 
 
 def objects_of(task_id: str) -> str:

@@ -4,90 +4,29 @@ Each step can be repeated, by the same process or another, and do no harm: a chu
 however often it is reported, a job ends once, and one bundler at a time holds the claim.
 """
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 import redis
 
 from pipeline import keys
 from pipeline.callback_records import CallbackRecord
-from pipeline.jobs import (
-    Bundle,
-    JobFields,
-    JobStatus,
-    RequestHead,
-    Result,
-    StagedChunk,
-    State,
+from pipeline.jobs import Bundle, JobFields, JobStatus, RequestHead, Result
+from pipeline.ledger_records import (
+    ChunkWork,
+    Completion,
+    Examination,
+    Failure,
+    flat_fields,
+    flat_ranges,
+    is_newer,
+    job_fields,
+    keys_of,
+    parts_of,
+    status_of,
 )
 from pipeline.lua import NewerVersionError, Scripts, translated
-from pipeline.versions import VERSION
-
-#: What :meth:`Ledger.complete_chunk` answers beside a number of chunks.
-NO_MORE_NOW, OF_NO_USE = -1, -2
-
-Need = Literal["ended", "late", "bundle", "chunks", "moving"]
-
-
-class ChunkWork(msgspec.Struct, frozen=True):
-    """A chunk to be rendered.
-
-    Attributes:
-        message_id: of the message that asks for it.
-        attempt: deliveries of it that did not end with an error, this one included.
-        offset, length: where its items stand in the request object, in bytes.
-    """
-
-    job: JobFields
-    chunk_index: int
-    message_id: str
-    attempt: int
-    offset: int
-    length: int
-
-    @property
-    def first_item(self) -> int:
-        """Index of the chunk's first item in the job, counted from 0."""
-        return self.chunk_index * self.job.chunk_size
-
-    @property
-    def item_count(self) -> int:
-        """Items in the chunk; the job's last chunk may have fewer."""
-        return min(self.job.chunk_size, self.job.items - self.first_item)
-
-
-class Failure(NamedTuple):
-    """Why a job fails.
-
-    Attributes:
-        code: for programs.
-        detail: for people.
-        closed: no message may reopen the job; only a retry does.
-    """
-
-    code: str
-    detail: str
-    closed: bool = False
-
-
-class Completion(NamedTuple):
-    """What became of a job whose bundle is finished.
-
-    Attributes:
-        state: the job's; None when it is unknown.
-        finished_at: when it ended, in milliseconds since the epoch, by the server's clock; None
-            when it has not.
-    """
-
-    state: State | None
-    finished_at: int | None
-
-
-class Examination(NamedTuple):
-    """What a job in flight needs, and for ``chunks`` which of them."""
-
-    need: Need
-    chunks: list[int]
+from pipeline.staged_chunks import StagedChunk
 
 
 class Ledger:
@@ -114,8 +53,8 @@ class Ledger:
             deadline: how long from now the job may take.
         """
         task_id = head.task_id
-        fields = _flat_fields(head)
-        ranges = _ranges(head, head_bytes)
+        fields = flat_fields(head)
+        ranges = flat_ranges(head, head_bytes)
         names = [keys.job(task_id), keys.ranges(task_id), keys.ACTIVE_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS]
         arguments = [task_id, created_at, deadline, len(fields) // 2, *fields, *ranges]
@@ -132,7 +71,7 @@ class Ledger:
 
         One that is there as a job in flight has lost its end, and gets it back.
         """
-        fields = [*_flat_fields(head), "state", result.state]
+        fields = [*flat_fields(head), "state", result.state]
         if result.bundle is not None:
             fields += ["bundle", msgspec.json.encode(result.bundle).decode()]
             fields += ["processed_items", head.items]
@@ -144,17 +83,17 @@ class Ledger:
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.CALLBACKS]
         names += [keys.ACTIVE_JOBS, keys.ENDED, keys.COUNTS, keys.letters(head.task_id)]
-        names += _parts(head.task_id)[1:]
+        names += parts_of(head.task_id)[1:]
         arguments: list[str | int] = [head.task_id, head.created_at]
         arguments.append(result.finished_at)
-        arguments += [len(fields) // 2, *fields, *_ranges(head, head_bytes)]
+        arguments += [len(fields) // 2, *fields, *flat_ranges(head, head_bytes)]
         return bool(self._run("restore_job", names, *arguments))
 
     def discard_job(self, task_id: str, key_id: str) -> None:
         """Forget a job that could not be enqueued, or that outlived its time."""
         indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
         indexes += [keys.ALL_JOBS, keys.CALLBACKS]
-        self._run("discard_job", [*indexes, *_all_keys(task_id)], task_id)
+        self._run("discard_job", [*indexes, *keys_of(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
         """Return what is known of a job, or None.
@@ -163,9 +102,9 @@ class Ledger:
             NewerVersionError: its entry is of a version that this release does not read.
         """
         for fields, staged, failed in self._entries([task_id]):
-            if _is_newer(fields):
+            if is_newer(fields):
                 raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
-            return _status(fields, staged, failed)
+            return status_of(fields, staged, failed)
         return None
 
     def statuses(self, task_ids: list[str]) -> list[JobStatus]:
@@ -174,7 +113,15 @@ class Ledger:
         Those whose entry is of a version that this release does not read are left out.
         """
         found = self._entries(task_ids) if task_ids else []
-        return [_status(*entry) for entry in found if not _is_newer(entry[0])]
+        return [status_of(*entry) for entry in found if not is_newer(entry[0])]
+
+    def states(self, task_ids: list[str]) -> list[str | None]:
+        """Return the states of some jobs, None for one that is unknown, by one command.
+
+        They may be of jobs of a newer release, and ones that this release does not know.
+        """
+        found = self._run("job_states", [keys.job(task_id) for task_id in task_ids])
+        return cast("list[str | None]", found)
 
     def _entries(self, task_ids: list[str]) -> list[tuple[dict[str, Any], int, int]]:
         with translated(), self._client.pipeline(transaction=False) as pipe:
@@ -204,7 +151,7 @@ class Ledger:
             return None
         attempt, byte_range, fields = reply
         offset, length = map(int, byte_range.split())
-        return ChunkWork(_job_fields(fields), chunk_index, message_id, attempt, offset, length)
+        return ChunkWork(job_fields(fields), chunk_index, message_id, attempt, offset, length)
 
     def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
@@ -255,14 +202,14 @@ class Ledger:
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
         arguments = (task_id, failure.code, failure.detail, chunk, closed, message_id)
-        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
     def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
         """Open a failed job again; return the chunks to render, or None if it has not failed."""
-        names = [*_parts(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
+        names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
         reply = self._run("retry_job", names, task_id, deadline)
         return reply[1:] if reply else None
 
@@ -277,7 +224,7 @@ class Ledger:
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS, keys.letters(task_id)]
         fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline, message_id)
-        return _job_fields(fields) if fields else None
+        return job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:
         """Keep a claim for another ``lease``; 0 gives it back. False: it is lost."""
@@ -329,42 +276,3 @@ class Ledger:
         """Prove that Redis answers."""
         with translated():
             self._client.ping()
-
-
-def _is_newer(fields: dict[str, Any]) -> bool:
-    return int(fields.get("version", 1)) > VERSION
-
-
-def _status(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
-    bundle = fields.pop("bundle", None)
-    decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
-    if decoded is not None:
-        staged = int(fields["chunks"])
-    values = {**fields, "staged": staged, "failed": failed, "bundle": decoded}
-    return msgspec.convert(values, JobStatus, strict=False)
-
-
-def _parts(task_id: str) -> list[str]:
-    families = (
-        keys.job, keys.staged, keys.failures, keys.attempts, keys.leases, keys.excused, keys.errors,
-    )  # fmt: skip
-    return [family(task_id) for family in families]
-
-
-def _all_keys(task_id: str) -> list[str]:
-    return [*_parts(task_id), keys.ranges(task_id), keys.letters(task_id)]
-
-
-def _flat_fields(head: RequestHead) -> list[str | int]:
-    fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
-    fields |= {"chunks": head.chunks, "version": head.version}
-    return [part for pair in fields.items() for part in pair]
-
-
-def _ranges(head: RequestHead, head_bytes: int) -> list[str]:
-    return [f"{head_bytes + offset} {length}" for offset, length in head.ranges]
-
-
-def _job_fields(flat: list[str]) -> JobFields:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return msgspec.convert(fields, JobFields, strict=False)

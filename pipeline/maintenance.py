@@ -13,8 +13,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
 
 import redis
 import structlog
@@ -24,17 +22,18 @@ from pipeline.backlog import Backlog
 from pipeline.broker import BrokerUnavailableError, connect_redis
 from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
+from pipeline.comparison import Comparison
 from pipeline.exposition import expose_metrics, prepare_metrics
-from pipeline.jobs import TERMINAL
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
 from pipeline.metrics import SweepMetrics
-from pipeline.recovery import Recovery, UnreadableError, make_recovery
+from pipeline.recovery import Recovery, make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
+from pipeline.store import Bucket, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +44,8 @@ _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
 #: Seconds until the next one when another server answers: the one before may have taken jobs, from
 #: those who were cut off with it, until it noticed that it is the master no more.
 _COMPARE_AGAIN = 60.0
-_REMOVALS = 100  # jobs removed in one sweep at most
+#: Jobs removed in one sweep at most: with four objects each, one request removes them.
+_REMOVALS = 250
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
@@ -86,8 +86,20 @@ class Sweep:
         self._run_script = Scripts(client).run
         self._name = uuid.uuid4().hex
         self._compare_at = float("-inf")
+        self._swept_at = float("-inf")
         self._left: set[str] = set()
+        #: Set when the process is to end: a comparison, which may take long, ends with its step.
+        self.stopping = threading.Event()
         self.metrics = SweepMetrics()
+        self._comparison = Comparison(
+            settings,
+            self._ledger,
+            bucket,
+            staging_bucket,
+            recovery=self._recovery,
+            metrics=self.metrics,
+            left_if_newer=self._left_if_newer,
+        )
 
     def once(self) -> bool:
         """Sweep if nobody else does; return whether this one did.
@@ -96,26 +108,53 @@ class Sweep:
             LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
                 done, and the next sweep goes on.
         """
-        swept = self._sweep()
+        swept = self._sweep() and self._compare_if_due()
         if swept:
             self.metrics.completed()
         return swept
 
     def _sweep(self) -> bool:
-        if not self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD):
+        """Sweep, but for the comparison, if nobody else holds the lease."""
+        if not self._hold_lease():
             return False
         queues_empty = self._backlog.nothing_waits()
         for task_id in self._ledger.active_jobs():
             with self._left_if_newer(task_id):
                 self._move(task_id, queues_empty=queues_empty)
         self._callbacks.nudge(self._settings.lease * 1000)
+        self._remove_old_jobs()
+        self._swept_at = time.monotonic()
+        return True
+
+    def _hold_lease(self) -> bool:
+        return bool(self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD))
+
+    def _compare_if_due(self) -> bool:
+        """Compare S3 with the ledger if it is time; False when that was broken off."""
         server = self._server_to_compare()
         if server is not None or time.monotonic() >= self._compare_at:
-            self._compare_with_s3()
+            if not self._compare():
+                return False
             self._compare_at = time.monotonic() + (_COMPARE_AGAIN if server else _COMPARE)
         if server is not None:
             self._note_compared(server)
-        self._remove_old_jobs()
+        return True
+
+    def _compare(self) -> bool:
+        """Compare, and sweep all the while: with many jobs it takes minutes, and others wait.
+
+        Each of these sweeps renews the lease. It may have run out within a step, as when S3 hangs,
+        and been taken by another, who compares anew: then this comparison ends.
+        """
+        for _ in self._comparison.steps():
+            if self.stopping.is_set():
+                return False
+            if time.monotonic() - self._swept_at < _TICK:
+                continue
+            if not self._sweep():
+                log.warning("comparison with S3 broken off", reason="another sweep took the lease")
+                return False
+            self.metrics.completed()
         return True
 
     def _server_to_compare(self) -> str | None:
@@ -165,56 +204,25 @@ class Sweep:
             self._recovery.close(task_id, failure)
 
     def _remove_old_jobs(self) -> None:
+        """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.
+
+        What a bundler that died has left staged is removed by the next comparison.
+        """
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
+        old = {}
         for task_id in self._ledger.jobs_ended_before(when, _REMOVALS):
+            if not self._hold_lease():  # with an S3 that is slow it may take longer than one lease
+                return
             with self._left_if_newer(task_id):
                 status = self._ledger.status(task_id)
-                self._remove_objects(task_id)
-                self._ledger.discard_job(task_id, status.key_id if status else "")
-                self.metrics.count("removed")
-                log.info("job removed", task_id=task_id)
-
-    def _remove_objects(self, task_id: str) -> None:
-        self._staging_bucket.delete_all(keys.staging_of(task_id))
-        self._bucket.delete_all(keys.objects_of(task_id))
-
-    def _compare_with_s3(self) -> None:
-        """Bring back what Redis has lost, and remove what outlived everything that knew of it."""
-        settings = self._settings
-        longest = timedelta(seconds=settings.job_ttl + settings.job_deadline)
-        oldest = datetime.now(UTC) - longest
-        found = self._bucket.list_ages(keys.JOBS)
-        for task_id, objects in groupby(found, key=lambda pair: pair[0].split("/")[1]):
-            written = dict(objects)
-            with self._left_if_newer(task_id):
-                status = self._ledger.status(task_id)
-                if status is not None:
-                    if status.state not in TERMINAL and keys.result_object(task_id) in written:
-                        self._bring_back(task_id, self._recovery.end_again)
-                elif max(written.values()) < oldest:
-                    self._remove_objects(task_id)
-                else:
-                    self._bring_back(task_id, self._recovery.revive)
-        self._bucket.abort_uploads(datetime.now(UTC) - timedelta(seconds=settings.job_deadline))
-        self._drop_orphaned_staging()
-
-    def _bring_back(self, task_id: str, bring: Callable[[str], bool]) -> None:
-        try:
-            if bring(task_id):
-                self.metrics.count("revived")
-        except ObjectMissingError:  # it is removed, or opened again, in this very moment
-            return
-        except UnreadableError as error:
-            # One damaged job keeps no other from coming back; it is removed when its time is over.
-            log.error("job not readable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message says all
-
-    def _drop_orphaned_staging(self) -> None:
-        found = self._staging_bucket.list_keys("")
-        for task_id, _ in groupby(found, key=lambda name: name.split("/")[0]):
-            with self._left_if_newer(task_id):
-                status = self._ledger.status(task_id)
-                if status is None or status.state == "completed":
+                if status is None or status.state != "completed":
                     self._staging_bucket.delete_all(keys.staging_of(task_id))
+                old[task_id] = status.key_id if status else ""
+        self._bucket.delete_each(key for task_id in old for key in keys.all_objects(task_id))
+        for task_id, key_id in old.items():
+            self._ledger.discard_job(task_id, key_id)
+            self.metrics.count("removed")
+            log.info("job removed", task_id=task_id)
 
 
 def open_sweep(settings: Settings) -> Sweep:
@@ -258,10 +266,9 @@ def main() -> None:
             sys.exit(f"qrmill sweep: {error}")
         sys.exit(None if swept else "qrmill sweep: another sweep holds the lease")
     expose_metrics(settings)
-    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    sweep_until(stop, sweep.once)
+        signal.signal(number, lambda *_: sweep.stopping.set())
+    sweep_until(sweep.stopping, sweep.once)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pipeline.broker import Dispatcher
 from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.lua import NewerVersionError
 from pipeline.requests import decode_head
 from pipeline.settings import Settings
@@ -94,17 +95,20 @@ class Recovery:
     def end_again(self, task_id: str) -> bool:
         """End a job in flight whose end S3 knows and Redis has lost; False when it is none.
 
+        One that has no such end, as most have none, costs one request.
+
         Raises:
             LedgerUnavailableError, StoreUnavailableError: try again later.
             ObjectMissingError: it is being removed, or opened again.
             UnreadableError: what S3 has of it is damaged.
             NewerVersionError: a newer release has written it.
         """
-        head, head_bytes = self.read_head(task_id)
         result = self.read_result(task_id)
-        if result is None or not self._ledger.restore_job(
-            head, head_bytes, result, self._read_callback(head)
-        ):
+        if result is None:
+            return False
+        head, head_bytes = self.read_head(task_id)
+        callback = self._read_callback(head)
+        if not self._ledger.restore_job(head, head_bytes, result, callback):
             return False
         log.warning("job ended again from S3", task_id=task_id, state=result.state)
         return True

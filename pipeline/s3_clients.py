@@ -1,4 +1,10 @@
-"""The S3 clients of a process: made here alone, with one set of credentials and one clock."""
+"""The S3 clients of a process: made here alone, with one set of credentials and one clock.
+
+How long a call takes with an S3 that accepts connections and never answers is the product of two
+numbers: seconds to wait for an answer, and attempts. Who waits decides. Workers and the sweep have
+time: three times ten seconds. The API has somebody waiting who would rather try again: twice three,
+and what it has to undo then, as what its probes ask, goes by a :class:`Hasty` client, once and two.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT = 2  # seconds
 _ATTEMPTS = 3
+_HASTY_TIMEOUT = 2  # seconds
 
 
 class Storage(NamedTuple):
@@ -32,6 +39,7 @@ class Storage(NamedTuple):
         client: what the first two ask with.
         server_time: by which all of them sign.
         credentials: with which all of them sign.
+        session: which has them.
     """
 
     bucket: Bucket
@@ -40,9 +48,21 @@ class Storage(NamedTuple):
     client: "S3Client"
     server_time: ServerTime
     credentials: CredentialsLife
+    session: boto3.session.Session
 
 
-def open_storage(settings: Settings, *, read_timeout: int) -> Storage:
+class Hasty(NamedTuple):
+    """The buckets by a client that asks once, and waits two seconds for an answer.
+
+    For probes, whose asker gives up soon, and to undo what has taken long already.
+    """
+
+    bucket: Bucket
+    staging_bucket: Bucket
+    client: "S3Client"
+
+
+def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTEMPTS) -> Storage:
     """Return the storage that ``settings`` name; connections are made when first used.
 
     Without keys in the settings, boto3 looks for credentials: in the environment, in its files, a
@@ -52,6 +72,7 @@ def open_storage(settings: Settings, *, read_timeout: int) -> Storage:
     Args:
         settings: addresses, region, keys, encryption.
         read_timeout: seconds to wait for an answer.
+        attempts: how often a request is sent that is not answered, or with an error that may pass.
 
     Raises:
         SettingsError: boto3's own configuration is wrong, or names credentials that cannot be had.
@@ -65,14 +86,10 @@ def open_storage(settings: Settings, *, read_timeout: int) -> Storage:
         credentials = session.get_credentials()
     # The client for URLs never gets an answer, so it has the time that the other one learns.
     server_time = ServerTime()
-    client = connect_s3(
-        session, settings, endpoint_url=settings.s3_endpoint_url, read_timeout=read_timeout
-    )
+    patience = {"read_timeout": read_timeout, "attempts": attempts}
+    client = connect_s3(session, settings, endpoint_url=settings.s3_endpoint_url, **patience)
     public_client = connect_s3(
-        session,
-        settings,
-        endpoint_url=_public_endpoint(settings, client),
-        read_timeout=read_timeout,
+        session, settings, endpoint_url=_public_endpoint(settings, client), **patience
     )
     server_time.follow(client)
     server_time.follow(public_client)
@@ -84,7 +101,24 @@ def open_storage(settings: Settings, *, read_timeout: int) -> Storage:
         client=client,
         server_time=server_time,
         credentials=CredentialsLife(credentials, server_time),
+        session=session,
     )
+
+
+def open_hasty(settings: Settings, storage: Storage) -> Hasty:
+    """Return what asks the S3 of ``storage`` briefly."""
+    client = connect_s3(
+        storage.session,
+        settings,
+        endpoint_url=settings.s3_endpoint_url,
+        read_timeout=_HASTY_TIMEOUT,
+        attempts=1,
+    )
+    storage.server_time.follow(client)
+    bucket, staging_bucket = (
+        Bucket(client, name) for name in (settings.bucket, settings.staging_bucket)
+    )
+    return Hasty(bucket, staging_bucket, client)
 
 
 def connect_s3(
@@ -93,6 +127,7 @@ def connect_s3(
     *,
     endpoint_url: str | None,
     read_timeout: int,
+    attempts: int = _ATTEMPTS,
 ) -> "S3Client":
     """Return an S3 client; it is safe to share between threads.
 
@@ -109,7 +144,7 @@ def connect_s3(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=read_timeout,
         max_pool_connections=32,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         s3={
             "addressing_style": _addressing_style(settings),
             "us_east_1_regional_endpoint": "regional",

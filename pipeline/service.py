@@ -28,7 +28,6 @@ from pipeline.dead_letters import DeadLetter
 from pipeline.downloads import Download, Downloads
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
-from pipeline.health import AWAY
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
@@ -42,8 +41,9 @@ from pipeline.jobs import (
     State,
     parse_task_id,
 )
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector
+from pipeline.ledger_records import Failure
 from pipeline.listing import ChunkState, ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
@@ -52,7 +52,7 @@ from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
 from pipeline.rates import Rates, Standing, Window
 from pipeline.recovery import Recovery, UnreadableError, make_recovery
-from pipeline.s3_clients import open_storage
+from pipeline.s3_clients import open_hasty, open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.samples import Sample
 from pipeline.sessions import LIFETIME as SESSION_LIFETIME
@@ -63,9 +63,13 @@ from pipeline.webhooks import CallbackEvent
 
 log = structlog.get_logger(__name__)
 
-#: Seconds the API waits for Redis, and for S3: a client is waiting too.
+#: Seconds the API waits for Redis, and for each attempt at S3: a client is waiting too. With an S3
+#: that hangs, a POST is refused after two attempts at writing and a hasty one at undoing: nine.
 _REDIS_TIMEOUT = 2
-_S3_TIMEOUT = 10
+_S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
+#: Seconds for a probe, of which Kubernetes' gives up after five, and the container image's after
+#: four.
+_PROBE_PATIENCE = 3.0
 
 
 class NotPossibleError(Exception):
@@ -90,7 +94,6 @@ class JobService:
         rates: Rates,
         callbacks: Callbacks,
         operations: Operations,
-        checks: dict[str, Callable[[], None]],
         expose_metrics: Callable[[], None],
     ) -> None:
         self.api_keys = ApiKeys(bucket)
@@ -109,7 +112,6 @@ class JobService:
         self._acceptor = acceptor
         self._listing = listing
         self._callbacks = callbacks
-        self._checks = checks
         self._accepted = AcceptedMetrics()
 
     def submit(
@@ -225,22 +227,23 @@ class JobService:
         return self._ledger.status(task_id)
 
     def unready(self) -> list[str]:
-        """Return the names of the parts that do not answer; none when the service is ready."""
-        down = []
-        for name, check in self._checks.items():
-            try:
-                check()
-            except AWAY as error:
-                log.warning("not ready", part=name, reason=str(error))
-                down.append(name)
-        return down
+        """Return the names of the parts that do not answer; none when the service is ready.
+
+        All are asked at once, each at most once in two seconds; this takes three seconds at most.
+        """
+        parts = self.operations.health.look(_PROBE_PATIENCE)
+        down = [part for part in parts if part.milliseconds is None]
+        for part in down:
+            log.warning("not ready", part=part.name, reason=part.reason)
+        return [part.name for part in down]
 
 
 def open_service(settings: Settings) -> JobService:
     """Return the service that ``settings`` names; connections are made when first used."""
     text = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
-    storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
+    storage = open_storage(settings, read_timeout=_S3_TIMEOUT, attempts=_S3_ATTEMPTS)
+    hasty = open_hasty(settings, storage)
     bucket, staging_bucket = storage.bucket, storage.staging_bucket
     parts = open_broker(settings, text, plain, timeout=_REDIS_TIMEOUT)
     ledger, dispatcher = Ledger(text), parts.dispatcher
@@ -254,10 +257,16 @@ def open_service(settings: Settings) -> JobService:
     )
 
     def expose() -> None:
-        S3Metrics().watch(storage.client)
+        metrics = S3Metrics()
+        for client in (storage.client, hasty.client):
+            metrics.watch(client)
         expose_metrics(settings, collector)
 
-    checks = {"redis": ledger.ping, "s3": bucket.check, "s3_staging": staging_bucket.check}
+    checks = {
+        "redis": ledger.ping,
+        "s3": hasty.bucket.check,
+        "s3_staging": hasty.staging_bucket.check,
+    }
     if settings.broker_url is not None:
         checks["rabbitmq"] = parts.queues.ping
     return JobService(
@@ -278,6 +287,7 @@ def open_service(settings: Settings) -> JobService:
             dispatcher,
             IdempotencyKeys(text),
             Backlog(text, parts.queues, settings.max_backlog),
+            hasty_bucket=hasty.bucket,
             deadline=settings.job_deadline * 1000,
         ),
         listing=Listing(text, ledger),
@@ -287,7 +297,6 @@ def open_service(settings: Settings) -> JobService:
         operations=make_operations(
             text, plain, parts, bucket=bucket, recovery=recovery, checks=checks
         ),
-        checks=checks,
         expose_metrics=expose,
     )
 

@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from pipeline import keys
-from pipeline.jobs import ImageRow, StagedChunk
 from pipeline.members import HEADER_BYTES, Member, make_member, read_members, store_member
+from pipeline.staged_chunks import ImageRow, StagedChunk
 from pipeline.store import Bucket, ObjectShortError
 from pipeline.zip_stream import MemberStream
 

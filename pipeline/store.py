@@ -120,6 +120,18 @@ class Bucket:
                     (found["Key"], found["LastModified"]) for found in page.get("Contents", [])
                 )
 
+    def list_folders(self, prefix: str) -> Iterator[list[str]]:
+        """Yield the names between ``prefix`` and the next slash, each once, a page at a time.
+
+        A page has at most 1000, however many objects lie below each name (S3 API Reference,
+        ListObjectsV2, ``CommonPrefixes``).
+        """
+        pages = self._client.get_paginator("list_objects_v2")
+        with translated():
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+                if found := page.get("CommonPrefixes"):
+                    yield [each["Prefix"].removeprefix(prefix).removesuffix("/") for each in found]
+
     def delete(self, key: str) -> None:
         """Remove an object; it is no error if there is none."""
         with translated():
@@ -127,7 +139,10 @@ class Bucket:
 
     def delete_all(self, prefix: str) -> None:
         """Remove every object whose key begins with ``prefix``."""
-        found = self.list_keys(prefix)
+        self.delete_each(self.list_keys(prefix))
+
+    def delete_each(self, found: Iterator[str]) -> None:
+        """Remove the objects with these keys, up to 1000 by a request; some may not be there."""
         while batch := [*islice(found, _DELETE_BATCH)]:
             objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
             with translated():

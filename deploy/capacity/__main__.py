@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sizes = [
             sizing.size(measured, demand, rate, options.s3_ms, options.jobs) for rate in _RATES
         ]
-        walls = sizing.walls(measured, demand)
+        walls = sizing.walls(measured, demand, options.s3_ms)
         figures = page.figures_of(measured, demand, compared, sizes, walls)
         print(figures)  # noqa: T201 - what the command is for
         if options.write:

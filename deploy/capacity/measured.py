@@ -74,7 +74,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         begun: when, ISO 8601; ``load_average`` at its end; ``quick``: few repetitions.
-        status_seconds: one look at one job in the ledger.
         redis_idle_commands_a_second: of a stack with two workers and nothing to do.
     """
 
@@ -85,7 +84,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     demand: dict[str, Job]
     throughput: Throughput
     requests: dict[str, Requests]
-    status_seconds: float
     redis_idle_commands_a_second: float
 
     @property

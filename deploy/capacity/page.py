@@ -79,7 +79,6 @@ def _demand(measured: Measured, demand: Demand) -> str:
         ("Redis commands", f"{asked.redis.commands}"),
         ("memory of Redis after its end", f"{measured.job.ledger_bytes / 1000:.1f} kB"),
         ("size of the ZIP", f"{measured.job.bundle_bytes / 1000:.0f} kB"),
-        ("one look at a job in the ledger", f"{1000 * measured.status_seconds:.2f} ms"),
     ]
     return _table(("one job asks", "measured"), rows)
 

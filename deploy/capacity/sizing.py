@@ -20,6 +20,14 @@ THREADS = 2
 JOB_TTL = 7 * 86_400
 #: Seconds between two comparisons of the sweep with S3 (``pipeline.maintenance``).
 _COMPARE = 3600
+#: Jobs on a page of S3's listing (S3 API Reference, ListObjectsV2), and in one question to Redis.
+_PAGE = 1000
+#: Seconds that the sweep and Redis compute for a page: measured with 20,000 jobs in S3, on two
+#: cores, by itself and not by ``make bench``.
+_PAGE_SECONDS = 0.022
+#: Jobs that a sweep removes at most, a second after the one before (``pipeline.maintenance``), and
+#: the seconds that takes: measured as those of a page, with 1000 objects.
+_REMOVALS, _TICK, _REMOVAL_SECONDS = 250, 1.0, 0.5
 #: Requests a second that S3 serves at least for one prefix, before it splits it further: AWS,
 #: Amazon S3 User Guide, "Best practices design patterns: optimizing Amazon S3 performance".
 PREFIX_WRITES, PREFIX_READS = 3500, 5500
@@ -126,14 +134,26 @@ def dollars(
     return {name: spent / symbols * 1e6 for name, spent in hourly.items()}
 
 
-def walls(measured: Measured, demand: Demand) -> list[Wall]:
-    """Return what ends first, second and so on, by the defaults, with workers enough."""
+def walls(measured: Measured, demand: Demand, s3_ms: float) -> list[Wall]:
+    """Return what ends first, second and so on, by the defaults, with workers enough.
+
+    Args:
+        measured: of one job, as is its ``demand``.
+        demand: as this machine has it.
+        s3_ms: milliseconds that S3 takes for a request.
+    """
     job, asked = measured.job, measured.asked
     found = [
         Wall(
-            60 * _COMPARE / (JOB_TTL * measured.status_seconds),
-            "the sweep's comparison with S3, which looks at the ledger once for each job that is "
-            "kept, takes longer than the hour until the next one",
+            60 * _REMOVALS / (_TICK + _REMOVAL_SECONDS + s3_ms / 1000),
+            "the sweep removes fewer jobs than come: they stay for longer than `QRMILL_JOB_TTL`, "
+            "in Redis too",
+            "another installation (Redis, API, workers, sweep) for some of the API keys",
+        ),
+        Wall(
+            60 * _COMPARE * _PAGE / (JOB_TTL * (_PAGE_SECONDS + s3_ms / 1000)),
+            f"the sweep's comparison with S3, which lists {_PAGE:,} of the kept jobs in a request, "
+            "takes longer than the hour until the next one",
             "keep jobs for a shorter time (`QRMILL_JOB_TTL`)",
         ),
         Wall(

@@ -19,7 +19,6 @@ from tests.benchmarks.scene import Ended, Scene, percentile, request_body, run_j
 _CASES = ((500, "svg", 60), (5000, "svg", 16), (5000, "png", 16))
 _QUICK = 4  # times fewer repetitions
 _IDLE = 4.0  # seconds
-_LOOKS = 300
 #: Percentile of the walls that counts as free of what else the machine did.
 _LEAST = 10
 
@@ -36,7 +35,6 @@ def measure(scene: Scene, report: Report) -> None:
             jobs, costs = _run(scene, valkey, idle, body, count)
             walls = [_walls(ledger, job) for job in jobs]
             found[f"{items} {image_format}"] = {"items": items, **_times(jobs, walls), **costs}
-            report.figures["status_seconds"] = _look(ledger, jobs[-1])
     _tell(report)
 
 
@@ -99,13 +97,6 @@ def _walls(ledger: Ledger, job: Ended) -> dict[str, float]:
         "bundle": (status.finished_at - status.bundle.times.begun_at) / 1000,
         "answer": max(0.0, job.ended - status.finished_at / 1000),
     }
-
-
-def _look(ledger: Ledger, job: Ended) -> float:
-    begun = time.perf_counter()
-    for _ in range(_LOOKS):
-        ledger.status(job.answer["task_id"])
-    return (time.perf_counter() - begun) / _LOOKS
 
 
 def _tell(report: Report) -> None:

@@ -13,7 +13,8 @@ from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, connect_redis, make_broke
 from pipeline.callback_records import CallbackRecord
 from pipeline.callbacks import Attempt, Callbacks
 from pipeline.jobs import JobStatus, Result
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
 from pipeline.wakeups import WakingBroker

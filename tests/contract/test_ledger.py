@@ -10,20 +10,13 @@ import redis
 
 from pipeline import keys
 from pipeline.broker import connect_redis
-from pipeline.jobs import (
-    Bundle,
-    Item,
-    JobFields,
-    JobRequest,
-    RequestHead,
-    Result,
-    StagedChunk,
-    State,
-)
-from pipeline.ledger import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.jobs import Bundle, Item, JobFields, JobRequest, RequestHead, Result, State
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
 from pipeline.lua import LedgerUnavailableError
 from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
+from pipeline.staged_chunks import StagedChunk
 from tests.encoded import encoded
 
 NOW = 1_795_000_000
@@ -65,6 +58,18 @@ def state(ledger: Ledger, task_id: str) -> State:
     status = ledger.status(task_id)
     assert status is not None
     return status.state
+
+
+def test_the_states_of_many_jobs_are_one_command(ledger: Ledger, redis_url: str) -> None:
+    tasks = [enter(ledger) for _ in range(20)]
+    begin(ledger, tasks[3], 0)
+    asked = [*tasks, str(uuid.uuid4())]
+    ledger.states(asked)  # the script is there from now on
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_resetstat()
+        found = ledger.states(asked)
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
+    assert found == ["pending"] * 3 + ["running"] + ["pending"] * 16 + [None]
 
 
 def test_a_job_is_entered_once(ledger: Ledger) -> None:

@@ -20,20 +20,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline import keys
 from pipeline.broker import Dispatcher, make_broker
 from pipeline.callbacks import Attempt, Callbacks
-from pipeline.jobs import (
-    Bundle,
-    CallbackState,
-    Item,
-    JobRequest,
-    JobStatus,
-    Result,
-    StagedChunk,
-    State,
-)
-from pipeline.ledger import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure, Ledger
+from pipeline.jobs import Bundle, CallbackState, Item, JobRequest, JobStatus, Result, State
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
 from pipeline.redis_queues import RedisQueues
 from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
+from pipeline.staged_chunks import StagedChunk
 from tests.encoded import encoded
 
 CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5

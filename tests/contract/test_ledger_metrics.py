@@ -22,8 +22,9 @@ from pipeline.broker import (
 )
 from pipeline.heartbeats import Heartbeats
 from pipeline.jobs import DURATION_BOUNDS
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector, _buckets
+from pipeline.ledger_records import Failure
 from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
 from pipeline.wakeups import WakingBroker

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from pipeline.jobs import ImageRow, StagedChunk
 from pipeline.members import make_member
+from pipeline.staged_chunks import ImageRow, StagedChunk
 from pipeline.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from pipeline.store import Bucket, ObjectMissingError
 from tests.s3_servers import EVERY_S3

@@ -68,6 +68,14 @@ def test_what_is_not_there_is_missing(bucket: Bucket, settings: Settings) -> Non
     bucket.check()
 
 
+def test_folders_are_listed_once_each_however_much_is_in_them(bucket: Bucket) -> None:
+    for name in ("jobs/a/1", "jobs/a/2", "jobs/b/1", "jobs/b/c/1", "jobs/loose", "other/1"):
+        bucket.put(name, b"x")
+    assert [*itertools.chain(*bucket.list_folders("jobs/"))] == ["a", "b"]
+    assert [*itertools.chain(*bucket.list_folders(""))] == ["jobs", "other"]
+    assert [*itertools.chain(*bucket.list_folders("nothing/"))] == []
+
+
 def test_that_a_bucket_is_missing_says_nothing_of_its_objects(
     bucket: Bucket, settings: Settings
 ) -> None:

@@ -16,7 +16,8 @@ from api.app import create_app
 from pipeline import keys
 from pipeline.dead_letters import DeadLetters
 from pipeline.jobs import Item, JobRequest
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.redis_queues import RedisQueues
 from pipeline.requests import Acceptance, encode_head
 from pipeline.service import JobService, Settings
@@ -242,7 +243,7 @@ def test_a_failed_job_shows_each_chunks_error_and_is_run_again(
     path = f"/ops/jobs/{task_id}"
     page = visitor.get(path).text
     assert page.count("<strong>object_missing</strong>") == 4
-    assert page.count("failed after 1 try: ") == 4
+    assert page.count("failed after 4 tries: ") == 4
     assert "no longer in the object store" in page
     assert visitor.get(f"{path}/download").status_code == 409
     assert visitor.get(f"{path}/symbols/1").status_code == 404

@@ -16,7 +16,8 @@ from api.app import create_app
 from pipeline import keys
 from pipeline.broker import connect_redis
 from pipeline.jobs import Item, JobRequest, RequestHead
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.listing import JobFilter, Listing, Position
 from pipeline.requests import Acceptance, encode_head
 from pipeline.service import JobService, Settings

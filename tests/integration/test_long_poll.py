@@ -14,7 +14,8 @@ from pipeline import keys
 from pipeline.broker import connect_redis
 from pipeline.endings import Endings
 from pipeline.jobs import Bundle, JobStatus, State
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.service import JobService, Settings, open_service
 from tests.waiting import wait_for
 

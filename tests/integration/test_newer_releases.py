@@ -8,7 +8,8 @@ from falcon.testing import TestClient
 
 from pipeline import keys
 from pipeline.broker import QUEUES, RENDER_QUEUE
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.lua import NewerVersionError
 from pipeline.maintenance import open_sweep
 from pipeline.service import Settings

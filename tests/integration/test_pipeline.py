@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import dramatiq
+import msgspec
 import pytest
 import redis
 from dramatiq import Message
@@ -17,7 +18,8 @@ from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
-from pipeline.ledger import Failure, Ledger
+from pipeline.ledger import Ledger
+from pipeline.ledger_records import Failure
 from pipeline.lua import LedgerUnavailableError
 from pipeline.outcomes import CarefulRetries
 from pipeline.service import JobService, Settings
@@ -126,9 +128,37 @@ def test_a_chunk_whose_request_is_gone_fails_the_job_with_its_reason(
     status = ended(service, task_id, key)
     assert (status.state, status.error_code) == ("failed", "object_missing")
     assert status.error is not None
-    assert "failed after 1 try:" in status.error
+    assert "failed after 4 tries:" in status.error
     with redis.Redis.from_url(redis_url) as client:
         wait_for(lambda: client.zcard(f"dramatiq:{RENDER_QUEUE}.XQ") == 3, "three dead letters")
+
+
+def test_a_request_that_is_gone_for_a_moment_is_looked_for_again_soon(
+    *,
+    service: JobService,
+    key: ApiKey,
+    bucket: Bucket,
+    settings: Settings,
+    start_worker: StartWorker,
+    redis_url: str,
+) -> None:
+    """As on a server that replaces an object by removing it first, when a PUT is sent twice."""
+    task_id = service.submit(make_request(), key).task_id
+    name = keys.request_object(task_id)
+    request = bucket.get(name)
+    bucket.delete(name)
+    # A store that is out of reach would be asked again after ten minutes.
+    start_worker(settings=msgspec.structs.replace(settings, retry_backoff=600_000))
+    with redis.Redis.from_url(redis_url) as client:
+        wait_for(lambda: client.hlen(keys.errors(task_id)) == 3, "three tries that failed")
+    status = service.status(task_id, key)
+    assert status is not None
+    assert status.state == "running"
+    chunks = service.list_chunks(task_id, key, 0, 10)
+    assert chunks is not None
+    assert {chunk.error_code for chunk in chunks} == {"object_missing"}  # a poll tells of it
+    bucket.put(name, request)
+    assert ended(service, task_id, key).state == "completed"
 
 
 def hold_back_and_submit(

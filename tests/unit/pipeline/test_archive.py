@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.archive import CSV_COLUMNS, stream_archive
-from pipeline.jobs import ImageRow
 from pipeline.members import Member, make_member
+from pipeline.staged_chunks import ImageRow
 from render.image import ImageFormat
 
 ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two

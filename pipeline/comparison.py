@@ -1,0 +1,111 @@
+"""What S3 holds, compared with the ledger: lost jobs come back, and what nobody knows of goes.
+
+It goes by pages: one page of S3's listing names at most 1000 jobs, and one question to Redis tells
+their states. Only jobs that have not ended, or that Redis does not know, cost requests of their
+own. So a comparison of so many jobs that it takes hours is never more than a page of them in
+memory, and one who drives it can do other things between two steps.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from pipeline import keys
+from pipeline.jobs import TERMINAL
+from pipeline.ledger import Ledger
+from pipeline.metrics import SweepMetrics
+from pipeline.recovery import Recovery, UnreadableError
+from pipeline.settings import Settings
+from pipeline.store import Bucket, ObjectMissingError
+
+log = structlog.get_logger(__name__)
+
+
+class Comparison:
+    """Compares S3 with the ledger; two at once do no harm, but the work twice.
+
+    Args:
+        settings: deadline and lifetime of jobs.
+        ledger, bucket, staging_bucket: what is compared.
+        recovery: brings jobs back.
+        metrics: counts these.
+        left_if_newer: a block about a job of a newer version is left by it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        bucket: Bucket,
+        staging_bucket: Bucket,
+        *,
+        recovery: Recovery,
+        metrics: SweepMetrics,
+        left_if_newer: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._bucket = bucket
+        self._staging_bucket = staging_bucket
+        self._recovery = recovery
+        self._metrics = metrics
+        self._left_if_newer = left_if_newer
+
+    def steps(self) -> Iterator[None]:
+        """Compare, and yield after each step: a page of jobs, or one job that had to be looked at.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
+                done; the next comparison begins anew.
+        """
+        for task_id, state in self._listed(self._bucket, keys.JOBS):
+            if state is None or state not in TERMINAL:
+                with self._left_if_newer(task_id):
+                    self._look_at(task_id)
+            yield
+        self._bucket.abort_uploads(
+            datetime.now(UTC) - timedelta(seconds=self._settings.job_deadline)
+        )
+        yield
+        for task_id, state in self._listed(self._staging_bucket, ""):
+            if state is None or state == "completed":
+                with self._left_if_newer(task_id):
+                    self._drop_orphaned_staging(task_id)
+            yield
+
+    def _listed(self, bucket: Bucket, prefix: str) -> Iterator[tuple[str, str | None]]:
+        for task_ids in bucket.list_folders(prefix):
+            yield from zip(task_ids, self._ledger.states(task_ids), strict=True)
+
+    def _look_at(self, task_id: str) -> None:
+        """Bring back what Redis has lost of a job, or remove one that outlived all that knew it."""
+        status = self._ledger.status(task_id)
+        if status is not None:
+            if status.state not in TERMINAL:
+                self._bring_back(task_id, self._recovery.end_again)
+            return
+        written = [when for _, when in self._bucket.list_ages(keys.objects_of(task_id))]
+        longest = timedelta(seconds=self._settings.job_ttl + self._settings.job_deadline)
+        if written and max(written) < datetime.now(UTC) - longest:
+            self._staging_bucket.delete_all(keys.staging_of(task_id))
+            self._bucket.delete_all(keys.objects_of(task_id))
+        else:
+            self._bring_back(task_id, self._recovery.revive)
+
+    def _bring_back(self, task_id: str, bring: Callable[[str], bool]) -> None:
+        try:
+            if bring(task_id):
+                self._metrics.count("revived")
+        except ObjectMissingError:  # it is removed, or opened again, in this very moment
+            return
+        except UnreadableError as error:
+            # One damaged job keeps no other from coming back; it is removed when its time is over.
+            log.error("job not readable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message says all
+
+    def _drop_orphaned_staging(self, task_id: str) -> None:
+        # Asked again: since its page was, it may have come back.
+        status = self._ledger.status(task_id)
+        if status is None or status.state == "completed":
+            self._staging_bucket.delete_all(keys.staging_of(task_id))

@@ -1,0 +1,121 @@
+"""What the ledger's scripts take and answer: work, ends, and entries as Redis holds them."""
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from pipeline import keys
+from pipeline.jobs import Bundle, JobFields, JobStatus, RequestHead, State
+from pipeline.versions import VERSION
+
+#: What :meth:`Ledger.complete_chunk` answers beside a number of chunks.
+NO_MORE_NOW, OF_NO_USE = -1, -2
+
+Need = Literal["ended", "late", "bundle", "chunks", "moving"]
+
+
+class ChunkWork(msgspec.Struct, frozen=True):
+    """A chunk to be rendered.
+
+    Attributes:
+        message_id: of the message that asks for it.
+        attempt: deliveries of it that did not end with an error, this one included.
+        offset, length: where its items stand in the request object, in bytes.
+    """
+
+    job: JobFields
+    chunk_index: int
+    message_id: str
+    attempt: int
+    offset: int
+    length: int
+
+    @property
+    def first_item(self) -> int:
+        """Index of the chunk's first item in the job, counted from 0."""
+        return self.chunk_index * self.job.chunk_size
+
+    @property
+    def item_count(self) -> int:
+        """Items in the chunk; the job's last chunk may have fewer."""
+        return min(self.job.chunk_size, self.job.items - self.first_item)
+
+
+class Failure(NamedTuple):
+    """Why a job fails.
+
+    Attributes:
+        code: for programs.
+        detail: for people.
+        closed: no message may reopen the job; only a retry does.
+    """
+
+    code: str
+    detail: str
+    closed: bool = False
+
+
+class Completion(NamedTuple):
+    """What became of a job whose bundle is finished.
+
+    Attributes:
+        state: the job's; None when it is unknown.
+        finished_at: when it ended, in milliseconds since the epoch, by the server's clock; None
+            when it has not.
+    """
+
+    state: State | None
+    finished_at: int | None
+
+
+class Examination(NamedTuple):
+    """What a job in flight needs, and for ``chunks`` which of them."""
+
+    need: Need
+    chunks: list[int]
+
+
+def is_newer(fields: dict[str, Any]) -> bool:
+    """Say whether an entry is of a version that this release does not read."""
+    return int(fields.get("version", 1)) > VERSION
+
+
+def status_of(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
+    """Return what an entry's hash and the counts of its chunks say."""
+    bundle = fields.pop("bundle", None)
+    decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
+    if decoded is not None:
+        staged = int(fields["chunks"])
+    values = {**fields, "staged": staged, "failed": failed, "bundle": decoded}
+    return msgspec.convert(values, JobStatus, strict=False)
+
+
+def parts_of(task_id: str) -> list[str]:
+    """Return the keys of an entry that a re-run begins anew, the job's own first."""
+    families = (
+        keys.job, keys.staged, keys.failures, keys.attempts, keys.leases, keys.excused, keys.errors,
+    )  # fmt: skip
+    return [family(task_id) for family in families]
+
+
+def keys_of(task_id: str) -> list[str]:
+    """Return all keys of an entry."""
+    return [*parts_of(task_id), keys.ranges(task_id), keys.letters(task_id)]
+
+
+def flat_fields(head: RequestHead) -> list[str | int]:
+    """Return names and values by turns, as HSET takes them."""
+    fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
+    fields |= {"chunks": head.chunks, "version": head.version}
+    return [part for pair in fields.items() for part in pair]
+
+
+def flat_ranges(head: RequestHead, head_bytes: int) -> list[str]:
+    """Return where each chunk's items stand in the request object: offset and length, in bytes."""
+    return [f"{head_bytes + offset} {length}" for offset, length in head.ranges]
+
+
+def job_fields(flat: list[str]) -> JobFields:
+    """Return what names and values by turns, as HGETALL gives them, say."""
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return msgspec.convert(fields, JobFields, strict=False)

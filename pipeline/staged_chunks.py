@@ -1,0 +1,65 @@
+"""What is known of a staged chunk: its images' rows, its digests, and where its time went."""
+
+import msgspec
+
+
+class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One image's row in the manifest, in the manifest's order.
+
+    Attributes:
+        index: counted from 1 through the job.
+        file: the member's name in the bundle.
+        module_px: side of a module in pixels; None for SVG.
+        sha256: of the image, hexadecimal.
+    """
+
+    index: int
+    file: str
+    gtin: str
+    lot: str | None
+    serial: str | None
+    expiry: str | None
+    uri: str
+    version: int
+    error_correction: str
+    module_px: int | None
+    sha256: str
+
+
+class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of the attempt that staged a chunk went, by its worker's clock.
+
+    Attributes:
+        begun_at: in milliseconds since the epoch.
+        read_ms: from then until its items were there, in milliseconds.
+        render_ms: until its images were.
+        stage_ms: until they were in S3.
+    """
+
+    begun_at: int
+    read_ms: float
+    render_ms: float
+    stage_ms: float
+
+    @property
+    def total_ms(self) -> int:
+        """All of it, in whole milliseconds."""
+        return round(self.read_ms + self.render_ms + self.stage_ms)
+
+
+class StagedChunk(msgspec.Struct, frozen=True):
+    """What the ledger records of a staged chunk.
+
+    Attributes:
+        sha256: of all that was staged, hexadecimal.
+        bytes: size of all that was staged.
+        rows_sha256, rows_bytes: of the chunk's rows as they are staged; these hold the digests of
+            the images.
+        times: of the attempt that staged it; None of one by an older version.
+    """
+
+    sha256: str
+    bytes: int
+    rows_sha256: str
+    rows_bytes: int
+    times: ChunkTimes | None = None

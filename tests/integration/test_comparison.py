@@ -1,0 +1,164 @@
+"""S3 compared with the ledger: by pages, under a lease, and with the sweep going on meanwhile."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import redis
+from falcon.testing import TestClient
+
+from pipeline import keys
+from pipeline.ledger import Ledger
+from pipeline.maintenance import Sweep, open_sweep
+from pipeline.service import Settings
+from pipeline.store import Bucket
+
+BODY = {"gtin": "9506000134352", "items": [{"serial": "1"}]}
+LEASE = 10_000  # milliseconds
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def sweep(settings: Settings, connection: redis.Redis) -> Sweep:
+    """A sweep that has compared already, once."""
+    opened = open_sweep(settings)
+    assert opened.once()
+    assert connection.get(keys.ALIVE)
+    return opened
+
+
+def submit(client: TestClient) -> str:
+    answer = client.simulate_post("/qr/bulk/", json=BODY)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json["task_id"])
+
+
+def lose(connection: redis.Redis, *tasks: str) -> None:
+    for task_id in tasks:
+        connection.delete(keys.job(task_id), keys.ranges(task_id))
+        connection.zrem(keys.ACTIVE_JOBS, task_id)
+
+
+def end_so_many(bucket: Bucket, connection: redis.Redis, count: int) -> None:
+    for _ in range(count):
+        task_id = str(uuid.uuid4())
+        bucket.put(keys.request_object(task_id), b"{}\n")
+        connection.hset(keys.job(task_id), "state", "completed")
+
+
+def asked_by(sweep: Sweep, connection: redis.Redis) -> int:
+    """Return how many commands a comparison sends, but for those of scripts themselves."""
+    connection.config_resetstat()
+    assert [*sweep._comparison.steps()]
+    found = connection.info("commandstats")
+    within = {"cmdstat_hget", "cmdstat_config|resetstat", "cmdstat_info"}
+    return sum(each["calls"] for name, each in found.items() if name not in within)
+
+
+def test_jobs_that_have_ended_cost_a_page_and_not_a_question_each(
+    sweep: Sweep, bucket: Bucket, connection: redis.Redis
+) -> None:
+    end_so_many(bucket, connection, 3)
+    asked_by(sweep, connection)  # it may have to send the script, once
+    few = asked_by(sweep, connection)
+    sent: list[str] = []
+    sweep._bucket._client.meta.events.register(
+        "before-send.s3", lambda request, **_: sent.append(request.url)
+    )
+    end_so_many(bucket, connection, 60)
+    assert asked_by(sweep, connection) == few
+    assert len(sent) == 3  # jobs, open uploads, staging
+
+
+def test_the_pages_are_of_s3s_size(
+    sweep: Sweep, bucket: Bucket, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_so_many(bucket, connection, 7)
+    # Not a thousand jobs, but as many as this server is told to put on a page.
+    sweep._bucket._client.meta.events.register(
+        "before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=3)
+    )
+    pages: list[int] = []
+    states = Ledger.states
+
+    def counted(ledger: Ledger, task_ids: list[str]) -> list[str | None]:
+        pages.append(len(task_ids))
+        return states(ledger, task_ids)
+
+    monkeypatch.setattr(Ledger, "states", counted)
+    assert len([*sweep._comparison.steps()]) == 7 + 1  # and the open uploads
+    assert pages == [3, 3, 1]
+
+
+def test_a_long_comparison_renews_the_lease_and_the_sweep_goes_on_meanwhile(
+    sweep: Sweep, client: TestClient, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = [submit(client) for _ in range(4)]
+    lose(connection, *lost)
+    late = submit(client)
+    connection.delete(keys.ALIVE)
+    monkeypatch.setattr("pipeline.maintenance._TICK", 0)  # as if every step took a second
+    real, left, ended = sweep._comparison.steps, [], []
+
+    def steps() -> Iterator[None]:
+        for _ in real():
+            left.append(connection.pttl(keys.SWEEP))
+            ended.append(connection.hget(keys.job(late), "state"))
+            connection.hset(keys.job(late), "deadline_at", 1)
+            connection.pexpire(keys.SWEEP, LEASE // 2)  # so much of it is over
+            yield
+
+    monkeypatch.setattr(sweep._comparison, "steps", steps)
+    assert sweep.once()
+    assert len(left) >= len(lost)
+    assert min(left) > LEASE // 2
+    assert ended[-1] == "failed"
+    assert all(connection.exists(keys.job(task_id)) for task_id in lost)
+
+
+def test_a_comparison_ends_when_another_has_taken_the_lease(
+    sweep: Sweep,
+    client: TestClient,
+    settings: Settings,
+    connection: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = [submit(client) for _ in range(4)]
+    lose(connection, *lost)
+    connection.delete(keys.ALIVE)
+    monkeypatch.setattr("pipeline.maintenance._TICK", 0)
+    real, taken = sweep._comparison.steps, "another"
+
+    def steps() -> Iterator[None]:
+        for _ in real():
+            connection.set(keys.SWEEP, taken)
+            yield
+
+    monkeypatch.setattr(sweep._comparison, "steps", steps)
+    assert not sweep.once()
+    assert connection.get(keys.SWEEP) == taken
+    assert connection.get(keys.ALIVE) is None  # it is still to be compared, by that one
+    assert sum(connection.exists(keys.job(task_id)) for task_id in lost) == 1
+    connection.delete(keys.SWEEP)
+    assert open_sweep(settings).once()
+    assert all(connection.exists(keys.job(task_id)) for task_id in lost)
+
+
+def test_a_comparison_ends_when_the_process_is_to_end_and_is_due_again(
+    sweep: Sweep, client: TestClient, connection: redis.Redis
+) -> None:
+    lost = [submit(client) for _ in range(4)]
+    lose(connection, *lost)
+    connection.delete(keys.ALIVE)
+    sweep.stopping.set()
+    assert not sweep.once()
+    assert connection.get(keys.ALIVE) is None
+    assert sum(connection.exists(keys.job(task_id)) for task_id in lost) == 1
+    sweep.stopping.clear()
+    assert sweep.once()
+    assert all(connection.exists(keys.job(task_id)) for task_id in lost)

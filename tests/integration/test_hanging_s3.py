@@ -1,0 +1,88 @@
+"""An S3 that takes requests and answers none: who waits for it, and how often it is asked."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from falcon.testing import TestClient
+
+from api.app import create_app
+from pipeline import s3_clients, service
+from pipeline.s3_clients import open_storage
+from pipeline.service import Settings, StoreUnavailableError, open_service
+from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
+from tests.waiting import wait_for
+
+BODY = {"gtin": "9506000134352", "items": [{"serial": "1"}]}
+HANGING = Mode(delay=600)
+
+
+@pytest.fixture
+def behind(settings: Settings, proxy: FaultProxy) -> Settings:
+    """Settings whose S3 may hang."""
+    return msgspec.structs.replace(settings, s3_endpoint_url=proxy.url)
+
+
+@pytest.fixture
+def client(behind: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client whose key is known to the API, which waits a second instead of two and three."""
+    monkeypatch.setattr(service, "_S3_TIMEOUT", 1)
+    monkeypatch.setattr(s3_clients, "_HASTY_TIMEOUT", 1)
+    opened = open_service(behind)
+    token = opened.api_keys.create(name="client", role="client").token
+    found = TestClient(create_app(opened, behind), headers={"X-API-Key": token})
+    assert found.simulate_post("/qr/bulk/", json=BODY).status_code == 202
+    yield found
+    opened.endings.close()
+
+
+def watched(proxy: FaultProxy) -> list[str]:
+    """Return a list that gets the method of each request from now on."""
+    seen: list[str] = []
+
+    def watch(request: Seen) -> None:
+        seen.append(request.method)
+
+    proxy.watch = watch
+    return seen
+
+
+def test_a_post_is_refused_after_two_attempts_and_one_to_undo(
+    client: TestClient, proxy: FaultProxy
+) -> None:
+    seen = watched(proxy)
+    proxy.mode = HANGING
+    answer = client.simulate_post("/qr/bulk/", json=BODY)
+    assert (answer.status_code, answer.json["error_code"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert seen == ["PUT", "PUT", "DELETE"]
+
+
+def test_these_attempts_end_within_ten_seconds() -> None:
+    for_leave = 1  # second that botocore waits before it sends a body (Expect: 100-continue)
+    writing = service._S3_ATTEMPTS * (for_leave + service._S3_TIMEOUT)
+    assert writing + s3_clients._HASTY_TIMEOUT <= 10
+    # A probe's answer comes before the least patient one who asks, Docker's, has given up.
+    assert s3_clients._HASTY_TIMEOUT < service._PROBE_PATIENCE < 4
+
+
+def test_a_probe_asks_each_bucket_once_and_names_them(
+    client: TestClient, proxy: FaultProxy
+) -> None:
+    seen = watched(proxy)
+    proxy.mode = HANGING
+    answer = client.simulate_get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json["unavailable"] == ["s3", "s3_staging"]
+    assert seen == ["HEAD", "HEAD"]
+    assert client.simulate_get("/healthz").status_code == 200
+    proxy.mode = PASS
+    wait_for(lambda: client.simulate_get("/readyz").status_code == 200, "S3 to be back", pause=0.2)
+
+
+def test_others_keep_their_patience(behind: Settings, proxy: FaultProxy) -> None:
+    seen = watched(proxy)
+    proxy.mode = HANGING
+    with pytest.raises(StoreUnavailableError, match="ReadTimeoutError"):
+        open_storage(behind, read_timeout=1).bucket.check()
+    assert len(seen) == 3
