@@ -24,7 +24,7 @@ _SECONDS = 2.0
 #: Milliseconds of silence after which a server counts as down, and that a failover may take before
 #: another is tried.
 _DOWN_AFTER, _FAILOVER = 1000, 3000
-_NOBODY = "user default off"
+_NOBODY = "user default off "
 _SERVER_LINES = {
     "bind": LOOPBACK,
     "appendonly": "yes",
@@ -203,8 +203,10 @@ def running_group(directory: Path, users: str = "") -> Iterator[SentinelGroup]:
 
 def _with_password(users: str, password: str) -> str:
     digest = hashlib.sha256(password.encode()).hexdigest()
-    lines = [f"{line} #{digest}" for line in users.splitlines() if not line.startswith(_NOBODY)]
-    return "\n".join([_NOBODY, *lines, f"user admin on ~* &* +@all #{digest}", ""])
+    lines = [
+        line if line.startswith(_NOBODY) else f"{line} #{digest}" for line in users.splitlines()
+    ]
+    return "\n".join([*lines, f"user admin on ~* &* +@all #{digest}", ""])
 
 
 def _lines(values: Mapping[str, str]) -> str:

@@ -1,7 +1,9 @@
 """The image and compose.yaml, built and run; `make containers`."""
 
+import hashlib
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import time
@@ -11,10 +13,12 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
-from deploy.compose_secrets import make_secrets
+from deploy.compose_secrets import ROLES, make_secrets
 from deploy.embedded.ports import free_port
+from pipeline import keys
 from tests.containers.podman import COMPOSE, IMAGE, MISSING, ROOT, Podman
 from tests.e2e.test_readme import BLOCKS, run
 from tests.waiting import wait_for
@@ -38,7 +42,10 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
 
 
 class Compose:
-    """A project of compose.yaml at free ports, without Grafana, of which there is no image."""
+    """A project of compose.yaml at free ports, without Grafana, of which there is no image.
+
+    Its Valkey has one more user, ``test``, who sees what the others do.
+    """
 
     def __init__(self, podman: Podman, directory: Path, environment: dict[str, str]) -> None:
         self.podman, self.directory, self._environment = podman, directory, environment
@@ -52,6 +59,12 @@ class Compose:
         public = f"http://127.0.0.1:{self.ports['s3']}"
         self._environment["QRMILL_S3_PUBLIC_ENDPOINT_URL"] = public
         self.url = f"http://127.0.0.1:{self.ports['api']}"
+        self._password = secrets.token_hex(16)
+        digest = hashlib.sha256(self._password.encode()).hexdigest()
+        make_secrets(directory / "secrets")
+        with (directory / "secrets" / "valkey-users.acl").open("a", encoding="ascii") as users:
+            rules = f"%R~{keys.ALL_JOBS} +zcard +acl|list +acl|log +client|list"
+            users.write(f"user test on {rules} #{digest}\n")
 
     def __call__(self, *arguments: str, seconds: float = 120) -> str:
         done = subprocess.run(
@@ -65,12 +78,17 @@ class Compose:
     def container(self, service: str) -> str:
         return f"qrmill-test-{service}-1"
 
+    def valkey(self, *command: str) -> list[str]:
+        """Run a command of its Valkey; return the lines of the answer."""
+        how = ["--env", f"REDISCLI_AUTH={self._password}", self.container("valkey")]
+        said = self.podman("exec", *how, "valkey-cli", "--user", "test", *command)
+        return [line for line in said.splitlines() if line]
+
 
 @pytest.fixture(scope="module")
 def compose(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     directory = tmp_path_factory.mktemp("compose")
     shutil.copytree(ROOT / "deploy", directory, dirs_exist_ok=True)
-    make_secrets(directory / "secrets")
     with podman.engine() as environment:
         made = Compose(podman, directory, environment)
         try:
@@ -86,6 +104,10 @@ def key(compose: Compose) -> str:
     found = re.search(r"qrmill_\w+", compose("exec", "-T", "api", "qrmill", *arguments))
     assert found is not None
     return found.group()
+
+
+def role_of(service: str) -> str:
+    return service.partition("-")[0]
 
 
 def test_the_image_is_slim_labelled_and_for_no_root(podman: Podman) -> None:
@@ -119,14 +141,19 @@ def is_ready(url: str) -> bool:
 def test_no_one_is_root_may_write_or_holds_a_secret_in_its_environment(
     podman: Podman, compose: Compose
 ) -> None:
-    secrets = [path.read_text("ascii") for path in (compose.directory / "secrets").iterdir()]
-    assert len(secrets) == 5
+    files = [*(compose.directory / "secrets").iterdir()]
+    secrets = [path.read_text("ascii") for path in files]
+    assert {path.name for path in files if path.name.startswith("redis")} == {
+        f"redis-url-{role}" for role in ROLES
+    }
     for service in SERVICE:
         name = compose.container(service)
         assert set(podman("top", name, "user").split()[1:]) == {"10001"}
         assert podman.attempt("exec", name, "touch", "/opt/qrmill/x").returncode == 1
         said = podman("exec", name, "grep", "-E", "^(CapEff|NoNewPrivs|Seccomp):", "/proc/1/status")
         assert said.split() == ["CapEff:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]
+        seen = podman("exec", name, "cat", "/run/secrets/redis_url")
+        assert seen == (compose.directory / f"secrets/redis-url-{role_of(service)}").read_text()
         shown = str(podman.inspect("container", name)) + podman("top", name, "args")
         assert [secret for secret in secrets if secret in shown] == []
 
@@ -192,10 +219,56 @@ def test_a_worker_that_is_stopped_finishes_and_the_job_goes_on(
         )
 
 
+def test_the_doctor_in_the_apis_container_finds_all_parts_well(compose: Compose) -> None:
+    command = ["exec", "-T", "api", "sh", "-c", "qrmill doctor --json || true"]
+    found = [msgspec.json.decode(line) for line in compose(*command).splitlines()]
+    # That URL is at this machine's loopback, which is not the container's.
+    wrong = {row["name"]: row for row in found if row["state"] != "ok"}
+    assert set(wrong) <= {"s3 download URL"}, wrong
+    assert {"redis", "sweep", "workers"} <= {row["name"] for row in found}, found
+
+
+def test_each_part_signs_in_to_valkey_as_its_own_user(podman: Podman, compose: Compose) -> None:
+    """By now all of them have been at work: jobs, keys, metrics, the doctor."""
+    services = {address: name for name in SERVICE for address in addresses(podman, compose, name)}
+
+    def signed_in() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for line in compose.valkey("CLIENT", "LIST"):
+            row = dict(word.split("=", 1) for word in line.split())
+            where = services.get(row["addr"].rpartition(":")[0], "nobody's")
+            found.setdefault(where, set()).add(row["user"])
+        found.pop("nobody's")  # the one who asks
+        return found
+
+    own = {service: {f"qrmill-{role_of(service)}"} for service in SERVICE}
+    wait_for(lambda: signed_in() == own, "each part's own user")
+    default, *users = sorted(compose.valkey("ACL", "LIST"))
+    assert default.startswith("user default off ")
+    names = [line.split()[1] for line in users]
+    assert names == sorted([*(f"qrmill-{role}" for role in ROLES), "test"])
+    assert compose.valkey("ACL", "LOG") == []
+
+
+def addresses(podman: Podman, compose: Compose, service: str) -> list[str]:
+    networks = podman.inspect("container", compose.container(service))["NetworkSettings"]
+    return [row["IPAddress"] for row in networks["Networks"].values()]
+
+
 def test_every_part_ends_by_itself_when_it_is_asked(podman: Podman, compose: Compose) -> None:
-    compose("stop", "--timeout=45")
+    compose("stop", "--timeout=45", *SERVICE)
     ended = {name: podman.inspect("container", compose.container(name)) for name in SERVICE}
     # 137 would be the kill after those 45 seconds.
     assert {name: found["State"]["ExitCode"] for name, found in ended.items()} == dict.fromkeys(
         SERVICE, 0
     )
+
+
+def test_valkey_started_again_still_knows_all_jobs(podman: Podman, compose: Compose) -> None:
+    compose("stop", *SERVICE)  # who would bring lost ones back from S3
+    before = compose.valkey("ZCARD", keys.ALL_JOBS)
+    assert int(before[0]) > 0
+    compose("restart", "valkey")
+    check = partial(podman.attempt, "healthcheck", "run", compose.container("valkey"))
+    wait_for(lambda: check().returncode == 0, "Valkey")
+    assert compose.valkey("ZCARD", keys.ALL_JOBS) == before

@@ -9,8 +9,15 @@ import pytest
 
 from pipeline.service import JobService, Settings
 from tests.containers.podman import MISSING, ROOT, Podman
-from tests.integration.test_systemd_units import completed, service_settings, submit
-from tests.systemd_units import QUEUES
+from tests.integration.test_systemd_units import (
+    OWN,
+    UNITS,
+    completed,
+    service_settings,
+    submit,
+    write_credentials,
+)
+from tests.role_users import RoleUsers, role_users
 from tests.waiting import wait_for
 
 pytestmark = [
@@ -23,8 +30,6 @@ IMAGE, NAME = "localhost/qrmill-systemd", "qrmill-systemd-test"
 #: Its systemd runs with control groups of either version.
 SUITE = "bookworm"
 PORT = 8080  # the unit's own
-WORKERS = [f"qrmill-worker@{queue}" for queue in QUEUES]
-UNITS = ["qrmill-api", "qrmill-sweep", *WORKERS]
 
 
 class Machine:
@@ -50,18 +55,23 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
 
 
 @pytest.fixture
-def machine(podman: Podman, settings: Settings, tmp_path: Path) -> Iterator[Machine]:
+def users(settings: Settings) -> Iterator[RoleUsers]:
+    with role_users(settings.redis_url) as found:
+        yield found
+
+
+@pytest.fixture
+def machine(
+    podman: Podman, settings: Settings, users: RoleUsers, tmp_path: Path
+) -> Iterator[Machine]:
     made = Machine(podman)
     how = ["--privileged", "--systemd=always", "--network=host"]
     podman("run", "--detach", "--name", NAME, *how, IMAGE)
     try:
         wait_for(lambda: systemd_runs(podman), "systemd")
         etc = tmp_path / "qrmill"
-        (etc / "credentials").mkdir(parents=True)
+        write_credentials(etc / "credentials", settings, users)
         (etc / "qrmill.env").write_text(service_settings(settings), "utf-8")
-        (etc / "credentials/redis-url").write_text(settings.redis_url, "utf-8")
-        secret = settings.s3_secret_access_key or ""
-        (etc / "credentials/s3-secret-access-key").write_text(secret, "utf-8")
         podman("cp", etc, f"{NAME}:/etc/qrmill")
         podman("cp", f"{ROOT}/deploy/systemd/.", f"{NAME}:/etc/systemd/system/")
         made("chmod", "-R", "go=", "/etc/qrmill")
@@ -78,7 +88,7 @@ def systemd_runs(podman: Podman) -> bool:
 
 
 def test_the_units_run_fenced_in_do_jobs_and_end_cleanly(
-    machine: Machine, service: JobService, settings: Settings
+    machine: Machine, service: JobService, settings: Settings, users: RoleUsers
 ) -> None:
     token = service.api_keys.create(name="client", role="client").token
     machine("systemctl", "start", *UNITS)
@@ -95,8 +105,11 @@ def test_the_units_run_fenced_in_do_jobs_and_end_cleanly(
         assert (found["CapBnd"], found["NoNewPrivs"], found["Seccomp"]) == ("0" * 16, "1", "2")
         assert found["Uid"].split()[0] != "0"
         environ = machine("cat", f"/proc/{machine.property(unit, 'MainPID')}/environ")
-        assert settings.redis_url not in environ
+        assert [url for url in users.urls.values() if url in environ] == []
         assert str(settings.s3_secret_access_key) not in environ
+    at_redis = set(users.of_ports().values()) - {"default"}  # this test's own
+    assert at_redis == set.union(*OWN.values())
+    assert users.refused() == []
     machine("systemctl", "stop", *UNITS)
     for unit in UNITS:
         assert machine.property(unit, "Result") == "success", unit

@@ -34,6 +34,7 @@ from pipeline.worker import build_worker
 from tests.integration.console_visitor import Visitor
 from tests.integration.test_dashboard import forms
 from tests.receiver import receiving
+from tests.role_users import refused
 from tests.sentinels import SentinelGroup, running_group
 from tests.waiting import wait_for
 
@@ -304,14 +305,6 @@ def commands(user: str) -> set[str]:
     """Return what an ACL rule lists."""
     (line,) = (line for line in USERS.read_text("utf-8").splitlines() if f"user {user} " in line)
     return set(_LISTED.findall(line))
-
-
-def refused(admin: redis.Redis) -> list[str]:
-    """Return what was refused, to whom, and where."""
-    return [
-        f"{entry['username']}: {entry['reason']} {entry['object']} ({entry['context']})"
-        for entry in cast("list[dict[str, Any]]", admin.acl_log(100))
-    ]
 
 
 @pytest.mark.parametrize("user", [API, WORKER, SWEEP])

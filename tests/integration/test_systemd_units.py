@@ -15,11 +15,15 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, Probe, stop_all, wait_until
 from pipeline.service import JobService, Settings
 from tests.receiver import receiving
+from tests.role_users import RoleUsers, role_users
 from tests.systemd_units import QUEUES, Notified, Unit
 from tests.waiting import wait_for
 
 PROGRAMS = Path(sys.executable).parent
 WORKERS = [f"qrmill-worker@{queue}" for queue in QUEUES]
+UNITS = ["qrmill-api", "qrmill-sweep", *WORKERS]
+#: As whom each is to be known at Redis.
+OWN = {name: {name.partition("@")[0]} for name in UNITS}
 
 
 def service_settings(settings: Settings) -> str:
@@ -36,17 +40,22 @@ def service_settings(settings: Settings) -> str:
     return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 
+def write_credentials(directory: Path, settings: Settings, users: RoleUsers) -> None:
+    """Write what is in /etc/qrmill/credentials."""
+    directory.mkdir(parents=True)
+    for role, url in users.urls.items():
+        (directory / f"redis-url-{role}").write_text(url, "utf-8")
+    secret = settings.s3_secret_access_key or ""
+    (directory / "s3-secret-access-key").write_text(secret, "utf-8")
+
+
 class Machine:
     """A machine whose folders are below one of the test's; it starts and stops units."""
 
-    def __init__(self, root: Path, settings: Settings) -> None:
+    def __init__(self, root: Path, settings: Settings, users: RoleUsers) -> None:
         self.root, self.port = root, free_port()
         self.running: dict[str, PartProcess] = {}
-        credentials = root / "etc/qrmill/credentials"
-        credentials.mkdir(parents=True)
-        (credentials / "redis-url").write_text(settings.redis_url, "utf-8")
-        secret = settings.s3_secret_access_key or ""
-        (credentials / "s3-secret-access-key").write_text(secret, "utf-8")
+        write_credentials(root / "etc/qrmill/credentials", settings, users)
         (root / "etc/qrmill/qrmill.env").write_text(service_settings(settings), "utf-8")
 
     def start(self, name: str, probe: Probe = lambda: True) -> PartProcess:
@@ -60,11 +69,7 @@ class Machine:
     def stop(self, *names: str) -> dict[str, str]:
         """Do what KillMode=mixed does; return how the main processes ended."""
         stopped = {name: self.running.pop(name) for name in names}
-        children = [
-            child
-            for process in stopped.values()
-            for child in psutil.Process(process.pid).children(recursive=True)
-        ]
+        children = [child for process in stopped.values() for child in family(process)[1:]]
         for process in stopped.values():
             process.ask_to_end()
         for name, process in stopped.items():
@@ -72,10 +77,28 @@ class Machine:
         assert [child for child in children if child.is_running()] == []
         return {name: process.clear() for name, process in stopped.items()}
 
+    def connections(self, name: str, to: int) -> set[int]:
+        """Return the ports from which a unit's processes are connected to a server's."""
+        found = [row for each in family(self.running[name]) for row in each.net_connections("tcp")]
+        connected = [row for row in found if row.status == psutil.CONN_ESTABLISHED]
+        return {row.laddr.port for row in connected if row.raddr.port == to}
+
+
+def family(process: PartProcess) -> list[psutil.Process]:
+    """Return a unit's main process and all that came of it."""
+    main = psutil.Process(process.pid)
+    return [main, *main.children(recursive=True)]
+
 
 @pytest.fixture
-def machine(settings: Settings, tmp_path: Path) -> Iterator[Machine]:
-    made = Machine(tmp_path, settings)
+def users(settings: Settings) -> Iterator[RoleUsers]:
+    with role_users(settings.redis_url) as found:
+        yield found
+
+
+@pytest.fixture
+def machine(settings: Settings, users: RoleUsers, tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path, settings, users)
     yield made
     stop_all([*made.running.values()])
 
@@ -94,7 +117,7 @@ def client(machine: Machine, service: JobService) -> Iterator[httpx.Client]:
 
 
 def test_the_units_do_jobs_and_end_as_they_are_asked(
-    machine: Machine, client: httpx.Client
+    machine: Machine, client: httpx.Client, users: RoleUsers
 ) -> None:
     port = free_port()
     own = machine.root / "etc/qrmill/worker-render.env"
@@ -115,8 +138,19 @@ def test_the_units_do_jobs_and_end_as_they_are_asked(
     completed(client, late)
     # The worker of before may have done all of that one; the new one has to be up to be stopped.
     completed(client, submit(client, 25))
+    wait_for(lambda: signed_in(machine, users) == OWN, "each unit's own user at Redis")
     ends = machine.stop(*machine.running)
-    assert ends == dict.fromkeys(["qrmill-api", "qrmill-sweep", *WORKERS], "exit status 0")
+    assert ends == dict.fromkeys(UNITS, "exit status 0")
+    assert users.refused() == []
+
+
+def signed_in(machine: Machine, users: RoleUsers) -> dict[str, set[str]]:
+    """Return as whom the processes of each unit are connected to Redis."""
+    known = users.of_ports()
+    return {
+        name: {known.get(port, "gone") for port in machine.connections(name, users.port)}
+        for name in UNITS
+    }
 
 
 def submit(client: httpx.Client, items: int, **others: str) -> str:

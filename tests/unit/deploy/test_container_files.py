@@ -1,17 +1,19 @@
 """The Dockerfile and compose.yaml, checked by their own tools; `make containers` runs them."""
 
+import hashlib
 import stat
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from api.cli_roles import Queue
-from deploy.compose_secrets import make_secrets
+from deploy.compose_secrets import ROLES, RULES, make_secrets
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -75,18 +77,98 @@ def test_nothing_is_published_but_on_loopback() -> None:
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
+def test_every_part_gets_the_redis_url_of_its_own_role() -> None:
+    for name, row in OURS.items():
+        role = name.partition("-")[0]
+        own, s3 = row["secrets"]
+        assert own == {"source": f"redis_url_{role}", "target": "redis_url"}
+        assert row["environment"]["QRMILL_REDIS_URL_FILE"] == "/run/secrets/redis_url"
+        assert s3 == "s3_secret_access_key"
+    assert COMPOSE["services"]["valkey"]["secrets"] == ["valkey_users"]
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text("ascii") for path in directory.iterdir()}
+
+
 def test_secrets_are_made_once_and_are_those_that_compose_wants(tmp_path: Path) -> None:
     directory = tmp_path / "secrets"
-    assert len(make_secrets(directory)) == 5
-    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    made = make_secrets(directory)
+    before = contents(directory)
+    assert sorted(made) == sorted(before)
     assert make_secrets(directory) == []
-    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    assert contents(directory) == before
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    wanted = {Path(row["file"]).name for row in COMPOSE["secrets"].values()}
-    assert wanted <= set(before)
-    password = before["redis-password"].decode()
-    assert f":{password}@valkey:" in before["redis-url"].decode()
-    assert f"requirepass {password}\n" in before["valkey.conf"].decode()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o444}
+    assert {Path(row["file"]).name for row in COMPOSE["secrets"].values()} == set(before)
+
+
+def test_every_role_has_a_password_whose_digest_valkey_gets(tmp_path: Path) -> None:
+    make_secrets(tmp_path)
+    first, *users = (tmp_path / "valkey-users.acl").read_text("ascii").splitlines()
+    assert first == "user default off ~* &* +@all"  # deploy/redis/README.md says why
+    assert len(users) == len(ROLES)
+    passwords = set()
+    for role, line in zip(ROLES, users, strict=True):
+        url = urlsplit((tmp_path / f"redis-url-{role}").read_text("ascii"))
+        assert (url.username, url.hostname) == (f"qrmill-{role}", "valkey")
+        passwords.add(str(url.password))
+        digest = hashlib.sha256(str(url.password).encode()).hexdigest()
+        (rules,) = (rule for rule in RULES.read_text("ascii").splitlines() if f"-{role} " in rule)
+        assert line == f"{rules} #{digest}"
+    assert len(passwords) == len(ROLES)
+
+
+def test_users_get_the_rules_as_they_are_now_and_keep_their_passwords(tmp_path: Path) -> None:
+    make_secrets(tmp_path)
+    before = contents(tmp_path)
+    users = tmp_path / "valkey-users.acl"
+    users.unlink()
+    users.write_text(before[users.name].replace(" +ping", ""), "ascii")
+    assert make_secrets(tmp_path) == [users.name]
+    assert contents(tmp_path) == before
+    (tmp_path / "redis-url-worker").unlink()
+    assert make_secrets(tmp_path) == ["redis-url-worker", users.name]
+    after = contents(tmp_path)
+    assert {name for name in after if after[name] != before[name]} == {
+        "redis-url-worker",
+        users.name,
+    }
+
+
+def test_an_installation_with_one_password_for_all_gets_users_and_keeps_its_files(
+    tmp_path: Path,
+) -> None:
+    """Those of before are what the release before needs, should one go back."""
+    former = {
+        "redis-password": "0" * 48,
+        "redis-url": f"redis://:{'0' * 48}@valkey:6379/0",
+        "valkey.conf": f'requirepass {"0" * 48}\nsave ""\n',
+        "s3-secret-access-key": "1" * 40,
+        "grafana-password": "2" * 24,
+    }
+    for name, content in former.items():
+        (tmp_path / name).write_text(content, "ascii")
+    made = make_secrets(tmp_path)
+    assert made == [*(f"redis-url-{role}" for role in ROLES), "valkey-users.acl"]
+    assert former.items() <= contents(tmp_path).items()
+
+
+def test_folders_that_an_engine_made_of_missing_files_are_replaced(tmp_path: Path) -> None:
+    for row in COMPOSE["secrets"].values():
+        (tmp_path / Path(row["file"]).name).mkdir()
+    assert len(make_secrets(tmp_path)) == len(COMPOSE["secrets"])
+    assert make_secrets(tmp_path) == []
+    assert [path for path in tmp_path.iterdir() if not path.is_file()] == []
+
+
+@pytest.mark.parametrize("url", ["redis://:open@valkey:6379/0", "redis://qrmill-api@valkey", ""])
+def test_a_url_that_is_not_the_roles_is_named_and_not_shown(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "redis-url-api"
+    path.write_text(url, "ascii")
+    with pytest.raises(ValueError, match=f"{path}.*qrmill-api") as caught:
+        make_secrets(tmp_path)
+    assert "open" not in str(caught.value)
 
 
 def test_what_is_copied_into_the_image_has_no_secret() -> None:

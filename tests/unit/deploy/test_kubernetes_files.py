@@ -1,5 +1,6 @@
 """deploy/kubernetes/ as kustomize builds it, against the schemas of several releases."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -87,6 +88,35 @@ def test_every_part_is_confined(production: list[dict[str, Any]]) -> None:
         assert pod["terminationGracePeriodSeconds"] >= 30 + 5 + 5, name
         assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, name
         assert "livenessProbe" in container, name
+
+
+def test_every_part_sees_the_secret_of_its_own_role(built: str, tmp_path: Path) -> None:
+    """The Secrets are made as the page says, by kubectl itself."""
+    page = (DEPLOY / "containers.md").read_text("utf-8")
+    (loop,) = re.findall(r"^for role in .*?^done$", page, re.MULTILINE | re.DOTALL)
+    for name in ("redis-url-api", "redis-url-worker", "redis-url-sweep", "s3-secret-access-key"):
+        (tmp_path / name).write_text(f"content of {name}", "utf-8")
+    dry = loop.replace("create secret", "create --dry-run=client --output=yaml secret")
+    done = subprocess.run(
+        ["sh", "-euc", dry.replace("\ndone", "\necho ---\ndone")],
+        cwd=tmp_path, env={"PATH": f"{PROGRAMS}:/usr/bin:/bin"},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    secrets = {
+        row["metadata"]["name"]: row["data"] for row in yaml.safe_load_all(done.stdout) if row
+    }
+    documents = [*yaml.safe_load_all(built)]
+    (settings,) = of_kind(documents, "ConfigMap")
+    files = {Path(path) for name, path in settings["data"].items() if name.endswith("_FILE")}
+    for row in of_kind(documents, "Deployment"):
+        pod, role = row["spec"]["template"]["spec"], row["metadata"]["labels"]["qrmill/part"]
+        (name,) = (each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each)
+        (mounts,) = (container["volumeMounts"] for container in pod["containers"])
+        (where,) = (each["mountPath"] for each in mounts if each["name"] == "secrets")
+        assert name == f"qrmill-{role}"
+        assert {Path(where) / key for key in secrets[name]} == files
+        url = base64.b64decode(secrets[name]["redis-url"]).decode()
+        assert url == f"content of redis-url-{role}"
 
 
 def test_the_commands_are_those_of_compose(production: list[dict[str, Any]]) -> None:

@@ -58,6 +58,14 @@ def test_the_units_are_fenced_in(units: list[Path]) -> None:
         assert done.returncode == 0, done.stdout
 
 
+def test_a_unit_gets_the_redis_url_of_its_own_role(tmp_path: Path) -> None:
+    for name in NAMES:
+        role = name.removeprefix("qrmill-").partition("@")[0]
+        unit = Unit(name, tmp_path, PROGRAMS)
+        urls = [line for line in unit.all("LoadCredential") if "redis" in line]
+        assert urls == [f"redis-url:/etc/qrmill/credentials/redis-url-{role}"]
+
+
 def test_every_queue_can_be_an_instance(tmp_path: Path) -> None:
     assert set(QUEUES) == set(Queue)
     for queue in QUEUES:
