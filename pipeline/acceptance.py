@@ -107,7 +107,10 @@ class Acceptor:
             try:
                 self._accept(request, key, holder.task_id, idempotency, request_id)
             except HalfAcceptedError:
-                raise  # the key keeps the job's id, and whoever sends it again takes both over
+                # The key keeps the job's id, and whoever sends it again takes both over.
+                with suppress(LedgerUnavailableError):
+                    self._idempotency.let_go(key.key_id, idempotency, holder.task_id)
+                raise
             except BaseException:
                 with suppress(LedgerUnavailableError):
                     self._idempotency.release(key.key_id, idempotency, holder.task_id)

@@ -72,6 +72,13 @@ class IdempotencyKeys:
         """Give a key back whose request was not accepted."""
         self._settle(key_id, key, task_id, "")
 
+    def let_go(self, key_id: str, key: Idempotency, task_id: str) -> None:
+        """End the lease of a key whose request may or may not have been accepted.
+
+        The next request with the key need not wait for that, and takes the task id over.
+        """
+        self._run("let_go_key", [keys.idempotency(key_id, key.key_sha256)], task_id)
+
     def _settle(self, key_id: str, key: Idempotency, task_id: str, left: int | str) -> None:
         name = keys.idempotency(key_id, key.key_sha256)
         self._run("settle_key", [name], task_id, key.body_sha256, left)

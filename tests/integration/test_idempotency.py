@@ -12,7 +12,7 @@ from api.app import create_app
 from pipeline import idempotency
 from pipeline.lua import LedgerUnavailableError
 from pipeline.service import JobService, Settings
-from pipeline.store import Bucket
+from pipeline.store import Bucket, StoreUnavailableError
 
 BODY = json.dumps({"gtin": "9506000134352", "items": [{"serial": "1"}, {"serial": "2"}]})
 
@@ -134,7 +134,6 @@ def test_when_redis_dies_in_the_middle_the_request_stays_and_the_key_finds_its_j
         raise LedgerUnavailableError("away")
 
     with monkeypatch.context() as context:
-        context.setattr(idempotency, "_LEASE", 0)
         context.setattr(service._dispatcher, "send_chunks", away)
         context.setattr(service._ledger, "discard_job", away)
         assert post(client, "7").status_code == 503
@@ -143,3 +142,21 @@ def test_when_redis_dies_in_the_middle_the_request_stays_and_the_key_finds_its_j
     assert again.status_code == 202
     assert again.json["task_id"] in kept
     assert requests_kept(bucket) == [kept]
+
+
+def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreUnavailableError("away")
+
+    with monkeypatch.context() as context:
+        context.setattr(service._acceptor, "_keep", away)
+        context.setattr(service._acceptor._hasty_bucket, "delete", away)
+        refused = post(client, "7")
+    assert refused.status_code == 503
+    assert "may have been accepted" in refused.json["detail"]
+    assert post(client, "7", BODY.replace('"2"', '"3"')).json["error_code"] == "key_reused"
+    again = post(client, "7")
+    assert again.status_code == 202
+    assert requests_kept(bucket) == [f"jobs/{again.json['task_id']}/request.json"]
