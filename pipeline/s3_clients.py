@@ -8,6 +8,7 @@ and what it has to undo then, as what its probes ask, goes by a :class:`Hasty` c
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import boto3
@@ -138,6 +139,8 @@ def connect_s3(
     Guide, "Request redirection").
     """
     config = Config(
+        # Put together anew for each request, botocore's own took a fifth of a small request's CPU.
+        user_agent=f"qrmill/{version('qrmill')}",
         signature_version="s3v4",
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

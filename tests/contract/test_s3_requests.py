@@ -2,6 +2,7 @@
 
 import hashlib
 from base64 import b64encode
+from importlib.metadata import version
 
 import msgspec
 import pytest
@@ -58,6 +59,12 @@ def test_an_object_is_sent_with_its_headers_and_waits_for_no_leave(
 ) -> None:
     open_storage(behind, read_timeout=10).bucket.put("a/key", b"data")
     assert [(each.method, each.headers.get("expect")) for each in seen] == [("PUT", None)]
+
+
+def test_a_servers_log_tells_the_service_by_its_name(behind: Settings, seen: list[Seen]) -> None:
+    open_storage(behind, read_timeout=10).bucket.put("a/key", b"data")
+    (only,) = seen
+    assert only.headers["user-agent"].split()[0] == f"qrmill/{version('qrmill')}"
 
 
 @pytest.mark.parametrize(
