@@ -12,12 +12,12 @@ from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.backlog import Backlog
 from pipeline.broker import Dispatcher
-from pipeline.idempotency import IdempotencyKeys
+from pipeline.idempotency import Hold, IdempotencyKeys
 from pipeline.jobs import Idempotency, JobRequest
 from pipeline.ledger import Ledger
 from pipeline.lua import LedgerUnavailableError
 from pipeline.requests import Acceptance, encode_head
-from pipeline.store import Bucket, StoreUnavailableError, Upload
+from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,14 @@ class HalfAcceptedError(LedgerUnavailableError):
     """Redis or S3 went away in the middle: the job may or may not be there.
 
     The same request with the same Idempotency-Key finds out; without one, the job may run unseen.
+
+    Attributes:
+        lingering: S3 was asked to remove the request, did not answer, and may yet do it.
     """
+
+    def __init__(self, reason: str, *, lingering: bool = False) -> None:
+        super().__init__(reason)
+        self.lingering = lingering
 
 
 class Acceptor:
@@ -82,7 +89,7 @@ class Acceptor:
         """Accept a checked request: keep it in S3, enter it in the ledger, enqueue its chunks.
 
         When one of these fails, what went before is undone, and nothing was accepted. Only when
-        Redis goes away in the middle can that not be told; the request is kept then.
+        Redis or S3 goes away in the middle can that not be told; the request is kept then.
 
         Args:
             request: checked.
@@ -98,88 +105,118 @@ class Acceptor:
         """
         task_id = str(uuid.uuid4())
         if idempotency is None:
-            self._accept(request, key, task_id, None, request_id)
+            self._accept(request, key, _acceptance(task_id, key, request_id), None)
             return Accepted(task_id, request.items.count, replayed=False)
-        holder = self._idempotency.reserve(key.key_id, idempotency, task_id)
-        # A key that was taken over may have got as far as a job, which the sweep moves if need be.
-        taken_over = holder.task_id != task_id and self._ledger.status(holder.task_id) is not None
-        if not (holder.replayed or taken_over):
-            try:
-                self._accept(request, key, holder.task_id, idempotency, request_id)
-            except HalfAcceptedError:
-                # The key keeps the job's id, and whoever sends it again takes both over.
-                with suppress(LedgerUnavailableError):
-                    self._idempotency.let_go(key.key_id, idempotency, holder.task_id)
-                raise
-            except BaseException:
-                with suppress(LedgerUnavailableError):
-                    self._idempotency.release(key.key_id, idempotency, holder.task_id)
-                raise
-        if not holder.replayed:
+        hold = self._idempotency.reserve(key.key_id, idempotency, task_id)
+        if not hold.replayed:
+            # One that was taken over may have got as far as a job, which the sweep moves on.
+            if not (hold.taken_over and self._ledger.status(hold.task_id) is not None):
+                acceptance = _acceptance(hold.task_id, key, request_id, idempotency)
+                self._accept_held(request, key, acceptance, hold)
             # Should this not get through, the job is there all the same, and the reservation's
             # lease runs out: the next request with the key takes over the job as it is.
             with suppress(LedgerUnavailableError):
-                self._idempotency.confirm(key.key_id, idempotency, holder.task_id)
-        return Accepted(holder.task_id, request.items.count, replayed=holder.replayed)
+                hold.confirm()
+        return Accepted(hold.task_id, request.items.count, replayed=hold.replayed)
+
+    def _accept_held(
+        self, request: JobRequest, key: ApiKey, acceptance: Acceptance, hold: Hold
+    ) -> None:
+        try:
+            self._accept(request, key, acceptance, hold)
+        except HalfAcceptedError as error:
+            # The key keeps the job's id, and whoever sends it again takes both over: at once, or
+            # when S3 will have done what it was asked last.
+            with suppress(LedgerUnavailableError):
+                if not error.lingering:
+                    hold.let_go()
+            raise
+        except BaseException:
+            with suppress(LedgerUnavailableError):
+                # What the first holder of the key wrote may still be there, under that id.
+                (hold.let_go if hold.taken_over else hold.release)()
+            raise
 
     def _accept(
-        self,
-        request: JobRequest,
-        key: ApiKey,
-        task_id: str,
-        idempotency: Idempotency | None,
-        request_id: str,
+        self, request: JobRequest, key: ApiKey, acceptance: Acceptance, hold: Hold | None
     ) -> None:
-        created_at = time.time_ns() // 1_000_000
+        task_id, created_at = acceptance.task_id, acceptance.accepted_ms
         self._backlog.admit(len(request.items.chunks))
-        acceptance = Acceptance(
-            task_id, key.key_id, created_at // 1000, idempotency, key.name, request_id, created_at
-        )
         head, head_line = encode_head(request, acceptance)
         try:
-            self._keep(task_id, [head_line, *request.items.chunks])
+            self._keep(task_id, [head_line, *request.items.chunks], hold)
+        except UploadAbandonedError as error:
+            raise HalfAcceptedError("another request with the key took over") from error
         except StoreUnavailableError as error:
-            self._unkeep(task_id, error)
+            self._unkeep(task_id, error, hold)
             raise
         created = None
         try:
             created = self._ledger.create_job(head, created_at, len(head_line), self._deadline)
             self._dispatcher.send_chunks(task_id, range(head.chunks))
         except BaseException as error:
-            if created is False or not self._take_back(task_id, key):
-                raise HalfAcceptedError(str(error)) from error
-            raise
+            if created is not False:
+                self._take_back(task_id, key, error, hold)
+                raise
+            raise HalfAcceptedError(str(error)) from error
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
 
-    def _keep(self, task_id: str, pieces: Sequence[bytes]) -> None:
+    def _keep(self, task_id: str, pieces: Sequence[bytes], hold: Hold | None) -> None:
         """Write the request object; a long one in parts, so that it is not held twice."""
         key, media_type = keys.request_object(task_id), "application/json"
         if sum(map(len, pieces)) <= _ONE_PUT:
             self._bucket.put(key, b"".join(pieces), media_type)
         else:
-            self._bucket.upload(key, Upload(pieces, _ONE_PUT, lambda: True, media_type))
+            keep_going = hold.renew if hold else lambda: True
+            self._bucket.upload(key, Upload(pieces, _ONE_PUT, keep_going, media_type))
 
-    def _unkeep(self, task_id: str, reason: StoreUnavailableError) -> None:
+    def _unkeep(self, task_id: str, reason: StoreUnavailableError, hold: Hold | None) -> None:
         """Remove a request object that may have arrived although the store did not say so.
 
         One that stays is found by the sweep and becomes a job; so its task id has to stay as well,
-        for whoever sends the request again.
+        for whoever sends the request again. With a key that can be sent again at once, a store that
+        is silent is not asked: it might do that when the same was accepted.
         """
-        try:
-            self._hasty_bucket.delete(keys.request_object(task_id))
-        except StoreUnavailableError:
+        silent = not reason.operation
+        if hold and (silent or not _is_ours(hold)):
             raise HalfAcceptedError(str(reason)) from reason
+        self._remove(task_id, reason)
 
-    def _take_back(self, task_id: str, key: ApiKey) -> bool:
-        """Undo an acceptance; False when the ledger may still have the job.
+    def _take_back(
+        self, task_id: str, key: ApiKey, reason: BaseException, hold: Hold | None
+    ) -> None:
+        """Undo an acceptance, unless the ledger may still have the job or another request has it.
 
         Its request has to stay then, or the job would be one that can never be rendered. A message
         that did get out finds no such job, and ends there.
         """
+        if hold and not _is_ours(hold):
+            raise HalfAcceptedError(str(reason)) from reason
         try:
             self._ledger.discard_job(task_id, key.key_id)
         except LedgerUnavailableError:
-            return False
-        with suppress(StoreUnavailableError):
+            raise HalfAcceptedError(str(reason)) from reason
+        self._remove(task_id, reason)
+
+    def _remove(self, task_id: str, reason: BaseException) -> None:
+        try:
             self._hasty_bucket.delete(keys.request_object(task_id))
-        return True
+        except StoreUnavailableError as error:
+            raise HalfAcceptedError(str(reason), lingering=not error.operation) from reason
+
+
+def _is_ours(hold: Hold) -> bool:
+    """Say whether nobody else can be at the same request now, so that it may be undone."""
+    try:
+        return hold.renew()
+    except LedgerUnavailableError:
+        return False
+
+
+def _acceptance(
+    task_id: str, key: ApiKey, request_id: str, idempotency: Idempotency | None = None
+) -> Acceptance:
+    now = time.time_ns() // 1_000_000
+    return Acceptance(
+        task_id, key.key_id, now // 1000, idempotency, key.name, request_id, accepted_ms=now
+    )

@@ -3,11 +3,12 @@
 A key is reserved under a lease before anything is written, and confirmed when the request is
 accepted. Whoever reserved it and died leaves a lease that runs out: the next request with the key
 takes it over together with the task id, so that what the first one wrote is written again at the
-same places.
+same places. Writing twice does no harm; undoing does, so the first one has to ask before it undoes.
 """
 
 import hashlib
-from typing import Literal, NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast
 
 import redis
 
@@ -15,11 +16,11 @@ from pipeline import keys
 from pipeline.jobs import Idempotency
 from pipeline.lua import Scripts
 
-#: Milliseconds a reservation lasts, and a confirmed key. A request may take longer in the worst
-#: case: two that act on one task id do no harm.
+#: Milliseconds a reservation lasts unless it is renewed, and a confirmed key.
 _LEASE, _LIFETIME = 15_000, 86_400_000
 
 Verdict = Literal["new", "replay", "busy", "mismatch"]
+Run = Callable[..., Any]
 
 
 class IdempotencyError(Exception):
@@ -34,11 +35,57 @@ class IdempotencyError(Exception):
         self.busy = busy
 
 
-class Reservation(NamedTuple):
-    """What became of a reservation: whose job it is, and whether that was accepted before."""
+class Hold:
+    """A key that this request holds, or whose request was accepted before.
 
+    What undoes a request has to be allowed by :meth:`renew`: once the lease has run out, another
+    request with the key may have taken it over, and acts on the same task id. Every method raises
+    ``LedgerUnavailableError``.
+
+    Attributes:
+        task_id: whose job it is.
+        replayed: its request was accepted before.
+        taken_over: another request held it first, and nobody knows how far that got.
+    """
+
+    def __init__(self, run: Run, name: str, body_sha256: str, reserved: "_Reserved") -> None:
+        self.task_id = reserved.task_id
+        self.replayed = reserved.verdict == "replay"
+        self.taken_over = reserved.taken_over
+        self._run, self._name, self._body_sha256 = run, name, body_sha256
+        self._until = reserved.until
+
+    def renew(self) -> bool:
+        """Hold it for another lease; False: another request has taken it over."""
+        return self._lease(_LEASE)
+
+    def let_go(self) -> None:
+        """End the lease, as nobody knows whether the request was accepted.
+
+        The next request with the key need not wait for that, and takes the task id over.
+        """
+        self._lease(0)
+
+    def confirm(self) -> None:
+        """Say that the request was accepted."""
+        self._run("settle_key", [self._name], self.task_id, self._body_sha256, _LIFETIME)
+
+    def release(self) -> None:
+        """Give the key back, as the request was not accepted."""
+        if self.renew():
+            self._run("settle_key", [self._name], self.task_id, self._body_sha256, "")
+
+    def _lease(self, lease: int) -> bool:
+        arguments = (self.task_id, self._until, lease)
+        self._until = int(self._run("lease_key", [self._name], *arguments))
+        return self._until > 0
+
+
+class _Reserved(NamedTuple):
+    verdict: Verdict
     task_id: str
-    replayed: bool
+    until: int
+    taken_over: bool
 
 
 class IdempotencyKeys:
@@ -48,7 +95,7 @@ class IdempotencyKeys:
         scripts = Scripts(client)
         self._run, self._run_and_replicate = scripts.run, scripts.run_and_replicate
 
-    def reserve(self, key_id: str, key: Idempotency, task_id: str) -> Reservation:
+    def reserve(self, key_id: str, key: Idempotency, task_id: str) -> Hold:
         """Reserve ``key`` for ``task_id``, or find whose it is.
 
         Raises:
@@ -57,31 +104,19 @@ class IdempotencyKeys:
         name = keys.idempotency(key_id, key.key_sha256)
         arguments = (key.body_sha256, task_id, _LEASE, _LIFETIME)
         # Were it forgotten once the request is in S3, the same sent again would be a second job.
-        verdict, holder = self._run_and_replicate("reserve_key", [name], *arguments)
+        verdict, holder, until = self._run_and_replicate("reserve_key", [name], *arguments)
         if cast("Verdict", verdict) in {"busy", "mismatch"}:
             raise IdempotencyError(busy=verdict == "busy")
-        return Reservation(holder, replayed=verdict == "replay")
+        taken_over = verdict == "new" and holder != task_id
+        reserved = _Reserved(verdict, holder, int(until), taken_over)
+        return Hold(self._run, name, key.body_sha256, reserved)
 
-    def confirm(self, key_id: str, key: Idempotency, task_id: str, *, age: int = 0) -> None:
-        """Say that the request was accepted ``age`` milliseconds ago."""
+    def confirm(self, key_id: str, key: Idempotency, task_id: str, *, age: int) -> None:
+        """Say that a request was accepted ``age`` milliseconds ago, though nobody holds its key."""
         left = _LIFETIME - age
         if left > 0:
-            self._settle(key_id, key, task_id, left)
-
-    def release(self, key_id: str, key: Idempotency, task_id: str) -> None:
-        """Give a key back whose request was not accepted."""
-        self._settle(key_id, key, task_id, "")
-
-    def let_go(self, key_id: str, key: Idempotency, task_id: str) -> None:
-        """End the lease of a key whose request may or may not have been accepted.
-
-        The next request with the key need not wait for that, and takes the task id over.
-        """
-        self._run("let_go_key", [keys.idempotency(key_id, key.key_sha256)], task_id)
-
-    def _settle(self, key_id: str, key: Idempotency, task_id: str, left: int | str) -> None:
-        name = keys.idempotency(key_id, key.key_sha256)
-        self._run("settle_key", [name], task_id, key.body_sha256, left)
+            name = keys.idempotency(key_id, key.key_sha256)
+            self._run("settle_key", [name], task_id, key.body_sha256, left)
 
 
 def make_idempotency(header: str, body: bytes, parameters: str = "") -> Idempotency:

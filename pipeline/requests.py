@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.jobs import Idempotency, Item, JobRequest, RequestHead
 
+_LONGEST_REQUEST_ID = 64  # characters, none of which is longer in JSON
 _items_decoder = msgspec.json.Decoder(list[Item])
 
 
@@ -23,7 +24,7 @@ class Acceptance(NamedTuple):
         accepted_at: in whole seconds since the epoch.
         idempotency: of its Idempotency-Key, if it has one.
         key_name: whose the API key is.
-        request_id: of the HTTP request, for the log.
+        request_id: of the HTTP request, for the log; at most 64 characters.
         accepted_ms: the same moment in milliseconds since the epoch; 0 if it is not known.
     """
 
@@ -62,7 +63,10 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         chunk_size=request.items.chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],
     )
-    return head, msgspec.json.encode(head) + b"\n"
+    # As long whatever the HTTP request's id: the same request sent again may be written over this,
+    # while the ledger has the places of the items in this.
+    padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
+    return head, msgspec.json.encode(head) + padding + b"\n"
 
 
 def decode_head(data: bytes) -> RequestHead:

@@ -11,7 +11,12 @@ from falcon.testing import Result, TestClient
 from api.app import create_app
 from pipeline import idempotency
 from pipeline.lua import LedgerUnavailableError
-from pipeline.service import JobService, Settings
+from pipeline.service import (
+    BacklogFullError,
+    BrokerUnavailableError,
+    JobService,
+    Settings,
+)
 from pipeline.store import Bucket, StoreUnavailableError
 
 BODY = json.dumps({"gtin": "9506000134352", "items": [{"serial": "1"}, {"serial": "2"}]})
@@ -86,7 +91,7 @@ def test_a_crash_between_reserving_and_answering_does_not_burn_the_key(
     with monkeypatch.context() as context:
         context.setattr(idempotency, "_LEASE", 0)
         context.setattr(service._acceptor, "_take_back", dies)
-        context.setattr(service._acceptor._idempotency, "release", dies)
+        context.setattr(idempotency.Hold, "release", dies)
         context.setattr(service._dispatcher, "send_chunks", dies)
         with pytest.raises(KilledError):
             post(client, "7")
@@ -152,7 +157,6 @@ def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
 
     with monkeypatch.context() as context:
         context.setattr(service._acceptor, "_keep", away)
-        context.setattr(service._acceptor._hasty_bucket, "delete", away)
         refused = post(client, "7")
     assert refused.status_code == 503
     assert "may have been accepted" in refused.json["detail"]
@@ -160,3 +164,102 @@ def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
     again = post(client, "7")
     assert again.status_code == 202
     assert requests_kept(bucket) == [f"jobs/{again.json['task_id']}/request.json"]
+
+
+def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refused(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    def silent(*_: object) -> None:
+        raise StoreUnavailableError("ReadTimeoutError", "ReadTimeoutError")
+
+    def full(_: int) -> None:
+        raise BacklogFullError(1)
+
+    put = Bucket.put
+
+    def arrives_unanswered(self: Bucket, key: str, data: bytes, content_type: str = "") -> None:
+        put(self, key, data, content_type)
+        silent()
+
+    with monkeypatch.context() as context:
+        context.setattr(Bucket, "put", arrives_unanswered)
+        assert post(client, "7").status_code == 503
+    (kept,) = requests_kept(bucket)
+    with monkeypatch.context() as context:
+        context.setattr(service._acceptor._backlog, "admit", full)
+        assert post(client, "7").status_code == 503
+    assert post(client, "7").json["task_id"] in kept
+    assert requests_kept(bucket) == [kept]
+
+
+def test_who_has_lost_a_key_undoes_nothing(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    """A request that is so slow that another takes it over fails when that has been accepted."""
+    answers: list[Result] = []
+
+    def fails_late(*_: object) -> None:
+        monkeypatch.undo()
+        answers.append(post(client, "7"))
+        raise StoreUnavailableError("PutObject: SlowDown", "SlowDown", "PutObject")
+
+    monkeypatch.setattr(idempotency, "_LEASE", 0)
+    monkeypatch.setattr(service._acceptor, "_keep", fails_late)
+    assert post(client, "7").status_code == 503
+    (accepted,) = answers
+    assert accepted.status_code == 202
+    task_id = accepted.json["task_id"]
+    assert requests_kept(bucket) == [f"jobs/{task_id}/request.json"]
+    assert client.simulate_get(accepted.json["poll_url"]).status_code == 200
+    assert post(client, "7").json["task_id"] == task_id
+
+
+def test_a_job_that_another_answered_for_is_not_taken_back(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    answers: list[Result] = []
+
+    def fails_late(*_: object) -> None:
+        monkeypatch.undo()
+        answers.append(post(client, "7"))
+        raise BrokerUnavailableError("away")
+
+    monkeypatch.setattr(idempotency, "_LEASE", 0)
+    monkeypatch.setattr(service._dispatcher, "send_chunks", fails_late)
+    assert post(client, "7").status_code == 503
+    (accepted,) = answers
+    assert accepted.status_code == 202
+    assert client.simulate_get(accepted.json["poll_url"]).status_code == 200
+    assert len(requests_kept(bucket)) == 1
+
+
+def test_when_s3_is_silent_as_a_request_is_undone_its_key_waits_for_that(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StoreUnavailableError("PutObject: SlowDown", "SlowDown", "PutObject")
+
+    def silent(*_: object) -> None:
+        raise StoreUnavailableError("ReadTimeoutError", "ReadTimeoutError")
+
+    with monkeypatch.context() as context:
+        context.setattr(service._acceptor, "_keep", refused)
+        context.setattr(service._acceptor._hasty_bucket, "delete", silent)
+        answer = post(client, "7")
+    assert (answer.status_code, "may have been accepted" in answer.json["detail"]) == (503, True)
+    assert post(client, "7").json["error_code"] == "key_in_use"
+    with monkeypatch.context() as context:
+        context.setattr(service._acceptor, "_keep", refused)
+        assert "nothing was accepted" in post(client, "8").json["detail"]
+    assert post(client, "8").status_code == 202
+
+
+def test_an_object_is_as_long_whatever_the_id_of_its_http_request(
+    client: TestClient, bucket: Bucket
+) -> None:
+    for request_id in ("x", "y" * 64):
+        headers = {"X-Request-ID": request_id, "Content-Type": "application/json"}
+        assert client.simulate_post("/qr/bulk/", body=BODY, headers=headers).status_code == 202
+    first, second = (bucket.get(key) for key in requests_kept(bucket))
+    assert len(first) == len(second)
+    assert first.index(b"\n") == second.index(b"\n")
