@@ -1,9 +1,11 @@
 """Real servers for every test that needs one, started once a run."""
 
+import functools
 import os
 import secrets
 from collections.abc import Iterator
 
+import botocore.session
 import hypothesis
 import pytest
 import redis
@@ -22,6 +24,9 @@ from tests.s3_servers import moto_server
 # Machines stall, and tests run beside each other: what an example takes says nothing about it.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+# Every session of boto3 reads S3's description anew, a quarter of a second of CPU in a test.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 #: What the reason of a skip begins with that `--no-skips` lets pass: the machine's owner said no.
 NOT_PERMITTED = "not permitted here"

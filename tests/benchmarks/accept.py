@@ -24,6 +24,7 @@ def measure(scene: Scene, report: Report) -> None:
     took: dict[int, list[float]] = {items: [] for items in _TIMES}
     rounds = 2 if report.quick else 4
     for _ in range(rounds):
+        report.pace.look()
         for items, times in _TIMES.items():
             body = request_body(items, "png")
             for _ in range(times // 4):
@@ -33,6 +34,7 @@ def measure(scene: Scene, report: Report) -> None:
     _tell_posts(report, took)
     in_flight, completed = [], []
     for _ in range(1 if report.quick else 3):
+        report.pace.look()
         with stopped(scene.ready, "worker-1"), stopped(scene.ready, "worker-2"):
             path = client.post(BULK, request_body(20, "png"))["poll_url"]
             in_flight.append(poll_for(scene.ready.api_url, scene.key, path, 5.0))

@@ -36,6 +36,7 @@ def measure(scene: Scene, report: Report) -> None:
         client, reference = scene.connect(), Connection(url)
         run_job(client, request_body(1000, "png"))
         for _ in range(rounds):
+            report.pace.look()
             for items in _SIZES:
                 for image_format, size in CASES:
                     case = (image_format, size, items)
