@@ -5,7 +5,8 @@ cut, and ``--json`` prints the API's answers: one JSON document, for a list one 
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
@@ -39,6 +40,19 @@ Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 class UsageError(Exception):
     """The command cannot be run like this; the message says what to do."""
+
+
+@contextmanager
+def checking_usage() -> Iterator[None]:
+    """Tell what the client finds wrong in the block before it sends anything as wrong usage.
+
+    Raises:
+        UsageError: in place of a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
 
 
 def say(words: str) -> None:

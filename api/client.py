@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from api.client_checks import check_url
 from api.client_download import Download
 from api.client_errors import (
     ApiError,
@@ -82,8 +83,7 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("the API's URL has to begin with http:// or https://")
+        check_url(url)
         self._http = httpx.Client(base_url=url)
         self._timeout = timeout
         self._backoff = Backoff(attempts, patience, sleep, clock)

@@ -1,7 +1,6 @@
 """Requests of the client: sent, kept within the key's rates, repeated when that may help."""
 
 import random
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import httpx
 import msgspec
 
+from api.client_checks import check_api_key
 from api.client_errors import ApiError, QrmillError, UnreachableError
 from api.problem_schemas import Problem
 
@@ -18,7 +18,6 @@ from api.problem_schemas import Problem
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 #: Seconds beyond all patience for an answer that is on its way: of a poll that was held to the end.
 _GRACE = 2.0
-_API_KEY = re.compile(r"[!-~]+")
 
 Done = TypeVar("Done")
 Answer = TypeVar("Answer", bound=msgspec.Struct)
@@ -96,8 +95,7 @@ class Api:
     """
 
     def __init__(self, http: httpx.Client, api_key: str, timeout: float, backoff: Backoff) -> None:
-        if not _API_KEY.fullmatch(api_key):
-            raise ValueError("the API key is empty or has characters that no key has")
+        check_api_key(api_key)
         self._http = http
         self._headers = {"X-API-Key": api_key, "Accept": "application/json"}
         self._timeout = timeout

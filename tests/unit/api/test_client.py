@@ -338,8 +338,12 @@ def test_a_csv_file_is_sent_from_its_beginning_each_time(
 
 @pytest.mark.parametrize(
     ("url", "key"),
-    [("http://h", ""), ("http://h", "a\nb"), ("http://h", "schlüssel"), ("ftp://h", KEY)],
-)
+    [
+        ("http://h", ""), ("http://h", "a\nb"), ("http://h", "a b"), ("http://h", "schlüssel"),
+        ("ftp://h", KEY), ("http://h:80a", KEY), ("http://h:99999", KEY), ("http://h:-1", KEY),
+        ("http://", KEY), ("http://:80", KEY), ("http://[::1", KEY), ("http://h\n", KEY),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_right_is_refused_at_once(url: str, key: str) -> None:
     with pytest.raises(ValueError, match=r"API key|URL") as raised:
         Client(url, key)
