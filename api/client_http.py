@@ -112,6 +112,7 @@ class Api:
         body: Callable[[], Body] | None = None,
         held: float = 0.0,
         patience: float | None = None,
+        attempts: int | None = None,
     ) -> httpx.Response:
         """Return the answer to a request that may be sent more than once.
 
@@ -124,6 +125,7 @@ class Api:
             held: seconds that the service may hold the answer back.
             patience: seconds that all attempts may take, where fewer than usual; a server that
                 says nothing is given up then, one that keeps sending is not.
+            attempts: how often it is sent at most, where fewer than usual.
 
         Raises:
             ApiError: it was refused.
@@ -145,7 +147,8 @@ class Api:
             request.url = QuietURL(request.url)
             return self._answered(request)
 
-        return self._backoff.repeat(once, patience)
+        backoff = self._backoff._replace(attempts=attempts or self._backoff.attempts)
+        return backoff.repeat(once, patience)
 
     def _answered(self, request: httpx.Request) -> httpx.Response:
         try:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import states
+from api import client_checks, states
 from api.cli_output import UsageError, printable, report
 from api.cli_profile import Profile, current_profile, profile_path, read_profile, write_profile
 from api.cli_submit import make_form
@@ -123,3 +123,4 @@ def test_the_words_of_the_api_are_those_of_the_pipeline() -> None:
         (states.Role, api_keys.Role),
     ):
         assert get_args(said) == get_args(meant)
+    assert client_checks._KEY_ID.pattern == api_keys._KEY_ID.pattern

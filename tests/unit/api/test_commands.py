@@ -67,3 +67,13 @@ def qrmill(
 def test_a_mistyped_url_is_wrong_usage(qrmill: Qrmill, command: list[str], url: str) -> None:
     done = qrmill(*command, "--url", url)
     assert (done.code, "the API's URL" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["revoke", "webhook-secret"])
+def test_a_whole_key_is_not_sent_as_a_keys_id(
+    server: ScriptedServer, qrmill: Qrmill, command: str
+) -> None:
+    done = qrmill("keys", command, TOKEN)
+    assert (done.code, server.requests) == (2, [])
+    assert "qrmill keys list" in done.err
+    assert TOKEN[-20:] not in done.err
