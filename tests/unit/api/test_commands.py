@@ -62,11 +62,107 @@ def qrmill(
     return run
 
 
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    path = tmp_path / "items.csv"
+    path.write_text("lot\nA\n")
+    return path
+
+
+def saying(words: str, answer: Answer) -> Answer:
+    return answer._replace(body=answer.body.replace(b"Words of the API.", words.encode()))
+
+
+def test_an_empty_idempotency_key_is_wrong_usage(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path
+) -> None:
+    server.script = lambda _: accepted()
+    done = qrmill("submit", csv, "--gtin", GTIN, "--idempotency-key", "")
+    assert (done.code, "Idempotency-Key" in done.err, server.requests) == (2, True, [])
+
+
+NOTHING = "Too much waits; nothing was accepted."
+
+
+@pytest.mark.parametrize(
+    ("failure", "perhaps", "again"),
+    [
+        (LOST, True, True),
+        (Answer(502), True, True),
+        (Answer(503, b"<html>"), True, True),
+        (Answer(504), True, True),
+        (saying("It may have been accepted.", problem(503, "unavailable")), True, True),
+        (problem(500, "internal"), True, True),
+        (saying(NOTHING, problem(503, "backlog_full")), False, True),
+        (problem(429, "over_rate"), False, True),
+        (problem(409, "key_in_use"), False, True),
+        (problem(422, "key_reused"), False, False),
+        (Answer(404), False, False),
+    ],
+)
+def test_the_fate_of_a_request_is_said_as_far_as_it_is_known(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path,
+    failure: Answer, *, perhaps: bool, again: bool,
+) -> None:  # fmt: skip
+    server.script = lambda _: failure
+    done = qrmill("submit", csv, "--gtin", GTIN, "--idempotency-key", "order 7")
+    lines = done.err.splitlines()
+    first = next(line for line in lines if not line.startswith("Trying again: "))
+    assert (done.out, "It may have been accepted. " in first) == ("", perhaps)
+    assert first.endswith("Send it again with: --idempotency-key 'order 7'") == again
+
+
+def completed(server: ScriptedServer, sha256: str) -> Answer:
+    bundle = {"bytes": 3, "sha256": sha256, "expires_at": "2026-11-24T10:00:00+00:00"}
+    url = f"{server.url}/bundle.zip?X-Amz-Signature=1"
+    return as_json(task("completed", bundle=bundle, download_url=url))
+
+
+@pytest.mark.parametrize(
+    ("ends", "word"),
+    [("refused", "401"), ("wrong", "SHA-256"), ("unwritable", "bundle.zip.part")],
+)
+def test_whatever_ends_the_wait_the_task_can_be_picked_up(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, tmp_path: Path, *, ends: str, word: str
+) -> None:
+    out = tmp_path / "bundle.zip"
+    if ends == "unwritable":
+        out.with_name("bundle.zip.part").mkdir()
+
+    def answer(request: Request) -> Answer:
+        if request.method == "POST":
+            return accepted()
+        if request.path.startswith("/bundle"):
+            return Answer(200, b"abc")
+        return problem(401, "unauthorized") if ends == "refused" else completed(server, "0" * 64)
+
+    server.script = answer
+    done = qrmill("submit", csv, "--gtin", GTIN, "--json", "--out", out)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[0] == f"Accepted: 2 items, task {TASK}."
+    assert f"To pick it up again: qrmill wait {TASK} --out {out}\n" in done.err
+    assert word in done.err
+
+
+def test_a_task_that_there_is_not_cannot_be_picked_up(
+    server: ScriptedServer, qrmill: Qrmill
+) -> None:
+    server.script = lambda _: problem(404, "not_found")
+    done = qrmill("wait", TASK)
+    assert (done.code, "pick it up" in done.err) == (1, False)
+
+
 @pytest.mark.parametrize("command", [["list"], ["doctor"], ["profile", "set"]])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:80a", "http://127.0.0.1:99999", "ftp://h"])
 def test_a_mistyped_url_is_wrong_usage(qrmill: Qrmill, command: list[str], url: str) -> None:
     done = qrmill(*command, "--url", url)
     assert (done.code, "the API's URL" in done.err) == (2, True)
+
+
+def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_path: Path) -> None:
+    for file in (tmp_path / "none.csv", tmp_path):
+        done = qrmill("submit", file, "--gtin", GTIN)
+        assert (done.code, str(file) in done.err) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["revoke", "webhook-secret"])
