@@ -62,6 +62,7 @@ class Client:
             no further.
         patience: seconds that the attempts of one request, and the pauses between, may take; one
             that nothing is answered to is given up two seconds later.
+        on_failure: told of each failure after which a request is sent again.
         sleep: waits for seconds.
         clock: tells seconds, from any start.
 
@@ -80,13 +81,14 @@ class Client:
         timeout: float = 30.0,
         attempts: int = 8,
         patience: float = 300.0,
+        on_failure: Callable[[QrmillError], object] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_url(url)
         self._http = httpx.Client(base_url=url)
         self._timeout = timeout
-        self._backoff = Backoff(attempts, patience, sleep, clock)
+        self._backoff = Backoff(attempts, patience, sleep, clock, on_failure)
         self._api = Api(self._http, api_key, timeout, self._backoff)
         self.keys = Keys(self._api)
 

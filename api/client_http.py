@@ -37,12 +37,14 @@ class Backoff(NamedTuple):
         patience: seconds that all attempts and the pauses between them may take.
         sleep: waits for seconds.
         clock: tells seconds, from any start.
+        told: of each error after which it is tried again.
     """
 
     attempts: int
     patience: float
     sleep: Callable[[float], None]
     clock: Callable[[], float]
+    told: Callable[[QrmillError], object]
 
     def repeat(self, once: Callable[[], Done], patience: float | None = None) -> Done:
         """Return what ``once`` returns, the first time that it raises no transient error.
@@ -65,6 +67,7 @@ class Backoff(NamedTuple):
                 if not error.transient or attempt >= self.attempts or late:
                     error.attempts = attempt
                     raise
+                self.told(error)
             self.sleep(pause)
             attempt += 1
 

@@ -152,6 +152,36 @@ def test_a_task_that_there_is_not_cannot_be_picked_up(
     assert (done.code, "pick it up" in done.err) == (1, False)
 
 
+def test_a_service_that_is_away_for_minutes_is_waited_for(
+    server: ScriptedServer, qrmill: Qrmill, clock: Clock, csv: Path
+) -> None:
+    back = clock.now + 250
+
+    def answer(request: Request) -> Answer:
+        nonlocal back
+        if clock.now < back:
+            return LOST
+        if request.method == "GET":
+            return as_json(task("completed"))
+        back = clock.now + 250  # from now on it is away again
+        return accepted()
+
+    server.script = answer
+    done = qrmill("submit", csv, "--gtin", GTIN, "--wait")
+    assert (done.code, done.out) == (0, f"{TASK}\n")
+
+
+def test_a_service_that_stays_away_is_given_up_where_patience_ends(
+    server: ScriptedServer, qrmill: Qrmill, clock: Clock
+) -> None:
+    server.script = lambda _: LOST
+    begun = clock.now
+    done = qrmill("wait", TASK)
+    assert done.code == 3
+    assert done.err.count("Trying again: GET ") == len(server.requests) - 1
+    assert 300 - 30 <= clock.now - begun <= 300
+
+
 @pytest.mark.parametrize("command", [["list"], ["doctor"], ["profile", "set"]])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:80a", "http://127.0.0.1:99999", "ftp://h"])
 def test_a_mistyped_url_is_wrong_usage(qrmill: Qrmill, command: list[str], url: str) -> None:
