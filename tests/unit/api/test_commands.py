@@ -195,6 +195,21 @@ def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_pa
         assert (done.code, str(file) in done.err) == (2, True)
 
 
+def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qrmill) -> None:
+    row = {
+        "task_id": TASK, "status": "failed", "gtin": GTIN, "format": "svg", "size": 400,
+        "processed_items": 0, "total_items": 2, "error": "Why.", "error_code": "cancelled",
+        "created_at": "2026-11-23T10:00:00+00:00", "finished_at": None, "key": "shop",
+        "poll_url": "/",
+    }  # fmt: skip
+    server.script = lambda _: as_json({"tasks": [row, row], "next_cursor": None})
+    for arguments in ([], ["--json"]):
+        cut = qrmill("list", "--limit", "1", *arguments)
+        assert cut.err == "There are more than 1; --limit shows more.\n"
+        whole = qrmill("list", "--limit", "2", *arguments)
+        assert (whole.code, whole.err, whole.out.count(TASK)) == (0, "", 2)
+
+
 @pytest.mark.parametrize("command", ["revoke", "webhook-secret"])
 def test_a_whole_key_is_not_sent_as_a_keys_id(
     server: ScriptedServer, qrmill: Qrmill, command: str
