@@ -230,7 +230,8 @@ class Client:
         interrupted, is not fetched again.
 
         Raises:
-            DownloadError: it cannot be had now, or is not what the API says.
+            DownloadError: it cannot be had now, or is not what the API says, or another download
+                to ``path`` goes on.
             TaskFailedError: the task has failed.
             ApiError, UnreachableError: the task cannot be asked for.
             OSError: the file cannot be written.
