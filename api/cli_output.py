@@ -23,11 +23,12 @@ from api.client_errors import (
 )
 from api.problem_schemas import Violation
 
-#: Exit codes; 0 is done.
-REFUSED, USAGE, AWAY, INTERRUPTED = 1, 2, 3, 130
+#: Exit codes; 0 is done. The last one is what a shell tells of a program that SIGPIPE has ended.
+REFUSED, USAGE, AWAY, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 refused, or the task failed; 2 wrong usage; 3 the service is out of "
-    "reach or the key over its rate, or the time was up: try again; 130 interrupted."
+    "Exit codes: 0 done; 1 refused, or the task failed, or a file cannot be written; 2 wrong "
+    "usage, or a file cannot be read; 3 the service is out of reach or the key over its rate, or "
+    "the time was up: try again; 130 interrupted; 141 nobody reads the output."
 )
 _NO_KEY_HINT = "Set QRMILL_API_KEY, or run `qrmill profile set`."
 _UNAUTHORIZED = 401

@@ -218,3 +218,19 @@ def test_a_whole_key_is_not_sent_as_a_keys_id(
     assert (done.code, server.requests) == (2, [])
     assert "qrmill keys list" in done.err
     assert TOKEN[-20:] not in done.err
+
+
+@pytest.mark.parametrize("command", ["list", "doctor"])
+def test_output_that_nobody_reads_ends_a_command_quietly(
+    server: ScriptedServer, command: str
+) -> None:
+    server.script = lambda _: as_json({"tasks": [], "next_cursor": None})
+    ours, its = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [QRMILL, command],
+        env=environment(QRMILL_URL=server.url, QRMILL_API_KEY=KEY),
+        stdout=its, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(its)
+    assert (done.returncode, done.stderr) == (141, "")
