@@ -1,7 +1,7 @@
 """What the command line prints: answers on standard output, words on standard error.
 
 On a terminal lists are tables; elsewhere they are lines with tabs between the fields, none of them
-cut, and ``--json`` prints the API's answers: one JSON document, for a list one on each line.
+cut, and ``--json`` prints the answers: one JSON document, for a list one on each line.
 """
 
 import sys
