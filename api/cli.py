@@ -11,7 +11,7 @@ import typer
 
 from api.cli_doctor import doctor
 from api.cli_keys import keys
-from api.cli_output import EXIT_CODES, UsageError, report
+from api.cli_output import EXIT_CODES, UNREAD, UsageError, report
 from api.cli_profile import profile
 from api.cli_roles import api, sweep, worker
 from api.cli_submit import submit
@@ -56,3 +56,8 @@ def main() -> None:
         app()
     except (QrmillError, UsageError, OSError) as error:
         sys.exit(report(error))
+    except SystemExit as end:
+        # Typer and rich end with 1, which is documented as something else.
+        if isinstance(end.__context__, BrokenPipeError):
+            sys.exit(UNREAD)
+        raise

@@ -9,8 +9,9 @@ from platform import python_version
 
 import httpx
 
-from api.cli_output import UsageError
+from api.cli_output import checking_usage
 from api.cli_profile import DEFAULT_URL, current_profile
+from api.client_checks import check_api_key, check_url
 from pipeline.service import (
     Finding,
     Settings,
@@ -63,9 +64,13 @@ def part_findings(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def api_findings(url: str, api_key: str) -> Iterator[Finding]:
-    """Yield what a client finds of the API at ``url``."""
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"The API's URL is {url!r}: it has to begin with http:// or https://.")
+    """Yield what a client finds of the API at ``url``.
+
+    Raises:
+        UsageError: the URL cannot be right.
+    """
+    with checking_usage():
+        check_url(url)
     with httpx.Client(base_url=url, timeout=_TIMEOUT) as http:
         try:
             answer = http.get("/healthz")
@@ -121,9 +126,11 @@ def _ready(http: httpx.Client) -> Finding:
 
 
 def _key(http: httpx.Client, api_key: str) -> Finding:
-    if not api_key or not api_key.isascii() or not api_key.isprintable():
+    try:
+        check_api_key(api_key)
+    except ValueError as error:
         advice = "Set QRMILL_API_KEY, or run `qrmill profile set`."
-        return Finding("api key", "warn", "there is none, or one that cannot be right", advice)
+        return Finding("api key", "warn", str(error), advice)
     # A list of keys is what an operator may have, and every key may ask for.
     answer = http.get("/keys/", headers={"X-API-Key": api_key})
     rates = f"rates {answer.headers.get('RateLimit-Policy', 'unknown')}"

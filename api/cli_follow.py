@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api.cli_output import INTERRUPTED, say
-from api.client import Client, QrmillError, TaskFailedError, TaskStatus, WaitTimeoutError
+from api.client import ApiError, Client, QrmillError, TaskFailedError, TaskStatus
 
 Told = Callable[[TaskStatus], None]
+_NO_SUCH_TASK = frozenset({404, 422})
 
 
 class Follow(NamedTuple):
@@ -35,6 +36,7 @@ class Follow(NamedTuple):
 
         Raises:
             QrmillError: it did not end in time, cannot be asked for, or not be downloaded.
+            OSError: its bundle cannot be written.
             typer.Exit: Ctrl-C.
         """
         seen: list[TaskStatus] = []
@@ -54,8 +56,8 @@ class Follow(NamedTuple):
         except KeyboardInterrupt:
             say(f"\nInterrupted; the task goes on. {self._pick_up(task_id)}")
             raise typer.Exit(INTERRUPTED) from None
-        except QrmillError as error:
-            if error.transient or isinstance(error, WaitTimeoutError):
+        except (QrmillError, OSError) as error:
+            if not (isinstance(error, ApiError) and error.status in _NO_SUCH_TASK):
                 say(self._pick_up(task_id))
             raise
         return seen[-1]

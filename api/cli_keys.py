@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from api.cli_options import Url, asking
-from api.cli_output import Json, print_document, print_rows, printable, say
+from api.cli_output import Json, checking_usage, print_document, print_rows, printable, say
 from api.key_schemas import NewKeyRequest
 from api.states import Role
 
@@ -70,7 +70,7 @@ def revoke_key(
     as_json: Json = False,  # noqa: FBT002 - an option
 ) -> None:
     """Revoke an API key, for good. It stops working within ten seconds."""
-    with asking(url) as client:
+    with asking(url) as client, checking_usage():
         key = client.keys.revoke(key_id)
     if as_json:
         print_document(key)
@@ -85,7 +85,7 @@ def make_webhook_secret(
     as_json: Json = False,  # noqa: FBT002 - an option
 ) -> None:
     """Make the secret that signs a key's callbacks. It is shown this once: keep it now."""
-    with asking(url) as client:
+    with asking(url) as client, checking_usage():
         made = client.keys.make_webhook_secret(key_id)
     if as_json:
         print_document(made)

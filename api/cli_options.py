@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from api.cli_output import UsageError
+from api.cli_output import UsageError, checking_usage, printable, say
 from api.cli_profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
 #: Attempts at a request, and seconds that they may take: where a human waits for an answer, and
-#: where there is much to lose.
-_BRISK, _PATIENT = (3, 60.0), (8, 300.0)
+#: where there is much to lose; there the seconds alone count, as so many attempts take longer.
+_BRISK, _PATIENT = (3, 60.0), (1000, 300.0)
 #: For the shell's completion: tasks offered, and seconds that they may take.
 _OFFERED, _AT_ONCE = 30, 2.0
 
@@ -37,6 +37,10 @@ def _in_a_folder(path: Path | None) -> Path | None:
     if path is not None and not path.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.absolute().parent}")
     return path
+
+
+def _say_failure(error: QrmillError) -> None:
+    say(f"Trying again: {printable(error)}")
 
 
 Url = Annotated[
@@ -63,7 +67,7 @@ def asking(url: str | None, *, patient: bool = False) -> Iterator[Client]:
 
     Args:
         url: as the option says, if it does.
-        patient: whether it goes on for minutes when the service is away.
+        patient: whether it goes on for minutes when the service is away, and says so.
 
     Raises:
         UsageError: the URL or the key cannot be right.
@@ -72,9 +76,10 @@ def asking(url: str | None, *, patient: bool = False) -> Iterator[Client]:
     if not said.api_key:
         raise UsageError(f"There is no API key. Set {KEY_VARIABLE}, or run `qrmill profile set`.")
     attempts, patience = _PATIENT if patient else _BRISK
-    try:
-        client = Client(said.url or DEFAULT_URL, said.api_key, attempts=attempts, patience=patience)
-    except ValueError as error:
-        raise UsageError(f"{error}.") from None
+    with checking_usage():
+        client = Client(
+            said.url or DEFAULT_URL, said.api_key, attempts=attempts, patience=patience,
+            on_failure=_say_failure if patient else lambda _: None,
+        )  # fmt: skip
     with client:
         yield client

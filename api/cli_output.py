@@ -1,11 +1,12 @@
 """What the command line prints: answers on standard output, words on standard error.
 
 On a terminal lists are tables; elsewhere they are lines with tabs between the fields, none of them
-cut, and ``--json`` prints the API's answers: one JSON document, for a list one on each line.
+cut, and ``--json`` prints the answers: one JSON document, for a list one on each line.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
@@ -22,11 +23,12 @@ from api.client_errors import (
 )
 from api.problem_schemas import Violation
 
-#: Exit codes; 0 is done.
-REFUSED, USAGE, AWAY, INTERRUPTED = 1, 2, 3, 130
+#: Exit codes; 0 is done. The last one is what a shell tells of a program that SIGPIPE has ended.
+REFUSED, USAGE, AWAY, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 refused, or the task failed; 2 wrong usage; 3 the service is out of "
-    "reach or the key over its rate, or the time was up: try again; 130 interrupted."
+    "Exit codes: 0 done; 1 refused, or the task failed, or a file cannot be written; 2 wrong "
+    "usage, or a file cannot be read; 3 the service is out of reach or the key over its rate, or "
+    "the time was up: try again; 130 interrupted; 141 nobody reads the output."
 )
 _NO_KEY_HINT = "Set QRMILL_API_KEY, or run `qrmill profile set`."
 _UNAUTHORIZED = 401
@@ -39,6 +41,19 @@ Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 class UsageError(Exception):
     """The command cannot be run like this; the message says what to do."""
+
+
+@contextmanager
+def checking_usage() -> Iterator[None]:
+    """Tell what the client finds wrong in the block before it sends anything as wrong usage.
+
+    Raises:
+        UsageError: in place of a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
 
 
 def say(words: str) -> None:

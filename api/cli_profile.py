@@ -19,7 +19,15 @@ from typing import Annotated
 import msgspec
 import typer
 
-from api.cli_output import Json, UsageError, print_document, print_fields, say
+from api.cli_output import (
+    Json,
+    UsageError,
+    checking_usage,
+    print_document,
+    print_fields,
+    say,
+)
+from api.client_checks import check_api_key, check_url
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE, KEY_VARIABLE, PATH_VARIABLE = "QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"
@@ -117,11 +125,10 @@ def set_profile(
     path = profile_path(os.environ)
     kept = read_profile(path)
     url = url or kept.url or DEFAULT_URL
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--url is {url!r}: it has to begin with http:// or https://.")
-    api_key = _asked_key()
-    if not api_key.isascii() or not api_key.isprintable() or not api_key or " " in api_key:
-        raise UsageError("The key is empty or has characters that no key has.")
+    with checking_usage():
+        check_url(url)
+        api_key = _asked_key()
+        check_api_key(api_key)
     write_profile(path, Profile(url, api_key))
     say(f"Written to {path}, which only you may read.")
 

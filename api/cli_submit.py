@@ -1,8 +1,10 @@
 """``qrmill submit``: a file of items, or a whole request, sent and followed."""
 
+import shlex
 import sys
 import uuid
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -22,11 +24,14 @@ from api.cli_output import (
     say,
 )
 from api.cli_tasks import end_with
-from api.client import Client, Form, QrmillError, Submitted
+from api.client import ApiError, Client, Form, QrmillError, Submitted, UnreachableError
 from api.schemas import DryRun
 from render.image import ErrorCorrection, ImageFormat
 
 _BOM = b"\xef\xbb\xbf"
+_PERHAPS = "It may have been accepted."
+#: What a refusal of the API has in its words, and an answer of a gateway has not.
+_CERTAINLY_NOT = "nothing was accepted"
 Input = Literal["csv", "json"]
 
 
@@ -37,21 +42,22 @@ class _Request(NamedTuple):
     key: str
 
     def send(self, client: Client) -> Submitted:
-        """Send it; when its fate is unknown, say how to send it again.
+        """Send it; where it may have been accepted, or may be later, say how to send it again.
 
         Raises:
             QrmillError: it was not accepted, as far as is known.
             typer.Exit: Ctrl-C.
         """
-        again = f"It may have been accepted. Send it again with: --idempotency-key {self.key}"
+        again = f"Send it again with: --idempotency-key {shlex.quote(self.key)}"
         try:
             return client.submit_form(self.form, idempotency_key=self.key)
         except KeyboardInterrupt:
-            say(f"\nInterrupted. {again}")
+            say(f"\nInterrupted. {_PERHAPS} {again}")
             raise typer.Exit(INTERRUPTED) from None
         except QrmillError as error:
-            if error.transient:
-                say(again)
+            perhaps = _perhaps_accepted(error)
+            if perhaps or error.transient:
+                say(f"{_PERHAPS} {again}" if perhaps else again)
             raise
         except ValueError as error:
             raise UsageError(f"{error}.") from None
@@ -105,7 +111,8 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         "callback_url": callback_url,
     }
     said = {name: value for name, value in options.items() if value is not None}
-    request = _Request(make_form(_read(file), form, said), idempotency_key or str(uuid.uuid4()))
+    key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
+    request = _Request(make_form(_read(file), form, said), key)
     with asking(url, patient=True) as client:
         if dry_run:
             _tell_dry_run(client.dry_run(request.form), as_json=as_json)
@@ -128,13 +135,14 @@ def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int])
     Raises:
         UsageError: there is no GTIN, or the options do not go together with what is there.
     """
-    start = body.removeprefix(_BOM).lstrip()[:1]
+    text = body.removeprefix(_BOM)  # which JSON may not have (RFC 8259, section 8.1)
+    start = text.lstrip()[:1]
     if kind == "csv" or (kind is None and start not in {b"{", b"["}):
         _need_gtin(options)
         return Form("text/csv", body, {name: str(value) for name, value in options.items()})
     if start == b"{" and not options:
-        return Form("application/json", body, {})
-    return Form("application/json", _combined(body, options), {})
+        return Form("application/json", text, {})
+    return Form("application/json", _combined(text, options), {})
 
 
 def _combined(body: bytes, options: Mapping[str, str | int]) -> bytes:
@@ -155,12 +163,26 @@ def _need_gtin(options: Mapping[str, str | int]) -> None:
 
 
 def _read(file: str) -> bytes:
-    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _perhaps_accepted(error: QrmillError) -> bool:
+    """Return whether nobody knows what became of the request that ended so."""
+    if isinstance(error, ApiError):
+        server_error = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return server_error and _CERTAINLY_NOT not in error.detail
+    return isinstance(error, UnreachableError)
 
 
 def _tell(submitted: Submitted, *, as_json: bool, followed: bool) -> None:
     again = ", as it was before" if submitted.replayed else ""
-    say(f"Accepted{again}: {counted(submitted.items, 'item')}.")
+    # With --json and --wait standard output has the id when the task has ended, if that is seen.
+    say(f"Accepted{again}: {counted(submitted.items, 'item')}, task {submitted.task_id}.")
     if not as_json:
         typer.echo(submitted.task_id)
     elif not followed:

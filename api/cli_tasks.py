@@ -1,6 +1,5 @@
 """The commands about tasks: how far they are, what they made, another try."""
 
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
@@ -108,7 +107,7 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
                  task.finished_at, task.error_code, task.key)
                 for task in islice(found, limit)
             ))  # fmt: skip
-        if _one_more(found):
+        if next(found, None) is not None:
             say(f"There are more than {limit}; --limit shows more.")
 
 
@@ -185,7 +184,3 @@ def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
             "callback",
             f"{found.callback.state}, {counted(found.callback.attempts, 'attempt')}{error}",
         )
-
-
-def _one_more(found: Iterator[object]) -> bool:
-    return sys.stderr.isatty() and next(found, None) is not None

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from api.client_checks import check_url
 from api.client_download import Download
 from api.client_errors import (
     ApiError,
@@ -61,6 +62,7 @@ class Client:
             no further.
         patience: seconds that the attempts of one request, and the pauses between, may take; one
             that nothing is answered to is given up two seconds later.
+        on_failure: told of each failure after which a request is sent again.
         sleep: waits for seconds.
         clock: tells seconds, from any start.
 
@@ -79,14 +81,14 @@ class Client:
         timeout: float = 30.0,
         attempts: int = 8,
         patience: float = 300.0,
+        on_failure: Callable[[QrmillError], object] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("the API's URL has to begin with http:// or https://")
+        check_url(url)
         self._http = httpx.Client(base_url=url)
         self._timeout = timeout
-        self._backoff = Backoff(attempts, patience, sleep, clock)
+        self._backoff = Backoff(attempts, patience, sleep, clock, on_failure)
         self._api = Api(self._http, api_key, timeout, self._backoff)
         self.keys = Keys(self._api)
 
@@ -228,7 +230,8 @@ class Client:
         interrupted, is not fetched again.
 
         Raises:
-            DownloadError: it cannot be had now, or is not what the API says.
+            DownloadError: it cannot be had now, or is not what the API says, or another download
+                to ``path`` goes on.
             TaskFailedError: the task has failed.
             ApiError, UnreachableError: the task cannot be asked for.
             OSError: the file cannot be written.

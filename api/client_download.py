@@ -1,10 +1,12 @@
 """Downloads of the client: resumed where they broke, and nothing in place that is not verified."""
 
 import errno
+import fcntl
 import hashlib
+import os
 import re
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -65,16 +67,51 @@ class Download:
         when to try again and when to give up.
 
         Raises:
-            DownloadError: it cannot be had, or is not what the API says.
+            DownloadError: it cannot be had, or is not what the API says, or another download to
+                ``path`` goes on.
             TaskFailedError: there is no bundle.
             ApiError, UnreachableError: the task cannot be polled.
         """
         done = False
-        while not done:
-            source = self._source = self._source or _source(self._look())
-            done = self._verified(source) if self._size() == source.bytes else False
-            if not done:
-                backoff.repeat(partial(self._advance, source))
+        with self._alone():
+            while not done:
+                source = self._source = self._source or _source(self._look())
+                done = self._verified(source) if self._size() == source.bytes else False
+                if not done:
+                    backoff.repeat(partial(self._advance, source))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other downloads from the part for the block; an empty one does not outlive it.
+
+        Raises:
+            DownloadError: another one has it.
+        """
+        with self._part.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise self._taken() from None
+            except OSError:
+                pass  # a file system without locks, on some networks
+            # Between the two, another one may have put the part in place.
+            if not self._is(file.fileno()):
+                raise self._taken()
+            try:
+                yield
+            finally:
+                if self._is(file.fileno()) and not self._size():
+                    self._part.unlink()
+
+    def _is(self, descriptor: int) -> bool:
+        """Return whether ``descriptor`` is of the part, as its name finds it now."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._part.stat())
+        except FileNotFoundError:
+            return False
+
+    def _taken(self) -> DownloadError:
+        return DownloadError(f"{self._part} is being written by another download")
 
     def _advance(self, source: Source) -> None:
         """Get what is missing, as far as one request brings it."""
@@ -183,7 +220,7 @@ class Download:
         return False
 
     def _start_anew(self) -> None:
-        self._part.unlink(missing_ok=True)
+        self._part.open("wb").close()  # it stays the file that is locked
         self._etag = None
 
     def _size(self) -> int:

@@ -1,7 +1,6 @@
 """Requests of the client: sent, kept within the key's rates, repeated when that may help."""
 
 import random
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import httpx
 import msgspec
 
+from api.client_checks import check_api_key
 from api.client_errors import ApiError, QrmillError, UnreachableError
 from api.problem_schemas import Problem
 
@@ -18,7 +18,6 @@ from api.problem_schemas import Problem
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 #: Seconds beyond all patience for an answer that is on its way: of a poll that was held to the end.
 _GRACE = 2.0
-_API_KEY = re.compile(r"[!-~]+")
 
 Done = TypeVar("Done")
 Answer = TypeVar("Answer", bound=msgspec.Struct)
@@ -38,12 +37,14 @@ class Backoff(NamedTuple):
         patience: seconds that all attempts and the pauses between them may take.
         sleep: waits for seconds.
         clock: tells seconds, from any start.
+        told: of each error after which it is tried again.
     """
 
     attempts: int
     patience: float
     sleep: Callable[[float], None]
     clock: Callable[[], float]
+    told: Callable[[QrmillError], object]
 
     def repeat(self, once: Callable[[], Done], patience: float | None = None) -> Done:
         """Return what ``once`` returns, the first time that it raises no transient error.
@@ -66,6 +67,7 @@ class Backoff(NamedTuple):
                 if not error.transient or attempt >= self.attempts or late:
                     error.attempts = attempt
                     raise
+                self.told(error)
             self.sleep(pause)
             attempt += 1
 
@@ -96,8 +98,7 @@ class Api:
     """
 
     def __init__(self, http: httpx.Client, api_key: str, timeout: float, backoff: Backoff) -> None:
-        if not _API_KEY.fullmatch(api_key):
-            raise ValueError("the API key is empty or has characters that no key has")
+        check_api_key(api_key)
         self._http = http
         self._headers = {"X-API-Key": api_key, "Accept": "application/json"}
         self._timeout = timeout
@@ -114,6 +115,7 @@ class Api:
         body: Callable[[], Body] | None = None,
         held: float = 0.0,
         patience: float | None = None,
+        attempts: int | None = None,
     ) -> httpx.Response:
         """Return the answer to a request that may be sent more than once.
 
@@ -126,6 +128,7 @@ class Api:
             held: seconds that the service may hold the answer back.
             patience: seconds that all attempts may take, where fewer than usual; a server that
                 says nothing is given up then, one that keeps sending is not.
+            attempts: how often it is sent at most, where fewer than usual.
 
         Raises:
             ApiError: it was refused.
@@ -147,7 +150,8 @@ class Api:
             request.url = QuietURL(request.url)
             return self._answered(request)
 
-        return self._backoff.repeat(once, patience)
+        backoff = self._backoff._replace(attempts=attempts or self._backoff.attempts)
+        return backoff.repeat(once, patience)
 
     def _answered(self, request: httpx.Request) -> httpx.Response:
         try:

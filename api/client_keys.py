@@ -1,9 +1,8 @@
 """API keys in the client: operators make, list and revoke them; any key makes its own secret."""
 
-from urllib.parse import quote
-
 import msgspec
 
+from api.client_checks import check_key_id
 from api.client_http import Api, decode
 from api.key_schemas import (
     KeyAnswer,
@@ -21,6 +20,7 @@ class Keys:
 
     Every method raises:
         ApiError, UnreachableError: the key is no operator's, or the API cannot be asked.
+        ValueError: what is given for a key's id is none, perhaps a whole key; nothing was sent.
     """
 
     def __init__(self, api: Api) -> None:
@@ -42,10 +42,15 @@ class Keys:
         return decode(self._api.send("DELETE", _path(key_id)), KeyAnswer)
 
     def make_webhook_secret(self, key_id: str = "self") -> WebhookSecretAnswer:
-        """Make the secret that signs a key's callbacks; ``self`` is the key that asks."""
-        answer = self._api.send("POST", f"{_path(key_id)}webhook-secret/")
+        """Make the secret that signs a key's callbacks; ``self`` is the key that asks.
+
+        It is asked for once: of the secrets before, few sign along, and one whose answer was lost
+        counts among them.
+        """
+        answer = self._api.send("POST", f"{_path(key_id)}webhook-secret/", attempts=1)
         return decode(answer, WebhookSecretAnswer)
 
 
 def _path(key_id: str) -> str:
-    return f"{_KEYS}{quote(key_id, safe='')}/"
+    check_key_id(key_id)
+    return f"{_KEYS}{key_id}/"

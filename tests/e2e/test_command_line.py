@@ -42,10 +42,11 @@ def test_a_csv_file_is_submitted_waited_for_and_downloaded(
     options = ["--gtin", GTIN, "--format", "svg", "--wait", "--out", str(out)]
     done = qrmill("submit", csv_file, *options, **api)
     assert done.returncode == 0, done.stderr
-    assert UUID.fullmatch(done.stdout.removesuffix("\n"))
+    task_id = done.stdout.removesuffix("\n")
+    assert UUID.fullmatch(task_id)
     lines = done.stderr.splitlines()
     assert (lines[0], lines[-2:]) == (
-        "Accepted: 5000 items.", ["completed: 100 %", f"The bundle is in {out}."],
+        f"Accepted: 5000 items, task {task_id}.", ["completed: 100 %", f"The bundle is in {out}."],
     )  # fmt: skip
     assert "\x1b" not in done.stderr
     assert members(out)[-1] == "05000_L-1_04999.svg"
@@ -94,7 +95,7 @@ def test_what_goes_wrong_is_told_and_its_kind_by_the_exit_code(
         (["submit", "-"], api, 2, "--gtin"),
         (["list"], {"QRMILL_PROFILE": str(readable)}, 2, f"chmod 600 {readable}"),
         (["status", unknown], api, 1, "404 not_found"),
-        (["submit", str(tmp_path / "none.csv"), "--gtin", GTIN], api, 1, "none.csv"),
+        (["submit", str(tmp_path / "none.csv"), "--gtin", GTIN], api, 2, "none.csv"),
     ):
         done = qrmill(*arguments, **environ)
         assert (done.returncode, done.stdout) == (code, ""), done

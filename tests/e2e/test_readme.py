@@ -56,6 +56,19 @@ def test_a_request_is_sent_followed_and_downloaded(
         assert bundle.testzip() is None
 
 
+@needs_curl
+def test_the_same_commands_end_when_the_request_is_refused(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        ["bash", "-c", BLOCKS[0]],  # as typed: what fails ends nothing
+        env=environment | {"QRMILL_API_KEY": "unknown"},
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert '"status":401' in done.stdout
+    assert not (tmp_path / "status.json").exists()
+
+
 def test_the_command_line_does_the_same(environment: dict[str, str], tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     said = run(BLOCKS[1], environment | {"PATH": path}, tmp_path)

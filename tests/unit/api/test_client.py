@@ -312,6 +312,35 @@ def test_a_retry_whose_answer_was_lost_is_done(server: ScriptedServer, client: C
         client.retry(TASK)
 
 
+def test_a_webhook_secret_is_asked_for_once(server: ScriptedServer, client: Client) -> None:
+    server.script = lambda _: LOST
+    with pytest.raises(UnreachableError) as raised:
+        client.keys.make_webhook_secret()
+    assert raised.value.attempts == 1
+    assert [each.path for each in server.requests] == ["/keys/self/webhook-secret/"]
+
+
+@pytest.mark.parametrize("key_id", [KEY, "", "0123456789aB", "0123456789ab\n", "../qr/bulk"])
+def test_what_is_no_key_id_is_not_sent(server: ScriptedServer, client: Client, key_id: str) -> None:
+    for ask in (client.keys.revoke, client.keys.make_webhook_secret):
+        with pytest.raises(ValueError, match="a key's id has 12") as raised:
+            ask(key_id)
+        assert not key_id or key_id not in str(raised.value)
+    assert server.requests == []
+
+
+def test_a_key_is_revoked_by_its_id(server: ScriptedServer, client: Client) -> None:
+    key = {
+        "key_id": "0123456789ab", "name": "shop", "role": "client", "per_minute": 0, "per_day": 0,
+        "created_at": "2026-11-23T10:00:00+00:00", "revoked_at": "2026-11-24T10:00:00+00:00",
+    }  # fmt: skip
+    server.answer_in_turn(LOST, as_json(key))
+    assert client.keys.revoke("0123456789ab").revoked_at
+    assert {(each.method, each.path) for each in server.requests} == {
+        ("DELETE", "/keys/0123456789ab/")
+    }  # fmt: skip
+
+
 def test_a_cancel_is_repeated(server: ScriptedServer, client: Client) -> None:
     server.answer_in_turn(LOST, as_json(task("failed", error_code="cancelled")))
     assert client.cancel(TASK).error_code == "cancelled"
@@ -338,8 +367,12 @@ def test_a_csv_file_is_sent_from_its_beginning_each_time(
 
 @pytest.mark.parametrize(
     ("url", "key"),
-    [("http://h", ""), ("http://h", "a\nb"), ("http://h", "schlüssel"), ("ftp://h", KEY)],
-)
+    [
+        ("http://h", ""), ("http://h", "a\nb"), ("http://h", "a b"), ("http://h", "schlüssel"),
+        ("ftp://h", KEY), ("http://h:80a", KEY), ("http://h:99999", KEY), ("http://h:-1", KEY),
+        ("http://", KEY), ("http://:80", KEY), ("http://[::1", KEY), ("http://h\n", KEY),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_right_is_refused_at_once(url: str, key: str) -> None:
     with pytest.raises(ValueError, match=r"API key|URL") as raised:
         Client(url, key)

@@ -1,5 +1,7 @@
 """Downloads that break wherever they can: what is put in place is right, or nothing is."""
 
+import errno
+import fcntl
 import hashlib
 import logging
 import re
@@ -292,8 +294,65 @@ def test_a_failed_task_and_one_in_flight_have_no_bundle(
     ):  # fmt: skip
         with pytest.raises(kind, match=words):
             client.download(TASK, tmp_path / "bundle.zip")
+    assert [*tmp_path.iterdir()] == []
     with pytest.raises(IsADirectoryError):
         client.download(TASK, tmp_path)
+
+
+def test_a_second_download_to_the_same_path_is_refused(
+    store: Store, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "bundle.zip"
+    refusals: list[str] = []
+
+    def meanwhile(answer: Answer) -> Answer:
+        try:
+            client.download(TASK, path)
+        except DownloadError as error:
+            refusals.append(str(error))
+        return answer
+
+    def begin_anew(answer: Answer) -> Answer:
+        store.etag = '"two"'  # what there is of it is thrown away
+        return answer._replace(cut=5000)
+
+    store.knows_if_range = False
+    store.before = [lambda first: meanwhile(first)._replace(cut=100), begin_anew]
+    store.before += [meanwhile, meanwhile]
+    client.download(TASK, path)
+    assert refusals == [f"{path}.part is being written by another download"] * 3
+    assert path.read_bytes() == CONTENT
+    client.download(TASK, path)
+
+
+def test_what_another_download_has_just_put_in_place_is_left_alone(
+    store: Store, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, part = tmp_path / "bundle.zip", tmp_path / "bundle.zip.part"
+    part.write_bytes(b"verified")
+    lock = fcntl.flock
+
+    def late(file: int, how: int) -> None:
+        part.replace(path)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(DownloadError, match="another download"):
+        client.download(TASK, path)
+    assert (path.read_bytes(), [*tmp_path.iterdir()]) == (b"verified", [path])
+    assert store.polls == 0
+
+
+@pytest.mark.usefixtures("store")
+def test_a_file_system_without_locks_is_written_all_the_same(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    client.download(TASK, tmp_path / "bundle.zip")
+    assert (tmp_path / "bundle.zip").read_bytes() == CONTENT
 
 
 def test_no_secret_of_a_url_gets_into_a_message_or_a_log_line(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import states
+from api import client_checks, states
 from api.cli_output import UsageError, printable, report
 from api.cli_profile import Profile, current_profile, profile_path, read_profile, write_profile
 from api.cli_submit import make_form
@@ -73,6 +73,8 @@ def test_the_file_says_which_form_it_has_unless_one_is_told() -> None:
     assert make_form(b"[lot\nA\n", "csv", gtin).media_type == "text/csv"
     whole = b' {"gtin": "96385074", "items": [{"lot": 1}], "x": 2}'
     assert make_form(whole, None, {}) == ("application/json", whole, {})
+    assert make_form(b"\xef\xbb\xbf" + whole, None, {}).body == whole
+    assert make_form(b"\xef\xbb\xbf[{}]", None, gtin) == make_form(b"[{}]", None, gtin)
     for body, kind in ((b"lot\n", None), (b"[{}]", None)):
         with pytest.raises(UsageError, match="--gtin"):
             make_form(body, kind, {"size": 300})
@@ -100,7 +102,7 @@ def test_nothing_that_is_printed_commands_the_terminal(text: str) -> None:
     ("error", "code"),
     [
         (UsageError("so"), 2),
-        (FileNotFoundError(2, "No such file", "items.csv"), 1),
+        (OSError(28, "No space left on device", "bundle.zip"), 1),
         (ApiError(422, "invalid_request", "so"), 1),
         (ApiError(429, "over_rate", "so"), 3),
         (ApiError(503, "unavailable", "so"), 3),
@@ -123,3 +125,4 @@ def test_the_words_of_the_api_are_those_of_the_pipeline() -> None:
         (states.Role, api_keys.Role),
     ):
         assert get_args(said) == get_args(meant)
+    assert client_checks._KEY_ID.pattern == api_keys._KEY_ID.pattern

@@ -1,0 +1,236 @@
+"""The commands before a server that misbehaves on purpose, in this process; time passes at once."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from api.cli import main
+from api.client import Client
+from tests.command_line import QRMILL, environment
+from tests.unit.api.conftest import KEY
+from tests.unit.api.scripted_server import (
+    LOST,
+    TASK,
+    Answer,
+    Clock,
+    Request,
+    ScriptedServer,
+    accepted,
+    as_json,
+    problem,
+    task,
+)
+
+GTIN = "9506000134352"
+TOKEN = "qrmill_0123456789ab_ZcMBo6SPNQ8nYzSS1XVV6nSW0MLGPcYk1zMbWl"
+
+
+class Done(NamedTuple):
+    code: object
+    out: str
+    err: str
+
+
+Qrmill = Callable[..., Done]
+
+
+@pytest.fixture
+def qrmill(
+    server: ScriptedServer,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Qrmill:
+    for name in [name for name in os.environ if name.startswith("QRMILL_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment(QRMILL_URL=server.url, QRMILL_API_KEY=KEY).items():
+        monkeypatch.setenv(name, value)
+    quick = partial(Client, sleep=clock.sleep, clock=clock)
+    monkeypatch.setattr("api.cli_options.Client", quick)
+
+    def run(*arguments: str | Path) -> Done:
+        monkeypatch.setattr("sys.argv", ["qrmill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Done(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    path = tmp_path / "items.csv"
+    path.write_text("lot\nA\n")
+    return path
+
+
+def saying(words: str, answer: Answer) -> Answer:
+    return answer._replace(body=answer.body.replace(b"Words of the API.", words.encode()))
+
+
+def test_an_empty_idempotency_key_is_wrong_usage(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path
+) -> None:
+    server.script = lambda _: accepted()
+    done = qrmill("submit", csv, "--gtin", GTIN, "--idempotency-key", "")
+    assert (done.code, "Idempotency-Key" in done.err, server.requests) == (2, True, [])
+
+
+NOTHING = "Too much waits; nothing was accepted."
+
+
+@pytest.mark.parametrize(
+    ("failure", "perhaps", "again"),
+    [
+        (LOST, True, True),
+        (Answer(502), True, True),
+        (Answer(503, b"<html>"), True, True),
+        (Answer(504), True, True),
+        (saying("It may have been accepted.", problem(503, "unavailable")), True, True),
+        (problem(500, "internal"), True, True),
+        (saying(NOTHING, problem(503, "backlog_full")), False, True),
+        (problem(429, "over_rate"), False, True),
+        (problem(409, "key_in_use"), False, True),
+        (problem(422, "key_reused"), False, False),
+        (Answer(404), False, False),
+    ],
+)
+def test_the_fate_of_a_request_is_said_as_far_as_it_is_known(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path,
+    failure: Answer, *, perhaps: bool, again: bool,
+) -> None:  # fmt: skip
+    server.script = lambda _: failure
+    done = qrmill("submit", csv, "--gtin", GTIN, "--idempotency-key", "order 7")
+    lines = done.err.splitlines()
+    first = next(line for line in lines if not line.startswith("Trying again: "))
+    assert (done.out, "It may have been accepted. " in first) == ("", perhaps)
+    assert first.endswith("Send it again with: --idempotency-key 'order 7'") == again
+
+
+def completed(server: ScriptedServer, sha256: str) -> Answer:
+    bundle = {"bytes": 3, "sha256": sha256, "expires_at": "2026-11-24T10:00:00+00:00"}
+    url = f"{server.url}/bundle.zip?X-Amz-Signature=1"
+    return as_json(task("completed", bundle=bundle, download_url=url))
+
+
+@pytest.mark.parametrize(
+    ("ends", "word"),
+    [("refused", "401"), ("wrong", "SHA-256"), ("unwritable", "bundle.zip.part")],
+)
+def test_whatever_ends_the_wait_the_task_can_be_picked_up(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, tmp_path: Path, *, ends: str, word: str
+) -> None:
+    out = tmp_path / "bundle.zip"
+    if ends == "unwritable":
+        out.with_name("bundle.zip.part").mkdir()
+
+    def answer(request: Request) -> Answer:
+        if request.method == "POST":
+            return accepted()
+        if request.path.startswith("/bundle"):
+            return Answer(200, b"abc")
+        return problem(401, "unauthorized") if ends == "refused" else completed(server, "0" * 64)
+
+    server.script = answer
+    done = qrmill("submit", csv, "--gtin", GTIN, "--json", "--out", out)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[0] == f"Accepted: 2 items, task {TASK}."
+    assert f"To pick it up again: qrmill wait {TASK} --out {out}\n" in done.err
+    assert word in done.err
+
+
+def test_a_task_that_there_is_not_cannot_be_picked_up(
+    server: ScriptedServer, qrmill: Qrmill
+) -> None:
+    server.script = lambda _: problem(404, "not_found")
+    done = qrmill("wait", TASK)
+    assert (done.code, "pick it up" in done.err) == (1, False)
+
+
+def test_a_service_that_is_away_for_minutes_is_waited_for(
+    server: ScriptedServer, qrmill: Qrmill, clock: Clock, csv: Path
+) -> None:
+    back = clock.now + 250
+
+    def answer(request: Request) -> Answer:
+        nonlocal back
+        if clock.now < back:
+            return LOST
+        if request.method == "GET":
+            return as_json(task("completed"))
+        back = clock.now + 250  # from now on it is away again
+        return accepted()
+
+    server.script = answer
+    done = qrmill("submit", csv, "--gtin", GTIN, "--wait")
+    assert (done.code, done.out) == (0, f"{TASK}\n")
+
+
+def test_a_service_that_stays_away_is_given_up_where_patience_ends(
+    server: ScriptedServer, qrmill: Qrmill, clock: Clock
+) -> None:
+    server.script = lambda _: LOST
+    begun = clock.now
+    done = qrmill("wait", TASK)
+    assert done.code == 3
+    assert done.err.count("Trying again: GET ") == len(server.requests) - 1
+    assert 300 - 30 <= clock.now - begun <= 300
+
+
+@pytest.mark.parametrize("command", [["list"], ["doctor"], ["profile", "set"]])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:80a", "http://127.0.0.1:99999", "ftp://h"])
+def test_a_mistyped_url_is_wrong_usage(qrmill: Qrmill, command: list[str], url: str) -> None:
+    done = qrmill(*command, "--url", url)
+    assert (done.code, "the API's URL" in done.err) == (2, True)
+
+
+def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_path: Path) -> None:
+    for file in (tmp_path / "none.csv", tmp_path):
+        done = qrmill("submit", file, "--gtin", GTIN)
+        assert (done.code, str(file) in done.err) == (2, True)
+
+
+def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qrmill) -> None:
+    row = {
+        "task_id": TASK, "status": "failed", "gtin": GTIN, "format": "svg", "size": 400,
+        "processed_items": 0, "total_items": 2, "error": "Why.", "error_code": "cancelled",
+        "created_at": "2026-11-23T10:00:00+00:00", "finished_at": None, "key": "shop",
+        "poll_url": "/",
+    }  # fmt: skip
+    server.script = lambda _: as_json({"tasks": [row, row], "next_cursor": None})
+    for arguments in ([], ["--json"]):
+        cut = qrmill("list", "--limit", "1", *arguments)
+        assert cut.err == "There are more than 1; --limit shows more.\n"
+        whole = qrmill("list", "--limit", "2", *arguments)
+        assert (whole.code, whole.err, whole.out.count(TASK)) == (0, "", 2)
+
+
+@pytest.mark.parametrize("command", ["revoke", "webhook-secret"])
+def test_a_whole_key_is_not_sent_as_a_keys_id(
+    server: ScriptedServer, qrmill: Qrmill, command: str
+) -> None:
+    done = qrmill("keys", command, TOKEN)
+    assert (done.code, server.requests) == (2, [])
+    assert "qrmill keys list" in done.err
+    assert TOKEN[-20:] not in done.err
+
+
+@pytest.mark.parametrize("command", ["list", "doctor"])
+def test_output_that_nobody_reads_ends_a_command_quietly(
+    server: ScriptedServer, command: str
+) -> None:
+    server.script = lambda _: as_json({"tasks": [], "next_cursor": None})
+    ours, its = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [QRMILL, command],
+        env=environment(QRMILL_URL=server.url, QRMILL_API_KEY=KEY),
+        stdout=its, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(its)
+    assert (done.returncode, done.stderr) == (141, "")
