@@ -65,11 +65,14 @@ class BulkCollection:
     def _place(self, req: falcon.Request) -> Iterator[None]:
         """Wait for a place among the large bodies; a small one needs none.
 
+        How large a compressed one becomes is not known before.
+
         Raises:
             ProblemError: 503, there was none for a while.
         """
         length = req.content_length
-        if length is not None and length <= _SMALL:
+        compressed = req.get_header("Content-Encoding") is not None
+        if length is not None and length <= _SMALL and not compressed:
             yield
             return
         if not self._bodies.acquire(timeout=_PATIENCE):
