@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import falcon
 import structlog
@@ -40,6 +40,10 @@ class App(falcon.App[falcon.Request, falcon.Response]):
     Attributes:
         service: whose ``endings`` are closed when the process is asked to stop.
     """
+
+    #: Falcon has a method ``WEBSOCKET`` of its own and would refuse it before any middleware. Here
+    #: such a request goes the way of all: it has no key, or is not allowed.
+    _META_METHODS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, service: JobService, **options: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(**options)

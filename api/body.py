@@ -9,6 +9,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 from falcon.util.mediatypes import parse_header
+from gunicorn.http.errors import ParseException
 
 from api.arrival import Arrivals
 from api.middleware import check_accepts
@@ -91,7 +92,7 @@ def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
     while left:
         try:
             piece = req.stream.read(min(left, _PIECE))
-        except OSError as error:  # the client is gone, or its chunked coding is broken
+        except (OSError, ParseException) as error:  # the client is gone, or its chunks are broken
             detail = (
                 f"The body broke off or is not chunked as it should be: {type(error).__name__}."
             )

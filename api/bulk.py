@@ -15,7 +15,7 @@ from api.json_items import read_json
 from api.lists import TaskLists
 from api.middleware import check_accepts
 from api.problem_schemas import Violation
-from api.problems import ProblemError, Violations
+from api.problems import ProblemError, Violations, one_bad_value
 from api.query import read_query, take_flag
 from api.schemas import DryRun
 from api.tasks import answer_accepted
@@ -65,11 +65,14 @@ class BulkCollection:
     def _place(self, req: falcon.Request) -> Iterator[None]:
         """Wait for a place among the large bodies; a small one needs none.
 
+        How large a compressed one becomes is not known before.
+
         Raises:
             ProblemError: 503, there was none for a while.
         """
         length = req.content_length
-        if length is not None and length <= _SMALL:
+        compressed = req.get_header("Content-Encoding") is not None
+        if length is not None and length <= _SMALL and not compressed:
             yield
             return
         if not self._bodies.acquire(timeout=_PATIENCE):
@@ -118,8 +121,6 @@ def _idempotency(req: falcon.Request, body: bytes, parameters: str) -> Idempoten
     if key is None:
         return None
     if not 1 <= len(key) <= _MOST_KEY_LENGTH:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "malformed_key",
-            f"An Idempotency-Key has 1 to {_MOST_KEY_LENGTH} characters; this one {len(key)}.",
-        )  # fmt: skip
+        detail = f"An Idempotency-Key has 1 to {_MOST_KEY_LENGTH} characters; this one {len(key)}."
+        raise one_bad_value("", "malformed_key", detail)
     return make_idempotency(key, body, parameters)

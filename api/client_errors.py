@@ -50,7 +50,9 @@ class ApiError(QrmillError):
         errors_total: int | None = None,
         retry_after: float = 0.0,
     ) -> None:
-        rows = [f"{row.pointer}: {row.detail}".removeprefix(": ") for row in errors[:_SHOWN]]
+        # A single row may say no more than the answer itself.
+        told = [] if [row.detail for row in errors] == [detail] else errors[:_SHOWN]
+        rows = [f"{row.pointer}: {row.detail}".removeprefix(": ") for row in told]
         more = [f"and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
         super().__init__("\n".join([f"{status} {error_code}: {detail}", *rows, *more]))
         self.status = status

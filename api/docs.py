@@ -10,6 +10,8 @@ from typing import Any
 import falcon
 import msgspec
 
+from api.body import JSON
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -42,7 +44,7 @@ class Document:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
         """Answer with the document."""
-        resp.content_type = "application/json"
+        resp.content_type = JSON
         resp.data = self._encoded
 
     on_head = on_get

@@ -19,6 +19,9 @@ _WORKING_THREADS = 16
 threads = _WORKING_THREADS + read_settings().long_polls
 #: Connections beside those: idle ones, and requests that wait for a thread.
 worker_connections = threads + 1000
+#: Bytes of a request line, the most that gunicorn takes: in the query of a CSV body, a callback URL
+#: of 2000 characters has up to 6000.
+limit_request_line = 8190
 #: Seconds an idle connection is kept for its client's next request.
 keepalive = 30
 #: Seconds a worker may be silent, and has to finish its requests when it is asked to stop.

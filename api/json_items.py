@@ -9,12 +9,12 @@ from api.intake import Form
 from api.problem_schemas import Violation
 from api.problems import ProblemError, Violations
 from api.schemas import BulkItem, BulkRequest
-from api.validation import Place, Rules, Run, wrong_count
+from api.validation import ANY_GTIN, Place, Rules, Run, wrong_count
 from pipeline.service import Item
 
 #: Valid values that stand in for those that are missing or of the wrong type, which have been
 #: noted already, so that the others can be checked all the same.
-STAND_INS = {"gtin": "00000000000000", "items": []}
+STAND_INS = {"gtin": ANY_GTIN, "items": []}
 
 
 class _Envelope(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 import msgspec
 
-from api.body import answer_json, read_json_body
+from api.body import JSON, answer_json, read_json_body
 from api.decoding import decode_fields, invalid
 from api.key_schemas import (
     KeyAnswer,
@@ -55,7 +55,7 @@ class KeyCollection:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List every key, revoked ones too."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         require_operator(req)
         found = [KeyAnswer(**key_fields(key)) for key in self._service.api_keys.list()]
         answer_json(resp, HTTPStatus.OK, KeyList(found))
@@ -71,7 +71,7 @@ class Key:
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
         """Revoke a key, for good."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         require_operator(req)
         try:
             key = self._service.api_keys.revoke(key_id)
@@ -88,7 +88,7 @@ class WebhookSecretOfKey:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
         """Make a webhook secret; it is in this answer and in no other."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         own = req.context.key.key_id
         if key_id not in {"self", own}:
             require_operator(req)

@@ -11,7 +11,7 @@ import falcon
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.body import answer_json
+from api.body import JSON, answer_json
 from api.decoding import invalid
 from api.list_schemas import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
 from api.middleware import check_accepts
@@ -37,7 +37,7 @@ class TaskLists:
 
     def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with a page of jobs, the newest first."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         violations = Violations()
         query = decode_query(req, TasksQuery, violations)
         if query.key is not UNSET and req.context.key.role != "operator":
@@ -78,7 +78,7 @@ class TaskChunks:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Answer with a page of chunks, in their order."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         violations = Violations()
         query = decode_query(req, ChunksQuery, violations)

@@ -15,6 +15,8 @@ from pipeline.service import JobService, Standing
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: An API key up to its secret, and what else its segment of a path has.
+_API_KEY = re.compile(r"(qrmill_[0-9a-z]{12}_)[^/]+")
 _KEY_HINT = "Send your API key in the header X-API-Key."
 
 
@@ -22,6 +24,7 @@ class RequestLog:
     """Gives a request its id, and writes one line when it is answered.
 
     The line has the path and never the query, the headers or the body, so no secret gets into it.
+    A whole API key in the path, where its id belongs, is cut off behind the id.
     """
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -51,7 +54,7 @@ class RequestLog:
         log.info(
             "request",
             method=req.method,
-            path=req.path,
+            path=_API_KEY.sub(r"\1…", req.path),
             status=int(resp.status_code),
             ms=round((time.perf_counter() - req.context.started) * 1000, 1),
             key=getattr(req.context.get("key"), "name", None),

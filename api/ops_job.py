@@ -16,13 +16,13 @@ from pipeline.service import (
     StoreUnavailableError,
     UnreadableError,
 )
+from render.image import MEDIA_TYPES
 
 _CHUNKS = 200
 #: No script, no style and nothing from elsewhere, whatever an image says.
 _IMAGE_POLICY = "default-src 'none'; style-src 'none'; sandbox"
 _STORE_AWAY = "The object store is out of reach."
 _REQUEST_GONE = "The request is no longer in the object store."
-_IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 
 
 class JobPage(Guarded):
@@ -79,7 +79,7 @@ class SymbolImage(Guarded):
             raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", _REQUEST_GONE) from None
         if not 1 <= number <= len(samples):
             raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"There is no symbol {number}.")
-        resp.content_type = _IMAGE_TYPES[job.format]
+        resp.content_type = MEDIA_TYPES[job.format]
         resp.set_header("Content-Security-Policy", _IMAGE_POLICY)
         resp.set_header("Cache-Control", "private, max-age=3600")
         resp.data = samples[number - 1].image

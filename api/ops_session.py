@@ -7,7 +7,7 @@ from http import HTTPStatus
 import falcon
 import structlog
 
-from api.ops_forms import check_origin, issue_token, read_form
+from api.ops_forms import Form, check_origin, issue_token, read_form
 from api.ops_guard import COOKIE, Console, Guarded, local_path, use_form
 from api.ops_page import Pages
 from api.problems import ProblemError
@@ -47,8 +47,7 @@ class SignIn(Console):
         if not visit:
             detail = "The browser sent no cookie with the form. Allow cookies of this service."
             raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
-        use_form(self._service, visit, form)
-        refused, key_id = self._judge(req, (form.get("key") or [""])[0].strip())
+        refused, key_id = self._judge(req, visit, form)
         if refused is not None:
             log.warning("sign-in refused", status=refused.value, address=client_address(req))
             if refused is HTTPStatus.TOO_MANY_REQUESTS:
@@ -60,10 +59,12 @@ class SignIn(Console):
         _set_cookie(req, resp, self._pages.prefix, COOKIE, token, seconds=SESSION_LIFETIME)
         raise falcon.HTTPSeeOther(back)
 
-    def _judge(self, req: falcon.Request, token: str) -> tuple[HTTPStatus | None, str]:
+    def _judge(self, req: falcon.Request, visit: str, form: Form) -> tuple[HTTPStatus | None, str]:
+        # First of all: with a cookie of one's own choice, forms without number can be signed.
         if not self._service.operations.attempts.allow(client_address(req)):
             return HTTPStatus.TOO_MANY_REQUESTS, ""
-        key = self._service.api_keys.authenticate(token)
+        use_form(self._service, visit, form)
+        key = self._service.api_keys.authenticate((form.get("key") or [""])[0].strip())
         if key is None:
             return HTTPStatus.UNAUTHORIZED, ""
         return (None if key.role == "operator" else HTTPStatus.FORBIDDEN), key.key_id

@@ -29,6 +29,7 @@ def _refused(*errors: dict[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
 
 
+_REUSED = "This Idempotency-Key came with another body before. Use a new key for a new body."
 _UNCLOSED = "This record has a quote that is never closed."
 _CSV_BREAKS_OFF = {"pointer": "", "code": "malformed_csv", "detail": _UNCLOSED, "line": 4}
 #: Examples of every error, by status.
@@ -151,8 +152,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         reused=(
             "An Idempotency-Key with another body",
             _problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused",
-                "This Idempotency-Key came with another body before. Use a new key for a new body.",
+                HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused", _REUSED,
+                errors=[{"pointer": "", "code": "key_reused", "detail": _REUSED}], errors_total=1,
             ),
         ),
     ),

@@ -116,6 +116,13 @@ def not_found(task_id: str) -> NoReturn:
     )
 
 
+def one_bad_value(pointer: str, code: str, detail: str) -> ProblemError:
+    """Return the 422 of a request in which one value is bad; ``pointer`` is empty for the whole."""
+    violations = Violations()
+    violations.append(Violation(pointer, code, detail))
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, detail, violations=violations)
+
+
 def _answer(req: falcon.Request, resp: falcon.Response, error: ProblemError) -> None:
     errors = error.violations
     problem = Problem(
@@ -202,7 +209,7 @@ def _from_idempotency(
         problem = ProblemError(HTTPStatus.CONFLICT, "key_in_use", detail, headers=headers)
     else:
         detail = "This Idempotency-Key came with another body before. Use a new key for a new body."
-        problem = ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused", detail)
+        problem = one_bad_value("", "key_reused", detail)
     _answer(req, resp, problem)
 
 

@@ -10,17 +10,16 @@ from api.decoding import NOT_DECODED, decode_fields, invalid
 from api.middleware import check_accepts
 from api.problems import Violations
 from api.query import read_query
-from api.schemas import SymbolRequest
-from api.validation import ItemCheck, Place, Rules, Run
+from api.schemas import BulkItem, SymbolRequest
+from api.validation import ANY_GTIN, ItemCheck, Place, Rules, Run
 from pipeline.service import Item
 from render.chunk import render_chunk
-from render.image import RenderOptions
+from render.image import MEDIA_TYPES, RenderOptions
 
 _BODY_LIMIT = 4096  # bytes
+_OF_THE_ITEM = frozenset(f"/{name}" for name in BulkItem.__struct_fields__)
 #: 30 days. The same values are always the same image.
 _CACHE_CONTROL = "public, max-age=2592000"
-_MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
-_STAND_INS = {"gtin": "00000000000000"}
 
 _decoder = msgspec.json.Decoder(SymbolRequest)
 
@@ -37,7 +36,7 @@ class Symbol:
         read_query(req, (), violations)
         _, body = read_body(req, _BODY_LIMIT, (JSON,))
         request, uri = parse_symbol(body, self._rules, violations)
-        check_accepts(req, _MEDIA_TYPES[request.format])
+        check_accepts(req, MEDIA_TYPES[request.format])
         options = RenderOptions(request.format, request.size, request.error_correction)
         (image,) = render_chunk([uri], options)
         digest = hashlib.sha256(image.data).hexdigest()
@@ -46,7 +45,7 @@ class Symbol:
         if any(str(tag) in {"*", digest} for tag in req.if_none_match or ()):
             resp.status = falcon.HTTP_NOT_MODIFIED
             return
-        resp.content_type = _MEDIA_TYPES[request.format]
+        resp.content_type = MEDIA_TYPES[request.format]
         resp.data = image.data
 
 
@@ -64,10 +63,12 @@ def parse_symbol(body: bytes, rules: Rules, violations: Violations) -> tuple[Sym
     try:
         request = _decoder.decode(body)
     except NOT_DECODED:
-        request = SymbolRequest(**_STAND_INS | decode_fields(body, SymbolRequest, "", violations))
+        fields = decode_fields(body, SymbolRequest, "", violations)
+        request = SymbolRequest(**{"gtin": ANY_GTIN} | fields)
     check = ItemCheck(request, rules, violations)
     item = Item(request.lot, request.serial, request.expiry)
-    good = check.good(Run([item], (), _place))
+    unreadable = [0] if any(row.pointer in _OF_THE_ITEM for row in violations.listed) else []
+    good = check.good(Run([item], unreadable, _place))
     if violations:
         raise invalid(violations)
     (uri,) = check.uris(good)

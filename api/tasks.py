@@ -8,10 +8,9 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.body import answer_json
+from api.body import JSON, answer_json
 from api.middleware import check_accepts
-from api.problem_schemas import Violation
-from api.problems import ProblemError, Violations, not_found
+from api.problems import not_found, one_bad_value
 from api.schemas import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus, iso
 from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
 from render.errors import shown
@@ -33,7 +32,7 @@ class BulkTask:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Say how far a job is; sign a download URL when it is completed."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         job = self._look(req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", _RETRY_AFTER)
@@ -50,7 +49,7 @@ class BulkTask:
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Cancel a job in flight."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         job = self._service.cancel(canonical, req.context.key)
         if job is None:
@@ -113,7 +112,7 @@ class BulkRetry:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Render again what a failed job lacks."""
-        check_accepts(req, "application/json")
+        check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         job = self._service.retry(canonical, req.context.key)
         if job is None:
@@ -177,7 +176,4 @@ def canonical_task_id(task_id: str) -> str:
         return parse_task_id(task_id)
     except ValueError:
         detail = f"{shown(task_id)} is not a task id: a UUID such as {_A_TASK_ID}."
-        violations = Violations()
-        violations.append(Violation("/task_id", "malformed_task_id", detail))
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
-        raise ProblemError(status, "malformed_task_id", detail, violations=violations) from None
+        raise one_bad_value("/task_id", "malformed_task_id", detail) from None

@@ -18,8 +18,13 @@ from render.gtin import normalize_gtin
 from render.image import QUIET_ZONE, ErrorCorrection, RenderOptions, symbol_side
 from render.link import digital_link_uri
 
+#: Stands in for a GTIN that is missing or of the wrong type, which has been noted already, so that
+#: the other values can be checked all the same.
+ANY_GTIN = "00000000000000"
 #: A PNG of this many pixels a side holds any symbol, so that nothing need be looked at to know.
 _ALWAYS_ENOUGH = symbol_side(40) + 2 * QUIET_ZONE
+#: Where what the symbols of all items depend on may be wrong: there, or because nothing was read.
+_SYMBOLS_DEPEND_ON = frozenset({"", "/gtin", "/format", "/size", "/error_correction"})
 
 
 class Rules(NamedTuple):
@@ -64,8 +69,8 @@ class ItemCheck:
     Args:
         head: what the items share; the items in it are not looked at.
         rules: of the service.
-        violations: what is wrong is appended. When something is to begin with, or in the head,
-            what depends on more than an item's own values is not looked at.
+        violations: what is wrong is appended. What depends on more than an item's own values is not
+            looked at when one of the others is wrong.
     """
 
     def __init__(
@@ -79,7 +84,10 @@ class ItemCheck:
             violations.extend(_wrong_callback_url(head.callback_url, rules.callbacks))
         self._rules = rules
         self._violations = violations
-        self._gtin14 = None if violations else normalize_gtin(head.gtin)
+        # Of a full list nobody can tell, and no row could be added to it.
+        wrong = {each.pointer for each in violations.listed}
+        good = not violations.full and wrong.isdisjoint(_SYMBOLS_DEPEND_ON)
+        self._gtin14 = normalize_gtin(head.gtin) if good else None
         self._options = RenderOptions(head.format, head.size, head.error_correction)
         self._any_fits = head.format != "png" or head.size >= _ALWAYS_ENOUGH
 

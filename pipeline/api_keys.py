@@ -39,8 +39,8 @@ _KEY_ID = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
 _FRESH, _STALE = 10, 3600
 #: Seconds that one request waits for S3 about a key that is remembered, and no other one about it.
 _ASKING = 60
-#: Keys remembered at most; beyond it the memory starts anew.
-_REMEMBERED = 10_000
+#: Keys remembered at most, and ids that are none; beyond it the memory of each starts anew.
+_MOST_KEYS, _MOST_UNKNOWN = 10_000, 1000
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +72,10 @@ class NewApiKey(msgspec.Struct, frozen=True):
     key: ApiKey
 
 
+#: When an id was last looked up, and its key.
+_Memory = dict[str, tuple[float, ApiKey | None]]
+
+
 class UnknownApiKeyError(Exception):
     """There is no key of that id."""
 
@@ -85,7 +89,9 @@ class ApiKeys:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._remembered: dict[str, tuple[float, ApiKey | None]] = {}
+        self._remembered: _Memory = {}
+        # Apart: anybody may ask for ids that are none, and pushes out only what others asked for.
+        self._unknown: _Memory = {}
         self._retry_at: dict[str, float] = {}
 
     def create(self, *, name: str, role: Role, per_minute: int = 0, per_day: int = 0) -> NewApiKey:
@@ -155,7 +161,8 @@ class ApiKeys:
 
     def _recall(self, key_id: str) -> ApiKey | None:
         now = time.monotonic()
-        read_at, key = self._remembered.get(key_id, (float("-inf"), None))
+        nothing = (float("-inf"), None)
+        read_at, key = self._remembered.get(key_id) or self._unknown.get(key_id, nothing)
         believed = now - read_at <= _STALE
         if now - read_at < _FRESH or (believed and now < self._retry_at.get(key_id, 0)):
             return key
@@ -169,12 +176,20 @@ class ApiKeys:
             # The next requests need not wait for S3 to fail again, which may have taken long.
             self._retry_at[key_id] = time.monotonic() + _FRESH
             return key
-        if len(self._remembered) >= _REMEMBERED:
-            self._remembered.clear()
-            self._retry_at.clear()
-        self._remembered[key_id] = (now, key)
-        self._retry_at.pop(key_id, None)
+        self._remember(key_id, now, key)
         return key
+
+    def _remember(self, key_id: str, read_at: float, key: ApiKey | None) -> None:
+        memory, other, most = self._remembered, self._unknown, _MOST_KEYS
+        if key is None:
+            memory, other, most = other, memory, _MOST_UNKNOWN
+        if len(memory) >= most:
+            for each in [*memory]:
+                self._retry_at.pop(each, None)
+            memory.clear()
+        memory[key_id] = (read_at, key)
+        other.pop(key_id, None)
+        self._retry_at.pop(key_id, None)
 
     def _read(self, name: str) -> ApiKey | None:
         try:

@@ -104,7 +104,7 @@ class Listing:
         index = keys.ALL_JOBS if wanted.key_id is None else keys.jobs_of(wanted.key_id)
         latest = "+inf" if wanted.before is None else str(wanted.before - 1)
         task_id = ""
-        if after is not None:
+        if after is not None and (wanted.before is None or after.created_at < wanted.before):
             latest, task_id = str(after.created_at), after.task_id
         earliest = "-inf" if wanted.since is None else wanted.since
         fields = [part for pair in wanted.fields.items() for part in pair]

@@ -11,7 +11,7 @@ import structlog
 
 from pipeline import keys
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
-from pipeline.api_keys import ApiKey, ApiKeys, NewApiKey, Role, UnknownApiKeyError
+from pipeline.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import (
     ALL_QUEUES,
@@ -25,14 +25,13 @@ from pipeline.callbacks import Callbacks
 from pipeline.checkup import Finding, compare_clocks
 from pipeline.checkup_parts import check_up
 from pipeline.dead_letters import DeadLetter
-from pipeline.downloads import Download, Downloads
+from pipeline.downloads import Downloads
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
     TERMINAL,
     Bundle,
-    CallbackState,
     EncodedItems,
     Idempotency,
     Item,
@@ -44,13 +43,13 @@ from pipeline.jobs import (
 from pipeline.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector
 from pipeline.ledger_records import Failure
-from pipeline.listing import ChunkState, ChunkStatus, JobFilter, JobPage, Listing, Position
+from pipeline.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import AcceptedMetrics
 from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
-from pipeline.rates import Rates, Standing, Window
+from pipeline.rates import Rates, Standing
 from pipeline.recovery import Recovery, UnreadableError, make_recovery
 from pipeline.s3_clients import open_hasty, open_storage
 from pipeline.s3_metrics import S3Metrics
@@ -305,7 +304,6 @@ __all__ = [
     "ALL_QUEUES",
     "SESSION_LIFETIME",
     "TERMINAL",
-    "Accepted",
     "ApiKey",
     "ApiKeys",
     "BacklogFullError",
@@ -313,11 +311,8 @@ __all__ = [
     "Bundle",
     "CallbackEvent",
     "CallbackRules",
-    "CallbackState",
-    "ChunkState",
     "ChunkStatus",
     "DeadLetter",
-    "Download",
     "EncodedItems",
     "Finding",
     "HalfAcceptedError",
@@ -329,7 +324,6 @@ __all__ = [
     "JobService",
     "JobStatus",
     "LedgerUnavailableError",
-    "NewApiKey",
     "NotPossibleError",
     "ObjectMissingError",
     "Overview",
@@ -343,7 +337,6 @@ __all__ = [
     "StoreUnavailableError",
     "UnknownApiKeyError",
     "UnreadableError",
-    "Window",
     "check_up",
     "compare_clocks",
     "configure_logging",

@@ -6,6 +6,7 @@ is read once, with the environment, and the value is in its own field.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -24,6 +25,9 @@ CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"})
 
 #: S3 User Guide, bucket naming rules, as far as a pattern tells them.
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+#: What a URI has up to its path, without a slash at its end (RFC 3986, appendix A).
+_URI_CHARACTER = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_LINK_BASE = re.compile(rf"[A-Za-z]+://(?:{_URI_CHARACTER}|[\[\]])+(?:/+{_URI_CHARACTER}+)*")
 #: One or more segments, such as ``/products/api/v1``; or nothing.
 _PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
 
@@ -228,11 +232,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         except RedisUrlError as error:
             raise SettingsError(f"{variable('redis_url')} is {error}.") from None
         self._check_broker_url()
-        base = urlsplit(self.link_base)
-        if self.link_base.endswith("/") or not self.link_base.isascii() or base.query:
+        if not _LINK_BASE.fullmatch(self.link_base):
             raise SettingsError(
-                f"{variable('link_base')} is {self.link_base!r}: drop the slash at its end and "
-                "the query, and write it in ASCII."
+                f"{variable('link_base')} is {self.link_base!r}: drop the slash at its end, the "
+                "query and the fragment, and percent-encode what a URI cannot have: %20 is a space."
             )
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise SettingsError(

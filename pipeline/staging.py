@@ -18,6 +18,7 @@ from pipeline.members import HEADER_BYTES, Member, make_member, read_members, st
 from pipeline.staged_chunks import ImageRow, StagedChunk
 from pipeline.store import Bucket, ObjectShortError
 from pipeline.zip_stream import MemberStream
+from render.image import MEDIA_TYPES
 
 ROWS = "rows.json"
 #: Where the rows' bytes begin in a staged ZIP: behind the local file header and the member's name.
@@ -121,7 +122,7 @@ class ObjectStaging:
     ) -> StagedChunk:
         """Write a chunk's images, then its rows."""
         for row, image in zip(rows, images, strict=True):
-            kind = "image/svg+xml" if row.file.endswith(".svg") else "image/png"
+            kind = MEDIA_TYPES[row.file.rpartition(".")[2]]
             self._bucket.put(keys.staged_image(task_id, chunk_index, row.file), image, kind)
         encoded = msgspec.json.encode(rows)
         key = keys.staged_image(task_id, chunk_index, ROWS)

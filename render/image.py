@@ -4,6 +4,8 @@ from typing import Literal, NamedTuple
 
 #: File format of an image, also its file name's ending.
 ImageFormat = Literal["svg", "png"]
+#: The media type of each, as IANA has it.
+MEDIA_TYPES: dict[str, str] = {"svg": "image/svg+xml", "png": "image/png"}
 #: Error correction level, ISO/IEC 18004:2015 section 7.5.1: about 7, 15, 25, 30 % of codewords.
 ErrorCorrection = Literal["L", "M", "Q", "H"]
 

@@ -132,6 +132,38 @@ def test_while_one_waits_for_a_store_that_hangs_the_others_go_on(
     assert keys.authenticate(made.token) is None
 
 
+def test_unknown_ids_are_remembered_apart_and_push_no_key_out(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_keys, "_MOST_UNKNOWN", 3)
+    keys = ApiKeys(bucket)
+    made = keys.create(name="x", role="client")
+    assert keys.authenticate(made.token) == made.key
+    unknown = [f"qrmill_{number:012}_{'A' * 32}" for number in range(8)]
+    assert not any(keys.authenticate(each + checksum(each)) for each in unknown)
+    assert len(keys._unknown) == 2
+    keys._bucket = away = Unreachable()
+    assert keys.authenticate(made.token) == made.key
+    assert keys.authenticate(unknown[-1] + checksum(unknown[-1])) is None
+    assert away.asked == 0
+
+
+def test_a_key_that_was_unknown_is_known_once_it_is_made(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = ApiKeys(bucket), ApiKeys(bucket)
+    made = here.create(name="x", role="client")
+    name = api_key_object(made.key.key_id)
+    stored = bucket.get(name)
+    monkeypatch.setattr(api_keys, "_FRESH", 0)
+    bucket.delete(name)
+    assert elsewhere.authenticate(made.token) is None
+    bucket.put(name, stored, "application/json")
+    assert elsewhere.authenticate(made.token) == made.key
+    bucket.delete(name)
+    assert elsewhere.authenticate(made.token) is None
+
+
 def test_keys_are_listed_oldest_first_and_unknown_ones_cannot_be_revoked(bucket: Bucket) -> None:
     keys = ApiKeys(bucket)
     made = [keys.create(name=name, role="client").key for name in ("a", "b")]

@@ -7,6 +7,7 @@ import falcon
 import pytest
 import redis
 from falcon.testing import TestClient
+from itsdangerous import URLSafeTimedSerializer
 
 from api.app import create_app
 from api.ops_guard import Guarded, local_path
@@ -186,6 +187,23 @@ def test_a_sign_in_form_is_bound_to_its_browser_and_good_once(
     assert another.post("/ops/sign-in", fields(token)).status_code == 403
     assert stranger.post("/ops/sign-in", fields(token)).status_code == 303
     assert stranger.post("/ops/sign-in", fields(token)).status_code == 409
+
+
+def test_forms_that_a_visitor_signs_count_as_attempts_and_leave_nothing(
+    stranger: Visitor, redis_url: str
+) -> None:
+    stranger.cookies["qrmill_visit"] = "chosen"
+    sign = URLSafeTimedSerializer("chosen", salt="qrmill.console.form").dumps
+
+    def attempt(nonce: str) -> int:
+        return stranger.post(
+            "/ops/sign-in", [("form_token", sign(nonce)), ("key", "x")]
+        ).status_code
+
+    assert [attempt("n" * 40) for _ in range(10)] == [403] * 10
+    assert [attempt("n" * 16), attempt("m" * 16)] == [429, 429]
+    with redis.Redis.from_url(redis_url) as connection:
+        assert connection.keys(keys.sent_form("*")) == []
 
 
 def test_what_is_no_form_is_refused(visitor: Visitor) -> None:

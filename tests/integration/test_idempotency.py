@@ -47,6 +47,9 @@ def test_another_body_is_refused(client: TestClient) -> None:
     other = post(client, "order 7", BODY.replace('"2"', '"3"'))
     assert other.status_code == 422
     assert other.json["error_code"] == "key_reused"
+    (row,) = other.json["errors"]
+    assert row == {"pointer": "", "code": "key_reused", "detail": other.json["detail"]}
+    assert other.json["errors_total"] == 1
 
 
 def test_two_clients_may_use_the_same_key(
@@ -59,7 +62,9 @@ def test_two_clients_may_use_the_same_key(
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_a_malformed_key_is_refused(client: TestClient, key: str) -> None:
-    assert post(client, key).json["error_code"] == "malformed_key"
+    problem = post(client, key).json
+    assert problem["error_code"] == "malformed_key"
+    assert [(row["pointer"], row["code"]) for row in problem["errors"]] == [("", "malformed_key")]
 
 
 def test_an_invalid_request_does_not_use_its_key_up(client: TestClient) -> None:

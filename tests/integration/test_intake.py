@@ -85,6 +85,11 @@ def test_a_wrong_symbol_is_refused_with_every_bad_value(client: TestClient) -> N
         "/qr/", json=SYMBOL | {"lot": "%" * 20, "serial": "%" * 20, "size": 50}
     )
     assert [row["pointer"] for row in small.json["errors"]] == ["/size"]
+    wide = SYMBOL | {"lot": "%" * 20, "serial": 5, "size": 50}
+    of_its_type = client.simulate_post(
+        "/qr/", json=wide
+    )  # how small a serial would make it, if any
+    assert [row["pointer"] for row in of_its_type.json["errors"]] == ["/serial"]
     html = client.simulate_post("/qr/", json=SYMBOL, headers={"Accept": "text/html"})
     assert_problem(html, HTTPStatus.NOT_ACCEPTABLE, "not_acceptable")
     rows = client.simulate_post("/qr/", body=ROWS, content_type="text/csv")

@@ -58,8 +58,15 @@ def test_large_bodies_wait_for_a_place_and_small_ones_need_none(
     with collection._bodies:
         refused = client.simulate_post("/qr/bulk/", json=large)
         small = client.simulate_post("/qr/bulk/", json={"gtin": GTIN, "items": [{}]})
+        body, coded = (
+            gzip.compress(json.dumps(large).encode()),
+            {**JSON, "Content-Encoding": "gzip"},
+        )
+        compressed = client.simulate_post("/qr/bulk/", body=body, headers=coded)
     assert (refused.status_code, refused.json["error_code"]) == (503, "busy")
     assert refused.headers["retry-after"]
+    assert len(body) < bulk._SMALL
+    assert compressed.status_code == 503
     assert small.status_code == 202
     assert client.simulate_post("/qr/bulk/", json=large).status_code == 202
 

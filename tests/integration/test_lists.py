@@ -241,6 +241,23 @@ def test_pages_together_are_the_whole_list(  # noqa: PLR0917 - hypothesis gives 
     assert found == expected
 
 
+def test_a_cursor_leads_to_nothing_that_was_created_too_late(
+    settings: Settings, ledger: Ledger
+) -> None:
+    tasks = [_enter(ledger, NOW + number, "pending").task_id for number in range(4)]
+    listing = Listing(connect_redis(settings, timeout=5, decode=True), ledger)
+
+    def found(before: int, after: int) -> list[str]:
+        wanted = JobFilter(key_id="key", fields={}, before=NOW + before)
+        page = listing.jobs(wanted, 9, Position(NOW + after, tasks[after]))
+        return [job.task_id for job in page.jobs]
+
+    assert found(2, 3) == [tasks[1], tasks[0]]
+    assert found(2, 2) == [tasks[1], tasks[0]]
+    assert found(2, 1) == [tasks[0]]
+    assert found(4, 2) == [tasks[1], tasks[0]]
+
+
 def test_a_list_of_ten_thousand_jobs_looks_at_a_bounded_part_of_them(
     settings: Settings, ledger: Ledger
 ) -> None:

@@ -164,6 +164,15 @@ def test_every_bad_value_is_told(server: ScriptedServer, client: Client) -> None
     assert [row.pointer for row in raised.value.errors] == [row["pointer"] for row in rows]
 
 
+def test_what_is_wrong_with_the_whole_is_told_once(server: ScriptedServer, client: Client) -> None:
+    row = {"pointer": "", "code": "key_reused", "detail": "Words of the API."}
+    server.answer_in_turn(problem(422, "key_reused", [row]))
+    with pytest.raises(ApiError, match=r"Words of the API\.$") as raised:
+        client.submit(gtin=GTIN, items=ITEMS)
+    assert str(raised.value).count("Words") == 1
+    assert [each.code for each in raised.value.errors] == ["key_reused"]
+
+
 @pytest.mark.parametrize(
     "answer", [Answer(200, b"<html>hello"), Answer(302), Answer(404, b"\xff"), as_json([1])]
 )

@@ -184,7 +184,19 @@ def test_too_small_a_size_names_the_items_and_the_least_size() -> None:
         "/items/1": "size_too_small",
         "/items/2/lot": "character",
     }
-    assert found(body(items=items, size=50, gtin="1")) == {"/gtin": "gtin_format"}
+    for bad, code in (
+        ({"gtin": "1"}, "gtin_format"),
+        ({"error_correction": "m"}, "type"),
+        ({"format": "gif"}, "type"),
+    ):
+        (name,) = bad
+        assert found(body(items=items, size=50, **bad)) == {f"/{name}": code}
+    others = {"fromat": "png", "callback_url": ""}
+    assert found(body(items=items, size=50, **others)) == {
+        "/fromat": "unknown_field",
+        "/callback_url": "character",
+        "/items/1": "size_too_small",
+    }
     assert parse_bulk(body(items=items, size=50, format="svg"), RULES).format == "svg"
     assert violations(body(items=items, size=least, error_correction="H"))
 

@@ -27,6 +27,21 @@ def test_every_setting_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
+    "base",
+    [
+        "https://id.gs1.org",
+        "http://127.0.0.1:8080",
+        "https://[::1]/x",
+        "https://x.org/a%20b/~c;d=1",
+    ],
+)
+def test_a_link_base_is_what_a_uri_begins_with_and_no_more(base: str) -> None:
+    assert Settings.from_environment({"QRMILL_LINK_BASE": base}).link_base == base
+    with pytest.raises(SettingsError):
+        Settings.from_environment({"QRMILL_LINK_BASE": f"{base}/a\nb"})
+
+
+@pytest.mark.parametrize(
     ("name", "value", "fix"),
     [
         ("QRMILL_MAX_ITEMS", "many", "int"),
@@ -36,6 +51,11 @@ def test_every_setting_can_be_set() -> None:
         ("QRMILL_LINK_BASE", "https://id.gs1.org/", "slash"),
         ("QRMILL_REDIS_URL", "localhost:6379", "redis://"),
         ("QRMILL_LINK_BASE", "https://x.org?a=1", "query"),
+        ("QRMILL_LINK_BASE", "https://x.org/p?", "query"),
+        ("QRMILL_LINK_BASE", "https://x.org/p#", "fragment"),
+        ("QRMILL_LINK_BASE", "https://x.org/a b", "%20"),
+        ("QRMILL_LINK_BASE", "https://x.org/a%2", "%20"),
+        ("QRMILL_LINK_BASE", "https://x.org/ä", "%20"),
         ("QRMILL_REDIS_URL", "redis://host:notaport/0", "redis://"),
         ("QRMILL_S3_ENDPOINT_URL", "http://", "http://host:port"),
         ("QRMILL_S3_ENDPOINT_URL", "http://[", "http://host:port"),
