@@ -54,11 +54,11 @@ class Comparison:
         self._left_if_newer = left_if_newer
 
     def steps(self) -> Iterator[None]:
-        """Compare, and yield after each step: a page of jobs, or one job that had to be looked at.
+        """Compare, and yield after each job; few of them have to be looked at.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
-                done; the next comparison begins anew.
+            LedgerUnavailableError, StoreUnavailableError: what was done is done; the next comparison
+                begins anew.
         """
         for task_id, state in self._listed(self._bucket, keys.JOBS):
             if state is None or state not in TERMINAL:

@@ -246,7 +246,13 @@ class Ledger:
         return [msgspec.json.decode(value, type=StagedChunk) for _, value in ordered]
 
     def examine_job(
-        self, task_id: str, patience: int, long_patience: int, *, queues_empty: bool
+        self,
+        task_id: str,
+        patience: int,
+        long_patience: int,
+        *,
+        queues_empty: bool,
+        can_send: bool = True,
     ) -> Examination:
         """Say what a job in flight needs, if nobody is moving it.
 
@@ -255,9 +261,10 @@ class Ledger:
             patience: how long nothing may move when the queues are empty.
             long_patience: how long when they are not, and its messages may be waiting there.
             queues_empty: whether they are.
+            can_send: False when the broker is away, and what a job needs would not reach it.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.leases(task_id), keys.ACTIVE_JOBS]
-        arguments = (task_id, patience, long_patience, int(queues_empty))
+        arguments = (task_id, patience, long_patience, int(queues_empty), int(can_send))
         need, *chunks = self._run("examine_job", names, *arguments)
         return Examination(need, [int(index) for index in chunks])
 

@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 _TICK = 1.0  # seconds between sweeps
 _HOLD = 10_000  # milliseconds the lease of the one that sweeps lasts
 _TIMEOUT = 10  # seconds to wait for Redis or S3
+#: Seconds to wait for RabbitMQ, which is asked once more in a sweep that it did not answer: then the
+#: lease outlives that.
+_BROKER_TIMEOUT = 3
 _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
 #: Seconds until the next one when another server answers: the one before may have taken jobs, from
 #: those who were cut off with it, until it noticed that it is the master no more.
@@ -71,7 +74,7 @@ class Sweep:
         self, settings: Settings, client: redis.Redis, bucket: Bucket, staging_bucket: Bucket
     ) -> None:
         plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
-        parts = open_broker(settings, client, plain, timeout=_TIMEOUT)
+        parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
         self._dispatcher = parts.dispatcher
         self._recovery: Recovery = make_recovery(
             settings, client, bucket, staging_bucket, self._dispatcher
@@ -88,6 +91,8 @@ class Sweep:
         self._compare_at = float("-inf")
         self._swept_at = float("-inf")
         self._left: set[str] = set()
+        #: The parts that did not answer in this sweep, and what they said; asked no more in it.
+        self._away: dict[type[Exception], Exception] = {}
         #: Set when the process is to end: a comparison, which may take long, ends with its step.
         self.stopping = threading.Event()
         self.metrics = SweepMetrics()
@@ -105,26 +110,52 @@ class Sweep:
         """Sweep if nobody else does; return whether this one did.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
-                done, and the next sweep goes on.
+            StoreUnavailableError, BrokerUnavailableError: all that can be done without it is done.
+            LedgerUnavailableError: what was done is done, and the next sweep goes on.
         """
-        swept = self._sweep() and self._compare_if_due()
-        if swept:
-            self.metrics.completed()
-        return swept
+        if not self._sweep():
+            return False
+        if StoreUnavailableError not in self._away and not self._compare_if_due():
+            return False
+        for error in self._away.values():
+            raise error
+        self.metrics.completed()
+        return True
 
     def _sweep(self) -> bool:
         """Sweep, but for the comparison, if nobody else holds the lease."""
         if not self._hold_lease():
             return False
-        queues_empty = self._backlog.nothing_waits()
+        self._away.clear()
+        queues_empty = self._queues_empty()
         for task_id in self._ledger.active_jobs():
             with self._left_if_newer(task_id):
                 self._move(task_id, queues_empty=queues_empty)
-        self._callbacks.nudge(self._settings.lease * 1000)
-        self._remove_old_jobs()
+        self._ask(BrokerUnavailableError, self._callbacks.nudge, self._settings.lease * 1000)
+        self._ask(StoreUnavailableError, self._remove_old_jobs)
         self._swept_at = time.monotonic()
         return True
+
+    def _ask(self, part: type[Exception], step: Callable[..., object], *arguments: object) -> bool:
+        """Do what needs a part; False when that is away, or was before in this sweep.
+
+        A part that hangs costs a sweep its time-out once, and not once a job.
+        """
+        if part in self._away:
+            return False
+        try:
+            step(*arguments)
+        except part as error:
+            self._away[part] = error
+            return False
+        return True
+
+    def _queues_empty(self) -> bool:
+        try:
+            return self._backlog.nothing_waits()
+        except BrokerUnavailableError as error:
+            self._away[BrokerUnavailableError] = error
+            return False
 
     def _hold_lease(self) -> bool:
         return bool(self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD))
@@ -154,7 +185,8 @@ class Sweep:
             if not self._sweep():
                 log.warning("comparison with S3 broken off", reason="another sweep took the lease")
                 return False
-            self.metrics.completed()
+            if not self._away:
+                self.metrics.completed()
         return True
 
     def _server_to_compare(self) -> str | None:
@@ -174,18 +206,22 @@ class Sweep:
     def _move(self, task_id: str, *, queues_empty: bool) -> None:
         patience = self._settings.lease * 1000
         need, chunks = self._ledger.examine_job(
-            task_id, patience, _LONG * patience, queues_empty=queues_empty
+            task_id,
+            patience,
+            _LONG * patience,
+            queues_empty=queues_empty,
+            can_send=BrokerUnavailableError not in self._away,
         )
+        moved = need == "late"
         if need == "late":
             self._fail_late(task_id)
         elif need == "bundle":
-            self._dispatcher.send_bundle(task_id)
+            moved = self._ask(BrokerUnavailableError, self._dispatcher.send_bundle, task_id)
         elif need == "chunks":
-            self._dispatcher.send_chunks(task_id, chunks)
-        else:  # it moves, or has ended
-            return
-        self.metrics.count(need)
-        log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
+            moved = self._ask(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks)
+        if moved:  # else it moves by itself, or has ended, or has to wait
+            self.metrics.count(need)
+            log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
 
     @contextmanager
     def _left_if_newer(self, task_id: str) -> Iterator[None]:
@@ -201,7 +237,7 @@ class Sweep:
         seconds = self._settings.job_deadline
         failure = Failure("deadline", f"It did not end within {seconds} seconds.", closed=True)
         if self._ledger.fail_job(task_id, failure) == failure.code:
-            self._recovery.close(task_id, failure)
+            self._ask(StoreUnavailableError, self._recovery.close, task_id, failure)
 
     def _remove_old_jobs(self) -> None:
         """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 import redis
 import structlog
 
 from pipeline import keys
-from pipeline.broker import Dispatcher
+from pipeline.broker import BrokerUnavailableError, Dispatcher
 from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
@@ -69,7 +69,7 @@ class Recovery:
         less than finding out what is staged and whole.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
             UnreadableError: what S3 has of it is damaged.
             NewerVersionError: a newer release has written it, and brings it back.
         """
@@ -87,7 +87,9 @@ class Recovery:
             self._ledger.restore_job(head, head_bytes, result, callback)
             log.warning("job restored from S3", task_id=task_id, state=result.state)
         elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
-            self._dispatcher.send_chunks(task_id, range(head.chunks))
+            # Should this not get out, the sweep finds a job that nobody moves.
+            with suppress(BrokerUnavailableError):
+                self._dispatcher.send_chunks(task_id, range(head.chunks))
             log.warning("job begun anew from S3", task_id=task_id, items=head.items)
         self._keep_idempotency(head)
         return True

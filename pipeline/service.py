@@ -133,8 +133,7 @@ class JobService:
         A job that Redis has lost is brought back from S3 by this.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: try again
-                later.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
             UnreadableError: Redis has lost it, and what S3 has of it is damaged.
         """
         found = self._ledger.status(task_id)
@@ -177,8 +176,7 @@ class JobService:
         """Return a page of a job's chunks from index ``first`` on; None when it may not be seen.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: try again
-                later.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
         """
         found = self.status(task_id, key)
         return None if found is None else self._listing.chunks(found, first, limit)

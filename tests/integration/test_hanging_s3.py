@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+import redis
 from falcon.testing import TestClient
 
 from api.app import create_app
-from pipeline import s3_clients, service
+from pipeline import keys, s3_clients, service
+from pipeline.ledger import Ledger
+from pipeline.maintenance import open_sweep
 from pipeline.s3_clients import open_storage
 from pipeline.service import Settings, StoreUnavailableError, open_service
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
@@ -86,3 +89,25 @@ def test_others_keep_their_patience(behind: Settings, proxy: FaultProxy) -> None
     with pytest.raises(StoreUnavailableError, match="ReadTimeoutError"):
         open_storage(behind, read_timeout=1).bucket.check()
     assert len(seen) == 3
+
+
+def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
+    client: TestClient,
+    behind: Settings,
+    proxy: FaultProxy,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.maintenance._TIMEOUT", 1)
+    late = [client.simulate_post("/qr/bulk/", json=BODY).json["task_id"] for _ in range(4)]
+    sweep = open_sweep(behind)
+    assert sweep.once()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        for task_id in late:
+            connection.hset(keys.job(task_id), "deadline_at", 1)
+        seen = watched(proxy)
+        proxy.mode = HANGING
+        with pytest.raises(StoreUnavailableError):
+            sweep.once()
+        assert Ledger(connection).states(late) == ["failed"] * len(late)
+    assert seen == ["PUT"] * 3
