@@ -79,10 +79,12 @@ class Bundler:
             with self._steps.time("bundle", job.format):
                 bundle = self._build(job, claimant)
         except UploadAbandonedError:
-            log.warning("bundle abandoned", reason="the claim was lost")
+            self._tell_abandoned()
             return None
         except DamagedChunkError as damaged:
-            self._ledger.unstage_chunk(job, damaged.chunk_index)
+            if not self._ledger.unstage_chunk(job, damaged.chunk_index, claimant):
+                self._tell_abandoned()
+                return None
             self._give_back(task_id, claimant)
             log.warning("chunk damaged", chunk=damaged.chunk_index, reason=str(damaged))
             return damaged.chunk_index
@@ -106,6 +108,9 @@ class Bundler:
             data = msgspec.json.encode(result)
             self._bucket.put(keys.result_object(task_id), data, "application/json")
             self._drop_staging(task_id)
+
+    def _tell_abandoned(self) -> None:
+        log.warning("bundle abandoned", reason="the claim was lost")
 
     def _give_back(self, task_id: str, claimant: str) -> None:
         # The error that led here is the one to be told, and a claim runs out by itself.

@@ -175,11 +175,14 @@ class Ledger:
         names = [keys.attempts(task_id), keys.excused(task_id), keys.errors(task_id)]
         self._run("excuse_chunk", names, chunk_index, failure.code, failure.detail)
 
-    def unstage_chunk(self, job: JobFields, chunk_index: int) -> None:
-        """Forget that a chunk is staged, because what lies there is not what was recorded."""
+    def unstage_chunk(self, job: JobFields, chunk_index: int, claimant: str) -> bool:
+        """Forget that a chunk is staged, because what lies there is not what was recorded.
+
+        False: ``claimant`` has lost the claim, and whoever has it judges for itself.
+        """
         count = min(job.chunk_size, job.items - chunk_index * job.chunk_size)
         names = [keys.job(job.task_id), keys.staged(job.task_id)]
-        self._run("unstage_chunk", names, chunk_index, count)
+        return bool(self._run("unstage_chunk", names, chunk_index, count, claimant))
 
     def fail_job(
         self,

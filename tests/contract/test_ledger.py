@@ -418,14 +418,28 @@ def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
     job = begin_fields(ledger, task_id)
-    ledger.unstage_chunk(job, 2)
-    ledger.unstage_chunk(job, 2)
+    assert not ledger.unstage_chunk(job, 2, "another")
+    assert ledger.unstage_chunk(job, 2, "a")
+    assert not ledger.unstage_chunk(job, 2, "a")
     status = ledger.status(task_id)
     assert status is not None
     assert (status.staged, status.processed_items) == (2, 4)
     assert ledger.claim_bundle(task_id, "b", LEASE, HOUR) is None
     ledger.complete_chunk(begin(ledger, task_id, 2), STAGED, HOUR)
     assert ledger.claim_bundle(task_id, "a", LEASE, HOUR)
+
+
+def test_a_bundler_that_lost_its_claim_unstages_nothing_of_a_completed_job(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    stage_all(ledger, task_id)
+    frozen = ledger.claim_bundle(task_id, "frozen", -1, HOUR)
+    assert frozen is not None
+    ledger.claim_bundle(task_id, "b", LEASE, HOUR)
+    ledger.complete_job(task_id, "b", BUNDLE)
+    assert not ledger.unstage_chunk(frozen, 0, "frozen")
+    status = ledger.status(task_id)
+    assert status is not None
+    assert (status.state, status.processed_items) == ("completed", 5)
 
 
 def begin_fields(ledger: Ledger, task_id: str) -> JobFields:
