@@ -21,7 +21,8 @@ key                                   type    what
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
                                               when the sweep sends a message about it
 ``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
-``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
+``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them, of
+                                              the last minute
 ``qrmill:counts``                     hash    jobs that ended, by kind, format and outcome: metrics
 ``qrmill:minutes``                    hash    ``<what>:<minute of the hour>`` -> ``minute count``
 ``qrmill:console:session:<sha256>``   string  an operator's session: the id of their API key

@@ -137,6 +137,18 @@ def test_a_chunk_counts_once_however_often_it_is_reported(ledger: Ledger) -> Non
     assert ledger.staged_chunks(task_id) == [STAGED] * 3
 
 
+def test_of_chunks_staged_long_ago_no_count_is_kept(ledger: Ledger) -> None:
+    task_id, current = enter(ledger), int(time.time()) // 10
+    old = {str(current - age): 3 for age in range(4, 400)}
+    ledger._client.hset(keys.DRAINED, mapping=old)
+    stage_all(ledger, task_id)
+    left = ledger._client.hgetall(keys.DRAINED)
+    # A clock that ticks over meanwhile moves the end by one.
+    assert {int(bucket) for bucket in left} <= {current + age for age in range(-7, 2)}
+    assert {str(current - 4), str(current - 5)} <= set(left)
+    assert sum(int(count) for bucket, count in left.items() if int(bucket) >= current) == 3
+
+
 def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
