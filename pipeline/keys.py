@@ -16,6 +16,8 @@ key                                   type    what
 ``qrmill:{id}:letters``               set     ids of its messages that failed for good
 ``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
+``qrmill:jobs:unrecorded``            zset    task ids whose end is not in S3 yet, by the time of that
+                                              (ms), or when the sweep writes it
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
@@ -74,6 +76,7 @@ import secrets
 
 ACTIVE_JOBS = "qrmill:jobs:active"
 ENDED_JOBS = "qrmill:jobs:ended"
+UNRECORDED = "qrmill:jobs:unrecorded"
 ALL_JOBS = "qrmill:jobs:all"
 ENDED = "qrmill:ended"
 ENQUEUED = "qrmill:enqueued"

@@ -92,7 +92,7 @@ class Ledger:
     def discard_job(self, task_id: str, key_id: str) -> None:
         """Forget a job that could not be enqueued, or that outlived its time."""
         indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
-        indexes += [keys.ALL_JOBS, keys.CALLBACKS]
+        indexes += [keys.ALL_JOBS, keys.CALLBACKS, keys.UNRECORDED]
         self._run("discard_job", [*indexes, *keys_of(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
@@ -207,12 +207,14 @@ class Ledger:
         arguments = (task_id, failure.code, failure.detail, chunk, closed, message_id)
         names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
+        names += [keys.UNRECORDED]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
     def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
         """Open a failed job again; return the chunks to render, or None if it has not failed."""
         names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
+        names += [keys.UNRECORDED]
         reply = self._run("retry_job", names, task_id, deadline)
         return reply[1:] if reply else None
 
@@ -236,10 +238,27 @@ class Ledger:
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Completion:
         """Record the finished bundle if ``claimant`` holds the claim."""
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
-        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES]
+        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
         value = msgspec.json.encode(bundle).decode()
         state, finished_at = self._run("complete_job", names, task_id, claimant, value)
         return Completion(state, int(finished_at) if finished_at else None)
+
+    def note_record(self, task_id: str, finished_at: int | None) -> bool:
+        """Note that S3 knows of a job's end at ``finished_at``, or that it has none to be recorded.
+
+        False: the job was opened again or has ended anew since, and that end is still to be written.
+        """
+        names = [keys.job(task_id), keys.UNRECORDED]
+        end = "" if finished_at is None else finished_at
+        return bool(self._run("note_record", names, task_id, end))
+
+    def take_unrecorded(self, count: int, quiet: int, patience: int) -> list[str]:
+        """Return up to ``count`` task ids of jobs whose end S3 has not been told for ``patience``.
+
+        For ``quiet`` they are not returned again.
+        """
+        found = self._run("take_due", [keys.UNRECORDED], count, quiet, patience)
+        return cast("list[str]", found)
 
     def staged_chunks(self, task_id: str) -> list[StagedChunk]:
         """Return what is recorded of a job's staged chunks, in their order."""

@@ -23,16 +23,18 @@ from pipeline.broker import BrokerUnavailableError, connect_redis
 from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.comparison import Comparison
+from pipeline.end_records import EndRecords
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
 from pipeline.metrics import SweepMetrics
-from pipeline.recovery import Recovery, make_recovery
+from pipeline.recovery import make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
+from pipeline.staging import make_staging
 from pipeline.store import Bucket, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -49,6 +51,9 @@ _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
 _COMPARE_AGAIN = 60.0
 #: Jobs removed in one sweep at most: with four objects each, one request removes them.
 _REMOVALS = 250
+#: Milliseconds that whoever ends a job has to tell S3 of it before the sweep does, and how many ends it
+#: tells in one sweep at most.
+_UNRECORDED, _RECORDS = 10_000, 250
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
@@ -76,14 +81,14 @@ class Sweep:
         plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
         parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
         self._dispatcher = parts.dispatcher
-        self._recovery: Recovery = make_recovery(
-            settings, client, bucket, staging_bucket, self._dispatcher
-        )
+        recovery = make_recovery(settings, client, bucket, self._dispatcher)
         self._settings = settings
         self._client = client
         self._bucket = bucket
         self._staging_bucket = staging_bucket
         self._ledger = Ledger(client)
+        staging = make_staging(settings.staging, staging_bucket)
+        self._end_records = EndRecords(self._ledger, bucket, staging)
         self._callbacks = Callbacks(client, self._dispatcher, parts.queues)
         self._backlog = Backlog(client, parts.queues, settings.max_backlog)
         self._run_script = Scripts(client).run
@@ -93,6 +98,7 @@ class Sweep:
         self._left: set[str] = set()
         #: The parts that did not answer in this sweep, and what they said; asked no more in it.
         self._away: dict[type[Exception], Exception] = {}
+        self._late: list[str] = []
         #: Set when the process is to end: a comparison, which may take long, ends with its step.
         self.stopping = threading.Event()
         self.metrics = SweepMetrics()
@@ -101,7 +107,7 @@ class Sweep:
             self._ledger,
             bucket,
             staging_bucket,
-            recovery=self._recovery,
+            recovery=recovery,
             metrics=self.metrics,
             left_if_newer=self._left_if_newer,
         )
@@ -127,11 +133,13 @@ class Sweep:
         if not self._hold_lease():
             return False
         self._away.clear()
+        self._late.clear()
         queues_empty = self._queues_empty()
         for task_id in self._ledger.active_jobs():
             with self._left_if_newer(task_id):
                 self._move(task_id, queues_empty=queues_empty)
         self._ask(BrokerUnavailableError, self._callbacks.nudge, self._settings.lease * 1000)
+        self._ask(StoreUnavailableError, self._record_ends)
         self._ask(StoreUnavailableError, self._remove_old_jobs)
         self._swept_at = time.monotonic()
         return True
@@ -237,7 +245,17 @@ class Sweep:
         seconds = self._settings.job_deadline
         failure = Failure("deadline", f"It did not end within {seconds} seconds.", closed=True)
         if self._ledger.fail_job(task_id, failure) == failure.code:
-            self._ask(StoreUnavailableError, self._recovery.close, task_id, failure)
+            self._late.append(task_id)
+
+    def _record_ends(self) -> None:
+        """Tell S3 of jobs that were late, and of ends that whoever brought them about did not tell."""
+        left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease * 1000, _UNRECORDED)
+        for task_id in (*self._late, *left):
+            if not self._hold_lease():  # as below
+                return
+            with self._left_if_newer(task_id):
+                if self._end_records.write(task_id):
+                    log.info("end recorded", task_id=task_id)
 
     def _remove_old_jobs(self) -> None:
         """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.

@@ -14,11 +14,9 @@ from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
 from pipeline.lua import NewerVersionError
 from pipeline.requests import decode_head
 from pipeline.settings import Settings
-from pipeline.staging import Staging, make_staging
 from pipeline.store import Bucket, ObjectMissingError
 from pipeline.versions import is_newer
 
@@ -49,7 +47,6 @@ class Recovery:
         self,
         ledger: Ledger,
         bucket: Bucket,
-        staging: Staging,
         dispatcher: Dispatcher,
         *,
         idempotency: IdempotencyKeys,
@@ -57,7 +54,6 @@ class Recovery:
     ) -> None:
         self._ledger = ledger
         self._bucket = bucket
-        self._staging = staging
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._deadline = deadline
@@ -114,28 +110,6 @@ class Recovery:
             return False
         log.warning("job ended again from S3", task_id=task_id, state=result.state)
         return True
-
-    def close(self, task_id: str, failure: Failure) -> None:
-        """Record in S3 that a job failed for good, and remove what is staged of it.
-
-        The time is the ledger's, which names the callback about this end. A job that was opened
-        again meanwhile, or lost, is left alone.
-
-        Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
-        """
-        status = self._ledger.status(task_id)
-        if status is None or status.finished_at is None or status.error_code != failure.code:
-            return
-        record = Result(
-            state="failed",
-            finished_at=status.finished_at,
-            error=failure.detail,
-            error_code=failure.code,
-        )
-        data = msgspec.json.encode(record)
-        self._bucket.put(keys.result_object(task_id), data, "application/json")
-        self._staging.drop(task_id)
 
     def read_result(self, task_id: str) -> Result | None:
         """Return how a job ended for good, or None.
@@ -211,22 +185,19 @@ def make_recovery(
     settings: Settings,
     client: redis.Redis,
     bucket: Bucket,
-    staging_bucket: Bucket,
     dispatcher: Dispatcher,
 ) -> Recovery:
     """Return the recovery that ``settings`` describe.
 
     Args:
-        settings: kind of staging, deadline.
+        settings: deadline.
         client: decodes responses.
         bucket: of requests and results.
-        staging_bucket: of staged chunks.
         dispatcher: sends the messages.
     """
     return Recovery(
         Ledger(client),
         bucket,
-        make_staging(settings.staging, staging_bucket),
         dispatcher,
         idempotency=IdempotencyKeys(client),
         deadline=settings.job_deadline * 1000,

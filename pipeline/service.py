@@ -26,6 +26,7 @@ from pipeline.checkup import Finding, compare_clocks
 from pipeline.checkup_parts import check_up
 from pipeline.dead_letters import DeadLetter
 from pipeline.downloads import Download, Downloads
+from pipeline.end_records import EndRecords
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
@@ -57,6 +58,7 @@ from pipeline.s3_metrics import S3Metrics
 from pipeline.samples import Sample
 from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
+from pipeline.staging import make_staging
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import CallbackEvent
@@ -88,6 +90,7 @@ class JobService:
         downloads: Downloads,
         dispatcher: Dispatcher,
         recovery: Recovery,
+        end_records: EndRecords,
         acceptor: Acceptor,
         listing: Listing,
         endings: Endings,
@@ -109,6 +112,7 @@ class JobService:
         self._bucket = bucket
         self._dispatcher = dispatcher
         self._recovery = recovery
+        self._end_records = end_records
         self._acceptor = acceptor
         self._listing = listing
         self._callbacks = callbacks
@@ -219,7 +223,7 @@ class JobService:
         failure = Failure("cancelled", "It was cancelled by request.", closed=True)
         if self._ledger.fail_job(task_id, failure) != failure.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
-        self._recovery.close(task_id, failure)
+        self._end_records.write(task_id)
         self._callbacks.announce(task_id)
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
@@ -245,7 +249,7 @@ def open_service(settings: Settings) -> JobService:
     bucket, staging_bucket = storage.bucket, storage.staging_bucket
     parts = open_broker(settings, text, plain, timeout=_REDIS_TIMEOUT)
     ledger, dispatcher = Ledger(text), parts.dispatcher
-    recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
+    recovery = make_recovery(settings, text, bucket, dispatcher)
     collector = LedgerCollector(
         text,
         parts.queues,
@@ -279,6 +283,7 @@ def open_service(settings: Settings) -> JobService:
         ),
         dispatcher=dispatcher,
         recovery=recovery,
+        end_records=EndRecords(ledger, bucket, make_staging(settings.staging, staging_bucket)),
         acceptor=Acceptor(
             ledger,
             bucket,

@@ -64,6 +64,8 @@ class Life(RuleBasedStateMachine):
         self.state: State = "pending"
         self.code: str | None = None
         self.result: Result | None = None
+        self.unrecorded = False  # its end is one that S3 has to be told of
+        self.past: list[int] = []  # when it ended
         self.attempts: list[Attempt] = []
         self.callback: CallbackState | None = None
         self.begun = 0  # attempts at the callback about this end
@@ -147,6 +149,7 @@ class Life(RuleBasedStateMachine):
             self.result = Result(
                 state="failed", finished_at=1, error=CANCELLED.detail, error_code=CANCELLED.code
             )
+            self.unrecorded = True
         assert won == (self.code == CANCELLED.code)
 
     @rule()
@@ -157,7 +160,7 @@ class Life(RuleBasedStateMachine):
             return
         assert opened == [chunk for chunk in range(CHUNKS) if chunk not in self.staged]
         self.state, self.code, self.failed = "pending" if opened else "running", None, set()
-        self.result = None
+        self.result, self.unrecorded = None, False
 
     @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans(), message=messages)
     def build(self, claimant: str, lease: int, message: str, *, dies: bool) -> None:
@@ -177,6 +180,15 @@ class Life(RuleBasedStateMachine):
             assert whole
             self.state = "completed"
             self.result = Result(state="completed", finished_at=1, bundle=BUNDLE)
+            self.unrecorded = True
+
+    @precondition(lambda self: self.past)
+    @rule(late=st.booleans())
+    def tell_s3_of_the_end(self, *, late: bool) -> None:
+        current = self.status().finished_at
+        told = self.past[0] if late else current
+        assert self.ledger.note_record(self.task_id, told) == (told == current)
+        self.unrecorded = told != current
 
     @rule()
     def lose_everything_and_come_back(self) -> None:
@@ -189,7 +201,7 @@ class Life(RuleBasedStateMachine):
             self.state, self.code = "pending", None
         self.failed, self.letters, self.holder, self.attempts = set(), set(), None, []
         self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
-        self.ends, self.seen = Counter(), self.state
+        self.ends, self.seen, self.unrecorded = Counter(), self.state, False
         self.forget_callback()  # it comes back with the job's end
 
     @rule(lease=leases, message_id=st.sampled_from(["announced", "nudged"]))
@@ -269,6 +281,13 @@ class Life(RuleBasedStateMachine):
         assert found.processed_items == items
         assert (found.bundle is not None) == (self.state == "completed")
         assert (found.finished_at is not None) == (self.state in {"completed", "failed"})
+
+    @invariant()
+    def an_end_for_good_is_marked_until_s3_knows_of_it(self) -> None:
+        marked = self.client.zscore(keys.UNRECORDED, self.task_id) is not None
+        assert marked == self.unrecorded
+        if (finished_at := self.status().finished_at) is not None:
+            self.past.append(finished_at)
 
     @invariant()
     def it_is_in_one_index(self) -> None:
