@@ -17,6 +17,7 @@ from pipeline.ledger_records import (
     Completion,
     Examination,
     Failure,
+    OldJob,
     flat_fields,
     flat_ranges,
     is_newer,
@@ -212,7 +213,10 @@ class Ledger:
         return str(reply[1]) if reply else ""
 
     def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
-        """Open a failed job again; return the chunks to render, or None if it has not failed."""
+        """Open a failed job again; return the chunks to render, or None if it has not failed.
+
+        Nor is one opened that is being removed.
+        """
         names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
         names += [keys.UNRECORDED]
         reply = self._run("retry_job", names, task_id, deadline)
@@ -295,11 +299,14 @@ class Ledger:
         with translated():
             return cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, -1))
 
-    def jobs_ended_before(self, when: int, count: int) -> list[str]:
-        """Return up to ``count`` task ids of jobs that ended before ``when``, the oldest first."""
-        with translated():
-            found = self._client.zrangebyscore(keys.ENDED_JOBS, "-inf", when, 0, count)
-        return cast("list[str]", found)
+    def take_old(self, when: int, count: int) -> list[OldJob]:
+        """Close up to ``count`` jobs that ended before ``when``, the oldest first, to be removed.
+
+        Nothing opens them again; asked once more, this returns those that are still there.
+        """
+        arguments = (*keys.job("/").split("/"), when, count)
+        found = self._run("take_old", [keys.ENDED_JOBS], *arguments)
+        return [OldJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
     def ping(self) -> None:
         """Prove that Redis answers."""

@@ -264,14 +264,15 @@ class Sweep:
         """
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
         old = {}
-        for task_id in self._ledger.jobs_ended_before(when, _REMOVALS):
+        for task_id, state, key_id in self._ledger.take_old(when, _REMOVALS):
             if not self._hold_lease():  # with an S3 that is slow it may take longer than one lease
                 return
             with self._left_if_newer(task_id):
-                status = self._ledger.status(task_id)
-                if status is None or status.state != "completed":
+                if state == "newer":
+                    raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
+                if state != "completed":
                     self._staging_bucket.delete_all(keys.staging_of(task_id))
-                old[task_id] = status.key_id if status else ""
+                old[task_id] = key_id
         self._bucket.delete_each(key for task_id in old for key in keys.all_objects(task_id))
         for task_id, key_id in old.items():
             self._ledger.discard_job(task_id, key_id)

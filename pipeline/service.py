@@ -189,7 +189,7 @@ class JobService:
         """Render again what is not staged of a failed job; None when there is none to be seen.
 
         Raises:
-            NotPossibleError: it has not failed.
+            NotPossibleError: it has not failed, or is being removed.
             LedgerUnavailableError, StoreUnavailableError: try again later.
         """
         found = self.status(task_id, key)
@@ -201,7 +201,9 @@ class JobService:
             self._bucket.delete(keys.callback_object(task_id))
             chunks = self._ledger.retry_job(task_id, self._settings.job_deadline * 1000)
         if chunks is None:
-            raise NotPossibleError("There is nothing to re-run: the task has not failed.")
+            raise NotPossibleError(
+                "There is nothing to re-run: the task has not failed, or is being removed."
+            )
         # Should this not get out, the sweep finds a job that nobody moves.
         with suppress(BrokerUnavailableError):
             if chunks:

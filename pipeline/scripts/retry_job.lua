@@ -2,13 +2,14 @@
 -- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
 --       callbacks, unrecorded ends
 -- ARGV: task id, deadline (ms from now)
--- Returns {} when the job is unknown or has not failed; else {1, index of each chunk to render}.
+-- Returns {} when the job is unknown, has not failed or is being removed; else
+-- {1, index of each chunk to render}.
 local job = KEYS[1]
 if newer(job) then
     return NEWER
 end
 local state = redis.call("HGET", job, "state")
-if not state or transition(state, "retry") == state then
+if not state or transition(state, "retry") == state or redis.call("HEXISTS", job, "removing") == 1 then
     return {}
 end
 redis.call("HSET", job, "state", transition(state, "retry"), "deadline_at", now() + ARGV[2],

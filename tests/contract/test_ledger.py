@@ -392,8 +392,36 @@ def test_a_late_job_and_one_that_has_ended_are_told_apart(ledger: Ledger) -> Non
     ledger.fail_job(head.task_id, FAILURE)
     assert ledger.examine_job(head.task_id, LEASE, LEASE, queues_empty=True).need == "ended"
     assert ledger.active_jobs() == []
-    assert ledger.jobs_ended_before(NOW * 10_000, 10) == [head.task_id]
-    assert ledger.jobs_ended_before(NOW, 10) == []
+
+
+def test_a_job_that_is_taken_to_be_removed_is_not_opened_again(ledger: Ledger) -> None:
+    of_chunk, of_bundle, opened = (enter(ledger) for _ in range(3))
+    stage_all(ledger, of_bundle)
+    for task_id, chunk in ((of_chunk, 0), (of_bundle, None), (opened, 0)):
+        ledger.fail_job(task_id, FAILURE, chunk, "letter")
+    assert ledger.take_old(NOW, 10) == []
+    assert ledger.retry_job(opened, HOUR) == [0, 1, 2]
+    ledger._client.zadd(keys.ENDED_JOBS, {opened: 1})  # as if its index had not followed
+    taken = {(of_chunk, "failed", "key"), (of_bundle, "failed", "key")}
+    assert {*ledger.take_old(NOW * 10_000, 10)} == {*ledger.take_old(NOW * 10_000, 10)} == taken
+    assert ledger.retry_job(of_chunk, HOUR) is ledger.retry_job(of_bundle, HOUR) is None
+    assert ledger.begin_chunk(of_chunk, 0, LEASE, "letter") is None
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter") is None
+    assert state(ledger, opened) == "pending"
+    assert state(ledger, of_chunk) == state(ledger, of_bundle) == "failed"
+
+
+def test_an_old_job_of_which_little_or_a_newer_version_is_known_is_told_apart(
+    ledger: Ledger,
+) -> None:
+    newer = enter(ledger)
+    ledger.fail_job(newer, FAILURE, 0)
+    ledger._client.hset(keys.job(newer), "version", 99)
+    unknown = str(uuid.uuid4())
+    ledger._client.zadd(keys.ENDED_JOBS, {unknown: 1})
+    assert ledger.take_old(NOW * 10_000, 10) == [(unknown, "", ""), (newer, "newer", "key")]
+    assert not ledger._client.hexists(keys.job(newer), "removing")
+    assert not ledger._client.exists(keys.job(unknown))
 
 
 def test_an_ended_job_is_restored_as_it_ended(ledger: Ledger) -> None:

@@ -63,6 +63,7 @@ class Life(RuleBasedStateMachine):
         self.holder: str | None = None  # of a claim that has not run out
         self.state: State = "pending"
         self.code: str | None = None
+        self.removing = False
         self.result: Result | None = None
         self.unrecorded = False  # its end is one that S3 has to be told of
         self.past: list[int] = []  # when it ended
@@ -79,7 +80,7 @@ class Life(RuleBasedStateMachine):
     @rule(chunk=chunks, lease=leases, message=messages)
     def deliver(self, chunk: int, lease: int, message: str) -> None:
         work = self.ledger.begin_chunk(self.task_id, chunk, lease, f"{chunk} {message}")
-        closed = self.code == CANCELLED.code
+        closed = self.closed()
         late = self.comes_late(chunk, f"{chunk} {message}")
         assert (work is None) == (
             self.state == "completed" or closed or chunk in self.staged or late
@@ -105,7 +106,7 @@ class Life(RuleBasedStateMachine):
 
     def end_well(self, work: ChunkWork) -> None:
         left = self.ledger.complete_chunk(work, STAGED, HOUR)
-        if self.state == "completed" or self.code == CANCELLED.code:
+        if self.state == "completed" or self.closed():
             assert left == OF_NO_USE
             return
         if self.comes_late(work.chunk_index, work.message_id):
@@ -119,6 +120,9 @@ class Life(RuleBasedStateMachine):
         if had_failed and not self.failed and self.state == "failed":
             self.state, self.code = "running", None
         assert left == (CHUNKS - len(self.staged) if self.state == "running" else -1)
+
+    def closed(self) -> bool:
+        return self.code == CANCELLED.code or self.removing
 
     def comes_late(self, chunk: int, message_id: str) -> bool:
         return chunk in self.failed and message_id not in self.letters
@@ -155,7 +159,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def retry(self) -> None:
         opened = self.ledger.retry_job(self.task_id, HOUR)
-        if self.state != "failed":
+        if self.state != "failed" or self.removing:
             assert opened is None
             return
         assert opened == [chunk for chunk in range(CHUNKS) if chunk not in self.staged]
@@ -166,7 +170,7 @@ class Life(RuleBasedStateMachine):
     def build(self, claimant: str, lease: int, message: str, *, dies: bool) -> None:
         claimed = self.ledger.claim_bundle(self.task_id, claimant, lease, HOUR, message)
         whole = len(self.staged) == CHUNKS
-        open_again = whole and self.code != CANCELLED.code and not self.failed
+        open_again = whole and not self.closed() and not self.failed
         if open_again and self.state == "failed" and message in self.letters:
             self.state, self.code = "running", None  # a bundling's message, put back by hand
             self.forget_callback()
@@ -190,6 +194,13 @@ class Life(RuleBasedStateMachine):
         assert self.ledger.note_record(self.task_id, told) == (told == current)
         self.unrecorded = told != current
 
+    @precondition(lambda self: self.state in {"completed", "failed"})
+    @rule()
+    def outlive_its_time(self) -> None:
+        found = self.ledger.take_old(HOUR * 1_000_000, 10)
+        assert found == [(self.task_id, self.state, "key")]
+        self.removing = True
+
     @rule()
     def lose_everything_and_come_back(self) -> None:
         self.client.flushall()
@@ -201,7 +212,8 @@ class Life(RuleBasedStateMachine):
             self.state, self.code = "pending", None
         self.failed, self.letters, self.holder, self.attempts = set(), set(), None, []
         self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
-        self.ends, self.seen, self.unrecorded = Counter(), self.state, False
+        self.ends, self.seen = Counter(), self.state
+        self.unrecorded = self.removing = False
         self.forget_callback()  # it comes back with the job's end
 
     @rule(lease=leases, message_id=st.sampled_from(["announced", "nudged"]))
