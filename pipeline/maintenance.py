@@ -34,7 +34,7 @@ from pipeline.recovery import make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.staging import make_staging
+from pipeline.staging import drop_staged, make_staging
 from pipeline.store import Bucket, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -271,7 +271,7 @@ class Sweep:
                 if state == "newer":
                     raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
                 if state != "completed":
-                    self._staging_bucket.delete_all(keys.staging_of(task_id))
+                    drop_staged(self._staging_bucket, task_id)
                 old[task_id] = key_id
         self._bucket.delete_each(key for task_id in old for key in keys.all_objects(task_id))
         for task_id, key_id in old.items():

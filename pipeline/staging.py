@@ -67,6 +67,11 @@ class Staging(Protocol):
         """Remove all that is staged of a job."""
 
 
+def drop_staged(bucket: Bucket, task_id: str) -> None:
+    """Remove all that is staged of a job in ``bucket``, in whichever way."""
+    bucket.delete_all(keys.staging_of(task_id))
+
+
 class ZipStaging:
     """One ZIP a chunk, readable with any ZIP tool."""
 
@@ -107,7 +112,7 @@ class ZipStaging:
 
     def drop(self, task_id: str) -> None:
         """Remove all that is staged of a job."""
-        self._bucket.delete_all(keys.staging_of(task_id))
+        drop_staged(self._bucket, task_id)
 
 
 class ObjectStaging:
@@ -147,7 +152,7 @@ class ObjectStaging:
 
     def drop(self, task_id: str) -> None:
         """Remove all that is staged of a job."""
-        self._bucket.delete_all(keys.staging_of(task_id))
+        drop_staged(self._bucket, task_id)
 
 
 def make_staging(kind: str, bucket: Bucket) -> Staging:
