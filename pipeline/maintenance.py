@@ -23,7 +23,6 @@ from pipeline.broker import BrokerUnavailableError, connect_redis
 from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.comparison import Comparison
-from pipeline.end_records import EndRecords
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
@@ -34,8 +33,8 @@ from pipeline.recovery import make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.staging import drop_staged, make_staging
 from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.tidying import Tidier
 
 log = structlog.get_logger(__name__)
 
@@ -49,11 +48,6 @@ _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
 #: Seconds until the next one when another server answers: the one before may have taken jobs, from
 #: those who were cut off with it, until it noticed that it is the master no more.
 _COMPARE_AGAIN = 60.0
-#: Jobs removed in one sweep at most: with four objects each, one request removes them.
-_REMOVALS = 250
-#: Milliseconds that whoever ends a job has to tell S3 of it before the sweep does, and how many ends it
-#: tells in one sweep at most.
-_UNRECORDED, _RECORDS = 10_000, 250
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
@@ -84,11 +78,7 @@ class Sweep:
         recovery = make_recovery(settings, client, bucket, self._dispatcher)
         self._settings = settings
         self._client = client
-        self._bucket = bucket
-        self._staging_bucket = staging_bucket
         self._ledger = Ledger(client)
-        staging = make_staging(settings.staging, staging_bucket)
-        self._end_records = EndRecords(self._ledger, bucket, staging)
         self._callbacks = Callbacks(client, self._dispatcher, parts.queues)
         self._backlog = Backlog(client, parts.queues, settings.max_backlog)
         self._run_script = Scripts(client).run
@@ -109,6 +99,15 @@ class Sweep:
             staging_bucket,
             recovery=recovery,
             metrics=self.metrics,
+            left_if_newer=self._left_if_newer,
+        )
+        self._tidier = Tidier(
+            settings,
+            self._ledger,
+            bucket,
+            staging_bucket,
+            metrics=self.metrics,
+            hold_lease=self._hold_lease,
             left_if_newer=self._left_if_newer,
         )
 
@@ -139,8 +138,8 @@ class Sweep:
             with self._left_if_newer(task_id):
                 self._move(task_id, queues_empty=queues_empty)
         self._ask(BrokerUnavailableError, self._callbacks.nudge, self._settings.lease * 1000)
-        self._ask(StoreUnavailableError, self._record_ends)
-        self._ask(StoreUnavailableError, self._remove_old_jobs)
+        self._ask(StoreUnavailableError, self._tidier.record_ends, self._late)
+        self._ask(StoreUnavailableError, self._tidier.remove_old_jobs)
         self._swept_at = time.monotonic()
         return True
 
@@ -246,38 +245,6 @@ class Sweep:
         failure = Failure("deadline", f"It did not end within {seconds} seconds.", closed=True)
         if self._ledger.fail_job(task_id, failure) == failure.code:
             self._late.append(task_id)
-
-    def _record_ends(self) -> None:
-        """Tell S3 of jobs that were late, and of ends that whoever brought them about did not tell."""
-        left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease * 1000, _UNRECORDED)
-        for task_id in (*self._late, *left):
-            if not self._hold_lease():  # as below
-                return
-            with self._left_if_newer(task_id):
-                if self._end_records.write(task_id):
-                    log.info("end recorded", task_id=task_id)
-
-    def _remove_old_jobs(self) -> None:
-        """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.
-
-        What a bundler that died has left staged is removed by the next comparison.
-        """
-        when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
-        old = {}
-        for task_id, state, key_id in self._ledger.take_old(when, _REMOVALS):
-            if not self._hold_lease():  # with an S3 that is slow it may take longer than one lease
-                return
-            with self._left_if_newer(task_id):
-                if state == "newer":
-                    raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
-                if state != "completed":
-                    drop_staged(self._staging_bucket, task_id)
-                old[task_id] = key_id
-        self._bucket.delete_each(key for task_id in old for key in keys.all_objects(task_id))
-        for task_id, key_id in old.items():
-            self._ledger.discard_job(task_id, key_id)
-            self.metrics.count("removed")
-            log.info("job removed", task_id=task_id)
 
 
 def open_sweep(settings: Settings) -> Sweep:

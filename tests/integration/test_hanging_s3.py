@@ -117,7 +117,7 @@ def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
         assert Ledger(connection).states(late) == ["failed"] * len(late)
     assert seen == ["PUT"] * 3
     proxy.mode = PASS
-    monkeypatch.setattr("pipeline.maintenance._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
     assert sweep.once()
     assert {keys.result_object(task_id) for task_id in late} < {*bucket.list_keys(keys.JOBS)}
 
@@ -144,6 +144,6 @@ def test_a_bundle_whose_record_is_refused_is_done_and_the_record_left_to_the_swe
     assert ended(service, task_id, key).state == "completed"
     wait_for(lambda: "end left to the sweep" in "".join(capsys.readouterr()), "the worker to tell")
     assert keys.result_object(task_id) not in [*bucket.list_keys(keys.JOBS)]
-    monkeypatch.setattr("pipeline.maintenance._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
     assert open_sweep(settings).once()
     assert keys.result_object(task_id) in [*bucket.list_keys(keys.JOBS)]

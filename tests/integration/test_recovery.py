@@ -114,7 +114,7 @@ def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
         before = end_of(client, task_id).json
     assert sweep.once()  # its worker may be at it
     assert keys.result_object(task_id) not in [*bucket.list_keys("jobs/")]
-    monkeypatch.setattr("pipeline.maintenance._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
     assert sweep.once()
     assert keys.result_object(task_id) in [*bucket.list_keys("jobs/")]
     assert [*staging_bucket.list_keys("")] == []
@@ -143,7 +143,7 @@ def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
 
     monkeypatch.setattr(service._end_records._bucket, "put", late)
     client.simulate_delete(f"/qr/bulk/{task_id}/")
-    monkeypatch.setattr("pipeline.maintenance._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
     assert sweep.once()
     flush(redis_url)
     assert poll(client, task_id).json["status"] == "completed"
@@ -234,7 +234,7 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
     service._bucket.put(damaged, damage[1])
     flush(redis_url)
     sent: list[str] = []
-    sweep._bucket._client.meta.events.register(
+    sweep._comparison._bucket._client.meta.events.register(
         "before-send.s3.GetObject", lambda **_: sent.append("GET")
     )
     assert sweep.once()
