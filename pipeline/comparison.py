@@ -58,8 +58,8 @@ class Comparison:
         """Compare, and yield after each job; few of them have to be looked at.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: what was done is done; the next comparison
-                begins anew.
+            LedgerUnavailableError, StoreUnavailableError: what was done is done; the next
+                comparison begins anew.
         """
         for task_id, state in self._listed(self._bucket, keys.JOBS):
             if state is None or state not in TERMINAL:

@@ -1,7 +1,7 @@
 """The record in S3 of how a job ended for good, from which a lost ledger is rebuilt.
 
-The ledger marks each such end until its record is there, so that the sweep writes what whoever ended
-the job could not.
+The ledger marks each such end until its record is there, so that the sweep writes what whoever
+ended the job could not.
 """
 
 import msgspec

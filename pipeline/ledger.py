@@ -250,7 +250,7 @@ class Ledger:
     def note_record(self, task_id: str, finished_at: int | None) -> bool:
         """Note that S3 knows of a job's end at ``finished_at``, or that it has none to be recorded.
 
-        False: the job was opened again or has ended anew since, and that end is still to be written.
+        False: the job was opened again or has ended anew since, and that end has to be written.
         """
         names = [keys.job(task_id), keys.UNRECORDED]
         end = "" if finished_at is None else finished_at
@@ -304,8 +304,8 @@ class Ledger:
 
         Nothing opens them again; asked once more, this returns those that are still there.
         """
-        arguments = (*keys.job("/").split("/"), when, count)
-        found = self._run("take_old", [keys.ENDED_JOBS], *arguments)
+        before, behind = keys.job("/").split("/")
+        found = self._run("take_old", [keys.ENDED_JOBS], before, behind, when, count)
         return [OldJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
     def ping(self) -> None:

@@ -41,8 +41,7 @@ log = structlog.get_logger(__name__)
 _TICK = 1.0  # seconds between sweeps
 _HOLD = 10_000  # milliseconds the lease of the one that sweeps lasts
 _TIMEOUT = 10  # seconds to wait for Redis or S3
-#: Seconds to wait for RabbitMQ, which is asked once more in a sweep that it did not answer: then the
-#: lease outlives that.
+#: Seconds to wait for RabbitMQ, which the lease outlives.
 _BROKER_TIMEOUT = 3
 _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
 #: Seconds until the next one when another server answers: the one before may have taken jobs, from
@@ -219,16 +218,18 @@ class Sweep:
             queues_empty=queues_empty,
             can_send=BrokerUnavailableError not in self._away,
         )
-        moved = need == "late"
         if need == "late":
             self._fail_late(task_id)
         elif need == "bundle":
-            moved = self._ask(BrokerUnavailableError, self._dispatcher.send_bundle, task_id)
+            if not self._ask(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
+                return
         elif need == "chunks":
-            moved = self._ask(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks)
-        if moved:  # else it moves by itself, or has ended, or has to wait
-            self.metrics.count(need)
-            log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
+            if not self._ask(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks):
+                return
+        else:  # it moves, or has ended
+            return
+        self.metrics.count(need)
+        log.warning("job moved", task_id=task_id, need=need, chunks=len(chunks))
 
     @contextmanager
     def _left_if_newer(self, task_id: str) -> Iterator[None]:

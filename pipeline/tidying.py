@@ -1,4 +1,4 @@
-"""What is left to do when jobs have ended: S3 is told how, and what outlived its time is removed."""
+"""What is left to do when jobs have ended: telling S3 how, and removing what outlived its time."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 
 #: Jobs removed in one sweep at most: with four objects each, one request removes them.
 _REMOVALS = 250
-#: Milliseconds that whoever ends a job has to tell S3 of it before the sweep does, and how many ends it
-#: tells in one sweep at most.
+#: Milliseconds that whoever ends a job has to tell S3 of it before the sweep does, and how many
+#: ends it tells in one sweep at most.
 _UNRECORDED, _RECORDS = 10_000, 250
 
 
@@ -60,7 +60,7 @@ class Tidier:
         self._left_if_newer = left_if_newer
 
     def record_ends(self, late: Iterable[str]) -> None:
-        """Tell S3 of jobs that were late, and of ends that whoever brought them about did not tell."""
+        """Tell S3 of jobs that were late, and of ends of which nobody told it in time."""
         left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease * 1000, _UNRECORDED)
         for task_id in (*late, *left):
             if not self._hold_lease():  # with an S3 that is slow it may take longer than one lease

@@ -96,6 +96,7 @@ def test_others_keep_their_patience(behind: Settings, proxy: FaultProxy) -> None
 
 
 def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
+    *,
     client: TestClient,
     behind: Settings,
     proxy: FaultProxy,

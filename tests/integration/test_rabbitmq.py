@@ -74,6 +74,9 @@ class Relay:
                 return
             far = socket.create_connection((LOOPBACK, self._target))
             self._ends += [near, far]
+            if listener.fileno() < 0:  # stopped meanwhile, and these were not among what that broke
+                self.cut()
+                return
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 

@@ -98,6 +98,7 @@ def test_a_lost_job_comes_back_with_the_time_of_its_end_whatever_the_clock_of_wh
 
 
 def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
+    *,
     client: TestClient,
     start_worker: StartWorker,
     sweep: Sweep,
@@ -124,6 +125,7 @@ def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
 
 
 def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
+    *,
     client: TestClient,
     service: JobService,
     start_worker: StartWorker,
