@@ -11,7 +11,8 @@ import structlog
 from pipeline import keys
 from pipeline.archive import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
-from pipeline.jobs import Bundle, BundleTimes, JobFields, Result
+from pipeline.end_records import EndRecords
+from pipeline.jobs import Bundle, BundleTimes, JobFields
 from pipeline.ledger import Ledger
 from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import StepMetrics
@@ -29,6 +30,7 @@ class Bundler:
     Args:
         ledger, bucket, staging: where jobs, bundles and staged chunks are.
         steps: times the building.
+        end_records: tell S3 of the end.
         lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
         deadline: milliseconds that a job gets when a bundling put back by hand opens it again.
         part_bytes: size of an upload's parts.
@@ -41,6 +43,7 @@ class Bundler:
         bucket: Bucket,
         staging: Staging,
         steps: StepMetrics,
+        end_records: EndRecords,
         *,
         lease: int,
         deadline: int,
@@ -51,6 +54,7 @@ class Bundler:
         self._bucket = bucket
         self._staging = staging
         self._steps = steps
+        self._end_records = end_records
         self._lease = lease
         self._deadline = deadline
         self._part_bytes = part_bytes
@@ -79,10 +83,12 @@ class Bundler:
             with self._steps.time("bundle", job.format):
                 bundle = self._build(job, claimant)
         except UploadAbandonedError:
-            log.warning("bundle abandoned", reason="the claim was lost")
+            self._tell_abandoned()
             return None
         except DamagedChunkError as damaged:
-            self._ledger.unstage_chunk(job, damaged.chunk_index)
+            if not self._ledger.unstage_chunk(job, damaged.chunk_index, claimant):
+                self._tell_abandoned()
+                return None
             self._give_back(task_id, claimant)
             log.warning("chunk damaged", chunk=damaged.chunk_index, reason=str(damaged))
             return damaged.chunk_index
@@ -93,30 +99,31 @@ class Bundler:
         return None
 
     def _complete(self, job: JobFields, claimant: str, bundle: Bundle) -> None:
-        """Record the end; of a job that was cancelled meanwhile, remove the bundle."""
-        task_id = job.task_id
-        state, finished_at = self._ledger.complete_job(task_id, claimant, bundle)
+        """Record the end.
+
+        Of a job that was cancelled meanwhile the bundle stays, until the job is removed: a removal
+        that takes long would take the same bytes of a re-run away. In any other state another has
+        taken the claim, and reads what is staged.
+        """
+        state = self._ledger.complete_job(job.task_id, claimant, bundle).state
         told = msgspec.structs.asdict(bundle.times) if bundle.times else {}
         log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items, **told)
-        if state == "failed":  # it was cancelled meanwhile, which has dropped the staging
-            self._bucket.delete(keys.bundle_object(task_id))
-        # In any other state another has taken the claim, and reads what is staged.
-        if state == "completed" and finished_at is not None:
-            result = Result(state=state, finished_at=finished_at, bundle=bundle)
-            data = msgspec.json.encode(result)
-            self._bucket.put(keys.result_object(task_id), data, "application/json")
-            self._drop_staging(task_id)
+        if state == "completed":
+            self._record_end(job.task_id)
+
+    def _record_end(self, task_id: str) -> None:
+        try:
+            self._end_records.write(task_id)
+        except StoreUnavailableError as error:
+            log.warning("end left to the sweep", reason=str(error))
+
+    def _tell_abandoned(self) -> None:
+        log.warning("bundle abandoned", reason="the claim was lost")
 
     def _give_back(self, task_id: str, claimant: str) -> None:
         # The error that led here is the one to be told, and a claim runs out by itself.
         with suppress(LedgerUnavailableError):
             self._ledger.renew_claim(task_id, claimant, 0)
-
-    def _drop_staging(self, task_id: str) -> None:
-        try:
-            self._staging.drop(task_id)
-        except StoreUnavailableError as error:
-            log.warning("staging left behind", reason=str(error))
 
     def _build(self, job: JobFields, claimant: str) -> Bundle:
         reading, packing = Stopwatch(), Stopwatch()

@@ -78,7 +78,7 @@ class Callbacks:
         room = _WAITING - self._waiting()
         if room <= 0:
             return 0
-        found = cast("list[str]", self._run("nudge_callbacks", [keys.CALLBACKS], room, quiet))
+        found = cast("list[str]", self._run("take_due", [keys.CALLBACKS], room, quiet, 0))
         for task_id in found:
             self._dispatcher.send_callback(task_id)
         return len(found)

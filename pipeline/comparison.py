@@ -18,6 +18,7 @@ from pipeline.ledger import Ledger
 from pipeline.metrics import SweepMetrics
 from pipeline.recovery import Recovery, UnreadableError
 from pipeline.settings import Settings
+from pipeline.staging import drop_staged
 from pipeline.store import Bucket, ObjectMissingError
 
 log = structlog.get_logger(__name__)
@@ -54,11 +55,11 @@ class Comparison:
         self._left_if_newer = left_if_newer
 
     def steps(self) -> Iterator[None]:
-        """Compare, and yield after each step: a page of jobs, or one job that had to be looked at.
+        """Compare, and yield after each job; few of them have to be looked at.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
-                done; the next comparison begins anew.
+            LedgerUnavailableError, StoreUnavailableError: what was done is done; the next
+                comparison begins anew.
         """
         for task_id, state in self._listed(self._bucket, keys.JOBS):
             if state is None or state not in TERMINAL:
@@ -89,7 +90,7 @@ class Comparison:
         written = [when for _, when in self._bucket.list_ages(keys.objects_of(task_id))]
         longest = timedelta(seconds=self._settings.job_ttl + self._settings.job_deadline)
         if written and max(written) < datetime.now(UTC) - longest:
-            self._staging_bucket.delete_all(keys.staging_of(task_id))
+            drop_staged(self._staging_bucket, task_id)
             self._bucket.delete_all(keys.objects_of(task_id))
         else:
             self._bring_back(task_id, self._recovery.revive)
@@ -108,4 +109,4 @@ class Comparison:
         # Asked again: since its page was, it may have come back.
         status = self._ledger.status(task_id)
         if status is None or status.state == "completed":
-            self._staging_bucket.delete_all(keys.staging_of(task_id))
+            drop_staged(self._staging_bucket, task_id)

@@ -5,9 +5,13 @@ from collections.abc import Callable, Mapping
 from threading import Lock, Thread
 from typing import NamedTuple
 
+import structlog
+
 from pipeline.broker import BrokerUnavailableError
 from pipeline.lua import LedgerUnavailableError
 from pipeline.store import ObjectMissingError, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
 
 _FRESH = 2.0  # seconds that an answer is good for
 _PATIENCE = 1.0  # seconds that a page of the console waits
@@ -51,6 +55,10 @@ class _Part:
             self.check()
         except AWAY as error:
             self.answer = (None, str(error) or type(error).__name__)
+        except Exception as error:
+            # A defect, but whoever asks must not be told what was true before it.
+            log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the level is the page's
+            self.answer = (None, type(error).__name__)
         else:
             self.answer = ((time.perf_counter() - started) * 1000, "")
 

@@ -219,6 +219,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
         processed_items: items whose chunk is staged.
         chunks: chunks the job has; ``staged`` and ``failed`` of them have got that far.
         error: why it failed, for people; ``error_code`` for programs.
+        closed: it failed, and no message opens it again.
         created_at, finished_at: in milliseconds since the epoch.
         callback_state: of the callback about the job's end; None before it, or when none was asked
             for.
@@ -245,6 +246,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: int | None = None
     error: str | None = None
     error_code: str | None = None
+    closed: bool = False
     bundle: Bundle | None = None
     callback_url: str = ""
     callback_state: CallbackState | None = None

@@ -16,12 +16,15 @@ key                                   type    what
 ``qrmill:{id}:letters``               set     ids of its messages that failed for good
 ``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
+``qrmill:jobs:unrecorded``            zset    task ids whose end is not in S3 yet, by the time since
+                                              when that is so (ms)
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
                                               when the sweep sends a message about it
 ``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
-``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them
+``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them,
+                                              of the last minute
 ``qrmill:counts``                     hash    jobs that ended, by kind, format and outcome: metrics
 ``qrmill:minutes``                    hash    ``<what>:<minute of the hour>`` -> ``minute count``
 ``qrmill:console:session:<sha256>``   string  an operator's session: the id of their API key
@@ -73,6 +76,7 @@ import secrets
 
 ACTIVE_JOBS = "qrmill:jobs:active"
 ENDED_JOBS = "qrmill:jobs:ended"
+UNRECORDED = "qrmill:jobs:unrecorded"
 ALL_JOBS = "qrmill:jobs:all"
 ENDED = "qrmill:ended"
 ENQUEUED = "qrmill:enqueued"

@@ -17,6 +17,7 @@ from pipeline.ledger_records import (
     Completion,
     Examination,
     Failure,
+    OldJob,
     flat_fields,
     flat_ranges,
     is_newer,
@@ -92,7 +93,7 @@ class Ledger:
     def discard_job(self, task_id: str, key_id: str) -> None:
         """Forget a job that could not be enqueued, or that outlived its time."""
         indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
-        indexes += [keys.ALL_JOBS, keys.CALLBACKS]
+        indexes += [keys.ALL_JOBS, keys.CALLBACKS, keys.UNRECORDED]
         self._run("discard_job", [*indexes, *keys_of(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
@@ -175,11 +176,14 @@ class Ledger:
         names = [keys.attempts(task_id), keys.excused(task_id), keys.errors(task_id)]
         self._run("excuse_chunk", names, chunk_index, failure.code, failure.detail)
 
-    def unstage_chunk(self, job: JobFields, chunk_index: int) -> None:
-        """Forget that a chunk is staged, because what lies there is not what was recorded."""
+    def unstage_chunk(self, job: JobFields, chunk_index: int, claimant: str) -> bool:
+        """Forget that a chunk is staged, because what lies there is not what was recorded.
+
+        False: ``claimant`` has lost the claim, and whoever has it judges for itself.
+        """
         count = min(job.chunk_size, job.items - chunk_index * job.chunk_size)
         names = [keys.job(job.task_id), keys.staged(job.task_id)]
-        self._run("unstage_chunk", names, chunk_index, count)
+        return bool(self._run("unstage_chunk", names, chunk_index, count, claimant))
 
     def fail_job(
         self,
@@ -204,12 +208,17 @@ class Ledger:
         arguments = (task_id, failure.code, failure.detail, chunk, closed, message_id)
         names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
+        names += [keys.UNRECORDED]
         reply = self._run("fail_job", names, *arguments)
         return str(reply[1]) if reply else ""
 
     def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
-        """Open a failed job again; return the chunks to render, or None if it has not failed."""
+        """Open a failed job again; return the chunks to render, or None if it has not failed.
+
+        Nor is one opened that is being removed.
+        """
         names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
+        names += [keys.UNRECORDED]
         reply = self._run("retry_job", names, task_id, deadline)
         return reply[1:] if reply else None
 
@@ -233,10 +242,27 @@ class Ledger:
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Completion:
         """Record the finished bundle if ``claimant`` holds the claim."""
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
-        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES]
+        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
         value = msgspec.json.encode(bundle).decode()
         state, finished_at = self._run("complete_job", names, task_id, claimant, value)
         return Completion(state, int(finished_at) if finished_at else None)
+
+    def note_record(self, task_id: str, finished_at: int | None) -> bool:
+        """Note that S3 knows of a job's end at ``finished_at``, or that it has none to be recorded.
+
+        False: the job was opened again or has ended anew since, and that end has to be written.
+        """
+        names = [keys.job(task_id), keys.UNRECORDED]
+        end = "" if finished_at is None else finished_at
+        return bool(self._run("note_record", names, task_id, end))
+
+    def take_unrecorded(self, count: int, quiet: int, patience: int) -> list[str]:
+        """Return up to ``count`` task ids of jobs whose end S3 has not been told for ``patience``.
+
+        For ``quiet`` they are not returned again.
+        """
+        found = self._run("take_due", [keys.UNRECORDED], count, quiet, patience)
+        return cast("list[str]", found)
 
     def staged_chunks(self, task_id: str) -> list[StagedChunk]:
         """Return what is recorded of a job's staged chunks, in their order."""
@@ -246,7 +272,13 @@ class Ledger:
         return [msgspec.json.decode(value, type=StagedChunk) for _, value in ordered]
 
     def examine_job(
-        self, task_id: str, patience: int, long_patience: int, *, queues_empty: bool
+        self,
+        task_id: str,
+        patience: int,
+        long_patience: int,
+        *,
+        queues_empty: bool,
+        can_send: bool = True,
     ) -> Examination:
         """Say what a job in flight needs, if nobody is moving it.
 
@@ -255,9 +287,10 @@ class Ledger:
             patience: how long nothing may move when the queues are empty.
             long_patience: how long when they are not, and its messages may be waiting there.
             queues_empty: whether they are.
+            can_send: False when the broker is away, and what a job needs would not reach it.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.leases(task_id), keys.ACTIVE_JOBS]
-        arguments = (task_id, patience, long_patience, int(queues_empty))
+        arguments = (task_id, patience, long_patience, int(queues_empty), int(can_send))
         need, *chunks = self._run("examine_job", names, *arguments)
         return Examination(need, [int(index) for index in chunks])
 
@@ -266,11 +299,14 @@ class Ledger:
         with translated():
             return cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, -1))
 
-    def jobs_ended_before(self, when: int, count: int) -> list[str]:
-        """Return up to ``count`` task ids of jobs that ended before ``when``, the oldest first."""
-        with translated():
-            found = self._client.zrangebyscore(keys.ENDED_JOBS, "-inf", when, 0, count)
-        return cast("list[str]", found)
+    def take_old(self, when: int, count: int) -> list[OldJob]:
+        """Close up to ``count`` jobs that ended before ``when``, the oldest first, to be removed.
+
+        Nothing opens them again; asked once more, this returns those that are still there.
+        """
+        before, behind = keys.job("/").split("/")
+        found = self._run("take_old", [keys.ENDED_JOBS], before, behind, when, count)
+        return [OldJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
     def ping(self) -> None:
         """Prove that Redis answers."""

@@ -75,6 +75,19 @@ class Examination(NamedTuple):
     chunks: list[int]
 
 
+class OldJob(NamedTuple):
+    """A job that has outlived its time.
+
+    Attributes:
+        state: empty when nothing but its end is known; ``newer`` of one that a newer release wrote.
+        key_id: of the API key that owned it; empty when that is not known.
+    """
+
+    task_id: str
+    state: State | Literal["", "newer"]
+    key_id: str
+
+
 def is_newer(fields: dict[str, Any]) -> bool:
     """Say whether an entry is of a version that this release does not read."""
     return int(fields.get("version", 1)) > VERSION

@@ -29,23 +29,24 @@ from pipeline.ledger_records import Failure
 from pipeline.logs import configure_logging
 from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
 from pipeline.metrics import SweepMetrics
-from pipeline.recovery import Recovery, make_recovery
+from pipeline.recovery import make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
 from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.tidying import Tidier
 
 log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds between sweeps
 _HOLD = 10_000  # milliseconds the lease of the one that sweeps lasts
 _TIMEOUT = 10  # seconds to wait for Redis or S3
+#: Seconds to wait for RabbitMQ, which the lease outlives.
+_BROKER_TIMEOUT = 3
 _COMPARE = 3600.0  # seconds between comparisons with what S3 holds
 #: Seconds until the next one when another server answers: the one before may have taken jobs, from
 #: those who were cut off with it, until it noticed that it is the master no more.
 _COMPARE_AGAIN = 60.0
-#: Jobs removed in one sweep at most: with four objects each, one request removes them.
-_REMOVALS = 250
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
@@ -71,15 +72,11 @@ class Sweep:
         self, settings: Settings, client: redis.Redis, bucket: Bucket, staging_bucket: Bucket
     ) -> None:
         plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
-        parts = open_broker(settings, client, plain, timeout=_TIMEOUT)
+        parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
         self._dispatcher = parts.dispatcher
-        self._recovery: Recovery = make_recovery(
-            settings, client, bucket, staging_bucket, self._dispatcher
-        )
+        recovery = make_recovery(settings, client, bucket, self._dispatcher)
         self._settings = settings
         self._client = client
-        self._bucket = bucket
-        self._staging_bucket = staging_bucket
         self._ledger = Ledger(client)
         self._callbacks = Callbacks(client, self._dispatcher, parts.queues)
         self._backlog = Backlog(client, parts.queues, settings.max_backlog)
@@ -88,6 +85,9 @@ class Sweep:
         self._compare_at = float("-inf")
         self._swept_at = float("-inf")
         self._left: set[str] = set()
+        #: The parts that did not answer in this sweep, and what they said; asked no more in it.
+        self._away: dict[type[Exception], Exception] = {}
+        self._late: list[str] = []
         #: Set when the process is to end: a comparison, which may take long, ends with its step.
         self.stopping = threading.Event()
         self.metrics = SweepMetrics()
@@ -96,8 +96,17 @@ class Sweep:
             self._ledger,
             bucket,
             staging_bucket,
-            recovery=self._recovery,
+            recovery=recovery,
             metrics=self.metrics,
+            left_if_newer=self._left_if_newer,
+        )
+        self._tidier = Tidier(
+            settings,
+            self._ledger,
+            bucket,
+            staging_bucket,
+            metrics=self.metrics,
+            hold_lease=self._hold_lease,
             left_if_newer=self._left_if_newer,
         )
 
@@ -105,26 +114,54 @@ class Sweep:
         """Sweep if nobody else does; return whether this one did.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: what was done is
-                done, and the next sweep goes on.
+            StoreUnavailableError, BrokerUnavailableError: all that can be done without it is done.
+            LedgerUnavailableError: what was done is done, and the next sweep goes on.
         """
-        swept = self._sweep() and self._compare_if_due()
-        if swept:
-            self.metrics.completed()
-        return swept
+        if not self._sweep():
+            return False
+        if StoreUnavailableError not in self._away and not self._compare_if_due():
+            return False
+        for error in self._away.values():
+            raise error
+        self.metrics.completed()
+        return True
 
     def _sweep(self) -> bool:
         """Sweep, but for the comparison, if nobody else holds the lease."""
         if not self._hold_lease():
             return False
-        queues_empty = self._backlog.nothing_waits()
+        self._away.clear()
+        self._late.clear()
+        queues_empty = self._queues_empty()
         for task_id in self._ledger.active_jobs():
             with self._left_if_newer(task_id):
                 self._move(task_id, queues_empty=queues_empty)
-        self._callbacks.nudge(self._settings.lease * 1000)
-        self._remove_old_jobs()
+        self._ask(BrokerUnavailableError, self._callbacks.nudge, self._settings.lease * 1000)
+        self._ask(StoreUnavailableError, self._tidier.record_ends, self._late)
+        self._ask(StoreUnavailableError, self._tidier.remove_old_jobs)
         self._swept_at = time.monotonic()
         return True
+
+    def _ask(self, part: type[Exception], step: Callable[..., object], *arguments: object) -> bool:
+        """Do what needs a part; False when that is away, or was before in this sweep.
+
+        A part that hangs costs a sweep its time-out once, and not once a job.
+        """
+        if part in self._away:
+            return False
+        try:
+            step(*arguments)
+        except part as error:
+            self._away[part] = error
+            return False
+        return True
+
+    def _queues_empty(self) -> bool:
+        try:
+            return self._backlog.nothing_waits()
+        except BrokerUnavailableError as error:
+            self._away[BrokerUnavailableError] = error
+            return False
 
     def _hold_lease(self) -> bool:
         return bool(self._run_script("hold_lease", [keys.SWEEP], self._name, _HOLD))
@@ -154,7 +191,8 @@ class Sweep:
             if not self._sweep():
                 log.warning("comparison with S3 broken off", reason="another sweep took the lease")
                 return False
-            self.metrics.completed()
+            if not self._away:
+                self.metrics.completed()
         return True
 
     def _server_to_compare(self) -> str | None:
@@ -174,14 +212,20 @@ class Sweep:
     def _move(self, task_id: str, *, queues_empty: bool) -> None:
         patience = self._settings.lease * 1000
         need, chunks = self._ledger.examine_job(
-            task_id, patience, _LONG * patience, queues_empty=queues_empty
+            task_id,
+            patience,
+            _LONG * patience,
+            queues_empty=queues_empty,
+            can_send=BrokerUnavailableError not in self._away,
         )
         if need == "late":
             self._fail_late(task_id)
         elif need == "bundle":
-            self._dispatcher.send_bundle(task_id)
+            if not self._ask(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
+                return
         elif need == "chunks":
-            self._dispatcher.send_chunks(task_id, chunks)
+            if not self._ask(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks):
+                return
         else:  # it moves, or has ended
             return
         self.metrics.count(need)
@@ -201,28 +245,7 @@ class Sweep:
         seconds = self._settings.job_deadline
         failure = Failure("deadline", f"It did not end within {seconds} seconds.", closed=True)
         if self._ledger.fail_job(task_id, failure) == failure.code:
-            self._recovery.close(task_id, failure)
-
-    def _remove_old_jobs(self) -> None:
-        """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.
-
-        What a bundler that died has left staged is removed by the next comparison.
-        """
-        when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
-        old = {}
-        for task_id in self._ledger.jobs_ended_before(when, _REMOVALS):
-            if not self._hold_lease():  # with an S3 that is slow it may take longer than one lease
-                return
-            with self._left_if_newer(task_id):
-                status = self._ledger.status(task_id)
-                if status is None or status.state != "completed":
-                    self._staging_bucket.delete_all(keys.staging_of(task_id))
-                old[task_id] = status.key_id if status else ""
-        self._bucket.delete_each(key for task_id in old for key in keys.all_objects(task_id))
-        for task_id, key_id in old.items():
-            self._ledger.discard_job(task_id, key_id)
-            self.metrics.count("removed")
-            log.info("job removed", task_id=task_id)
+            self._late.append(task_id)
 
 
 def open_sweep(settings: Settings) -> Sweep:

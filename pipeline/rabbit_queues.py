@@ -38,8 +38,8 @@ from pipeline.unbegun import Unbegun
 
 #: Dead letters of a queue that are looked through; the oldest come first.
 _MOST_LETTERS = 10_000
-#: Seconds that a look at dead letters takes at most, that the next one waits for it, and between
-#: two looks whether they are back.
+#: Seconds after which a look at dead letters no longer keeps others off, that these wait for it, as
+#: it does until its letters are back, and between two looks whether they are.
 _LONGEST, _PATIENCE, _SOON = 30.0, 1.0, 0.005
 
 

@@ -2,23 +2,21 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 import redis
 import structlog
 
 from pipeline import keys
-from pipeline.broker import Dispatcher
+from pipeline.broker import BrokerUnavailableError, Dispatcher
 from pipeline.callback_records import CallbackRecord
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
 from pipeline.lua import NewerVersionError
 from pipeline.requests import decode_head
 from pipeline.settings import Settings
-from pipeline.staging import Staging, make_staging
 from pipeline.store import Bucket, ObjectMissingError
 from pipeline.versions import is_newer
 
@@ -49,7 +47,6 @@ class Recovery:
         self,
         ledger: Ledger,
         bucket: Bucket,
-        staging: Staging,
         dispatcher: Dispatcher,
         *,
         idempotency: IdempotencyKeys,
@@ -57,7 +54,6 @@ class Recovery:
     ) -> None:
         self._ledger = ledger
         self._bucket = bucket
-        self._staging = staging
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._deadline = deadline
@@ -69,7 +65,7 @@ class Recovery:
         less than finding out what is staged and whole.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, EnqueueError: try again later.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
             UnreadableError: what S3 has of it is damaged.
             NewerVersionError: a newer release has written it, and brings it back.
         """
@@ -87,7 +83,9 @@ class Recovery:
             self._ledger.restore_job(head, head_bytes, result, callback)
             log.warning("job restored from S3", task_id=task_id, state=result.state)
         elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
-            self._dispatcher.send_chunks(task_id, range(head.chunks))
+            # Should this not get out, the sweep finds a job that nobody moves.
+            with suppress(BrokerUnavailableError):
+                self._dispatcher.send_chunks(task_id, range(head.chunks))
             log.warning("job begun anew from S3", task_id=task_id, items=head.items)
         self._keep_idempotency(head)
         return True
@@ -112,28 +110,6 @@ class Recovery:
             return False
         log.warning("job ended again from S3", task_id=task_id, state=result.state)
         return True
-
-    def close(self, task_id: str, failure: Failure) -> None:
-        """Record in S3 that a job failed for good, and remove what is staged of it.
-
-        The time is the ledger's, which names the callback about this end. A job that was opened
-        again meanwhile, or lost, is left alone.
-
-        Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
-        """
-        status = self._ledger.status(task_id)
-        if status is None or status.finished_at is None or status.error_code != failure.code:
-            return
-        record = Result(
-            state="failed",
-            finished_at=status.finished_at,
-            error=failure.detail,
-            error_code=failure.code,
-        )
-        data = msgspec.json.encode(record)
-        self._bucket.put(keys.result_object(task_id), data, "application/json")
-        self._staging.drop(task_id)
 
     def read_result(self, task_id: str) -> Result | None:
         """Return how a job ended for good, or None.
@@ -209,22 +185,19 @@ def make_recovery(
     settings: Settings,
     client: redis.Redis,
     bucket: Bucket,
-    staging_bucket: Bucket,
     dispatcher: Dispatcher,
 ) -> Recovery:
     """Return the recovery that ``settings`` describe.
 
     Args:
-        settings: kind of staging, deadline.
+        settings: deadline.
         client: decodes responses.
         bucket: of requests and results.
-        staging_bucket: of staged chunks.
         dispatcher: sends the messages.
     """
     return Recovery(
         Ledger(client),
         bucket,
-        make_staging(settings.staging, staging_bucket),
         dispatcher,
         idempotency=IdempotencyKeys(client),
         deadline=settings.job_deadline * 1000,

@@ -26,6 +26,7 @@ from pipeline.checkup import Finding, compare_clocks
 from pipeline.checkup_parts import check_up
 from pipeline.dead_letters import DeadLetter
 from pipeline.downloads import Downloads
+from pipeline.end_records import EndRecords
 from pipeline.endings import Awaited, Endings
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
@@ -56,6 +57,7 @@ from pipeline.s3_metrics import S3Metrics
 from pipeline.samples import Sample
 from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
+from pipeline.staging import make_staging
 from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import CallbackEvent
@@ -87,6 +89,7 @@ class JobService:
         downloads: Downloads,
         dispatcher: Dispatcher,
         recovery: Recovery,
+        end_records: EndRecords,
         acceptor: Acceptor,
         listing: Listing,
         endings: Endings,
@@ -108,6 +111,7 @@ class JobService:
         self._bucket = bucket
         self._dispatcher = dispatcher
         self._recovery = recovery
+        self._end_records = end_records
         self._acceptor = acceptor
         self._listing = listing
         self._callbacks = callbacks
@@ -132,8 +136,7 @@ class JobService:
         A job that Redis has lost is brought back from S3 by this.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: try again
-                later.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
             UnreadableError: Redis has lost it, and what S3 has of it is damaged.
         """
         found = self._ledger.status(task_id)
@@ -176,8 +179,7 @@ class JobService:
         """Return a page of a job's chunks from index ``first`` on; None when it may not be seen.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError: try again
-                later.
+            LedgerUnavailableError, StoreUnavailableError: try again later.
         """
         found = self.status(task_id, key)
         return None if found is None else self._listing.chunks(found, first, limit)
@@ -186,7 +188,7 @@ class JobService:
         """Render again what is not staged of a failed job; None when there is none to be seen.
 
         Raises:
-            NotPossibleError: it has not failed.
+            NotPossibleError: it has not failed, or is being removed.
             LedgerUnavailableError, StoreUnavailableError: try again later.
         """
         found = self.status(task_id, key)
@@ -198,7 +200,9 @@ class JobService:
             self._bucket.delete(keys.callback_object(task_id))
             chunks = self._ledger.retry_job(task_id, self._settings.job_deadline * 1000)
         if chunks is None:
-            raise NotPossibleError("There is nothing to re-run: the task has not failed.")
+            raise NotPossibleError(
+                "There is nothing to re-run: the task has not failed, or is being removed."
+            )
         # Should this not get out, the sweep finds a job that nobody moves.
         with suppress(BrokerUnavailableError):
             if chunks:
@@ -220,7 +224,7 @@ class JobService:
         failure = Failure("cancelled", "It was cancelled by request.", closed=True)
         if self._ledger.fail_job(task_id, failure) != failure.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
-        self._recovery.close(task_id, failure)
+        self._end_records.write(task_id)
         self._callbacks.announce(task_id)
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
@@ -246,7 +250,7 @@ def open_service(settings: Settings) -> JobService:
     bucket, staging_bucket = storage.bucket, storage.staging_bucket
     parts = open_broker(settings, text, plain, timeout=_REDIS_TIMEOUT)
     ledger, dispatcher = Ledger(text), parts.dispatcher
-    recovery = make_recovery(settings, text, bucket, staging_bucket, dispatcher)
+    recovery = make_recovery(settings, text, bucket, dispatcher)
     collector = LedgerCollector(
         text,
         parts.queues,
@@ -280,6 +284,7 @@ def open_service(settings: Settings) -> JobService:
         ),
         dispatcher=dispatcher,
         recovery=recovery,
+        end_records=EndRecords(ledger, bucket, make_staging(settings.staging, staging_bucket)),
         acceptor=Acceptor(
             ledger,
             bucket,

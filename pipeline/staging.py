@@ -68,6 +68,11 @@ class Staging(Protocol):
         """Remove all that is staged of a job."""
 
 
+def drop_staged(bucket: Bucket, task_id: str) -> None:
+    """Remove all that is staged of a job in ``bucket``, in whichever way."""
+    bucket.delete_all(keys.staging_of(task_id))
+
+
 class ZipStaging:
     """One ZIP a chunk, readable with any ZIP tool."""
 
@@ -108,7 +113,7 @@ class ZipStaging:
 
     def drop(self, task_id: str) -> None:
         """Remove all that is staged of a job."""
-        self._bucket.delete_all(keys.staging_of(task_id))
+        drop_staged(self._bucket, task_id)
 
 
 class ObjectStaging:
@@ -148,7 +153,7 @@ class ObjectStaging:
 
     def drop(self, task_id: str) -> None:
         """Remove all that is staged of a job."""
-        self._bucket.delete_all(keys.staging_of(task_id))
+        drop_staged(self._bucket, task_id)
 
 
 def make_staging(kind: str, bucket: Bucket) -> Staging:

@@ -16,6 +16,7 @@ from pipeline.brokers import open_broker
 from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
+from pipeline.end_records import EndRecords
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Ledger
 from pipeline.logs import configure_logging
@@ -95,6 +96,7 @@ def build_worker(settings: Settings) -> Broker:
         bucket,
         staging,
         steps,
+        EndRecords(ledger, bucket, staging),
         lease=settings.lease * 1000,
         deadline=settings.job_deadline * 1000,
         part_bytes=settings.upload_part_bytes,

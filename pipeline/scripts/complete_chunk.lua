@@ -6,6 +6,14 @@
 -- Returns how many chunks are still to be staged; -1 when the job needs no more now, as when the
 -- chunk failed for good meanwhile and this is not its dead letter, put back; -2 when the job is
 -- unknown, completed or closed and what was staged is of no use.
+local function forget_before(buckets, first)
+    local found = redis.call("HGETALL", buckets)
+    for i = 1, #found, 2 do
+        if tonumber(found[i]) < first then
+            redis.call("HDEL", buckets, found[i])
+        end
+    end
+end
 local job = KEYS[1]
 local state = redis.call("HGET", job, "state")
 if not state or state == "completed" or redis.call("HEXISTS", job, "closed") == 1 then
@@ -21,8 +29,9 @@ end
 if redis.call("HSET", KEYS[2], ARGV[1], ARGV[2]) == 1 then
     redis.call("HINCRBY", job, "processed_items", ARGV[3])
     local bucket = math.floor(now() / 10000)
-    redis.call("HINCRBY", KEYS[7], bucket, 1)
-    redis.call("HDEL", KEYS[7], bucket - 7)
+    if redis.call("HINCRBY", KEYS[7], bucket, 1) == 1 then
+        forget_before(KEYS[7], bucket - 7)
+    end
     count(KEYS[9], "items", ARGV[3])
 end
 redis.call("HDEL", KEYS[4], ARGV[1])

@@ -1,5 +1,6 @@
 -- complete_job: record the finished bundle, once, by whoever holds the claim.
--- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes
+-- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes,
+--       unrecorded ends
 -- ARGV: task id, claimant, bundle
 -- Returns the job's state afterwards and when it ended (ms); each false when there is none.
 local job = KEYS[1]
@@ -12,6 +13,7 @@ if after ~= state then
     redis.call("HSET", job, "state", after, "bundle", ARGV[3], "finished_at", now())
     redis.call("ZREM", KEYS[2], ARGV[1])
     redis.call("ZADD", KEYS[3], now(), ARGV[1])
+    redis.call("ZADD", KEYS[8], now(), ARGV[1])
     redis.call("PUBLISH", KEYS[4], ARGV[1])
     call_back(job, KEYS[5], ARGV[1])
     count_end(KEYS[6], job, after)

@@ -1,7 +1,8 @@
 -- examine_job: say what a job in flight needs, if nobody is moving it, and count that as a move.
 -- KEYS: job, staged, leases, active jobs
 -- ARGV: task id, patience (ms) when the queues are empty, patience (ms) when they are not,
---       "1" when the queues are empty
+--       "1" when the queues are empty, "0" when the broker is away: then only an end is told, or
+--       that the job is late, and no move is used up
 -- Returns {"ended"}, {"late"}, {"bundle"}, {"chunks", index, …} or {"moving"}.
 local job = KEYS[1]
 if newer(job) then
@@ -15,6 +16,9 @@ end
 local at = now()
 if at > tonumber(redis.call("HGET", job, "deadline_at")) then
     return {"late"}
+end
+if ARGV[5] == "0" then
+    return {"moving"}
 end
 local idle = at - redis.call("HGET", job, "moved_at")
 local chunks = tonumber(redis.call("HGET", job, "chunks"))

@@ -1,6 +1,6 @@
 -- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
 -- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
---       channel of ended jobs, callbacks, counts, minutes, dead letters
+--       channel of ended jobs, callbacks, counts, minutes, dead letters, unrecorded ends
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it,
 --       id of the message that failed for good, or ""
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
@@ -33,6 +33,7 @@ if not late_double and state ~= "completed" then
             redis.call("HSET", job, "closed", 1)
             redis.call("HSET", job, "processed_items", 0)
             redis.call("DEL", KEYS[2])
+            redis.call("ZADD", KEYS[15], now(), ARGV[1])
         end
         redis.call("ZREM", KEYS[8], ARGV[1])
         redis.call("ZADD", KEYS[9], now(), ARGV[1])

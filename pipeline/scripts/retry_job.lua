@@ -1,14 +1,15 @@
 -- retry_job: open a failed job again, for what is not staged.
 -- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
---       callbacks
+--       callbacks, unrecorded ends
 -- ARGV: task id, deadline (ms from now)
--- Returns {} when the job is unknown or has not failed; else {1, index of each chunk to render}.
+-- Returns {} when the job is unknown, has not failed or is being removed; else
+-- {1, index of each chunk to render}.
 local job = KEYS[1]
 if newer(job) then
     return NEWER
 end
 local state = redis.call("HGET", job, "state")
-if not state or transition(state, "retry") == state then
+if not state or transition(state, "retry") == state or redis.call("HEXISTS", job, "removing") == 1 then
     return {}
 end
 redis.call("HSET", job, "state", transition(state, "retry"), "deadline_at", now() + ARGV[2],
@@ -17,6 +18,7 @@ redis.call("HDEL", job, "error", "error_code", "finished_at", "closed")
 redis.call("DEL", KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
 redis.call("ZADD", KEYS[8], redis.call("HGET", job, "created_at"), ARGV[1])
 redis.call("ZREM", KEYS[9], ARGV[1])
+redis.call("ZREM", KEYS[11], ARGV[1])
 recall(job, KEYS[10], ARGV[1])
 local answer = {1}
 for index = 0, redis.call("HGET", job, "chunks") - 1 do

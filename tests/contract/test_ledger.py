@@ -137,6 +137,18 @@ def test_a_chunk_counts_once_however_often_it_is_reported(ledger: Ledger) -> Non
     assert ledger.staged_chunks(task_id) == [STAGED] * 3
 
 
+def test_of_chunks_staged_long_ago_no_count_is_kept(ledger: Ledger) -> None:
+    task_id, current = enter(ledger), int(time.time()) // 10
+    for age in range(4, 400):
+        ledger._client.hset(keys.DRAINED, str(current - age), 3)
+    stage_all(ledger, task_id)
+    left = ledger._client.hgetall(keys.DRAINED)
+    # A clock that ticks over meanwhile moves the end by one.
+    assert {int(bucket) for bucket in left} <= {current + age for age in range(-7, 2)}
+    assert {str(current - 4), str(current - 5)} <= set(left)
+    assert sum(int(count) for bucket, count in left.items() if int(bucket) >= current) == 3
+
+
 def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
@@ -380,8 +392,36 @@ def test_a_late_job_and_one_that_has_ended_are_told_apart(ledger: Ledger) -> Non
     ledger.fail_job(head.task_id, FAILURE)
     assert ledger.examine_job(head.task_id, LEASE, LEASE, queues_empty=True).need == "ended"
     assert ledger.active_jobs() == []
-    assert ledger.jobs_ended_before(NOW * 10_000, 10) == [head.task_id]
-    assert ledger.jobs_ended_before(NOW, 10) == []
+
+
+def test_a_job_that_is_taken_to_be_removed_is_not_opened_again(ledger: Ledger) -> None:
+    of_chunk, of_bundle, opened = (enter(ledger) for _ in range(3))
+    stage_all(ledger, of_bundle)
+    for task_id, chunk in ((of_chunk, 0), (of_bundle, None), (opened, 0)):
+        ledger.fail_job(task_id, FAILURE, chunk, "letter")
+    assert ledger.take_old(NOW, 10) == []
+    assert ledger.retry_job(opened, HOUR) == [0, 1, 2]
+    ledger._client.zadd(keys.ENDED_JOBS, {opened: 1})  # as if its index had not followed
+    taken = {(of_chunk, "failed", "key"), (of_bundle, "failed", "key")}
+    assert {*ledger.take_old(NOW * 10_000, 10)} == {*ledger.take_old(NOW * 10_000, 10)} == taken
+    assert ledger.retry_job(of_chunk, HOUR) is ledger.retry_job(of_bundle, HOUR) is None
+    assert ledger.begin_chunk(of_chunk, 0, LEASE, "letter") is None
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter") is None
+    assert state(ledger, opened) == "pending"
+    assert state(ledger, of_chunk) == state(ledger, of_bundle) == "failed"
+
+
+def test_an_old_job_of_which_little_or_a_newer_version_is_known_is_told_apart(
+    ledger: Ledger,
+) -> None:
+    newer = enter(ledger)
+    ledger.fail_job(newer, FAILURE, 0)
+    ledger._client.hset(keys.job(newer), "version", 99)
+    unknown = str(uuid.uuid4())
+    ledger._client.zadd(keys.ENDED_JOBS, {unknown: 1})
+    assert ledger.take_old(NOW * 10_000, 10) == [(unknown, "", ""), (newer, "newer", "key")]
+    assert not ledger._client.hexists(keys.job(newer), "removing")
+    assert not ledger._client.exists(keys.job(unknown))
 
 
 def test_an_ended_job_is_restored_as_it_ended(ledger: Ledger) -> None:
@@ -418,14 +458,28 @@ def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
     job = begin_fields(ledger, task_id)
-    ledger.unstage_chunk(job, 2)
-    ledger.unstage_chunk(job, 2)
+    assert not ledger.unstage_chunk(job, 2, "another")
+    assert ledger.unstage_chunk(job, 2, "a")
+    assert not ledger.unstage_chunk(job, 2, "a")
     status = ledger.status(task_id)
     assert status is not None
     assert (status.staged, status.processed_items) == (2, 4)
     assert ledger.claim_bundle(task_id, "b", LEASE, HOUR) is None
     ledger.complete_chunk(begin(ledger, task_id, 2), STAGED, HOUR)
     assert ledger.claim_bundle(task_id, "a", LEASE, HOUR)
+
+
+def test_a_bundler_that_lost_its_claim_unstages_nothing_of_a_completed_job(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    stage_all(ledger, task_id)
+    frozen = ledger.claim_bundle(task_id, "frozen", -1, HOUR)
+    assert frozen is not None
+    ledger.claim_bundle(task_id, "b", LEASE, HOUR)
+    ledger.complete_job(task_id, "b", BUNDLE)
+    assert not ledger.unstage_chunk(frozen, 0, "frozen")
+    status = ledger.status(task_id)
+    assert status is not None
+    assert (status.state, status.processed_items) == ("completed", 5)
 
 
 def begin_fields(ledger: Ledger, task_id: str) -> JobFields:

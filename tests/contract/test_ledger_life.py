@@ -63,7 +63,10 @@ class Life(RuleBasedStateMachine):
         self.holder: str | None = None  # of a claim that has not run out
         self.state: State = "pending"
         self.code: str | None = None
+        self.removing = False
         self.result: Result | None = None
+        self.unrecorded = False  # its end is one that S3 has to be told of
+        self.past: list[int] = []  # when it ended
         self.attempts: list[Attempt] = []
         self.callback: CallbackState | None = None
         self.begun = 0  # attempts at the callback about this end
@@ -77,7 +80,7 @@ class Life(RuleBasedStateMachine):
     @rule(chunk=chunks, lease=leases, message=messages)
     def deliver(self, chunk: int, lease: int, message: str) -> None:
         work = self.ledger.begin_chunk(self.task_id, chunk, lease, f"{chunk} {message}")
-        closed = self.code == CANCELLED.code
+        closed = self.closed()
         late = self.comes_late(chunk, f"{chunk} {message}")
         assert (work is None) == (
             self.state == "completed" or closed or chunk in self.staged or late
@@ -103,7 +106,7 @@ class Life(RuleBasedStateMachine):
 
     def end_well(self, work: ChunkWork) -> None:
         left = self.ledger.complete_chunk(work, STAGED, HOUR)
-        if self.state == "completed" or self.code == CANCELLED.code:
+        if self.state == "completed" or self.closed():
             assert left == OF_NO_USE
             return
         if self.comes_late(work.chunk_index, work.message_id):
@@ -117,6 +120,9 @@ class Life(RuleBasedStateMachine):
         if had_failed and not self.failed and self.state == "failed":
             self.state, self.code = "running", None
         assert left == (CHUNKS - len(self.staged) if self.state == "running" else -1)
+
+    def closed(self) -> bool:
+        return self.code == CANCELLED.code or self.removing
 
     def comes_late(self, chunk: int, message_id: str) -> bool:
         return chunk in self.failed and message_id not in self.letters
@@ -147,23 +153,24 @@ class Life(RuleBasedStateMachine):
             self.result = Result(
                 state="failed", finished_at=1, error=CANCELLED.detail, error_code=CANCELLED.code
             )
+            self.unrecorded = True
         assert won == (self.code == CANCELLED.code)
 
     @rule()
     def retry(self) -> None:
         opened = self.ledger.retry_job(self.task_id, HOUR)
-        if self.state != "failed":
+        if self.state != "failed" or self.removing:
             assert opened is None
             return
         assert opened == [chunk for chunk in range(CHUNKS) if chunk not in self.staged]
         self.state, self.code, self.failed = "pending" if opened else "running", None, set()
-        self.result = None
+        self.result, self.unrecorded = None, False
 
     @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans(), message=messages)
     def build(self, claimant: str, lease: int, message: str, *, dies: bool) -> None:
         claimed = self.ledger.claim_bundle(self.task_id, claimant, lease, HOUR, message)
         whole = len(self.staged) == CHUNKS
-        open_again = whole and self.code != CANCELLED.code and not self.failed
+        open_again = whole and not self.closed() and not self.failed
         if open_again and self.state == "failed" and message in self.letters:
             self.state, self.code = "running", None  # a bundling's message, put back by hand
             self.forget_callback()
@@ -177,6 +184,22 @@ class Life(RuleBasedStateMachine):
             assert whole
             self.state = "completed"
             self.result = Result(state="completed", finished_at=1, bundle=BUNDLE)
+            self.unrecorded = True
+
+    @precondition(lambda self: self.past)
+    @rule(late=st.booleans())
+    def tell_s3_of_the_end(self, *, late: bool) -> None:
+        current = self.status().finished_at
+        told = self.past[0] if late else current
+        assert self.ledger.note_record(self.task_id, told) == (told == current)
+        self.unrecorded = told != current
+
+    @precondition(lambda self: self.state in {"completed", "failed"})
+    @rule()
+    def outlive_its_time(self) -> None:
+        found = self.ledger.take_old(HOUR * 1_000_000, 10)
+        assert found == [(self.task_id, self.state, "key")]
+        self.removing = True
 
     @rule()
     def lose_everything_and_come_back(self) -> None:
@@ -190,6 +213,7 @@ class Life(RuleBasedStateMachine):
         self.failed, self.letters, self.holder, self.attempts = set(), set(), None, []
         self.staged = set(range(CHUNKS)) if self.state == "completed" else set()
         self.ends, self.seen = Counter(), self.state
+        self.unrecorded = self.removing = False
         self.forget_callback()  # it comes back with the job's end
 
     @rule(lease=leases, message_id=st.sampled_from(["announced", "nudged"]))
@@ -269,6 +293,13 @@ class Life(RuleBasedStateMachine):
         assert found.processed_items == items
         assert (found.bundle is not None) == (self.state == "completed")
         assert (found.finished_at is not None) == (self.state in {"completed", "failed"})
+
+    @invariant()
+    def an_end_for_good_is_marked_until_s3_knows_of_it(self) -> None:
+        marked = self.client.zscore(keys.UNRECORDED, self.task_id) is not None
+        assert marked == self.unrecorded
+        if (finished_at := self.status().finished_at) is not None:
+            self.past.append(finished_at)
 
     @invariant()
     def it_is_in_one_index(self) -> None:

@@ -4,17 +4,24 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+import redis
 from falcon.testing import TestClient
 
 from api.app import create_app
-from pipeline import s3_clients, service
+from pipeline import keys, s3_clients, service
+from pipeline.ledger import Ledger
+from pipeline.maintenance import open_sweep
 from pipeline.s3_clients import open_storage
-from pipeline.service import Settings, StoreUnavailableError, open_service
+from pipeline.service import JobService, Settings, StoreUnavailableError, open_service
+from pipeline.store import Bucket
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
+from tests.integration.conftest import StartWorker
+from tests.integration.test_pipeline import ended, make_request
 from tests.waiting import wait_for
 
 BODY = {"gtin": "9506000134352", "items": [{"serial": "1"}]}
 HANGING = Mode(delay=600)
+REFUSING = Mode(refused=1.0)
 
 
 @pytest.fixture
@@ -86,3 +93,58 @@ def test_others_keep_their_patience(behind: Settings, proxy: FaultProxy) -> None
     with pytest.raises(StoreUnavailableError, match="ReadTimeoutError"):
         open_storage(behind, read_timeout=1).bucket.check()
     assert len(seen) == 3
+
+
+def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
+    *,
+    client: TestClient,
+    behind: Settings,
+    proxy: FaultProxy,
+    redis_url: str,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.maintenance._TIMEOUT", 1)
+    late = [client.simulate_post("/qr/bulk/", json=BODY).json["task_id"] for _ in range(4)]
+    sweep = open_sweep(behind)
+    assert sweep.once()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        for task_id in late:
+            connection.hset(keys.job(task_id), "deadline_at", 1)
+        seen = watched(proxy)
+        proxy.mode = HANGING
+        with pytest.raises(StoreUnavailableError):
+            sweep.once()
+        assert Ledger(connection).states(late) == ["failed"] * len(late)
+    assert seen == ["PUT"] * 3
+    proxy.mode = PASS
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    assert sweep.once()
+    assert {keys.result_object(task_id) for task_id in late} < {*bucket.list_keys(keys.JOBS)}
+
+
+def test_a_bundle_whose_record_is_refused_is_done_and_the_record_left_to_the_sweep(
+    *,
+    service: JobService,
+    settings: Settings,
+    behind: Settings,
+    proxy: FaultProxy,
+    bucket: Bucket,
+    start_worker: StartWorker,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = service.api_keys.create(name="client", role="client").key
+
+    def refuse_records(request: Seen) -> None:
+        proxy.mode = REFUSING if request.target.endswith("/result.json") else PASS
+
+    proxy.watch = refuse_records
+    start_worker(settings=behind)
+    task_id = service.submit(make_request(), key).task_id
+    assert ended(service, task_id, key).state == "completed"
+    wait_for(lambda: "end left to the sweep" in "".join(capsys.readouterr()), "the worker to tell")
+    assert keys.result_object(task_id) not in [*bucket.list_keys(keys.JOBS)]
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    assert open_sweep(settings).once()
+    assert keys.result_object(task_id) in [*bucket.list_keys(keys.JOBS)]

@@ -10,12 +10,15 @@ from contextlib import suppress
 import dramatiq
 import msgspec
 import pytest
+import redis
 from falcon.testing import TestClient
 
 from api.app import create_app
 from deploy.embedded.ports import LOOPBACK, free_port
 from pipeline import keys
-from pipeline.service import Finding, JobService, Settings, check_up
+from pipeline.ledger import Ledger
+from pipeline.maintenance import open_sweep
+from pipeline.service import BrokerUnavailableError, Finding, JobService, Settings, check_up
 from pipeline.store import Bucket
 from tests.integration.console_visitor import Visitor
 from tests.rabbitmq import RunningRabbitmq
@@ -71,6 +74,9 @@ class Relay:
                 return
             far = socket.create_connection((LOOPBACK, self._target))
             self._ends += [near, far]
+            if listener.fileno() < 0:  # stopped meanwhile, and these were not among what that broke
+                self.cut()
+                return
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
@@ -201,6 +207,36 @@ def test_with_rabbitmq_away_requests_are_refused_in_time_and_nothing_is_accepted
     wait_for(lambda: client.simulate_get("/readyz").status_code == 200, "RabbitMQ to be back")
     task_id = post(client)
     await_end(client, task_id)
+
+
+@pytest.mark.parametrize("fault", ["refused", "frozen"])
+def test_with_rabbitmq_away_the_sweep_does_what_it_can_without_and_keeps_its_lease(
+    client: TestClient, relay: Relay, settings: Settings, redis_url: str, fault: str
+) -> None:
+    late, old, lost, still = (post(client) for _ in range(4))
+    client.simulate_delete(f"/qr/bulk/{old}/")
+    sweep = open_sweep(settings)
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        connection.hset(keys.job(late), "deadline_at", 1)
+        connection.zadd(keys.ENDED_JOBS, {old: 1})
+        connection.delete(keys.job(lost), keys.ranges(lost))
+        connection.hset(keys.job(still), "moved_at", 0)
+        if fault == "refused":
+            relay.stop()
+        else:
+            relay.freeze()
+        with pytest.raises(BrokerUnavailableError):
+            sweep.once()
+        assert connection.get(keys.SWEEP) == sweep._name
+        states = Ledger(connection).states([late, old, lost, still])
+        assert states == ["failed", None, "pending", "pending"]
+        assert connection.hget(keys.job(still), "moved_at") == "0"  # its turn is not used up
+        if fault == "refused":
+            relay.start()
+        else:
+            relay.thaw()
+        assert sweep.once()
+        assert connection.hget(keys.job(still), "moved_at") != "0"
 
 
 def test_connections_that_were_cut_are_made_again_without_a_refusal(

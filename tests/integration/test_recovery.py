@@ -97,6 +97,60 @@ def test_a_lost_job_comes_back_with_the_time_of_its_end_whatever_the_clock_of_wh
     assert (after["status"], after["finished_at"]) == (before["status"], before["finished_at"])
 
 
+def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
+    *,
+    client: TestClient,
+    start_worker: StartWorker,
+    sweep: Sweep,
+    redis_url: str,
+    bucket: Bucket,
+    staging_bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert sweep.once()
+    with monkeypatch.context() as killed:
+        killed.setattr("pipeline.bundle.Bundler._record_end", lambda *_: None)
+        start_worker()
+        task_id = submit(client)
+        before = end_of(client, task_id).json
+    assert sweep.once()  # its worker may be at it
+    assert keys.result_object(task_id) not in [*bucket.list_keys("jobs/")]
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    assert sweep.once()
+    assert keys.result_object(task_id) in [*bucket.list_keys("jobs/")]
+    assert [*staging_bucket.list_keys("")] == []
+    flush(redis_url)
+    after = poll(client, task_id).json
+    assert (after["bundle"], after["finished_at"]) == (before["bundle"], before["finished_at"])
+
+
+def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
+    *,
+    client: TestClient,
+    service: JobService,
+    start_worker: StartWorker,
+    sweep: Sweep,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task_id = submit(client)
+    put = service._end_records._bucket.put
+
+    def late(key: str, data: bytes, content_type: str = "") -> None:
+        monkeypatch.setattr(service._end_records._bucket, "put", put)
+        assert retry(client, task_id).status_code == 202
+        start_worker()
+        end_of(client, task_id)
+        put(key, data, content_type)
+
+    monkeypatch.setattr(service._end_records._bucket, "put", late)
+    client.simulate_delete(f"/qr/bulk/{task_id}/")
+    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    assert sweep.once()
+    flush(redis_url)
+    assert poll(client, task_id).json["status"] == "completed"
+
+
 def flush(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
@@ -182,7 +236,7 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
     service._bucket.put(damaged, damage[1])
     flush(redis_url)
     sent: list[str] = []
-    sweep._bucket._client.meta.events.register(
+    sweep._comparison._bucket._client.meta.events.register(
         "before-send.s3.GetObject", lambda **_: sent.append("GET")
     )
     assert sweep.once()
@@ -356,7 +410,7 @@ def test_a_cancel_after_the_end_is_refused_and_changes_nothing(client: TestClien
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("delay", [0, 0.02, 0.05, 0.1, 0.2, 0.4])
 def test_a_cancel_that_races_has_one_winner(
-    client: TestClient, bucket: Bucket, staging_bucket: Bucket, delay: float
+    client: TestClient, staging_bucket: Bucket, delay: float
 ) -> None:
     task_id = submit(client)
     deadline = time.monotonic() + delay
@@ -365,8 +419,7 @@ def test_a_cancel_that_races_has_one_winner(
     ended = end_of(client, task_id).json
     if answer.status_code == 200:
         assert (ended["status"], ended["error_code"]) == ("failed", "cancelled")
-        bundle = keys.bundle_object(task_id)
-        wait_for(lambda: bundle not in [*bucket.list_keys("jobs/")], "no bundle")
+        assert ended["download_url"] is None
     else:
         assert (answer.status_code, ended["status"]) == (409, "completed")
     wait_for(lambda: not [*staging_bucket.list_keys("")], "no staging")

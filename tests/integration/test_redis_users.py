@@ -272,8 +272,11 @@ def forget_the_end(admin: redis.Redis, task_id: str) -> None:
 
 def outlive(walk: Walk) -> None:
     """Remove a job whose time is over."""
-    walk.admin.zadd(keys.ENDED_JOBS, {walk.submit(): 1})
+    task_id = walk.submit()
+    walk.await_end(task_id)
+    walk.admin.zadd(keys.ENDED_JOBS, {task_id: 1})
     assert walk.sweep.once()
+    assert not walk.admin.exists(keys.job(task_id))
 
 
 def look_at_everything(walk: Walk, own: dict[str, Settings]) -> None:

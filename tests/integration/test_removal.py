@@ -1,8 +1,10 @@
 """Jobs that have outlived their time: many are removed together, and nothing of them stays."""
 
 import time
+from collections.abc import Iterator
 
 import msgspec
+import pytest
 import redis
 
 from pipeline import keys
@@ -29,6 +31,26 @@ def end_long_ago(ledger: Ledger, connection: redis.Redis, bucket: Bucket, state:
     return head.task_id
 
 
+def test_a_retry_that_comes_while_a_job_is_removed_is_refused(
+    settings: Settings, redis_url: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = open_sweep(msgspec.structs.replace(settings, job_ttl=TTL))
+    assert sweep.once()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        ledger = Ledger(connection)
+        task_id = end_long_ago(ledger, connection, bucket, "failed")
+        remove, answers = sweep._tidier._bucket.delete_each, []
+
+        def slowly(found: Iterator[str]) -> None:
+            answers.append(ledger.retry_job(task_id, HOUR))
+            remove(found)
+
+        monkeypatch.setattr(sweep._tidier._bucket, "delete_each", slowly)
+        assert sweep.once()
+        assert answers == [None]
+        assert ledger.states([task_id]) == [None]
+
+
 def test_many_jobs_are_removed_by_one_request(
     settings: Settings, redis_url: str, bucket: Bucket, staging_bucket: Bucket
 ) -> None:
@@ -45,10 +67,10 @@ def test_many_jobs_are_removed_by_one_request(
         connection.zadd(keys.ENDED_JOBS, {kept: time.time_ns() // 1_000_000})
         sent: list[str] = []
         for name in ("ListObjectsV2", "DeleteObjects", "DeleteObject"):
-            sweep._bucket._client.meta.events.register(
+            sweep._tidier._bucket._client.meta.events.register(
                 f"before-send.s3.{name}", lambda event_name, **_: sent.append(event_name)
             )
-        sweep._remove_old_jobs()
+        sweep._tidier.remove_old_jobs()
         assert sorted(name.rpartition(".")[2] for name in sent) == [
             *["DeleteObjects"] * (FAILED + 1),  # staging, and the objects of all
             *["ListObjectsV2"] * FAILED,

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from pipeline.health import Health, PartHealth
 from pipeline.store import StoreUnavailableError
 from tests.waiting import wait_for
@@ -28,6 +30,16 @@ def test_a_part_that_hangs_holds_nobody_up_and_is_asked_once() -> None:
     assert asked == [1]
     release.set()
     wait_for(lambda: health.look()[0].milliseconds, "the answer")
+
+
+def test_a_part_whose_check_breaks_is_not_told_as_it_was_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.health._FRESH", 0)
+    found: list[None] = [None]
+    health = Health({"part": found.pop})
+    assert health.look()[0].milliseconds is not None
+    assert health.look()[0] == PartHealth("part", None, "IndexError")
 
 
 def test_a_part_is_not_asked_more_often_than_every_two_seconds() -> None:

@@ -1,0 +1,74 @@
+"""The record in S3 of how a job ended for good, from which a lost ledger is rebuilt.
+
+The ledger marks each such end until its record is there, so that the sweep writes what whoever
+ended the job could not.
+"""
+
+import msgspec
+import structlog
+
+from pipeline import keys
+from pipeline.jobs import JobStatus, Result
+from pipeline.ledger import Ledger
+from pipeline.staging import Staging
+from pipeline.store import Bucket, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+
+class EndRecords:
+    """Writes the records; two who write one at once write the same.
+
+    Args:
+        ledger: knows how jobs ended.
+        bucket: of the records.
+        staging: of chunks, which a job that has ended for good needs no more.
+    """
+
+    def __init__(self, ledger: Ledger, bucket: Bucket, staging: Staging) -> None:
+        self._ledger = ledger
+        self._bucket = bucket
+        self._staging = staging
+
+    def write(self, task_id: str) -> bool:
+        """Record how a job ended, if that is for good, and remove what is staged of it.
+
+        The time is the ledger's, which names the callback about this end. False: there is no such
+        end, or another one by now.
+
+        Raises:
+            LedgerUnavailableError, StoreUnavailableError: the sweep writes it.
+            NewerVersionError: the job is a newer release's.
+        """
+        status = self._ledger.status(task_id)
+        record = _record_of(status)
+        if record is not None:
+            data = msgspec.json.encode(record)
+            self._bucket.put(keys.result_object(task_id), data, "application/json")
+        # A re-run that has begun meanwhile stages its own chunks.
+        stands = self._ledger.note_record(task_id, status.finished_at if status else None)
+        if record is None or not stands:
+            return False
+        self._drop_staging(task_id)
+        return True
+
+    def _drop_staging(self, task_id: str) -> None:
+        try:
+            self._staging.drop(task_id)
+        except StoreUnavailableError as error:
+            log.warning("staging left behind", task_id=task_id, reason=str(error))
+
+
+def _record_of(status: JobStatus | None) -> Result | None:
+    """Return how a job ended; None while it may still end otherwise."""
+    if status is None or status.finished_at is None:
+        return None
+    if status.state != "completed" and not status.closed:  # a dead letter put back opens it again
+        return None
+    return Result(
+        state=status.state,
+        finished_at=status.finished_at,
+        bundle=status.bundle,
+        error=status.error,
+        error_code=status.error_code,
+    )
