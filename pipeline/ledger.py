@@ -153,6 +153,11 @@ class Ledger:
         offset, length = map(int, byte_range.split())
         return ChunkWork(job_fields(fields), chunk_index, message_id, attempt, offset, length)
 
+    def renew_chunk(self, task_id: str, chunk_index: int, lease: int) -> None:
+        """Keep a chunk that is being worked on for another ``lease``."""
+        names = [keys.job(task_id), keys.leases(task_id)]
+        self._run("renew_chunk", names, chunk_index, lease)
+
     def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
 
