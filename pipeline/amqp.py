@@ -96,7 +96,9 @@ class Amqp:
                 return done.result(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 reason = ConnectionClosed(f"RabbitMQ did not answer within {self._timeout:g} s")
-                session.end(reason)
+                # Of the second try little may be left: too little to say that nobody is served.
+                if tried == 1:
+                    session.end(reason)
                 raise reason from None
             except ConnectionClosed:
                 if tried == _TRIES:

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -11,6 +13,7 @@ from pipeline import keys
 from pipeline.jobs import Item, JobFields
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import OF_NO_USE, ChunkWork, Failure
+from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import name_the_job
 from pipeline.requests import decode_items
@@ -34,7 +37,8 @@ class ChunkRenderer:
     Args:
         ledger, bucket, staging: where jobs, requests and staged chunks are.
         steps: times rendering and staging.
-        lease: milliseconds after which an attempt counts as dead.
+        lease: milliseconds after which an attempt counts as dead unless renewed; it is renewed
+            while requests to S3 go on.
         deadline: milliseconds that a job gets when a chunk put back by hand opens it again.
         max_attempts: deliveries of a chunk that are begun. Dramatiq does not count one that ends
             with its worker, so a chunk that kills its worker would come back for ever.
@@ -96,11 +100,27 @@ class ChunkRenderer:
             rows, images = render_items(work, items)
         rendered = watch.lap()
         with self._steps.time("stage", work.job.format):
-            staged = self._staging.stage(task_id, work.chunk_index, rows, images)
+            staged = self._staging.stage(
+                task_id, work.chunk_index, rows, images, self._renewing(work)
+            )
         times = ChunkTimes(
             begun_at=watch.begun_at, read_ms=read, render_ms=rendered, stage_ms=watch.lap()
         )
         return msgspec.structs.replace(staged, times=times)
+
+    def _renewing(self, work: ChunkWork) -> Callable[[], None]:
+        """Return what renews the lease when a third of it is over."""
+        renewed_at = time.monotonic()
+
+        def renew() -> None:
+            nonlocal renewed_at
+            if time.monotonic() - renewed_at < self._lease / 3000:
+                return
+            renewed_at = time.monotonic()
+            with suppress(LedgerUnavailableError):  # it is asked again when the chunk is staged
+                self._ledger.renew_chunk(work.job.task_id, work.chunk_index, self._lease)
+
+        return renew
 
     def _give_up(self, work: ChunkWork) -> None:
         detail = (

@@ -13,7 +13,7 @@ key                                   type    what
 ``qrmill:{id}:excused``               hash    chunk index -> deliveries that ended with an error
 ``qrmill:{id}:errors``                hash    chunk index -> the last of these errors
 ``qrmill:{id}:failures``              hash    chunk index -> why it failed for good
-``qrmill:{id}:letters``               set     ids of its messages that failed for good
+``qrmill:{id}:letters``               set     ids of its dead letters: put back, they open it
 ``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
 ``qrmill:jobs:unrecorded``            zset    task ids whose end is not in S3 yet, by the time since

@@ -139,8 +139,8 @@ class Ledger:
     ) -> ChunkWork | None:
         """Count a delivery of a chunk and return the work, or None when there is nothing to do.
 
-        A chunk that failed for good is begun again by the message that failed, put back by hand,
-        and by none that only came late.
+        A chunk that failed for good is begun again by its dead letter, put back by hand, and by no
+        message that only came late or once more.
         """
         families = (
             keys.job, keys.ranges, keys.staged, keys.attempts, keys.leases, keys.excused,
@@ -153,6 +153,11 @@ class Ledger:
         attempt, byte_range, fields = reply
         offset, length = map(int, byte_range.split())
         return ChunkWork(job_fields(fields), chunk_index, message_id, attempt, offset, length)
+
+    def renew_chunk(self, task_id: str, chunk_index: int, lease: int) -> None:
+        """Keep a chunk that is being worked on for another ``lease``."""
+        names = [keys.job(task_id), keys.leases(task_id)]
+        self._run("renew_chunk", names, chunk_index, lease)
 
     def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
@@ -190,6 +195,7 @@ class Ledger:
         task_id: str,
         failure: Failure,
         chunk_index: int | None = None,
+        letter_id: str = "",
         message_id: str = "",
     ) -> str:
         """Fail a job, because a chunk failed for good, or for another reason.
@@ -198,14 +204,17 @@ class Ledger:
             task_id: the job.
             failure: what to tell of it.
             chunk_index: of the chunk that failed.
-            message_id: of the message that failed for good; put back, it opens the job again.
+            letter_id: of the dead letter about it; put back, it opens the job again.
+            message_id: that the letter had as a message; what comes again under it opens nothing.
 
         Returns:
             The job's error code afterwards; empty when it is unknown or has not failed.
         """
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
-        arguments = (task_id, failure.code, failure.detail, chunk, closed, message_id)
+        arguments = (
+            task_id, failure.code, failure.detail, chunk, closed, letter_id, message_id,
+        )  # fmt: skip
         names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
         names += [keys.UNRECORDED]
@@ -227,8 +236,8 @@ class Ledger:
     ) -> JobFields | None:
         """Claim the bundling for ``lease``; None when there is nothing to be done.
 
-        A job whose bundling had failed for good is opened again by the message that failed, put
-        back by hand, and gets ``deadline``.
+        A job whose bundling had failed for good is opened again by its dead letter, put back by
+        hand, and gets ``deadline``.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS, keys.letters(task_id)]

@@ -6,12 +6,12 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
-from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
+from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR, BrokerUnavailableError
 from pipeline.jobs import JobFields
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
 from pipeline.lua import LedgerUnavailableError
-from pipeline.queues import Queues
+from pipeline.queues import Queues, letter_id, name_letter
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 from pipeline.webhooks import CallbackFailedError
 
@@ -22,24 +22,30 @@ _ERROR_CODE = "error_code"
 #: Message option that Dramatiq's own retries use as well, and its dashboard shows.
 _TRACEBACK = "traceback"
 _MOST_FRAMES = 30
+_NO_LETTER = "the message is no dead letter: it comes again, or the sweep asks anew"
 #: Milliseconds before the first retry of what met a missing object; the three of the default end
 #: after 3.5 to 7 seconds.
 _MISSING_BACKOFF = 500
 
+_BROKER = "broker_unavailable"
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (StoreUnavailableError, "storage_unavailable"),
     (ObjectMissingError, "object_missing"),
     (LedgerUnavailableError, "ledger_unavailable"),
+    (BrokerUnavailableError, _BROKER),
     (TimeLimitExceeded, "time_limit"),
 )
 _REASONS = {
     "storage_unavailable": "the object store did not answer",
     "object_missing": "an object it needs is no longer in the object store",
     "ledger_unavailable": "the ledger did not answer",
+    _BROKER: "the broker did not take a message",
     "time_limit": "it took longer than it may",
     "render_failed": "its symbols could not be rendered",
     "bundle_failed": "the archive could not be written",
 }
+#: What failed because Redis or the broker was away did not fail; the sweep asks for it anew.
+FAILS_NO_JOB = frozenset({"ledger_unavailable", _BROKER})
 
 
 class CarefulRetries(Retries):
@@ -70,6 +76,8 @@ class CarefulRetries(Retries):
                 broker, message, result=result, exception=exception
             )
         except Exception:
+            # Its tries are not spent, and the retry may have got out all the same.
+            message.options[_ERROR_CODE] = _BROKER
             message.fail()
             raise
 
@@ -109,22 +117,34 @@ class RecordFailures(Middleware):
             task_id, chunk_index = message.args
             self._ledger.excuse_chunk(task_id, chunk_index, failure)
 
+    def before_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
+        """Give the dead letter an id of its own, if that is what is going to be recorded."""
+        if message.actor_name != WEBHOOK_ACTOR and _code(message) not in FAILS_NO_JOB:
+            name_letter(message)
+
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
-        """Record the failure."""
+        """Record the failure, if the message is a dead letter now."""
         if message.actor_name == WEBHOOK_ACTOR:
             return
-        code = message.options.get(_ERROR_CODE, "render_failed")
+        code = _code(message)
+        # First, so that no failure is known before the letter that can undo it.
+        if not self._queues.annotate(message):
+            log.warning("failure not recorded", error_code=code, reason=_NO_LETTER)
+            return
         tries = message.options.get("retries", 1)
         task_id, *chunk = message.args
         what = f"Chunk {chunk[0]}" if chunk else "The bundling"
         count = "1 try" if tries == 1 else f"{tries} tries"
         detail = f"{what} failed after {count}: {_REASONS[code]}."
         log.error("failed for good", error_code=code, tries=tries)
-        if code != "ledger_unavailable":
-            # What failed because Redis was away did not fail; the sweep puts it back.
+        if code not in FAILS_NO_JOB:
             index = chunk[0] if chunk else None
-            self._ledger.fail_job(task_id, Failure(code, detail), index, message.message_id)
-        self._queues.annotate(message.queue_name, message.options, message.encode())
+            failure = Failure(code, detail)
+            self._ledger.fail_job(task_id, failure, index, letter_id(message), message.message_id)
+
+
+def _code(message: MessageProxy) -> str:
+    return str(message.options.get(_ERROR_CODE, "render_failed"))
 
 
 def error_code(actor: str, exception: BaseException) -> str:

@@ -7,10 +7,11 @@ queues is asked of the broker itself. Every method raises:
 """
 
 import time
+import uuid
 from typing import Any, NamedTuple, Protocol
 
 import dramatiq
-from dramatiq import Message
+from dramatiq import Message, MessageProxy
 from dramatiq.common import q_name
 
 #: Options that tell of the tries before; one that is put back begins anew.
@@ -85,14 +86,33 @@ class Queues(Protocol):
     def discard(self, queue: str, letter_ids: list[str]) -> int:
         """Remove dead letters for good; return how many there were."""
 
-    def annotate(self, queue: str, options: dict[str, Any], message: bytes) -> None:
+    def annotate(self, message: MessageProxy) -> bool:
         """Let a dead letter tell what its last try told, where the broker has it as it was sent.
 
-        Args:
-            queue: that the message came from, maybe its delay queue.
-            options: of the message.
-            message: encoded, as it stands after the last try.
+        Returns:
+            Whether it is a dead letter. One that was lost to its worker before comes again.
         """
+
+
+def name_letter(message: MessageProxy) -> None:
+    """Give a message the id that it is to have as a dead letter.
+
+    A copy of it that is delivered again keeps the old one, by which the ledger tells it from the
+    letter, put back by hand.
+    """
+    if not hasattr(message, "letter_id"):  # Dramatiq repeats what a lost connection broke off
+        message.letter_id = str(uuid.uuid4())  # type: ignore[attr-defined] # Dramatiq lets one add to it
+
+
+def letter_id(message: MessageProxy) -> str:
+    """Return the id that a message has as a dead letter: its own if it was given none."""
+    return str(getattr(message, "letter_id", message.message_id))
+
+
+def as_letter(message: MessageProxy) -> bytes:
+    """Return a message as its dead letter has it."""
+    letter: Message[Any] = message.copy(message_id=letter_id(message))
+    return letter.encode()
 
 
 def renewed(text: str) -> str | None:

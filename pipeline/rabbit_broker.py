@@ -20,6 +20,7 @@ from pika.exceptions import AMQPError
 from pipeline.amqp import Amqp, Arguments, Outgoing
 from pipeline.amqp_refusals import explain
 from pipeline.heartbeats import Beating
+from pipeline.queues import as_letter
 
 log = structlog.get_logger(__name__)
 
@@ -151,14 +152,18 @@ class RabbitConsumer(_RabbitmqConsumer):
         if not self._delivered(message):
             return
         letter = Outgoing(
-            xq_name(q_name(self.queue_name)), message.encode(), {DIED_AT: current_millis()}
+            xq_name(q_name(self.queue_name)), as_letter(message), {DIED_AT: current_millis()}
         )
         try:
             self._amqp.publish([letter])
         except ConnectionClosed:
+            # Nobody knows what becomes of it: it may come again, or RabbitMQ itself keeps it, under
+            # the id that it was sent with.
             super().nack(message)  # type: ignore[no-untyped-call]
         else:
-            super().ack(message)  # type: ignore[no-untyped-call]
+            message.buried = True  # type: ignore[attr-defined] # as above
+            with suppress(ConnectionClosed):  # it comes again, and is known as what it is
+                super().ack(message)  # type: ignore[no-untyped-call]
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Do nothing: what is not acknowledged comes back when the connection is closed."""

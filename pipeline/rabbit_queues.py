@@ -15,12 +15,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import msgspec
 import pika
 import redis
-from dramatiq import ConnectionClosed
+from dramatiq import ConnectionClosed, MessageProxy
 from dramatiq.common import dq_name, xq_name
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
@@ -119,8 +118,9 @@ class RabbitQueues:
         """Remove letters."""
         return self._take(queue, letter_ids, lambda _: True)
 
-    def annotate(self, queue: str, options: dict[str, Any], message: bytes) -> None:
-        """Do nothing: the consumer has sent the dead letter as it stands after the last try."""
+    def annotate(self, message: MessageProxy) -> bool:
+        """Say whether the consumer has sent the dead letter, as it stands after the last try."""
+        return bool(getattr(message, "buried", False))
 
     def _take(self, queue: str, letter_ids: list[str], act: Callable[[Letter], bool]) -> int:
         wanted, taken = {*letter_ids}, set()

@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import msgspec
 import redis
+from dramatiq import MessageProxy
 from dramatiq.common import q_name
 
 from pipeline import keys
 from pipeline.broker import ALL_QUEUES
 from pipeline.lua import Scripts, translated
-from pipeline.queues import Letter, QueueState, age, renewed
+from pipeline.queues import Letter, QueueState, age, as_letter, renewed
 
 #: Values that :meth:`RedisQueues.read` asks for of each queue.
 _ASKED = 7
@@ -112,11 +113,11 @@ class RedisQueues:
             _, removed = pipe.execute()
         return int(removed)
 
-    def annotate(self, queue: str, options: dict[str, Any], message: bytes) -> None:
-        """Replace the dead letter's message, unless it was put back since."""
-        letter_id = str(options.get("redis_message_id", ""))
-        names = [keys.dead_messages(q_name(queue))]
-        self._run("annotate_letter", names, letter_id, message.decode())
+    def annotate(self, message: MessageProxy) -> bool:
+        """Replace the dead letter's message, unless it was put back since, or never was one."""
+        names = [keys.dead_messages(q_name(message.queue_name))]
+        name = str(message.options.get("redis_message_id", ""))
+        return bool(self._run("annotate_letter", names, name, as_letter(message).decode()))
 
     def _texts(self, queue: str, letter_ids: list[str]) -> list[str | None]:
         if not letter_ids:

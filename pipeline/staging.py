@@ -8,7 +8,7 @@ same keys.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -44,9 +44,17 @@ class Staging(Protocol):
     """Where rendered chunks wait. Every method may raise ``StoreUnavailableError``."""
 
     def stage(
-        self, task_id: str, chunk_index: int, rows: Sequence[ImageRow], images: Sequence[bytes]
+        self,
+        task_id: str,
+        chunk_index: int,
+        rows: Sequence[ImageRow],
+        images: Sequence[bytes],
+        going_on: Callable[[], None],
     ) -> StagedChunk:
-        """Write a chunk: ``rows`` and ``images`` in the same order."""
+        """Write a chunk: ``rows`` and ``images`` in the same order.
+
+        ``going_on`` is called before every request to S3.
+        """
 
     def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
         """Return a chunk's rows.
@@ -80,7 +88,12 @@ class ZipStaging:
         self._bucket = bucket
 
     def stage(
-        self, task_id: str, chunk_index: int, rows: Sequence[ImageRow], images: Sequence[bytes]
+        self,
+        task_id: str,
+        chunk_index: int,
+        rows: Sequence[ImageRow],
+        images: Sequence[bytes],
+        going_on: Callable[[], None],
     ) -> StagedChunk:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
@@ -89,6 +102,7 @@ class ZipStaging:
             pieces = [archive.copy(store_member(ROWS, encoded))]
             pieces += [archive.copy(make_member(name, image)) for name, image in named]
             data = b"".join((*pieces, *archive.finalize()))
+        going_on()
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
@@ -123,14 +137,21 @@ class ObjectStaging:
         self._bucket = bucket
 
     def stage(
-        self, task_id: str, chunk_index: int, rows: Sequence[ImageRow], images: Sequence[bytes]
+        self,
+        task_id: str,
+        chunk_index: int,
+        rows: Sequence[ImageRow],
+        images: Sequence[bytes],
+        going_on: Callable[[], None],
     ) -> StagedChunk:
         """Write a chunk's images, then its rows."""
         for row, image in zip(rows, images, strict=True):
             kind = MEDIA_TYPES[row.file.rpartition(".")[2]]
+            going_on()
             self._bucket.put(keys.staged_image(task_id, chunk_index, row.file), image, kind)
         encoded = msgspec.json.encode(rows)
         key = keys.staged_image(task_id, chunk_index, ROWS)
+        going_on()
         self._bucket.put(key, encoded, "application/json")
         return _staged(encoded, b"".join((encoded, *images)))
 

@@ -2,7 +2,7 @@
 -- KEYS: job, ranges, staged, attempts, leases, excused, failures, dead letters
 -- ARGV: chunk index, lease (ms), message id
 -- Returns {} when the job is unknown, completed or closed, or the chunk is staged, or it failed for
--- good and this is another message about it, that came late; else
+-- good and this is not its dead letter but a message about it that came late or once more; else
 -- {attempts that did not end with an error, range, all fields of the job}.
 -- A chunk of a failed job is rendered all the same: the others finish, or it was put back by hand.
 local job = KEYS[1]

@@ -2,8 +2,8 @@
 -- KEYS: job, staged, failures, active jobs, ended jobs, callbacks, dead letters
 -- ARGV: claimant, lease (ms), task id, deadline (ms from now) of a job that is reopened, message id
 -- Returns {} when there is nothing to bundle or another holds the claim; else all fields of the job.
--- A job whose bundling failed is reopened by the message that failed, put back by hand; another one
--- about it came late.
+-- A job whose bundling failed is reopened by its dead letter, put back by hand; any other message
+-- about it came late or once more.
 local job = KEYS[1]
 if newer(job) then
     return NEWER

@@ -3,7 +3,8 @@
 -- ARGV: task id, lease (ms), id of the message that asks
 -- Returns {} when none is due, or another is at it; else {attempt, all fields of the job}.
 -- One that has failed is begun once more by the message of its last attempt alone: that became a
--- dead letter, and was put back. Any other message about it is a stray.
+-- dead letter and was put back, or was lost to its worker before, and then it has to become one now.
+-- Any other message about it is a stray.
 local job = KEYS[1]
 if newer(job) then
     return NEWER

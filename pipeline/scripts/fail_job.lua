@@ -2,7 +2,7 @@
 -- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
 --       channel of ended jobs, callbacks, counts, minutes, dead letters, unrecorded ends
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it,
---       id of the message that failed for good, or ""
+--       id of the dead letter or "", id that it had as a message
 -- Returns the job's state and error code afterwards, or {} when it is unknown.
 local job = KEYS[1]
 if newer(job) then
@@ -15,6 +15,7 @@ end
 local late_double = ARGV[4] ~= "" and redis.call("HEXISTS", KEYS[2], ARGV[4]) == 1
 if not late_double and state ~= "completed" then
     if ARGV[6] ~= "" then
+        redis.call("SREM", KEYS[14], ARGV[7])  -- a letter that was put back, and has failed again
         redis.call("SADD", KEYS[14], ARGV[6])
     end
     if ARGV[4] ~= "" then

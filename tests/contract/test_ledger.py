@@ -206,6 +206,29 @@ def test_a_second_message_that_comes_late_does_not_reopen_a_failed_job(ledger: L
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "double") is not None
 
 
+def test_a_copy_of_a_message_that_failed_for_good_does_not_reopen_its_job(ledger: Ledger) -> None:
+    of_chunk, of_bundle = enter(ledger), enter(ledger)
+    begun = begin(ledger, of_chunk, 0, "message")
+    stage_all(ledger, of_bundle)
+    for task_id, chunk in ((of_chunk, 0), (of_bundle, None)):
+        ledger.fail_job(task_id, FAILURE, chunk, "letter", "message")
+    assert ledger.begin_chunk(of_chunk, 0, LEASE, "message") is None
+    assert ledger.complete_chunk(begun, STAGED, HOUR) == NO_MORE_NOW
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "message") is None
+    assert [state(ledger, task_id) for task_id in (of_chunk, of_bundle)] == ["failed"] * 2
+    assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter")
+
+
+def test_a_letter_that_was_put_back_and_failed_again_is_another(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    ledger.fail_job(task_id, FAILURE, 0, "letter", "message")
+    begin(ledger, task_id, 0, "letter")
+    ledger.fail_job(task_id, FAILURE, 0, "another", "letter")
+    assert ledger.begin_chunk(task_id, 0, LEASE, "letter") is None
+    assert ledger.complete_chunk(begin(ledger, task_id, 0, "another"), STAGED, HOUR) == 2
+    assert state(ledger, task_id) == "running"
+
+
 def test_what_is_put_back_after_the_deadline_gives_the_job_another(ledger: Ledger) -> None:
     of_chunk, of_bundle = enter(ledger), enter(ledger)
     ledger.fail_job(of_chunk, FAILURE, 1, "letter")
@@ -353,6 +376,24 @@ def test_lost_chunks_are_found_once_a_patience(ledger: Ledger) -> None:
     assert ledger.examine_job(task_id, -1, LEASE, queues_empty=True) == ("chunks", [1])
     assert ledger.examine_job(task_id, -1, LEASE, queues_empty=False).need == "moving"
     assert ledger.examine_job(task_id, LEASE, -1, queues_empty=False) == ("chunks", [1])
+
+
+def test_a_chunk_that_is_worked_on_for_long_is_not_lost(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    ledger.begin_chunk(task_id, 1, -1)
+    ledger._client.hset(keys.job(task_id), "moved_at", 0)
+    ledger.renew_chunk(task_id, 1, LEASE)
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+
+
+def test_what_is_no_longer_worked_on_keeps_no_lease(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
+    ledger.begin_chunk(task_id, 1, -1)
+    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True) == ("chunks", [1])
+    for index in (0, 1):
+        ledger.renew_chunk(task_id, index, LEASE)
+    assert not ledger._client.exists(keys.leases(task_id))
 
 
 @pytest.mark.parametrize("items", [5, 5000])

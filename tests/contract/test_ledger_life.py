@@ -1,13 +1,13 @@
 """A job's life against the real ledger, by any sequence of what can happen to it.
 
-Messages are delivered never, once, twice or late; attempts and claims die; the job is cancelled and
-re-run; its callback is delivered, put off or given up; Redis loses everything. After every step the
-ledger agrees with a model of it, and from wherever a life has got to, sweeping and delivering end
-it.
+Messages are delivered never, once, twice or late, also after they have failed for good; their dead
+letters are put back, and fail again; attempts and claims die; the job is cancelled and re-run; its
+callback is delivered, put off or given up; Redis loses everything. After every step the ledger
+agrees with a model of it, and from wherever a life has got to, sweeping and delivering end it.
 """
 
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import cast
 
 import hypothesis
@@ -36,8 +36,6 @@ BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=2_000_000_000)
 CANCELLED = Failure("cancelled", "It was cancelled.", closed=True)
 chunks = st.integers(0, CHUNKS - 1)
 leases = st.sampled_from([SOON, NOW_OR_PAST])
-#: Ids of two messages about the same thing: either may fail for good, be put back, or come late.
-messages = st.sampled_from(["first", "second"])
 
 
 class Life(RuleBasedStateMachine):
@@ -59,6 +57,8 @@ class Life(RuleBasedStateMachine):
         self.works: list[ChunkWork] = []
         self.staged: set[int] = set()
         self.failed: set[int] = set()
+        #: Ids of the letters about each chunk and the bundle, and of all that open the job again.
+        self.buried: defaultdict[str, list[str]] = defaultdict(list)
         self.letters: set[str] = set()
         self.holder: str | None = None  # of a claim that has not run out
         self.state: State = "pending"
@@ -77,11 +77,25 @@ class Life(RuleBasedStateMachine):
         self.client.delete(keys.COUNTS)
         assert self.ledger.create_job(self.head, 1_795_000_000_000, 0, HOUR)
 
-    @rule(chunk=chunks, lease=leases, message=messages)
-    def deliver(self, chunk: int, lease: int, message: str) -> None:
-        work = self.ledger.begin_chunk(self.task_id, chunk, lease, f"{chunk} {message}")
+    def some_message(self, data: st.DataObject, about: str) -> str:
+        """One of two messages about the same thing, or a letter of theirs, put back.
+
+        Each may have failed for good, and come late or once more.
+        """
+        return data.draw(st.sampled_from([f"{about} one", f"{about} two", *self.buried[about]]))
+
+    def bury(self, about: str) -> str:
+        self.buried[about].append(f"{about} letter {len(self.buried[about])}")
+        return self.buried[about][-1]
+
+    @rule(data=st.data(), chunk=chunks, lease=leases)
+    def deliver(self, data: st.DataObject, chunk: int, lease: int) -> None:
+        self.begin(chunk, lease, self.some_message(data, f"chunk {chunk}"))
+
+    def begin(self, chunk: int, lease: int, message_id: str) -> None:
+        work = self.ledger.begin_chunk(self.task_id, chunk, lease, message_id)
         closed = self.closed()
-        late = self.comes_late(chunk, f"{chunk} {message}")
+        late = self.comes_late(chunk, message_id)
         assert (work is None) == (
             self.state == "completed" or closed or chunk in self.staged or late
         )
@@ -100,7 +114,7 @@ class Life(RuleBasedStateMachine):
     def render_all(self) -> None:
         """What mostly happens, and a walk at random seldom does."""
         for chunk in range(CHUNKS):
-            self.deliver(chunk, SOON, "first")
+            self.begin(chunk, SOON, f"chunk {chunk} one")
             for work in [work for work in self.works if work.chunk_index == chunk][-1:]:
                 self.end_well(work)
 
@@ -127,21 +141,25 @@ class Life(RuleBasedStateMachine):
     def comes_late(self, chunk: int, message_id: str) -> bool:
         return chunk in self.failed and message_id not in self.letters
 
-    @rule(chunk=chunks, message=messages)
-    def fail_for_good(self, chunk: int, message: str) -> None:
+    @rule(data=st.data(), chunk=chunks)
+    def fail_for_good(self, data: st.DataObject, chunk: int) -> None:
+        message = self.some_message(data, f"chunk {chunk}")
+        letter = self.bury(f"chunk {chunk}")
         failure = Failure(f"broken_{chunk}", "It broke.")
-        self.ledger.fail_job(self.task_id, failure, chunk, f"{chunk} {message}")
+        self.ledger.fail_job(self.task_id, failure, chunk, letter, message)
         if chunk not in self.staged and self.state != "completed":
             self.failed.add(chunk)
-            self.letters.add(f"{chunk} {message}")
+            self.letters = self.letters - {message} | {letter}
             if self.state != "failed":
                 self.state, self.code = "failed", f"broken_{chunk}"
 
-    @rule(message=messages)
-    def fail_to_bundle(self, message: str) -> None:
-        self.ledger.fail_job(self.task_id, Failure("bundle_failed", "It broke."), None, message)
+    @rule(data=st.data())
+    def fail_to_bundle(self, data: st.DataObject) -> None:
+        message, letter = self.some_message(data, "bundle"), self.bury("bundle")
+        failure = Failure("bundle_failed", "It broke.")
+        self.ledger.fail_job(self.task_id, failure, None, letter, message)
         if self.state != "completed":
-            self.letters.add(message)
+            self.letters = self.letters - {message} | {letter}
         if self.state in {"pending", "running"}:
             self.state, self.code = "failed", "bundle_failed"
 
@@ -166,13 +184,14 @@ class Life(RuleBasedStateMachine):
         self.state, self.code, self.failed = "pending" if opened else "running", None, set()
         self.result, self.unrecorded = None, False
 
-    @rule(claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans(), message=messages)
-    def build(self, claimant: str, lease: int, message: str, *, dies: bool) -> None:
+    @rule(data=st.data(), claimant=st.sampled_from(["a", "b"]), lease=leases, dies=st.booleans())
+    def build(self, data: st.DataObject, claimant: str, lease: int, *, dies: bool) -> None:
+        message = self.some_message(data, "bundle")
         claimed = self.ledger.claim_bundle(self.task_id, claimant, lease, HOUR, message)
         whole = len(self.staged) == CHUNKS
         open_again = whole and not self.closed() and not self.failed
         if open_again and self.state == "failed" and message in self.letters:
-            self.state, self.code = "running", None  # a bundling's message, put back by hand
+            self.state, self.code = "running", None  # a bundling's letter, put back by hand
             self.forget_callback()
         whole = whole and self.state == "running"
         assert (claimed is not None) == (whole and self.holder in {None, claimant})

@@ -28,7 +28,7 @@ from pipeline.broker import (
 from pipeline.brokers import BrokerParts, open_broker
 from pipeline.ledger import Ledger
 from pipeline.lua import LedgerUnavailableError
-from pipeline.queues import QueueState
+from pipeline.queues import QueueState, letter_id, name_letter
 from pipeline.rabbit_broker import RabbitBroker
 from pipeline.settings import Settings
 from tests.contract.test_ledger import HOUR, new_head
@@ -175,7 +175,7 @@ def test_a_dead_letter_tells_why_and_is_put_back_once(
         dead = next_message(consumer)
         dead.options["error_code"] = "render_failed"
         consumer.nack(dead)
-        parts.queues.annotate(RENDER_QUEUE, dead.options, dead.encode())
+        assert parts.queues.annotate(dead)
         wait_for(lambda: counts(parts) == (0, 0, 0, 2), "two dead letters")
         assert state(parts).oldest_dead == pytest.approx(0, abs=10)
     letters = parts.queues.letters(RENDER_QUEUE, 9)
@@ -194,6 +194,26 @@ def test_a_dead_letter_tells_why_and_is_put_back_once(
         consumer.ack(again)
     assert [parts.queues.discard(RENDER_QUEUE, wanted) for _ in range(2)] == [1, 0]
     assert parts.queues.letters(RENDER_QUEUE, 9) == []
+
+
+def test_a_dead_letter_has_its_own_id_and_a_message_that_is_none_is_told(
+    parts: BrokerParts,
+) -> None:
+    parts.broker.enqueue(message())
+    with fetched(parts, 1) as consumer:
+        dead = next_message(consumer)
+        assert not parts.queues.annotate(dead)
+        for _ in range(2):
+            name_letter(dead)
+        consumer.nack(dead)
+        assert parts.queues.annotate(dead)
+    wait_for(lambda: counts(parts)[3] == 1, "a dead letter")
+    wanted = [each.letter_id for each in parts.queues.letters(RENDER_QUEUE, 9)]
+    assert parts.queues.put_back(RENDER_QUEUE, wanted) == 1
+    with fetched(parts, 1) as consumer:
+        again = next_message(consumer)
+        assert again.message_id == letter_id(dead) != dead.message_id
+        assert letter_id(again) == again.message_id
 
 
 def test_the_newest_letters_come_first_however_often_they_are_looked_at(

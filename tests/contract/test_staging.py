@@ -38,7 +38,7 @@ def rows(images: list[bytes], ending: str = "png") -> list[ImageRow]:
 def stage(
     staging: Staging, task_id: str = TASK, chunk: int = 0, ending: str = "png"
 ) -> StagedChunk:
-    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES)
+    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES, lambda: None)
 
 
 def expected_chunk(ending: str = "png") -> Chunk:

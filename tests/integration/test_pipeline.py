@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from contextlib import closing
+from typing import NoReturn
 
 import dramatiq
 import msgspec
@@ -21,6 +22,7 @@ from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
 from pipeline.lua import LedgerUnavailableError
+from pipeline.maintenance import open_sweep
 from pipeline.outcomes import CarefulRetries
 from pipeline.service import JobService, Settings
 from pipeline.store import Bucket
@@ -294,6 +296,64 @@ def test_a_retry_that_cannot_be_enqueued_becomes_a_dead_letter(redis_url: str) -
     wait_for(lambda: client.zcard("dramatiq:fails.XQ") == 1, "a dead letter")
     worker.stop()
     client.close()
+
+
+def test_a_chunk_whose_retry_cannot_be_enqueued_fails_no_job(
+    service: JobService, key: ApiKey, bucket: Bucket, worker: dramatiq.Worker, redis_url: str
+) -> None:
+    """Its tries are not spent: the sweep asks for it anew."""
+    enqueue = worker.broker.enqueue
+
+    def refuse(message: Message[None], *, delay: int | None = None) -> Message[None]:
+        if delay is not None:
+            raise redis.ConnectionError("away")
+        return enqueue(message)
+
+    worker.broker.enqueue = refuse  # type: ignore[method-assign] # the fault
+    task_id = hold_back_and_submit(service, key, make_request(), bucket)
+    with redis.Redis.from_url(redis_url) as client:
+        wait_for(lambda: client.zcard(keys.dead_letters(RENDER_QUEUE)) == 3, "three dead letters")
+    worker.stop()
+    status = service.status(task_id, key)
+    assert status is not None
+    assert (status.state, status.error_code, status.failed) == ("running", None, 0)
+
+
+def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
+    *,
+    service: JobService,
+    key: ApiKey,
+    settings: Settings,
+    staging_bucket: Bucket,
+    start_worker: StartWorker,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task_id = service.submit(make_request(), key).task_id
+    renders_only = start_worker({RENDER_QUEUE})
+    wait_for(
+        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
+    )
+    renders_only.stop()
+    name = keys.staged_zip(task_id, 1)
+    staging_bucket.put(name, staging_bucket.get(name).replace(b"PNG", b"GNP", 1))
+
+    def refuse(*_args: object, **_options: object) -> NoReturn:
+        raise redis.ConnectionError("away")
+
+    with redis.Redis.from_url(redis_url) as client:
+        with monkeypatch.context() as fault:
+            fault.setattr("pipeline.wakeups.WakingBroker.enqueue", refuse)
+            bundles_only = start_worker({BUNDLE_QUEUE})
+            wait_for(lambda: client.zcard(keys.dead_letters(BUNDLE_QUEUE)), "a dead letter")
+            bundles_only.stop()
+        status = service.status(task_id, key)
+        assert status is not None
+        assert (status.state, status.error_code, status.staged) == ("running", None, 2)
+        client.hset(keys.job(task_id), "moved_at", 0)
+    assert open_sweep(settings).once()
+    start_worker()
+    assert ended(service, task_id, key).state == "completed"
 
 
 def test_messages_carry_ids_and_never_items(

@@ -5,26 +5,35 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import dramatiq
 import msgspec
 import pytest
 import redis
+from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
 from falcon.testing import TestClient
 
 from api.app import create_app
 from deploy.embedded.ports import LOOPBACK, free_port
 from pipeline import keys
+from pipeline.broker import BrokerUnavailableError
+from pipeline.chunks import ChunkRenderer
 from pipeline.ledger import Ledger
 from pipeline.maintenance import open_sweep
-from pipeline.service import BrokerUnavailableError, Finding, JobService, Settings, check_up
+from pipeline.service import Finding, JobService, Settings, check_up
 from pipeline.store import Bucket
+from tests.contract.test_queues import opened
 from tests.integration.console_visitor import Visitor
+from tests.integration.test_lost_messages import FirstTry, ends
 from tests.rabbitmq import RunningRabbitmq
 from tests.waiting import wait_for
 
-BODY = {"gtin": "9506000134352", "items": [{"lot": f"L{number}"} for number in range(25)]}
+BODY: dict[str, object] = {
+    "gtin": "9506000134352", "items": [{"lot": f"L{number}"} for number in range(25)]
+}  # fmt: skip
+ONE_CHUNK = {**BODY, "items": [{}]}
 #: Seconds within which the API has to say that it cannot accept.
 PROMISED = 3.0
 StartWorker = Callable[..., dramatiq.Worker]
@@ -39,6 +48,7 @@ class Relay:
         self._flowing = threading.Event()
         self._flowing.set()
         self._ends: list[socket.socket] = []
+        self.accepted = 0
         self.start()
 
     def start(self) -> None:
@@ -72,6 +82,7 @@ class Relay:
                 near = listener.accept()[0]
             except OSError:
                 return
+            self.accepted += 1
             far = socket.create_connection((LOOPBACK, self._target))
             self._ends += [near, far]
             if listener.fileno() < 0:  # stopped meanwhile, and these were not among what that broke
@@ -110,14 +121,20 @@ def client(service: JobService, settings: Settings, token: str) -> TestClient:
 
 
 @pytest.fixture
+def connection(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as found:
+        yield found
+
+
+@pytest.fixture
 def visitor(service: JobService, settings: Settings, operator_token: str) -> Visitor:
     found = Visitor(create_app(service, settings))
     assert found.sign_in(operator_token).status_code == 303
     return found
 
 
-def post(client: TestClient) -> str:
-    answer = client.simulate_post("/qr/bulk/", json=BODY)
+def post(client: TestClient, body: dict[str, object] = BODY) -> str:
+    answer = client.simulate_post("/qr/bulk/", json=body)
     assert answer.status_code == 202, answer.text
     task_id: str = answer.json["task_id"]
     return task_id
@@ -249,3 +266,89 @@ def test_connections_that_were_cut_are_made_again_without_a_refusal(
         tasks.append(post(client))
     for task_id in tasks:
         await_end(client, task_id)
+
+
+def test_a_message_that_was_lost_to_its_worker_fails_no_job(
+    *,
+    client: TestClient,
+    relay: Relay,
+    settings: Settings,
+    start_worker: StartWorker,
+    connection: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its last try fails after RabbitMQ has given the message to another, which succeeds."""
+    tries = FirstTry(monkeypatch)
+    task_id = post(client, ONE_CHUNK)
+    start_worker(settings=msgspec.structs.replace(settings, max_retries=0))
+    wait_for(lambda: tries.begun, "the first try")
+    relay.cut()
+    wait_for(lambda: len(tries.begun) == 2, "the message again")
+    tries.fails.set()
+    await_end(client, task_id)
+    assert ends(connection) == {"jobs png completed": "1"}
+
+
+def test_a_copy_of_a_dead_letter_opens_no_job_and_the_letter_does(
+    *,
+    client: TestClient,
+    relay: Relay,
+    settings: Settings,
+    bucket: Bucket,
+    start_worker: StartWorker,
+    visitor: Visitor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The letter was sent, and the acknowledgement got lost: RabbitMQ has both."""
+    runs: list[bool] = []
+    run, ack = ChunkRenderer.run, _RabbitmqConsumer.ack
+
+    def told(*args: object) -> bool:
+        try:
+            return run(*args)  # type: ignore[arg-type] # as it is called
+        finally:
+            runs.append(True)
+
+    def lose(consumer: _RabbitmqConsumer, message: dramatiq.MessageProxy) -> None:
+        if message.failed:
+            relay.cut()
+        ack(consumer, message)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(ChunkRenderer, "run", told)
+    monkeypatch.setattr(_RabbitmqConsumer, "ack", lose)
+    task_id = post(client, ONE_CHUNK)
+    name = keys.request_object(task_id)
+    request = bucket.get(name)
+    bucket.delete(name)
+    start_worker(settings=msgspec.structs.replace(settings, max_retries=0))
+
+    def status() -> str:
+        return str(client.simulate_get(f"/qr/bulk/{task_id}/").json["status"])
+
+    wait_for(lambda: status() == "failed", "the job's failure", pause=0.25)
+    bucket.put(name, request, "application/json")
+    wait_for(lambda: len(runs) == 2, "the message again")
+    assert status() == "failed"
+    page = visitor.get("/ops/dead-letters").text
+    letters = re.findall(r'name="letter" value="([^"]+)"', page)
+    assert len(letters) == 1
+    visitor.change("/ops/dead-letters/put-back", ("letter", letters[0]))
+    await_end(client, task_id)
+
+
+def test_a_wish_that_has_little_time_left_ends_no_connection_of_others(
+    relay: Relay, settings: Settings
+) -> None:
+    relay.freeze()
+    with opened(settings) as parts, ThreadPoolExecutor(2) as pool:
+        begun = time.monotonic()
+        first = pool.submit(parts.queues.ping)
+        wait_for(lambda: time.monotonic() > begun + 4, "most of its time to be over")
+        relay.cut()  # so that it tries again
+        wait_for(lambda: relay.accepted == 2, "another connection")
+        second = pool.submit(parts.queues.ping)
+        with pytest.raises(BrokerUnavailableError, match="within 5 s"):
+            first.result()
+        relay.thaw()
+        second.result()
+    assert relay.accepted == 2

@@ -1,8 +1,9 @@
 import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
+from pipeline.broker import EnqueueError
 from pipeline.ledger_metrics import OUTCOMES
-from pipeline.outcomes import _REASONS, error_code
+from pipeline.outcomes import _REASONS, FAILS_NO_JOB, error_code
 from pipeline.store import ObjectMissingError, StoreUnavailableError
 
 
@@ -12,6 +13,8 @@ from pipeline.store import ObjectMissingError, StoreUnavailableError
         ("render_chunk", StoreUnavailableError("x"), "storage_unavailable"),
         ("bundle_job", ObjectMissingError("x"), "object_missing"),
         ("render_chunk", TimeLimitExceeded(), "time_limit"),
+        ("render_chunk", EnqueueError("x"), "broker_unavailable"),
+        ("bundle_job", EnqueueError("x"), "broker_unavailable"),
         ("render_chunk", ZeroDivisionError(), "render_failed"),
         ("bundle_job", ZeroDivisionError(), "bundle_failed"),
     ],
@@ -22,4 +25,4 @@ def test_every_error_has_a_code_with_a_reason(actor: str, error: BaseException, 
 
 
 def test_every_code_with_which_a_message_fails_a_job_is_an_outcome_of_its_own() -> None:
-    assert _REASONS.keys() - OUTCOMES == {"ledger_unavailable"}  # which fails no job
+    assert _REASONS.keys() - OUTCOMES == FAILS_NO_JOB
