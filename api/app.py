@@ -19,6 +19,7 @@ from api.openapi import build_document
 from api.ops import console_paths, console_routes
 from api.ops_guard import Guard
 from api.ops_page import Pages
+from api.proxies import THIS_MACHINE, Proxies
 from api.single import Symbol
 from api.tasks import BulkRetry, BulkTask
 from api.validation import Rules
@@ -50,8 +51,14 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         self.service = service
 
 
-def create_app(service: JobService, settings: Settings) -> App:
-    """Return the application over ``service``; nothing is read or connected here."""
+def create_app(service: JobService, settings: Settings, proxies: Proxies | None = None) -> App:
+    """Return the application over ``service``; nothing is read or connected here.
+
+    Args:
+        service: what it shows.
+        settings: prefix and limits.
+        proxies: whose word about a client's address is taken; None: those on this machine.
+    """
     prefix = settings.api_prefix
     rules = make_rules(settings)
     routes = {
@@ -85,7 +92,8 @@ def create_app(service: JobService, settings: Settings) -> App:
     )
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
-    for path, resource in (routes | public | console_routes(service, pages)).items():
+    console = console_routes(service, pages, proxies or Proxies())
+    for path, resource in (routes | public | console).items():
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))
     return app
@@ -112,7 +120,8 @@ def get_app() -> App:
         service = open_service(settings)
     except SettingsError as error:
         sys.exit(f"qrmill: {error}")
-    return create_app(service, settings)
+    proxies = Proxies(os.environ.get("FORWARDED_ALLOW_IPS", THIS_MACHINE))
+    return create_app(service, settings, proxies)
 
 
 def read_settings() -> Settings:

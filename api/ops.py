@@ -8,16 +8,19 @@ from api.ops_letters import LettersAction, LettersPage
 from api.ops_overview import OverviewPage
 from api.ops_page import Pages, StaticFile
 from api.ops_session import SignIn, SignOut
+from api.proxies import Proxies
 from pipeline.service import JobService
 
 
-def console_routes(service: JobService, pages: Pages) -> dict[str, Console | StaticFile]:
+def console_routes(
+    service: JobService, pages: Pages, proxies: Proxies
+) -> dict[str, Console | StaticFile]:
     """Return every path of the console and the dashboard, with what answers it."""
     ops, job = f"{pages.prefix}/ops", f"{pages.prefix}/ops/jobs/{{task_id}}"
     dashboard = Dashboard(service, pages)
     return {
         ops: OverviewPage(service, pages),
-        f"{ops}/sign-in": SignIn(service, pages),
+        f"{ops}/sign-in": SignIn(service, pages, proxies),
         f"{ops}/sign-out": SignOut(service, pages),
         f"{ops}/jobs": JobsPage(service, pages),
         job: JobPage(service, pages),

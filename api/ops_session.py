@@ -11,6 +11,7 @@ from api.ops_forms import Form, check_origin, issue_token, read_form
 from api.ops_guard import COOKIE, Console, Guarded, local_path, use_form
 from api.ops_page import Pages
 from api.problems import ProblemError
+from api.proxies import Proxies
 from pipeline.service import SESSION_LIFETIME, JobService
 
 log = structlog.get_logger(__name__)
@@ -26,11 +27,18 @@ _REFUSED = {
 
 
 class SignIn(Console):
-    """``GET`` and ``POST /ops/sign-in``."""
+    """``GET`` and ``POST /ops/sign-in``.
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    Args:
+        service: knows keys and sessions.
+        pages: writes the form.
+        proxies: whose word about the client's address is taken.
+    """
+
+    def __init__(self, service: JobService, pages: Pages, proxies: Proxies) -> None:
         self._service = service
         self._pages = pages
+        self._proxies = proxies
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show the form."""
@@ -47,21 +55,22 @@ class SignIn(Console):
         if not visit:
             detail = "The browser sent no cookie with the form. Allow cookies of this service."
             raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
-        refused, key_id = self._judge(req, visit, form)
+        address = client_address(req, self._proxies)
+        refused, key_id = self._judge(address, visit, form)
         if refused is not None:
-            log.warning("sign-in refused", status=refused.value, address=client_address(req))
+            log.warning("sign-in refused", status=refused.value, address=address)
             if refused is HTTPStatus.TOO_MANY_REQUESTS:
                 resp.set_header("Retry-After", "60")
             self._show(req, resp, refused, back)
             return
         token = self._service.operations.sessions.begin(key_id)
-        log.info("signed in", key_id=key_id, address=client_address(req))
+        log.info("signed in", key_id=key_id, address=address)
         _set_cookie(req, resp, self._pages.prefix, COOKIE, token, seconds=SESSION_LIFETIME)
         raise falcon.HTTPSeeOther(back)
 
-    def _judge(self, req: falcon.Request, visit: str, form: Form) -> tuple[HTTPStatus | None, str]:
+    def _judge(self, address: str, visit: str, form: Form) -> tuple[HTTPStatus | None, str]:
         # First of all: with a cookie of one's own choice, forms without number can be signed.
-        if not self._service.operations.attempts.allow(client_address(req)):
+        if not self._service.operations.attempts.allow(address):
             return HTTPStatus.TOO_MANY_REQUESTS, ""
         use_form(self._service, visit, form)
         key = self._service.api_keys.authenticate((form.get("key") or [""])[0].strip())
@@ -97,19 +106,19 @@ class SignOut(Guarded):
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in")
 
 
-def client_address(req: falcon.Request) -> str:
+def client_address(req: falcon.Request, proxies: Proxies) -> str:
     """Return the address that attempts are counted for.
 
-    Behind a proxy on this machine that is what the proxy says, the last of ``X-Forwarded-For``;
-    what stands before it could be anybody's invention.
+    Behind a proxy of ours that is what the proxy says, the last of ``X-Forwarded-For``; what stands
+    before it could be anybody's invention.
     """
     address = req.remote_addr or ""
     forwarded = (req.get_header("X-Forwarded-For") or "").rpartition(",")[2].strip()
-    try:
-        if forwarded and ipaddress.ip_address(address).is_loopback:
+    if forwarded and proxies.believed(address):
+        try:
             return str(ipaddress.ip_address(forwarded))
-    except ValueError:  # a socket's name, or no address: counted as what it came from
-        pass
+        except ValueError:  # no address: counted as what it came from
+            pass
     return address
 
 

@@ -13,7 +13,7 @@ import urllib3
 
 from pipeline import keys
 from pipeline.checkup import Check, Finding, compare_clocks
-from pipeline.checkup_s3_advice import advice_on
+from pipeline.checkup_s3_advice import AS_A_WORKER, advice_on
 from pipeline.s3_clients import Storage
 from pipeline.s3_credentials import CredentialsLife
 from pipeline.settings import Settings
@@ -31,8 +31,8 @@ _TIMEOUT = 10  # seconds
 _ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _GRANT = (
-    "Let the access key of QRMILL_S3_ACCESS_KEY_ID get, put, delete and list objects in this "
-    "bucket, and make and abort multipart uploads."
+    "Let a worker's credentials get, put, delete and list objects in this bucket, and make and "
+    f"abort multipart uploads. {AS_A_WORKER}"
 )
 
 

@@ -27,6 +27,11 @@ _REGION = {
 _ENDED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NONE = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}
+#: The doctor tries what a worker does; the API and the sweep do not, so their policies refuse it.
+AS_A_WORKER = (
+    "The API's and the sweep's credentials may do less, which is right: grant them nothing for "
+    "this, and run the doctor with a worker's."
+)
 #: What a server that takes the bucket for a key, or a key for the bucket, may say.
 _ADDRESS = {"405", "InvalidBucketName", "MethodNotAllowed", "NoSuchBucket"}
 
@@ -48,7 +53,10 @@ def advice_on(error: StoreUnavailableError, settings: Settings, otherwise: str) 
     if code == "EndpointConnectionError" and settings.s3_addressing_style == "virtual":
         return f"{otherwise} {_NAMES}"
     if code in _DENIED and operation in ACTIONS:
-        return f"Grant {ACTIONS[operation]}: deploy/s3/actions.json lists what each part needs."
+        return (
+            f"Grant {ACTIONS[operation]}, if deploy/s3/actions.json has it for the part whose "
+            f"credentials these are. {AS_A_WORKER}"
+        )
     return _BY_CODE.get(code, otherwise).format(region=settings.s3_region)
 
 

@@ -68,8 +68,7 @@ log = structlog.get_logger(__name__)
 #: that hangs, a POST is refused after two attempts at writing and a hasty one at undoing: nine.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
-#: Seconds for a probe, of which Kubernetes' gives up after five, and the container image's after
-#: four.
+#: Seconds for who asks whether all is ready: Compose's health check gives up after four.
 _PROBE_PATIENCE = 3.0
 
 

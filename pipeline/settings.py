@@ -76,6 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     s3_access_key_id: Annotated[
         str | None, Meta(description="S3 access key; unset: boto3's own credential chain")
     ] = None
+    s3_access_key_id_file: Annotated[
+        str | None, Meta(description="file that holds `QRMILL_S3_ACCESS_KEY_ID`, one a role")
+    ] = None
     s3_secret_access_key: Annotated[str | None, Meta(description="S3 secret key")] = None
     s3_secret_access_key_file: Annotated[
         str | None, Meta(description="file that holds the S3 secret key")
@@ -239,7 +242,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise SettingsError(
-                f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or "
+                f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or their "
+                f"files, {variable('s3_access_key_id_file')} and "
                 f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
             )
         self._check_encryption()

@@ -43,8 +43,14 @@ def service_environment(
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    # A client's key and address are no business of the service; the secret stands in its file.
-    foreign = {"QRMILL_S3_SECRET_ACCESS_KEY", "QRMILL_API_KEY", "QRMILL_URL"}
+    # A client's key and address are no business of the service; the secret stands in its file, and
+    # the key's id stands here.
+    foreign = {
+        "QRMILL_S3_SECRET_ACCESS_KEY",
+        "QRMILL_S3_ACCESS_KEY_ID_FILE",
+        "QRMILL_API_KEY",
+        "QRMILL_URL",
+    }
     return {name: value for name, value in environ.items() if name not in foreign} | own
 
 

@@ -9,7 +9,7 @@ import redis
 from falcon.testing import TestClient
 from itsdangerous import URLSafeTimedSerializer
 
-from api.app import create_app
+from api.app import create_app, get_app
 from api.ops_guard import Guarded, local_path
 from deploy.embedded.ports import free_port
 from pipeline import keys
@@ -83,6 +83,28 @@ def test_attempts_are_limited_an_address_and_over_all(
     many = [attempt("wrong", f"203.0.113.{place // 9}") for place in range(95)]
     assert 429 in many
     assert attempt(operator_token, "198.51.100.9") == 429
+
+
+@pytest.mark.usefixtures("service")
+def test_attempts_count_for_the_clients_of_the_proxies_that_the_environment_names(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.244.0.0/16")
+    monkeypatch.setattr("api.app.read_settings", lambda: settings)
+    monkeypatch.setattr("api.app.configure_logging", lambda _: None)
+    app = get_app()
+    stranger = Visitor(app)
+
+    def attempts(proxy: str) -> set[int]:
+        clients = [{"X-Forwarded-For": f"198.51.100.{place}"} for place in range(11)]
+        return {
+            stranger.sign_in("wrong", headers=client, remote_addr=proxy).status_code
+            for client in clients
+        }
+
+    assert attempts("10.244.1.7") == {401}
+    assert attempts("127.0.0.1") == {401, 429}
+    app.service.endings.close()
 
 
 def test_a_revoked_key_ends_its_sessions_within_ten_seconds(

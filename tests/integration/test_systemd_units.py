@@ -30,7 +30,6 @@ def service_settings(settings: Settings) -> str:
     """What is in /etc/qrmill/qrmill.env."""
     lines = {
         "QRMILL_S3_ENDPOINT_URL": settings.s3_endpoint_url,
-        "QRMILL_S3_ACCESS_KEY_ID": settings.s3_access_key_id,
         "QRMILL_BUCKET": settings.bucket,
         "QRMILL_STAGING_BUCKET": settings.staging_bucket,
         "QRMILL_CHUNK_SIZE": "10",
@@ -45,8 +44,9 @@ def write_credentials(directory: Path, settings: Settings, users: RoleUsers) -> 
     directory.mkdir(parents=True)
     for role, url in users.urls.items():
         (directory / f"redis-url-{role}").write_text(url, "utf-8")
-    secret = settings.s3_secret_access_key or ""
-    (directory / "s3-secret-access-key").write_text(secret, "utf-8")
+        (directory / f"s3-access-key-id-{role}").write_text(str(settings.s3_access_key_id), "utf-8")
+        secret = str(settings.s3_secret_access_key)
+        (directory / f"s3-secret-access-key-{role}").write_text(secret, "utf-8")
 
 
 class Machine:

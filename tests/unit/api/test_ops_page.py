@@ -1,11 +1,15 @@
 """How the console writes numbers and times; its charts; the address that attempts count for."""
 
+import falcon
 import pytest
 from falcon.testing import create_req
+from gunicorn.config import Config  # type: ignore[import-untyped]  # ships no types
+from gunicorn.http.message import _ip_in_allow_list  # type: ignore[import-untyped]
 
 from api.ops_overview import CHART_HEIGHT, charts
 from api.ops_page import number, size, span
 from api.ops_session import client_address
+from api.proxies import Proxies
 from pipeline.overview import Minute, Overview, RedisState
 
 
@@ -49,13 +53,41 @@ def test_charts_scale_to_their_highest_minute() -> None:
         ("::1", "2001:db8::1", "2001:db8::1"),
         ("127.0.0.1", "nonsense", "127.0.0.1"),
         ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # not from a proxy of ours
-        ("", "198.51.100.1", ""),
+        ("10.244.1.7", "198.51.100.1", "10.244.1.7"),
+        ("", "198.51.100.1", "198.51.100.1"),  # who reaches a socket is on this machine
+        ("", "", ""),
     ],
 )
 def test_an_address_is_believed_from_a_proxy_on_this_machine_alone(
     remote: str, forwarded: str, counted: str
 ) -> None:
+    assert client_address(request_from(remote, forwarded), Proxies()) == counted
+
+
+@pytest.mark.parametrize(
+    ("allowed", "believed"),
+    [
+        ("10.244.0.0/16", ["10.244.1.7"]),
+        ("10.244.1.7, fd00::/8", ["10.244.1.7", "fd00::7"]),
+        ("*", ["127.0.0.1", "10.244.1.7", "fd00::7", "198.51.100.1"]),
+        ("", []),
+    ],
+)
+def test_an_address_is_believed_from_the_proxies_that_gunicorn_believes(
+    allowed: str, believed: list[str]
+) -> None:
+    config = Config()
+    config.set("forwarded_allow_ips", allowed)
+    proxies = Proxies(allowed)
+    for remote in ("127.0.0.1", "10.244.1.7", "fd00::7", "198.51.100.1"):
+        ours = client_address(request_from(remote, "203.0.113.9"), proxies) == "203.0.113.9"
+        allow_list, networks = config.forwarded_allow_ips, config.forwarded_allow_networks()
+        theirs = _ip_in_allow_list(remote, allow_list, networks)
+        assert ours == theirs == (remote in believed), remote
+
+
+def request_from(remote: str, forwarded: str) -> falcon.Request:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     req = create_req(remote_addr=remote or None, headers=headers)
     req.env["REMOTE_ADDR"] = remote
-    assert client_address(req) == counted
+    return req

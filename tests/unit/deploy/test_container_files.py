@@ -1,6 +1,7 @@
 """The Dockerfile and compose.yaml, checked by their own tools; `make containers` runs them."""
 
 import hashlib
+import re
 import stat
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 import yaml
 
 from api.cli_roles import Queue
+from api.proxies import THIS_MACHINE
 from deploy.compose_secrets import ROLES, RULES, make_secrets
+from pipeline.settings import Settings, variable
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -75,6 +78,20 @@ def test_nothing_is_published_but_on_loopback() -> None:
     published = [port for row in COMPOSE["services"].values() for port in row.get("ports", [])]
     assert len(published) == 4
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_page_names_every_setting_that_a_file_may_hold() -> None:
+    page = (DEPLOY / "containers.md").read_text("utf-8")
+    (sentence,) = re.findall(
+        r"^Secrets are read from files: .*?\.$", page, re.MULTILINE | re.DOTALL
+    )
+    files = {variable(name) for name in Settings.__struct_fields__ if name.endswith("_file")}
+    assert set(re.findall(r"`(\w+)`", sentence)) == files
+
+
+def test_the_api_believes_this_machine_unless_told_otherwise() -> None:
+    believed = OURS["api"]["environment"]["FORWARDED_ALLOW_IPS"]
+    assert believed == f"${{FORWARDED_ALLOW_IPS:-{THIS_MACHINE}}}"
 
 
 def test_every_part_gets_the_redis_url_of_its_own_role() -> None:

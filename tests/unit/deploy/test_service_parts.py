@@ -25,7 +25,8 @@ def test_other_settings_of_the_user_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_secret_or_key_of_the_user_is_not_handed_on(tmp_path: Path) -> None:
-    before = dict.fromkeys(("QRMILL_S3_SECRET_ACCESS_KEY", "QRMILL_API_KEY"), "theirs")
+    names = ("QRMILL_S3_SECRET_ACCESS_KEY", "QRMILL_S3_ACCESS_KEY_ID_FILE", "QRMILL_API_KEY")
+    before = dict.fromkeys(names, "theirs")
     assert "theirs" not in environment(tmp_path, **before).values()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli_roles import Queue
+from pipeline.settings import Settings, SettingsError, variable
 from tests.systemd_units import QUEUES, UNITS, Unit
 
 pytestmark = pytest.mark.skipif(
@@ -16,6 +17,9 @@ pytestmark = pytest.mark.skipif(
 )
 PROGRAMS = Path(sys.executable).parent
 NAMES = ["qrmill-api", "qrmill-sweep", "qrmill-worker@render"]
+#: What a unit has as files of its role.
+SECRETS = ("redis-url", "s3-access-key-id", "s3-secret-access-key")
+OWN_KEY = ("s3_access_key_id_file", "s3_secret_access_key_file")
 
 
 @pytest.fixture
@@ -58,12 +62,31 @@ def test_the_units_are_fenced_in(units: list[Path]) -> None:
         assert done.returncode == 0, done.stdout
 
 
-def test_a_unit_gets_the_redis_url_of_its_own_role(tmp_path: Path) -> None:
+def test_a_unit_gets_the_redis_url_and_the_s3_key_of_its_own_role(tmp_path: Path) -> None:
     for name in NAMES:
         role = name.removeprefix("qrmill-").partition("@")[0]
-        unit = Unit(name, tmp_path, PROGRAMS)
-        urls = [line for line in unit.all("LoadCredential") if "redis" in line]
-        assert urls == [f"redis-url:/etc/qrmill/credentials/redis-url-{role}"]
+        assert Unit(name, tmp_path, PROGRAMS).all("LoadCredential") == [
+            f"{secret}:/etc/qrmill/credentials/{secret}-{role}" for secret in SECRETS
+        ]
+
+
+def test_on_a_machine_with_a_role_at_s3_the_settings_prevail(tmp_path: Path) -> None:
+    """As systemd.md says: files of the key with nothing in them, and two empty lines."""
+    directory = tmp_path / "etc/qrmill/credentials"
+    directory.mkdir(parents=True)
+    for role in ("api", "worker", "sweep"):
+        (directory / f"redis-url-{role}").write_text("redis://redis", "utf-8")
+        for secret in SECRETS[1:]:
+            (directory / f"{secret}-{role}").touch()
+    for name in NAMES:
+        (tmp_path / "etc/qrmill/qrmill.env").write_text("", "utf-8")
+        made = Unit(name, tmp_path, PROGRAMS).part(lambda: lambda: True)
+        with pytest.raises(SettingsError, match=r"S3_ACCESS_KEY_ID_FILE.* is empty"):
+            Settings.from_environment(made.environment)
+        lines = [f"{variable(field)}=\n" for field in OWN_KEY]
+        (tmp_path / "etc/qrmill/qrmill.env").write_text("".join(lines), "utf-8")
+        made = Unit(name, tmp_path, PROGRAMS).part(lambda: lambda: True)
+        assert Settings.from_environment(made.environment).s3_access_key_id is None
 
 
 def test_every_queue_can_be_an_instance(tmp_path: Path) -> None:

@@ -141,16 +141,16 @@ def test_no_secret_is_in_the_representation() -> None:
     assert "hunter" not in repr(settings)
 
 
-def test_the_secret_key_comes_from_its_file(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_text("hunter2\n")
+def test_a_key_of_s3_comes_from_its_files(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("worker\n")
+    (tmp_path / "secret").write_text("hunter2\n")
     settings = Settings.from_environment(
         {
-            "QRMILL_S3_ACCESS_KEY_ID": "id",
-            "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(path),
+            "QRMILL_S3_ACCESS_KEY_ID_FILE": str(tmp_path / "id"),
+            "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(tmp_path / "secret"),
         }
     )
-    assert settings.s3_secret_access_key == "hunter2"
+    assert (settings.s3_access_key_id, settings.s3_secret_access_key) == ("worker", "hunter2")
 
 
 def test_a_url_with_a_password_comes_from_its_file(tmp_path: Path) -> None:
