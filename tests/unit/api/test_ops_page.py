@@ -3,8 +3,8 @@
 import falcon
 import pytest
 from falcon.testing import create_req
-from gunicorn.config import Config  # type: ignore[import-untyped]  # ships no types
-from gunicorn.http.message import _ip_in_allow_list  # type: ignore[import-untyped]
+from gunicorn.config import Config
+from gunicorn.http.message import _ip_in_allow_list
 
 from api.ops_overview import CHART_HEIGHT, charts
 from api.ops_page import number, size, span
