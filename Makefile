@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install dashboard deploy-tools demo up test faults hosts thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
+.PHONY: install dashboard deploy-tools demo up test test-long faults hosts thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
 
 install: $(STAMP)
 
@@ -33,6 +33,10 @@ up: $(STAMP)
 # through the files in order: those that take long come first, and many short ones fill up the end.
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+# What CI runs besides: a few tests that take a minute each, faults and hosts that are cut off.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist load -m long $(PYTEST_ARGS)
 
 # Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses, and
 # FAULTS="--broker rabbitmq" has RabbitMQ as the broker.

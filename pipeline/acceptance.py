@@ -131,10 +131,11 @@ class Acceptor:
                 if not error.lingering:
                     hold.let_go()
             raise
-        except BaseException:
+        except BaseException as error:
+            # What the first holder of the key wrote, or S3 took without a word, may yet be there.
+            silent = isinstance(error, StoreUnavailableError) and not error.operation
             with suppress(LedgerUnavailableError):
-                # What the first holder of the key wrote may still be there, under that id.
-                (hold.let_go if hold.taken_over else hold.release)()
+                (hold.let_go if hold.taken_over or silent else hold.release)()
             raise
 
     def _accept(
@@ -174,11 +175,9 @@ class Acceptor:
         """Remove a request object that may have arrived although the store did not say so.
 
         One that stays is found by the sweep and becomes a job; so its task id has to stay as well,
-        for whoever sends the request again. With a key that can be sent again at once, a store that
-        is silent is not asked: it might do that when the same was accepted.
+        for whoever sends the request again.
         """
-        silent = not reason.operation
-        if hold and (silent or not _is_ours(hold)):
+        if hold and not _is_ours(hold):
             raise HalfAcceptedError(str(reason)) from reason
         self._remove(task_id, reason)
 

@@ -15,7 +15,11 @@ _SYMBOLS = 10
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "name",
-    ["kill-all-workers", "redis-dying", "s3-failing"],
+    [
+        "kill-all-workers",
+        pytest.param("redis-dying", marks=pytest.mark.long),
+        pytest.param("s3-failing", marks=pytest.mark.long),
+    ],
 )
 def test_every_accepted_job_ends_once_and_right(name: str, tmp_path: Path) -> None:
     row = run_fault(FAULTS[name], tmp_path, short=True, symbols=_SYMBOLS)

@@ -52,6 +52,7 @@ def processes(directory: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_jobs_end_once_and_right_though_a_worker_host_is_cut_off(directory: Path) -> None:
     with harness(directory, "cut-worker") as running:

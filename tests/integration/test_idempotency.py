@@ -157,11 +157,12 @@ def test_when_redis_dies_in_the_middle_the_request_stays_and_the_key_finds_its_j
 def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
     client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
-    def away(*_: object) -> None:
-        raise StoreUnavailableError("away")
+    def refuses(*_: object) -> None:
+        raise StoreUnavailableError("SlowDown", "SlowDown", "an operation")
 
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor, "_keep", away)
+        context.setattr(service._acceptor, "_keep", refuses)
+        context.setattr(service._acceptor._hasty_bucket, "delete", refuses)
         refused = post(client, "7")
     assert refused.status_code == 503
     assert "may have been accepted" in refused.json["detail"]
@@ -186,8 +187,12 @@ def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refuse
         put(self, key, data, content_type)
         silent()
 
+    def refuses(*_: object) -> None:
+        raise StoreUnavailableError("DeleteObject: SlowDown", "SlowDown", "DeleteObject")
+
     with monkeypatch.context() as context:
         context.setattr(Bucket, "put", arrives_unanswered)
+        context.setattr(service._acceptor._hasty_bucket, "delete", refuses)
         assert post(client, "7").status_code == 503
     (kept,) = requests_kept(bucket)
     with monkeypatch.context() as context:
