@@ -6,7 +6,8 @@ the job ends (``call_back``) and when it is opened again (``recall``), the count
 (``count_end``), and the counts of the last hour (``count``), which stand in a ring of a field a
 minute, so that they never grow. A script that begins something with a job's entry asks first
 whether that is ``newer`` than what this release reads, and answers ``NEWER`` then. Redis knows
-scripts by their content, so those of two releases run side by side.
+scripts by their content, so those of two releases run side by side. A process reads all of them
+when its clients are opened and none later, so that it runs none that came after its Python.
 """
 
 from collections.abc import Iterator
@@ -106,6 +107,7 @@ class Scripts:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._sources = _sources()
         self._registered: dict[str, Script] = {}
 
     def run(self, name: str, names: list[str], *arguments: str | int) -> Any:  # noqa: ANN401 - a script's reply has no type
@@ -116,7 +118,7 @@ class Scripts:
         """
         script = self._registered.get(name)
         if script is None:
-            script = self._registered[name] = self._client.register_script(_source(name))
+            script = self._registered[name] = self._client.register_script(self._sources[name])
         with translated():
             return script(keys=names, args=arguments)
 
@@ -131,16 +133,22 @@ class Scripts:
         if not isinstance(self._client.connection_pool, SentinelConnectionPool):
             return self.run(name, names, *arguments)
         with translated(), self._client.pipeline(transaction=False) as pipe:
-            pipe.register_script(_source(name))(keys=names, args=arguments)
+            pipe.register_script(self._sources[name])(keys=names, args=arguments)
             pipe.wait(1, _REPLICA_TIME)
             return pipe.execute()[0]
 
 
 @cache
-def _source(name: str) -> str:
+def _sources() -> dict[str, str]:
+    """Return every script by its name."""
     table = ", ".join(
         f'["{state} {event}"] = "{after}"' for (state, event), after in TRANSITIONS.items()
     )
     bounds = ", ".join(map(str, DURATION_BOUNDS))
-    body = resources.files("pipeline").joinpath("scripts", f"{name}.lua").read_text("utf-8")
-    return _PRELUDE % (_NEWER, VERSION, VERSION, table, bounds) + body
+    prelude = _PRELUDE % (_NEWER, VERSION, VERSION, table, bounds)
+    files = resources.files("pipeline").joinpath("scripts").iterdir()
+    return {
+        file.name.removesuffix(".lua"): prelude + file.read_text("utf-8")
+        for file in files
+        if file.name.endswith(".lua")
+    }

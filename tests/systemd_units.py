@@ -28,7 +28,8 @@ class Unit:
     def __init__(self, name: str, root: Path, programs: Path) -> None:
         template, at, instance = name.partition("@")
         self.name, self.root = name, root
-        text = (UNITS / f"{template}{at}.service").read_text("utf-8")
+        files = [UNITS / f"{template}{at}.service", *(UNITS / f"{name}.service.d").glob("*.conf")]
+        text = "".join(path.read_text("utf-8") for path in files)
         self.lines: list[tuple[str, str]] = re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)
         self._specifiers = {
             "%t": f"{root}/run",

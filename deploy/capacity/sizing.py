@@ -5,7 +5,8 @@ utilisation law: what is busy is rate times demand.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from deploy.capacity.measured import Demand, Measured, with_remote_s3
 from deploy.capacity.simulation import Load, Plan, simulate
@@ -16,8 +17,9 @@ S3_MS = 30.0
 #: How busy a process is planned to be at most, so that a burst does not queue for long.
 BUSY = 0.7
 THREADS = 2
-#: Seconds for which ended jobs are kept: the default of ``QRMILL_JOB_TTL``.
-JOB_TTL = 7 * 86_400
+#: Seconds for which ended jobs are kept: the default of ``QRMILL_JOB_TTL``. Where so many jobs do
+#: not fit, it is less, in whole hours.
+JOB_TTL, _HOUR = 7 * 86_400, 3600
 #: Seconds between two comparisons of the sweep with S3 (``pipeline.maintenance``).
 _COMPARE = 3600
 #: Jobs on a page of S3's listing (S3 API Reference, ListObjectsV2), and in one question to Redis.
@@ -41,19 +43,23 @@ _IDLE_WORKERS = 2
 VCPU_HOUR, REDIS_GB_HOUR, S3_GB_MONTH = 0.0816 / 2, 0.219 / 14, 0.023
 _MONTH = 30 * 86_400
 
+_ANOTHER = "another installation (Redis, API, workers, sweep) for some of the API keys"
+
 
 class Size(NamedTuple):
     """What so many jobs a minute take. Bytes, seconds, and requests a second.
 
     Attributes:
-        installations: one Redis each, so that none is too busy; all figures but the times are of
-            all of them together.
+        installations: so many that none comes to a wall that only another one moves; all figures
+            but the times are of all of them together.
+        job_ttl: seconds for which ended jobs can be kept, the default at most.
         p50, p99: of a job from its sending to its answer, simulated.
         dollars: of a million symbols, by what they are spent on.
     """
 
     jobs_a_minute: float
     installations: int
+    job_ttl: int
     workers: int
     api: int
     redis_commands: float
@@ -67,11 +73,16 @@ class Size(NamedTuple):
 
 
 class Wall(NamedTuple):
-    """What ends at so many jobs a minute, and what to do then."""
+    """What ends at so many jobs a minute, and what to do then.
+
+    Attributes:
+        moved_by: a shorter ``QRMILL_JOB_TTL``, another installation alone, or neither.
+    """
 
     jobs_a_minute: float
     what: str
     then: str
+    moved_by: Literal["ttl", "another", "neither"]
 
 
 def worker_rate(demand: Demand, threads: int = THREADS) -> float:
@@ -100,34 +111,34 @@ def size(measured: Measured, demand: Demand, jobs_a_minute: float, s3_ms: float,
     """
     rate, asked = jobs_a_minute / 60, measured.asked
     away = with_remote_s3(demand, s3_ms / 1000)
-    installations = max(1, math.ceil(rate * away.redis / BUSY))
+    found = walls(measured, demand, s3_ms)
+    installations = installations_for(jobs_a_minute, found)
     each = rate / installations
+    ttl = job_ttl_for(60 * each, found)
     workers, api = workers_for(each, away), max(1, math.ceil(each * away.api / BUSY))
     plan = Plan(workers=workers, threads=THREADS, api=api)
     p50, p99 = percentiles(simulate(plan, Load(rate=each, seconds=jobs / each), away).times)
     workers, api = workers * installations, api * installations
-    kept = rate * JOB_TTL * measured.job.ledger_bytes
+    kept = rate * ttl * measured.job.ledger_bytes
     idle = measured.redis_idle_commands_a_second * workers / _IDLE_WORKERS
     return Size(
-        jobs_a_minute, installations, workers, api,
+        jobs_a_minute, installations, ttl, workers, api,
         redis_commands=rate * asked.redis.commands + idle,
         redis_cores=rate * away.redis,
         redis_bytes=kept,
         s3_writes=rate * asked.writes, s3_reads=rate * asked.reads,
         p50=p50, p99=p99,
-        dollars=dollars(measured, rate, workers + api, kept),
+        dollars=dollars(measured, rate, workers + api, ttl),
     )  # fmt: skip
 
 
-def dollars(
-    measured: Measured, rate: float, processes: int, redis_bytes: float
-) -> dict[str, float]:
+def dollars(measured: Measured, rate: float, processes: int, job_ttl: int) -> dict[str, float]:
     """Return what a million symbols cost at ``rate`` jobs a second, by what it is spent on."""
     job, symbols = measured.job, rate * 3600 * measured.job.items  # in an hour
-    stored = rate * 3600 * job.bundle_bytes / 1e9 * JOB_TTL / _MONTH
+    stored = rate * 3600 * job.bundle_bytes / 1e9 * job_ttl / _MONTH
     hourly = {
         "processes": processes * VCPU_HOUR,
-        "Redis": redis_bytes / 1e9 * REDIS_GB_HOUR,
+        "Redis": rate * job_ttl * job.ledger_bytes / 1e9 * REDIS_GB_HOUR,
         "S3 requests": measured.asked.dollars_a_million * symbols / 1e6,
         "S3 storage": stored * S3_GB_MONTH,
     }
@@ -148,23 +159,27 @@ def walls(measured: Measured, demand: Demand, s3_ms: float) -> list[Wall]:
             60 * _REMOVALS / (_TICK + _REMOVAL_SECONDS + s3_ms / 1000),
             "the sweep removes fewer jobs than come: they stay for longer than `QRMILL_JOB_TTL`, "
             "in Redis too",
-            "another installation (Redis, API, workers, sweep) for some of the API keys",
+            _ANOTHER,
+            "another",
         ),
         Wall(
             60 * _COMPARE * _PAGE / (JOB_TTL * (_PAGE_SECONDS + s3_ms / 1000)),
             f"the sweep's comparison with S3, which lists {_PAGE:,} of the kept jobs in a request, "
             "takes longer than the hour until the next one",
-            "keep jobs for a shorter time (`QRMILL_JOB_TTL`)",
+            "keep jobs for a shorter time (`QRMILL_JOB_TTL`), or another installation",
+            "ttl",
         ),
         Wall(
             60 * _REDIS_GB * 1e9 / (JOB_TTL * job.ledger_bytes),
             f"a Redis of {_REDIS_GB} GB is full of ended jobs",
-            "keep jobs for a shorter time",
+            "keep jobs for a shorter time (`QRMILL_JOB_TTL`), or another installation",
+            "ttl",
         ),
         Wall(
             60 * BUSY / demand.redis,
             f"Redis' one thread is {BUSY:.0%} busy",
-            "another installation (Redis, API, workers) for some of the API keys",
+            _ANOTHER,
+            "another",
         ),
         Wall(
             60 * min(PREFIX_WRITES / asked.writes, PREFIX_READS / asked.reads),
@@ -172,9 +187,22 @@ def walls(measured: Measured, demand: Demand, s3_ms: float) -> list[Wall]:
             "nothing: keys begin with a random task id (behind `jobs/` in the main bucket), so S3 "
             "splits them further as the load grows; until it has, it answers 503 and the calls are "
             "repeated",
+            "neither",
         ),
     ]
     return sorted(found)
+
+
+def installations_for(jobs_a_minute: float, found: Iterable[Wall]) -> int:
+    """Return how many installations a load takes when jobs are kept no longer than they can be."""
+    least = min(wall.jobs_a_minute for wall in found if wall.moved_by == "another")
+    return max(1, math.ceil(jobs_a_minute / least))
+
+
+def job_ttl_for(jobs_a_minute: float, found: Iterable[Wall]) -> int:
+    """Return the seconds for which one installation can keep jobs that come at this rate."""
+    least = min(wall.jobs_a_minute for wall in found if wall.moved_by == "ttl")
+    return min(JOB_TTL, int(JOB_TTL * least / jobs_a_minute) // _HOUR * _HOUR)
 
 
 def percentiles(times: list[float]) -> tuple[float, float]:

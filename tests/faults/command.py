@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Collection
@@ -22,6 +23,9 @@ _BROKEN = (
     AssertionError, StackError, PartError, OSError,
     httpx.HTTPError, redis.RedisError, AMQPError,
 )  # fmt: skip
+
+#: Signals by which a run is asked to end: all that it has made is undone, as after Ctrl-C.
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 #: Does the fault of a name, in a directory.
 RunFault = Callable[[str, Path], Row]
@@ -46,6 +50,9 @@ def fault_parser(program: str, names: Collection[str]) -> argparse.ArgumentParse
 
 def run_chosen(chosen: argparse.Namespace, names: Collection[str], run: RunFault) -> int:
     """Run the faults chosen, or all of ``names``; exit status 1 if the promise was not kept."""
+    for number in _ENDS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     rows = _run(chosen.faults or [*names], run, chosen.keep)
     console = Console(width=None if sys.stdout.isatty() else 140)
     print_rows(rows, console)

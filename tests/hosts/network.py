@@ -230,9 +230,9 @@ def _running_host(name: str, number: int) -> Iterator[Host]:
             host = Host(name, number, holder.pid)
             _connect(host)
             yield host
-            # The kernel would do it a little later, and the next network has these names too.
-            _run("ip", "link", "delete", name)
         finally:
+            # The kernel would do it a little later, and the next network has these names too.
+            _can("ip", "link", "delete", name)  # it cannot where there was none yet
             holder.kill()
 
 

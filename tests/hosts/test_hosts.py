@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.conftest import NOT_PERMITTED
-from tests.hosts.network import why_not
+from tests.hosts.network import own_namespace, why_not
 from tests.waiting import wait_for
 
 #: In the environment of every process of one run of the harness.
@@ -69,3 +69,28 @@ def test_nothing_is_left_after_an_interrupt(directory: Path) -> None:
         running.send_signal(signal.SIGINT)
         running.communicate()
     assert running.returncode not in {0, None}
+
+
+#: A network whose block raises, and what is there of its devices afterwards.
+_RAISING = """
+import socket
+from tests.hosts.network import running_network
+
+for _ in range(2):
+    try:
+        with running_network() as network:
+            names = set(network.hosts)
+            raise KeyError(names)
+    except KeyError:
+        left = {name for _, name in socket.if_nameindex()}
+        print(*sorted(left & names))
+"""
+
+
+def test_no_device_is_left_of_a_network_whose_block_raises() -> None:
+    done = subprocess.run(
+        [*own_namespace(), sys.executable, "-c", _RAISING], cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +20,7 @@ from tests.role_users import RoleUsers, role_users
 from tests.systemd_units import QUEUES, Notified, Unit
 from tests.waiting import wait_for
 
+PAGE = Path(__file__).parents[2] / "deploy" / "systemd.md"
 PROGRAMS = Path(sys.executable).parent
 WORKERS = [f"qrmill-worker@{queue}" for queue in QUEUES]
 UNITS = ["qrmill-api", "qrmill-sweep", *WORKERS]
@@ -142,6 +144,25 @@ def test_the_units_do_jobs_and_end_as_they_are_asked(
     ends = machine.stop(*machine.running)
     assert ends == dict.fromkeys(UNITS, "exit status 0")
     assert users.refused() == []
+
+
+def test_the_first_key_is_made_and_the_doctor_run_as_the_page_says(
+    machine: Machine, service: JobService
+) -> None:
+    (script,) = re.findall(r"```sh\n(as_role\(\).*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    for there, here in (("/etc/", f"{machine.root}/etc/"), ("/opt/qrmill/bin", str(PROGRAMS))):
+        script = script.replace(there, here)
+    done = subprocess.run(
+        ["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    token, *findings = done.stdout.splitlines()
+    key = service.api_keys.authenticate(token)
+    assert key is not None
+    assert key.role == "operator"
+    told = {line[5:29].strip(): line[:5].strip() for line in findings if line[:5].strip()}
+    assert [told[name] for name in ("settings", "redis", "s3 credentials")] == ["ok"] * 3
+    assert told["workers"] == "fail"  # none was started
 
 
 def signed_in(machine: Machine, users: RoleUsers) -> dict[str, set[str]]:

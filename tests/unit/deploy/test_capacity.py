@@ -156,6 +156,32 @@ def test_walls_are_in_the_order_in_which_they_come() -> None:
     assert near[0] > far[0] > 0  # the sweep waits for S3
 
 
+@pytest.mark.parametrize("jobs_a_minute", [10, 3000, 9000, 100_000])
+def test_a_load_is_sized_so_that_it_comes_to_no_wall(jobs_a_minute: float) -> None:
+    measured = read(PAGE / "measured.json")
+    demand = demand_of(measured)
+    found = sizing.size(measured, demand, jobs_a_minute, sizing.S3_MS, jobs=30)
+    each, walls = jobs_a_minute / found.installations, sizing.walls(measured, demand, sizing.S3_MS)
+    assert each <= min(wall.jobs_a_minute for wall in walls if wall.moved_by == "another")
+    for wall in walls:
+        if wall.moved_by == "ttl":  # it is as much further off as jobs are kept shorter
+            assert each <= wall.jobs_a_minute * sizing.JOB_TTL / found.job_ttl * 1.000001
+    assert found.job_ttl <= sizing.JOB_TTL
+    assert found.redis_bytes <= found.installations * 100e9 * 1.000001
+
+
+def test_there_are_no_more_installations_than_the_first_wall_that_they_move_asks_for() -> None:
+    walls = [
+        sizing.Wall(100, "memory", "", "ttl"),
+        sizing.Wall(200, "removal", "", "another"),
+        sizing.Wall(300, "Redis", "", "another"),
+        sizing.Wall(50, "prefixes", "", "neither"),
+    ]
+    assert [sizing.installations_for(rate, walls) for rate in (1, 200, 201)] == [1, 1, 2]
+    assert sizing.job_ttl_for(50, walls) == sizing.JOB_TTL
+    assert sizing.job_ttl_for(200, walls) == sizing.JOB_TTL / 2
+
+
 @given(st.lists(st.tuples(*[st.floats(0.001, 10_000)] * 3), min_size=2, max_size=6))
 def test_a_chart_keeps_its_lines_on_the_page(points: list[tuple[float, float, float]]) -> None:
     distinct = sorted({(round(load, 3), p50, p99) for load, p50, p99 in points})

@@ -1,7 +1,9 @@
 """The Dockerfile and compose.yaml, checked by their own tools; `make containers` runs them."""
 
 import hashlib
+import json
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -55,6 +57,52 @@ def test_compose_and_its_schema_take_the_file() -> None:
     ):
         done = run(*command)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> dict[str, Any]:
+    """What Compose makes of compose.yaml with compose.s3.yaml and the page's s3.env."""
+    for path in DEPLOY.glob("compose*.yaml"):
+        shutil.copy(path, tmp_path)
+    page = (DEPLOY / "containers.md").read_text("utf-8")
+    (settings,) = re.findall(r"```sh\n(QRMILL_S3_ENDPOINT_URL=.*?)```", page, re.DOTALL)
+    (tmp_path / "s3.env").write_text(settings, "utf-8")
+    files = [f"--file={tmp_path / name}" for name in ("compose.yaml", "compose.s3.yaml")]
+    done = run("docker-compose", *files, "config", "--format=json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@needs_tools
+def test_with_an_s3_elsewhere_every_part_reaches_it_and_none_waits_for_rclone(
+    elsewhere: dict[str, Any],
+) -> None:
+    assert {*elsewhere["services"]} == {*COMPOSE["services"]} - {"s3"}
+    assert "s3" not in elsewhere["volumes"]
+    for name, before in OURS.items():
+        row = elsewhere["services"][name]
+        assert {*row["networks"]} == {"inside", "outside"}
+        assert {*row["depends_on"]} == {"valkey"}
+        environment = row["environment"]
+        assert environment["QRMILL_REDIS_URL_FILE"] == "/run/secrets/redis_url"
+        assert {key: environment[key] for key in environment if "_S3_" in key} == {
+            "QRMILL_S3_ENDPOINT_URL": "https://s3.example",
+            "QRMILL_S3_REGION": "us-east-1",
+            "QRMILL_S3_ACCESS_KEY_ID": "qrmill",
+            "QRMILL_S3_SECRET_ACCESS_KEY_FILE": "/run/secrets/s3_secret_access_key",
+        }
+        assert row["command"] == before["command"]
+        assert [secret["source"] for secret in row["secrets"]] == [
+            f"redis_url_{name.partition('-')[0]}",
+            "s3_secret_access_key",
+        ]
+
+
+def test_valkey_has_a_limit_and_refuses_beyond_it() -> None:
+    command = COMPOSE["services"]["valkey"]["command"]
+    assert "--maxmemory 1gb --maxmemory-policy noeviction" in command
+    assert "`--maxmemory 1gb`" in (DEPLOY / "containers.md").read_text("utf-8")
 
 
 def test_the_image_says_the_version_of_the_package() -> None:

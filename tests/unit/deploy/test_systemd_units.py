@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
     reason="no systemd-analyze; `make debian-packages` installs it",
 )
 PROGRAMS = Path(sys.executable).parent
-NAMES = ["qrmill-api", "qrmill-sweep", "qrmill-worker@render"]
+NAMES = ["qrmill-api", "qrmill-sweep", "qrmill-worker@render", "qrmill-worker@webhook"]
 #: What a unit has as files of its role.
 SECRETS = ("redis-url", "s3-access-key-id", "s3-secret-access-key")
 OWN_KEY = ("s3_access_key_id_file", "s3_secret_access_key_file")
@@ -26,6 +26,8 @@ OWN_KEY = ("s3_access_key_id_file", "s3_secret_access_key_file")
 def units(tmp_path: Path) -> list[Path]:
     """The units as they would be found, with a program that there is here."""
     made = []
+    for drop_ins in UNITS.glob("*.service.d"):
+        shutil.copytree(drop_ins, tmp_path / drop_ins.name)
     for name in NAMES:
         template = name.partition("@")[0] + ("@" if "@" in name else "")
         text = (UNITS / f"{template}.service").read_text("utf-8")
@@ -53,6 +55,13 @@ def test_systemd_would_find_what_is_wrong(units: list[Path]) -> None:
     done = analyze("verify", "--man=no", units[0])
     assert "gentle" in done.stderr
     assert "TimeoutStopSecs" in done.stderr
+
+
+def test_systemd_reads_the_drop_in_of_a_queue(units: list[Path]) -> None:
+    drop_in = units[-1].parent / "qrmill-worker@webhook.service.d/threads.conf"
+    text = drop_in.read_text("utf-8")
+    drop_in.write_text(text.replace("Environment", "Enviroment"), "utf-8")
+    assert "threads.conf" in analyze("verify", "--man=no", units[-1]).stderr
 
 
 def test_the_units_are_fenced_in(units: list[Path]) -> None:
@@ -93,16 +102,17 @@ def test_every_queue_can_be_an_instance(tmp_path: Path) -> None:
     assert set(QUEUES) == set(Queue)
     for queue in QUEUES:
         unit = Unit(f"qrmill-worker@{queue}", tmp_path, PROGRAMS)
-        assert unit.command(unit.environment())[-2:] == ("--queue", queue)
+        threads = "8" if queue == "webhook" else "2"  # as in compose.yaml
+        assert unit.command(unit.environment())[-4:] == ("--queue", queue, "--threads", threads)
 
 
 def test_a_second_worker_of_a_queue_has_a_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "etc/qrmill").mkdir(parents=True)
     own = tmp_path / "etc/qrmill/worker-render-2.env"
-    own.write_text("WORKER_QUEUE=render\nQRMILL_METRICS_PORT=9112\n", "utf-8")
+    own.write_text("WORKER_QUEUE=render\nWORKER_THREADS=1\nQRMILL_METRICS_PORT=9112\n", "utf-8")
     unit = Unit("qrmill-worker@render-2", tmp_path, PROGRAMS)
     environment = unit.environment()
-    assert unit.command(environment)[-2:] == ("--queue", "render")
+    assert unit.command(environment)[-4:] == ("--queue", "render", "--threads", "1")
     assert environment["QRMILL_METRICS_PORT"] == "9112"
 
 

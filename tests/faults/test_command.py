@@ -1,0 +1,44 @@
+"""What is left of a harness that is asked to end in the middle of a fault: nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+#: One fault, which lasts; its name is `long`.
+_HARNESS = """
+import sys, time
+from tests.faults.command import fault_parser, run_chosen
+
+def run(name, directory):
+    directory.mkdir()
+    (directory / "data").touch()
+    try:
+        print(directory, flush=True)
+        time.sleep(600)
+    finally:
+        print("undone", flush=True)
+
+sys.exit(run_chosen(fault_parser("harness", ["long"]).parse_args(), ["long"], run))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_undoes_what_it_did(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HARNESS], env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as harness:  # fmt: skip
+        assert harness.stdout is not None
+        directory = Path(harness.stdout.readline().strip())
+        assert (directory / "data").exists()
+        harness.send_signal(number)
+        assert harness.communicate()[0] == "undone\n"
+    assert harness.returncode not in {0, -signal.SIGTERM, -signal.SIGHUP}
+    assert [*tmp_path.iterdir()] == []
