@@ -149,7 +149,7 @@ def test_the_units_do_jobs_and_end_as_they_are_asked(
 def test_the_first_key_is_made_and_the_doctor_run_as_the_page_says(
     machine: Machine, service: JobService
 ) -> None:
-    (script,) = re.findall(r"```sh\n(as_service\(\).*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (script,) = re.findall(r"```sh\n(as_role\(\).*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     for there, here in (("/etc/", f"{machine.root}/etc/"), ("/opt/qrmill/bin", str(PROGRAMS))):
         script = script.replace(there, here)
     done = subprocess.run(
