@@ -107,6 +107,7 @@ def fleet(settings: Settings, s3: S3Server, tmp_path: Path, previous: Path) -> I
     running.stop_all()
 
 
+@pytest.mark.long
 def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_of_them(
     fleet: Fleet, service: JobService, redis_url: str, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def peak_kilobytes(processes: list[psutil.Process]) -> int:
     return max(int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) for status in statuses)
 
 
+@pytest.mark.long
 def test_a_large_job_takes_little_more_memory_than_a_usual_one_and_its_bundle_is_whole(
     usual_settings: Settings, start_processes: StartProcesses, bucket: Bucket, tmp_path: Path
 ) -> None:
