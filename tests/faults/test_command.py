@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 #: One fault, which lasts; its name is `long`.
 _HARNESS = """
 import sys, time
@@ -26,10 +24,7 @@ sys.exit(run_chosen(fault_parser("harness", ["long"]).parse_args(), ["long"], ru
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_undoes_what_it_did(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_a_run_that_is_asked_to_end_undoes_what_it_did(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HARNESS], env={**os.environ, "TMPDIR": str(tmp_path)},
         cwd=Path(__file__).parents[2],
@@ -38,7 +33,7 @@ def test_a_run_that_is_asked_to_end_undoes_what_it_did(
         assert harness.stdout is not None
         directory = Path(harness.stdout.readline().strip())
         assert (directory / "data").exists()
-        harness.send_signal(number)
+        harness.send_signal(signal.SIGTERM)
         assert harness.communicate()[0] == "undone\n"
-    assert harness.returncode not in {0, -signal.SIGTERM, -signal.SIGHUP}
+    assert harness.returncode == 128 + signal.SIGTERM
     assert [*tmp_path.iterdir()] == []
