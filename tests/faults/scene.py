@@ -49,8 +49,13 @@ class Scene:
         return self._scale < _LONG
 
     def begin(self) -> None:
-        """Note which jobs are open as the fault begins."""
-        self.in_flight = len(self.load.open_orders())
+        """Note how many jobs are open as the fault begins: enough, where more are being sent."""
+
+        def enough() -> bool:
+            self.in_flight = len(self.load.open_orders())
+            return self.in_flight >= LEAST_IN_FLIGHT
+
+        wait_until(enough, 5)
 
     def last(self, seconds: float) -> None:
         """Let the fault last for ``seconds``, less in a short run."""
