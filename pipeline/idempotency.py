@@ -68,12 +68,15 @@ class Hold:
 
     def confirm(self) -> None:
         """Say that the request was accepted."""
-        self._run("settle_key", [self._name], self.task_id, self._body_sha256, _LIFETIME)
+        self._settle(_LIFETIME)
 
     def release(self) -> None:
         """Give the key back, as the request was not accepted."""
         if self.renew():
-            self._run("settle_key", [self._name], self.task_id, self._body_sha256, "")
+            self._settle("")
+
+    def _settle(self, left: int | str) -> None:
+        self._run("settle_key", [self._name], self.task_id, self._body_sha256, left)
 
     def _lease(self, lease: int) -> bool:
         arguments = (self.task_id, self._until, lease)

@@ -6,9 +6,9 @@ local found = redis.call("HMGET", KEYS[1], "task_id", "until", "done")
 if found[1] ~= ARGV[1] or tonumber(found[2]) ~= tonumber(ARGV[2]) or found[3] then
     return 0
 end
-local lease = math.max(now() + ARGV[3], ARGV[2] + 1)
-if ARGV[3] == "0" then
-    lease = 1
+local lease = 1
+if ARGV[3] ~= "0" then
+    lease = math.max(now() + ARGV[3], ARGV[2] + 1)
 end
 redis.call("HSET", KEYS[1], "until", lease)
 return lease

@@ -1,6 +1,7 @@
 """The same request, sent again, is the same job."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
@@ -202,18 +203,31 @@ def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refuse
     assert requests_kept(bucket) == [kept]
 
 
-def test_who_has_lost_a_key_undoes_nothing(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
-) -> None:
-    """A request that is so slow that another takes it over fails when that has been accepted."""
+def overtaken(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> tuple[list[Result], Callable[..., None]]:
+    """Return what a step of a request does that fails when another has taken its key over.
+
+    The other's answer is put into the list.
+    """
     answers: list[Result] = []
 
     def fails_late(*_: object) -> None:
         monkeypatch.undo()
         answers.append(post(client, "7"))
-        raise StoreUnavailableError("PutObject: SlowDown", "SlowDown", "PutObject")
+        raise error
 
     monkeypatch.setattr(idempotency, "_LEASE", 0)
+    return answers, fails_late
+
+
+def test_who_has_lost_a_key_undoes_nothing(
+    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    """A request that is so slow that another takes it over fails when that has been accepted."""
+    answers, fails_late = overtaken(
+        client, monkeypatch, StoreUnavailableError("PutObject: SlowDown", "SlowDown", "PutObject")
+    )
     monkeypatch.setattr(service._acceptor, "_keep", fails_late)
     assert post(client, "7").status_code == 503
     (accepted,) = answers
@@ -227,14 +241,7 @@ def test_who_has_lost_a_key_undoes_nothing(
 def test_a_job_that_another_answered_for_is_not_taken_back(
     client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
-    answers: list[Result] = []
-
-    def fails_late(*_: object) -> None:
-        monkeypatch.undo()
-        answers.append(post(client, "7"))
-        raise BrokerUnavailableError("away")
-
-    monkeypatch.setattr(idempotency, "_LEASE", 0)
+    answers, fails_late = overtaken(client, monkeypatch, BrokerUnavailableError("away"))
     monkeypatch.setattr(service._dispatcher, "send_chunks", fails_late)
     assert post(client, "7").status_code == 503
     (accepted,) = answers

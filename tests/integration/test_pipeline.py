@@ -47,6 +47,20 @@ def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobReque
     )  # fmt: skip
 
 
+def stage_all(service: JobService, task_id: str, key: ApiKey, start_worker: StartWorker) -> None:
+    """Have the three chunks of a usual request rendered, and nothing bundled."""
+    renders_only = start_worker({RENDER_QUEUE})
+    wait_for(
+        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
+    )
+    renders_only.stop()
+
+
+def damage_a_chunk(staging_bucket: Bucket, task_id: str) -> None:
+    name = keys.staged_zip(task_id, 1)
+    staging_bucket.put(name, staging_bucket.get(name).replace(b"PNG", b"GNP", 1))
+
+
 def ended(service: JobService, task_id: str, key: ApiKey) -> JobStatus:
     def look() -> JobStatus | None:
         status = service.status(task_id, key)
@@ -212,11 +226,7 @@ def test_a_dead_letter_of_the_bundling_put_back_completes_the_job(
     service: JobService, key: ApiKey, ledger: Ledger, start_worker: StartWorker, redis_url: str
 ) -> None:
     task_id = service.submit(make_request(), key).task_id
-    renders_only = start_worker({RENDER_QUEUE})
-    wait_for(
-        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
-    )
-    renders_only.stop()
+    stage_all(service, task_id, key, start_worker)
     with redis.Redis.from_url(redis_url) as client:
         letter = Message.decode(client.hvals(keys.messages(BUNDLE_QUEUE))[0])
     failure = Failure("bundle_failed", "The archive could not be written.")
@@ -256,13 +266,8 @@ def test_a_damaged_chunk_is_rendered_again_and_never_bundled(
     start_worker: StartWorker,
 ) -> None:
     task_id = service.submit(make_request(), key).task_id
-    renders_only = start_worker({RENDER_QUEUE})
-    wait_for(
-        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
-    )
-    renders_only.stop()
-    name = keys.staged_zip(task_id, 1)
-    staging_bucket.put(name, staging_bucket.get(name).replace(b"PNG", b"GNP", 1))
+    stage_all(service, task_id, key, start_worker)
+    damage_a_chunk(staging_bucket, task_id)
     start_worker()
     status = ended(service, task_id, key)
     assert status.state == "completed"
@@ -330,13 +335,8 @@ def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task_id = service.submit(make_request(), key).task_id
-    renders_only = start_worker({RENDER_QUEUE})
-    wait_for(
-        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
-    )
-    renders_only.stop()
-    name = keys.staged_zip(task_id, 1)
-    staging_bucket.put(name, staging_bucket.get(name).replace(b"PNG", b"GNP", 1))
+    stage_all(service, task_id, key, start_worker)
+    damage_a_chunk(staging_bucket, task_id)
 
     def refuse(*_args: object, **_options: object) -> NoReturn:
         raise redis.ConnectionError("away")
