@@ -12,12 +12,12 @@ from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.backlog import Backlog
 from pipeline.broker import Dispatcher
+from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.idempotency import Hold, IdempotencyKeys
 from pipeline.jobs import Idempotency, JobRequest
 from pipeline.ledger import Ledger
-from pipeline.lua import LedgerUnavailableError
 from pipeline.requests import Acceptance, encode_head
-from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
+from pipeline.store import Bucket, Upload, UploadAbandonedError
 
 log = structlog.get_logger(__name__)
 

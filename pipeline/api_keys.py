@@ -21,7 +21,8 @@ import structlog
 from msgspec import Meta
 
 from pipeline import keys
-from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
+from pipeline.errors import ObjectMissingError, StoreUnavailableError
+from pipeline.store import Bucket
 
 log = structlog.get_logger(__name__)
 

@@ -17,6 +17,7 @@ from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 from dramatiq.rate_limits.backends import RedisBackend
 
 from pipeline.amqp import Amqp
+from pipeline.errors import EnqueueError
 from pipeline.heartbeats import WORKER, Beating
 from pipeline.leave_newer import OPTION, LeaveNewer
 from pipeline.rabbit_broker import RabbitBroker
@@ -44,14 +45,6 @@ _MAINTENANCE_CHANCE = 100_000
 _DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds
 #: How long the group's barrier lives; a chunk put back later is bundled by the chunk itself.
 _BARRIER_TTL = 86_400_000  # milliseconds
-
-
-class BrokerUnavailableError(Exception):
-    """The broker did not answer."""
-
-
-class EnqueueError(BrokerUnavailableError):
-    """The broker did not take a message; it may still have it."""
 
 
 class Sender(Protocol):

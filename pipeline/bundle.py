@@ -12,14 +12,14 @@ from pipeline import keys
 from pipeline.archive import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.end_records import EndRecords
+from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.jobs import Bundle, BundleTimes, JobFields
 from pipeline.ledger import Ledger
-from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import name_the_job
 from pipeline.staging import Staging
 from pipeline.stopwatch import Stopwatch
-from pipeline.store import Bucket, StoreUnavailableError, Upload, UploadAbandonedError
+from pipeline.store import Bucket, Upload, UploadAbandonedError
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,10 @@ import msgspec
 import redis
 
 from pipeline import keys
-from pipeline.broker import WEBHOOK_QUEUE, BrokerUnavailableError, Dispatcher
+from pipeline.broker import WEBHOOK_QUEUE, Dispatcher
+from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.jobs import CallbackState
-from pipeline.lua import LedgerUnavailableError, Scripts, translated
+from pipeline.lua import Scripts, translated
 from pipeline.queues import Queues
 
 #: Messages about callbacks that may wait before no more of them are sent but by the end of a job.

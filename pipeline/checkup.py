@@ -9,9 +9,12 @@ from typing import Literal, NamedTuple
 import msgspec
 import redis
 
-from pipeline.broker import BrokerUnavailableError
-from pipeline.lua import LedgerUnavailableError
-from pipeline.store import ObjectMissingError, StoreUnavailableError
+from pipeline.errors import (
+    BrokerUnavailableError,
+    LedgerUnavailableError,
+    ObjectMissingError,
+    StoreUnavailableError,
+)
 
 #: Seconds that two clocks may differ without a word, and without harm.
 _SAME_TIME, _HARMLESS = 2.0, 60.0

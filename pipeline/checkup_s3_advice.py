@@ -1,6 +1,6 @@
 """What to do about what S3 refuses: an error's code, and who has to change what."""
 
-from pipeline.s3_errors import StoreUnavailableError
+from pipeline.errors import StoreUnavailableError
 from pipeline.settings import Settings
 
 #: The action that a request needs (Service Authorization Reference, "Actions, resources, and

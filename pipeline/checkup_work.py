@@ -6,9 +6,10 @@ import redis
 
 from pipeline import keys
 from pipeline.amqp_refusals import AmqpRefusedError
-from pipeline.broker import QUEUES, BrokerUnavailableError
+from pipeline.broker import QUEUES
 from pipeline.brokers import BrokerParts
 from pipeline.checkup import Check, Finding
+from pipeline.errors import BrokerUnavailableError
 from pipeline.heartbeats import Heartbeats
 from pipeline.queues import Queues
 from pipeline.redis_urls import shown_url

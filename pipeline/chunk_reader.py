@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from itertools import accumulate, islice
 from typing import TypeVar
 
+from pipeline.errors import ObjectMissingError
 from pipeline.members import Member
 from pipeline.staged_chunks import ImageRow, StagedChunk
 from pipeline.staging import StagedChunkDamagedError, Staging
-from pipeline.store import ObjectMissingError
 
 #: Chunks read ahead of the one being written; this bounds the memory they take.
 READ_AHEAD = 4

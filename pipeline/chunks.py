@@ -10,10 +10,10 @@ import msgspec
 import structlog
 
 from pipeline import keys
+from pipeline.errors import LedgerUnavailableError
 from pipeline.jobs import Item, JobFields
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import OF_NO_USE, ChunkWork, Failure
-from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import name_the_job
 from pipeline.requests import decode_items

@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from pipeline import keys
+from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.jobs import TERMINAL
 from pipeline.ledger import Ledger
 from pipeline.metrics import SweepMetrics
-from pipeline.recovery import Recovery, UnreadableError
+from pipeline.recovery import Recovery
 from pipeline.settings import Settings
 from pipeline.staging import drop_staged
-from pipeline.store import Bucket, ObjectMissingError
+from pipeline.store import Bucket
 
 log = structlog.get_logger(__name__)
 

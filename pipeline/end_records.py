@@ -8,10 +8,11 @@ import msgspec
 import structlog
 
 from pipeline import keys
+from pipeline.errors import StoreUnavailableError
 from pipeline.jobs import JobStatus, Result
 from pipeline.ledger import Ledger
 from pipeline.staging import Staging
-from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.store import Bucket
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 import structlog
 
-from pipeline.broker import BrokerUnavailableError
-from pipeline.lua import LedgerUnavailableError
-from pipeline.store import ObjectMissingError, StoreUnavailableError
+from pipeline.errors import (
+    BrokerUnavailableError,
+    LedgerUnavailableError,
+    ObjectMissingError,
+    StoreUnavailableError,
+)
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, SkipMessage
 
-from pipeline.lua import NewerVersionError
+from pipeline.errors import NewerVersionError
 from pipeline.versions import VERSION
 
 log = structlog.get_logger(__name__)

@@ -11,6 +11,7 @@ import redis
 
 from pipeline import keys
 from pipeline.callback_records import CallbackRecord
+from pipeline.errors import NewerVersionError
 from pipeline.jobs import Bundle, JobFields, JobStatus, RequestHead, Result
 from pipeline.ledger_records import (
     ChunkWork,
@@ -26,7 +27,7 @@ from pipeline.ledger_records import (
     parts_of,
     status_of,
 )
-from pipeline.lua import NewerVersionError, Scripts, translated
+from pipeline.lua import Scripts, translated
 from pipeline.staged_chunks import StagedChunk
 
 

@@ -24,10 +24,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from pipeline import keys
-from pipeline.broker import QUEUES, BrokerUnavailableError
+from pipeline.broker import QUEUES
+from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.heartbeats import Heartbeats
 from pipeline.jobs import DURATION_BOUNDS
-from pipeline.lua import LedgerUnavailableError, translated
+from pipeline.lua import translated
 from pipeline.queues import Queues, QueueState
 from render.image import ImageFormat
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from redis.sentinel import SentinelConnectionPool
 
+from pipeline.errors import LedgerUnavailableError, NewerVersionError
 from pipeline.jobs import DURATION_BOUNDS, TRANSITIONS
 from pipeline.versions import VERSION
 
@@ -81,14 +82,6 @@ local function count(minutes, what, amount)
     redis.call("HSET", minutes, field, minute .. " " .. (before or 0) + amount)
 end
 """
-
-
-class LedgerUnavailableError(Exception):
-    """Redis did not answer; what was asked may or may not have happened, and can be asked again."""
-
-
-class NewerVersionError(LedgerUnavailableError):
-    """A newer release has written this of a job, and one that reads it has to go on with it."""
 
 
 @contextmanager

@@ -19,21 +19,27 @@ import structlog
 
 from pipeline import keys
 from pipeline.backlog import Backlog
-from pipeline.broker import BrokerUnavailableError, connect_redis
+from pipeline.broker import connect_redis
 from pipeline.brokers import open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.comparison import Comparison
+from pipeline.errors import (
+    BrokerUnavailableError,
+    LedgerUnavailableError,
+    NewerVersionError,
+    StoreUnavailableError,
+)
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
 from pipeline.logs import configure_logging
-from pipeline.lua import LedgerUnavailableError, NewerVersionError, Scripts, translated
+from pipeline.lua import Scripts, translated
 from pipeline.metrics import SweepMetrics
 from pipeline.recovery import make_recovery
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.store import Bucket
 from pipeline.tidying import Tidier
 
 log = structlog.get_logger(__name__)

@@ -6,13 +6,17 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
-from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR, BrokerUnavailableError
+from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
+from pipeline.errors import (
+    BrokerUnavailableError,
+    LedgerUnavailableError,
+    ObjectMissingError,
+    StoreUnavailableError,
+)
 from pipeline.jobs import JobFields
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
-from pipeline.lua import LedgerUnavailableError
 from pipeline.queues import Queues, letter_id, name_letter
-from pipeline.store import ObjectMissingError, StoreUnavailableError
 from pipeline.webhooks import CallbackFailedError
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,8 @@ import redis
 import structlog
 
 from pipeline import keys
-from pipeline.broker import QUEUES, BrokerUnavailableError
+from pipeline.broker import QUEUES
+from pipeline.errors import BrokerUnavailableError
 from pipeline.heartbeats import Heartbeat, Heartbeats
 from pipeline.lua import translated
 from pipeline.queues import Queues, QueueState

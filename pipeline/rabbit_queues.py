@@ -28,7 +28,8 @@ from pika.spec import BasicProperties
 from pipeline import keys
 from pipeline.amqp import Amqp, Outgoing
 from pipeline.amqp_refusals import explain
-from pipeline.broker import ALL_QUEUES, BrokerUnavailableError
+from pipeline.broker import ALL_QUEUES
+from pipeline.errors import BrokerUnavailableError
 from pipeline.heartbeats import Heartbeats
 from pipeline.lua import translated
 from pipeline.queues import Letter, QueueState, age, renewed

@@ -9,31 +9,26 @@ import redis
 import structlog
 
 from pipeline import keys
-from pipeline.broker import BrokerUnavailableError, Dispatcher
+from pipeline.broker import Dispatcher
 from pipeline.callback_records import CallbackRecord
+from pipeline.errors import (
+    BrokerUnavailableError,
+    NewerVersionError,
+    ObjectMissingError,
+    UnreadableError,
+)
 from pipeline.idempotency import IdempotencyKeys
 from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Ledger
-from pipeline.lua import NewerVersionError
 from pipeline.requests import decode_head
 from pipeline.settings import Settings
-from pipeline.store import Bucket, ObjectMissingError
+from pipeline.store import Bucket
 from pipeline.versions import is_newer
 
 log = structlog.get_logger(__name__)
 
 #: Bytes of a request object that are read for its head; four times as many while that is short.
 _HEAD_BYTES = 1 << 16
-
-
-class UnreadableError(Exception):
-    """An object of a job in S3 is not what was written there; the message names it.
-
-    Attributes:
-        key_id: of the API key that owns the job; None where that cannot be read either.
-    """
-
-    key_id: str | None = None
 
 
 class Recovery:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from botocore.credentials import Credentials, RefreshableCredentials
 
-from pipeline.s3_errors import StoreUnavailableError, translated
+from pipeline.errors import StoreUnavailableError
+from pipeline.s3_errors import translated
 from pipeline.server_time import ServerTime
 
 if TYPE_CHECKING:

@@ -28,35 +28,11 @@ import urllib3.exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
+
 #: What a range that begins behind an object's last byte is answered with (RFC 9110, 15.5.17).
 _BEHIND_THE_END = frozenset({"416", "InvalidRange"})
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
-
-
-class StoreUnavailableError(Exception):
-    """S3 did not answer, or refused; the same request may succeed later.
-
-    Attributes:
-        code: S3's error code; the exception's name when there was no answer.
-        operation: what was asked, as the S3 API names it; empty when there was no answer.
-        by_kms: it was the encryption key that was refused.
-    """
-
-    def __init__(
-        self, message: str, code: str = "", operation: str = "", *, by_kms: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.operation = operation
-        self.by_kms = by_kms
-
-
-class ObjectMissingError(Exception):
-    """There is no object at that key."""
-
-
-class ObjectShortError(ObjectMissingError):
-    """The object ends before the bytes that were asked for; asking again does not help."""
 
 
 @contextmanager

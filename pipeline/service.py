@@ -13,12 +13,7 @@ from pipeline import keys
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
-from pipeline.broker import (
-    ALL_QUEUES,
-    BrokerUnavailableError,
-    Dispatcher,
-    connect_redis,
-)
+from pipeline.broker import ALL_QUEUES, Dispatcher, connect_redis
 from pipeline.brokers import open_broker
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Callbacks
@@ -28,6 +23,13 @@ from pipeline.dead_letters import DeadLetter
 from pipeline.downloads import Downloads
 from pipeline.end_records import EndRecords
 from pipeline.endings import Awaited, Endings
+from pipeline.errors import (
+    BrokerUnavailableError,
+    LedgerUnavailableError,
+    ObjectMissingError,
+    StoreUnavailableError,
+    UnreadableError,
+)
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.jobs import (
@@ -46,19 +48,18 @@ from pipeline.ledger_metrics import LedgerCollector
 from pipeline.ledger_records import Failure
 from pipeline.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
-from pipeline.lua import LedgerUnavailableError
 from pipeline.metrics import AcceptedMetrics
 from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
 from pipeline.rates import Rates, Standing
-from pipeline.recovery import Recovery, UnreadableError, make_recovery
+from pipeline.recovery import Recovery, make_recovery
 from pipeline.s3_clients import open_hasty, open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.samples import Sample
 from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.staging import make_staging
-from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError
+from pipeline.store import Bucket
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import CallbackEvent
 

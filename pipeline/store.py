@@ -8,13 +8,9 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
 from pipeline.object_headers import PLAIN, ObjectHeaders
-from pipeline.s3_errors import (
-    ObjectMissingError,
-    ObjectShortError,
-    StoreUnavailableError,
-    translated,
-)
+from pipeline.s3_errors import translated
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -295,14 +291,3 @@ def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
                 part, filled = bytearray(part_bytes), 0
     if filled:
         yield part[:filled]
-
-
-__all__ = [
-    "Bucket",
-    "ObjectMissingError",
-    "ObjectShortError",
-    "StoreUnavailableError",
-    "Upload",
-    "UploadAbandonedError",
-    "Uploaded",
-]

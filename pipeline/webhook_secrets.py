@@ -12,7 +12,8 @@ import time
 import msgspec
 
 from pipeline import keys
-from pipeline.store import Bucket, ObjectMissingError
+from pipeline.errors import ObjectMissingError
+from pipeline.store import Bucket
 
 _BYTES = 32
 _SIGNS_ALONG = 86_400  # seconds

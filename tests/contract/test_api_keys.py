@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline import api_keys
 from pipeline.api_keys import ApiKeys, UnknownApiKeyError, checksum
+from pipeline.errors import StoreUnavailableError
 from pipeline.keys import api_key_object
-from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.store import Bucket
 
 
 class Unreachable(Bucket):

@@ -10,10 +10,10 @@ import redis
 
 from pipeline import keys
 from pipeline.broker import connect_redis
+from pipeline.errors import LedgerUnavailableError
 from pipeline.jobs import Bundle, Item, JobFields, JobRequest, RequestHead, Result, State
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
-from pipeline.lua import LedgerUnavailableError
 from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
 from pipeline.staged_chunks import StagedChunk

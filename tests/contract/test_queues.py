@@ -21,13 +21,12 @@ from pipeline.broker import (
     EXPRESS_QUEUE,
     RENDER_ACTOR,
     RENDER_QUEUE,
-    BrokerUnavailableError,
     connect_redis,
     worker_name,
 )
 from pipeline.brokers import BrokerParts, open_broker
+from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.ledger import Ledger
-from pipeline.lua import LedgerUnavailableError
 from pipeline.queues import QueueState, letter_id, name_letter
 from pipeline.rabbit_broker import RabbitBroker
 from pipeline.settings import Settings

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
-from pipeline.store import Bucket, ObjectMissingError, StoreUnavailableError, Upload
+from pipeline.store import Bucket, Upload
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 
 PART = 5 * 1024 * 1024

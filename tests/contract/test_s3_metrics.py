@@ -4,10 +4,11 @@ import msgspec
 import pytest
 
 from deploy.embedded.ports import free_port
+from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.s3_clients import open_storage
 from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings
-from pipeline.store import ObjectMissingError, StoreUnavailableError, Upload
+from pipeline.store import Upload
 
 
 class Counted:

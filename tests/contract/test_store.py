@@ -13,16 +13,10 @@ import msgspec
 import pytest
 
 from deploy.embedded import servers
+from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
 from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
-from pipeline.store import (
-    Bucket,
-    ObjectMissingError,
-    ObjectShortError,
-    StoreUnavailableError,
-    Upload,
-    UploadAbandonedError,
-)
+from pipeline.store import Bucket, Upload, UploadAbandonedError
 from tests.s3_servers import EVERY_S3, enforced
 
 pytestmark = EVERY_S3

@@ -11,14 +11,14 @@ from falcon.testing import Result, TestClient
 
 from api.app import create_app
 from pipeline import idempotency
-from pipeline.lua import LedgerUnavailableError
+from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.service import (
     BacklogFullError,
     BrokerUnavailableError,
     JobService,
     Settings,
 )
-from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.store import Bucket
 
 BODY = json.dumps({"gtin": "9506000134352", "items": [{"serial": "1"}, {"serial": "2"}]})
 

@@ -10,8 +10,9 @@ from falcon.testing import TestClient
 from api import body as bodies
 from api import bulk
 from api.app import create_app
+from pipeline.errors import StoreUnavailableError
 from pipeline.service import JobService, Settings
-from pipeline.store import Bucket, StoreUnavailableError
+from pipeline.store import Bucket
 
 GTIN = "9506000134352"
 JSON, CSV = {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}

@@ -12,13 +12,13 @@ from falcon.testing import TestClient
 from pipeline import keys
 from pipeline.broker import EXPRESS_QUEUE
 from pipeline.chunks import ChunkRenderer
+from pipeline.errors import StoreUnavailableError
 from pipeline.ledger_records import ChunkWork
 from pipeline.maintenance import open_sweep
 from pipeline.outcomes import RecordFailures
 from pipeline.service import Settings
 from pipeline.staged_chunks import StagedChunk
 from pipeline.stopwatch import Stopwatch
-from pipeline.store import StoreUnavailableError
 from tests.faults.proxy import FaultProxy, Mode
 from tests.integration.conftest import StartWorker
 from tests.integration.test_recovery import ITEMS, end_of, poll, submit

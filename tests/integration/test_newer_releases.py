@@ -8,9 +8,9 @@ from falcon.testing import TestClient
 
 from pipeline import keys
 from pipeline.broker import QUEUES, RENDER_QUEUE
+from pipeline.errors import NewerVersionError
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
-from pipeline.lua import NewerVersionError
 from pipeline.maintenance import open_sweep
 from pipeline.service import Settings
 from pipeline.store import Bucket

@@ -18,8 +18,8 @@ from falcon.testing import TestClient
 from api.app import create_app
 from deploy.embedded.ports import LOOPBACK, free_port
 from pipeline import keys
-from pipeline.broker import BrokerUnavailableError
 from pipeline.chunks import ChunkRenderer
+from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.service import Finding, JobService, Settings, check_up

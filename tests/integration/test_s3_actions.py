@@ -15,10 +15,10 @@ from botocore.exceptions import EndpointConnectionError
 from deploy.embedded import servers
 from pipeline import keys
 from pipeline.checkup_s3_advice import ACTIONS
+from pipeline.errors import StoreUnavailableError
 from pipeline.maintenance import open_sweep
 from pipeline.s3_clients import connect_s3, open_storage
 from pipeline.service import ApiKey, Settings, check_up, open_service
-from pipeline.store import StoreUnavailableError
 from tests.integration.conftest import StartWorker
 from tests.integration.test_pipeline import ended, make_request
 from tests.s3_servers import enforced

@@ -22,10 +22,10 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, start_and_wait
 from pipeline.downloads import Download
+from pipeline.errors import StoreUnavailableError
 from pipeline.s3_clients import open_storage
 from pipeline.service import Bundle, JobService, Settings, open_service
 from pipeline.settings import variable
-from pipeline.store import StoreUnavailableError
 from tests.integration.conftest import StartWorker
 from tests.s3_servers import enforced, moto_server
 from tests.waiting import wait_for

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from pipeline.errors import StoreUnavailableError
 from pipeline.health import Health, PartHealth
-from pipeline.store import StoreUnavailableError
 from tests.waiting import wait_for
 
 

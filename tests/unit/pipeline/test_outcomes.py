@@ -1,10 +1,9 @@
 import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
-from pipeline.broker import EnqueueError
+from pipeline.errors import EnqueueError, ObjectMissingError, StoreUnavailableError
 from pipeline.ledger_metrics import OUTCOMES
 from pipeline.outcomes import _REASONS, FAILS_NO_JOB, error_code
-from pipeline.store import ObjectMissingError, StoreUnavailableError
 
 
 @pytest.mark.parametrize(
