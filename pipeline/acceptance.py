@@ -14,9 +14,10 @@ from pipeline.backlog import Backlog
 from pipeline.broker import Dispatcher
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.idempotency import Hold, IdempotencyKeys
-from pipeline.jobs import Idempotency, JobRequest
 from pipeline.ledger import Ledger
-from pipeline.requests import Acceptance, encode_head
+from pipeline.model.jobs import JobRequest
+from pipeline.model.records import Idempotency
+from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.store import Bucket, Upload, UploadAbandonedError
 
 log = structlog.get_logger(__name__)

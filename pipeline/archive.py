@@ -15,7 +15,7 @@ from zipfile import ZIP_DEFLATED
 import msgspec
 
 from pipeline.members import Member
-from pipeline.staged_chunks import ImageRow
+from pipeline.model.chunks import ImageRow
 from pipeline.zip_stream import MemberStream
 
 #: The manifest's JSON waits for its turn behind the CSV, in memory up to this size, then on disk.

@@ -20,10 +20,10 @@ from pipeline.amqp import Amqp
 from pipeline.errors import EnqueueError
 from pipeline.heartbeats import WORKER, Beating
 from pipeline.leave_newer import OPTION, LeaveNewer
+from pipeline.model.versions import VERSION
 from pipeline.rabbit_broker import RabbitBroker
 from pipeline.redis_urls import open_redis
 from pipeline.settings import Settings
-from pipeline.versions import VERSION
 from pipeline.wakeups import Wakeups, WakingBroker
 
 RENDER_QUEUE = "render"

@@ -13,9 +13,9 @@ from pipeline.archive import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.end_records import EndRecords
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
-from pipeline.jobs import Bundle, BundleTimes, JobFields
 from pipeline.ledger import Ledger
 from pipeline.metrics import StepMetrics
+from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.outcomes import name_the_job
 from pipeline.staging import Staging
 from pipeline.stopwatch import Stopwatch

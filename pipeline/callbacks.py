@@ -13,8 +13,8 @@ import redis
 from pipeline import keys
 from pipeline.broker import WEBHOOK_QUEUE, Dispatcher
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
-from pipeline.jobs import CallbackState
 from pipeline.lua import Scripts, translated
+from pipeline.model.states import CallbackState
 from pipeline.queues import Queues
 
 #: Messages about callbacks that may wait before no more of them are sent but by the end of a job.

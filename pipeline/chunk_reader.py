@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pipeline.errors import ObjectMissingError
 from pipeline.members import Member
-from pipeline.staged_chunks import ImageRow, StagedChunk
+from pipeline.model.chunks import ImageRow, StagedChunk
 from pipeline.staging import StagedChunkDamagedError, Staging
 
 #: Chunks read ahead of the one being written; this bounds the memory they take.

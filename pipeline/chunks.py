@@ -11,13 +11,14 @@ import structlog
 
 from pipeline import keys
 from pipeline.errors import LedgerUnavailableError
-from pipeline.jobs import Item, JobFields
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import OF_NO_USE, ChunkWork, Failure
 from pipeline.metrics import StepMetrics
+from pipeline.model.chunks import ChunkTimes, ImageRow, StagedChunk
+from pipeline.model.jobs import Item
+from pipeline.model.records import JobFields
+from pipeline.model.request_object import decode_items
 from pipeline.outcomes import name_the_job
-from pipeline.requests import decode_items
-from pipeline.staged_chunks import ChunkTimes, ImageRow, StagedChunk
 from pipeline.staging import Staging
 from pipeline.stopwatch import Stopwatch
 from pipeline.store import Bucket

@@ -14,9 +14,9 @@ import structlog
 
 from pipeline import keys
 from pipeline.errors import ObjectMissingError, UnreadableError
-from pipeline.jobs import TERMINAL
 from pipeline.ledger import Ledger
 from pipeline.metrics import SweepMetrics
+from pipeline.model.states import TERMINAL
 from pipeline.recovery import Recovery
 from pipeline.settings import Settings
 from pipeline.staging import drop_staged

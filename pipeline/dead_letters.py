@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import structlog
 
-from pipeline.jobs import State
 from pipeline.ledger import Ledger
+from pipeline.model.states import State
 from pipeline.queues import Letter, Queues
 
 log = structlog.get_logger(__name__)

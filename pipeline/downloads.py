@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pipeline import keys
-from pipeline.jobs import Bundle
+from pipeline.model.records import Bundle
 from pipeline.s3_credentials import CredentialsLife
 from pipeline.server_time import ServerTime
 from pipeline.store import Bucket

@@ -9,8 +9,9 @@ import structlog
 
 from pipeline import keys
 from pipeline.errors import StoreUnavailableError
-from pipeline.jobs import JobStatus, Result
 from pipeline.ledger import Ledger
+from pipeline.model.jobs import JobStatus
+from pipeline.model.records import Result
 from pipeline.staging import Staging
 from pipeline.store import Bucket
 

@@ -15,7 +15,8 @@ import redis
 
 from pipeline import keys
 from pipeline.channels import Listener
-from pipeline.jobs import TERMINAL, JobStatus
+from pipeline.model.jobs import JobStatus
+from pipeline.model.states import TERMINAL
 
 
 class _Waiter:

@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple, cast
 import redis
 
 from pipeline import keys
-from pipeline.jobs import Idempotency
 from pipeline.lua import Scripts
+from pipeline.model.records import Idempotency
 
 #: Milliseconds a reservation lasts unless it is renewed, and a confirmed key.
 _LEASE, _LIFETIME = 15_000, 86_400_000

@@ -17,7 +17,7 @@ from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, SkipMessage
 
 from pipeline.errors import NewerVersionError
-from pipeline.versions import VERSION
+from pipeline.model.versions import VERSION
 
 log = structlog.get_logger(__name__)
 

@@ -10,9 +10,7 @@ import msgspec
 import redis
 
 from pipeline import keys
-from pipeline.callback_records import CallbackRecord
 from pipeline.errors import NewerVersionError
-from pipeline.jobs import Bundle, JobFields, JobStatus, RequestHead, Result
 from pipeline.ledger_records import (
     ChunkWork,
     Completion,
@@ -28,7 +26,9 @@ from pipeline.ledger_records import (
     status_of,
 )
 from pipeline.lua import Scripts, translated
-from pipeline.staged_chunks import StagedChunk
+from pipeline.model.chunks import StagedChunk
+from pipeline.model.jobs import JobStatus
+from pipeline.model.records import Bundle, CallbackRecord, JobFields, RequestHead, Result
 
 
 class Ledger:

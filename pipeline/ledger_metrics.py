@@ -27,8 +27,8 @@ from pipeline import keys
 from pipeline.broker import QUEUES
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.heartbeats import Heartbeats
-from pipeline.jobs import DURATION_BOUNDS
 from pipeline.lua import translated
+from pipeline.model.states import DURATION_BOUNDS
 from pipeline.queues import Queues, QueueState
 from render.image import ImageFormat
 

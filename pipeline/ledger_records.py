@@ -5,8 +5,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from pipeline import keys
-from pipeline.jobs import Bundle, JobFields, JobStatus, RequestHead, State
-from pipeline.versions import VERSION
+from pipeline.model.jobs import JobStatus
+from pipeline.model.records import Bundle, JobFields, RequestHead
+from pipeline.model.states import State
+from pipeline.model.versions import VERSION
 
 #: What :meth:`Ledger.complete_chunk` answers beside a number of chunks.
 NO_MORE_NOW, OF_NO_USE = -1, -2

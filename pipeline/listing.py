@@ -10,10 +10,10 @@ import msgspec
 import redis
 
 from pipeline import keys
-from pipeline.jobs import JobStatus
 from pipeline.ledger import Ledger
 from pipeline.lua import Scripts, translated
-from pipeline.staged_chunks import StagedChunk
+from pipeline.model.chunks import StagedChunk
+from pipeline.model.jobs import JobStatus
 
 #: Jobs looked at for one page: a filter that few of them pass gives a short page, not a slow one.
 _LOOKED_AT = 5000

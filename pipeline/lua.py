@@ -1,9 +1,9 @@
 """The ledger's Lua scripts: loaded from ``pipeline/scripts``, run as one atomic step each.
 
-Every script begins with the same few lines: the transition table of ``pipeline.jobs``, the Redis
-server's clock, so that a worker's wrong clock moves nothing, what becomes of a job's callback when
-the job ends (``call_back``) and when it is opened again (``recall``), the count of jobs that end
-(``count_end``), and the counts of the last hour (``count``), which stand in a ring of a field a
+Every script begins with the same few lines: the transition table of ``pipeline.model.jobs``, the
+Redis server's clock, so that a worker's wrong clock moves nothing, what becomes of a job's callback
+when the job ends (``call_back``) and when it is opened again (``recall``), the count of jobs that
+end (``count_end``), and the counts of the last hour (``count``), which stand in a ring of a field a
 minute, so that they never grow. A script that begins something with a job's entry asks first
 whether that is ``newer`` than what this release reads, and answers ``NEWER`` then. Redis knows
 scripts by their content, so those of two releases run side by side. A process reads all of them
@@ -20,8 +20,8 @@ import redis
 from redis.sentinel import SentinelConnectionPool
 
 from pipeline.errors import LedgerUnavailableError, NewerVersionError
-from pipeline.jobs import DURATION_BOUNDS, TRANSITIONS
-from pipeline.versions import VERSION
+from pipeline.model.states import DURATION_BOUNDS, TRANSITIONS
+from pipeline.model.versions import VERSION
 
 #: Milliseconds that a replica has to take a write; in one network it takes less than one.
 _REPLICA_TIME = 100

@@ -13,9 +13,9 @@ from pipeline.errors import (
     ObjectMissingError,
     StoreUnavailableError,
 )
-from pipeline.jobs import JobFields
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
+from pipeline.model.records import JobFields
 from pipeline.queues import Queues, letter_id, name_letter
 from pipeline.webhooks import CallbackFailedError
 

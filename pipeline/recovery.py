@@ -10,7 +10,6 @@ import structlog
 
 from pipeline import keys
 from pipeline.broker import Dispatcher
-from pipeline.callback_records import CallbackRecord
 from pipeline.errors import (
     BrokerUnavailableError,
     NewerVersionError,
@@ -18,12 +17,12 @@ from pipeline.errors import (
     UnreadableError,
 )
 from pipeline.idempotency import IdempotencyKeys
-from pipeline.jobs import RequestHead, Result
 from pipeline.ledger import Ledger
-from pipeline.requests import decode_head
+from pipeline.model.records import CallbackRecord, RequestHead, Result
+from pipeline.model.request_object import decode_head
+from pipeline.model.versions import is_newer
 from pipeline.settings import Settings
 from pipeline.store import Bucket
-from pipeline.versions import is_newer
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,9 @@ from threading import Lock
 from typing import NamedTuple
 
 from pipeline import keys
-from pipeline.jobs import RequestHead
+from pipeline.model.records import RequestHead
+from pipeline.model.request_object import decode_items
 from pipeline.recovery import Recovery, readable
-from pipeline.requests import decode_items
 from pipeline.store import Bucket
 from render.chunk import render_chunk
 from render.image import RenderOptions

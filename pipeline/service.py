@@ -32,23 +32,15 @@ from pipeline.errors import (
 )
 from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
-from pipeline.jobs import (
-    TERMINAL,
-    Bundle,
-    EncodedItems,
-    Idempotency,
-    Item,
-    JobRequest,
-    JobStatus,
-    State,
-    parse_task_id,
-)
 from pipeline.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector
 from pipeline.ledger_records import Failure
 from pipeline.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.metrics import AcceptedMetrics
+from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id
+from pipeline.model.records import Bundle, Idempotency
+from pipeline.model.states import TERMINAL, State
 from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
 from pipeline.rates import Rates, Standing

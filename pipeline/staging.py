@@ -16,7 +16,7 @@ import msgspec
 from pipeline import keys
 from pipeline.errors import ObjectShortError
 from pipeline.members import HEADER_BYTES, Member, make_member, read_members, store_member
-from pipeline.staged_chunks import ImageRow, StagedChunk
+from pipeline.model.chunks import ImageRow, StagedChunk
 from pipeline.store import Bucket
 from pipeline.zip_stream import MemberStream
 from render.image import MEDIA_TYPES

@@ -19,12 +19,12 @@ from standardwebhooks import Webhook
 
 from pipeline import keys
 from pipeline.addresses import NotReachableError, resolve
-from pipeline.callback_records import CallbackRecord
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Attempt, Callbacks, EndedJob
 from pipeline.delivery import Answer, DeliveryError, post
 from pipeline.errors import StoreUnavailableError
-from pipeline.jobs import CallbackState
+from pipeline.model.records import CallbackRecord
+from pipeline.model.states import CallbackState
 from pipeline.store import Bucket
 from pipeline.webhook_secrets import WebhookSecrets
 from render.errors import InvalidValueError

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.jobs import EncodedItems, Item
+from pipeline.model.jobs import EncodedItems, Item
 
 
 def encoded(items: Sequence[Item], chunk_size: int) -> EncodedItems:

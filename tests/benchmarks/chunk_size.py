@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import msgspec
 
-from pipeline.jobs import EncodedItems, Item, JobRequest
+from pipeline.model.jobs import EncodedItems, Item, JobRequest
 from pipeline.service import configure_logging, open_service
 from render.image import ImageFormat
 from tests.benchmarks.report import Report, median

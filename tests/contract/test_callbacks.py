@@ -10,11 +10,11 @@ import redis
 
 from pipeline import keys
 from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, connect_redis, make_broker
-from pipeline.callback_records import CallbackRecord
 from pipeline.callbacks import Attempt, Callbacks
-from pipeline.jobs import JobStatus, Result
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
+from pipeline.model.jobs import JobStatus
+from pipeline.model.records import CallbackRecord, Result
 from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
 from pipeline.wakeups import WakingBroker

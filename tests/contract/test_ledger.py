@@ -11,12 +11,14 @@ import redis
 from pipeline import keys
 from pipeline.broker import connect_redis
 from pipeline.errors import LedgerUnavailableError
-from pipeline.jobs import Bundle, Item, JobFields, JobRequest, RequestHead, Result, State
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
-from pipeline.requests import Acceptance, encode_head
+from pipeline.model.chunks import StagedChunk
+from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.records import Bundle, JobFields, RequestHead, Result
+from pipeline.model.request_object import Acceptance, encode_head
+from pipeline.model.states import State
 from pipeline.settings import Settings
-from pipeline.staged_chunks import StagedChunk
 from tests.encoded import encoded
 
 NOW = 1_795_000_000

@@ -8,7 +8,7 @@ agrees with a model of it, and from wherever a life has got to, sweeping and del
 
 import uuid
 from collections import Counter, defaultdict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import hypothesis
 import pytest
@@ -20,14 +20,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline import keys
 from pipeline.broker import Dispatcher, make_broker
 from pipeline.callbacks import Attempt, Callbacks
-from pipeline.jobs import Bundle, CallbackState, Item, JobRequest, JobStatus, Result, State
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
+from pipeline.model.chunks import StagedChunk
+from pipeline.model.jobs import Item, JobRequest, JobStatus
+from pipeline.model.records import Bundle, Result
+from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.redis_queues import RedisQueues
-from pipeline.requests import Acceptance, encode_head
 from pipeline.settings import Settings
-from pipeline.staged_chunks import StagedChunk
 from tests.encoded import encoded
+
+if TYPE_CHECKING:
+    from pipeline.model.states import CallbackState, State
 
 CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5
 HOUR, SOON, NOW_OR_PAST = 3_600_000, 60_000, -1

@@ -21,10 +21,10 @@ from pipeline.broker import (
     make_broker,
 )
 from pipeline.heartbeats import Heartbeats
-from pipeline.jobs import DURATION_BOUNDS
 from pipeline.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector, _buckets
 from pipeline.ledger_records import Failure
+from pipeline.model.states import DURATION_BOUNDS
 from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
 from pipeline.wakeups import WakingBroker

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import ObjectMissingError
 from pipeline.members import make_member
-from pipeline.staged_chunks import ImageRow, StagedChunk
+from pipeline.model.chunks import ImageRow, StagedChunk
 from pipeline.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from pipeline.store import Bucket
 from tests.s3_servers import EVERY_S3

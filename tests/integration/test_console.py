@@ -15,11 +15,11 @@ from falcon.testing import TestClient
 from api.app import create_app
 from pipeline import keys
 from pipeline.dead_letters import DeadLetters
-from pipeline.jobs import Item, JobRequest
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
+from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.redis_queues import RedisQueues
-from pipeline.requests import Acceptance, encode_head
 from pipeline.service import JobService, Settings
 from pipeline.store import Bucket
 from tests.encoded import encoded

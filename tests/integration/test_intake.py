@@ -19,7 +19,7 @@ from PIL import Image
 
 from api.app import create_app
 from pipeline import keys
-from pipeline.requests import decode_head, decode_items
+from pipeline.model.request_object import decode_head, decode_items
 from pipeline.service import Item, Settings, open_service
 from pipeline.settings import variable
 from pipeline.store import Bucket

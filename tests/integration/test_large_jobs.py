@@ -20,7 +20,8 @@ import pytest
 from deploy.embedded import servers
 from pipeline import keys, worker
 from pipeline.api_keys import ApiKey
-from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
+from pipeline.model.jobs import Item, JobRequest, JobStatus
+from pipeline.model.states import TERMINAL
 from pipeline.s3_clients import connect_s3
 from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from api.app import create_app
 from pipeline import keys
 from pipeline.broker import connect_redis
-from pipeline.jobs import Item, JobRequest, RequestHead
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
 from pipeline.listing import JobFilter, Listing, Position
-from pipeline.requests import Acceptance, encode_head
+from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.records import RequestHead
+from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.service import JobService, Settings
 from tests.encoded import encoded
 

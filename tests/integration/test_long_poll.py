@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 from falcon.testing import Result, TestClient
@@ -13,11 +14,15 @@ from api.tasks import preferred_wait
 from pipeline import keys
 from pipeline.broker import connect_redis
 from pipeline.endings import Endings
-from pipeline.jobs import Bundle, JobStatus, State
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
+from pipeline.model.jobs import JobStatus
+from pipeline.model.records import Bundle
 from pipeline.service import JobService, Settings, open_service
 from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pipeline.model.states import State
 
 GTIN = "9506000134352"
 CANCELLED = Failure("cancelled", "It was cancelled by request.", closed=True)

@@ -15,9 +15,9 @@ from pipeline.chunks import ChunkRenderer
 from pipeline.errors import StoreUnavailableError
 from pipeline.ledger_records import ChunkWork
 from pipeline.maintenance import open_sweep
+from pipeline.model.chunks import StagedChunk
 from pipeline.outcomes import RecordFailures
 from pipeline.service import Settings
-from pipeline.staged_chunks import StagedChunk
 from pipeline.stopwatch import Stopwatch
 from tests.faults.proxy import FaultProxy, Mode
 from tests.integration.conftest import StartWorker

@@ -12,9 +12,9 @@ from pipeline.errors import NewerVersionError
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
 from pipeline.maintenance import open_sweep
+from pipeline.model.versions import VERSION
 from pipeline.service import Settings
 from pipeline.store import Bucket
-from pipeline.versions import VERSION
 from tests.integration.conftest import StartWorker
 from tests.waiting import wait_for
 

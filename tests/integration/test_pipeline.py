@@ -19,10 +19,11 @@ from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
-from pipeline.jobs import TERMINAL, Item, JobRequest, JobStatus
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import Failure
 from pipeline.maintenance import open_sweep
+from pipeline.model.jobs import Item, JobRequest, JobStatus
+from pipeline.model.states import TERMINAL
 from pipeline.outcomes import CarefulRetries
 from pipeline.service import JobService, Settings
 from pipeline.store import Bucket

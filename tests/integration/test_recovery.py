@@ -12,9 +12,10 @@ from falcon.testing import Result, TestClient
 from api.app import create_app
 from pipeline import keys, maintenance
 from pipeline.broker import EXPRESS_QUEUE, RENDER_QUEUE
-from pipeline.jobs import TERMINAL, Item, JobRequest
 from pipeline.ledger import Ledger
 from pipeline.maintenance import Sweep, open_sweep
+from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.states import TERMINAL
 from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket
 from tests.encoded import encoded

@@ -7,8 +7,8 @@ from api.intake import accept_form
 from api.json_items import read_json
 from api.problems import Violations
 from api.validation import Rules
-from pipeline.jobs import Item
-from pipeline.requests import decode_items
+from pipeline.model.jobs import Item
+from pipeline.model.request_object import decode_items
 from pipeline.service import JobRequest
 
 RULES = Rules(max_items=5000, charset="cset82", link_base="https://id.gs1.org", chunk_size=250)

@@ -20,7 +20,8 @@ from api.client import (
     UnreachableError,
     WaitTimeoutError,
 )
-from pipeline import api_keys, jobs, listing
+from pipeline import api_keys, listing
+from pipeline.model import states as pipeline_states
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
 
@@ -119,8 +120,8 @@ def test_the_exit_code_tells_whether_to_try_again(
 
 def test_the_words_of_the_api_are_those_of_the_pipeline() -> None:
     for said, meant in (
-        (states.State, jobs.State),
-        (states.CallbackState, jobs.CallbackState),
+        (states.State, pipeline_states.State),
+        (states.CallbackState, pipeline_states.CallbackState),
         (states.ChunkState, listing.ChunkState),
         (states.Role, api_keys.Role),
     ):

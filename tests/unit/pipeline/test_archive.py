@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.archive import CSV_COLUMNS, stream_archive
 from pipeline.members import Member, make_member
-from pipeline.staged_chunks import ImageRow
+from pipeline.model.chunks import ImageRow
 from render.image import ImageFormat
 
 ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.chunks import member_name
-from pipeline.jobs import Item, JobFields
+from pipeline.model.jobs import Item
+from pipeline.model.records import JobFields
 
 printable = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
 

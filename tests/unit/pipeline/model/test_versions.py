@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.callback_records import CallbackRecord
-from pipeline.jobs import Result
-from pipeline.versions import VERSION, is_newer
+from pipeline.model.records import CallbackRecord, Result
+from pipeline.model.versions import VERSION, is_newer
 
 _VALUES = st.none() | st.booleans() | st.integers() | st.lists(st.text(max_size=3), max_size=3)
 _NAMES = st.text("abc_", min_size=1, max_size=8).map(lambda name: f"added_{name}")

@@ -1,7 +1,8 @@
 """The request object: an accepted request in S3, laid out so that a chunk reads only its own items.
 
-First a line of JSON, the :class:`~pipeline.jobs.RequestHead`, then one JSON array of items a chunk,
-one after another. The head says where each array stands, counted from the end of the head's line.
+First a line of JSON, the :class:`~pipeline.model.records.RequestHead`, then one JSON array of items
+a chunk, one after another. The head says where each array stands, counted from the end of the
+head's line.
 """
 
 from itertools import accumulate, pairwise
@@ -9,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.jobs import Idempotency, Item, JobRequest, RequestHead
+from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.records import Idempotency, RequestHead
 
 _LONGEST_REQUEST_ID = 64  # characters, none of which is longer in JSON
 _items_decoder = msgspec.json.Decoder(list[Item])

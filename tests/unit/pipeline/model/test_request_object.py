@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.jobs import Idempotency, Item, JobRequest
-from pipeline.requests import Acceptance, decode_head, decode_items, encode_head
+from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.records import Idempotency
+from pipeline.model.request_object import Acceptance, decode_head, decode_items, encode_head
 from tests.encoded import encoded
 
 ACCEPTANCE = Acceptance("task", "key", 1_700_000_000, Idempotency("a", "b"))

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.jobs import TERMINAL, TRANSITIONS, Event, State, parse_task_id, transition
+from pipeline.model.jobs import parse_task_id
+from pipeline.model.states import TERMINAL, TRANSITIONS, Event, State, transition
 
 STATES: tuple[State, ...] = ("pending", "running", "completed", "failed")
 EVENTS: tuple[Event, ...] = ("begin", "complete", "fail", "reopen", "retry")

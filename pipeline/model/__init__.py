@@ -1,0 +1,1 @@
+"""The types and states of jobs, chunks and records."""
