@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from pipeline import keys
-from pipeline.archive import stream_archive
+from pipeline.archive.bundle import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.end_records import EndRecords
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from itertools import accumulate, islice
 from typing import TypeVar
 
+from pipeline.archive.members import Member
 from pipeline.errors import ObjectMissingError
-from pipeline.members import Member
 from pipeline.model.chunks import ImageRow, StagedChunk
 from pipeline.staging import StagedChunkDamagedError, Staging
 

@@ -1,7 +1,6 @@
 """A chunk's work: read its items, render them all at once, stage the images."""
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,6 +9,7 @@ import msgspec
 import structlog
 
 from pipeline import keys
+from pipeline.archive.member_names import member_name
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import Ledger
 from pipeline.ledger_records import OF_NO_USE, ChunkWork, Failure
@@ -27,9 +27,6 @@ from render.image import Image, RenderOptions
 from render.link import digital_link_uri
 
 log = structlog.get_logger(__name__)
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
-_LEAST_INDEX_WIDTH = 5
 
 
 class ChunkRenderer:
@@ -150,17 +147,6 @@ def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow]
 
 def _options(job: JobFields) -> RenderOptions:
     return RenderOptions(job.format, job.size, job.error_correction)
-
-
-def member_name(job: JobFields, index: int, item: Item) -> str:
-    """Return an image's name in the bundle: ``{index}_{lot}_{serial}.{format}``.
-
-    The index, counted from 1, has as many digits as the job's count of items needs and at least
-    five, so that names are unique on every file system and sort in order.
-    """
-    width = max(_LEAST_INDEX_WIDTH, len(str(job.items)))
-    parts = [f"{index:0{width}}", *(part for part in (item.lot, item.serial) if part is not None)]
-    return _UNSAFE.sub("-", "_".join(parts)) + f".{job.format}"
 
 
 def _row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ImageRow:

@@ -14,11 +14,11 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from pipeline import keys
+from pipeline.archive.members import HEADER_BYTES, Member, make_member, read_members, store_member
+from pipeline.archive.zip_stream import MemberStream
 from pipeline.errors import ObjectShortError
-from pipeline.members import HEADER_BYTES, Member, make_member, read_members, store_member
 from pipeline.model.chunks import ImageRow, StagedChunk
 from pipeline.store import Bucket
-from pipeline.zip_stream import MemberStream
 from render.image import MEDIA_TYPES
 
 ROWS = "rows.json"

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
+from pipeline.archive.members import make_member
 from pipeline.errors import ObjectMissingError
-from pipeline.members import make_member
 from pipeline.model.chunks import ImageRow, StagedChunk
 from pipeline.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from pipeline.store import Bucket

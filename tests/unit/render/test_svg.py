@@ -93,6 +93,6 @@ def test_no_symbol_gives_no_document() -> None:
 
 @given(matrices(sides=st.sampled_from([21, 25, 57, 177])))
 def test_what_an_svg_begins_with_does_not_come_again(drawn: NDArray[np.bool_]) -> None:
-    """Or its deflated bytes would not always be the same: see ``pipeline.members``."""
+    """Or its deflated bytes would not always be the same: see ``pipeline.archive.members``."""
     for svg in write_svgs(_pack(drawn)):
         assert not any(svg[place : place + 4] in svg[place + 1 :] for place in range(3))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive import CSV_COLUMNS, stream_archive
-from pipeline.members import Member, make_member
+from pipeline.archive.bundle import stream_archive
+from pipeline.archive.manifest import CSV_COLUMNS
+from pipeline.archive.members import Member, make_member
 from pipeline.model.chunks import ImageRow
 from render.image import ImageFormat
 
@@ -106,8 +107,8 @@ def test_a_large_manifest_spills_over_to_disk_and_stays_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = archive("png")
-    monkeypatch.setattr("pipeline.archive._SPOOL_BYTES", 100)
-    monkeypatch.setattr("pipeline.archive._COPY_BYTES", 300)
+    monkeypatch.setattr("pipeline.archive.bundle._SPOOL_BYTES", 100)
+    monkeypatch.setattr("pipeline.archive.manifest._COPY_BYTES", 300)
     with (
         zipfile.ZipFile(io.BytesIO(archive("png"))) as spilled,
         zipfile.ZipFile(io.BytesIO(whole)) as kept,

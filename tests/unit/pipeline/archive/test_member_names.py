@@ -3,7 +3,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.chunks import member_name
+from pipeline.archive.member_names import member_name
 from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
 

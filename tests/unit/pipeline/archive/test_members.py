@@ -5,8 +5,8 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.members import Member, make_member, read_members
-from pipeline.zip_stream import MemberStream
+from pipeline.archive.members import Member, make_member, read_members
+from pipeline.archive.zip_stream import MemberStream
 
 STAMP = (2026, 11, 23, 12, 30, 44)
 files = st.binary(max_size=300) | st.builds(bytes.__mul__, st.binary(max_size=20), st.just(40))

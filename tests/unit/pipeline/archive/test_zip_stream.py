@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.members import Member, make_member, store_member
-from pipeline.zip_stream import MemberStream
+from pipeline.archive.members import Member, make_member, store_member
+from pipeline.archive.zip_stream import MemberStream
 
 STAMP = (2026, 11, 23, 12, 30, 44)
 #: More than the 65,535 members that an end record without ZIP64 can count (APPNOTE.TXT 6.3.10,
@@ -95,6 +95,6 @@ def test_the_directory_spills_over_to_disk_and_stays_whole(
 ) -> None:
     members = [make_member(f"{index:05}.svg", b"%d" % index) for index in range(50)]
     kept = b"".join(pieces(iter(members)))
-    monkeypatch.setattr("pipeline.zip_stream._SPOOL_BYTES", 100)
-    monkeypatch.setattr("pipeline.zip_stream._COPY_BYTES", 300)
+    monkeypatch.setattr("pipeline.archive.zip_stream._SPOOL_BYTES", 100)
+    monkeypatch.setattr("pipeline.archive.zip_stream._COPY_BYTES", 300)
     assert b"".join(pieces(iter(members))) == kept

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from zipstream import ZipStream, ZipStreamInfo
 
-from pipeline.members import Member
+from pipeline.archive.members import Member
 
 #: The directory is kept in memory up to this size, then on disk; an entry has about 100 bytes.
 _SPOOL_BYTES = 2 * 1024 * 1024

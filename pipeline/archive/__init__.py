@@ -1,0 +1,1 @@
+"""ZIP members, the manifest and the bundle as a stream; pure."""

@@ -1,0 +1,20 @@
+"""The names that images have in the bundle."""
+
+import re
+
+from pipeline.model.jobs import Item
+from pipeline.model.records import JobFields
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_LEAST_INDEX_WIDTH = 5
+
+
+def member_name(job: JobFields, index: int, item: Item) -> str:
+    """Return an image's name in the bundle: ``{index}_{lot}_{serial}.{format}``.
+
+    The index, counted from 1, has as many digits as the job's count of items needs and at least
+    five, so that names are unique on every file system and sort in order.
+    """
+    width = max(_LEAST_INDEX_WIDTH, len(str(job.items)))
+    parts = [f"{index:0{width}}", *(part for part in (item.lot, item.serial) if part is not None)]
+    return _UNSAFE.sub("-", "_".join(parts)) + f".{job.format}"
