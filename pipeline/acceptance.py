@@ -13,8 +13,8 @@ from pipeline.api_keys import ApiKey
 from pipeline.backlog import Backlog
 from pipeline.broker import Dispatcher
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
-from pipeline.idempotency import Hold, IdempotencyKeys
-from pipeline.ledger import Ledger
+from pipeline.ledger.idempotency import Hold, IdempotencyKeys
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
 from pipeline.model.records import Idempotency
 from pipeline.model.request_object import Acceptance, encode_head

@@ -5,8 +5,8 @@ from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from pipeline import keys
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 
 
 class Attempts:

@@ -5,9 +5,9 @@ import time
 
 import redis
 
-from pipeline import keys
 from pipeline.broker import QUEUES
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 from pipeline.queues import Queues
 
 #: Seconds of a bucket in which staged chunks are counted, and how many of them make up the rate.

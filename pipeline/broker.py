@@ -20,9 +20,9 @@ from pipeline.amqp import Amqp
 from pipeline.errors import EnqueueError
 from pipeline.heartbeats import WORKER, Beating
 from pipeline.leave_newer import OPTION, LeaveNewer
+from pipeline.ledger.connection import open_redis
 from pipeline.model.versions import VERSION
 from pipeline.rabbit_broker import RabbitBroker
-from pipeline.redis_urls import open_redis
 from pipeline.settings import Settings
 from pipeline.wakeups import Wakeups, WakingBroker
 
@@ -61,7 +61,7 @@ def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.
     """Return a Redis client that fails at once rather than retry behind the caller's back.
 
     Args:
-        settings: the URL; see :mod:`pipeline.redis_urls`.
+        settings: the URL; see :mod:`pipeline.ledger.connection`.
         timeout: seconds to wait for a connection or an answer.
         decode: True for text (the ledger), False for bytes (the broker).
     """

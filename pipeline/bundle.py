@@ -13,7 +13,7 @@ from pipeline.archive.bundle import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.end_records import EndRecords
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import StepMetrics
 from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.outcomes import name_the_job

@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple, cast
 import msgspec
 import redis
 
-from pipeline import keys
 from pipeline.broker import WEBHOOK_QUEUE, Dispatcher
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
-from pipeline.lua import Scripts, translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
+from pipeline.ledger.scripts import Scripts
 from pipeline.model.states import CallbackState
 from pipeline.queues import Queues
 

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from pipeline.checkup import Check, Finding, compare_clocks
-from pipeline.redis_urls import shown_url
+from pipeline.ledger.connection import shown_url
 from pipeline.settings import Settings
 
 _PINGS = 9

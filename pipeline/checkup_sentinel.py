@@ -6,7 +6,7 @@ from typing import Any, cast
 import redis
 
 from pipeline.checkup import Check, Finding
-from pipeline.redis_urls import SentinelUrl, parse_sentinel_url
+from pipeline.ledger.connection import SentinelUrl, parse_sentinel_url
 from pipeline.settings import Settings
 
 #: With fewer, the death of one machine may leave no majority (Redis, "High availability with

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import redis
 
-from pipeline import keys
 from pipeline.amqp_refusals import AmqpRefusedError
 from pipeline.broker import QUEUES
 from pipeline.brokers import BrokerParts
 from pipeline.checkup import Check, Finding
 from pipeline.errors import BrokerUnavailableError
 from pipeline.heartbeats import Heartbeats
+from pipeline.ledger import keys
+from pipeline.ledger.connection import shown_url
 from pipeline.queues import Queues
-from pipeline.redis_urls import shown_url
 from pipeline.settings import Settings
 
 _AWAY = "The broker answered a moment ago; look whether it is overloaded."

@@ -11,8 +11,8 @@ import structlog
 from pipeline import keys
 from pipeline.archive.member_names import member_name
 from pipeline.errors import LedgerUnavailableError
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger.entries import OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import StepMetrics
 from pipeline.model.chunks import ChunkTimes, ImageRow, StagedChunk
 from pipeline.model.jobs import Item

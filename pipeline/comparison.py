@@ -14,7 +14,7 @@ import structlog
 
 from pipeline import keys
 from pipeline.errors import ObjectMissingError, UnreadableError
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import SweepMetrics
 from pipeline.model.states import TERMINAL
 from pipeline.recovery import Recovery

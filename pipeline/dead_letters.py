@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import structlog
 
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.states import State
 from pipeline.queues import Letter, Queues
 

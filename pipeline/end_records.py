@@ -9,7 +9,7 @@ import structlog
 
 from pipeline import keys
 from pipeline.errors import StoreUnavailableError
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Result
 from pipeline.staging import Staging

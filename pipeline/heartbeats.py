@@ -17,8 +17,8 @@ import structlog
 from dramatiq import Broker, Worker
 from dramatiq.middleware import Middleware
 
-from pipeline import keys
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 
 log = structlog.get_logger(__name__)
 

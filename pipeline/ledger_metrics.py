@@ -23,11 +23,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from pipeline import keys
 from pipeline.broker import QUEUES
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.heartbeats import Heartbeats
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 from pipeline.model.states import DURATION_BOUNDS
 from pipeline.queues import Queues, QueueState
 from render.image import ImageFormat

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 import redis
 import structlog
 
-from pipeline import keys
 from pipeline.backlog import Backlog
 from pipeline.broker import connect_redis
 from pipeline.brokers import open_broker
@@ -30,10 +29,12 @@ from pipeline.errors import (
     StoreUnavailableError,
 )
 from pipeline.exposition import expose_metrics, prepare_metrics
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.scripts import Scripts
 from pipeline.logs import configure_logging
-from pipeline.lua import Scripts, translated
 from pipeline.metrics import SweepMetrics
 from pipeline.recovery import make_recovery
 from pipeline.s3_clients import open_storage

@@ -10,7 +10,7 @@ from pipeline.attempts import Attempts
 from pipeline.brokers import BrokerParts
 from pipeline.dead_letters import DeadLetters
 from pipeline.health import Health
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.overview import OverviewReader
 from pipeline.recovery import Recovery
 from pipeline.samples import Samples

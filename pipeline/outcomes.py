@@ -13,8 +13,8 @@ from pipeline.errors import (
     ObjectMissingError,
     StoreUnavailableError,
 )
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.records import JobFields
 from pipeline.queues import Queues, letter_id, name_letter
 from pipeline.webhooks import CallbackFailedError

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import redis
 import structlog
 
-from pipeline import keys
 from pipeline.broker import QUEUES
 from pipeline.errors import BrokerUnavailableError
 from pipeline.heartbeats import Heartbeat, Heartbeats
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 from pipeline.queues import Queues, QueueState
 
 log = structlog.get_logger(__name__)

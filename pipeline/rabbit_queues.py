@@ -25,13 +25,13 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 from pika.spec import BasicProperties
 
-from pipeline import keys
 from pipeline.amqp import Amqp, Outgoing
 from pipeline.amqp_refusals import explain
 from pipeline.broker import ALL_QUEUES
 from pipeline.errors import BrokerUnavailableError
 from pipeline.heartbeats import Heartbeats
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 from pipeline.queues import Letter, QueueState, age, renewed
 from pipeline.rabbit_broker import DIED_AT
 from pipeline.unbegun import Unbegun

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import redis
 
-from pipeline import keys
 from pipeline.api_keys import ApiKey
-from pipeline.lua import Scripts
+from pipeline.ledger import keys
+from pipeline.ledger.scripts import Scripts
 
 _MINUTE, _DAY = 60, 86_400  # seconds
 

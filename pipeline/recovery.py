@@ -16,8 +16,8 @@ from pipeline.errors import (
     ObjectMissingError,
     UnreadableError,
 )
-from pipeline.idempotency import IdempotencyKeys
-from pipeline.ledger import Ledger
+from pipeline.ledger.idempotency import IdempotencyKeys
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.records import CallbackRecord, RequestHead, Result
 from pipeline.model.request_object import decode_head
 from pipeline.model.versions import is_newer

@@ -12,9 +12,10 @@ import redis
 from dramatiq import MessageProxy
 from dramatiq.common import q_name
 
-from pipeline import keys
 from pipeline.broker import ALL_QUEUES
-from pipeline.lua import Scripts, translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
+from pipeline.ledger.scripts import Scripts
 from pipeline.queues import Letter, QueueState, age, as_letter, renewed
 
 #: Values that :meth:`RedisQueues.read` asks for of each queue.

@@ -22,7 +22,6 @@ from pipeline.checkup_parts import check_up
 from pipeline.dead_letters import DeadLetter
 from pipeline.downloads import Downloads
 from pipeline.end_records import EndRecords
-from pipeline.endings import Awaited, Endings
 from pipeline.errors import (
     BrokerUnavailableError,
     LedgerUnavailableError,
@@ -31,11 +30,12 @@ from pipeline.errors import (
     UnreadableError,
 )
 from pipeline.exposition import expose_metrics, prepare_metrics
-from pipeline.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
-from pipeline.ledger import Ledger
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
+from pipeline.ledger.waiters import Awaited, Endings
 from pipeline.ledger_metrics import LedgerCollector
-from pipeline.ledger_records import Failure
-from pipeline.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.logs import configure_logging
 from pipeline.metrics import AcceptedMetrics
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id

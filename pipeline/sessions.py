@@ -10,8 +10,8 @@ from typing import cast
 
 import redis
 
-from pipeline import keys
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 
 #: Seconds that a session lasts: a working day.
 LIFETIME = 12 * 3600

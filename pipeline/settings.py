@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.callback_urls import CallbackRules
-from pipeline.redis_urls import RedisUrlError, check_redis_url
+from pipeline.ledger.connection import RedisUrlError, check_redis_url
 
 PREFIX = "QRMILL_"
 #: Variables with the prefix that are not the service's: the command line's own.

@@ -9,7 +9,7 @@ import structlog
 from pipeline import keys
 from pipeline.end_records import EndRecords
 from pipeline.errors import NewerVersionError
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.staging import drop_staged, make_staging

@@ -8,9 +8,9 @@ from typing import cast
 
 import redis
 
-from pipeline import keys
 from pipeline.broker import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
-from pipeline.lua import translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
 
 #: Jobs in flight that are looked at, the oldest first.
 _LOOKED_AT = 500

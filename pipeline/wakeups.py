@@ -27,8 +27,8 @@ from dramatiq.common import q_name
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
-from pipeline import keys
-from pipeline.channels import Listener
+from pipeline.ledger import keys
+from pipeline.ledger.pubsub import Listener
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
 from pipeline.end_records import EndRecords
 from pipeline.exposition import expose_metrics, prepare_metrics
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.logs import configure_logging
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import CarefulRetries, LogContext, RecordFailures

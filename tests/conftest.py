@@ -14,7 +14,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
 from pipeline.broker import connect_redis
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.service import JobService, Settings, open_service
 from pipeline.store import Bucket
 from tests.faults.proxy import FaultProxy

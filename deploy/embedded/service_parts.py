@@ -15,8 +15,8 @@ from api.cli_roles import api_command, sweep_command, worker_command, worker_env
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server
-from pipeline import keys
-from pipeline.redis_urls import open_redis
+from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 
 WORKERS = 2
 #: The parts that have metrics.

@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from pipeline.broker import connect_redis
-from pipeline.ledger import Ledger
+from pipeline.ledger.ledger import Ledger
 from tests.benchmarks.parts import cpu_seconds, stopped
 from tests.benchmarks.report import Report, median
 from tests.benchmarks.scene import Ended, Scene, percentile, request_body, run_job

@@ -18,7 +18,7 @@ import pytest
 
 from deploy.compose_secrets import ROLES, make_secrets
 from deploy.embedded.ports import free_port
-from pipeline import keys
+from pipeline.ledger import keys
 from tests.containers.podman import COMPOSE, IMAGE, MISSING, ROOT, Podman
 from tests.e2e.test_readme import BLOCKS, run
 from tests.waiting import wait_for

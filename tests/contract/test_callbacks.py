@@ -8,11 +8,11 @@ import msgspec
 import pytest
 import redis
 
-from pipeline import keys
 from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, connect_redis, make_broker
 from pipeline.callbacks import Attempt, Callbacks
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
+from pipeline.ledger import keys
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import CallbackRecord, Result
 from pipeline.redis_queues import RedisQueues

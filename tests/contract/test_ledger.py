@@ -8,11 +8,11 @@ import msgspec
 import pytest
 import redis
 
-from pipeline import keys
 from pipeline.broker import connect_redis
 from pipeline.errors import LedgerUnavailableError
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger import keys
+from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import Bundle, JobFields, RequestHead, Result

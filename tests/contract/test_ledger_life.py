@@ -17,11 +17,11 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline import keys
 from pipeline.broker import Dispatcher, make_broker
 from pipeline.callbacks import Attempt, Callbacks
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger import keys
+from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.records import Bundle, Result

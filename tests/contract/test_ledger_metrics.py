@@ -21,9 +21,9 @@ from pipeline.broker import (
     make_broker,
 )
 from pipeline.heartbeats import Heartbeats
-from pipeline.ledger import Ledger
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector, _buckets
-from pipeline.ledger_records import Failure
 from pipeline.model.states import DURATION_BOUNDS
 from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings

@@ -13,7 +13,6 @@ import pytest
 import redis
 
 from deploy.embedded.ports import free_port
-from pipeline import keys
 from pipeline.amqp import Outgoing
 from pipeline.broker import (
     ALL_QUEUES,
@@ -26,7 +25,8 @@ from pipeline.broker import (
 )
 from pipeline.brokers import BrokerParts, open_broker
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
-from pipeline.ledger import Ledger
+from pipeline.ledger import keys
+from pipeline.ledger.ledger import Ledger
 from pipeline.queues import QueueState, letter_id, name_letter
 from pipeline.rabbit_broker import RabbitBroker
 from pipeline.settings import Settings

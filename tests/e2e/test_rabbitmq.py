@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from deploy.embedded.running import running_stack
-from pipeline import keys
+from pipeline.ledger import keys
 from tests.rabbitmq import RunningRabbitmq
 from tests.waiting import wait_for
 

@@ -110,7 +110,7 @@ def test_a_csv_is_tried_and_one_symbol_rendered(
 def test_every_file_of_the_rooms_has_its_line() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for room in ("api", "pipeline", "render", "deploy/capacity", "deploy/embedded"):
-        for path in (ROOT / room).glob("*.py"):
+        for path in (ROOT / room).rglob("*.py"):
             if path.name not in {"__init__.py", "__main__.py"}:
                 assert f"| `{path.relative_to(ROOT)}` |" in readme, path
 

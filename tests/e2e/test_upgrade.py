@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from deploy.embedded.servers import RedisServer, S3Server
-from pipeline import keys
+from pipeline.ledger import keys
 from pipeline.service import JobService, Settings
 from tests.e2e.releases import Fleet, Release, install_previous
 from tests.faults.orders import Order, make_order

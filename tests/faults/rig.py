@@ -23,7 +23,7 @@ from deploy.embedded.ports import remembered_ports
 from deploy.embedded.process import dies_with_parent, wait_until
 from deploy.embedded.ready import Ready
 from deploy.embedded.running import RunningStack
-from pipeline.redis_urls import open_redis
+from pipeline.ledger.connection import open_redis
 from tests.faults import up
 from tests.faults.proxy import FaultProxy
 from tests.faults.queues import Messages, RabbitMessages, RedisMessages

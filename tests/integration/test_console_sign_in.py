@@ -12,8 +12,8 @@ from itsdangerous import URLSafeTimedSerializer
 from api.app import create_app, get_app
 from api.ops_guard import Guarded, local_path
 from deploy.embedded.ports import free_port
-from pipeline import keys
 from pipeline.api_keys import _FRESH
+from pipeline.ledger import keys
 from pipeline.service import JobService, Settings, open_service
 from tests.integration.console_visitor import Visitor
 

@@ -10,6 +10,7 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from pipeline import keys
+from pipeline.ledger import keys as ledger_keys
 from pipeline.service import JobService, Settings
 from pipeline.store import Bucket
 from tests.integration.conftest import StartWorker
@@ -106,7 +107,9 @@ def test_a_requeue_there_completes_the_job(
     bucket.delete(keys.request_object(task_id))
     start_worker()
     with redis.Redis.from_url(redis_url) as connection:
-        wait_for(lambda: connection.zcard(keys.dead_letters("render")) == 3, "the dead letters")
+        wait_for(
+            lambda: connection.zcard(ledger_keys.dead_letters("render")) == 3, "the dead letters"
+        )
     bucket.put(keys.request_object(task_id), request, "application/json")
     page = visitor.get("/dramatiq/queues/render/failed").text
     requeue = forms(page, "/dramatiq/requeue-message")
@@ -120,4 +123,4 @@ def test_a_requeue_there_completes_the_job(
 
     wait_for(completed, "the job's end", pause=0.1)
     with redis.Redis.from_url(redis_url) as connection:
-        assert connection.zcard(keys.dead_letters("render")) == 0
+        assert connection.zcard(ledger_keys.dead_letters("render")) == 0

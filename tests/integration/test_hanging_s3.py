@@ -9,7 +9,8 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from pipeline import keys, s3_clients, service
-from pipeline.ledger import Ledger
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.s3_clients import open_storage
 from pipeline.service import JobService, Settings, StoreUnavailableError, open_service
@@ -110,7 +111,7 @@ def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
     assert sweep.once()
     with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
         for task_id in late:
-            connection.hset(keys.job(task_id), "deadline_at", 1)
+            connection.hset(ledger_keys.job(task_id), "deadline_at", 1)
         seen = watched(proxy)
         proxy.mode = HANGING
         with pytest.raises(StoreUnavailableError):

@@ -10,8 +10,8 @@ import redis
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from pipeline import idempotency
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
+from pipeline.ledger import idempotency
 from pipeline.service import (
     BacklogFullError,
     BrokerUnavailableError,

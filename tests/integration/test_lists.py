@@ -13,11 +13,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from api.app import create_app
-from pipeline import keys
 from pipeline.broker import connect_redis
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
-from pipeline.listing import JobFilter, Listing, Position
+from pipeline.ledger import keys
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.listing import JobFilter, Listing, Position
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import RequestHead
 from pipeline.model.request_object import Acceptance, encode_head

@@ -11,11 +11,11 @@ from falcon.testing import Result, TestClient
 
 from api.app import create_app
 from api.tasks import preferred_wait
-from pipeline import keys
 from pipeline.broker import connect_redis
-from pipeline.endings import Endings
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
+from pipeline.ledger import keys
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.waiters import Endings
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle
 from pipeline.service import JobService, Settings, open_service

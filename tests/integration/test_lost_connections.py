@@ -18,8 +18,8 @@ from dramatiq.errors import ConnectionClosed
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, start_and_wait
-from pipeline import keys
 from pipeline.broker import RENDER_ACTOR, RENDER_QUEUE, connect_redis, make_broker
+from pipeline.ledger import keys
 from pipeline.service import Settings
 from pipeline.wakeups import WakingBroker, WakingConsumer
 from tests.waiting import wait_for

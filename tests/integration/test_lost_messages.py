@@ -9,11 +9,11 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline import keys
 from pipeline.broker import EXPRESS_QUEUE
 from pipeline.chunks import ChunkRenderer
 from pipeline.errors import StoreUnavailableError
-from pipeline.ledger_records import ChunkWork
+from pipeline.ledger import keys
+from pipeline.ledger.entries import ChunkWork
 from pipeline.maintenance import open_sweep
 from pipeline.model.chunks import StagedChunk
 from pipeline.outcomes import RecordFailures

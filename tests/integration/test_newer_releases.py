@@ -9,8 +9,9 @@ from falcon.testing import TestClient
 from pipeline import keys
 from pipeline.broker import QUEUES, RENDER_QUEUE
 from pipeline.errors import NewerVersionError
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.model.versions import VERSION
 from pipeline.service import Settings
@@ -44,7 +45,7 @@ def state_of(client: TestClient, task_id: str) -> str:
 
 
 def dead_letters(connection: redis.Redis) -> int:
-    return sum(connection.zcard(keys.dead_letters(queue)) for queue in QUEUES)
+    return sum(connection.zcard(ledger_keys.dead_letters(queue)) for queue in QUEUES)
 
 
 def skipped(caplog: pytest.LogCaptureFixture) -> int:
@@ -65,7 +66,7 @@ def test_messages_of_a_newer_version_wait_for_a_worker_that_knows_it(
     start_worker()
     wait_for(lambda: skipped(caplog) > 6, "messages that are put back again and again")
     assert state_of(client, task_id) == "pending"
-    assert connection.exists(keys.attempts(task_id)) == 0
+    assert connection.exists(ledger_keys.attempts(task_id)) == 0
     assert dead_letters(connection) == 0
     monkeypatch.setattr("pipeline.leave_newer.VERSION", NEWER)
     wait_for(lambda: state_of(client, task_id) == "completed", "the job's end")
@@ -78,24 +79,26 @@ def test_a_ledger_entry_of_a_newer_version_is_not_touched(
     start_worker: StartWorker,
 ) -> None:
     task_id = submit(client)
-    connection.hset(keys.job(task_id), mapping={"version": NEWER, "deadline_at": 1})
-    before = connection.hgetall(keys.job(task_id))
+    connection.hset(ledger_keys.job(task_id), mapping={"version": NEWER, "deadline_at": 1})
+    before = connection.hgetall(ledger_keys.job(task_id))
     start_worker()
-    wait_for(lambda: connection.hlen(keys.delayed_messages(RENDER_QUEUE)), "messages put back")
+    wait_for(
+        lambda: connection.hlen(ledger_keys.delayed_messages(RENDER_QUEUE)), "messages put back"
+    )
     for _ in range(2):  # the first one compares with S3 as well
         assert open_sweep(settings).once()
-        connection.delete(keys.SWEEP)
+        connection.delete(ledger_keys.SWEEP)
     for answer in (
         client.simulate_get(f"/qr/bulk/{task_id}/"),
         client.simulate_delete(f"/qr/bulk/{task_id}/"),
     ):
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     assert client.simulate_get("/qr/bulk/").json["tasks"] == []
-    assert connection.hgetall(keys.job(task_id)) == before
-    assert connection.exists(keys.attempts(task_id)) == 0
+    assert connection.hgetall(ledger_keys.job(task_id)) == before
+    assert connection.exists(ledger_keys.attempts(task_id)) == 0
     assert dead_letters(connection) == 0
     deadline = int(before["moved_at"]) + 3_600_000
-    connection.hset(keys.job(task_id), mapping={"version": VERSION, "deadline_at": deadline})
+    connection.hset(ledger_keys.job(task_id), mapping={"version": VERSION, "deadline_at": deadline})
     wait_for(lambda: state_of(client, task_id) == "completed", "the job's end")
 
 
@@ -103,7 +106,7 @@ def test_every_step_that_begins_something_refuses_a_newer_entry(
     ledger: Ledger, client: TestClient, connection: redis.Redis
 ) -> None:
     task_id = submit(client)
-    connection.hset(keys.job(task_id), "version", NEWER)
+    connection.hset(ledger_keys.job(task_id), "version", NEWER)
     steps = (
         lambda: ledger.begin_chunk(task_id, 0, 1000),
         lambda: ledger.claim_bundle(task_id, "somebody", 1000, 1000),

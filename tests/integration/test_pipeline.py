@@ -19,8 +19,9 @@ from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
-from pipeline.ledger import Ledger
-from pipeline.ledger_records import Failure
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.entries import Failure
+from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
@@ -167,7 +168,7 @@ def test_a_request_that_is_gone_for_a_moment_is_looked_for_again_soon(
     # A store that is out of reach would be asked again after ten minutes.
     start_worker(settings=msgspec.structs.replace(settings, retry_backoff=600_000))
     with redis.Redis.from_url(redis_url) as client:
-        wait_for(lambda: client.hlen(keys.errors(task_id)) == 3, "three tries that failed")
+        wait_for(lambda: client.hlen(ledger_keys.errors(task_id)) == 3, "three tries that failed")
     status = service.status(task_id, key)
     assert status is not None
     assert status.state == "running"
@@ -229,7 +230,7 @@ def test_a_dead_letter_of_the_bundling_put_back_completes_the_job(
     task_id = service.submit(make_request(), key).task_id
     stage_all(service, task_id, key, start_worker)
     with redis.Redis.from_url(redis_url) as client:
-        letter = Message.decode(client.hvals(keys.messages(BUNDLE_QUEUE))[0])
+        letter = Message.decode(client.hvals(ledger_keys.messages(BUNDLE_QUEUE))[0])
     failure = Failure("bundle_failed", "The archive could not be written.")
     ledger.fail_job(task_id, failure, None, letter.message_id)
     assert ended(service, task_id, key).error_code == "bundle_failed"
@@ -318,7 +319,9 @@ def test_a_chunk_whose_retry_cannot_be_enqueued_fails_no_job(
     worker.broker.enqueue = refuse  # type: ignore[method-assign] # the fault
     task_id = hold_back_and_submit(service, key, make_request(), bucket)
     with redis.Redis.from_url(redis_url) as client:
-        wait_for(lambda: client.zcard(keys.dead_letters(RENDER_QUEUE)) == 3, "three dead letters")
+        wait_for(
+            lambda: client.zcard(ledger_keys.dead_letters(RENDER_QUEUE)) == 3, "three dead letters"
+        )
     worker.stop()
     status = service.status(task_id, key)
     assert status is not None
@@ -346,12 +349,12 @@ def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
         with monkeypatch.context() as fault:
             fault.setattr("pipeline.wakeups.WakingBroker.enqueue", refuse)
             bundles_only = start_worker({BUNDLE_QUEUE})
-            wait_for(lambda: client.zcard(keys.dead_letters(BUNDLE_QUEUE)), "a dead letter")
+            wait_for(lambda: client.zcard(ledger_keys.dead_letters(BUNDLE_QUEUE)), "a dead letter")
             bundles_only.stop()
         status = service.status(task_id, key)
         assert status is not None
         assert (status.state, status.error_code, status.staged) == ("running", None, 2)
-        client.hset(keys.job(task_id), "moved_at", 0)
+        client.hset(ledger_keys.job(task_id), "moved_at", 0)
     assert open_sweep(settings).once()
     start_worker()
     assert ended(service, task_id, key).state == "completed"

@@ -20,7 +20,8 @@ from deploy.embedded.ports import LOOPBACK, free_port
 from pipeline import keys
 from pipeline.chunks import ChunkRenderer
 from pipeline.errors import BrokerUnavailableError
-from pipeline.ledger import Ledger
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.service import Finding, JobService, Settings, check_up
 from pipeline.store import Bucket
@@ -234,26 +235,26 @@ def test_with_rabbitmq_away_the_sweep_does_what_it_can_without_and_keeps_its_lea
     client.simulate_delete(f"/qr/bulk/{old}/")
     sweep = open_sweep(settings)
     with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
-        connection.hset(keys.job(late), "deadline_at", 1)
-        connection.zadd(keys.ENDED_JOBS, {old: 1})
-        connection.delete(keys.job(lost), keys.ranges(lost))
-        connection.hset(keys.job(still), "moved_at", 0)
+        connection.hset(ledger_keys.job(late), "deadline_at", 1)
+        connection.zadd(ledger_keys.ENDED_JOBS, {old: 1})
+        connection.delete(ledger_keys.job(lost), ledger_keys.ranges(lost))
+        connection.hset(ledger_keys.job(still), "moved_at", 0)
         if fault == "refused":
             relay.stop()
         else:
             relay.freeze()
         with pytest.raises(BrokerUnavailableError):
             sweep.once()
-        assert connection.get(keys.SWEEP) == sweep._name
+        assert connection.get(ledger_keys.SWEEP) == sweep._name
         states = Ledger(connection).states([late, old, lost, still])
         assert states == ["failed", None, "pending", "pending"]
-        assert connection.hget(keys.job(still), "moved_at") == "0"  # its turn is not used up
+        assert connection.hget(ledger_keys.job(still), "moved_at") == "0"  # its turn is not used up
         if fault == "refused":
             relay.start()
         else:
             relay.thaw()
         assert sweep.once()
-        assert connection.hget(keys.job(still), "moved_at") != "0"
+        assert connection.hget(ledger_keys.job(still), "moved_at") != "0"
 
 
 def test_connections_that_were_cut_are_made_again_without_a_refusal(

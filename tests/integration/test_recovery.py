@@ -12,7 +12,8 @@ from falcon.testing import Result, TestClient
 from api.app import create_app
 from pipeline import keys, maintenance
 from pipeline.broker import EXPRESS_QUEUE, RENDER_QUEUE
-from pipeline.ledger import Ledger
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.states import TERMINAL
@@ -271,7 +272,7 @@ def test_messages_that_got_lost_are_sent_again(
     for key in connection.keys("dramatiq:*"):
         connection.delete(key)
     hasty = open_sweep(changed(settings, lease=1))
-    connection.hset(keys.job(task_id), "moved_at", 0)
+    connection.hset(ledger_keys.job(task_id), "moved_at", 0)
     hasty.once()
     assert connection.hlen(f"dramatiq:{RENDER_QUEUE}.msgs") == 3
     hasty.once()
@@ -293,7 +294,7 @@ def test_a_bundle_that_nobody_asked_for_is_built(
     monkeypatch.undo()
     assert poll(client, task_id).json["status"] == "running"
     sweep.once()
-    connection.hset(keys.job(task_id), "moved_at", 0)
+    connection.hset(ledger_keys.job(task_id), "moved_at", 0)
     assert settings.lease
     sweep.once()
     assert end_of(client, task_id).json["status"] == "completed"
@@ -303,7 +304,7 @@ def test_a_late_job_fails_and_stays_so_until_it_is_re_run(
     settings: Settings, client: TestClient, connection: redis.Redis, start_worker: StartWorker
 ) -> None:
     task_id = submit(client)
-    connection.hset(keys.job(task_id), "deadline_at", 1)
+    connection.hset(ledger_keys.job(task_id), "deadline_at", 1)
     sweep = open_sweep(settings)
     sweep.once()
     counted = sweep.metrics.registry.get_sample_value
@@ -335,7 +336,7 @@ def test_what_outlived_its_time_is_removed_everywhere(
     sweep = open_sweep(settings)
     sweep.once()
     assert poll(client, task_id).status_code == 200
-    connection.zadd(keys.ENDED_JOBS, {task_id: 1})
+    connection.zadd(ledger_keys.ENDED_JOBS, {task_id: 1})
     sweep.once()
     assert [*bucket.list_keys("jobs/")] == []
     assert [*staging_bucket.list_keys("")] == []
@@ -372,7 +373,7 @@ def test_one_sweeps_and_the_others_wait(settings: Settings, connection: redis.Re
     assert first.metrics.registry.get_sample_value(name) == pytest.approx(time.time(), abs=60)
     assert second.metrics.registry.get_sample_value(name) == 0
     assert first.once()
-    connection.delete(keys.SWEEP)  # as if its lease had run out
+    connection.delete(ledger_keys.SWEEP)  # as if its lease had run out
     assert second.once()
     assert not first.once()
 
@@ -450,7 +451,7 @@ def test_a_re_run_renders_only_what_is_not_staged(
     repair(bucket, connection, task_id)
     assert retry(client, task_id).status_code == 202
     assert end_of(client, task_id).json["status"] == "completed"
-    attempts = connection.hgetall(keys.attempts(task_id))
+    attempts = connection.hgetall(ledger_keys.attempts(task_id))
     assert attempts == {"1": "1"}
 
 
@@ -466,8 +467,8 @@ def repair(bucket: Bucket, connection: redis.Redis, task_id: str) -> None:
 
 
 def move_range(bucket: Bucket, connection: redis.Redis, task_id: str, by: int) -> None:
-    offset, length = map(int, str(connection.hget(keys.ranges(task_id), "1")).split())
-    connection.hset(keys.ranges(task_id), "1", f"{offset + by} {length}")
+    offset, length = map(int, str(connection.hget(ledger_keys.ranges(task_id), "1")).split())
+    connection.hset(ledger_keys.ranges(task_id), "1", f"{offset + by} {length}")
     assert len(bucket.get(keys.request_object(task_id), offset + by, length)) == length
 
 
@@ -482,7 +483,7 @@ def test_a_full_backlog_is_told_with_the_time_it_takes(
     full = client.simulate_post("/qr/bulk/", json={"gtin": "9506000134352", "items": ITEMS})
     assert (full.status_code, full.json["error_code"]) == (503, "backlog_full")
     assert full.headers["retry-after"] == "600"  # nothing was done in the last minute
-    connection.hset(keys.DRAINED, str(int(time.time()) // 10), 6)
+    connection.hset(ledger_keys.DRAINED, str(int(time.time()) // 10), 6)
     full = client.simulate_post("/qr/bulk/", json={"gtin": "9506000134352", "items": ITEMS})
     assert full.headers["retry-after"] == "10"  # one too many, at a tenth of a chunk a second
     submit(client, ITEMS[:10])
@@ -522,11 +523,11 @@ def ended_once(
     result = keys.result_object(task_id)
     wait_for(lambda: result in [*bucket.list_keys("jobs/")], "the record of its end")
     wait_for(lambda: connection.hlen(f"dramatiq:{RENDER_QUEUE}.msgs") == 0, "an empty queue")
-    connection.hset(keys.job(task_id), "state", "running")
-    connection.hdel(keys.job(task_id), "bundle", "finished_at")
-    connection.zrem(keys.ENDED_JOBS, task_id)
-    connection.zadd(keys.ACTIVE_JOBS, {task_id: 1})
-    connection.delete(keys.COUNTS)
+    connection.hset(ledger_keys.job(task_id), "state", "running")
+    connection.hdel(ledger_keys.job(task_id), "bundle", "finished_at")
+    connection.zrem(ledger_keys.ENDED_JOBS, task_id)
+    connection.zadd(ledger_keys.ACTIVE_JOBS, {task_id: 1})
+    connection.delete(ledger_keys.COUNTS)
     return task_id, told
 
 
@@ -541,9 +542,9 @@ def test_a_job_whose_end_was_lost_is_ended_again_when_another_server_answers(
     assert {**found, "download_url": "", "expires_at": 0} == {
         **told, "download_url": "", "expires_at": 0,
     }  # fmt: skip
-    assert connection.zscore(keys.ENDED_JOBS, task_id) is not None
-    assert connection.zscore(keys.ACTIVE_JOBS, task_id) is None
-    assert connection.hget(keys.COUNTS, "jobs png completed") == "1"
+    assert connection.zscore(ledger_keys.ENDED_JOBS, task_id) is not None
+    assert connection.zscore(ledger_keys.ACTIVE_JOBS, task_id) is None
+    assert connection.hget(ledger_keys.COUNTS, "jobs png completed") == "1"
     assert not connection.exists(f"dramatiq:{RENDER_QUEUE}", "dramatiq:bundle")
 
 
@@ -552,7 +553,7 @@ def test_a_job_that_was_opened_again_does_not_end_as_it_ended_before(
     ended_once: tuple[str, dict[str, object]],
 ) -> None:  # fmt: skip
     task_id, _ = ended_once
-    connection.hset(keys.job(task_id), "opened_at", time.time_ns() // 1_000_000 + 1000)
+    connection.hset(ledger_keys.job(task_id), "opened_at", time.time_ns() // 1_000_000 + 1000)
     assert sweep.once()
     assert poll(client, task_id).json["status"] == "running"
 
@@ -561,19 +562,19 @@ def test_s3_is_compared_again_a_minute_after_another_server_answered(
     client: TestClient, sweep: Sweep, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sweep.once()
-    assert connection.get(keys.ALIVE) == connection.info("server")["run_id"]
+    assert connection.get(ledger_keys.ALIVE) == connection.info("server")["run_id"]
     task_id = submit(client)
-    connection.delete(keys.job(task_id))
+    connection.delete(ledger_keys.job(task_id))
     assert sweep.once()
-    assert not connection.exists(keys.job(task_id))  # nothing says that it could be lost
-    connection.set(keys.ALIVE, "the master before")
+    assert not connection.exists(ledger_keys.job(task_id))  # nothing says that it could be lost
+    connection.set(ledger_keys.ALIVE, "the master before")
     assert sweep.once()
-    assert connection.exists(keys.job(task_id))
-    connection.delete(keys.job(task_id))  # as if its acceptance had gone to that one
+    assert connection.exists(ledger_keys.job(task_id))
+    connection.delete(ledger_keys.job(task_id))  # as if its acceptance had gone to that one
     right = time.monotonic
     monkeypatch.setattr("time.monotonic", lambda: right() + 61)
     assert sweep.once()
-    assert connection.exists(keys.job(task_id))
+    assert connection.exists(ledger_keys.job(task_id))
 
 
 def test_messages_that_only_look_held_do_not_make_the_sweep_wait_longer(
@@ -583,7 +584,7 @@ def test_messages_that_only_look_held_do_not_make_the_sweep_wait_longer(
     held = f"dramatiq:__acks__.worker:a:1:b.{RENDER_QUEUE}"
     while (name := connection.lpop(f"dramatiq:{RENDER_QUEUE}")) is not None:
         connection.sadd(held, str(name))
-    connection.zadd(keys.HEARTBEATS, {"worker:a:1:b": time.time_ns() // 1_000_000})
-    connection.hset(keys.job(task_id), "moved_at", time.time_ns() // 1_000_000 - 61_000)
+    connection.zadd(ledger_keys.HEARTBEATS, {"worker:a:1:b": time.time_ns() // 1_000_000})
+    connection.hset(ledger_keys.job(task_id), "moved_at", time.time_ns() // 1_000_000 - 61_000)
     assert sweep.once()
     assert connection.llen(f"dramatiq:{RENDER_QUEUE}") == 3

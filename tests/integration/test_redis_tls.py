@@ -16,7 +16,7 @@ from api.app import create_app
 from deploy.embedded.files import write_private
 from deploy.embedded.ports import LOOPBACK, free_port
 from deploy.embedded.process import Part, start_and_wait
-from pipeline.redis_urls import open_redis
+from pipeline.ledger.connection import open_redis
 from pipeline.service import Settings, check_up, open_service
 from tests.certificates import write_certificate
 from tests.integration.conftest import StartWorker

@@ -24,10 +24,12 @@ from api.app import create_app
 from pipeline import keys
 from pipeline.broker import connect_redis
 from pipeline.heartbeats import Heartbeats
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger import scripts
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger_metrics import LedgerCollector
 from pipeline.maintenance import Sweep, open_sweep, sweep_until
 from pipeline.redis_queues import RedisQueues
-from pipeline.redis_urls import open_redis
 from pipeline.service import Settings, check_up, open_service
 from pipeline.store import Bucket
 from pipeline.worker import build_worker
@@ -161,19 +163,19 @@ def lose_messages(walk: Walk, own: dict[str, Settings]) -> None:
     lost, late = walk.submit(25), walk.submit()
     for key in walk.admin.keys("dramatiq:*"):
         walk.admin.delete(key)
-    walk.admin.hset(keys.job(lost), "moved_at", 0)
-    walk.admin.hset(keys.job(late), "deadline_at", 1)
+    walk.admin.hset(ledger_keys.job(lost), "moved_at", 0)
+    walk.admin.hset(ledger_keys.job(late), "deadline_at", 1)
     assert walk.sweep.once()
-    assert walk.admin.hlen(keys.messages("render")) == 3
+    assert walk.admin.hlen(ledger_keys.messages("render")) == 3
     assert walk.poll(late)["error_code"] == "deadline"
     assert {finding.state for finding in check_up(own[API]) if finding.name == "sweep"} == {"ok"}
 
 
 def leave_a_dead_worker(walk: Walk) -> None:
     """A worker that died long ago held a message; Dramatiq's maintenance gives it back."""
-    queue, dead = keys.queue("express"), "worker:gone:1:aa"
+    queue, dead = ledger_keys.queue("express"), "worker:gone:1:aa"
     walk.submit()
-    walk.admin.zadd(keys.HEARTBEATS, {dead: 1})
+    walk.admin.zadd(ledger_keys.HEARTBEATS, {dead: 1})
     walk.admin.sadd(f"dramatiq:__acks__.{dead}.express", _id(walk.admin.lpop(queue)))
 
 
@@ -184,7 +186,9 @@ def _id(popped: object) -> str:
 
 def run_jobs(walk: Walk) -> None:
     """Accept, replay, wait and call back."""
-    wait_for(lambda: not walk.admin.zscore(keys.HEARTBEATS, "worker:gone:1:aa"), "maintenance")
+    wait_for(
+        lambda: not walk.admin.zscore(ledger_keys.HEARTBEATS, "worker:gone:1:aa"), "maintenance"
+    )
     first = walk.submit(25, key="order")
     assert walk.poll(first, Prefer="wait=20")["status"] == "completed"
     assert walk.submit(25, key="order") == first
@@ -213,7 +217,7 @@ def put_back(walk: Walk, broken: list[tuple[str, bytes]]) -> None:
         walk.bucket.put(keys.request_object(task_id), request, "application/json")
     if find_spec("dramatiq_dashboard") is not None:
         use_the_dashboard(walk, visitor, letters.pop())
-    messages = cast("dict[str, str]", walk.admin.hgetall(keys.dead_messages("express")))
+    messages = cast("dict[str, str]", walk.admin.hgetall(ledger_keys.dead_messages("express")))
     about = {f"express:{name}": Message.decode(text.encode()) for name, text in messages.items()}
     discarded = {about[letter].args[0] for letter in letters[1:]}
     for letter, action in zip(letters, ("put-back", "discard", "discard"), strict=False):
@@ -229,7 +233,7 @@ def put_back(walk: Walk, broken: list[tuple[str, bytes]]) -> None:
 
 
 def all_letters(walk: Walk, count: int) -> list[str]:
-    found = cast("list[str]", walk.admin.zrange(keys.dead_letters("express"), 0, -1))
+    found = cast("list[str]", walk.admin.zrange(ledger_keys.dead_letters("express"), 0, -1))
     return [f"express:{letter}" for letter in found] if len(found) == count else []
 
 
@@ -255,28 +259,28 @@ def lose_ends_and_jobs(walk: Walk) -> None:
     result = keys.result_object(unended)
     wait_for(lambda: result in [*walk.bucket.list_keys("jobs/")], "the record of its end")
     forget_the_end(walk.admin, unended)
-    walk.admin.delete(keys.job(ended), keys.ALIVE)
+    walk.admin.delete(ledger_keys.job(ended), ledger_keys.ALIVE)
     assert walk.sweep.once()
     assert walk.poll(ended)["status"] == walk.poll(unended)["status"] == "completed"
-    walk.admin.delete(keys.job(ended))
+    walk.admin.delete(ledger_keys.job(ended))
     assert walk.poll(ended)["status"] == "completed"
 
 
 def forget_the_end(admin: redis.Redis, task_id: str) -> None:
     """Put a completed job back to where it stood just before."""
-    admin.hset(keys.job(task_id), "state", "running")
-    admin.hdel(keys.job(task_id), "bundle", "finished_at")
-    admin.zrem(keys.ENDED_JOBS, task_id)
-    admin.zadd(keys.ACTIVE_JOBS, {task_id: 1})
+    admin.hset(ledger_keys.job(task_id), "state", "running")
+    admin.hdel(ledger_keys.job(task_id), "bundle", "finished_at")
+    admin.zrem(ledger_keys.ENDED_JOBS, task_id)
+    admin.zadd(ledger_keys.ACTIVE_JOBS, {task_id: 1})
 
 
 def outlive(walk: Walk) -> None:
     """Remove a job whose time is over."""
     task_id = walk.submit()
     walk.await_end(task_id)
-    walk.admin.zadd(keys.ENDED_JOBS, {task_id: 1})
+    walk.admin.zadd(ledger_keys.ENDED_JOBS, {task_id: 1})
     assert walk.sweep.once()
-    assert not walk.admin.exists(keys.job(task_id))
+    assert not walk.admin.exists(ledger_keys.job(task_id))
 
 
 def look_at_everything(walk: Walk, own: dict[str, Settings]) -> None:
@@ -313,9 +317,17 @@ def commands(user: str) -> set[str]:
 @pytest.mark.parametrize("user", [API, WORKER, SWEEP])
 def test_what_is_not_listed_is_refused(user: str, group: SentinelGroup, admin: redis.Redis) -> None:
     others: dict[str, list[tuple[str, ...]]] = {
-        API: [("GET", keys.ALIVE), ("SET", keys.SWEEP, "me"), ("LPOP", keys.queue("render"))],
-        WORKER: [("GET", keys.session("0")), ("GET", keys.rate("0", 60)), ("GET", keys.ALIVE)],
-        SWEEP: [("GET", keys.session("0")), ("SUBSCRIBE", keys.ENDED)],
+        API: [
+            ("GET", ledger_keys.ALIVE),
+            ("SET", ledger_keys.SWEEP, "me"),
+            ("LPOP", ledger_keys.queue("render")),
+        ],
+        WORKER: [
+            ("GET", ledger_keys.session("0")),
+            ("GET", ledger_keys.rate("0", 60)),
+            ("GET", ledger_keys.ALIVE),
+        ],
+        SWEEP: [("GET", ledger_keys.session("0")), ("SUBSCRIBE", ledger_keys.ENDED)],
     }
     admin.set("others:key", "theirs")
     wanted: list[tuple[str, ...]] = [
@@ -335,8 +347,9 @@ def test_what_is_not_listed_is_refused(user: str, group: SentinelGroup, admin: r
 
 
 def test_every_command_of_a_script_is_listed() -> None:
-    pipeline = Path(keys.__file__).parent
-    for source in (pipeline / "lua.py", *pipeline.glob("scripts/*.lua")):
+    sources = [*(Path(scripts.__file__).parent / "lua").glob("*.lua")]
+    assert sources
+    for source in sources:
         called = re.findall(r"redis\.call\(\"(\w+)\"", source.read_text("utf-8"))
         listed = set.union(*map(commands, (API, WORKER, SWEEP)))
         assert {name.lower() for name in called} <= listed, source

@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from pipeline import keys
-from pipeline.ledger import Ledger
+from pipeline.ledger import keys as ledger_keys
+from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.service import Settings
 from pipeline.store import Bucket
@@ -23,9 +24,9 @@ def end_long_ago(ledger: Ledger, connection: redis.Redis, bucket: Bucket, state:
     head = new_head()
     long_ago = time.time_ns() // 1_000_000 - 2 * TTL * 1000
     ledger.create_job(head, long_ago, 10, HOUR)
-    connection.hset(keys.job(head.task_id), "state", state)
-    connection.zrem(keys.ACTIVE_JOBS, head.task_id)
-    connection.zadd(keys.ENDED_JOBS, {head.task_id: long_ago})
+    connection.hset(ledger_keys.job(head.task_id), "state", state)
+    connection.zrem(ledger_keys.ACTIVE_JOBS, head.task_id)
+    connection.zadd(ledger_keys.ENDED_JOBS, {head.task_id: long_ago})
     for key in keys.all_objects(head.task_id):
         bucket.put(key, b"{}")
     return head.task_id
@@ -64,7 +65,7 @@ def test_many_jobs_are_removed_by_one_request(
         for task_id in failed:
             staging_bucket.put(keys.staged_zip(task_id, 0), b"x")
         kept = end_long_ago(ledger, connection, bucket, "completed")
-        connection.zadd(keys.ENDED_JOBS, {kept: time.time_ns() // 1_000_000})
+        connection.zadd(ledger_keys.ENDED_JOBS, {kept: time.time_ns() // 1_000_000})
         sent: list[str] = []
         for name in ("ListObjectsV2", "DeleteObjects", "DeleteObject"):
             sweep._tidier._bucket._client.meta.events.register(
@@ -79,5 +80,5 @@ def test_many_jobs_are_removed_by_one_request(
         assert [*staging_bucket.list_keys("")] == []
         assert ledger.states([*tasks, *failed]) == [None] * (COMPLETED + FAILED)
         left = {key for key in set(connection.keys()) - before if kept not in key}
-        assert left == {keys.ALL_JOBS, keys.ENDED_JOBS, keys.jobs_of("key")}
-        assert connection.zrange(keys.ALL_JOBS, 0, -1) == [kept]
+        assert left == {ledger_keys.ALL_JOBS, ledger_keys.ENDED_JOBS, ledger_keys.jobs_of("key")}
+        assert connection.zrange(ledger_keys.ALL_JOBS, 0, -1) == [kept]

@@ -217,7 +217,7 @@ import os, sys, time
 from pathlib import Path
 from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
-from pipeline.store import StoreUnavailableError
+from pipeline.errors import StoreUnavailableError
 
 for _ in range(2):
     storage = open_storage(Settings.from_environment(os.environ), read_timeout=5)

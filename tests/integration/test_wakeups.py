@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from pipeline.broker import RENDER_QUEUE, connect_redis, make_broker
-from pipeline.keys import ENQUEUED
+from pipeline.ledger.keys import ENQUEUED
 from pipeline.service import Settings
 from pipeline.wakeups import WakingBroker
 from tests.waiting import wait_for

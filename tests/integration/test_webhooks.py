@@ -13,7 +13,6 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline import keys
 from pipeline.broker import (
     BUNDLE_QUEUE,
     EXPRESS_QUEUE,
@@ -21,6 +20,7 @@ from pipeline.broker import (
     WEBHOOK_QUEUE,
     Dispatcher,
 )
+from pipeline.ledger import keys
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.service import JobService, Settings
 from pipeline.settings import variable

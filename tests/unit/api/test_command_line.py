@@ -20,7 +20,8 @@ from api.client import (
     UnreachableError,
     WaitTimeoutError,
 )
-from pipeline import api_keys, listing
+from pipeline import api_keys
+from pipeline.ledger import listing
 from pipeline.model import states as pipeline_states
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)

@@ -11,7 +11,7 @@ RULES = (ROOT / "deploy" / "prometheus" / "rules.yaml").read_text("utf-8")
 TESTED = (ROOT / "deploy" / "prometheus" / "rules_test.yaml").read_text("utf-8")
 DASHBOARD = (ROOT / "deploy" / "grafana" / "qrmill.json").read_text("utf-8")
 ALERTS = set(re.findall(r"- alert: (\w+)", RULES))
-SOURCES = [path for room in ("api", "pipeline") for path in (ROOT / room).glob("*.py")]
+SOURCES = [path for room in ("api", "pipeline") for path in (ROOT / room).rglob("*.py")]
 
 
 def logged() -> Iterator[tuple[str, str]]:

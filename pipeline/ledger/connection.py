@@ -18,6 +18,8 @@ are the server's. Sentinels that ask for some of their own get ``sentinel_userna
 
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -28,6 +30,8 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from pipeline.errors import LedgerUnavailableError, NewerVersionError
+
 _SERVER = ("redis", "rediss", "unix")
 _SENTINEL = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 #: IANA has no port for Sentinel; this is what its own configuration begins with.
@@ -37,6 +41,8 @@ _SENTINEL_SECONDS = 1.0
 #: Seconds that a connection is silent before the kernel asks for a sign of life, seconds until it
 #: asks again, and how often it asks.
 _IDLE, _PROBE_INTERVAL, _PROBES = 30, 5, 3
+#: What the error of a script begins with that met a newer release's entry.
+NEWER_MARK = "NEWER"
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _FORMS = (
     "redis://host:port or rediss://host:port (TLS), unix:///path, or "
@@ -212,3 +218,14 @@ def _host(text: str, url: str) -> tuple[str, int]:
 
 def _wrong(url: str) -> str:
     return f"{shown_url(url)!r}: it has to be {_FORMS}"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what Redis raises into :class:`LedgerUnavailableError`."""
+    try:
+        yield
+    except redis.RedisError as error:
+        if str(error).startswith(NEWER_MARK):
+            raise NewerVersionError(str(error).removeprefix(NEWER_MARK).strip()) from error
+        raise LedgerUnavailableError(str(error)) from error

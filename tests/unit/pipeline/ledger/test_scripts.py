@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import pipeline
+from pipeline.ledger import scripts
 
-SCRIPTS = {path.name for path in (Path(pipeline.__file__).parent / "scripts").glob("*.lua")}
+SCRIPTS = {path.name for path in (Path(scripts.__file__).parent / "lua").glob("*.lua")}
 #: Opens a part's clients and says which scripts that read; then runs one at a Redis that is away.
 _OPEN_AND_RUN = """
 import sys
@@ -18,10 +18,11 @@ read = []
 sys.addaudithook(lambda event, details: event == "open" and read.append(str(details[0])))
 
 def scripts():
-    return sorted(Path(path).name for path in read if "/pipeline/scripts/" in path)
+    return sorted(Path(path).name for path in read if "/pipeline/ledger/lua/" in path)
 
-from pipeline.lua import LedgerUnavailableError, Scripts
-from pipeline.redis_urls import open_redis
+from pipeline.errors import LedgerUnavailableError
+from pipeline.ledger.connection import open_redis
+from pipeline.ledger.scripts import Scripts
 from pipeline.settings import Settings
 from {module} import {opens}
 

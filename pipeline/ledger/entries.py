@@ -4,7 +4,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from pipeline import keys
+from pipeline.ledger import keys
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle, JobFields, RequestHead
 from pipeline.model.states import State

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.connection import SSLConnection
 from redis.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
-from pipeline.redis_urls import (
+from pipeline.ledger.connection import (
     RedisUrlError,
     check_redis_url,
     open_redis,

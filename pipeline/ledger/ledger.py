@@ -9,9 +9,10 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from pipeline import keys
 from pipeline.errors import NewerVersionError
-from pipeline.ledger_records import (
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
+from pipeline.ledger.entries import (
     ChunkWork,
     Completion,
     Examination,
@@ -25,7 +26,7 @@ from pipeline.ledger_records import (
     parts_of,
     status_of,
 )
-from pipeline.lua import Scripts, translated
+from pipeline.ledger.scripts import Scripts
 from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle, CallbackRecord, JobFields, RequestHead, Result

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import redis
 
-from pipeline import keys
-from pipeline.channels import Listener
+from pipeline.ledger import keys
+from pipeline.ledger.pubsub import Listener
 from pipeline.model.jobs import JobStatus
 from pipeline.model.states import TERMINAL
 

@@ -9,9 +9,10 @@ from typing import Literal, NamedTuple
 import msgspec
 import redis
 
-from pipeline import keys
-from pipeline.ledger import Ledger
-from pipeline.lua import Scripts, translated
+from pipeline.ledger import keys
+from pipeline.ledger.connection import translated
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.scripts import Scripts
 from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import JobStatus
 

@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple, cast
 
 import redis
 
-from pipeline import keys
-from pipeline.lua import Scripts
+from pipeline.ledger import keys
+from pipeline.ledger.scripts import Scripts
 from pipeline.model.records import Idempotency
 
 #: Milliseconds a reservation lasts unless it is renewed, and a confirmed key.

@@ -1,0 +1,1 @@
+"""The ledger in Redis: where each job stands, every step one atomic script."""

@@ -1,0 +1,50 @@
+-- What every script of the ledger begins with. Before it stand NEWER_MARK, VERSION, TRANSITIONS and
+-- DURATION_BOUNDS, which pipeline/ledger/scripts.py writes from the Python constants.
+local NEWER = redis.error_reply(
+    NEWER_MARK .. " the ledger entry is a newer release's; this reads version " .. VERSION)
+local function newer(job)
+    return tonumber(redis.call("HGET", job, "version") or 1) > VERSION
+end
+local function transition(state, event)
+    return TRANSITIONS[state .. " " .. event] or state
+end
+local function now()
+    local time = redis.call("TIME")
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function recall(job, callbacks, task_id)
+    redis.call("HDEL", job, "callback_state", "callback_event", "callback_attempts",
+               "callback_due_at", "callback_error", "callback_delivered_at",
+               "callback_message")
+    redis.call("ZREM", callbacks, task_id)
+end
+local function call_back(job, callbacks, task_id)
+    recall(job, callbacks, task_id)
+    if (redis.call("HGET", job, "callback_url") or "") ~= "" then
+        redis.call("HSET", job, "callback_state", "pending", "callback_attempts", 0,
+                   "callback_due_at", now(), "callback_event",
+                   task_id .. "_" .. redis.call("HGET", job, "finished_at"))
+        redis.call("ZADD", callbacks, now(), task_id)
+    end
+end
+-- Count a job at its end: fields of the hash `counts` are a kind, a format and an outcome.
+local function count_end(counts, job, outcome)
+    local found = redis.call("HMGET", job, "format", "items", "opened_at", "created_at")
+    local elapsed = math.max(0, now() - (found[3] or found[4]))
+    local labels = found[1] .. " " .. outcome
+    redis.call("HINCRBY", counts, "jobs " .. labels, 1)
+    redis.call("HINCRBY", counts, "items " .. labels, found[2])
+    redis.call("HINCRBY", counts, "milliseconds " .. labels, elapsed)
+    for _, bound in ipairs(DURATION_BOUNDS) do
+        if elapsed <= bound * 1000 then
+            redis.call("HINCRBY", counts, bound .. " " .. labels, 1)
+            break
+        end
+    end
+end
+local function count(minutes, what, amount)
+    local minute = math.floor(now() / 60000)
+    local field = what .. ":" .. minute % 60
+    local before = string.match(redis.call("HGET", minutes, field) or "", "^" .. minute .. " (.*)")
+    redis.call("HSET", minutes, field, minute .. " " .. (before or 0) + amount)
+end
