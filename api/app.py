@@ -27,6 +27,7 @@ from pipeline.service import (
     JobService,
     Settings,
     SettingsError,
+    callback_rules,
     configure_logging,
     open_service,
     unknown_variables,
@@ -106,7 +107,7 @@ def make_rules(settings: Settings) -> Rules:
         settings.charset,
         settings.link_base,
         settings.chunk_size,
-        settings.callback_rules(),
+        callback_rules(settings),
     )
 
 

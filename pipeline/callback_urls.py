@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.addresses import Address, Network, may_be_reached
+from pipeline.settings import Settings
 from render.errors import InvalidValueError, shown
 
 MAX_LENGTH = 2000
@@ -52,6 +53,15 @@ class CallbackUrl(NamedTuple):
         """The value of the Host header (RFC 9110, section 7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def callback_rules(settings: Settings) -> CallbackRules:
+    """Return what ``settings`` allow of callback URLs.
+
+    Raises:
+        SettingsError: one of the networks is not one.
+    """
+    return CallbackRules(settings.callback_http, settings.allowed_networks())
 
 
 def parse_callback_url(text: str, rules: CallbackRules) -> CallbackUrl:

@@ -15,7 +15,7 @@ from pipeline.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
 from pipeline.broker import ALL_QUEUES, Dispatcher, connect_redis
 from pipeline.brokers import open_broker
-from pipeline.callback_urls import CallbackRules, parse_callback_url
+from pipeline.callback_urls import CallbackRules, callback_rules, parse_callback_url
 from pipeline.callbacks import Callbacks
 from pipeline.checkup import Finding, compare_clocks
 from pipeline.checkup_parts import check_up
@@ -334,6 +334,7 @@ __all__ = [
     "StoreUnavailableError",
     "UnknownApiKeyError",
     "UnreadableError",
+    "callback_rules",
     "check_up",
     "compare_clocks",
     "configure_logging",

@@ -8,15 +8,14 @@ is read once, with the environment, and the value is in its own field.
 import difflib
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from pipeline.callback_urls import CallbackRules
 from pipeline.ledger.connection import RedisUrlError, check_redis_url
 
 PREFIX = "QRMILL_"
@@ -247,15 +246,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
             )
         self._check_encryption()
-        self.callback_rules()
+        self.allowed_networks()
 
     def _check_broker_url(self) -> None:
         _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
         if self.broker_url is not None:
-            from pipeline.amqp_urls import check_amqp_url  # noqa: PLC0415 - needed by few, and slow
-
             try:
-                check_amqp_url(self.broker_url)
+                _check_amqp_query(self.broker_url)
             except ValueError as error:
                 raise SettingsError(f"{variable('broker_url')} cannot be read: {error}.") from None
 
@@ -272,15 +269,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('s3_sse')}=aws:kms alone."
             )
 
-    def callback_rules(self) -> CallbackRules:
-        """Return what callback URLs may be.
+    def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the networks that callbacks may reach although they are not public.
 
         Raises:
-            SettingsError: one of the networks is not one.
+            SettingsError: one of them is not a network.
         """
         words = self.callback_networks.replace(",", " ").split()
         try:
-            return CallbackRules(self.callback_http, tuple(map(ip_network, words)))
+            return tuple(map(ip_network, words))
         except ValueError as error:
             raise SettingsError(
                 f"{variable('callback_networks')} is {self.callback_networks!r}: {error}; write "
@@ -353,3 +350,21 @@ def _check_url(field: str, url: str | None, schemes: set[str]) -> None:
     except ValueError:  # a port that is no number, or a broken address
         pass
     raise SettingsError(f"{variable(field)} is {shown!r}: it has to be {wanted}.")
+
+
+def _check_amqp_query(url: str) -> None:
+    """Check the query of a URL of RabbitMQ: the parameters of pika's ``URLParameters``.
+
+    Raises:
+        ValueError: it says which parameter is wrong, and not its value, which may be a secret.
+    """
+    import pika  # noqa: PLC0415 - needed by few, and slow
+
+    address, _, query = url.partition("?")
+    if "@" in query:
+        raise ValueError("a ? in its password is written %3F, an @ in its query %40")
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        try:
+            pika.URLParameters(f"{address}?{urlencode({name: value})}")
+        except (ValueError, TypeError, SyntaxError, OSError) as error:
+            raise ValueError(f"pika's URLParameters does not take its {name!r}") from error

@@ -14,6 +14,7 @@ from pipeline.actors import declare_actors
 from pipeline.broker import connect_redis, worker_name
 from pipeline.brokers import open_broker
 from pipeline.bundle import Bundler
+from pipeline.callback_urls import callback_rules
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
 from pipeline.end_records import EndRecords
@@ -115,7 +116,7 @@ def build_worker(settings: Settings) -> Broker:
         callbacks,
         WebhookSecrets(bucket),
         bucket,
-        rules=settings.callback_rules(),
+        rules=callback_rules(settings),
         prefix=settings.api_prefix,
         lease=settings.lease * 1000,
     )

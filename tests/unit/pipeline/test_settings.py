@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
+from pipeline.callback_urls import callback_rules
 from pipeline.settings import Settings, SettingsError, unknown_variables, variable
 
 OPERATORS_PAGE = Path(__file__).parents[3] / "deploy" / "README.md"
@@ -100,7 +101,7 @@ def test_callback_networks_are_separated_by_spaces_or_commas() -> None:
     settings = Settings.from_environment(
         {"QRMILL_CALLBACK_HTTP": "true", "QRMILL_CALLBACK_NETWORKS": "10.0.0.0/8, fd00::/8 ::1"}
     )
-    rules = settings.callback_rules()
+    rules = callback_rules(settings)
     assert rules.http
     assert [str(network) for network in rules.networks] == ["10.0.0.0/8", "fd00::/8", "::1/128"]
 
