@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import structlog
 
-from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.backlog import Backlog
 from pipeline.broker import Dispatcher
@@ -18,7 +17,8 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
 from pipeline.model.records import Idempotency
 from pipeline.model.request_object import Acceptance, encode_head
-from pipeline.store import Bucket, Upload, UploadAbandonedError
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
 
 log = structlog.get_logger(__name__)
 

@@ -20,9 +20,9 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from pipeline import keys
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 
 log = structlog.get_logger(__name__)
 

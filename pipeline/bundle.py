@@ -8,7 +8,6 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from pipeline import keys
 from pipeline.archive.bundle import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.end_records import EndRecords
@@ -17,9 +16,10 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import StepMetrics
 from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.outcomes import name_the_job
-from pipeline.staging import Staging
 from pipeline.stopwatch import Stopwatch
-from pipeline.store import Bucket, Upload, UploadAbandonedError
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from pipeline.checkup_redis import redis_checks
 from pipeline.checkup_s3 import s3_checks
 from pipeline.checkup_sentinel import sentinel_checks
 from pipeline.checkup_work import work_checks
-from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings, SettingsError
+from pipeline.storage.clients import open_storage
 
 #: Seconds to wait for Redis, for RabbitMQ, which is connected to first, and for S3.
 _REDIS_TIMEOUT = 2

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from pipeline import keys
 from pipeline.checkup import Check, Finding, compare_clocks
 from pipeline.checkup_s3_advice import AS_A_WORKER, advice_on
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
-from pipeline.s3_clients import Storage
-from pipeline.s3_credentials import CredentialsLife
 from pipeline.settings import Settings
-from pipeline.store import Bucket, Upload, UploadAbandonedError
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.clients import Storage
+from pipeline.storage.credentials import CredentialsLife
 
 _BYTES = 1024
 _URL_SECONDS = 60

@@ -15,7 +15,7 @@ from typing import TypeVar
 from pipeline.archive.members import Member
 from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import ImageRow, StagedChunk
-from pipeline.staging import StagedChunkDamagedError, Staging
+from pipeline.storage.staging import StagedChunkDamagedError, Staging
 
 #: Chunks read ahead of the one being written; this bounds the memory they take.
 READ_AHEAD = 4

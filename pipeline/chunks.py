@@ -8,7 +8,6 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from pipeline import keys
 from pipeline.archive.member_names import member_name
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork, Failure
@@ -19,9 +18,10 @@ from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
 from pipeline.model.request_object import decode_items
 from pipeline.outcomes import name_the_job
-from pipeline.staging import Staging
 from pipeline.stopwatch import Stopwatch
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.staging import Staging
 from render.chunk import render_chunk
 from render.image import Image, RenderOptions
 from render.link import digital_link_uri

@@ -12,15 +12,15 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from pipeline import keys
 from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import SweepMetrics
 from pipeline.model.states import TERMINAL
 from pipeline.recovery import Recovery
 from pipeline.settings import Settings
-from pipeline.staging import drop_staged
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.staging import drop_staged
 
 log = structlog.get_logger(__name__)
 

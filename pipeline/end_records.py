@@ -7,13 +7,13 @@ ended the job could not.
 import msgspec
 import structlog
 
-from pipeline import keys
 from pipeline.errors import StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Result
-from pipeline.staging import Staging
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 

@@ -37,10 +37,10 @@ from pipeline.ledger.scripts import Scripts
 from pipeline.logs import configure_logging
 from pipeline.metrics import SweepMetrics
 from pipeline.recovery import make_recovery
-from pipeline.s3_clients import open_storage
-from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.clients import open_storage
+from pipeline.storage.metrics import S3Metrics
 from pipeline.tidying import Tidier
 
 log = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ from pipeline.overview import OverviewReader
 from pipeline.recovery import Recovery
 from pipeline.samples import Samples
 from pipeline.sessions import Sessions
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 
 
 class Operations(NamedTuple):

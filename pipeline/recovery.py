@@ -8,7 +8,6 @@ import msgspec
 import redis
 import structlog
 
-from pipeline import keys
 from pipeline.broker import Dispatcher
 from pipeline.errors import (
     BrokerUnavailableError,
@@ -22,7 +21,8 @@ from pipeline.model.records import CallbackRecord, RequestHead, Result
 from pipeline.model.request_object import decode_head
 from pipeline.model.versions import is_newer
 from pipeline.settings import Settings
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 
 log = structlog.get_logger(__name__)
 

@@ -4,11 +4,11 @@ from collections import OrderedDict
 from threading import Lock
 from typing import NamedTuple
 
-from pipeline import keys
 from pipeline.model.records import RequestHead
 from pipeline.model.request_object import decode_items
 from pipeline.recovery import Recovery, readable
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from render.chunk import render_chunk
 from render.image import RenderOptions
 from render.link import digital_link_uri

@@ -9,7 +9,6 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from pipeline import keys
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
 from pipeline.backlog import Backlog, BacklogFullError
@@ -20,7 +19,6 @@ from pipeline.callbacks import Callbacks
 from pipeline.checkup import Finding, compare_clocks
 from pipeline.checkup_parts import check_up
 from pipeline.dead_letters import DeadLetter
-from pipeline.downloads import Downloads
 from pipeline.end_records import EndRecords
 from pipeline.errors import (
     BrokerUnavailableError,
@@ -45,13 +43,15 @@ from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
 from pipeline.rates import Rates, Standing
 from pipeline.recovery import Recovery, make_recovery
-from pipeline.s3_clients import open_hasty, open_storage
-from pipeline.s3_metrics import S3Metrics
 from pipeline.samples import Sample
 from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
-from pipeline.staging import make_staging
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.clients import open_hasty, open_storage
+from pipeline.storage.download_urls import Downloads
+from pipeline.storage.metrics import S3Metrics
+from pipeline.storage.staging import make_staging
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import CallbackEvent
 

@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager
 
 import structlog
 
-from pipeline import keys
 from pipeline.end_records import EndRecords
 from pipeline.errors import NewerVersionError
 from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import SweepMetrics
 from pipeline.settings import Settings
-from pipeline.staging import drop_staged, make_staging
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.staging import drop_staged, make_staging
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ import time
 
 import msgspec
 
-from pipeline import keys
 from pipeline.errors import ObjectMissingError
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 
 _BYTES = 32
 _SIGNS_ALONG = 86_400  # seconds

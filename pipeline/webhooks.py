@@ -17,7 +17,6 @@ import msgspec
 import structlog
 from standardwebhooks import Webhook
 
-from pipeline import keys
 from pipeline.addresses import NotReachableError, resolve
 from pipeline.callback_urls import CallbackRules, parse_callback_url
 from pipeline.callbacks import Attempt, Callbacks, EndedJob
@@ -25,7 +24,8 @@ from pipeline.delivery import Answer, DeliveryError, post
 from pipeline.errors import StoreUnavailableError
 from pipeline.model.records import CallbackRecord
 from pipeline.model.states import CallbackState
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from pipeline.webhook_secrets import WebhookSecrets
 from render.errors import InvalidValueError
 

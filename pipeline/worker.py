@@ -24,10 +24,10 @@ from pipeline.logs import configure_logging
 from pipeline.metrics import StepMetrics
 from pipeline.outcomes import CarefulRetries, LogContext, RecordFailures
 from pipeline.parent import end_with_parent
-from pipeline.s3_clients import open_storage
-from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings, SettingsError, unknown_variables
-from pipeline.staging import make_staging
+from pipeline.storage.clients import open_storage
+from pipeline.storage.metrics import S3Metrics
+from pipeline.storage.staging import make_staging
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import Webhooks
 

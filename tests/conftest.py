@@ -16,7 +16,7 @@ from deploy.embedded.process import start_and_wait
 from pipeline.broker import connect_redis
 from pipeline.ledger.ledger import Ledger
 from pipeline.service import JobService, Settings, open_service
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 from tests.faults.proxy import FaultProxy
 from tests.rabbitmq import ABSENT, RunningRabbitmq, running_rabbitmq
 from tests.s3_servers import moto_server

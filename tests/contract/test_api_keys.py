@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pipeline import api_keys
 from pipeline.api_keys import ApiKeys, UnknownApiKeyError, checksum
 from pipeline.errors import StoreUnavailableError
-from pipeline.keys import api_key_object
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.keys import api_key_object
 
 
 class Unreachable(Bucket):

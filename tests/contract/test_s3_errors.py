@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
-from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
-from pipeline.store import Bucket, Upload
+from pipeline.storage.bucket import Bucket, Upload
+from pipeline.storage.clients import open_storage
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 
 PART = 5 * 1024 * 1024

@@ -5,10 +5,10 @@ import pytest
 
 from deploy.embedded.ports import free_port
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
-from pipeline.s3_clients import open_storage
-from pipeline.s3_metrics import S3Metrics
 from pipeline.settings import Settings
-from pipeline.store import Upload
+from pipeline.storage.bucket import Upload
+from pipeline.storage.clients import open_storage
+from pipeline.storage.metrics import S3Metrics
 
 
 class Counted:

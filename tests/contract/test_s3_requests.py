@@ -9,9 +9,9 @@ import pytest
 import urllib3
 
 from deploy.embedded import servers
-from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
-from pipeline.store import Bucket, Upload
+from pipeline.storage.bucket import Bucket, Upload
+from pipeline.storage.clients import open_storage
 from tests.faults.proxy import FaultProxy, Seen
 
 pytestmark = pytest.mark.parametrize("s3", ["moto"], indirect=True)

@@ -9,8 +9,8 @@ import pytest
 from pipeline.archive.members import make_member
 from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import ImageRow, StagedChunk
-from pipeline.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from tests.s3_servers import EVERY_S3
 
 pytestmark = EVERY_S3

@@ -12,7 +12,7 @@ from falcon.testing import Result, TestClient
 
 from api.app import create_app
 from pipeline.service import Bundle, JobService, Settings, open_service
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 
 GTIN = "9506000134352"
 

@@ -18,7 +18,7 @@ from deploy.embedded.process import start_and_wait
 from pipeline.maintenance import open_sweep
 from pipeline.service import Finding, JobService, Settings, check_up
 from pipeline.settings import variable
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 from tests.integration.test_pipeline import ended, hold_back_and_submit, make_request
 from tests.waiting import wait_for
 

@@ -6,7 +6,7 @@ import pytest
 from deploy.embedded import servers
 from pipeline.checkup_s3 import encryption
 from pipeline.service import Finding, Settings, check_up
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 from tests.faults.proxy import FaultProxy, Mode
 
 MOTO = pytest.mark.parametrize("s3", ["moto"], indirect=True)

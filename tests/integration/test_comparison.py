@@ -7,12 +7,12 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline import keys
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.service import Settings
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 
 BODY = {"gtin": "9506000134352", "items": [{"serial": "1"}]}
 LEASE = 10_000  # milliseconds

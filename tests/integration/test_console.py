@@ -13,7 +13,6 @@ import redis
 from falcon.testing import TestClient
 
 from api.app import create_app
-from pipeline import keys
 from pipeline.dead_letters import DeadLetters
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.entries import Failure
@@ -22,7 +21,8 @@ from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.redis_queues import RedisQueues
 from pipeline.service import JobService, Settings
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
 from tests.integration.console_visitor import Visitor

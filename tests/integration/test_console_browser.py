@@ -21,10 +21,10 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from deploy.embedded import service_parts
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
-from pipeline import keys
 from pipeline.service import Settings
 from pipeline.settings import variable
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.integration.conftest import StartWorker
 from tests.integration.test_console_sign_in import PATHS
 from tests.waiting import wait_for

@@ -9,10 +9,10 @@ import redis
 from falcon.testing import TestClient
 
 from api.app import create_app
-from pipeline import keys
 from pipeline.ledger import keys as ledger_keys
 from pipeline.service import JobService, Settings
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.integration.conftest import StartWorker
 from tests.integration.console_visitor import Visitor
 from tests.waiting import wait_for

@@ -16,9 +16,9 @@ from deploy.embedded.credentials import CredentialsError, api_tokens, server_cre
 from deploy.embedded.disk import write_through
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Part, PartProcess, start_and_wait, wait_until
-from pipeline.s3_clients import open_storage
 from pipeline.service import ApiKeys
 from pipeline.settings import Settings
+from pipeline.storage.clients import open_storage
 
 Run = Callable[[Part], PartProcess]
 

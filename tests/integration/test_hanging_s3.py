@@ -8,13 +8,15 @@ import redis
 from falcon.testing import TestClient
 
 from api.app import create_app
-from pipeline import keys, s3_clients, service
+from pipeline import service
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
-from pipeline.s3_clients import open_storage
 from pipeline.service import JobService, Settings, StoreUnavailableError, open_service
-from pipeline.store import Bucket
+from pipeline.storage import clients as s3_clients
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.clients import open_storage
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 from tests.integration.conftest import StartWorker
 from tests.integration.test_pipeline import ended, make_request

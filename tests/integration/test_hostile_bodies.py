@@ -13,7 +13,7 @@ from api.bulk import BulkCollection
 from api.middleware import RequestLog
 from api.single import Symbol
 from pipeline.service import ApiKey, JobService, Settings
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 from tests.integration.hostile_bodies import BAD_GTIN, CSV, GTIN, hostile
 from tests.integration.test_api import contents
 

@@ -18,7 +18,7 @@ from pipeline.service import (
     JobService,
     Settings,
 )
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 
 BODY = json.dumps({"gtin": "9506000134352", "items": [{"serial": "1"}, {"serial": "2"}]})
 

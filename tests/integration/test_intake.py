@@ -18,11 +18,11 @@ from falcon.testing import Result, TestClient
 from PIL import Image
 
 from api.app import create_app
-from pipeline import keys
 from pipeline.model.request_object import decode_head, decode_items
 from pipeline.service import Item, Settings, open_service
 from pipeline.settings import variable
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.integration.test_api import GTIN, assert_problem, contents
 from tests.unit.api.test_csv_items import HEADER
 

@@ -12,7 +12,7 @@ from api import bulk
 from api.app import create_app
 from pipeline.errors import StoreUnavailableError
 from pipeline.service import JobService, Settings
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 
 GTIN = "9506000134352"
 JSON, CSV = {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}

@@ -18,13 +18,14 @@ import psutil
 import pytest
 
 from deploy.embedded import servers
-from pipeline import keys, worker
+from pipeline import worker
 from pipeline.api_keys import ApiKey
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
-from pipeline.s3_clients import connect_s3
 from pipeline.service import JobService, Settings, open_service
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.clients import connect_s3
 from tests.encoded import encoded
 from tests.waiting import wait_for
 
@@ -81,7 +82,7 @@ def test_a_job_of_5000_items_takes_few_s3_requests(
         )
         return client
 
-    monkeypatch.setattr("pipeline.s3_clients.connect_s3", connect)
+    monkeypatch.setattr("pipeline.storage.clients.connect_s3", connect)
     jobs = open_service(usual_settings)
     key = jobs.api_keys.create(name="client", role="client").key
     sent.clear()

@@ -6,7 +6,6 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline import keys
 from pipeline.broker import QUEUES, RENDER_QUEUE
 from pipeline.errors import NewerVersionError
 from pipeline.ledger import keys as ledger_keys
@@ -15,7 +14,8 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.model.versions import VERSION
 from pipeline.service import Settings
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.integration.conftest import StartWorker
 from tests.waiting import wait_for
 

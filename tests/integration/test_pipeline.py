@@ -15,7 +15,6 @@ import redis
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline import keys
 from pipeline.api_keys import ApiKey
 from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
@@ -27,7 +26,8 @@ from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
 from pipeline.outcomes import CarefulRetries
 from pipeline.service import JobService, Settings
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from pipeline.worker import build_worker
 from render.image import ImageFormat
 from tests.encoded import encoded

@@ -17,14 +17,14 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from deploy.embedded.ports import LOOPBACK, free_port
-from pipeline import keys
 from pipeline.chunks import ChunkRenderer
 from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.service import Finding, JobService, Settings, check_up
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.contract.test_queues import opened
 from tests.integration.console_visitor import Visitor
 from tests.integration.test_lost_messages import FirstTry, ends

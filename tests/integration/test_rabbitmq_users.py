@@ -22,13 +22,13 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from deploy.embedded.process import Part, PartProcess, stop_all
-from pipeline import keys
 from pipeline.amqp_refusals import RIGHTS
 from pipeline.broker import RENDER_QUEUE
 from pipeline.maintenance import open_sweep
 from pipeline.service import Finding, Settings, check_up, open_service
 from pipeline.settings import variable
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from pipeline.worker import build_worker
 from tests.integration.test_rabbitmq import BODY, await_end, post
 from tests.rabbitmq import RunningRabbitmq

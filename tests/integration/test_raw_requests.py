@@ -18,7 +18,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
 from pipeline.service import Settings
 from pipeline.settings import variable
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
 from tests.waiting import wait_for
 
 GTIN = "9506000134352"

@@ -10,7 +10,7 @@ import redis
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from pipeline import keys, maintenance
+from pipeline import maintenance
 from pipeline.broker import EXPRESS_QUEUE, RENDER_QUEUE
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
@@ -18,7 +18,8 @@ from pipeline.maintenance import Sweep, open_sweep
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.states import TERMINAL
 from pipeline.service import JobService, Settings, open_service
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
 from tests.waiting import wait_for

@@ -21,7 +21,6 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import NoPermissionError
 
 from api.app import create_app
-from pipeline import keys
 from pipeline.broker import connect_redis
 from pipeline.heartbeats import Heartbeats
 from pipeline.ledger import keys as ledger_keys
@@ -31,7 +30,8 @@ from pipeline.ledger_metrics import LedgerCollector
 from pipeline.maintenance import Sweep, open_sweep, sweep_until
 from pipeline.redis_queues import RedisQueues
 from pipeline.service import Settings, check_up, open_service
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from pipeline.worker import build_worker
 from tests.integration.console_visitor import Visitor
 from tests.integration.test_dashboard import forms

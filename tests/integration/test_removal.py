@@ -7,12 +7,12 @@ import msgspec
 import pytest
 import redis
 
-from pipeline import keys
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import open_sweep
 from pipeline.service import Settings
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from tests.contract.test_ledger import HOUR, new_head
 
 TTL = 3600  # seconds

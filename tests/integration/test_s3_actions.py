@@ -13,12 +13,12 @@ import redis
 from botocore.exceptions import EndpointConnectionError
 
 from deploy.embedded import servers
-from pipeline import keys
 from pipeline.checkup_s3_advice import ACTIONS
 from pipeline.errors import StoreUnavailableError
 from pipeline.maintenance import open_sweep
-from pipeline.s3_clients import connect_s3, open_storage
 from pipeline.service import ApiKey, Settings, check_up, open_service
+from pipeline.storage import keys
+from pipeline.storage.clients import connect_s3, open_storage
 from tests.integration.conftest import StartWorker
 from tests.integration.test_pipeline import ended, make_request
 from tests.s3_servers import enforced
@@ -108,7 +108,7 @@ def roles(
     settings: Settings, s3: servers.S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Roles]:
     found = Roles(settings, s3)
-    monkeypatch.setattr("pipeline.s3_clients.connect_s3", found.connect)
+    monkeypatch.setattr("pipeline.storage.clients.connect_s3", found.connect)
     with enforced(s3):
         yield found
 
@@ -147,7 +147,7 @@ def live_as_the_api(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> ApiKey:
     with pytest.raises(StoreUnavailableError, match="EntityTooSmall"):
         service.submit(make_request(), made.key)
     monkeypatch.undo()
-    monkeypatch.setattr("pipeline.s3_clients.connect_s3", roles.connect)
+    monkeypatch.setattr("pipeline.storage.clients.connect_s3", roles.connect)
     cancelled = service.submit(make_request(), made.key).task_id
     staging = open_storage(roles.admin, read_timeout=5).staging_bucket
     staging.put(keys.staged_zip(cancelled, 0), b"x")

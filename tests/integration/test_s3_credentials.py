@@ -21,11 +21,11 @@ from api.app import create_app
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, start_and_wait
-from pipeline.downloads import Download
 from pipeline.errors import StoreUnavailableError
-from pipeline.s3_clients import open_storage
 from pipeline.service import Bundle, JobService, Settings, open_service
 from pipeline.settings import variable
+from pipeline.storage.clients import open_storage
+from pipeline.storage.download_urls import Download
 from tests.integration.conftest import StartWorker
 from tests.s3_servers import enforced, moto_server
 from tests.waiting import wait_for
@@ -215,7 +215,7 @@ def test_keys_of_the_settings_have_no_end(settings: Settings, service: JobServic
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from pipeline.s3_clients import open_storage
+from pipeline.storage.clients import open_storage
 from pipeline.settings import Settings
 from pipeline.errors import StoreUnavailableError
 

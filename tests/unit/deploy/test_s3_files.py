@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.validate import validate_parameters
 
-from pipeline import keys
 from pipeline.settings import Settings
+from pipeline.storage import keys
 
 S3 = Path(__file__).parents[3] / "deploy" / "s3"
 LISTED: dict[str, dict[str, list[str]]] = json.loads((S3 / "actions.json").read_text("utf-8"))

@@ -16,11 +16,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.handlers import convert_body_to_file_like_object
 
-from pipeline.object_headers import object_headers
-from pipeline.s3_credentials import CredentialsLife
-from pipeline.server_time import ServerTime
 from pipeline.settings import Settings, SettingsError
-from pipeline.store import Bucket
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.clock_skew import ServerTime
+from pipeline.storage.credentials import CredentialsLife
+from pipeline.storage.write_options import object_headers
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

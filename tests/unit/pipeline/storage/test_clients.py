@@ -2,8 +2,8 @@
 
 import msgspec
 
-from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
+from pipeline.storage.clients import open_storage
 
 SETTINGS = Settings(s3_access_key_id="id", s3_secret_access_key="secret")
 

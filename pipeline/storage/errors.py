@@ -11,7 +11,7 @@ The rules, all from the S3 API Reference unless said otherwise:
 - 503 ``SlowDown``, 500 ``InternalError``, and an error in the body of a 200
   (CompleteMultipartUpload: "a 200 OK response can contain either a success or an error") may pass.
   boto3 tries these again, with a back-off, as often as the client's patience has it
-  (:mod:`pipeline.s3_clients`); what is left then is out of reach.
+  (:mod:`pipeline.storage.clients`); what is left then is out of reach.
 - 301, 307 and ``AuthorizationHeaderMalformed`` with another region: boto3 asks again where
   ``x-amz-bucket-region`` says (S3 User Guide, "Request redirection"). Clients of a download URL
   cannot, so the doctor says that the region is wrong.

@@ -13,12 +13,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from pipeline import keys
 from pipeline.archive.members import HEADER_BYTES, Member, make_member, read_members, store_member
 from pipeline.archive.zip_stream import MemberStream
 from pipeline.errors import ObjectShortError
 from pipeline.model.chunks import ImageRow, StagedChunk
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 from render.image import MEDIA_TYPES
 
 ROWS = "rows.json"

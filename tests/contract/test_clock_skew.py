@@ -16,7 +16,7 @@ HOUR = 3600
 PROGRAM = """
 import json, os, sys, time
 from pathlib import Path
-from pipeline.s3_clients import open_storage
+from pipeline.storage.clients import open_storage
 from pipeline.settings import Settings
 
 storage = open_storage(Settings.from_environment(os.environ), read_timeout=5)

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from pipeline import keys
 from pipeline.model.records import Bundle
-from pipeline.s3_credentials import CredentialsLife
-from pipeline.server_time import ServerTime
-from pipeline.store import Bucket
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.clock_skew import ServerTime
+from pipeline.storage.credentials import CredentialsLife
 
 
 class Download(NamedTuple):

@@ -14,9 +14,9 @@ import pytest
 
 from deploy.embedded import servers
 from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
-from pipeline.s3_clients import open_storage
 from pipeline.settings import Settings
-from pipeline.store import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.clients import open_storage
 from tests.s3_servers import EVERY_S3, enforced
 
 pytestmark = EVERY_S3
@@ -96,7 +96,7 @@ def test_pages_of_keys_are_listed_in_order_and_deleted(
         bucket.put(name, b"")
     # Small pages, so that it does not take thousands of keys to have several.
     asked = ask_in_pages(bucket, "ListObjectsV2", MaxKeys=10)
-    monkeypatch.setattr("pipeline.store._DELETE_BATCH", 7)
+    monkeypatch.setattr("pipeline.storage.bucket._DELETE_BATCH", 7)
     assert [*bucket.list_keys("many/")] == names
     assert asked == [None, *asked[1:]]
     assert len(set(asked)) == 3

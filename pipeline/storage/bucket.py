@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
-from pipeline.object_headers import PLAIN, ObjectHeaders
-from pipeline.s3_errors import translated
+from pipeline.storage.errors import translated
+from pipeline.storage.write_options import PLAIN, ObjectHeaders
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

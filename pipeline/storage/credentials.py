@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from botocore.credentials import Credentials, RefreshableCredentials
 
 from pipeline.errors import StoreUnavailableError
-from pipeline.s3_errors import translated
-from pipeline.server_time import ServerTime
+from pipeline.storage.clock_skew import ServerTime
+from pipeline.storage.errors import translated
 
 if TYPE_CHECKING:
     from datetime import datetime

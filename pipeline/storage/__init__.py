@@ -1,0 +1,1 @@
+"""S3: clients, buckets, staged chunks and presigned URLs."""
