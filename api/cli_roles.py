@@ -14,7 +14,7 @@ import typer
 
 
 class Queue(StrEnum):
-    """The queues of `pipeline.broker`, named again so that the command line starts without it."""
+    """The queues of `pipeline.broker.names`, named again: the command line starts without it."""
 
     RENDER = "render"
     EXPRESS = "express"

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import structlog
 
 from pipeline.api_keys import ApiKey
-from pipeline.backlog import Backlog
-from pipeline.broker import Dispatcher
+from pipeline.broker.backlog import Backlog
+from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger.idempotency import Hold, IdempotencyKeys
 from pipeline.ledger.ledger import Ledger

@@ -6,7 +6,8 @@ import dramatiq
 from dramatiq import Broker, Message
 from dramatiq.middleware import CurrentMessage
 
-from pipeline.broker import (
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.names import (
     BUNDLE_ACTOR,
     BUNDLE_QUEUE,
     EXPRESS_ACTOR,
@@ -15,12 +16,11 @@ from pipeline.broker import (
     RENDER_QUEUE,
     WEBHOOK_ACTOR,
     WEBHOOK_QUEUE,
-    Dispatcher,
 )
+from pipeline.broker.newer_messages import left_if_newer
 from pipeline.bundle import Bundler
 from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
-from pipeline.leave_newer import left_if_newer
 from pipeline.webhooks import CallbackFailedError, Webhooks
 
 #: Milliseconds; a little over what each may take at its largest.

@@ -10,13 +10,14 @@ from typing import Literal, NamedTuple, cast
 import msgspec
 import redis
 
-from pipeline.broker import WEBHOOK_QUEUE, Dispatcher
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.inspection import Queues
+from pipeline.broker.names import WEBHOOK_QUEUE
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.ledger.scripts import Scripts
 from pipeline.model.states import CallbackState
-from pipeline.queues import Queues
 
 #: Messages about callbacks that may wait before no more of them are sent but by the end of a job.
 _WAITING = 100

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from pipeline.broker import connect_redis
-from pipeline.brokers import open_broker
+from pipeline.broker.factory import connect_redis, open_broker
 from pipeline.checkup import Finding, run_checks
 from pipeline.checkup_redis import redis_checks
 from pipeline.checkup_s3 import s3_checks

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import redis
 
-from pipeline.amqp_refusals import AmqpRefusedError
-from pipeline.broker import QUEUES
-from pipeline.brokers import BrokerParts
+from pipeline.broker.factory import BrokerParts
+from pipeline.broker.heartbeats import Heartbeats
+from pipeline.broker.inspection import Queues
+from pipeline.broker.names import QUEUES
+from pipeline.broker.rabbitmq_errors import AmqpRefusedError
 from pipeline.checkup import Check, Finding
 from pipeline.errors import BrokerUnavailableError
-from pipeline.heartbeats import Heartbeats
 from pipeline.ledger import keys
 from pipeline.ledger.connection import shown_url
-from pipeline.queues import Queues
 from pipeline.settings import Settings
 
 _AWAY = "The broker answered a moment ago; look whether it is overloaded."

@@ -23,13 +23,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from pipeline.broker import QUEUES
+from pipeline.broker.heartbeats import Heartbeats
+from pipeline.broker.inspection import Queues, QueueState
+from pipeline.broker.names import QUEUES
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
-from pipeline.heartbeats import Heartbeats
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.model.states import DURATION_BOUNDS
-from pipeline.queues import Queues, QueueState
 from render.image import ImageFormat
 
 log = structlog.get_logger(__name__)

@@ -17,9 +17,8 @@ from contextlib import contextmanager
 import redis
 import structlog
 
-from pipeline.backlog import Backlog
-from pipeline.broker import connect_redis
-from pipeline.brokers import open_broker
+from pipeline.broker.backlog import Backlog
+from pipeline.broker.factory import connect_redis, open_broker
 from pipeline.callbacks import Callbacks
 from pipeline.comparison import Comparison
 from pipeline.errors import (

@@ -7,8 +7,8 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from pipeline.attempts import Attempts
-from pipeline.brokers import BrokerParts
-from pipeline.dead_letters import DeadLetters
+from pipeline.broker.dead_letters import DeadLetters
+from pipeline.broker.factory import BrokerParts
 from pipeline.health import Health
 from pipeline.ledger.ledger import Ledger
 from pipeline.overview import OverviewReader

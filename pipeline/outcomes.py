@@ -6,7 +6,8 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries, TimeLimitExceeded
 
-from pipeline.broker import BUNDLE_ACTOR, WEBHOOK_ACTOR
+from pipeline.broker.inspection import Queues, letter_id, name_letter
+from pipeline.broker.names import BUNDLE_ACTOR, WEBHOOK_ACTOR
 from pipeline.errors import (
     BrokerUnavailableError,
     LedgerUnavailableError,
@@ -16,7 +17,6 @@ from pipeline.errors import (
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.records import JobFields
-from pipeline.queues import Queues, letter_id, name_letter
 from pipeline.webhooks import CallbackFailedError
 
 log = structlog.get_logger(__name__)

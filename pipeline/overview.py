@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import redis
 import structlog
 
-from pipeline.broker import QUEUES
+from pipeline.broker.heartbeats import Heartbeat, Heartbeats
+from pipeline.broker.inspection import Queues, QueueState
+from pipeline.broker.names import QUEUES
 from pipeline.errors import BrokerUnavailableError
-from pipeline.heartbeats import Heartbeat, Heartbeats
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
-from pipeline.queues import Queues, QueueState
 
 log = structlog.get_logger(__name__)
 

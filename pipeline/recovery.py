@@ -8,7 +8,7 @@ import msgspec
 import redis
 import structlog
 
-from pipeline.broker import Dispatcher
+from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import (
     BrokerUnavailableError,
     NewerVersionError,

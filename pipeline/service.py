@@ -11,14 +11,15 @@ import structlog
 
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
-from pipeline.backlog import Backlog, BacklogFullError
-from pipeline.broker import ALL_QUEUES, Dispatcher, connect_redis
-from pipeline.brokers import open_broker
+from pipeline.broker.backlog import Backlog, BacklogFullError
+from pipeline.broker.dead_letters import DeadLetter
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.factory import connect_redis, open_broker
+from pipeline.broker.names import ALL_QUEUES
 from pipeline.callback_urls import CallbackRules, callback_rules, parse_callback_url
 from pipeline.callbacks import Callbacks
 from pipeline.checkup import Finding, compare_clocks
 from pipeline.checkup_parts import check_up
-from pipeline.dead_letters import DeadLetter
 from pipeline.end_records import EndRecords
 from pipeline.errors import (
     BrokerUnavailableError,

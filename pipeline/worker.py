@@ -11,8 +11,7 @@ from dramatiq import Broker
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from pipeline.actors import declare_actors
-from pipeline.broker import connect_redis, worker_name
-from pipeline.brokers import open_broker
+from pipeline.broker.factory import connect_redis, open_broker, worker_name
 from pipeline.bundle import Bundler
 from pipeline.callback_urls import callback_rules
 from pipeline.callbacks import Callbacks

@@ -13,7 +13,7 @@ import redis
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
-from pipeline.broker import connect_redis
+from pipeline.broker.factory import connect_redis
 from pipeline.ledger.ledger import Ledger
 from pipeline.service import JobService, Settings, open_service
 from pipeline.storage.bucket import Bucket

@@ -24,7 +24,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from deploy.embedded.files import make_private_directory, write_private
 from deploy.embedded.ports import LOOPBACK, is_free
 from deploy.embedded.process import Part, PartProcess, start_and_wait
-from pipeline.broker import ALL_QUEUES
+from pipeline.broker.names import ALL_QUEUES
 from tests.certificates import write_certificate
 
 #: Where Debian's package has them; those in the PATH change to another user.

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from pipeline.broker import connect_redis
+from pipeline.broker.factory import connect_redis
 from pipeline.ledger.ledger import Ledger
 from tests.benchmarks.parts import cpu_seconds, stopped
 from tests.benchmarks.report import Report, median

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from pipeline.broker import connect_redis
+from pipeline.broker.factory import connect_redis
 from pipeline.ledger.ledger import Ledger
 from tests.benchmarks.report import Report
 from tests.benchmarks.scene import Ended, Scene, request_body, run_job

@@ -8,16 +8,18 @@ import msgspec
 import pytest
 import redis
 
-from pipeline.broker import WEBHOOK_QUEUE, Dispatcher, connect_redis, make_broker
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.factory import connect_redis, make_broker
+from pipeline.broker.names import WEBHOOK_QUEUE
+from pipeline.broker.redis import WakingBroker
+from pipeline.broker.redis_queues import RedisQueues
 from pipeline.callbacks import Attempt, Callbacks
 from pipeline.ledger import keys
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import CallbackRecord, Result
-from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
-from pipeline.wakeups import WakingBroker
 from tests.contract.test_ledger import (
     BUNDLE,
     FAILURE,

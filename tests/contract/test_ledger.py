@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import redis
 
-from pipeline.broker import connect_redis
+from pipeline.broker.factory import connect_redis
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure

@@ -17,7 +17,9 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline.broker import Dispatcher, make_broker
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.factory import make_broker
+from pipeline.broker.redis_queues import RedisQueues
 from pipeline.callbacks import Attempt, Callbacks
 from pipeline.ledger import keys
 from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
@@ -26,7 +28,6 @@ from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.records import Bundle, Result
 from pipeline.model.request_object import Acceptance, encode_head
-from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
 from tests.encoded import encoded
 

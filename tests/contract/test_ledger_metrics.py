@@ -12,22 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from pipeline.broker import (
-    EXPRESS_QUEUE,
-    RENDER_QUEUE,
-    WEBHOOK_QUEUE,
-    Dispatcher,
-    connect_redis,
-    make_broker,
-)
-from pipeline.heartbeats import Heartbeats
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.factory import connect_redis, make_broker
+from pipeline.broker.heartbeats import Heartbeats
+from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+from pipeline.broker.redis import WakingBroker
+from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger_metrics import LedgerCollector, _buckets
 from pipeline.model.states import DURATION_BOUNDS
-from pipeline.redis_queues import RedisQueues
 from pipeline.settings import Settings
-from pipeline.wakeups import WakingBroker
 from pipeline.worker import build_worker
 from tests.contract.test_ledger import BUNDLE, FAILURE, HOUR, LEASE, STAGED, begin, enter, stage_all
 

@@ -13,22 +13,20 @@ import pytest
 import redis
 
 from deploy.embedded.ports import free_port
-from pipeline.amqp import Outgoing
-from pipeline.broker import (
+from pipeline.broker.factory import BrokerParts, connect_redis, open_broker, worker_name
+from pipeline.broker.inspection import QueueState, letter_id, name_letter
+from pipeline.broker.names import (
     ALL_QUEUES,
     BUNDLE_QUEUE,
     EXPRESS_QUEUE,
     RENDER_ACTOR,
     RENDER_QUEUE,
-    connect_redis,
-    worker_name,
 )
-from pipeline.brokers import BrokerParts, open_broker
+from pipeline.broker.rabbitmq import RabbitBroker
+from pipeline.broker.rabbitmq_connection import Outgoing
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.queues import QueueState, letter_id, name_letter
-from pipeline.rabbit_broker import RabbitBroker
 from pipeline.settings import Settings
 from tests.contract.test_ledger import HOUR, new_head
 from tests.rabbitmq import RunningRabbitmq

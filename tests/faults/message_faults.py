@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deploy.embedded.process import wait_until
-from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
+from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from tests.faults.rig import Rig, send
 from tests.faults.scene import Scene
 

@@ -11,7 +11,7 @@ import redis
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
-from pipeline.broker import BUNDLE_ACTOR, BUNDLE_QUEUE
+from pipeline.broker.names import BUNDLE_ACTOR, BUNDLE_QUEUE
 
 _NAMESPACE = "dramatiq"
 

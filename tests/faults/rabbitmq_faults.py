@@ -5,7 +5,7 @@ import signal
 import pika
 from dramatiq.common import dq_name
 
-from pipeline.broker import ALL_QUEUES
+from pipeline.broker.names import ALL_QUEUES
 from tests.faults.outages import die_again_and_again, down
 from tests.faults.refusals import ask_and_be_refused
 from tests.faults.rig import send, wait_for_pid

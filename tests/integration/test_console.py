@@ -13,13 +13,13 @@ import redis
 from falcon.testing import TestClient
 
 from api.app import create_app
-from pipeline.dead_letters import DeadLetters
+from pipeline.broker.dead_letters import DeadLetters
+from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.request_object import Acceptance, encode_head
-from pipeline.redis_queues import RedisQueues
 from pipeline.service import JobService, Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket

@@ -13,7 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from api.app import create_app
-from pipeline.broker import connect_redis
+from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger

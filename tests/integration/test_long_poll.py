@@ -11,7 +11,7 @@ from falcon.testing import Result, TestClient
 
 from api.app import create_app
 from api.tasks import preferred_wait
-from pipeline.broker import connect_redis
+from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger

@@ -18,10 +18,11 @@ from dramatiq.errors import ConnectionClosed
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, start_and_wait
-from pipeline.broker import RENDER_ACTOR, RENDER_QUEUE, connect_redis, make_broker
+from pipeline.broker.factory import connect_redis, make_broker
+from pipeline.broker.names import RENDER_ACTOR, RENDER_QUEUE
+from pipeline.broker.redis import WakingBroker, WakingConsumer
 from pipeline.ledger import keys
 from pipeline.service import Settings
-from pipeline.wakeups import WakingBroker, WakingConsumer
 from tests.waiting import wait_for
 
 #: Seconds that they wait for an answer.

@@ -9,7 +9,7 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline.broker import EXPRESS_QUEUE
+from pipeline.broker.names import EXPRESS_QUEUE
 from pipeline.chunks import ChunkRenderer
 from pipeline.errors import StoreUnavailableError
 from pipeline.ledger import keys

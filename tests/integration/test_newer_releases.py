@@ -6,7 +6,7 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline.broker import QUEUES, RENDER_QUEUE
+from pipeline.broker.names import QUEUES, RENDER_QUEUE
 from pipeline.errors import NewerVersionError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.entries import Failure
@@ -31,7 +31,7 @@ def connection(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.leave_newer._AGAIN", 300)
+    monkeypatch.setattr("pipeline.broker.newer_messages._AGAIN", 300)
 
 
 def submit(client: TestClient) -> str:
@@ -61,14 +61,14 @@ def test_messages_of_a_newer_version_wait_for_a_worker_that_knows_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr("pipeline.broker.VERSION", NEWER)
+        newer.setattr("pipeline.broker.dispatcher.VERSION", NEWER)
         task_id = submit(client)
     start_worker()
     wait_for(lambda: skipped(caplog) > 6, "messages that are put back again and again")
     assert state_of(client, task_id) == "pending"
     assert connection.exists(ledger_keys.attempts(task_id)) == 0
     assert dead_letters(connection) == 0
-    monkeypatch.setattr("pipeline.leave_newer.VERSION", NEWER)
+    monkeypatch.setattr("pipeline.broker.newer_messages.VERSION", NEWER)
     wait_for(lambda: state_of(client, task_id) == "completed", "the job's end")
 
 

@@ -16,7 +16,7 @@ from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
 from pipeline.api_keys import ApiKey
-from pipeline.broker import BUNDLE_QUEUE, RENDER_QUEUE
+from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.entries import Failure
@@ -347,7 +347,7 @@ def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
 
     with redis.Redis.from_url(redis_url) as client:
         with monkeypatch.context() as fault:
-            fault.setattr("pipeline.wakeups.WakingBroker.enqueue", refuse)
+            fault.setattr("pipeline.broker.redis.WakingBroker.enqueue", refuse)
             bundles_only = start_worker({BUNDLE_QUEUE})
             wait_for(lambda: client.zcard(ledger_keys.dead_letters(BUNDLE_QUEUE)), "a dead letter")
             bundles_only.stop()

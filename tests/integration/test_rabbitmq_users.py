@@ -22,8 +22,8 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from deploy.embedded.process import Part, PartProcess, stop_all
-from pipeline.amqp_refusals import RIGHTS
-from pipeline.broker import RENDER_QUEUE
+from pipeline.broker.names import RENDER_QUEUE
+from pipeline.broker.rabbitmq_errors import RIGHTS
 from pipeline.maintenance import open_sweep
 from pipeline.service import Finding, Settings, check_up, open_service
 from pipeline.settings import variable

@@ -10,7 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.api_keys import ApiKey
-from pipeline.broker import connect_redis
+from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
 from pipeline.rates import Rates
 from pipeline.settings import Settings

@@ -11,7 +11,7 @@ from falcon.testing import Result, TestClient
 
 from api.app import create_app
 from pipeline import maintenance
-from pipeline.broker import EXPRESS_QUEUE, RENDER_QUEUE
+from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance import Sweep, open_sweep
@@ -288,7 +288,7 @@ def test_a_bundle_that_nobody_asked_for_is_built(
     connection: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.broker.Dispatcher.send_bundle", lambda *_: None)
+    monkeypatch.setattr("pipeline.broker.dispatcher.Dispatcher.send_bundle", lambda *_: None)
     monkeypatch.setattr("dramatiq.composition.group.add_completion_callback", lambda *_: None)
     task_id = submit(client)
     wait_for(lambda: poll(client, task_id).json["chunks"]["staged"] == 3, "all staged", pause=0.2)

@@ -21,14 +21,14 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import NoPermissionError
 
 from api.app import create_app
-from pipeline.broker import connect_redis
-from pipeline.heartbeats import Heartbeats
+from pipeline.broker.factory import connect_redis
+from pipeline.broker.heartbeats import Heartbeats
+from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger import scripts
 from pipeline.ledger.connection import open_redis
 from pipeline.ledger_metrics import LedgerCollector
 from pipeline.maintenance import Sweep, open_sweep, sweep_until
-from pipeline.redis_queues import RedisQueues
 from pipeline.service import Settings, check_up, open_service
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket

@@ -13,13 +13,8 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline.broker import (
-    BUNDLE_QUEUE,
-    EXPRESS_QUEUE,
-    RENDER_QUEUE,
-    WEBHOOK_QUEUE,
-    Dispatcher,
-)
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.ledger import keys
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.service import JobService, Settings

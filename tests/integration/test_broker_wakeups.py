@@ -9,14 +9,15 @@ import dramatiq
 import pytest
 import redis
 
-from pipeline.broker import RENDER_QUEUE, connect_redis, make_broker
+from pipeline.broker.factory import connect_redis, make_broker
+from pipeline.broker.names import RENDER_QUEUE
+from pipeline.broker.redis import WakingBroker
 from pipeline.ledger.keys import ENQUEUED
 from pipeline.service import Settings
-from pipeline.wakeups import WakingBroker
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from pipeline.wakeups import WakingConsumer
+    from pipeline.broker.redis import WakingConsumer
 
 #: Seconds that a consumer waits which nobody wakes: more than a test may take, and next to nothing.
 LONG, SHORT = 600.0, 0.1

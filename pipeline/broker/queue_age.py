@@ -8,7 +8,7 @@ from typing import cast
 
 import redis
 
-from pipeline.broker import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 

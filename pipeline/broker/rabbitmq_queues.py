@@ -2,8 +2,8 @@
 
 AMQP says how many messages of a queue no consumer has fetched, and gives dead letters out to
 whoever asks. It says neither how many are fetched (workers tell that with their signs of life,
-:mod:`pipeline.heartbeats`) nor how long one has waited: for that, the ledger has since when there
-is work that nobody has begun. RabbitMQ's management plugin is not needed.
+:mod:`pipeline.broker.heartbeats`) nor how long one has waited: for that, the ledger has since when
+there is work that nobody has begun. RabbitMQ's management plugin is not needed.
 
 Who looks at dead letters has fetched them, so that nobody else sees or counts them meanwhile; a
 lock in Redis lets one look or count after the other. A dead letter that is put back is sent before
@@ -25,16 +25,16 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 from pika.spec import BasicProperties
 
-from pipeline.amqp import Amqp, Outgoing
-from pipeline.amqp_refusals import explain
-from pipeline.broker import ALL_QUEUES
+from pipeline.broker.heartbeats import Heartbeats
+from pipeline.broker.inspection import Letter, QueueState, age, renewed
+from pipeline.broker.names import ALL_QUEUES
+from pipeline.broker.queue_age import Unbegun
+from pipeline.broker.rabbitmq import DIED_AT
+from pipeline.broker.rabbitmq_connection import Amqp, Outgoing
+from pipeline.broker.rabbitmq_errors import explain
 from pipeline.errors import BrokerUnavailableError
-from pipeline.heartbeats import Heartbeats
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
-from pipeline.queues import Letter, QueueState, age, renewed
-from pipeline.rabbit_broker import DIED_AT
-from pipeline.unbegun import Unbegun
 
 #: Dead letters of a queue that are looked through; the oldest come first.
 _MOST_LETTERS = 10_000

@@ -18,7 +18,7 @@ from dramatiq import ConnectionClosed
 from pika import spec
 from pika.exceptions import AMQPError
 
-from pipeline.amqp_refusals import explain
+from pipeline.broker.rabbitmq_errors import explain
 
 if TYPE_CHECKING:
     from pika.channel import Channel

@@ -5,10 +5,10 @@ import time
 
 import redis
 
-from pipeline.broker import QUEUES
+from pipeline.broker.inspection import Queues
+from pipeline.broker.names import QUEUES
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
-from pipeline.queues import Queues
 
 #: Seconds of a bucket in which staged chunks are counted, and how many of them make up the rate.
 _BUCKET, _BUCKETS = 10, 6

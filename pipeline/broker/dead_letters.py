@@ -5,9 +5,9 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import structlog
 
+from pipeline.broker.inspection import Letter, Queues
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.states import State
-from pipeline.queues import Letter, Queues
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from pika.exceptions import (
     StreamLostError,
 )
 
-from pipeline.amqp_refusals import AmqpRefusedError, explain
+from pipeline.broker.rabbitmq_errors import AmqpRefusedError, explain
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import redis
 from dramatiq import MessageProxy
 from dramatiq.common import q_name
 
-from pipeline.broker import ALL_QUEUES
+from pipeline.broker.inspection import Letter, QueueState, age, as_letter, renewed
+from pipeline.broker.names import ALL_QUEUES
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.ledger.scripts import Scripts
-from pipeline.queues import Letter, QueueState, age, as_letter, renewed
 
 #: Values that :meth:`RedisQueues.read` asks for of each queue.
 _ASKED = 7

@@ -17,10 +17,10 @@ from dramatiq.common import current_millis, dq_name, q_name, xq_name
 from dramatiq.middleware import Middleware
 from pika.exceptions import AMQPError
 
-from pipeline.amqp import Amqp, Arguments, Outgoing
-from pipeline.amqp_refusals import explain
-from pipeline.heartbeats import Beating
-from pipeline.queues import as_letter
+from pipeline.broker.heartbeats import Beating
+from pipeline.broker.inspection import as_letter
+from pipeline.broker.rabbitmq_connection import Amqp, Arguments, Outgoing
+from pipeline.broker.rabbitmq_errors import explain
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""Dramatiq over Redis or RabbitMQ: queues, messages, heartbeats, dead letters."""

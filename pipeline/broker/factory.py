@@ -1,0 +1,135 @@
+"""Brokers made as the settings say, Redis or RabbitMQ, with the options that were measured to work.
+
+The API declares the queues and sends plain messages; it has no actors. Workers declare both.
+"""
+
+import os
+import socket
+import uuid
+from typing import NamedTuple
+
+import dramatiq
+import redis
+from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
+from dramatiq.rate_limits.backends import RedisBackend
+
+from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.heartbeats import WORKER, Beating, Heartbeats
+from pipeline.broker.inspection import Queues
+from pipeline.broker.names import ALL_QUEUES
+from pipeline.broker.newer_messages import LeaveNewer
+from pipeline.broker.queue_age import Unbegun
+from pipeline.broker.rabbitmq import RabbitBroker
+from pipeline.broker.rabbitmq_connection import Amqp
+from pipeline.broker.rabbitmq_queues import RabbitQueues
+from pipeline.broker.redis import Wakeups, WakingBroker
+from pipeline.broker.redis_queues import RedisQueues
+from pipeline.ledger.connection import open_redis
+from pipeline.settings import Settings
+
+#: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
+_MAINTENANCE_CHANCE = 100_000
+_DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds
+#: How long the group's barrier lives; a chunk put back later is bundled by the chunk itself.
+_BARRIER_TTL = 86_400_000  # milliseconds
+
+
+class BrokerParts(NamedTuple):
+    """A broker and what is asked of it.
+
+    Attributes:
+        dispatcher: sends by it.
+        heartbeats: of its workers.
+    """
+
+    broker: WakingBroker | RabbitBroker
+    dispatcher: Dispatcher
+    queues: Queues
+    heartbeats: Heartbeats
+
+
+def open_broker(
+    settings: Settings,
+    text: redis.Redis,
+    plain: redis.Redis,
+    *,
+    timeout: float,
+) -> BrokerParts:
+    """Return the broker that the settings name; connections are made when first used.
+
+    Args:
+        settings: the URL, and how long one that is silent counts as alive.
+        text: of Redis, decodes responses.
+        plain: of Redis, does not.
+        timeout: seconds to wait for an answer of RabbitMQ.
+    """
+    heartbeats = Heartbeats(text, settings.heartbeat_timeout)
+    if settings.broker_url is None:
+        broker = make_broker(settings, plain)
+        return BrokerParts(broker, Dispatcher(broker), RedisQueues(text), heartbeats)
+    amqp = Amqp(settings.broker_url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
+    rabbit = make_rabbit_broker(amqp, plain)
+    queues = RabbitQueues(amqp, text, heartbeats, Unbegun(text))
+    return BrokerParts(rabbit, Dispatcher(rabbit), queues, heartbeats)
+
+
+def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.Redis:
+    """Return a Redis client that fails at once rather than retry behind the caller's back.
+
+    Args:
+        settings: the URL; see :mod:`pipeline.ledger.connection`.
+        timeout: seconds to wait for a connection or an answer.
+        decode: True for text (the ledger), False for bytes (the broker).
+    """
+    return open_redis(settings.redis_url, timeout=timeout, decode=decode)
+
+
+def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
+    """Return a broker in Redis with the queues declared.
+
+    Args:
+        settings: how long a silent worker counts as alive.
+        client: undecoded.
+    """
+    broker = WakingBroker(
+        Wakeups(client),
+        client=client,
+        heartbeat_timeout=settings.heartbeat_timeout * 1000,
+        maintenance_chance=_MAINTENANCE_CHANCE,
+        dead_message_ttl=_DEAD_MESSAGE_TTL,
+        middleware=_middleware(client),
+    )
+    _declare(broker)
+    return broker
+
+
+def make_rabbit_broker(amqp: Amqp, client: redis.Redis) -> RabbitBroker:
+    """Return a broker in RabbitMQ with the queues declared.
+
+    Args:
+        amqp: the connection.
+        client: undecoded: barriers of groups and signs of life stay in Redis.
+    """
+    broker = RabbitBroker(
+        amqp,
+        Beating(client),
+        middleware=_middleware(client),
+        dead_message_ttl=_DEAD_MESSAGE_TTL,
+    )
+    _declare(broker)
+    return broker
+
+
+def worker_name() -> str:
+    """Return a new name for this process as a worker, for its heartbeats."""
+    return f"{WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def _middleware(client: redis.Redis) -> list[Middleware]:
+    barriers = GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL)
+    return [LeaveNewer(), TimeLimit(), barriers]
+
+
+def _declare(broker: dramatiq.Broker) -> None:
+    for queue in ALL_QUEUES:
+        broker.declare_queue(queue)
