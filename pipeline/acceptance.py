@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,13 +16,10 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
 from pipeline.model.records import Idempotency
 from pipeline.model.request_object import Acceptance, encode_head
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.bucket import UploadAbandonedError
+from pipeline.storage.records import JobRecords
 
 log = structlog.get_logger(__name__)
-
-#: Bytes up to which a request object is one PUT, and bytes of a part of a longer one.
-_ONE_PUT = 8 * 1024 * 1024
 
 
 class Accepted(NamedTuple):
@@ -53,8 +49,8 @@ class Acceptor:
 
     Args:
         ledger: where jobs are entered.
-        bucket: where requests are kept.
-        hasty_bucket: the same, to remove one from it when this has taken long already.
+        records: where requests are kept.
+        hasty_records: the same, to remove one from it when this has taken long already.
         dispatcher: sends the messages.
         idempotency: keys of requests that may be sent again.
         backlog: what waits.
@@ -64,20 +60,20 @@ class Acceptor:
     def __init__(
         self,
         ledger: Ledger,
-        bucket: Bucket,
+        records: JobRecords,
         dispatcher: Dispatcher,
         idempotency: IdempotencyKeys,
         backlog: Backlog,
         *,
-        hasty_bucket: Bucket,
+        hasty_records: JobRecords,
         deadline: int,
     ) -> None:
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._backlog = backlog
-        self._hasty_bucket = hasty_bucket
+        self._hasty_records = hasty_records
         self._deadline = deadline
 
     def submit(
@@ -146,7 +142,8 @@ class Acceptor:
         self._backlog.admit(len(request.items.chunks))
         head, head_line = encode_head(request, acceptance)
         try:
-            self._keep(task_id, [head_line, *request.items.chunks], hold)
+            keep_going = hold.renew if hold else lambda: True
+            self._records.write_request(task_id, [head_line, *request.items.chunks], keep_going)
         except UploadAbandonedError as error:
             raise HalfAcceptedError("another request with the key took over") from error
         except StoreUnavailableError as error:
@@ -162,15 +159,6 @@ class Acceptor:
                 raise
             raise HalfAcceptedError(str(error)) from error
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
-
-    def _keep(self, task_id: str, pieces: Sequence[bytes], hold: Hold | None) -> None:
-        """Write the request object; a long one in parts, so that it is not held twice."""
-        key, media_type = keys.request_object(task_id), "application/json"
-        if sum(map(len, pieces)) <= _ONE_PUT:
-            self._bucket.put(key, b"".join(pieces), media_type)
-        else:
-            keep_going = hold.renew if hold else lambda: True
-            self._bucket.upload(key, Upload(pieces, _ONE_PUT, keep_going, media_type))
 
     def _unkeep(self, task_id: str, reason: StoreUnavailableError, hold: Hold | None) -> None:
         """Remove a request object that may have arrived although the store did not say so.
@@ -200,7 +188,7 @@ class Acceptor:
 
     def _remove(self, task_id: str, reason: BaseException) -> None:
         try:
-            self._hasty_bucket.delete(keys.request_object(task_id))
+            self._hasty_records.delete_request(task_id)
         except StoreUnavailableError as error:
             raise HalfAcceptedError(str(reason), lingering=not error.operation) from reason
 

@@ -17,8 +17,8 @@ from pipeline.metrics import StepMetrics
 from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.outcomes import name_the_job
 from pipeline.stopwatch import Stopwatch
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.bucket import Upload, UploadAbandonedError
+from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ class Bundler:
     """Builds bundles; may be shared between threads.
 
     Args:
-        ledger, bucket, staging: where jobs, bundles and staged chunks are.
+        ledger, records, staging: where jobs, bundles and staged chunks are.
         steps: times the building.
         end_records: tell S3 of the end.
         lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
@@ -40,7 +40,7 @@ class Bundler:
     def __init__(
         self,
         ledger: Ledger,
-        bucket: Bucket,
+        records: JobRecords,
         staging: Staging,
         steps: StepMetrics,
         end_records: EndRecords,
@@ -51,7 +51,7 @@ class Bundler:
         job_ttl: int,
     ) -> None:
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._staging = staging
         self._steps = steps
         self._end_records = end_records
@@ -134,8 +134,8 @@ class Bundler:
                 reading.waiting_for(chunks.rows()),
                 reading.waiting_for(chunks.members()),
             )
-            uploaded = self._bucket.upload(
-                keys.bundle_object(job.task_id),
+            uploaded = self._records.upload_bundle(
+                job.task_id,
                 Upload(
                     packing.waiting_for(stream_archive(job.accepted_at, rows, members)),
                     self._part_bytes,

@@ -16,11 +16,9 @@ from pipeline.metrics import StepMetrics
 from pipeline.model.chunks import ChunkTimes, ImageRow, StagedChunk
 from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
-from pipeline.model.request_object import decode_items
 from pipeline.outcomes import name_the_job
 from pipeline.stopwatch import Stopwatch
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 from render.chunk import render_chunk
 from render.image import Image, RenderOptions
@@ -33,7 +31,7 @@ class ChunkRenderer:
     """Renders and stages one chunk at a time; may be shared between threads.
 
     Args:
-        ledger, bucket, staging: where jobs, requests and staged chunks are.
+        ledger, records, staging: where jobs, requests and staged chunks are.
         steps: times rendering and staging.
         lease: milliseconds after which an attempt counts as dead unless renewed; it is renewed
             while requests to S3 go on.
@@ -45,7 +43,7 @@ class ChunkRenderer:
     def __init__(
         self,
         ledger: Ledger,
-        bucket: Bucket,
+        records: JobRecords,
         staging: Staging,
         steps: StepMetrics,
         *,
@@ -54,7 +52,7 @@ class ChunkRenderer:
         max_attempts: int,
     ) -> None:
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._staging = staging
         self._steps = steps
         self._lease = lease
@@ -91,8 +89,7 @@ class ChunkRenderer:
 
     def _stage(self, work: ChunkWork, watch: Stopwatch) -> StagedChunk:
         task_id = work.job.task_id
-        data = self._bucket.get(keys.request_object(task_id), work.offset, work.length)
-        items = decode_items(data)
+        items = self._records.read_items(task_id, work.offset, work.length)
         read = watch.lap()
         with self._steps.time("render", work.job.format):
             rows, images = render_items(work, items)

@@ -6,7 +6,7 @@ own. So a comparison of so many jobs that it takes hours is never more than a pa
 memory, and one who drives it can do other things between two steps.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
@@ -18,8 +18,8 @@ from pipeline.metrics import SweepMetrics
 from pipeline.model.states import TERMINAL
 from pipeline.recovery import Recovery
 from pipeline.settings import Settings
-from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import drop_staged
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class Comparison:
 
     Args:
         settings: deadline and lifetime of jobs.
-        ledger, bucket, staging_bucket: what is compared.
+        ledger, records, staging_bucket: what is compared.
         recovery: brings jobs back.
         metrics: counts these.
         left_if_newer: a block about a job of a newer version is left by it.
@@ -40,7 +40,7 @@ class Comparison:
         self,
         settings: Settings,
         ledger: Ledger,
-        bucket: Bucket,
+        records: JobRecords,
         staging_bucket: Bucket,
         *,
         recovery: Recovery,
@@ -49,7 +49,7 @@ class Comparison:
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._staging_bucket = staging_bucket
         self._recovery = recovery
         self._metrics = metrics
@@ -62,23 +62,24 @@ class Comparison:
             LedgerUnavailableError, StoreUnavailableError: what was done is done; the next
                 comparison begins anew.
         """
-        for task_id, state in self._listed(self._bucket, keys.JOBS):
+        for task_id, state in self._known(self._records.list_jobs()):
             if state is None or state not in TERMINAL:
                 with self._left_if_newer(task_id):
                     self._look_at(task_id)
             yield
-        self._bucket.abort_uploads(
+        self._records.abort_uploads(
             datetime.now(UTC) - timedelta(seconds=self._settings.job_deadline)
         )
         yield
-        for task_id, state in self._listed(self._staging_bucket, ""):
+        for task_id, state in self._known(self._staging_bucket.list_folders("")):
             if state is None or state == "completed":
                 with self._left_if_newer(task_id):
                     self._drop_orphaned_staging(task_id)
             yield
 
-    def _listed(self, bucket: Bucket, prefix: str) -> Iterator[tuple[str, str | None]]:
-        for task_ids in bucket.list_folders(prefix):
+    def _known(self, pages: Iterable[list[str]]) -> Iterator[tuple[str, str | None]]:
+        """Yield the task ids of ``pages``, each with the state that the ledger has of it."""
+        for task_ids in pages:
             yield from zip(task_ids, self._ledger.states(task_ids), strict=True)
 
     def _look_at(self, task_id: str) -> None:
@@ -88,11 +89,11 @@ class Comparison:
             if status.state not in TERMINAL:
                 self._bring_back(task_id, self._recovery.end_again)
             return
-        written = [when for _, when in self._bucket.list_ages(keys.objects_of(task_id))]
+        written_at = self._records.written_at(task_id)
         longest = timedelta(seconds=self._settings.job_ttl + self._settings.job_deadline)
-        if written and max(written) < datetime.now(UTC) - longest:
+        if written_at and written_at < datetime.now(UTC) - longest:
             drop_staged(self._staging_bucket, task_id)
-            self._bucket.delete_all(keys.objects_of(task_id))
+            self._records.delete_job(task_id)
         else:
             self._bring_back(task_id, self._recovery.revive)
 

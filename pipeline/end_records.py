@@ -4,15 +4,13 @@ The ledger marks each such end until its record is there, so that the sweep writ
 ended the job could not.
 """
 
-import msgspec
 import structlog
 
 from pipeline.errors import StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Result
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
@@ -23,13 +21,13 @@ class EndRecords:
 
     Args:
         ledger: knows how jobs ended.
-        bucket: of the records.
+        records: where that is written.
         staging: of chunks, which a job that has ended for good needs no more.
     """
 
-    def __init__(self, ledger: Ledger, bucket: Bucket, staging: Staging) -> None:
+    def __init__(self, ledger: Ledger, records: JobRecords, staging: Staging) -> None:
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._staging = staging
 
     def write(self, task_id: str) -> bool:
@@ -45,8 +43,7 @@ class EndRecords:
         status = self._ledger.status(task_id)
         record = _record_of(status)
         if record is not None:
-            data = msgspec.json.encode(record)
-            self._bucket.put(keys.result_object(task_id), data, "application/json")
+            self._records.write_result(task_id, record)
         # A re-run that has begun meanwhile stages its own chunks.
         stands = self._ledger.note_record(task_id, status.finished_at if status else None)
         if record is None or not stands:

@@ -40,6 +40,7 @@ from pipeline.settings import Settings, SettingsError
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
 from pipeline.storage.metrics import S3Metrics
+from pipeline.storage.records import JobRecords
 from pipeline.tidying import Tidier
 
 log = structlog.get_logger(__name__)
@@ -71,16 +72,16 @@ class Sweep:
     Args:
         settings: lease, deadline and lifetime of jobs.
         client: decodes responses.
-        bucket, staging_bucket: S3.
+        records, staging_bucket: S3.
     """
 
     def __init__(
-        self, settings: Settings, client: redis.Redis, bucket: Bucket, staging_bucket: Bucket
+        self, settings: Settings, client: redis.Redis, records: JobRecords, staging_bucket: Bucket
     ) -> None:
         plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
         parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
         self._dispatcher = parts.dispatcher
-        recovery = make_recovery(settings, client, bucket, self._dispatcher)
+        recovery = make_recovery(settings, client, records, self._dispatcher)
         self._settings = settings
         self._client = client
         self._ledger = Ledger(client)
@@ -100,7 +101,7 @@ class Sweep:
         self._comparison = Comparison(
             settings,
             self._ledger,
-            bucket,
+            records,
             staging_bucket,
             recovery=recovery,
             metrics=self.metrics,
@@ -109,7 +110,7 @@ class Sweep:
         self._tidier = Tidier(
             settings,
             self._ledger,
-            bucket,
+            records,
             staging_bucket,
             metrics=self.metrics,
             hold_lease=self._hold_lease,
@@ -259,7 +260,7 @@ def open_sweep(settings: Settings) -> Sweep:
     client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
     storage = open_storage(settings, read_timeout=_TIMEOUT)
     S3Metrics().watch(storage.client)
-    return Sweep(settings, client, storage.bucket, storage.staging_bucket)
+    return Sweep(settings, client, JobRecords(storage.bucket), storage.staging_bucket)
 
 
 def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:

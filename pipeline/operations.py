@@ -12,10 +12,9 @@ from pipeline.broker.factory import BrokerParts
 from pipeline.health import Health
 from pipeline.ledger.ledger import Ledger
 from pipeline.overview import OverviewReader
-from pipeline.recovery import Recovery
 from pipeline.samples import Samples
 from pipeline.sessions import Sessions
-from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 
 
 class Operations(NamedTuple):
@@ -39,8 +38,7 @@ def make_operations(
     plain: redis.Redis,
     parts: BrokerParts,
     *,
-    bucket: Bucket,
-    recovery: Recovery,
+    records: JobRecords,
     checks: Mapping[str, Callable[[], None]],
 ) -> Operations:
     """Return the parts over what the service has.
@@ -49,8 +47,7 @@ def make_operations(
         text: client of Redis that decodes responses.
         plain: one that does not.
         parts: the broker.
-        bucket: of requests.
-        recovery: reads heads of requests.
+        records: of requests.
         checks: one a part, which raises when the part does not answer.
     """
     return Operations(
@@ -58,7 +55,7 @@ def make_operations(
         dead_letters=DeadLetters(parts.queues, Ledger(text)),
         sessions=Sessions(text),
         attempts=Attempts(plain),
-        samples=Samples(bucket, recovery),
+        samples=Samples(records),
         health=Health(checks),
         broker=parts.broker if isinstance(parts.broker, RedisBroker) else None,
     )

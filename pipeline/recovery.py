@@ -1,33 +1,24 @@
 """Bringing a job back that Redis has lost, from what S3 holds of it."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-import msgspec
 import redis
 import structlog
 
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import (
     BrokerUnavailableError,
-    NewerVersionError,
     ObjectMissingError,
     UnreadableError,
 )
 from pipeline.ledger.idempotency import IdempotencyKeys
 from pipeline.ledger.ledger import Ledger
-from pipeline.model.records import CallbackRecord, RequestHead, Result
-from pipeline.model.request_object import decode_head
-from pipeline.model.versions import is_newer
+from pipeline.model.records import CallbackRecord, RequestHead
 from pipeline.settings import Settings
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 
 log = structlog.get_logger(__name__)
-
-#: Bytes of a request object that are read for its head; four times as many while that is short.
-_HEAD_BYTES = 1 << 16
 
 
 class Recovery:
@@ -40,14 +31,14 @@ class Recovery:
     def __init__(
         self,
         ledger: Ledger,
-        bucket: Bucket,
+        records: JobRecords,
         dispatcher: Dispatcher,
         *,
         idempotency: IdempotencyKeys,
         deadline: int,
     ) -> None:
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._deadline = deadline
@@ -64,11 +55,11 @@ class Recovery:
             NewerVersionError: a newer release has written it, and brings it back.
         """
         try:
-            head, head_bytes = self.read_head(task_id)
+            head, head_bytes = self._records.read_head(task_id)
         except ObjectMissingError:
             return False
         try:
-            result = self.read_result(task_id)
+            result = self._records.read_result(task_id)
             callback = self._read_callback(head) if result else None
         except UnreadableError as error:
             error.key_id = head.key_id
@@ -95,60 +86,18 @@ class Recovery:
             UnreadableError: what S3 has of it is damaged.
             NewerVersionError: a newer release has written it.
         """
-        result = self.read_result(task_id)
+        result = self._records.read_result(task_id)
         if result is None:
             return False
-        head, head_bytes = self.read_head(task_id)
+        head, head_bytes = self._records.read_head(task_id)
         callback = self._read_callback(head)
         if not self._ledger.restore_job(head, head_bytes, result, callback):
             return False
         log.warning("job ended again from S3", task_id=task_id, state=result.state)
         return True
 
-    def read_result(self, task_id: str) -> Result | None:
-        """Return how a job ended for good, or None.
-
-        Raises:
-            StoreUnavailableError: try again later.
-            UnreadableError: the record is damaged.
-        """
-        key = keys.result_object(task_id)
-        try:
-            data = self._bucket.get(key)
-        except ObjectMissingError:
-            return None
-        with readable(key):
-            _refuse_newer(key, data)
-            return msgspec.json.decode(data, type=Result)
-
     def _read_callback(self, head: RequestHead) -> CallbackRecord | None:
-        if not head.callback_url:
-            return None
-        key = keys.callback_object(head.task_id)
-        try:
-            data = self._bucket.get(key)
-        except ObjectMissingError:
-            return None
-        with readable(key):
-            _refuse_newer(key, data)
-            return msgspec.json.decode(data, type=CallbackRecord)
-
-    def read_head(self, task_id: str) -> tuple[RequestHead, int]:
-        """Return the head of a job's request object, and its size in bytes.
-
-        Raises:
-            ObjectMissingError: there is no such object.
-            UnreadableError: it is damaged.
-        """
-        key, size = keys.request_object(task_id), _HEAD_BYTES
-        while b"\n" not in (data := self._bucket.get_start(key, size)):
-            if len(data) < size:
-                raise UnreadableError(f"{key} has no whole head")
-            size *= 4
-        line, _, _ = data.partition(b"\n")
-        with readable(key):
-            _refuse_newer(key, line)
-            return decode_head(line), len(line) + 1
+        return self._records.read_callback(head.task_id) if head.callback_url else None
 
     def _keep_idempotency(self, head: RequestHead) -> None:
         if head.idempotency is not None:
@@ -156,29 +105,10 @@ class Recovery:
             self._idempotency.confirm(head.key_id, head.idempotency, head.task_id, age=age)
 
 
-@contextmanager
-def readable(key: str) -> Iterator[None]:
-    """Decode what the object ``key`` holds, in the block.
-
-    Raises:
-        UnreadableError: it cannot be decoded.
-    """
-    try:
-        yield
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # Not the decoder's message: it may quote what is there.
-        raise UnreadableError(f"{key} is not what was written there") from error
-
-
-def _refuse_newer(key: str, record: bytes) -> None:
-    if is_newer(record):
-        raise NewerVersionError(f"{key} is a newer release's")
-
-
 def make_recovery(
     settings: Settings,
     client: redis.Redis,
-    bucket: Bucket,
+    records: JobRecords,
     dispatcher: Dispatcher,
 ) -> Recovery:
     """Return the recovery that ``settings`` describe.
@@ -186,12 +116,12 @@ def make_recovery(
     Args:
         settings: deadline.
         client: decodes responses.
-        bucket: of requests and results.
+        records: of requests and results.
         dispatcher: sends the messages.
     """
     return Recovery(
         Ledger(client),
-        bucket,
+        records,
         dispatcher,
         idempotency=IdempotencyKeys(client),
         deadline=settings.job_deadline * 1000,

@@ -5,10 +5,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from pipeline.model.records import RequestHead
-from pipeline.model.request_object import decode_items
-from pipeline.recovery import Recovery, readable
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 from render.chunk import render_chunk
 from render.image import RenderOptions
 from render.link import digital_link_uri
@@ -28,9 +25,8 @@ class Sample(NamedTuple):
 class Samples:
     """Renders the first symbols of jobs."""
 
-    def __init__(self, bucket: Bucket, recovery: Recovery) -> None:
-        self._bucket = bucket
-        self._recovery = recovery
+    def __init__(self, records: JobRecords) -> None:
+        self._records = records
         self._remembered: OrderedDict[str, list[Sample]] = OrderedDict()
         self._lock = Lock()
 
@@ -53,12 +49,9 @@ class Samples:
         return found
 
     def _render(self, task_id: str) -> list[Sample]:
-        head, head_bytes = self._recovery.read_head(task_id)
+        head, head_bytes = self._records.read_head(task_id)
         offset, length = head.ranges[0]
-        key = keys.request_object(task_id)
-        data = self._bucket.get(key, head_bytes + offset, length)
-        with readable(key):
-            items = decode_items(data)
+        items = self._records.read_items(task_id, head_bytes + offset, length)
         uris = [
             digital_link_uri(head.link_base, head.gtin, item.lot, item.serial, item.expiry)
             for item in items[:_COUNT]

@@ -47,11 +47,11 @@ from pipeline.recovery import Recovery, make_recovery
 from pipeline.samples import Sample
 from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
-from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_hasty, open_storage
 from pipeline.storage.download_urls import Downloads
 from pipeline.storage.metrics import S3Metrics
+from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import make_staging
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import CallbackEvent
@@ -79,6 +79,7 @@ class JobService:
         *,
         ledger: Ledger,
         bucket: Bucket,
+        records: JobRecords,
         downloads: Downloads,
         dispatcher: Dispatcher,
         recovery: Recovery,
@@ -101,7 +102,7 @@ class JobService:
         self.downloads = downloads
         self._settings = settings
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._dispatcher = dispatcher
         self._recovery = recovery
         self._end_records = end_records
@@ -189,8 +190,7 @@ class JobService:
             return None
         chunks = None
         if found.state == "failed":
-            self._bucket.delete(keys.result_object(task_id))
-            self._bucket.delete(keys.callback_object(task_id))
+            self._records.delete_end(task_id)
             chunks = self._ledger.retry_job(task_id, self._settings.job_deadline * 1000)
         if chunks is None:
             raise NotPossibleError(
@@ -241,9 +241,10 @@ def open_service(settings: Settings) -> JobService:
     storage = open_storage(settings, read_timeout=_S3_TIMEOUT, attempts=_S3_ATTEMPTS)
     hasty = open_hasty(settings, storage)
     bucket, staging_bucket = storage.bucket, storage.staging_bucket
+    records = JobRecords(bucket)
     parts = open_broker(settings, text, plain, timeout=_REDIS_TIMEOUT)
     ledger, dispatcher = Ledger(text), parts.dispatcher
-    recovery = make_recovery(settings, text, bucket, dispatcher)
+    recovery = make_recovery(settings, text, records, dispatcher)
     collector = LedgerCollector(
         text,
         parts.queues,
@@ -269,6 +270,7 @@ def open_service(settings: Settings) -> JobService:
         settings,
         ledger=ledger,
         bucket=bucket,
+        records=records,
         downloads=Downloads(
             storage.public_bucket,
             storage.credentials,
@@ -277,23 +279,21 @@ def open_service(settings: Settings) -> JobService:
         ),
         dispatcher=dispatcher,
         recovery=recovery,
-        end_records=EndRecords(ledger, bucket, make_staging(settings.staging, staging_bucket)),
+        end_records=EndRecords(ledger, records, make_staging(settings.staging, staging_bucket)),
         acceptor=Acceptor(
             ledger,
-            bucket,
+            records,
             dispatcher,
             IdempotencyKeys(text),
             Backlog(text, parts.queues, settings.max_backlog),
-            hasty_bucket=hasty.bucket,
+            hasty_records=JobRecords(hasty.bucket),
             deadline=settings.job_deadline * 1000,
         ),
         listing=Listing(text, ledger),
         endings=Endings(text, settings.long_polls),
         callbacks=Callbacks(text, dispatcher, parts.queues),
         rates=Rates(text, settings.rate_per_minute, settings.rate_per_day),
-        operations=make_operations(
-            text, plain, parts, bucket=bucket, recovery=recovery, checks=checks
-        ),
+        operations=make_operations(text, plain, parts, records=records, checks=checks),
         expose_metrics=expose,
     )
 

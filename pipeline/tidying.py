@@ -11,8 +11,8 @@ from pipeline.errors import NewerVersionError
 from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import SweepMetrics
 from pipeline.settings import Settings
-from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import drop_staged, make_staging
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ class Tidier:
 
     Args:
         settings: lease and lifetime of jobs, kind of staging.
-        ledger, bucket, staging_bucket: where jobs are.
+        ledger, records, staging_bucket: where jobs are.
         metrics: counts what was removed.
         hold_lease: keeps the sweep's lease; False when another has it.
         left_if_newer: a block about a job of a newer version is left by it.
@@ -42,7 +42,7 @@ class Tidier:
         self,
         settings: Settings,
         ledger: Ledger,
-        bucket: Bucket,
+        records: JobRecords,
         staging_bucket: Bucket,
         *,
         metrics: SweepMetrics,
@@ -51,10 +51,10 @@ class Tidier:
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._bucket = bucket
+        self._records = records
         self._staging_bucket = staging_bucket
         staging = make_staging(settings.staging, staging_bucket)
-        self._end_records = EndRecords(ledger, bucket, staging)
+        self._end_records = EndRecords(ledger, records, staging)
         self._metrics = metrics
         self._hold_lease = hold_lease
         self._left_if_newer = left_if_newer
@@ -85,7 +85,7 @@ class Tidier:
                 if state != "completed":
                     drop_staged(self._staging_bucket, task_id)
                 old[task_id] = key_id
-        self._bucket.delete_each(key for task_id in old for key in keys.all_objects(task_id))
+        self._records.delete_jobs(old)
         for task_id, key_id in old.items():
             self._ledger.discard_job(task_id, key_id)
             self._metrics.count("removed")

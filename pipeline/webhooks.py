@@ -24,8 +24,7 @@ from pipeline.delivery import Answer, DeliveryError, post
 from pipeline.errors import StoreUnavailableError
 from pipeline.model.records import CallbackRecord
 from pipeline.model.states import CallbackState
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 from pipeline.webhook_secrets import WebhookSecrets
 from render.errors import InvalidValueError
 
@@ -74,7 +73,7 @@ class Webhooks:
     Args:
         callbacks: where they stand.
         secrets: what they are signed with.
-        bucket: where their ends are recorded.
+        records: where their ends are recorded.
         rules: what callback URLs may be.
         prefix: what the path of a poll begins with.
         lease: milliseconds after which an attempt counts as dead.
@@ -84,7 +83,7 @@ class Webhooks:
         self,
         callbacks: Callbacks,
         secrets: WebhookSecrets,
-        bucket: Bucket,
+        records: JobRecords,
         *,
         rules: CallbackRules,
         prefix: str,
@@ -92,7 +91,7 @@ class Webhooks:
     ) -> None:
         self._callbacks = callbacks
         self._secrets = secrets
-        self._bucket = bucket
+        self._records = records
         self._rules = rules
         self._prefix = prefix
         self._lease = lease
@@ -199,9 +198,8 @@ class Webhooks:
             callback_error=error,
             callback_delivered_at=time.time_ns() // 1_000_000 if state == "delivered" else None,
         )
-        name = keys.callback_object(job.task_id)
         try:
-            self._bucket.put(name, msgspec.json.encode(record), "application/json")
+            self._records.write_callback(job.task_id, record)
         except StoreUnavailableError as reason:
             # The ledger has it. Only should that be lost as well is the callback sent once more.
             log.warning("callback not recorded", reason=str(reason))

@@ -26,6 +26,7 @@ from pipeline.parent import end_with_parent
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.clients import open_storage
 from pipeline.storage.metrics import S3Metrics
+from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import make_staging
 from pipeline.webhook_secrets import WebhookSecrets
 from pipeline.webhooks import Webhooks
@@ -71,7 +72,7 @@ def build_worker(settings: Settings) -> Broker:
     storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
     S3Metrics().watch(storage.client)
     steps = StepMetrics()
-    bucket = storage.bucket
+    records = JobRecords(storage.bucket)
     staging = make_staging(settings.staging, storage.staging_bucket)
     retries = CarefulRetries(
         max_retries=settings.max_retries,
@@ -93,10 +94,10 @@ def build_worker(settings: Settings) -> Broker:
     callbacks = Callbacks(client, dispatcher, queues)
     bundler = Bundler(
         ledger,
-        bucket,
+        records,
         staging,
         steps,
-        EndRecords(ledger, bucket, staging),
+        EndRecords(ledger, records, staging),
         lease=settings.lease * 1000,
         deadline=settings.job_deadline * 1000,
         part_bytes=settings.upload_part_bytes,
@@ -104,7 +105,7 @@ def build_worker(settings: Settings) -> Broker:
     )
     renderer = ChunkRenderer(
         ledger,
-        bucket,
+        records,
         staging,
         steps,
         lease=settings.lease * 1000,
@@ -113,8 +114,8 @@ def build_worker(settings: Settings) -> Broker:
     )
     webhooks = Webhooks(
         callbacks,
-        WebhookSecrets(bucket),
-        bucket,
+        WebhookSecrets(storage.bucket),
+        records,
         rules=callback_rules(settings),
         prefix=settings.api_prefix,
         lease=settings.lease * 1000,

@@ -68,7 +68,7 @@ def test_jobs_that_have_ended_cost_a_page_and_not_a_question_each(
     asked_by(sweep, connection)  # it may have to send the script, once
     few = asked_by(sweep, connection)
     sent: list[str] = []
-    sweep._comparison._bucket._client.meta.events.register(
+    sweep._comparison._records._bucket._client.meta.events.register(
         "before-send.s3", lambda request, **_: sent.append(request.url)
     )
     end_so_many(bucket, connection, 60)
@@ -81,7 +81,7 @@ def test_the_pages_are_of_s3s_size(
 ) -> None:
     end_so_many(bucket, connection, 7)
     # Not a thousand jobs, but as many as this server is told to put on a page.
-    sweep._comparison._bucket._client.meta.events.register(
+    sweep._comparison._records._bucket._client.meta.events.register(
         "before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=3)
     )
     pages: list[int] = []

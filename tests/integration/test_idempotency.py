@@ -162,8 +162,8 @@ def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
         raise StoreUnavailableError("SlowDown", "SlowDown", "an operation")
 
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor, "_keep", refuses)
-        context.setattr(service._acceptor._hasty_bucket, "delete", refuses)
+        context.setattr(service._acceptor._records, "write_request", refuses)
+        context.setattr(service._acceptor._hasty_records, "delete_request", refuses)
         refused = post(client, "7")
     assert refused.status_code == 503
     assert "may have been accepted" in refused.json["detail"]
@@ -193,7 +193,7 @@ def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refuse
 
     with monkeypatch.context() as context:
         context.setattr(Bucket, "put", arrives_unanswered)
-        context.setattr(service._acceptor._hasty_bucket, "delete", refuses)
+        context.setattr(service._acceptor._hasty_records, "delete_request", refuses)
         assert post(client, "7").status_code == 503
     (kept,) = requests_kept(bucket)
     with monkeypatch.context() as context:
@@ -228,7 +228,7 @@ def test_who_has_lost_a_key_undoes_nothing(
     answers, fails_late = overtaken(
         client, monkeypatch, StoreUnavailableError("PutObject: SlowDown", "SlowDown", "PutObject")
     )
-    monkeypatch.setattr(service._acceptor, "_keep", fails_late)
+    monkeypatch.setattr(service._acceptor._records, "write_request", fails_late)
     assert post(client, "7").status_code == 503
     (accepted,) = answers
     assert accepted.status_code == 202
@@ -260,13 +260,13 @@ def test_when_s3_is_silent_as_a_request_is_undone_its_key_waits_for_that(
         raise StoreUnavailableError("ReadTimeoutError", "ReadTimeoutError")
 
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor, "_keep", refused)
-        context.setattr(service._acceptor._hasty_bucket, "delete", silent)
+        context.setattr(service._acceptor._records, "write_request", refused)
+        context.setattr(service._acceptor._hasty_records, "delete_request", silent)
         answer = post(client, "7")
     assert (answer.status_code, "may have been accepted" in answer.json["detail"]) == (503, True)
     assert post(client, "7").json["error_code"] == "key_in_use"
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor, "_keep", refused)
+        context.setattr(service._acceptor._records, "write_request", refused)
         assert "nothing was accepted" in post(client, "8").json["detail"]
     assert post(client, "8").status_code == 202
 

@@ -201,13 +201,13 @@ def test_dead_letters_put_back_complete_the_job(
     redis_url: str,
 ) -> None:
     stored: dict[str, bytes] = {}
-    put = service._bucket.put
+    put = service._records._bucket.put
 
     def remember(key: str, data: bytes, content_type: str = "") -> None:
         stored[key] = data
         put(key, data, content_type)
 
-    service._bucket.put = remember  # type: ignore[method-assign] # to bring back what was lost
+    service._records._bucket.put = remember  # type: ignore[method-assign] # to bring back what was lost
     task_id = hold_back_and_submit(service, key, make_request(), bucket)
     assert ended(service, task_id, key).state == "failed"
     with redis.Redis.from_url(redis_url) as client:

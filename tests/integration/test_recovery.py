@@ -137,16 +137,16 @@ def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task_id = submit(client)
-    put = service._end_records._bucket.put
+    put = service._end_records._records._bucket.put
 
     def late(key: str, data: bytes, content_type: str = "") -> None:
-        monkeypatch.setattr(service._end_records._bucket, "put", put)
+        monkeypatch.setattr(service._end_records._records._bucket, "put", put)
         assert retry(client, task_id).status_code == 202
         start_worker()
         end_of(client, task_id)
         put(key, data, content_type)
 
-    monkeypatch.setattr(service._end_records._bucket, "put", late)
+    monkeypatch.setattr(service._end_records._records._bucket, "put", late)
     client.simulate_delete(f"/qr/bulk/{task_id}/")
     monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
     assert sweep.once()
@@ -172,7 +172,7 @@ def test_an_unfinished_job_is_found_again_under_its_id_by_its_owner_alone(
 def test_a_job_of_so_many_chunks_that_its_head_is_long_is_found_again(
     client: TestClient, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.recovery._HEAD_BYTES", 64)  # it takes several reads
+    monkeypatch.setattr("pipeline.storage.records._HEAD_BYTES", 64)  # it takes several reads
     task_id = submit(client)
     flush(redis_url)
     assert poll(client, task_id).json["chunks"] == {"total": 3, "staged": 0, "failed": 0}
@@ -194,7 +194,7 @@ def test_a_damaged_job_is_told_as_that_to_whom_it_may_concern(
 ) -> None:
     task_id = submit(client)
     assert client.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
-    service._bucket.put(damaged(task_id), b"nothing\n")
+    service._records._bucket.put(damaged(task_id), b"nothing\n")
     flush(redis_url)
     token = service.api_keys.create(name="other", role="client").token
     stranger = TestClient(create_app(service, settings), headers={"X-API-Key": token})
@@ -236,10 +236,10 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
     for task_id in tasks:
         service.cancel(task_id, key)
     damaged = damage[0](tasks[1])
-    service._bucket.put(damaged, damage[1])
+    service._records._bucket.put(damaged, damage[1])
     flush(redis_url)
     sent: list[str] = []
-    sweep._comparison._bucket._client.meta.events.register(
+    sweep._comparison._records._bucket._client.meta.events.register(
         "before-send.s3.GetObject", lambda **_: sent.append("GET")
     )
     assert sweep.once()

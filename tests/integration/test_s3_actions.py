@@ -143,7 +143,7 @@ def live_as_the_api(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> ApiKey:
     assert service.api_keys.authenticate(made.token)
     assert service.api_keys.list() == [made.key]
     assert service.unready() == []
-    monkeypatch.setattr("pipeline.acceptance._ONE_PUT", 100)
+    monkeypatch.setattr("pipeline.storage.records._ONE_PUT", 100)
     with pytest.raises(StoreUnavailableError, match="EntityTooSmall"):
         service.submit(make_request(), made.key)
     monkeypatch.undo()
