@@ -1,28 +1,22 @@
 """A chunk's work: read its items, render them all at once, stage the images."""
 
-import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 import structlog
 
-from pipeline.archive.member_names import member_name
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork, Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.metrics import StepMetrics
-from pipeline.model.chunks import ChunkTimes, ImageRow, StagedChunk
-from pipeline.model.jobs import Item
-from pipeline.model.records import JobFields
+from pipeline.model.chunks import ChunkTimes, StagedChunk
 from pipeline.outcomes import name_the_job
+from pipeline.rendering import render_items
 from pipeline.stopwatch import Stopwatch
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
-from render.chunk import render_chunk
-from render.image import Image, RenderOptions
-from render.link import digital_link_uri
 
 log = structlog.get_logger(__name__)
 
@@ -125,38 +119,3 @@ class ChunkRenderer:
         failure = Failure("worker_crashed", detail)
         self._ledger.fail_job(work.job.task_id, failure, work.chunk_index)
         log.error("chunk given up", attempts=self._max_attempts)
-
-
-def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow], list[bytes]]:
-    """Return the manifest rows and images of a chunk's ``items``, in their order."""
-    job = work.job
-    uris = [
-        digital_link_uri(job.link_base, job.gtin, item.lot, item.serial, item.expiry)
-        for item in items
-    ]
-    rendered = render_chunk(uris, _options(job))
-    rows = [
-        _row(job, work.first_item + place + 1, item, uri, image)
-        for place, (item, uri, image) in enumerate(zip(items, uris, rendered, strict=True))
-    ]
-    return rows, [image.data for image in rendered]
-
-
-def _options(job: JobFields) -> RenderOptions:
-    return RenderOptions(job.format, job.size, job.error_correction)
-
-
-def _row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ImageRow:
-    return ImageRow(
-        index=index,
-        file=member_name(job, index, item),
-        gtin=job.gtin,
-        lot=item.lot,
-        serial=item.serial,
-        expiry=item.expiry,
-        uri=uri,
-        version=image.version,
-        error_correction=image.error_correction,
-        module_px=image.module_px,
-        sha256=hashlib.sha256(image.data).hexdigest(),
-    )
