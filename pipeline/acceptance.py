@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
-from pipeline.api_keys import ApiKey
+from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline.attempts import Attempts
+from pipeline.auth.sessions import Sessions
+from pipeline.auth.sign_in_limits import Attempts
 from pipeline.broker.dead_letters import DeadLetters
 from pipeline.broker.factory import BrokerParts
 from pipeline.health import Health
 from pipeline.ledger.ledger import Ledger
 from pipeline.overview import OverviewReader
 from pipeline.samples import Samples
-from pipeline.sessions import Sessions
 from pipeline.storage.records import JobRecords
 
 

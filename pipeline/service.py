@@ -10,7 +10,9 @@ import msgspec
 import structlog
 
 from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
-from pipeline.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
+from pipeline.auth.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
+from pipeline.auth.rate_limits import Rates, Standing
+from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.broker.backlog import Backlog, BacklogFullError
 from pipeline.broker.dead_letters import DeadLetter
 from pipeline.broker.dispatcher import Dispatcher
@@ -42,10 +44,8 @@ from pipeline.model.records import Bundle, Idempotency
 from pipeline.model.states import TERMINAL, State
 from pipeline.operations import Operations, make_operations
 from pipeline.overview import Overview
-from pipeline.rates import Rates, Standing
 from pipeline.recovery import Recovery, make_recovery
 from pipeline.samples import Sample
-from pipeline.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_hasty, open_storage

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipeline import api_keys
-from pipeline.api_keys import ApiKeys, UnknownApiKeyError, checksum
+from pipeline.auth import api_keys
+from pipeline.auth.api_keys import ApiKeys, UnknownApiKeyError, checksum
 from pipeline.errors import StoreUnavailableError
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.keys import api_key_object

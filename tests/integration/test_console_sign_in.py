@@ -12,7 +12,7 @@ from itsdangerous import URLSafeTimedSerializer
 from api.app import create_app, get_app
 from api.ops_guard import Guarded, local_path
 from deploy.embedded.ports import free_port
-from pipeline.api_keys import _FRESH
+from pipeline.auth.api_keys import _FRESH
 from pipeline.ledger import keys
 from pipeline.service import JobService, Settings, open_service
 from tests.integration.console_visitor import Visitor
@@ -120,7 +120,7 @@ def test_a_revoked_key_ends_its_sessions_within_ten_seconds(
     service.api_keys._remembered.update(remembered)  # as another process remembers it
     assert elsewhere.get("/ops/").status_code == 200
     assert _FRESH <= 10
-    monkeypatch.setattr("pipeline.api_keys._FRESH", 0)
+    monkeypatch.setattr("pipeline.auth.api_keys._FRESH", 0)
     assert elsewhere.get("/ops/").status_code == 303
 
 

@@ -15,7 +15,7 @@ import redis
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline.api_keys import ApiKey
+from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys as ledger_keys

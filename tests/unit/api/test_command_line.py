@@ -20,7 +20,7 @@ from api.client import (
     UnreachableError,
     WaitTimeoutError,
 )
-from pipeline import api_keys
+from pipeline.auth import api_keys
 from pipeline.ledger import listing
 from pipeline.model import states as pipeline_states
 

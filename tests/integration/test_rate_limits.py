@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from pipeline.api_keys import ApiKey
+from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.rate_limits import Rates
 from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
-from pipeline.rates import Rates
 from pipeline.settings import Settings
 
 

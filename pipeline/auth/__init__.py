@@ -1,0 +1,1 @@
+"""API keys, rate limits, console sessions and limits of signing in."""
