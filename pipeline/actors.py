@@ -19,9 +19,9 @@ from pipeline.broker.names import (
 )
 from pipeline.broker.newer_messages import left_if_newer
 from pipeline.bundle import Bundler
-from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
-from pipeline.webhooks import CallbackFailedError, Webhooks
+from pipeline.webhooks.schedule import Callbacks
+from pipeline.webhooks.sender import CallbackFailedError, Webhooks
 
 #: Milliseconds; a little over what each may take at its largest.
 _RENDER_TIME_LIMIT = 10 * 60_000

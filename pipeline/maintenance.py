@@ -19,7 +19,6 @@ import structlog
 
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.factory import connect_redis, open_broker
-from pipeline.callbacks import Callbacks
 from pipeline.comparison import Comparison
 from pipeline.errors import (
     BrokerUnavailableError,
@@ -42,6 +41,7 @@ from pipeline.storage.clients import open_storage
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
 from pipeline.tidying import Tidier
+from pipeline.webhooks.schedule import Callbacks
 
 log = structlog.get_logger(__name__)
 

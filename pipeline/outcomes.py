@@ -17,7 +17,7 @@ from pipeline.errors import (
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.records import JobFields
-from pipeline.webhooks import CallbackFailedError
+from pipeline.webhooks.sender import CallbackFailedError
 
 log = structlog.get_logger(__name__)
 

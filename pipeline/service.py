@@ -18,8 +18,6 @@ from pipeline.broker.dead_letters import DeadLetter
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.factory import connect_redis, open_broker
 from pipeline.broker.names import ALL_QUEUES
-from pipeline.callback_urls import CallbackRules, callback_rules, parse_callback_url
-from pipeline.callbacks import Callbacks
 from pipeline.checkup import Finding, compare_clocks
 from pipeline.checkup_parts import check_up
 from pipeline.end_records import EndRecords
@@ -53,8 +51,10 @@ from pipeline.storage.download_urls import Downloads
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import make_staging
-from pipeline.webhook_secrets import WebhookSecrets
-from pipeline.webhooks import CallbackEvent
+from pipeline.webhooks.events import CallbackEvent
+from pipeline.webhooks.schedule import Callbacks
+from pipeline.webhooks.secrets import WebhookSecrets
+from pipeline.webhooks.urls import CallbackRules, callback_rules, parse_callback_url
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,6 @@ from dramatiq.middleware import CurrentMessage, Middleware
 from pipeline.actors import declare_actors
 from pipeline.broker.factory import connect_redis, open_broker, worker_name
 from pipeline.bundle import Bundler
-from pipeline.callback_urls import callback_rules
-from pipeline.callbacks import Callbacks
 from pipeline.chunks import ChunkRenderer
 from pipeline.end_records import EndRecords
 from pipeline.exposition import expose_metrics, prepare_metrics
@@ -28,8 +26,10 @@ from pipeline.storage.clients import open_storage
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import make_staging
-from pipeline.webhook_secrets import WebhookSecrets
-from pipeline.webhooks import Webhooks
+from pipeline.webhooks.schedule import Callbacks
+from pipeline.webhooks.secrets import WebhookSecrets
+from pipeline.webhooks.sender import Webhooks
+from pipeline.webhooks.urls import callback_rules
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.factory import make_broker
 from pipeline.broker.redis_queues import RedisQueues
-from pipeline.callbacks import Attempt, Callbacks
 from pipeline.ledger import keys
 from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
 from pipeline.ledger.ledger import Ledger
@@ -29,6 +28,7 @@ from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.records import Bundle, Result
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.settings import Settings
+from pipeline.webhooks.schedule import Attempt, Callbacks
 from tests.encoded import encoded
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pipeline.ledger import keys
 from pipeline.maintenance import Sweep, open_sweep
 from pipeline.service import JobService, Settings
 from pipeline.settings import variable
-from pipeline.webhooks import LONGEST_RETRY_AFTER, SCHEDULE
+from pipeline.webhooks.sender import LONGEST_RETRY_AFTER, SCHEDULE
 from tests.integration.conftest import StartWorker
 from tests.receiver import receiving
 from tests.waiting import wait_for
@@ -51,7 +51,7 @@ def secret(client: TestClient) -> str:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three attempts, one right after the other."""
-    monkeypatch.setattr("pipeline.webhooks.SCHEDULE", (0, 0))
+    monkeypatch.setattr("pipeline.webhooks.sender.SCHEDULE", (0, 0))
 
 
 def submit(client: TestClient, url: str, **fields: Any) -> str:  # noqa: ANN401 - any JSON
@@ -389,7 +389,7 @@ def test_a_secret_that_was_replaced_stops_signing_after_a_day(
     service: JobService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets, now = service.webhook_secrets, 1_795_000_000
-    monkeypatch.setattr("pipeline.webhook_secrets.time.time", lambda: now)
+    monkeypatch.setattr("pipeline.webhooks.secrets.time.time", lambda: now)
     first, second = secrets.make("a" * 12).secret, secrets.make("a" * 12).secret
     assert secrets.signing("a" * 12) == [second, first]
     now += 86_400

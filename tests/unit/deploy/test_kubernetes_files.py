@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from api.cli_roles import Queue
-from pipeline.addresses import _NOT_PUBLIC
 from pipeline.settings import Settings
+from pipeline.webhooks.addresses import _NOT_PUBLIC
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PROGRAMS = Path(sys.executable).parent

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from pipeline.callback_urls import callback_rules
 from pipeline.settings import Settings, SettingsError, unknown_variables, variable
+from pipeline.webhooks.urls import callback_rules
 
 OPERATORS_PAGE = Path(__file__).parents[3] / "deploy" / "README.md"
 

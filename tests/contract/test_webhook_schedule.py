@@ -13,13 +13,13 @@ from pipeline.broker.factory import connect_redis, make_broker
 from pipeline.broker.names import WEBHOOK_QUEUE
 from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
-from pipeline.callbacks import Attempt, Callbacks
 from pipeline.ledger import keys
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import CallbackRecord, Result
 from pipeline.settings import Settings
+from pipeline.webhooks.schedule import Attempt, Callbacks
 from tests.contract.test_ledger import (
     BUNDLE,
     FAILURE,
@@ -247,7 +247,7 @@ def test_each_due_one_gets_a_message_and_is_then_left_alone(
 def test_no_more_messages_are_sent_than_may_wait(
     ledger: Ledger, callbacks: Callbacks, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.callbacks._WAITING", 4)
+    monkeypatch.setattr("pipeline.webhooks.schedule._WAITING", 4)
     for _ in range(6):
         enter_ended(ledger)
     callbacks.send_again(enter_ended(ledger))
@@ -260,7 +260,7 @@ def test_no_more_messages_are_sent_than_may_wait(
 def test_messages_that_come_again_leave_room_for_nudges_about_others(
     ledger: Ledger, callbacks: Callbacks, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.callbacks._WAITING", 4)
+    monkeypatch.setattr("pipeline.webhooks.schedule._WAITING", 4)
     for _ in range(6):
         callbacks.send_again(enter_ended(ledger))
     assert client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs") == 2

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.addresses import NotReachableError, is_public, may_be_reached, resolve
+from pipeline.webhooks.addresses import NotReachableError, is_public, may_be_reached, resolve
 
 #: Where nothing that answers is anybody's on the internet; each with a reason of its own.
 INSIDE = [

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from pipeline.callbacks import EndedJob
-from pipeline.webhooks import SCHEDULE, make_event, signed_headers
+from pipeline.webhooks.events import make_event, signed_headers
+from pipeline.webhooks.schedule import EndedJob
+from pipeline.webhooks.sender import SCHEDULE
 
 SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
 JOB = EndedJob(

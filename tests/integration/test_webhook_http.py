@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import delivery
-from pipeline.callback_urls import CallbackUrl
-from pipeline.delivery import DeliveryError, post
+from pipeline.webhooks import http as delivery
+from pipeline.webhooks.http import DeliveryError, post
+from pipeline.webhooks.urls import CallbackUrl
 from tests.certificates import write_certificate
 from tests.receiver import receiving
 

@@ -1,9 +1,9 @@
 """Delivery: one POST to an address that was checked, and nothing else.
 
-The connection goes to the address that :func:`pipeline.addresses.resolve` returned, while TLS and
-the Host header name the host, so that a name that leads somewhere else a moment later is of no use.
-No redirect is followed, no proxy of the environment is used, nothing is tried twice, and of the
-answer only the status and Retry-After are read.
+The connection goes to the address that :func:`pipeline.webhooks.addresses.resolve` returned, while
+TLS and the Host header name the host, so that a name that leads somewhere else a moment later is of
+no use. No redirect is followed, no proxy of the environment is used, nothing is tried twice, and of
+the answer only the status and Retry-After are read.
 """
 
 import socket
@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from pipeline.callback_urls import CallbackUrl
+from pipeline.webhooks.urls import CallbackUrl
 
 #: Seconds for each address to take the connection and to agree on TLS; and for the answer, in all.
 _CONNECT_SECONDS = 5

@@ -8,24 +8,23 @@ body names the task and never a download URL, which only a poll with the API key
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
 
 import msgspec
 import structlog
-from standardwebhooks import Webhook
 
-from pipeline.addresses import NotReachableError, resolve
-from pipeline.callback_urls import CallbackRules, parse_callback_url
-from pipeline.callbacks import Attempt, Callbacks, EndedJob
-from pipeline.delivery import Answer, DeliveryError, post
 from pipeline.errors import StoreUnavailableError
 from pipeline.model.records import CallbackRecord
 from pipeline.model.states import CallbackState
 from pipeline.storage.records import JobRecords
-from pipeline.webhook_secrets import WebhookSecrets
+from pipeline.webhooks.addresses import NotReachableError, resolve
+from pipeline.webhooks.events import make_event, signed_headers
+from pipeline.webhooks.http import Answer, DeliveryError, post
+from pipeline.webhooks.schedule import Attempt, Callbacks, EndedJob
+from pipeline.webhooks.secrets import WebhookSecrets
+from pipeline.webhooks.urls import CallbackRules, parse_callback_url
 from render.errors import InvalidValueError
 
 log = structlog.get_logger(__name__)
@@ -42,25 +41,6 @@ _SUCCESS = range(200, 300)
 #: Callbacks that one worker process sends at once, each of another API key, so that the slow
 #: receivers of one key hold neither the callbacks of others nor more than one of its threads.
 _AT_ONCE = 4
-
-
-class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
-    """The job that has ended, as its poll tells it."""
-
-    task_id: str
-    status: Literal["completed", "failed"]
-    items: int
-    error: str | None
-    error_code: str | None
-    poll_url: str
-
-
-class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a callback: a job has ended, and when."""
-
-    type: Literal["bulk.completed", "bulk.failed"]
-    timestamp: str
-    data: CallbackData
 
 
 class CallbackFailedError(Exception):
@@ -207,39 +187,3 @@ class Webhooks:
 
 class _NotSentError(Exception):
     """An attempt that got no answer; the message says why, in words for a client."""
-
-
-def make_event(job: EndedJob, prefix: str) -> CallbackEvent:
-    """Return the body of the callback about ``job``, whose poll is below ``prefix``."""
-    ended = datetime.fromtimestamp(job.finished_at / 1000, UTC)
-    return CallbackEvent(
-        type="bulk.completed" if job.state == "completed" else "bulk.failed",
-        timestamp=ended.isoformat(),
-        data=CallbackData(
-            task_id=job.task_id,
-            status=job.state,
-            items=job.items,
-            error=job.error,
-            error_code=job.error_code,
-            poll_url=f"{prefix}/qr/bulk/{job.task_id}/",
-        ),
-    )
-
-
-def signed_headers(event: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
-    """Return the headers that vouch for ``body``: one signature a secret, the newest first.
-
-    Args:
-        event: id of what the callback is about.
-        at: time of the attempt, in UTC.
-        body: as it is sent.
-        secrets: each ``whsec_`` and Base64.
-    """
-    signatures = [Webhook(secret).sign(event, at, body.decode()) for secret in secrets]
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "qrmill",
-        "webhook-id": event,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }

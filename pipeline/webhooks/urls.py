@@ -9,8 +9,8 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.addresses import Address, Network, may_be_reached
 from pipeline.settings import Settings
+from pipeline.webhooks.addresses import Address, Network, may_be_reached
 from render.errors import InvalidValueError, shown
 
 MAX_LENGTH = 2000

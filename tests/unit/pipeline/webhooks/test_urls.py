@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.addresses import may_be_reached
-from pipeline.callback_urls import CallbackRules, CallbackUrl, parse_callback_url
+from pipeline.webhooks.addresses import may_be_reached
+from pipeline.webhooks.urls import CallbackRules, CallbackUrl, parse_callback_url
 from render.errors import InvalidValueError
 
 STRICT = CallbackRules()

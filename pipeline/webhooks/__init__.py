@@ -1,0 +1,1 @@
+"""Webhooks: a signed POST when a job ends."""
