@@ -13,10 +13,10 @@ from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.end_records import EndRecords
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
-from pipeline.metrics import StepMetrics
 from pipeline.model.records import Bundle, BundleTimes, JobFields
-from pipeline.outcomes import name_the_job
-from pipeline.stopwatch import Stopwatch
+from pipeline.monitoring.logs import name_the_job
+from pipeline.monitoring.metrics import StepMetrics
+from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.storage.bucket import Upload, UploadAbandonedError
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging

@@ -10,11 +10,11 @@ import structlog
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork, Failure
 from pipeline.ledger.ledger import Ledger
-from pipeline.metrics import StepMetrics
 from pipeline.model.chunks import ChunkTimes, StagedChunk
-from pipeline.outcomes import name_the_job
+from pipeline.monitoring.logs import name_the_job
+from pipeline.monitoring.metrics import StepMetrics
+from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.rendering import render_items
-from pipeline.stopwatch import Stopwatch
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 

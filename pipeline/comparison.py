@@ -14,8 +14,8 @@ import structlog
 
 from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.ledger.ledger import Ledger
-from pipeline.metrics import SweepMetrics
 from pipeline.model.states import TERMINAL
+from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.recovery import Recovery
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket

@@ -26,14 +26,14 @@ from pipeline.errors import (
     NewerVersionError,
     StoreUnavailableError,
 )
-from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.scripts import Scripts
-from pipeline.logs import configure_logging
-from pipeline.metrics import SweepMetrics
+from pipeline.monitoring.logs import configure_logging
+from pipeline.monitoring.metrics import SweepMetrics
+from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.recovery import make_recovery
 from pipeline.settings import Settings, SettingsError
 from pipeline.storage.bucket import Bucket

@@ -10,10 +10,10 @@ from pipeline.auth.sessions import Sessions
 from pipeline.auth.sign_in_limits import Attempts
 from pipeline.broker.dead_letters import DeadLetters
 from pipeline.broker.factory import BrokerParts
-from pipeline.health import Health
 from pipeline.ledger.ledger import Ledger
-from pipeline.overview import OverviewReader
-from pipeline.samples import Samples
+from pipeline.monitoring.health import Health
+from pipeline.monitoring.overview import OverviewReader
+from pipeline.monitoring.preview import Samples
 from pipeline.storage.records import JobRecords
 
 

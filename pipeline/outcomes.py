@@ -16,7 +16,6 @@ from pipeline.errors import (
 )
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
-from pipeline.model.records import JobFields
 from pipeline.webhooks.sender import CallbackFailedError
 
 log = structlog.get_logger(__name__)
@@ -157,20 +156,3 @@ def error_code(actor: str, exception: BaseException) -> str:
         if isinstance(exception, kind):
             return code
     return "bundle_failed" if actor == BUNDLE_ACTOR else "render_failed"
-
-
-class LogContext(Middleware):
-    """Puts the task and chunk at hand into every log line of a worker thread."""
-
-    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - the hook's signature
-        """Bind what the message is about."""
-        structlog.contextvars.clear_contextvars()
-        names = ("task_id", "chunk")
-        structlog.contextvars.bind_contextvars(
-            actor=message.actor_name, **dict(zip(names, message.args, strict=False))
-        )
-
-
-def name_the_job(job: JobFields) -> None:
-    """Put the request and the key that a job came with into the log lines that follow."""
-    structlog.contextvars.bind_contextvars(request_id=job.request_id, key=job.key_name)

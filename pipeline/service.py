@@ -28,22 +28,22 @@ from pipeline.errors import (
     StoreUnavailableError,
     UnreadableError,
 )
-from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.ledger.waiters import Awaited, Endings
-from pipeline.ledger_metrics import LedgerCollector
-from pipeline.logs import configure_logging
-from pipeline.metrics import AcceptedMetrics
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id
 from pipeline.model.records import Bundle, Idempotency
 from pipeline.model.states import TERMINAL, State
+from pipeline.monitoring.ledger_metrics import LedgerCollector
+from pipeline.monitoring.logs import configure_logging
+from pipeline.monitoring.metrics import AcceptedMetrics
+from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
+from pipeline.monitoring.overview import Overview
+from pipeline.monitoring.preview import Sample
 from pipeline.operations import Operations, make_operations
-from pipeline.overview import Overview
 from pipeline.recovery import Recovery, make_recovery
-from pipeline.samples import Sample
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_hasty, open_storage

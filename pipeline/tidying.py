@@ -9,7 +9,7 @@ import structlog
 from pipeline.end_records import EndRecords
 from pipeline.errors import NewerVersionError
 from pipeline.ledger.ledger import Ledger
-from pipeline.metrics import SweepMetrics
+from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.records import JobRecords

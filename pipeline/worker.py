@@ -15,11 +15,11 @@ from pipeline.broker.factory import connect_redis, open_broker, worker_name
 from pipeline.bundle import Bundler
 from pipeline.chunks import ChunkRenderer
 from pipeline.end_records import EndRecords
-from pipeline.exposition import expose_metrics, prepare_metrics
 from pipeline.ledger.ledger import Ledger
-from pipeline.logs import configure_logging
-from pipeline.metrics import StepMetrics
-from pipeline.outcomes import CarefulRetries, LogContext, RecordFailures
+from pipeline.monitoring.logs import LogContext, configure_logging
+from pipeline.monitoring.metrics import StepMetrics
+from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
+from pipeline.outcomes import CarefulRetries, RecordFailures
 from pipeline.parent import end_with_parent
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.clients import open_storage
@@ -127,6 +127,6 @@ def build_worker(settings: Settings) -> Broker:
 def _message_metrics(settings: Settings) -> tuple[Middleware, ...]:
     if settings.metrics_port is None:
         return ()
-    from pipeline.message_metrics import MessageMetrics  # noqa: PLC0415 - it makes a folder
+    from pipeline.monitoring.message_metrics import MessageMetrics  # noqa: PLC0415 - it makes a folder
 
     return (MessageMetrics(),)

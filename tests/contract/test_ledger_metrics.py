@@ -20,8 +20,8 @@ from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger_metrics import LedgerCollector, _buckets
 from pipeline.model.states import DURATION_BOUNDS
+from pipeline.monitoring.ledger_metrics import LedgerCollector, _buckets
 from pipeline.settings import Settings
 from pipeline.worker import build_worker
 from tests.contract.test_ledger import BUNDLE, FAILURE, HOUR, LEASE, STAGED, begin, enter, stage_all

@@ -16,9 +16,9 @@ from pipeline.ledger import keys
 from pipeline.ledger.entries import ChunkWork
 from pipeline.maintenance import open_sweep
 from pipeline.model.chunks import StagedChunk
+from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.outcomes import RecordFailures
 from pipeline.service import Settings
-from pipeline.stopwatch import Stopwatch
 from tests.faults.proxy import FaultProxy, Mode
 from tests.integration.conftest import StartWorker
 from tests.integration.test_recovery import ITEMS, end_of, poll, submit

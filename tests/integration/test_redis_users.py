@@ -27,8 +27,8 @@ from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger import scripts
 from pipeline.ledger.connection import open_redis
-from pipeline.ledger_metrics import LedgerCollector
 from pipeline.maintenance import Sweep, open_sweep, sweep_until
+from pipeline.monitoring.ledger_metrics import LedgerCollector
 from pipeline.service import Settings, check_up, open_service
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket

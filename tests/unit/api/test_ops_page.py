@@ -10,7 +10,7 @@ from api.ops_overview import CHART_HEIGHT, charts
 from api.ops_page import number, size, span
 from api.ops_session import client_address
 from api.proxies import Proxies
-from pipeline.overview import Minute, Overview, RedisState
+from pipeline.monitoring.overview import Minute, Overview, RedisState
 
 
 @pytest.mark.parametrize(

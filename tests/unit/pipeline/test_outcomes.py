@@ -2,7 +2,7 @@ import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
 from pipeline.errors import EnqueueError, ObjectMissingError, StoreUnavailableError
-from pipeline.ledger_metrics import OUTCOMES
+from pipeline.monitoring.ledger_metrics import OUTCOMES
 from pipeline.outcomes import _REASONS, FAILS_NO_JOB, error_code
 
 

@@ -4,7 +4,7 @@ import sys
 
 PROGRAM = """
 import logging, structlog
-from pipeline.logs import configure_logging
+from pipeline.monitoring.logs import configure_logging
 from pipeline.settings import Settings
 configure_logging(Settings(log_format={form!r}))
 structlog.contextvars.bind_contextvars(task_id="t1")

@@ -14,7 +14,7 @@ class MessageMetrics(Prometheus):
 
     @property
     def forks(self) -> list[Callable[[], int]]:
-        """No process of its own that listens: :mod:`pipeline.exposition` does."""
+        """No process of its own that listens: :mod:`pipeline.monitoring.metrics_server` does."""
         return []
 
     def after_process_boot(self, broker: Broker) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.ports import free_port
-from pipeline.exposition import prepare_metrics
+from pipeline.monitoring.metrics_server import prepare_metrics
 from pipeline.settings import Settings, SettingsError
 
 #: Counts, says so, and waits to be killed.
 PROCESS = """
 import sys, time, dramatiq
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from pipeline.exposition import expose_metrics, prepare_metrics
+from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.settings import Settings
 settings = Settings(metrics_port=int(sys.argv[1]) or None)
 prepare_metrics(settings)

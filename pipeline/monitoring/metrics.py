@@ -1,9 +1,9 @@
 """What the service counts and times in its own processes, for Prometheus.
 
 How many jobs ended and how is not here: the ledger counts that, once a job, in the step that ends
-it (:mod:`pipeline.ledger_metrics`). Every label has few values: formats, steps, actions. Nothing is
-made at import, because a service's folder has to be ready before its first metric
-(:mod:`pipeline.exposition`).
+it (:mod:`pipeline.monitoring.ledger_metrics`). Every label has few values: formats, steps, actions.
+Nothing is made at import, because a service's folder has to be ready before its first metric
+(:mod:`pipeline.monitoring.metrics_server`).
 """
 
 from contextlib import AbstractContextManager

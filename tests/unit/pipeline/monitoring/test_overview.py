@@ -7,7 +7,7 @@ from pipeline.broker.factory import worker_name
 from pipeline.broker.heartbeats import parse_worker_name
 from pipeline.broker.inspection import QueueState
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
-from pipeline.overview import Minute, Overview, RedisState, _hour
+from pipeline.monitoring.overview import Minute, Overview, RedisState, _hour
 
 
 @given(st.dictionaries(st.integers(0, 60_000_000), st.integers(1, 10**6)), st.integers(60, 10**7))

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from pipeline.errors import StoreUnavailableError
-from pipeline.health import Health, PartHealth
+from pipeline.monitoring.health import Health, PartHealth
 from tests.waiting import wait_for
 
 
@@ -35,7 +35,7 @@ def test_a_part_that_hangs_holds_nobody_up_and_is_asked_once() -> None:
 def test_a_part_whose_check_breaks_is_not_told_as_it_was_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.health._FRESH", 0)
+    monkeypatch.setattr("pipeline.monitoring.health._FRESH", 0)
     found: list[None] = [None]
     health = Health({"part": found.pop})
     assert health.look()[0].milliseconds is not None

@@ -4,8 +4,11 @@ import logging
 import sys
 
 import structlog
+from dramatiq import Broker, MessageProxy
+from dramatiq.middleware import Middleware
 from structlog.typing import Processor
 
+from pipeline.model.records import JobFields
 from pipeline.settings import Settings
 
 #: Libraries that log requests, URLs or message bodies below this level.
@@ -54,3 +57,20 @@ def _rendering(log_format: str) -> list[Processor]:
         plain = structlog.dev.plain_traceback
         renderer = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     return [strip, *renderer]
+
+
+class LogContext(Middleware):
+    """Puts the task and chunk at hand into every log line of a worker thread."""
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - the hook's signature
+        """Bind what the message is about."""
+        structlog.contextvars.clear_contextvars()
+        names = ("task_id", "chunk")
+        structlog.contextvars.bind_contextvars(
+            actor=message.actor_name, **dict(zip(names, message.args, strict=False))
+        )
+
+
+def name_the_job(job: JobFields) -> None:
+    """Put the request and the key that a job came with into the log lines that follow."""
+    structlog.contextvars.bind_contextvars(request_id=job.request_id, key=job.key_name)

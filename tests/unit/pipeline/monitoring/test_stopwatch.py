@@ -2,14 +2,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.stopwatch import Stopwatch
+from pipeline.monitoring.stopwatch import Stopwatch
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock of one reading, in seconds, that the test sets."""
     readings = [100.0]
-    monkeypatch.setattr("pipeline.stopwatch.time.perf_counter", lambda: readings[0])
+    monkeypatch.setattr("pipeline.monitoring.stopwatch.time.perf_counter", lambda: readings[0])
     return readings
 
 

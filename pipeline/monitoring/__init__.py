@@ -1,0 +1,1 @@
+"""What operators look at: logs, metrics, health, the overview and previews of jobs."""
