@@ -18,8 +18,8 @@ from pipeline.broker.dead_letters import DeadLetter
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.factory import connect_redis, open_broker
 from pipeline.broker.names import ALL_QUEUES
-from pipeline.checkup import Finding, compare_clocks
-from pipeline.checkup_parts import check_up
+from pipeline.doctor.check import Finding, compare_clocks
+from pipeline.doctor.run import check_up
 from pipeline.end_records import EndRecords
 from pipeline.errors import (
     BrokerUnavailableError,

@@ -13,7 +13,7 @@ import redis
 from botocore.exceptions import EndpointConnectionError
 
 from deploy.embedded import servers
-from pipeline.checkup_s3_advice import ACTIONS
+from pipeline.doctor.s3_advice import ACTIONS
 from pipeline.errors import StoreUnavailableError
 from pipeline.maintenance import open_sweep
 from pipeline.service import ApiKey, Settings, check_up, open_service

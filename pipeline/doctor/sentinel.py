@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import redis
 
-from pipeline.checkup import Check, Finding
+from pipeline.doctor.check import Check, Finding
 from pipeline.ledger.connection import SentinelUrl, parse_sentinel_url
 from pipeline.settings import Settings
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from pipeline.checkup import Check, Finding, compare_clocks
-from pipeline.checkup_s3_advice import AS_A_WORKER, advice_on
+from pipeline.doctor.check import Check, Finding, compare_clocks
+from pipeline.doctor.s3_advice import AS_A_WORKER, advice_on
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.settings import Settings
 from pipeline.storage import keys

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from pipeline.broker.factory import connect_redis, open_broker
-from pipeline.checkup import Finding, run_checks
-from pipeline.checkup_redis import redis_checks
-from pipeline.checkup_s3 import s3_checks
-from pipeline.checkup_sentinel import sentinel_checks
-from pipeline.checkup_work import work_checks
+from pipeline.doctor.check import Finding, run_checks
+from pipeline.doctor.redis import redis_checks
+from pipeline.doctor.s3 import s3_checks
+from pipeline.doctor.sentinel import sentinel_checks
+from pipeline.doctor.workers import work_checks
 from pipeline.settings import Settings, SettingsError
 from pipeline.storage.clients import open_storage
 

@@ -9,7 +9,7 @@ from pipeline.broker.heartbeats import Heartbeats
 from pipeline.broker.inspection import Queues
 from pipeline.broker.names import QUEUES
 from pipeline.broker.rabbitmq_errors import AmqpRefusedError
-from pipeline.checkup import Check, Finding
+from pipeline.doctor.check import Check, Finding
 from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import shown_url

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from deploy.embedded import servers
-from pipeline.checkup_s3 import encryption
+from pipeline.doctor.s3 import encryption
 from pipeline.service import Finding, Settings, check_up
 from pipeline.storage.bucket import Bucket
 from tests.faults.proxy import FaultProxy, Mode

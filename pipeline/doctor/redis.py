@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from pipeline.checkup import Check, Finding, compare_clocks
+from pipeline.doctor.check import Check, Finding, compare_clocks
 from pipeline.ledger.connection import shown_url
 from pipeline.settings import Settings
 

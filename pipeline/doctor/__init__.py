@@ -1,0 +1,1 @@
+"""The doctor: it checks every dependency and says what to do."""
