@@ -10,9 +10,9 @@ import structlog
 
 from pipeline.archive.bundle import stream_archive
 from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
-from pipeline.end_records import EndRecords
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
+from pipeline.maintenance.results import EndRecords
 from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.monitoring.logs import name_the_job
 from pipeline.monitoring.metrics import StepMetrics

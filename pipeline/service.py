@@ -20,7 +20,6 @@ from pipeline.broker.factory import connect_redis, open_broker
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.doctor.check import Finding, compare_clocks
 from pipeline.doctor.run import check_up
-from pipeline.end_records import EndRecords
 from pipeline.errors import (
     BrokerUnavailableError,
     LedgerUnavailableError,
@@ -33,6 +32,8 @@ from pipeline.ledger.idempotency import IdempotencyError, IdempotencyKeys, make_
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.ledger.waiters import Awaited, Endings
+from pipeline.maintenance.restore import Recovery, make_recovery
+from pipeline.maintenance.results import EndRecords
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id
 from pipeline.model.records import Bundle, Idempotency
 from pipeline.model.states import TERMINAL, State
@@ -43,7 +44,6 @@ from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.monitoring.overview import Overview
 from pipeline.monitoring.preview import Sample
 from pipeline.operations import Operations, make_operations
-from pipeline.recovery import Recovery, make_recovery
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_hasty, open_storage

@@ -14,8 +14,8 @@ from pipeline.actors import declare_actors
 from pipeline.broker.factory import connect_redis, open_broker, worker_name
 from pipeline.bundle import Bundler
 from pipeline.chunks import ChunkRenderer
-from pipeline.end_records import EndRecords
 from pipeline.ledger.ledger import Ledger
+from pipeline.maintenance.results import EndRecords
 from pipeline.monitoring.logs import LogContext, configure_logging
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics

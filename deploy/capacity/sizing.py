@@ -20,14 +20,15 @@ THREADS = 2
 #: Seconds for which ended jobs are kept: the default of ``QRMILL_JOB_TTL``. Where so many jobs do
 #: not fit, it is less, in whole hours.
 JOB_TTL, _HOUR = 7 * 86_400, 3600
-#: Seconds between two comparisons of the sweep with S3 (``pipeline.maintenance``).
+#: Seconds between two comparisons of the sweep with S3 (``pipeline.maintenance.sweep``).
 _COMPARE = 3600
 #: Jobs on a page of S3's listing (S3 API Reference, ListObjectsV2), and in one question to Redis.
 _PAGE = 1000
 #: Seconds that the sweep and Redis compute for a page: measured with 20,000 jobs in S3, on two
 #: cores, by itself and not by ``make bench``.
 _PAGE_SECONDS = 0.022
-#: Jobs that a sweep removes at most, a second after the one before (``pipeline.maintenance``), and
+#: Jobs that a sweep removes at most, a second after the one before
+# (``pipeline.maintenance.sweep``), and
 #: the seconds that takes: measured as those of a page, with 1000 objects.
 _REMOVALS, _TICK, _REMOVAL_SECONDS = 250, 1.0, 0.5
 #: Requests a second that S3 serves at least for one prefix, before it splits it further: AWS,

@@ -15,7 +15,7 @@ import redis
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.service import Finding, JobService, Settings, check_up
 from pipeline.settings import variable
 from pipeline.storage.bucket import Bucket

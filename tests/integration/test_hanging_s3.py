@@ -11,7 +11,7 @@ from api.app import create_app
 from pipeline import service
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.service import JobService, Settings, StoreUnavailableError, open_service
 from pipeline.storage import clients as s3_clients
 from pipeline.storage import keys
@@ -107,7 +107,7 @@ def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.maintenance._TIMEOUT", 1)
+    monkeypatch.setattr("pipeline.maintenance.sweep._TIMEOUT", 1)
     late = [client.simulate_post("/qr/bulk/", json=BODY).json["task_id"] for _ in range(4)]
     sweep = open_sweep(behind)
     assert sweep.once()
@@ -121,7 +121,7 @@ def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
         assert Ledger(connection).states(late) == ["failed"] * len(late)
     assert seen == ["PUT"] * 3
     proxy.mode = PASS
-    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
     assert sweep.once()
     assert {keys.result_object(task_id) for task_id in late} < {*bucket.list_keys(keys.JOBS)}
 
@@ -148,6 +148,6 @@ def test_a_bundle_whose_record_is_refused_is_done_and_the_record_left_to_the_swe
     assert ended(service, task_id, key).state == "completed"
     wait_for(lambda: "end left to the sweep" in "".join(capsys.readouterr()), "the worker to tell")
     assert keys.result_object(task_id) not in [*bucket.list_keys(keys.JOBS)]
-    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
     assert open_sweep(settings).once()
     assert keys.result_object(task_id) in [*bucket.list_keys(keys.JOBS)]

@@ -14,14 +14,14 @@ from pipeline.chunks import ChunkRenderer
 from pipeline.errors import StoreUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.entries import ChunkWork
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.model.chunks import StagedChunk
 from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.outcomes import RecordFailures
 from pipeline.service import Settings
 from tests.faults.proxy import FaultProxy, Mode
 from tests.integration.conftest import StartWorker
-from tests.integration.test_recovery import ITEMS, end_of, poll, submit
+from tests.integration.test_restore import ITEMS, end_of, poll, submit
 from tests.waiting import wait_for
 
 

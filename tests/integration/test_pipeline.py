@@ -21,7 +21,7 @@ from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
 from pipeline.outcomes import CarefulRetries

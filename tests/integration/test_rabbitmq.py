@@ -21,7 +21,7 @@ from pipeline.chunks import ChunkRenderer
 from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.service import Finding, JobService, Settings, check_up
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket

@@ -24,7 +24,7 @@ from api.app import create_app
 from deploy.embedded.process import Part, PartProcess, stop_all
 from pipeline.broker.names import RENDER_QUEUE
 from pipeline.broker.rabbitmq_errors import RIGHTS
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.service import Finding, Settings, check_up, open_service
 from pipeline.settings import variable
 from pipeline.storage import keys

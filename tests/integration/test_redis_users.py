@@ -27,7 +27,7 @@ from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger import scripts
 from pipeline.ledger.connection import open_redis
-from pipeline.maintenance import Sweep, open_sweep, sweep_until
+from pipeline.maintenance.sweep import Sweep, open_sweep, sweep_until
 from pipeline.monitoring.ledger_metrics import LedgerCollector
 from pipeline.service import Settings, check_up, open_service
 from pipeline.storage import keys

@@ -15,7 +15,7 @@ from botocore.exceptions import EndpointConnectionError
 from deploy.embedded import servers
 from pipeline.doctor.s3_advice import ACTIONS
 from pipeline.errors import StoreUnavailableError
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.service import ApiKey, Settings, check_up, open_service
 from pipeline.storage import keys
 from pipeline.storage.clients import connect_s3, open_storage

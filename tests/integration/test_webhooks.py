@@ -16,7 +16,7 @@ from falcon.testing import TestClient
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.ledger import keys
-from pipeline.maintenance import Sweep, open_sweep
+from pipeline.maintenance.sweep import Sweep, open_sweep
 from pipeline.service import JobService, Settings
 from pipeline.settings import variable
 from pipeline.webhooks.sender import LONGEST_RETRY_AFTER, SCHEDULE

@@ -42,7 +42,7 @@ except LedgerUnavailableError:
     [
         ("pipeline.service", "open_service"),
         ("pipeline.worker", "build_worker"),
-        ("pipeline.maintenance", "open_sweep"),
+        ("pipeline.maintenance.sweep", "open_sweep"),
     ],
 )
 def test_every_role_reads_all_scripts_when_its_clients_are_opened(module: str, opens: str) -> None:

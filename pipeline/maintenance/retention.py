@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 
 import structlog
 
-from pipeline.end_records import EndRecords
 from pipeline.errors import NewerVersionError
 from pipeline.ledger.ledger import Ledger
+from pipeline.maintenance.results import EndRecords
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket

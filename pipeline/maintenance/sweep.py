@@ -1,13 +1,8 @@
 """The sweep: it finds jobs with work left and nothing moving them, and moves them.
 
-``python -m pipeline.maintenance`` sweeps once a second until it is told to stop, ``--once`` one
-time. Any number may run: one of them holds the lease and sweeps, the others wait for it to run out.
+Any number may run: one of them holds the lease and sweeps, the others wait for it to run out.
 """
 
-import argparse
-import os
-import signal
-import sys
 import threading
 import time
 import uuid
@@ -19,7 +14,6 @@ import structlog
 
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.factory import connect_redis, open_broker
-from pipeline.comparison import Comparison
 from pipeline.errors import (
     BrokerUnavailableError,
     LedgerUnavailableError,
@@ -31,16 +25,15 @@ from pipeline.ledger.connection import translated
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.scripts import Scripts
-from pipeline.monitoring.logs import configure_logging
+from pipeline.maintenance.reconcile import Comparison
+from pipeline.maintenance.restore import make_recovery
+from pipeline.maintenance.retention import Tidier
 from pipeline.monitoring.metrics import SweepMetrics
-from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
-from pipeline.recovery import make_recovery
-from pipeline.settings import Settings, SettingsError
+from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
-from pipeline.tidying import Tidier
 from pipeline.webhooks.schedule import Callbacks
 
 log = structlog.get_logger(__name__)
@@ -58,10 +51,6 @@ _COMPARE_AGAIN = 60.0
 #: may be waiting there behind others.
 _LONG = 10
 
-_DESCRIPTION = (
-    "Find jobs with work left and nothing moving them, and move them: once a second until stopped. "
-    "It takes the service's own QRMILL_ environment."
-)
 
 AWAY = (LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError)
 
@@ -274,32 +263,3 @@ def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
             if not told:
                 log.warning("sweep waits", reason=f"{type(error).__name__}: {error}")
             told = True
-
-
-def main() -> None:
-    """Sweep as the command line says."""
-    parser = argparse.ArgumentParser(prog="qrmill sweep", description=_DESCRIPTION)
-    parser.add_argument("--once", action="store_true", help="sweep one time, and end")
-    once: bool = parser.parse_args().once
-    try:
-        settings = Settings.from_environment(os.environ)
-        configure_logging(settings)
-        if not once:
-            prepare_metrics(settings)
-        sweep = open_sweep(settings)
-    except SettingsError as error:
-        sys.exit(f"qrmill sweep: {error}")
-    if once:
-        try:
-            swept = sweep.once()
-        except AWAY as error:
-            sys.exit(f"qrmill sweep: {error}")
-        sys.exit(None if swept else "qrmill sweep: another sweep holds the lease")
-    expose_metrics(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sweep.stopping.set())
-    sweep_until(sweep.stopping, sweep.once)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from falcon.testing import TestClient
 
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance import Sweep, open_sweep
+from pipeline.maintenance.sweep import Sweep, open_sweep
 from pipeline.service import Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
@@ -103,7 +103,7 @@ def test_a_long_comparison_renews_the_lease_and_the_sweep_goes_on_meanwhile(
     lose(connection, *lost)
     late = submit(client)
     connection.delete(ledger_keys.ALIVE)
-    monkeypatch.setattr("pipeline.maintenance._TICK", 0)  # as if every step took a second
+    monkeypatch.setattr("pipeline.maintenance.sweep._TICK", 0)  # as if every step took a second
     real, left, ended = sweep._comparison.steps, [], []
 
     def steps() -> Iterator[None]:
@@ -132,7 +132,7 @@ def test_a_comparison_ends_when_another_has_taken_the_lease(
     lost = [submit(client) for _ in range(4)]
     lose(connection, *lost)
     connection.delete(ledger_keys.ALIVE)
-    monkeypatch.setattr("pipeline.maintenance._TICK", 0)
+    monkeypatch.setattr("pipeline.maintenance.sweep._TICK", 0)
     real, taken = sweep._comparison.steps, "another"
 
     def steps() -> Iterator[None]:

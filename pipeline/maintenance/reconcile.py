@@ -14,9 +14,9 @@ import structlog
 
 from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.ledger.ledger import Ledger
+from pipeline.maintenance.restore import Recovery
 from pipeline.model.states import TERMINAL
 from pipeline.monitoring.metrics import SweepMetrics
-from pipeline.recovery import Recovery
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.records import JobRecords

@@ -9,7 +9,7 @@ import redis
 
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance import open_sweep
+from pipeline.maintenance.sweep import open_sweep
 from pipeline.service import Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket

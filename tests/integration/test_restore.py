@@ -10,11 +10,11 @@ import redis
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from pipeline import maintenance
 from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance import Sweep, open_sweep
+from pipeline.maintenance import sweep as maintenance
+from pipeline.maintenance.sweep import Sweep, open_sweep
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.states import TERMINAL
 from pipeline.service import JobService, Settings, open_service
@@ -118,7 +118,7 @@ def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
         before = end_of(client, task_id).json
     assert sweep.once()  # its worker may be at it
     assert keys.result_object(task_id) not in [*bucket.list_keys("jobs/")]
-    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
     assert sweep.once()
     assert keys.result_object(task_id) in [*bucket.list_keys("jobs/")]
     assert [*staging_bucket.list_keys("")] == []
@@ -148,7 +148,7 @@ def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
 
     monkeypatch.setattr(service._end_records._records._bucket, "put", late)
     client.simulate_delete(f"/qr/bulk/{task_id}/")
-    monkeypatch.setattr("pipeline.tidying._UNRECORDED", 0)
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
     assert sweep.once()
     flush(redis_url)
     assert poll(client, task_id).json["status"] == "completed"

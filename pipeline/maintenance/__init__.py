@@ -1,0 +1,1 @@
+"""The sweep: it rescues stalled jobs, restores lost ones and removes expired ones."""
