@@ -10,16 +10,17 @@ import structlog
 from dramatiq import Broker
 from dramatiq.middleware import CurrentMessage, Middleware
 
-from pipeline.actors import declare_actors
+from pipeline.actors.bundle_job import Bundler
+from pipeline.actors.declare import declare_actors
+from pipeline.actors.failures import RecordFailures
+from pipeline.actors.render_chunk import ChunkRenderer
+from pipeline.actors.retries import CarefulRetries
 from pipeline.broker.factory import connect_redis, open_broker, worker_name
-from pipeline.bundle import Bundler
-from pipeline.chunks import ChunkRenderer
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import EndRecords
 from pipeline.monitoring.logs import LogContext, configure_logging
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
-from pipeline.outcomes import CarefulRetries, RecordFailures
 from pipeline.parent import end_with_parent
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.clients import open_storage

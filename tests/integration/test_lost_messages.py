@@ -9,15 +9,15 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
+from pipeline.actors.failures import RecordFailures
+from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.broker.names import EXPRESS_QUEUE
-from pipeline.chunks import ChunkRenderer
 from pipeline.errors import StoreUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.entries import ChunkWork
 from pipeline.maintenance.sweep import open_sweep
 from pipeline.model.chunks import StagedChunk
 from pipeline.monitoring.stopwatch import Stopwatch
-from pipeline.outcomes import RecordFailures
 from pipeline.service import Settings
 from tests.faults.proxy import FaultProxy, Mode
 from tests.integration.conftest import StartWorker

@@ -15,6 +15,7 @@ import redis
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
+from pipeline.actors.retries import CarefulRetries
 from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
@@ -24,7 +25,6 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
-from pipeline.outcomes import CarefulRetries
 from pipeline.service import JobService, Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket

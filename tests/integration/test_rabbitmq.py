@@ -17,7 +17,7 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from deploy.embedded.ports import LOOPBACK, free_port
-from pipeline.chunks import ChunkRenderer
+from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger

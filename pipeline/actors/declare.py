@@ -6,6 +6,8 @@ import dramatiq
 from dramatiq import Broker, Message
 from dramatiq.middleware import CurrentMessage
 
+from pipeline.actors.bundle_job import Bundler
+from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.names import (
     BUNDLE_ACTOR,
@@ -18,8 +20,6 @@ from pipeline.broker.names import (
     WEBHOOK_QUEUE,
 )
 from pipeline.broker.newer_messages import left_if_newer
-from pipeline.bundle import Bundler
-from pipeline.chunks import ChunkRenderer
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.sender import CallbackFailedError, Webhooks
 

@@ -1,9 +1,9 @@
 import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
+from pipeline.actors.failures import _REASONS, FAILS_NO_JOB, error_code
 from pipeline.errors import EnqueueError, ObjectMissingError, StoreUnavailableError
 from pipeline.monitoring.ledger_metrics import OUTCOMES
-from pipeline.outcomes import _REASONS, FAILS_NO_JOB, error_code
 
 
 @pytest.mark.parametrize(

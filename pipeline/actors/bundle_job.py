@@ -8,8 +8,8 @@ from contextlib import suppress
 import msgspec
 import structlog
 
+from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.archive.bundle import stream_archive
-from pipeline.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import EndRecords

@@ -1,0 +1,1 @@
+"""The actors: what a worker does with a message."""
