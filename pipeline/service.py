@@ -9,7 +9,6 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from pipeline.acceptance import Accepted, Acceptor, HalfAcceptedError
 from pipeline.auth.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
 from pipeline.auth.rate_limits import Rates, Standing
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
@@ -51,6 +50,7 @@ from pipeline.storage.download_urls import Downloads
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import make_staging
+from pipeline.submission import Accepted, Acceptor, HalfAcceptedError
 from pipeline.webhooks.events import CallbackEvent
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
@@ -118,7 +118,7 @@ class JobService:
         idempotency: Idempotency | None = None,
         request_id: str = "",
     ) -> Accepted:
-        """Accept a checked request; see :meth:`pipeline.acceptance.Acceptor.submit`."""
+        """Accept a checked request; see :meth:`pipeline.submission.Acceptor.submit`."""
         accepted = self._acceptor.submit(request, key, idempotency, request_id)
         if not accepted.replayed:
             self._accepted.count(request.format, accepted.items)
