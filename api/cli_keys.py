@@ -6,8 +6,8 @@ import typer
 
 from api.cli_options import Url, asking
 from api.cli_output import Json, checking_usage, print_document, print_rows, printable, say
-from api.key_schemas import NewKeyRequest
-from api.states import Role
+from api.schemas.api_keys import NewKeyRequest
+from api.schemas.states import Role
 
 keys = typer.Typer(help="Make, list and revoke API keys (operators).", no_args_is_help=True)
 _COLUMNS = ("key id", "name", "role", "a minute", "a day", "created", "revoked")

@@ -21,7 +21,7 @@ from api.client_errors import (
     QrmillError,
     TaskFailedError,
 )
-from api.problem_schemas import Violation
+from api.schemas.problems import Violation
 
 #: Exit codes; 0 is done. The last one is what a shell tells of a program that SIGPIPE has ended.
 REFUSED, USAGE, AWAY, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141

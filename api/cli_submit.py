@@ -25,7 +25,7 @@ from api.cli_output import (
 )
 from api.cli_tasks import end_with
 from api.client import ApiError, Client, Form, QrmillError, Submitted, UnreachableError
-from api.schemas import DryRun
+from api.schemas.tasks import DryRun
 from render.image import ErrorCorrection, ImageFormat
 
 _BOM = b"\xef\xbb\xbf"

@@ -22,7 +22,7 @@ from api.cli_output import (
     say,
 )
 from api.client import Filters, TaskStatus
-from api.states import State
+from api.schemas.states import State
 
 _TASK_COLUMNS = ("task id", "status", "gtin", "items", "created", "finished", "error", "key")
 _CHUNK_COLUMNS = ("chunk", "items", "state", "attempts", "error", "what happened")

@@ -36,8 +36,8 @@ from api.client_submit import (
     submit,
 )
 from api.client_wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
-from api.list_schemas import ChunkAnswer, ChunkList, TaskList, TaskSummary
-from api.schemas import BulkItem, DryRun, TaskStatus
+from api.schemas.lists import ChunkAnswer, ChunkList, TaskList, TaskSummary
+from api.schemas.tasks import BulkItem, DryRun, TaskStatus
 
 
 class Client:

@@ -16,7 +16,7 @@ import httpx
 
 from api.client_errors import DownloadError, TaskFailedError
 from api.client_http import Backoff, QuietURL, place, seconds_to_wait, words
-from api.schemas import TaskStatus
+from api.schemas.tasks import TaskStatus
 
 #: The store did not take the URL: it is no longer valid, or its signer's credentials are not.
 _REFUSED = frozenset({400, 401, 403})

@@ -5,7 +5,7 @@ No message holds an API key or the query of a presigned URL, which is a key as w
 
 from collections.abc import Sequence
 
-from api.problem_schemas import Violation
+from api.schemas.problems import Violation
 
 #: Statuses that may pass by themselves.
 _PASSING = frozenset({429, 502, 503, 504})

@@ -12,7 +12,7 @@ import msgspec
 
 from api.client_checks import check_api_key
 from api.client_errors import ApiError, QrmillError, UnreachableError
-from api.problem_schemas import Problem
+from api.schemas.problems import Problem
 
 #: Seconds: the longest first pause, which doubles with every attempt, and the longest of all.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0

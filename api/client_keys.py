@@ -4,7 +4,7 @@ import msgspec
 
 from api.client_checks import check_key_id
 from api.client_http import Api, decode
-from api.key_schemas import (
+from api.schemas.api_keys import (
     KeyAnswer,
     KeyList,
     NewKeyAnswer,

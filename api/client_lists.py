@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, TypedDict, TypeVar
 
 from api.client_http import Api, decode
-from api.list_schemas import ChunkList, TaskList
+from api.schemas.lists import ChunkList, TaskList
 
 #: Most rows of a page that the API gives.
 TASKS_A_PAGE, CHUNKS_A_PAGE = 200, 1000

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, TypedDict
 
 from api.client_errors import QrmillError
 from api.client_http import Api, Body, decode
-from api.schemas import Accepted, DryRun
+from api.schemas.tasks import Accepted, DryRun
 from render.image import ErrorCorrection, ImageFormat
 
 BULK = "/qr/bulk/"

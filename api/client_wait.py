@@ -7,7 +7,7 @@ import httpx
 
 from api.client_errors import TaskFailedError, WaitTimeoutError
 from api.client_http import Api, Backoff, decode, seconds_to_wait
-from api.schemas import TaskStatus
+from api.schemas.tasks import TaskStatus
 
 #: Seconds a poll may be held. The service holds it until the task has ended, and not until there is
 #: progress. The contract allows 30, and gateways end what takes a minute.

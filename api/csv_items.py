@@ -9,18 +9,16 @@ from itertools import islice
 from api.decoding import missing_names, no_such_name
 from api.intake import Form
 from api.json_items import STAND_INS
-from api.problem_schemas import Violation
 from api.problems import MAX_ERRORS, ProblemError, Violations
 from api.query import convert_query
-from api.schemas import BulkItem, BulkRequest
+from api.schemas.problems import Violation
+from api.schemas.tasks import BulkItem, BulkRequest
 from api.validation import Place, Rules, Run, violation, wrong_count
 from pipeline.service import Item
 
 _COLUMNS = BulkItem.__struct_fields__
 #: Commas of a line: few columns, and values of 20 characters; a header may be wrong at length.
 _MOST_COMMAS = 1000
-#: What the query says: all of a bulk request but its items.
-PARAMETERS = tuple(name for name in BulkRequest.__struct_fields__ if name != "items")
 
 
 def read_csv(body: bytes, query: Mapping[str, str], rules: Rules, violations: Violations) -> Form:

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from api.problem_schemas import Violation
 from api.problems import ProblemError, Violations
+from api.schemas.problems import Violation
 from render.errors import shown
 
 #: What decoding raises about a body that is not JSON, or not of its type.

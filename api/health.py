@@ -5,7 +5,7 @@ from http import HTTPStatus
 import falcon
 
 from api.body import answer_json
-from api.schemas import Health
+from api.schemas.tasks import Health
 from pipeline.service import JobService
 
 

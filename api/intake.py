@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from api.decoding import invalid
 from api.problems import Violations
-from api.schemas import BulkRequest, DryRun, SymbolCount
+from api.schemas.tasks import BulkRequest, DryRun, SymbolCount
 from api.validation import ItemCheck, Rules, Run
 from pipeline.service import EncodedItems, JobRequest
 from render.gtin import normalize_gtin

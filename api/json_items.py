@@ -6,9 +6,9 @@ import msgspec
 
 from api.decoding import NOT_DECODED, decode_fields, invalid
 from api.intake import Form
-from api.problem_schemas import Violation
 from api.problems import ProblemError, Violations
-from api.schemas import BulkItem, BulkRequest
+from api.schemas.problems import Violation
+from api.schemas.tasks import BulkItem, BulkRequest
 from api.validation import ANY_GTIN, Place, Rules, Run, wrong_count
 from pipeline.service import Item
 

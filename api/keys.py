@@ -1,24 +1,23 @@
 """``/keys/``: operators make, list and revoke API keys; any key makes its webhook secret."""
 
 from http import HTTPStatus
-from typing import Any
 
 import falcon
 import msgspec
 
 from api.body import JSON, answer_json, read_json_body
 from api.decoding import decode_fields, invalid
-from api.key_schemas import (
+from api.middleware import check_accepts
+from api.presenters import iso, key_fields
+from api.problems import ProblemError, Violations
+from api.schemas.api_keys import (
     KeyAnswer,
     KeyList,
     NewKeyAnswer,
     NewKeyRequest,
     WebhookSecretAnswer,
 )
-from api.middleware import check_accepts
-from api.problems import ProblemError, Violations
-from api.schemas import iso
-from pipeline.service import ApiKey, JobService, UnknownApiKeyError
+from pipeline.service import JobService, UnknownApiKeyError
 
 _BODY_LIMIT = 4096  # bytes
 
@@ -104,19 +103,6 @@ class WebhookSecretOfKey:
             self._service.api_keys.find(key_id)
         except UnknownApiKeyError:
             raise _no_such_key(key_id) from None
-
-
-def key_fields(key: ApiKey) -> dict[str, Any]:
-    """Return the fields of a ``KeyAnswer`` for ``key``."""
-    return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "role": key.role,
-        "per_minute": key.per_minute,
-        "per_day": key.per_day,
-        "created_at": iso(key.created_at),
-        "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
-    }
 
 
 def _no_such_key(key_id: str) -> ProblemError:

@@ -13,12 +13,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.body import JSON, answer_json
 from api.decoding import invalid
-from api.list_schemas import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
 from api.middleware import check_accepts
-from api.problem_schemas import Violation
+from api.presenters import iso
 from api.problems import ProblemError, Violations, not_found
 from api.query import decode_query
-from api.schemas import iso
+from api.schemas.lists import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
+from api.schemas.problems import Violation
 from api.tasks import canonical_task_id
 from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus, Position
 from render.errors import InvalidValueError, shown

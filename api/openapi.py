@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
-from api import key_schemas, list_schemas, schemas
 from api.operations import ERRORS, RATE_HEADERS, REF, problem
 from api.paths import bulk_paths, health_paths, key_paths, symbol_paths
-from api.problem_schemas import Problem
+from api.schemas import api_keys as key_schemas
+from api.schemas import lists as list_schemas
+from api.schemas import tasks as schemas
+from api.schemas.problems import Problem
 from pipeline.service import CallbackEvent
 
 _TYPES = (

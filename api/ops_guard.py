@@ -14,8 +14,8 @@ import msgspec
 
 from api.ops_forms import check_origin, check_token, read_form
 from api.ops_page import HEADERS, Pages
-from api.problem_schemas import Problem
 from api.problems import MEDIA_TYPE, ProblemError
+from api.schemas.problems import Problem
 from pipeline.service import JobService
 
 COOKIE = "qrmill_session"

@@ -8,8 +8,8 @@ from api.decoding import invalid
 from api.lists import decode_cursor, encode_cursor
 from api.ops_guard import Guarded
 from api.ops_page import Pages
-from api.problem_schemas import Violation
 from api.problems import Violations
+from api.schemas.problems import Violation
 from pipeline.service import JobFilter, JobService, State, parse_task_id
 from render.errors import InvalidValueError, shown
 from render.gtin import normalize_gtin

@@ -3,8 +3,6 @@
 from typing import Any
 
 from api import examples
-from api.csv_items import PARAMETERS
-from api.list_schemas import ChunksQuery, TasksQuery
 from api.operations import (
     REF,
     accepted_headers,
@@ -21,6 +19,8 @@ from api.operations import (
     query_parameters,
     text_content,
 )
+from api.schemas.lists import ChunksQuery, TasksQuery
+from api.schemas.tasks import PARAMETERS
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",

@@ -8,7 +8,7 @@ import falcon
 import msgspec
 import structlog
 
-from api.problem_schemas import Problem, Violation
+from api.schemas.problems import Problem, Violation
 from pipeline.service import (
     BacklogFullError,
     BrokerUnavailableError,

@@ -7,8 +7,8 @@ import falcon
 import msgspec
 
 from api.decoding import unknown_names
-from api.problem_schemas import Violation
 from api.problems import Violations
+from api.schemas.problems import Violation
 from render.errors import shown
 
 Query = TypeVar("Query", bound=msgspec.Struct)

@@ -10,7 +10,7 @@ from api.decoding import NOT_DECODED, decode_fields, invalid
 from api.middleware import check_accepts
 from api.problems import Violations
 from api.query import read_query
-from api.schemas import BulkItem, SymbolRequest
+from api.schemas.tasks import BulkItem, SymbolRequest
 from api.validation import ANY_GTIN, ItemCheck, Place, Rules, Run
 from pipeline.service import Item
 from render.chunk import render_chunk

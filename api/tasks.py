@@ -10,8 +10,9 @@ import msgspec
 
 from api.body import JSON, answer_json
 from api.middleware import check_accepts
+from api.presenters import iso
 from api.problems import not_found, one_bad_value
-from api.schemas import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus, iso
+from api.schemas.tasks import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus
 from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
 from render.errors import shown
 

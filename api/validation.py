@@ -7,9 +7,9 @@ value by value, so that the answer can point to each of them.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from api.problem_schemas import Violation
 from api.problems import Violations
-from api.schemas import MAX_SIZE, MIN_SIZE, BulkRequest, SymbolRequest
+from api.schemas.problems import Violation
+from api.schemas.tasks import MAX_SIZE, MIN_SIZE, BulkRequest, SymbolRequest
 from pipeline.service import CallbackRules, Item, parse_callback_url
 from render.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
 from render.chunk import choose_versions, least_sizes

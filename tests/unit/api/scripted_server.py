@@ -9,7 +9,7 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-from api.schemas import TaskStatus
+from api.schemas.tasks import TaskStatus
 
 TASK = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 

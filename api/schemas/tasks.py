@@ -4,14 +4,13 @@ Rules that the types alone cannot tell stand in ``extra_json_schema``; ``api.val
 them and gives each its own message.
 """
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from api.problem_schemas import Violation
-from api.states import CallbackState, State
+from api.schemas.problems import Violation
+from api.schemas.states import CallbackState, State
 from render import gtin
 from render.image import ErrorCorrection, ImageFormat
 
@@ -205,6 +204,5 @@ class Health(msgspec.Struct, frozen=True):
     unavailable: Annotated[list[str], Meta(description="Parts that do not answer")]
 
 
-def iso(seconds: float) -> str:
-    """Return ISO 8601 with offset, in UTC, of a time in seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+#: What the query says: all of a bulk request but its items.
+PARAMETERS = tuple(name for name in BulkRequest.__struct_fields__ if name != "items")

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.states import ChunkState, State
+from api.schemas.states import ChunkState, State
 from render.image import ImageFormat
 
 _CURSOR = "Where to go on: next_cursor of the page before; left out for the first page"
