@@ -8,17 +8,16 @@ from urllib.parse import urlencode
 
 import falcon
 
-from api.body import CSV, JSON, answer_json, read_body
 from api.csv_items import read_csv
+from api.http.bodies import CSV, JSON, answer_accepted, answer_json, read_body
+from api.http.negotiation import check_accepts
+from api.http.problems import ProblemError, Violations, one_bad_value
+from api.http.query import read_query, take_flag
 from api.intake import accept_form, try_form
 from api.json_items import read_json
 from api.lists import TaskLists
-from api.middleware import check_accepts
-from api.problems import ProblemError, Violations, one_bad_value
-from api.query import read_query, take_flag
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
-from api.tasks import answer_accepted
 from api.validation import Rules
 from pipeline.service import Idempotency, JobRequest, JobService, make_idempotency
 

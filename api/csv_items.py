@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 
-from api.decoding import missing_names, no_such_name
+from api.http.decoding import missing_names, no_such_name
+from api.http.problems import MAX_ERRORS, ProblemError, Violations
+from api.http.query import convert_query
 from api.intake import Form
 from api.json_items import STAND_INS
-from api.problems import MAX_ERRORS, ProblemError, Violations
-from api.query import convert_query
 from api.schemas.problems import Violation
 from api.schemas.tasks import BulkItem, BulkRequest
 from api.validation import Place, Rules, Run, violation, wrong_count

@@ -10,7 +10,7 @@ from typing import Any
 import falcon
 import msgspec
 
-from api.body import JSON
+from api.http.bodies import JSON
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import falcon
 
-from api.body import answer_json
+from api.http.bodies import answer_json
 from api.schemas.tasks import Health
 from pipeline.service import JobService
 

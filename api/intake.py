@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from api.decoding import invalid
-from api.problems import Violations
+from api.http.problems import Violations, invalid
 from api.schemas.tasks import BulkRequest, DryRun, SymbolCount
 from api.validation import ItemCheck, Rules, Run
 from pipeline.service import EncodedItems, JobRequest

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from api.decoding import NOT_DECODED, decode_fields, invalid
+from api.http.decoding import NOT_DECODED, decode_fields
+from api.http.problems import ProblemError, Violations, invalid
 from api.intake import Form
-from api.problems import ProblemError, Violations
 from api.schemas.problems import Violation
 from api.schemas.tasks import BulkItem, BulkRequest
 from api.validation import ANY_GTIN, Place, Rules, Run, wrong_count

@@ -5,11 +5,11 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.body import JSON, answer_json, read_json_body
-from api.decoding import decode_fields, invalid
-from api.middleware import check_accepts
+from api.http.bodies import JSON, answer_json, read_json_body
+from api.http.decoding import decode_fields
+from api.http.negotiation import check_accepts
+from api.http.problems import ProblemError, Violations, invalid
 from api.presenters import iso, key_fields
-from api.problems import ProblemError, Violations
 from api.schemas.api_keys import (
     KeyAnswer,
     KeyList,

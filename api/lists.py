@@ -1,8 +1,5 @@
 """Lists: a key's jobs, and the chunks of a job, a page at a time."""
 
-import binascii
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -11,21 +8,19 @@ import falcon
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.body import JSON, answer_json
-from api.decoding import invalid
-from api.middleware import check_accepts
+from api.http.bodies import JSON, answer_json
+from api.http.negotiation import check_accepts
+from api.http.parameters import canonical_task_id, decode_cursor, encode_cursor
+from api.http.problems import ProblemError, Violations, invalid, not_found
+from api.http.query import decode_query
 from api.presenters import iso
-from api.problems import ProblemError, Violations, not_found
-from api.query import decode_query
 from api.schemas.lists import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
 from api.schemas.problems import Violation
-from api.tasks import canonical_task_id
-from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus, Position
+from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus
 from render.errors import InvalidValueError, shown
 from render.gtin import normalize_gtin
 
 _Moment = Annotated[datetime, Meta(tz=True)]
-_POSITION = re.compile(r"(\d{1,15})\.([0-9a-f-]{36})")
 
 
 class TaskLists:
@@ -93,24 +88,6 @@ class TaskChunks:
         answer_json(resp, HTTPStatus.OK, ChunkList(rows, str(more[0].index) if more else None))
 
     on_head = on_get
-
-
-def encode_cursor(position: Position) -> str:
-    """Return a position in a list as clients get it."""
-    return urlsafe_b64encode(f"{position.created_at}.{position.task_id}".encode()).decode()
-
-
-def decode_cursor(cursor: str, violations: Violations) -> Position | None:
-    """Return the position of which ``cursor`` was made, or note that it is none."""
-    try:
-        match = _POSITION.fullmatch(urlsafe_b64decode(cursor.encode()).decode())
-    except (binascii.Error, UnicodeError):
-        match = None
-    if match is None:
-        detail = f"{shown(cursor)} is no cursor; use a list's next_cursor, or none for its start."
-        violations.append(Violation("/cursor", "cursor", detail))
-        return None
-    return Position(int(match[1]), match[2])
 
 
 def _filter(query: TasksQuery, violations: Violations) -> JobFilter:

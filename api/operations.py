@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from api.answer_examples import EXAMPLES
+from api.http.problems import MEDIA_TYPE
 from api.problem_examples import PROBLEMS
-from api.problems import MEDIA_TYPE
 
 REF = "#/components/schemas/{name}"
 ERRORS = {

@@ -1,5 +1,6 @@
 """The operators' console at ``/ops/`` and Dramatiq's dashboard at ``/dramatiq/``: their routes."""
 
+from api.http.trusted_proxies import Proxies
 from api.ops_dashboard import Dashboard
 from api.ops_guard import Console, Nothing
 from api.ops_job import Download, JobAction, JobPage, SymbolImage
@@ -8,7 +9,6 @@ from api.ops_letters import LettersAction, LettersPage
 from api.ops_overview import OverviewPage
 from api.ops_page import Pages, StaticFile
 from api.ops_session import SignIn, SignOut
-from api.proxies import Proxies
 from pipeline.service import JobService
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import falcon
 import structlog
 
+from api.http.problems import ProblemError
 from api.ops_forms import read_body
 from api.ops_guard import Guarded
 from api.ops_page import Pages
-from api.problems import ProblemError
 from pipeline.service import JobService
 
 log = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 import falcon
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from api import body
-from api.problems import ProblemError
+from api.http import bodies as body
+from api.http.problems import ProblemError
 
 #: Name of the form field that holds the token.
 TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name

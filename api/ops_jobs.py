@@ -4,11 +4,10 @@ from typing import get_args
 
 import falcon
 
-from api.decoding import invalid
-from api.lists import decode_cursor, encode_cursor
+from api.http.parameters import decode_cursor, encode_cursor
+from api.http.problems import Violations, invalid
 from api.ops_guard import Guarded
 from api.ops_page import Pages
-from api.problems import Violations
 from api.schemas.problems import Violation
 from pipeline.service import JobFilter, JobService, State, parse_task_id
 from render.errors import InvalidValueError, shown

@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 import falcon
 
+from api.http.problems import ProblemError
 from api.ops_forms import Form
 from api.ops_guard import Guarded
 from api.ops_page import Pages
-from api.problems import ProblemError
 from pipeline.service import ALL_QUEUES, DeadLetter, JobService
 
 _ROWS = 100

@@ -5,11 +5,11 @@ import hashlib
 import falcon
 import msgspec
 
-from api.body import JSON, read_body
-from api.decoding import NOT_DECODED, decode_fields, invalid
-from api.middleware import check_accepts
-from api.problems import Violations
-from api.query import read_query
+from api.http.bodies import JSON, read_body
+from api.http.decoding import NOT_DECODED, decode_fields
+from api.http.negotiation import check_accepts
+from api.http.problems import Violations, invalid
+from api.http.query import read_query
 from api.schemas.tasks import BulkItem, SymbolRequest
 from api.validation import ANY_GTIN, ItemCheck, Place, Rules, Run
 from pipeline.service import Item

@@ -8,17 +8,14 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.body import JSON, answer_json
-from api.middleware import check_accepts
+from api.http.bodies import JSON, POLL_AFTER, answer_accepted, answer_json
+from api.http.negotiation import check_accepts
+from api.http.parameters import canonical_task_id
+from api.http.problems import not_found
 from api.presenters import iso
-from api.problems import not_found, one_bad_value
-from api.schemas.tasks import Accepted, BundleAnswer, CallbackAnswer, Chunks, TaskStatus
-from pipeline.service import TERMINAL, Bundle, JobService, JobStatus, parse_task_id
-from render.errors import shown
+from api.schemas.tasks import BundleAnswer, CallbackAnswer, Chunks, TaskStatus
+from pipeline.service import TERMINAL, Bundle, JobService, JobStatus
 
-#: Seconds a client is asked to wait before the next poll.
-_RETRY_AFTER = "1"
-_A_TASK_ID = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 #: Seconds that a poll waits at most, whatever its client prefers.
 _LONGEST_WAIT = 30
 #: The preference ``wait`` (RFC 7240, section 4.3) among others in one header.
@@ -36,7 +33,7 @@ class BulkTask:
         check_accepts(req, JSON)
         job = self._look(req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
-            resp.set_header("Retry-After", _RETRY_AFTER)
+            resp.set_header("Retry-After", POLL_AFTER)
         etag = self._etag(job)
         resp.set_header("ETag", etag.dumps())  # Falcon's own property would make it strong
         # It may be kept, but not used without asking whether it still holds.
@@ -121,13 +118,6 @@ class BulkRetry:
         answer_accepted(resp, self._prefix, job.task_id, job.items)
 
 
-def answer_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int) -> None:
-    """Answer 202 for a job that waits to be rendered."""
-    poll_url = f"{prefix}/qr/bulk/{task_id}/"
-    resp.set_headers({"Location": poll_url, "Retry-After": _RETRY_AFTER})
-    answer_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))
-
-
 def url_window(seconds: int, now: int) -> tuple[int, int]:
     """Return a window of time in which every URL works until its end.
 
@@ -165,16 +155,3 @@ def _callback_answer(job: JobStatus) -> CallbackAnswer:
         next_attempt_at=iso(due / 1000) if due else None,
         delivered_at=iso(delivered / 1000) if delivered else None,
     )
-
-
-def canonical_task_id(task_id: str) -> str:
-    """Return a task id in its canonical form.
-
-    Raises:
-        ProblemError: 422, it is none.
-    """
-    try:
-        return parse_task_id(task_id)
-    except ValueError:
-        detail = f"{shown(task_id)} is not a task id: a UUID such as {_A_TASK_ID}."
-        raise one_bad_value("/task_id", "malformed_task_id", detail) from None

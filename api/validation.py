@@ -7,7 +7,7 @@ value by value, so that the answer can point to each of them.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from api.problems import Violations
+from api.http.problems import Violations
 from api.schemas.problems import Violation
 from api.schemas.tasks import MAX_SIZE, MIN_SIZE, BulkRequest, SymbolRequest
 from pipeline.service import CallbackRules, Item, parse_callback_url

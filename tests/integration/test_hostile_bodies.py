@@ -7,10 +7,10 @@ import falcon
 import psutil
 from falcon.testing import StartResponseMock, create_environ
 
-from api import problems
 from api.app import App, make_rules
 from api.bulk import BulkCollection
-from api.middleware import RequestLog
+from api.http import problems
+from api.http.middleware import RequestLog
 from api.single import Symbol
 from pipeline.service import ApiKey, JobService, Settings
 from pipeline.storage.bucket import Bucket

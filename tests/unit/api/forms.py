@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from api.csv_items import read_csv
+from api.http.problems import Violations
 from api.intake import accept_form
 from api.json_items import read_json
-from api.problems import Violations
 from api.validation import Rules
 from pipeline.model.jobs import Item
 from pipeline.model.request_object import decode_items

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.problems import ProblemError
+from api.http.problems import ProblemError
 from api.schemas.problems import Violation
 from pipeline.service import JobRequest
 from tests.unit.api.forms import GTIN, RULES, items_of, parse_bulk, parse_csv

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from api.cli_roles import Queue
-from api.proxies import THIS_MACHINE
+from api.http.trusted_proxies import THIS_MACHINE
 from deploy.compose_secrets import ROLES, RULES, make_secrets
 from pipeline.settings import Settings, variable
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import falcon
 import msgspec
 
-from api.decoding import unknown_names
-from api.problems import Violations
+from api.http.decoding import unknown_names
+from api.http.problems import Violations
 from api.schemas.problems import Violation
 from render.errors import shown
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 import falcon
 import structlog
 
-from api.problems import ProblemError
+from api.http.problems import ProblemError
 from pipeline.service import JobService, Standing
 
 log = structlog.get_logger(__name__)
@@ -125,16 +125,3 @@ def _over_rate(standing: Standing) -> ProblemError:
         f"This key may send {window.limit} requests a {unit}. Try again in {seconds} s.",
         headers={"Retry-After": str(seconds)},
     )  # fmt: skip
-
-
-def check_accepts(req: falcon.Request, media_type: str) -> None:
-    """Check that the client takes an answer of ``media_type``.
-
-    Raises:
-        ProblemError: 406.
-    """
-    if not req.client_accepts(media_type):
-        raise ProblemError(
-            HTTPStatus.NOT_ACCEPTABLE, "not_acceptable",
-            f"This answers with {media_type}, which Accept: {req.accept} does not allow.",
-        )  # fmt: skip

@@ -6,7 +6,7 @@ from falcon.testing import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.metrics import RequestMetrics
+from api.http.metrics import RequestMetrics
 
 TEMPLATE = "/qr/bulk/{task_id}"
 

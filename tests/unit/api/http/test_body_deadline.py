@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from api.arrival import Arrivals
+from api.http.body_deadline import Arrivals
 
 LONGEST = 0.2  # seconds
 

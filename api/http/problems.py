@@ -219,3 +219,23 @@ def _unexpected(
     log.error("unexpected error", exc_info=error)
     detail = "Something unexpected went wrong; the request id finds it in the service's log."
     _answer(req, resp, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))
+
+
+def malformed_json(error: Exception) -> ProblemError:
+    """Return the 400 for a body that is not JSON."""
+    detail = f"The body is not JSON: {error}."
+    if isinstance(error, RecursionError):
+        detail = "The body is nested too deeply."
+    return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_json", detail)
+
+
+def invalid(violations: Violations) -> ProblemError:
+    """Return the 422 that lists ``violations``."""
+    count = len(violations)
+    noun = "value is" if count == 1 else "values are"
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        f"{count} {noun} not valid; nothing was accepted.",
+        violations=violations,
+    )

@@ -9,8 +9,8 @@ from falcon.testing import create_environ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.body import CSV, JSON, read_body
-from api.problems import ProblemError
+from api.http.bodies import CSV, JSON, read_body
+from api.http.problems import ProblemError
 
 LIMIT = 1_000_000
 

@@ -7,12 +7,11 @@ own size.
 import difflib
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from api.problems import ProblemError, Violations
+from api.http.problems import Violations, malformed_json
 from api.schemas.problems import Violation
 from render.errors import shown
 
@@ -98,26 +97,6 @@ def no_such_name(name: str, known: Collection[str], what: str, *, hint: bool) ->
     near = difflib.get_close_matches(name, known, 1) if hint else []
     rest = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
     return f"There is no {what} {shown(name)}; {rest if known else 'there are none.'}"
-
-
-def malformed_json(error: Exception) -> ProblemError:
-    """Return the 400 for a body that is not JSON."""
-    detail = f"The body is not JSON: {error}."
-    if isinstance(error, RecursionError):
-        detail = "The body is nested too deeply."
-    return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_json", detail)
-
-
-def invalid(violations: Violations) -> ProblemError:
-    """Return the 422 that lists ``violations``."""
-    count = len(violations)
-    noun = "value is" if count == 1 else "values are"
-    return ProblemError(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid_request",
-        f"{count} {noun} not valid; nothing was accepted.",
-        violations=violations,
-    )
 
 
 def _object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:

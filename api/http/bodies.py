@@ -11,11 +11,14 @@ import msgspec
 from falcon.util.mediatypes import parse_header
 from gunicorn.http.errors import ParseException
 
-from api.arrival import Arrivals
-from api.middleware import check_accepts
-from api.problems import ProblemError
+from api.http.body_deadline import Arrivals
+from api.http.negotiation import check_accepts
+from api.http.problems import ProblemError
+from api.schemas.tasks import Accepted
 
 JSON, CSV = "application/json", "text/csv"
+#: Seconds a client is asked to wait before the next poll.
+POLL_AFTER = "1"
 #: Bytes that are read, and at most inflated, at a time.
 _PIECE = 64 * 1024
 #: zlib's window of 32 KiB, and 16 for the gzip format (zlib manual, inflateInit2).
@@ -149,3 +152,10 @@ _DECODERS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
     "gzip": _inflated,
     "x-gzip": _inflated,  # RFC 9110, section 8.4.1.3: the same
 }
+
+
+def answer_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int) -> None:
+    """Answer 202 for a job that waits to be rendered."""
+    poll_url = f"{prefix}/qr/bulk/{task_id}/"
+    resp.set_headers({"Location": poll_url, "Retry-After": POLL_AFTER})
+    answer_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))

@@ -1,0 +1,1 @@
+"""Falcon plumbing: bodies, errors, middleware and parameters."""
