@@ -14,6 +14,7 @@ from api.http import problems
 from api.http.metrics import RequestMetrics
 from api.http.middleware import Authentication, RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, Proxies
+from api.intake.validation import Rules
 from api.keys import Key, KeyCollection, WebhookSecretOfKey
 from api.lists import TaskChunks
 from api.openapi import build_document
@@ -22,7 +23,6 @@ from api.ops_guard import Guard
 from api.ops_page import Pages
 from api.single import Symbol
 from api.tasks import BulkRetry, BulkTask
-from api.validation import Rules
 from pipeline.service import (
     JobService,
     Settings,

@@ -8,17 +8,17 @@ from urllib.parse import urlencode
 
 import falcon
 
-from api.csv_items import read_csv
 from api.http.bodies import CSV, JSON, answer_accepted, answer_json, read_body
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, one_bad_value
 from api.http.query import read_query, take_flag
-from api.intake import accept_form, try_form
-from api.json_items import read_json
+from api.intake.bulk_request import accept_form, try_form
+from api.intake.csv_items import read_csv
+from api.intake.json_items import read_json
+from api.intake.validation import Rules
 from api.lists import TaskLists
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
-from api.validation import Rules
 from pipeline.service import Idempotency, JobRequest, JobService, make_idempotency
 
 _MOST_KEY_LENGTH = 255

@@ -10,8 +10,8 @@ from api.http.decoding import NOT_DECODED, decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import Violations, invalid
 from api.http.query import read_query
+from api.intake.validation import ANY_GTIN, ItemCheck, Place, Rules, Run
 from api.schemas.tasks import BulkItem, SymbolRequest
-from api.validation import ANY_GTIN, ItemCheck, Place, Rules, Run
 from pipeline.service import Item
 from render.chunk import render_chunk
 from render.image import MEDIA_TYPES, RenderOptions

@@ -1,7 +1,7 @@
 """What goes over the wire: the types of requests and answers, and the source of the API document.
 
-Rules that the types alone cannot tell stand in ``extra_json_schema``; ``api.validation`` checks
-them and gives each its own message.
+Rules that the types alone cannot tell stand in ``extra_json_schema``; ``api.intake.validation``
+checks them and gives each its own message.
 """
 
 from typing import Annotated, Literal

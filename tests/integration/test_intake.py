@@ -24,7 +24,7 @@ from pipeline.settings import variable
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.integration.test_api import GTIN, assert_problem, contents
-from tests.unit.api.test_csv_items import HEADER
+from tests.unit.api.intake.test_csv_items import HEADER
 
 SYMBOL = {"gtin": GTIN, "lot": "LOT-7", "serial": "A0001", "expiry": "271231"}
 URI = f"https://id.gs1.org/01/0{GTIN}/10/LOT-7/21/A0001?17=271231"

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from api.csv_items import read_csv
 from api.http.problems import Violations
-from api.intake import accept_form
-from api.json_items import read_json
-from api.validation import Rules
+from api.intake.bulk_request import accept_form
+from api.intake.csv_items import read_csv
+from api.intake.json_items import read_json
+from api.intake.validation import Rules
 from pipeline.model.jobs import Item
 from pipeline.model.request_object import decode_items
 from pipeline.service import JobRequest

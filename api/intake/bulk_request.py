@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
+from api.intake.validation import ItemCheck, Rules, Run
 from api.schemas.tasks import BulkRequest, DryRun, SymbolCount
-from api.validation import ItemCheck, Rules, Run
 from pipeline.service import EncodedItems, JobRequest
 from render.gtin import normalize_gtin
 from render.image import ErrorCorrection

@@ -185,3 +185,8 @@ def _broken_rule(rule: Callable[[str], object], value: str, where: Place) -> Ite
         rule(value)
     except InvalidValueError as error:
         yield violation(where, error.code, error.detail)
+
+
+#: Valid values that stand in for those that are missing or of the wrong type, which have been
+#: noted already, so that the others can be checked all the same.
+STAND_INS = {"gtin": ANY_GTIN, "items": []}

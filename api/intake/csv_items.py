@@ -9,11 +9,10 @@ from itertools import islice
 from api.http.decoding import missing_names, no_such_name
 from api.http.problems import MAX_ERRORS, ProblemError, Violations
 from api.http.query import convert_query
-from api.intake import Form
-from api.json_items import STAND_INS
+from api.intake.bulk_request import Form
+from api.intake.validation import STAND_INS, Place, Rules, Run, violation, wrong_count
 from api.schemas.problems import Violation
 from api.schemas.tasks import BulkItem, BulkRequest
-from api.validation import Place, Rules, Run, violation, wrong_count
 from pipeline.service import Item
 
 _COLUMNS = BulkItem.__struct_fields__

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.http.problems import ProblemError, Violations
-from api.validation import Rules
+from api.intake.validation import Rules
 from pipeline.service import Item
 from tests.unit.api.forms import GTIN, RULES, items_of, parse_bulk
 

@@ -6,15 +6,11 @@ import msgspec
 
 from api.http.decoding import NOT_DECODED, decode_fields
 from api.http.problems import ProblemError, Violations, invalid
-from api.intake import Form
+from api.intake.bulk_request import Form
+from api.intake.validation import STAND_INS, Place, Rules, Run, wrong_count
 from api.schemas.problems import Violation
 from api.schemas.tasks import BulkItem, BulkRequest
-from api.validation import ANY_GTIN, Place, Rules, Run, wrong_count
 from pipeline.service import Item
-
-#: Valid values that stand in for those that are missing or of the wrong type, which have been
-#: noted already, so that the others can be checked all the same.
-STAND_INS = {"gtin": ANY_GTIN, "items": []}
 
 
 class _Envelope(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
