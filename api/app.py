@@ -7,22 +7,22 @@ from typing import Any, ClassVar
 import falcon
 import structlog
 
-from api.bulk import BulkCollection
-from api.docs import DocsFile, DocsPage, Document
-from api.health import Healthz, Readyz
 from api.http import problems
 from api.http.metrics import RequestMetrics
 from api.http.middleware import Authentication, RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, Proxies
 from api.intake.validation import Rules
-from api.keys import Key, KeyCollection, WebhookSecretOfKey
-from api.lists import TaskChunks
 from api.openapi import build_document
 from api.ops import console_paths, console_routes
 from api.ops_guard import Guard
 from api.ops_page import Pages
-from api.single import Symbol
-from api.tasks import BulkRetry, BulkTask
+from api.resources.api_keys import Key, KeyCollection, WebhookSecretOfKey
+from api.resources.bulk import BulkCollection
+from api.resources.docs import DocsFile, DocsPage, Document
+from api.resources.health import Healthz, Readyz
+from api.resources.lists import TaskChunks
+from api.resources.symbol import Symbol
+from api.resources.task import BulkRetry, BulkTask
 from pipeline.service import (
     JobService,
     Settings,

@@ -8,10 +8,10 @@ import psutil
 from falcon.testing import StartResponseMock, create_environ
 
 from api.app import App, make_rules
-from api.bulk import BulkCollection
 from api.http import problems
 from api.http.middleware import RequestLog
-from api.single import Symbol
+from api.resources.bulk import BulkCollection
+from api.resources.symbol import Symbol
 from pipeline.service import ApiKey, JobService, Settings
 from pipeline.storage.bucket import Bucket
 from tests.integration.hostile_bodies import BAD_GTIN, CSV, GTIN, hostile

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 from falcon.testing import TestClient
 
-from api import bulk
 from api.app import create_app
 from api.http import bodies
+from api.resources import bulk
 from pipeline.errors import StoreUnavailableError
 from pipeline.service import JobService, Settings
 from pipeline.storage.bucket import Bucket

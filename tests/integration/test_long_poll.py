@@ -10,7 +10,7 @@ import pytest
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from api.tasks import preferred_wait
+from api.resources.task import preferred_wait
 from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
 from pipeline.ledger.entries import Failure

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from api.examples import BULK_CSV, BULK_JSON, SYMBOL
 from api.http.problems import Violations
 from api.openapi import build_document
-from api.single import parse_symbol
+from api.resources.symbol import parse_symbol
 from tests.unit.api.forms import RULES, parse_bulk, parse_csv
 
 DOCUMENT = build_document("", 5000)

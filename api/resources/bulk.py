@@ -16,7 +16,7 @@ from api.intake.bulk_request import accept_form, try_form
 from api.intake.csv_items import read_csv
 from api.intake.json_items import read_json
 from api.intake.validation import Rules
-from api.lists import TaskLists
+from api.resources.lists import TaskLists
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
 from pipeline.service import Idempotency, JobRequest, JobService, make_idempotency

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.tasks import url_window
+from api.resources.task import url_window
 
 DAY = 86_400
 
