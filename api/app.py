@@ -12,7 +12,7 @@ from api.http.metrics import RequestMetrics
 from api.http.middleware import Authentication, RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, Proxies
 from api.intake.validation import Rules
-from api.openapi import build_document
+from api.openapi.document import build_document
 from api.ops import console_paths, console_routes
 from api.ops_guard import Guard
 from api.ops_page import Pages

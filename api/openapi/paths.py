@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api import examples
-from api.operations import (
+from api.openapi import request_examples as examples
+from api.openapi.components import (
     REF,
     accepted_headers,
     answer,

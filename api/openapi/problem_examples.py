@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from api.examples import BAD_SERIAL, TASK_ID, named
+from api.openapi.request_examples import BAD_SERIAL, TASK_ID, named
 
 _REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.examples import GTIN, TASK_ID, named
+from api.openapi.request_examples import GTIN, TASK_ID, named
 
 _CREATED, _FINISHED = "2026-11-23T08:00:00.120000+00:00", "2026-11-23T08:00:01.020000+00:00"
 _EXPIRES = "2026-11-30T08:00:01+00:00"

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from api.answer_examples import EXAMPLES
 from api.http.problems import MEDIA_TYPE
-from api.problem_examples import PROBLEMS
+from api.openapi.problem_examples import PROBLEMS
+from api.openapi.response_examples import EXAMPLES
 
 REF = "#/components/schemas/{name}"
 ERRORS = {

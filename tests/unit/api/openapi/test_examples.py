@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from api.examples import BULK_CSV, BULK_JSON, SYMBOL
 from api.http.problems import Violations
-from api.openapi import build_document
+from api.openapi.document import build_document
+from api.openapi.request_examples import BULK_CSV, BULK_JSON, SYMBOL
 from api.resources.symbol import parse_symbol
 from tests.unit.api.forms import RULES, parse_bulk, parse_csv
 
