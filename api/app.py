@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 import falcon
 import structlog
 
+from api.console.pages import Pages
+from api.console.routes import console_paths, console_routes
+from api.console.sessions import Guard
 from api.http import problems
 from api.http.metrics import RequestMetrics
 from api.http.middleware import Authentication, RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, Proxies
 from api.intake.validation import Rules
 from api.openapi.document import build_document
-from api.ops import console_paths, console_routes
-from api.ops_guard import Guard
-from api.ops_page import Pages
 from api.resources.api_keys import Key, KeyCollection, WebhookSecretOfKey
 from api.resources.bulk import BulkCollection
 from api.resources.docs import DocsFile, DocsPage, Document

@@ -10,7 +10,7 @@ from falcon.testing import TestClient
 from itsdangerous import URLSafeTimedSerializer
 
 from api.app import create_app, get_app
-from api.ops_guard import Guarded, local_path
+from api.console.sessions import Guarded, local_path
 from deploy.embedded.ports import free_port
 from pipeline.auth.api_keys import _FRESH
 from pipeline.ledger import keys

@@ -45,7 +45,7 @@ def forms(page: str, action: str) -> list[Fields]:
 def test_without_it_the_path_says_how_it_is_installed(
     service: JobService, settings: Settings, operator_token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.ops_dashboard.find_spec", lambda _: None)
+    monkeypatch.setattr("api.console.dramatiq_dashboard.find_spec", lambda _: None)
     visitor = Visitor(create_app(service, settings))
     assert visitor.get("/dramatiq/").status_code == 303
     visitor.sign_in(operator_token)

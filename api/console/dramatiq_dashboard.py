@@ -15,10 +15,10 @@ from typing import Any
 import falcon
 import structlog
 
+from api.console.forms import read_body
+from api.console.pages import Pages
+from api.console.sessions import Guarded
 from api.http.problems import ProblemError
-from api.ops_forms import read_body
-from api.ops_guard import Guarded
-from api.ops_page import Pages
 from pipeline.service import JobService
 
 log = structlog.get_logger(__name__)

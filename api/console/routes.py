@@ -1,14 +1,14 @@
 """The operators' console at ``/ops/`` and Dramatiq's dashboard at ``/dramatiq/``: their routes."""
 
+from api.console.dead_letters import LettersAction, LettersPage
+from api.console.dramatiq_dashboard import Dashboard
+from api.console.job import Download, JobAction, JobPage, SymbolImage
+from api.console.jobs import JobsPage
+from api.console.overview import OverviewPage
+from api.console.pages import Pages, StaticFile
+from api.console.sessions import Console, Nothing
+from api.console.sign_in import SignIn, SignOut
 from api.http.trusted_proxies import Proxies
-from api.ops_dashboard import Dashboard
-from api.ops_guard import Console, Nothing
-from api.ops_job import Download, JobAction, JobPage, SymbolImage
-from api.ops_jobs import JobsPage
-from api.ops_letters import LettersAction, LettersPage
-from api.ops_overview import OverviewPage
-from api.ops_page import Pages, StaticFile
-from api.ops_session import SignIn, SignOut
 from pipeline.service import JobService
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import falcon
 import jinja2
 
-from api.ops_forms import issue_token
+from api.console.forms import issue_token
 
 _FOLDER = Path(__file__).parent
 _STATIC = _FOLDER / "static"

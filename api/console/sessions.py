@@ -12,9 +12,9 @@ from urllib.parse import quote
 import falcon
 import msgspec
 
+from api.console.forms import check_origin, check_token, read_form
+from api.console.pages import HEADERS, Pages
 from api.http.problems import MEDIA_TYPE, ProblemError
-from api.ops_forms import check_origin, check_token, read_form
-from api.ops_page import HEADERS, Pages
 from api.schemas.problems import Problem
 from pipeline.service import JobService
 

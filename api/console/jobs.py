@@ -4,10 +4,10 @@ from typing import get_args
 
 import falcon
 
+from api.console.pages import Pages
+from api.console.sessions import Guarded
 from api.http.parameters import decode_cursor, encode_cursor
 from api.http.problems import Violations, invalid
-from api.ops_guard import Guarded
-from api.ops_page import Pages
 from api.schemas.problems import Violation
 from pipeline.service import JobFilter, JobService, State, parse_task_id
 from render.errors import InvalidValueError, shown

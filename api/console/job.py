@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 import falcon
 
+from api.console.pages import Pages
+from api.console.sessions import Guarded
 from api.http.parameters import canonical_task_id
 from api.http.problems import ProblemError, not_found
-from api.ops_guard import Guarded
-from api.ops_page import Pages
 from pipeline.service import (
     JobService,
     JobStatus,

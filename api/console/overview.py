@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import falcon
 
-from api.ops_guard import Guarded
-from api.ops_page import Pages
+from api.console.pages import Pages
+from api.console.sessions import Guarded
 from pipeline.service import JobService, Overview
 
 #: The charts' height and the width of a minute, as overview.html draws them.

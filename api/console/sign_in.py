@@ -7,11 +7,11 @@ from http import HTTPStatus
 import falcon
 import structlog
 
+from api.console.forms import Form, check_origin, issue_token, read_form
+from api.console.pages import Pages
+from api.console.sessions import COOKIE, Console, Guarded, local_path, use_form
 from api.http.problems import ProblemError
 from api.http.trusted_proxies import Proxies
-from api.ops_forms import Form, check_origin, issue_token, read_form
-from api.ops_guard import COOKIE, Console, Guarded, local_path, use_form
-from api.ops_page import Pages
 from pipeline.service import SESSION_LIFETIME, JobService
 
 log = structlog.get_logger(__name__)

@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 import falcon
 
+from api.console.forms import Form
+from api.console.pages import Pages
+from api.console.sessions import Guarded
 from api.http.problems import ProblemError
-from api.ops_forms import Form
-from api.ops_guard import Guarded
-from api.ops_page import Pages
 from pipeline.service import ALL_QUEUES, DeadLetter, JobService
 
 _ROWS = 100

@@ -6,10 +6,10 @@ from falcon.testing import create_req
 from gunicorn.config import Config
 from gunicorn.http.message import _ip_in_allow_list
 
+from api.console.overview import CHART_HEIGHT, charts
+from api.console.pages import number, size, span
+from api.console.sign_in import client_address
 from api.http.trusted_proxies import Proxies
-from api.ops_overview import CHART_HEIGHT, charts
-from api.ops_page import number, size, span
-from api.ops_session import client_address
 from pipeline.monitoring.overview import Minute, Overview, RedisState
 
 

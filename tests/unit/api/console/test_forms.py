@@ -9,11 +9,11 @@ import pytest
 from falcon.testing import create_environ
 from itsdangerous import URLSafeTimedSerializer
 
-from api import ops_forms
+from api.console import forms as ops_forms
+from api.console.forms import TOKEN_FIELD, check_token, issue_token, read_form
 from api.http import bodies as body
 from api.http.body_deadline import Arrivals
 from api.http.problems import ProblemError
-from api.ops_forms import TOKEN_FIELD, check_token, issue_token, read_form
 
 VISIT = "chosen by the visitor"
 SIGNER = URLSafeTimedSerializer(VISIT, salt="qrmill.console.form")
