@@ -11,7 +11,7 @@ import httpx
 
 from api.cli_output import checking_usage
 from api.cli_profile import DEFAULT_URL, current_profile
-from api.client_checks import check_api_key, check_url
+from api.client.arguments import check_api_key, check_url
 from pipeline.service import (
     Finding,
     Settings,

@@ -15,12 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.client_errors import (
-    ApiError,
-    DownloadError,
-    QrmillError,
-    TaskFailedError,
-)
+from api.client.errors import ApiError, DownloadError, QrmillError, TaskFailedError
 from api.schemas.problems import Violation
 
 #: Exit codes; 0 is done. The last one is what a shell tells of a program that SIGPIPE has ended.

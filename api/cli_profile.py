@@ -27,7 +27,7 @@ from api.cli_output import (
     print_fields,
     say,
 )
-from api.client_checks import check_api_key, check_url
+from api.client.arguments import check_api_key, check_url
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE, KEY_VARIABLE, PATH_VARIABLE = "QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"

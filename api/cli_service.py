@@ -3,7 +3,7 @@
 import os
 
 from api.cli_output import UsageError
-from api.client_errors import QrmillError
+from api.client.errors import QrmillError
 from api.presenters import key_fields
 from api.schemas.api_keys import NewKeyAnswer, NewKeyRequest
 from pipeline.service import Settings, SettingsError, StoreUnavailableError, open_service

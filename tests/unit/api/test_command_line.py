@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import client_checks
 from api.cli_output import UsageError, printable, report
 from api.cli_profile import Profile, current_profile, profile_path, read_profile, write_profile
 from api.cli_submit import make_form
@@ -20,6 +19,7 @@ from api.client import (
     UnreachableError,
     WaitTimeoutError,
 )
+from api.client import arguments as client_checks
 from api.schemas import states
 from pipeline.auth import api_keys
 from pipeline.ledger import listing

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from api.client_checks import check_key_id
-from api.client_http import Api, decode
+from api.client.arguments import check_key_id
+from api.client.transport import Api, decode
 from api.schemas.api_keys import (
     KeyAnswer,
     KeyList,

@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 import httpx
 
-from api.client_errors import TaskFailedError, WaitTimeoutError
-from api.client_http import Api, Backoff, decode, seconds_to_wait
+from api.client.errors import TaskFailedError, WaitTimeoutError
+from api.client.transport import Api, Backoff, decode, seconds_to_wait
 from api.schemas.tasks import TaskStatus
 
 #: Seconds a poll may be held. The service holds it until the task has ended, and not until there is

@@ -125,7 +125,7 @@ def test_it_gives_up_where_patience_ends(
 def test_a_server_that_says_nothing_is_given_up_where_patience_ends(
     server: ScriptedServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.client_http._GRACE", 0.01)
+    monkeypatch.setattr("api.client.transport._GRACE", 0.01)
     heard, over = threading.Event(), threading.Event()
 
     def keep_silent(_: Request) -> Answer:

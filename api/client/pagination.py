@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Literal, TypedDict, TypeVar
 
-from api.client_http import Api, decode
+from api.client.transport import Api, decode
 from api.schemas.lists import ChunkList, TaskList
 
 #: Most rows of a page that the API gives.

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 import httpx
 import msgspec
 
-from api.client_checks import check_api_key
-from api.client_errors import ApiError, QrmillError, UnreachableError
+from api.client.arguments import check_api_key
+from api.client.errors import ApiError, QrmillError, UnreachableError
 from api.schemas.problems import Problem
 
 #: Seconds: the longest first pause, which doubles with every attempt, and the longest of all.

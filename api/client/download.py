@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import httpx
 
-from api.client_errors import DownloadError, TaskFailedError
-from api.client_http import Backoff, QuietURL, place, seconds_to_wait, words
+from api.client.errors import DownloadError, TaskFailedError
+from api.client.transport import Backoff, QuietURL, place, seconds_to_wait, words
 from api.schemas.tasks import TaskStatus
 
 #: The store did not take the URL: it is no longer valid, or its signer's credentials are not.

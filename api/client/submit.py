@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypedDict
 
-from api.client_errors import QrmillError
-from api.client_http import Api, Body, decode
+from api.client.errors import QrmillError
+from api.client.transport import Api, Body, decode
 from api.schemas.tasks import Accepted, DryRun
 from render.image import ErrorCorrection, ImageFormat
 

@@ -11,20 +11,15 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from api.client_checks import check_url
-from api.client_download import Download
-from api.client_errors import (
+from api.client.api_keys import Keys
+from api.client.arguments import check_url
+from api.client.download import Download
+from api.client.errors import (
     ApiError,
-    DownloadError,
     QrmillError,
-    TaskFailedError,
-    UnreachableError,
-    WaitTimeoutError,
 )
-from api.client_http import Api, Backoff, decode
-from api.client_keys import Keys
-from api.client_lists import CHUNKS_A_PAGE, TASKS_A_PAGE, Filters, parameters, rows
-from api.client_submit import (
+from api.client.pagination import CHUNKS_A_PAGE, TASKS_A_PAGE, Filters, parameters, rows
+from api.client.submit import (
     BULK,
     CsvSource,
     Form,
@@ -35,7 +30,8 @@ from api.client_submit import (
     rewound,
     submit,
 )
-from api.client_wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
+from api.client.transport import Api, Backoff, decode
+from api.client.wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
 from api.schemas.lists import ChunkAnswer, ChunkList, TaskList, TaskSummary
 from api.schemas.tasks import BulkItem, DryRun, TaskStatus
 
@@ -268,19 +264,3 @@ class Client:
 
 def _path(task_id: str) -> str:
     return f"{BULK}{quote(task_id, safe='')}/"
-
-
-__all__ = [
-    "ApiError",
-    "Client",
-    "DownloadError",
-    "Filters",
-    "Form",
-    "Options",
-    "QrmillError",
-    "Submitted",
-    "TaskFailedError",
-    "TaskStatus",
-    "UnreachableError",
-    "WaitTimeoutError",
-]
