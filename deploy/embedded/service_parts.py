@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import redis
 
-from api.cli_roles import api_command, sweep_command, worker_command, worker_environment
+from api.cli.server import api_command, sweep_command, worker_command, worker_environment
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from api.cli_checkup import findings
+from api.cli.doctor_checks import findings
 from deploy.embedded.ports import free_port
 from deploy.embedded.running import RunningStack
 from pipeline.service import Finding, Settings, open_service
@@ -75,7 +75,7 @@ def test_an_api_without_its_redis_is_not_ready(settings: Settings) -> None:
 def test_an_api_whose_store_hangs_is_not_taken_for_one_that_does_not_run(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.cli_checkup._TIMEOUT", 1)
+    monkeypatch.setattr("api.cli.doctor_checks._TIMEOUT", 1)
     silent = socket.create_server(("127.0.0.1", 0))
     store = f"http://127.0.0.1:{silent.getsockname()[1]}"
     with served(msgspec.structs.replace(settings, s3_endpoint_url=store)) as url:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from api.cli_roles import Queue
+from api.cli.server import Queue
 from api.http.trusted_proxies import THIS_MACHINE
 from deploy.compose_secrets import ROLES, RULES, make_secrets
 from pipeline.settings import Settings, variable

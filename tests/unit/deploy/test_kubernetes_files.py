@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.cli_roles import Queue
+from api.cli.server import Queue
 from pipeline.settings import Settings
 from pipeline.webhooks.addresses import _NOT_PUBLIC
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli_roles import Queue
+from api.cli.server import Queue
 from pipeline.settings import Settings, SettingsError, variable
 from tests.systemd_units import QUEUES, UNITS, Unit
 
@@ -120,4 +120,4 @@ def test_a_unit_has_more_time_to_end_than_its_programs_take(tmp_path: Path) -> N
     for name in NAMES:
         unit = Unit(name, tmp_path, PROGRAMS)
         assert unit.the("KillMode") == "mixed"
-        assert int(unit.the("TimeoutStopSec")) > 30  # api.gunicorn_conf, api.cli_roles
+        assert int(unit.the("TimeoutStopSec")) > 30  # api.gunicorn_conf, api.cli.server

@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from api.cli_options import Url
-from api.cli_output import REFUSED, Json, print_document, printable
+from api.cli.options import Url
+from api.cli.output import REFUSED, Json, print_document, printable
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -19,7 +19,7 @@ def doctor(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an
     Redis, S3, workers, sweep and queues as well. Nothing is left behind.
     """
     # The service's own code takes longer to load than most commands take.
-    from api.cli_checkup import findings  # noqa: PLC0415
+    from api.cli.doctor_checks import findings  # noqa: PLC0415
 
     failed = False
     console = Console(soft_wrap=True, highlight=False)

@@ -11,19 +11,19 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 import typer
 
-from api.cli_follow import Follow
-from api.cli_options import Out, Seconds, Url, asking
-from api.cli_output import (
+from api.cli.options import Out, Seconds, Url, asking
+from api.cli.output import (
     INTERRUPTED,
     REFUSED,
     Json,
     UsageError,
     counted,
+    end_with,
     print_document,
     print_violations,
     say,
 )
-from api.cli_tasks import end_with
+from api.cli.progress import Follow
 from api.client import ApiError, Client, Form, QrmillError, Submitted, UnreachableError
 from api.schemas.tasks import DryRun
 from render.image import ErrorCorrection, ImageFormat

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api.cli_output import INTERRUPTED, say
+from api.cli.output import INTERRUPTED, say
 from api.client import ApiError, Client, QrmillError, TaskFailedError, TaskStatus
 
 Told = Callable[[TaskStatus], None]

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from api.client import TaskStatus
 from api.client.errors import ApiError, DownloadError, QrmillError, TaskFailedError
 from api.schemas.problems import Violation
 
@@ -130,3 +131,52 @@ def _for_good(error: QrmillError) -> bool:
     if isinstance(error, (ApiError, DownloadError)):
         return not error.transient
     return isinstance(error, TaskFailedError)
+
+
+def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
+    """Print the status of a task that has ended; the exit code tells whether it has failed.
+
+    Args:
+        ended: the status.
+        as_json: whether it is printed as JSON.
+        quiet: nothing but an error is printed for humans.
+
+    Raises:
+        typer.Exit: it has failed.
+    """
+    failed = ended.status == "failed"
+    if as_json or not quiet:
+        print_task(ended, as_json=as_json)
+    if failed:
+        why = printable(f"({ended.error_code}): {ended.error}")
+        say(f"qrmill: task {ended.task_id} failed {why}")
+        raise typer.Exit(REFUSED)
+
+
+def print_task(found: TaskStatus, *, as_json: bool) -> None:
+    """Print how far a task is."""
+    if as_json:
+        print_document(found)
+    else:
+        print_fields(_fields(found))
+
+
+def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
+    yield "task", found.task_id
+    yield "status", found.status
+    yield "items", f"{found.processed_items} of {found.total_items} ({found.progress_percent:g} %)"
+    parts = found.chunks
+    yield "chunks", f"{parts.total}: {parts.staged} staged, {parts.failed} failed"
+    yield "created", found.created_at
+    yield "finished", found.finished_at
+    if found.error_code is not None:
+        yield "error", f"{found.error_code}: {found.error}"
+    if found.bundle is not None:
+        yield "bundle", f"{found.bundle.bytes} bytes, kept until {found.bundle.expires_at}"
+        yield "sha256", found.bundle.sha256
+    if found.callback is not None:
+        error = f": {found.callback.last_error}" if found.callback.last_error else ""
+        yield (
+            "callback",
+            f"{found.callback.state}, {counted(found.callback.attempts, 'attempt')}{error}",
+        )

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli_output import UsageError, checking_usage, printable, say
-from api.cli_profile import DEFAULT_URL, KEY_VARIABLE, current_profile
+from api.cli.output import UsageError, checking_usage, printable, say
+from api.cli.profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
 #: Attempts at a request, and seconds that they may take: where a human waits for an answer, and

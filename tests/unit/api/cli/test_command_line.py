@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cli_output import UsageError, printable, report
-from api.cli_profile import Profile, current_profile, profile_path, read_profile, write_profile
-from api.cli_submit import make_form
+from api.cli.output import UsageError, printable, report
+from api.cli.profile import Profile, current_profile, profile_path, read_profile, write_profile
+from api.cli.submit import make_form
 from api.client import (
     ApiError,
     QrmillError,

@@ -9,8 +9,8 @@ from platform import python_version
 
 import httpx
 
-from api.cli_output import checking_usage
-from api.cli_profile import DEFAULT_URL, current_profile
+from api.cli.output import checking_usage
+from api.cli.profile import DEFAULT_URL, current_profile
 from api.client.arguments import check_api_key, check_url
 from pipeline.service import (
     Finding,

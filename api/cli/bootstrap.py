@@ -2,7 +2,7 @@
 
 import os
 
-from api.cli_output import UsageError
+from api.cli.output import UsageError
 from api.client.errors import QrmillError
 from api.presenters import key_fields
 from api.schemas.api_keys import NewKeyAnswer, NewKeyRequest

@@ -19,14 +19,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from api.cli_output import (
-    Json,
-    UsageError,
-    checking_usage,
-    print_document,
-    print_fields,
-    say,
-)
+from api.cli.output import Json, UsageError, checking_usage, print_document, print_fields, say
 from api.client.arguments import check_api_key, check_url
 
 DEFAULT_URL = "http://127.0.0.1:8080"

@@ -9,13 +9,13 @@ import sys
 
 import typer
 
-from api.cli_doctor import doctor
-from api.cli_keys import keys
-from api.cli_output import EXIT_CODES, UNREAD, UsageError, report
-from api.cli_profile import profile
-from api.cli_roles import api, sweep, worker
-from api.cli_submit import submit
-from api.cli_tasks import cancel, chunks, download, list_tasks, retry, status, wait
+from api.cli.api_keys import keys
+from api.cli.doctor import doctor
+from api.cli.output import EXIT_CODES, UNREAD, UsageError, report
+from api.cli.profile import profile
+from api.cli.server import api, sweep, worker
+from api.cli.submit import submit
+from api.cli.tasks import cancel, chunks, download, list_tasks, retry, status, wait
 from api.client import QrmillError
 
 app = typer.Typer(

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli_options import Url, asking
-from api.cli_output import Json, checking_usage, print_document, print_rows, printable, say
+from api.cli.options import Url, asking
+from api.cli.output import Json, checking_usage, print_document, print_rows, printable, say
 from api.schemas.api_keys import NewKeyRequest
 from api.schemas.states import Role
 
@@ -34,7 +34,7 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     wanted = NewKeyRequest(name, role, per_minute, per_day)
     if bootstrap:
         # The service's own code takes longer to load than most commands take.
-        from api.cli_service import create_first_key  # noqa: PLC0415
+        from api.cli.bootstrap import create_first_key  # noqa: PLC0415
 
         made = create_first_key(wanted)
     else:

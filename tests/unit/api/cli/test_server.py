@@ -2,7 +2,7 @@
 
 import sys
 
-from api.cli_roles import Queue, api_command, sweep_command, worker_command, worker_environment
+from api.cli.server import Queue, api_command, sweep_command, worker_command, worker_environment
 from pipeline.broker.names import QUEUES, WEBHOOK_QUEUE
 from tests.command_line import qrmill
 

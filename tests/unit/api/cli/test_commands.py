@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from api.cli import main
+from api.cli.main import main
 from api.client import Client
 from tests.command_line import QRMILL, environment
 from tests.unit.api.conftest import KEY
@@ -51,7 +51,7 @@ def qrmill(
     for name, value in environment(QRMILL_URL=server.url, QRMILL_API_KEY=KEY).items():
         monkeypatch.setenv(name, value)
     quick = partial(Client, sleep=clock.sleep, clock=clock)
-    monkeypatch.setattr("api.cli_options.Client", quick)
+    monkeypatch.setattr("api.cli.options.Client", quick)
 
     def run(*arguments: str | Path) -> Done:
         monkeypatch.setattr("sys.argv", ["qrmill", *map(str, arguments)])

@@ -1,28 +1,27 @@
 """The commands about tasks: how far they are, what they made, another try."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli_follow import Follow
-from api.cli_options import Out, Seconds, TaskId, Url, asking
-from api.cli_output import (
+from api.cli.options import Out, Seconds, TaskId, Url, asking
+from api.cli.output import (
     INTERRUPTED,
-    REFUSED,
     Json,
-    counted,
+    end_with,
     print_document,
-    print_fields,
     print_rows,
-    printable,
+    print_task,
     say,
 )
-from api.client import Filters, TaskStatus
+from api.cli.progress import Follow
 from api.schemas.states import State
+
+if TYPE_CHECKING:
+    from api.client import Filters
 
 _TASK_COLUMNS = ("task id", "status", "gtin", "items", "created", "finished", "error", "key")
 _CHUNK_COLUMNS = ("chunk", "items", "state", "attempts", "error", "what happened")
@@ -36,7 +35,7 @@ Moment = Annotated[
 def status(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
     """Say how far a task is."""
     with asking(url) as client:
-        _tell(client.status(task_id), as_json=as_json)
+        print_task(client.status(task_id), as_json=as_json)
 
 
 def wait(
@@ -129,58 +128,10 @@ def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # 
 def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
     """Render again what a failed task lacks."""
     with asking(url) as client:
-        _tell(client.retry(task_id), as_json=as_json)
+        print_task(client.retry(task_id), as_json=as_json)
 
 
 def cancel(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
     """Cancel a task in flight."""
     with asking(url) as client:
-        _tell(client.cancel(task_id), as_json=as_json)
-
-
-def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
-    """Print the status of a task that has ended; the exit code tells whether it has failed.
-
-    Args:
-        ended: the status.
-        as_json: whether it is printed as JSON.
-        quiet: nothing but an error is printed for humans.
-
-    Raises:
-        typer.Exit: it has failed.
-    """
-    failed = ended.status == "failed"
-    if as_json or not quiet:
-        _tell(ended, as_json=as_json)
-    if failed:
-        why = printable(f"({ended.error_code}): {ended.error}")
-        say(f"qrmill: task {ended.task_id} failed {why}")
-        raise typer.Exit(REFUSED)
-
-
-def _tell(found: TaskStatus, *, as_json: bool) -> None:
-    if as_json:
-        print_document(found)
-    else:
-        print_fields(_fields(found))
-
-
-def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
-    yield "task", found.task_id
-    yield "status", found.status
-    yield "items", f"{found.processed_items} of {found.total_items} ({found.progress_percent:g} %)"
-    parts = found.chunks
-    yield "chunks", f"{parts.total}: {parts.staged} staged, {parts.failed} failed"
-    yield "created", found.created_at
-    yield "finished", found.finished_at
-    if found.error_code is not None:
-        yield "error", f"{found.error_code}: {found.error}"
-    if found.bundle is not None:
-        yield "bundle", f"{found.bundle.bytes} bytes, kept until {found.bundle.expires_at}"
-        yield "sha256", found.bundle.sha256
-    if found.callback is not None:
-        error = f": {found.callback.last_error}" if found.callback.last_error else ""
-        yield (
-            "callback",
-            f"{found.callback.state}, {counted(found.callback.attempts, 'attempt')}{error}",
-        )
+        print_task(client.cancel(task_id), as_json=as_json)
