@@ -9,8 +9,8 @@ from pipeline.model.chunks import ImageRow
 from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
 from render.chunk import render_chunk
+from render.gs1.link import digital_link_uri
 from render.image import Image, RenderOptions
-from render.link import digital_link_uri
 
 
 def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow], list[bytes]]:

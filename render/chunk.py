@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from render.encoding import Symbols, encode
 from render.image import (
     QUIET_ZONE,
     ErrorCorrection,
@@ -11,10 +10,11 @@ from render.image import (
     module_pixels,
     symbol_side,
 )
-from render.png import write_pngs
-from render.segments import choose_symbols
-from render.svg import write_svgs
-from render.versions import LEVELS
+from render.qr.encoding import Symbols, encode
+from render.qr.segments import choose_symbols
+from render.qr.versions import LEVELS
+from render.writers.png import write_pngs
+from render.writers.svg import write_svgs
 
 
 def render_chunk(uris: Sequence[str], options: RenderOptions) -> list[Image]:

@@ -11,7 +11,7 @@ from api.http.problems import Violations, invalid
 from api.schemas.problems import Violation
 from pipeline.service import JobFilter, JobService, State, parse_task_id
 from render.errors import InvalidValueError, shown
-from render.gtin import normalize_gtin
+from render.gs1.gtin import normalize_gtin
 
 _ROWS = 50
 _STATES = get_args(State)

@@ -8,7 +8,7 @@ from api.http.problems import Violations, invalid
 from api.intake.validation import ItemCheck, Rules, Run
 from api.schemas.tasks import BulkRequest, DryRun, SymbolCount
 from pipeline.service import EncodedItems, JobRequest
-from render.gtin import normalize_gtin
+from render.gs1.gtin import normalize_gtin
 from render.image import ErrorCorrection
 
 

@@ -11,12 +11,12 @@ from api.http.problems import Violations
 from api.schemas.problems import Violation
 from api.schemas.tasks import MAX_SIZE, MIN_SIZE, BulkRequest, SymbolRequest
 from pipeline.service import CallbackRules, Item, parse_callback_url
-from render.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
 from render.chunk import choose_versions, least_sizes
 from render.errors import InvalidValueError, shown
-from render.gtin import normalize_gtin
+from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
+from render.gs1.gtin import normalize_gtin
+from render.gs1.link import digital_link_uri
 from render.image import QUIET_ZONE, ErrorCorrection, RenderOptions, symbol_side
-from render.link import digital_link_uri
 
 #: Stands in for a GTIN that is missing or of the wrong type, which has been noted already, so that
 #: the other values can be checked all the same.

@@ -18,7 +18,7 @@ from api.schemas.lists import ChunkAnswer, ChunkList, ChunksQuery, TaskList, Tas
 from api.schemas.problems import Violation
 from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus
 from render.errors import InvalidValueError, shown
-from render.gtin import normalize_gtin
+from render.gs1.gtin import normalize_gtin
 
 _Moment = Annotated[datetime, Meta(tz=True)]
 

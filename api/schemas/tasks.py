@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from api.schemas.problems import Violation
 from api.schemas.states import CallbackState, State
-from render import gtin
+from render.gs1 import gtin
 from render.image import ErrorCorrection, ImageFormat
 
 #: ``lot`` and ``serial`` as every service accepts them; the configured character set may be wider.

@@ -18,7 +18,8 @@ HEADER_BYTES = 30
 #: Endings of names whose files are compressed already.
 _COMPRESSED = frozenset({".png"})
 #: ISA-L at level 1 deflates an SVG in half of zlib's time to about as many bytes. They are always
-#: the same on the machines that ``render.png`` names: no four bytes from the first, second or third
+#: the same on the machines that ``render.writers.png`` names: no four bytes from the first, second
+# or third
 #: on come again in an SVG, so the hash that goes wrong there is never found.
 _LEVEL = 1
 #: Bits of the window; negative for deflated data alone, without zlib's header and check sum.

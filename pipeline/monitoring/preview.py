@@ -7,8 +7,8 @@ from typing import NamedTuple
 from pipeline.model.records import RequestHead
 from pipeline.storage.records import JobRecords
 from render.chunk import render_chunk
+from render.gs1.link import digital_link_uri
 from render.image import RenderOptions
-from render.link import digital_link_uri
 
 _COUNT = 6
 #: Jobs whose symbols a process remembers: a request never changes.

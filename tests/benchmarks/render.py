@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from render.chunk import render_chunk
-from render.encoding import encode
 from render.image import RenderOptions
+from render.qr.encoding import encode
 from tests.benchmarks import libraries
 from tests.benchmarks.uris import uris
 

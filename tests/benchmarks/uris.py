@@ -3,7 +3,7 @@
 import random
 import string
 
-from render.link import digital_link_uri
+from render.gs1.link import digital_link_uri
 
 _CHARACTERS = string.ascii_uppercase + string.digits + "-"
 

@@ -1,5 +1,5 @@
 from deploy.embedded.demo_job import make_request
-from render.ai import check_alphanumeric, check_expiry
+from render.gs1.ai import check_alphanumeric, check_expiry
 
 
 def test_the_request_is_the_same_at_every_call_and_valid() -> None:

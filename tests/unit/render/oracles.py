@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from segno import consts, encoder
 
-from render.encoding import Symbols
 from render.image import ErrorCorrection
-from render.versions import LEVELS
+from render.qr.encoding import Symbols
+from render.qr.versions import LEVELS
 
 Matrix = NDArray[np.bool_]
 Segment = tuple[int, bytes]

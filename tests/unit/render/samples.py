@@ -5,9 +5,9 @@ import string
 
 from hypothesis import strategies as st
 
-from render.gtin import check_digit
-from render.link import digital_link_uri
-from render.versions import LEVELS
+from render.gs1.gtin import check_digit
+from render.gs1.link import digital_link_uri
+from render.qr.versions import LEVELS
 
 CSET82 = string.ascii_letters + string.digits + "!\"%&'()*+,-./:;<=>?_"
 DIGITS = string.digits

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from render.chunk import choose_versions, least_sizes, render_chunk
 from render.image import ErrorCorrection, ImageFormat, RenderOptions
-from render.versions import LEVELS
+from render.qr.versions import LEVELS
 from tests.unit.render import samples
 from tests.unit.render.oracles import png_pixels, read, svg_pixels
 

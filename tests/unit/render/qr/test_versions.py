@@ -4,7 +4,7 @@ import pytest
 from qrcodegen import QrCode
 
 from render.image import ErrorCorrection
-from render.versions import (
+from render.qr.versions import (
     LEVELS,
     alignment_centres,
     blocks,

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from render.function_patterns import function_patterns
 from render.image import symbol_side
 from render.lines import GUARD, WORD_BITS, Words, word_count
+from render.qr.function_patterns import function_patterns
 
 _TIMING_COLUMN = 6
 _SHIFTS = np.arange(7, -1, -1, dtype=np.uint8)[None, :, None]

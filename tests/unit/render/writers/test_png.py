@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 
 from render.image import QUIET_ZONE
 from render.lines import Words
-from render.png import write_pngs
+from render.writers.png import write_pngs
 from tests.unit.render.oracles import Matrix, png_pixels
 
 

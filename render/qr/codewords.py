@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.image import ErrorCorrection
-from render.versions import (
+from render.qr.versions import (
     BYTE,
     LEVELS,
     MODE_INDICATOR_BITS,

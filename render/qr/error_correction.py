@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.image import ErrorCorrection
-from render.versions import blocks, galois_tables, generator_logarithms
+from render.qr.versions import blocks, galois_tables, generator_logarithms
 
 
 class _Sequence(NamedTuple):

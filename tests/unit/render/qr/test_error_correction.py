@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qrcodegen import QrCode
 
-from render.error_correction import add_error_correction
 from render.image import ErrorCorrection
-from render.versions import LEVELS, Blocks, blocks, galois_tables
+from render.qr.error_correction import add_error_correction
+from render.qr.versions import LEVELS, Blocks, blocks, galois_tables
 from tests.unit.render import samples
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from render.image import QUIET_ZONE
 from render.lines import Words
-from render.svg import write_svgs
+from render.writers.svg import write_svgs
 from tests.unit.render.oracles import Matrix, svg_pixels
 
 _SVG = "{http://www.w3.org/2000/svg}"

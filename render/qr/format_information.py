@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.image import ErrorCorrection, symbol_side
-from render.versions import format_information, version_information
+from render.qr.versions import format_information, version_information
 
 _FORMAT_BITS = np.arange(15)
 _VERSION_BITS = np.arange(18)

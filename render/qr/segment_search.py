@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from render.versions import (
+from render.qr.versions import (
     ALPHANUMERIC,
     BYTE,
     MODE_INDICATOR_BITS,
@@ -38,7 +38,7 @@ class Search(NamedTuple):
     """The cheapest segments of m shapes, with headers of one range of versions.
 
     Attributes:
-        range_number: which range, as a place in :data:`render.versions.COUNT_RANGES`.
+        range_number: which range, as a place in :data:`render.qr.versions.COUNT_RANGES`.
         lengths: intp (m,), number of characters.
         widest: uint8 (m,), the mode that has all characters.
         best: int32 (longest, m), the least cost up to each character, and as its origin the state

@@ -10,14 +10,14 @@ from biip.gs1_element_strings import GS1ElementString
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from render.ai import (
+from render.errors import InvalidValueError
+from render.gs1.ai import (
     OUTSIDE_CSET82,
     Charset,
     all_alphanumeric,
     check_alphanumeric,
     check_expiry,
 )
-from render.errors import InvalidValueError
 from tests.unit.render.samples import CSET82
 
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))

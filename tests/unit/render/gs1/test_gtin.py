@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from render.errors import InvalidValueError
-from render.gtin import check_digit, normalize_gtin
+from render.gs1.gtin import check_digit, normalize_gtin
 
 lengths = st.sampled_from([8, 12, 13, 14])
 payloads = lengths.flatmap(lambda n: st.text("0123456789", min_size=n - 1, max_size=n - 1))

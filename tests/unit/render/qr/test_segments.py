@@ -6,17 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render import segments
 from render.image import ErrorCorrection
-from render.segment_search import search
-from render.segments import MAX_CHARACTERS, choose_symbols, segment
-from render.versions import (
-    ALPHANUMERIC,
-    BYTE,
-    LEVELS,
-    NUMERIC,
-    count_indicator_bits,
-)
+from render.qr import segments
+from render.qr.segment_search import search
+from render.qr.segments import MAX_CHARACTERS, choose_symbols, segment
+from render.qr.versions import ALPHANUMERIC, BYTE, LEVELS, NUMERIC, count_indicator_bits
 from tests.unit.render import samples
 from tests.unit.render.oracles import (
     Segment,

@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from render.format_information import information_modules
-from render.function_patterns import function_patterns
 from render.image import ErrorCorrection
 from render.lines import Words, pack_lines
-from render.penalty import Penalty
+from render.qr.format_information import information_modules
+from render.qr.function_patterns import function_patterns
+from render.qr.penalty import Penalty
 
 MASKS = 8
 _Indices = NDArray[np.intp]

@@ -6,8 +6,8 @@ from biip.gs1_digital_link_uris import GS1DigitalLinkURI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.gtin import check_digit
-from render.link import digital_link_uri, encode_value
+from render.gs1.gtin import check_digit
+from render.gs1.link import digital_link_uri, encode_value
 from tests.unit.render.samples import CSET82
 
 BASE = "https://id.gs1.org"

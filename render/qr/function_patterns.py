@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.image import symbol_side
-from render.versions import alignment_centres
+from render.qr.versions import alignment_centres
 
 _FIRST_WITH_VERSION_INFORMATION = 7  # 7.10
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.encoding import BATCH, encode
 from render.image import ErrorCorrection
-from render.segments import segment
-from render.versions import LEVELS, data_bits
+from render.qr.encoding import BATCH, encode
+from render.qr.segments import segment
+from render.qr.versions import LEVELS, data_bits
 from tests.unit.render import samples
 from tests.unit.render.oracles import (
     Matrix,

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from render.codewords import data_codewords
-from render.error_correction import add_error_correction
 from render.image import ErrorCorrection, symbol_side
 from render.lines import Words, rows_of
-from render.masking import choose_masks, finish
-from render.placement import place
-from render.segments import Segmentation, segment
-from render.versions import LEVELS
+from render.qr.codewords import data_codewords
+from render.qr.error_correction import add_error_correction
+from render.qr.masking import choose_masks, finish
+from render.qr.placement import place
+from render.qr.segments import Segmentation, segment
+from render.qr.versions import LEVELS
 
 #: Symbols that go through the stages together: enough to make the price of a call small, few
 #: enough for the working arrays to stay in a processor's cache.

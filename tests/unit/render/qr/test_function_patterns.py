@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from segno import encoder
 
-from render.function_patterns import function_patterns
-from render.versions import blocks
+from render.qr.function_patterns import function_patterns
+from render.qr.versions import blocks
 
 
 @pytest.mark.parametrize("version", range(1, 41))

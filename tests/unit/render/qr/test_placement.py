@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from render.function_patterns import function_patterns
 from render.lines import rows_of
-from render.placement import place
-from render.versions import blocks
+from render.qr.function_patterns import function_patterns
+from render.qr.placement import place
+from render.qr.versions import blocks
 
 
 def _read_back(matrix: list[list[int]], free: list[list[bool]]) -> list[int]:

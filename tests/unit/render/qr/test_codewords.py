@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.codewords import data_codewords
 from render.image import ErrorCorrection
-from render.segments import segment
-from render.versions import (
+from render.qr.codewords import data_codewords
+from render.qr.segments import segment
+from render.qr.versions import (
     ALPHANUMERIC,
     BYTE,
     LEVELS,

@@ -3,11 +3,11 @@ import pytest
 from qrcodegen import QrCode
 from segno import encoder
 
-from render.format_information import information_modules
-from render.function_patterns import function_patterns
 from render.image import ErrorCorrection
-from render.masking import MASKS, _patterns
-from render.versions import LEVELS, level_code
+from render.qr.format_information import information_modules
+from render.qr.function_patterns import function_patterns
+from render.qr.masking import MASKS, _patterns
+from render.qr.versions import LEVELS, level_code
 
 
 @pytest.mark.parametrize("version", [1, 2, 7, 12, 40])

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.image import ErrorCorrection
-from render.segment_search import Search, search
-from render.versions import (
+from render.qr.segment_search import Search, search
+from render.qr.versions import (
     ALPHANUMERIC,
     BYTE,
     COUNT_RANGES,
@@ -37,7 +37,7 @@ class Segmentation(NamedTuple):
     Attributes:
         versions: uint8 (n,), the least version that holds the text at the level asked for.
         levels: uint8 (n,), the highest level with which that version holds it, as a place in
-            :data:`render.versions.LEVELS`.
+            :data:`render.qr.versions.LEVELS`.
         modes: uint8 (n, longest text), the mode of each character; undefined behind the text's
             end. Where one segment fits the version and level, there is one, although more might
             save bits that only padding would take.

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from render.lines import pack_lines
-from render.penalty import Penalty
+from render.qr.penalty import Penalty
 from tests.unit.render.oracles import Matrix, segno_penalty
 
 FINDER = [1, 0, 1, 1, 1, 0, 1]

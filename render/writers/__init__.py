@@ -1,0 +1,1 @@
+"""Image files of packed modules; they know nothing of QR versions."""
