@@ -44,7 +44,7 @@ _MAX_BACKOFF = 60_000  # milliseconds
 class EndWithMaster(Middleware):
     """Ends a worker process when Dramatiq's master process dies without saying so."""
 
-    def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002 - the hook's signature
+    def after_process_boot(self, broker: Broker) -> None:
         """Ask the kernel for the signal."""
         master = multiprocessing.parent_process()
         if master is not None and master.pid is not None:

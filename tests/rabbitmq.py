@@ -108,8 +108,15 @@ def rabbitmq(server: RabbitServer, directory: Path, environ: Mapping[str, str]) 
     probe = partial(_answers, server.url)
     # Whoever wants it not to be started again moves this aside.
     write_private(directory / START_SCRIPT, f"exec {_SERVER}\n".encode())
-    return Part("rabbitmq", ("/bin/sh", START_SCRIPT), directory, {**environ, **own}, lambda: probe,
-                start_seconds=90.0, stop_seconds=30.0)  # fmt: skip
+    return Part(
+        "rabbitmq",
+        ("/bin/sh", START_SCRIPT),
+        directory,
+        {**environ, **own},
+        lambda: probe,
+        start_seconds=90.0,
+        stop_seconds=30.0,
+    )
 
 
 @contextmanager

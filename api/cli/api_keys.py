@@ -19,7 +19,7 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     role: Annotated[Role, typer.Option(help="What it may do.")] = "client",
     per_minute: Annotated[int, typer.Option(min=0, help="Requests a minute; 0: default.")] = 0,
     per_day: Annotated[int, typer.Option(min=0, help="Requests a day; 0: default.")] = 0,
-    bootstrap: Annotated[  # noqa: FBT002 - an option
+    bootstrap: Annotated[
         bool,
         typer.Option(
             "--bootstrap",
@@ -28,7 +28,7 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
         ),
     ] = False,
     url: Url = None,
-    as_json: Json = False,  # noqa: FBT002 - an option
+    as_json: Json = False,
 ) -> None:
     """Make an API key. The key is shown this once: keep it now."""
     wanted = NewKeyRequest(name, role, per_minute, per_day)
@@ -48,7 +48,7 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
 
 
 @keys.command("list")
-def list_keys(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+def list_keys(url: Url = None, as_json: Json = False) -> None:
     """List every API key, revoked ones too."""
     with asking(url) as client:
         found = client.keys.list()
@@ -56,18 +56,28 @@ def list_keys(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 -
         for key in found:
             print_document(key)
         return
-    print_rows(_COLUMNS, (
-        (key.key_id, key.name, key.role, key.per_minute or "default", key.per_day or "default",
-         key.created_at, key.revoked_at)
-        for key in found
-    ))  # fmt: skip
+    print_rows(
+        _COLUMNS,
+        (
+            (
+                key.key_id,
+                key.name,
+                key.role,
+                key.per_minute or "default",
+                key.per_day or "default",
+                key.created_at,
+                key.revoked_at,
+            )
+            for key in found
+        ),
+    )
 
 
 @keys.command("revoke")
 def revoke_key(
     key_id: Annotated[str, typer.Argument(help="As `qrmill keys list` shows it.")],
     url: Url = None,
-    as_json: Json = False,  # noqa: FBT002 - an option
+    as_json: Json = False,
 ) -> None:
     """Revoke an API key, for good. It stops working within ten seconds."""
     with asking(url) as client, checking_usage():
@@ -82,7 +92,7 @@ def revoke_key(
 def make_webhook_secret(
     key_id: Annotated[str, typer.Argument(help="Another key's id (operators).")] = "self",
     url: Url = None,
-    as_json: Json = False,  # noqa: FBT002 - an option
+    as_json: Json = False,
 ) -> None:
     """Make the secret that signs a key's callbacks. It is shown this once: keep it now."""
     with asking(url) as client, checking_usage():

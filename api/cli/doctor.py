@@ -12,7 +12,7 @@ from api.cli.output import REFUSED, Json, print_document, printable
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+def doctor(url: Url = None, as_json: Json = False) -> None:
     """Check the service, and say what to do about each thing that fails.
 
     It asks the API as a client does. Where it finds the service's own QRMILL_ environment it tries

@@ -27,8 +27,9 @@ def _offer_tasks(incomplete: str) -> list[tuple[str, str]]:
         url = said.url or DEFAULT_URL
         with Client(url, said.api_key, timeout=_AT_ONCE, attempts=1) as client:
             found = islice(client.list(), _OFFERED)
-            return [(task.task_id, task.status) for task in found
-                    if task.task_id.startswith(incomplete)]  # fmt: skip
+            return [
+                (task.task_id, task.status) for task in found if task.task_id.startswith(incomplete)
+            ]
     except (QrmillError, UsageError, ValueError):  # there is nothing to offer then
         return []
 
@@ -78,8 +79,11 @@ def asking(url: str | None, *, patient: bool = False) -> Iterator[Client]:
     attempts, patience = _PATIENT if patient else _BRISK
     with checking_usage():
         client = Client(
-            said.url or DEFAULT_URL, said.api_key, attempts=attempts, patience=patience,
+            said.url or DEFAULT_URL,
+            said.api_key,
+            attempts=attempts,
+            patience=patience,
             on_failure=_say_failure if patient else lambda _: None,
-        )  # fmt: skip
+        )
     with client:
         yield client

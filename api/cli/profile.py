@@ -127,7 +127,7 @@ def set_profile(
 
 
 @profile.command("show")
-def show_profile(as_json: Json = False) -> None:  # noqa: FBT002 - an option
+def show_profile(as_json: Json = False) -> None:
     """Say where the profile file is, and what it says but the key's secret."""
     path = profile_path(os.environ)
     kept = read_profile(path)

@@ -89,14 +89,14 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         Input | None,
         typer.Option("--input", help="Form of the file.", show_default="by its first byte"),
     ] = None,
-    dry_run: Annotated[  # noqa: FBT002 - an option
+    dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be refused, and what be made.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,  # noqa: FBT002
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,
     out: Out = None,
     timeout: Seconds = None,
     url: Url = None,
-    as_json: Json = False,  # noqa: FBT002 - an option
+    as_json: Json = False,
 ) -> None:
     """Send a request; its task id is printed.
 

@@ -32,7 +32,7 @@ Moment = Annotated[
 ]
 
 
-def status(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+def status(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """Say how far a task is."""
     with asking(url) as client:
         print_task(client.status(task_id), as_json=as_json)
@@ -43,7 +43,7 @@ def wait(
     out: Out = None,
     timeout: Seconds = None,
     url: Url = None,
-    as_json: Json = False,  # noqa: FBT002 - an option
+    as_json: Json = False,
 ) -> None:
     """Wait for a task's end, and download its bundle with --out."""
     with asking(url, patient=True) as client:
@@ -54,7 +54,7 @@ def download(
     task_id: TaskId,
     out: Out = None,
     url: Url = None,
-    as_json: Json = False,  # noqa: FBT002 - an option
+    as_json: Json = False,
 ) -> None:
     """Download a completed task's bundle; one that was interrupted goes on where it was."""
     target = out or Path(f"{task_id}.zip")
@@ -80,7 +80,7 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Tasks at most.")] = 100,
     url: Url = None,
-    as_json: Json = False,  # noqa: FBT002 - an option
+    as_json: Json = False,
 ) -> None:
     """List tasks, the newest first."""
     filters: Filters = {}
@@ -100,17 +100,27 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
             for task in islice(found, limit):
                 print_document(task)
         else:
-            print_rows(_TASK_COLUMNS, (
-                (task.task_id, task.status, task.gtin,
-                 f"{task.processed_items}/{task.total_items}", task.created_at,
-                 task.finished_at, task.error_code, task.key)
-                for task in islice(found, limit)
-            ))  # fmt: skip
+            print_rows(
+                _TASK_COLUMNS,
+                (
+                    (
+                        task.task_id,
+                        task.status,
+                        task.gtin,
+                        f"{task.processed_items}/{task.total_items}",
+                        task.created_at,
+                        task.finished_at,
+                        task.error_code,
+                        task.key,
+                    )
+                    for task in islice(found, limit)
+                ),
+            )
         if next(found, None) is not None:
             say(f"There are more than {limit}; --limit shows more.")
 
 
-def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """List a task's chunks: how far each is, and what its last error was."""
     with asking(url) as client:
         found = client.chunks(task_id)
@@ -118,20 +128,29 @@ def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # 
             for chunk in found:
                 print_document(chunk)
         else:
-            print_rows(_CHUNK_COLUMNS, (
-                (chunk.index, f"{chunk.first_item}-{chunk.last_item}", chunk.state,
-                 chunk.attempts, chunk.error_code, chunk.error)
-                for chunk in found
-            ))  # fmt: skip
+            print_rows(
+                _CHUNK_COLUMNS,
+                (
+                    (
+                        chunk.index,
+                        f"{chunk.first_item}-{chunk.last_item}",
+                        chunk.state,
+                        chunk.attempts,
+                        chunk.error_code,
+                        chunk.error,
+                    )
+                    for chunk in found
+                ),
+            )
 
 
-def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """Render again what a failed task lacks."""
     with asking(url) as client:
         print_task(client.retry(task_id), as_json=as_json)
 
 
-def cancel(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+def cancel(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """Cancel a task in flight."""
     with asking(url) as client:
         print_task(client.cancel(task_id), as_json=as_json)

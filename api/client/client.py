@@ -153,9 +153,7 @@ class Client:
 
     def submit_form(self, form: Form, *, idempotency_key: str | None = None) -> Submitted:
         """Send a request that is written already; else as ``submit``."""
-        return submit(
-            self._api, form.media_type, lambda: form.body, form.params, idempotency_key
-        )  # fmt: skip
+        return submit(self._api, form.media_type, lambda: form.body, form.params, idempotency_key)
 
     def dry_run(self, form: Form) -> DryRun:
         """Return what would be refused of a request, and which symbols would be made.

@@ -46,7 +46,7 @@ class LettersAction(Guarded):
             "discard": (letters.discard, "discarded"),
         }[action]
 
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Do it to every letter that was chosen, and go back to the list."""
         chosen = _chosen(req.context.form)
         count = sum(self._act(queue, names) for queue, names in chosen.items())

@@ -81,9 +81,11 @@ def read_form(req: falcon.Request) -> Form:
     sent = read_body(req)
     try:
         return parse_qs(
-            sent.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS,
+            sent.decode("ascii"),
+            keep_blank_values=True,
+            max_num_fields=_MOST_FIELDS,
             errors="strict",
-        )  # fmt: skip
+        )
     except ValueError as error:
         detail = f"The form cannot be read: {error}."
         raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from None

@@ -39,10 +39,16 @@ class JobPage(Guarded):
         chunks = self._service.list_chunks(job.task_id, req.context.key, first, _CHUNKS) or []
         samples, without = self._samples(req, job)
         self._pages.answer(
-            req, resp, "job.html",
-            job=job, chunks=chunks, first=first, page=_CHUNKS,
-            samples=samples, without_samples=without,
-        )  # fmt: skip
+            req,
+            resp,
+            "job.html",
+            job=job,
+            chunks=chunks,
+            first=first,
+            page=_CHUNKS,
+            samples=samples,
+            without_samples=without,
+        )
 
     on_head = on_get
 
@@ -96,7 +102,7 @@ class JobAction(Guarded):
             "cancel": (service.cancel, "cancelled"),
         }[action]
 
-    def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Do it, and go back to the job."""
         canonical = canonical_task_id(task_id)
         if self._act(canonical, req.context.key) is None:
@@ -110,7 +116,7 @@ class Download(Guarded):
     def __init__(self, service: JobService) -> None:
         self._service = service
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Sign a URL and send the browser there."""
         job = find_job(self._service, req, task_id)
         if job.bundle is None:

@@ -40,10 +40,16 @@ class JobsPage(Guarded):
         wanted = _filter(sought, state)
         page = self._service.list_jobs(wanted, req.context.key, _ROWS, after)
         self._pages.answer(
-            req, resp, "jobs.html",
-            jobs=page.jobs, sought=sought, state=state, states=_STATES,
-            older=encode_cursor(page.next) if page.next else None, first=not cursor,
-        )  # fmt: skip
+            req,
+            resp,
+            "jobs.html",
+            jobs=page.jobs,
+            sought=sought,
+            state=state,
+            states=_STATES,
+            older=encode_cursor(page.next) if page.next else None,
+            first=not cursor,
+        )
 
     on_head = on_get
 

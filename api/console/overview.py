@@ -49,9 +49,13 @@ class OverviewPage(Guarded):
         operations = self._service.operations
         overview = operations.overview.read()
         self._pages.answer(
-            req, resp, "overview.html",
-            overview=overview, charts=charts(overview), health=operations.health.look(),
-        )  # fmt: skip
+            req,
+            resp,
+            "overview.html",
+            overview=overview,
+            charts=charts(overview),
+            health=operations.health.look(),
+        )
 
     on_head = on_get
 

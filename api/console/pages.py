@@ -93,7 +93,7 @@ def _templates() -> dict[str, jinja2.Template]:
 class StaticFile:
     """``GET /ops/static/{name}``: the pages' script and style, which hold nothing secret."""
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         """Answer with one of the files."""
         if name not in STATIC_TYPES:
             raise falcon.HTTPNotFound
@@ -106,8 +106,12 @@ class StaticFile:
 
 #: A shape beside each state's word, so that no state is told by its colour alone.
 STATE_SYMBOLS: Mapping[str, str] = {
-    "pending": "○", "running": "◐", "staged": "■", "completed": "✓", "failed": "✕",
-}  # fmt: skip
+    "pending": "○",
+    "running": "◐",
+    "staged": "■",
+    "completed": "✓",
+    "failed": "✕",
+}
 
 
 @cache

@@ -41,7 +41,7 @@ class Guarded(Console):
 class Nothing(Guarded):
     """Any path below ``/ops/`` that is none of the console's."""
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str) -> None:
         """Say so.
 
         Raises:
@@ -58,8 +58,8 @@ class Guard:
         self._pages = pages
 
     def process_resource(
-        self, req: falcon.Request, resp: falcon.Response, resource: object, params: object  # noqa: ARG002 - Falcon's signature
-    ) -> None:  # fmt: skip
+        self, req: falcon.Request, resp: falcon.Response, resource: object, params: object
+    ) -> None:
         """Let a request through to a guarded resource, or send it to the sign-in.
 
         Raises:
@@ -96,7 +96,7 @@ class Guard:
         req: falcon.Request,
         resp: falcon.Response,
         resource: object,
-        req_succeeded: bool,  # noqa: ARG002, FBT001 - Falcon's signature
+        req_succeeded: bool,
     ) -> None:
         """Show a problem as a page."""
         if isinstance(resource, Console) and resp.content_type == MEDIA_TYPE and resp.data:

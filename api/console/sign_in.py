@@ -85,11 +85,14 @@ class SignIn(Console):
         visit = visit or secrets.token_urlsafe(32)
         _set_cookie(req, resp, self._pages.prefix, _VISIT_COOKIE, visit, seconds=_VISIT_SECONDS)
         self._pages.answer(
-            req, resp, "sign-in.html", status,
+            req,
+            resp,
+            "sign-in.html",
+            status,
             form_token=issue_token(visit),
             next=local_path(back, self._pages.prefix),
             refused=_REFUSED.get(status, ""),
-        )  # fmt: skip
+        )
 
 
 class SignOut(Guarded):
@@ -126,6 +129,11 @@ def _set_cookie(
     req: falcon.Request, resp: falcon.Response, prefix: str, name: str, value: str, *, seconds: int
 ) -> None:
     resp.set_cookie(
-        name, value, max_age=seconds, path=prefix or "/", http_only=True, same_site="Strict",
+        name,
+        value,
+        max_age=seconds,
+        path=prefix or "/",
+        http_only=True,
+        same_site="Strict",
         secure=req.scheme == "https",
-    )  # fmt: skip
+    )

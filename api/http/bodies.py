@@ -52,10 +52,11 @@ def read_body(req: falcon.Request, limit: int, media_types: tuple[str, ...]) -> 
     coding = (req.get_header("Content-Encoding") or "identity").strip().lower()
     if coding not in _DECODERS:
         raise ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_coding",
             f"The body's Content-Encoding is {coding!r}; send it with gzip, or without any.",
             headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
-        )  # fmt: skip
+        )
     body = io.BytesIO()
     connection = req.env.get("gunicorn.socket")
     with _ARRIVALS.arriving(connection) if connection else nullcontext():
@@ -80,10 +81,11 @@ def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:
     if media_type in allowed and charset in {"utf-8", "us-ascii"}:
         return media_type
     raise ProblemError(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
         f"The body has to be {' or '.join(allowed)} in UTF-8; Content-Type says "
         f"{req.content_type or 'nothing'}.",
-    )  # fmt: skip
+    )
 
 
 def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
@@ -141,10 +143,11 @@ def _broken_gzip(reason: str) -> ProblemError:
 
 def _too_large(limit: int) -> ProblemError:
     return ProblemError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too_large",
         f"A request body may have {limit} bytes, inflated; this one has more. Send fewer items a "
         "request.",
-    )  # fmt: skip
+    )
 
 
 _DECODERS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {

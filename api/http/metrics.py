@@ -34,7 +34,7 @@ class RequestMetrics:
             registry=self.registry,
         )
 
-    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look at the clock."""
         req.context.counted_from = time.perf_counter()
 
@@ -42,8 +42,8 @@ class RequestMetrics:
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        resource: object,  # noqa: ARG002 - Falcon's signature
-        req_succeeded: bool,  # noqa: ARG002, FBT001 - Falcon's signature
+        resource: object,
+        req_succeeded: bool,
     ) -> None:
         """Count the answer."""
         route = req.uri_template or "none"

@@ -47,8 +47,8 @@ class RequestLog:
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        resource: object,  # noqa: ARG002 - Falcon's signature
-        req_succeeded: bool,  # noqa: ARG002, FBT001 - Falcon's signature
+        resource: object,
+        req_succeeded: bool,
     ) -> None:
         """Write the line."""
         log.info(
@@ -85,9 +85,11 @@ class Authentication:
         if key is None:
             sent = "no key" if req.get_header("X-API-Key") is None else "an unknown key"
             raise ProblemError(
-                HTTPStatus.UNAUTHORIZED, "unauthorized", f"The request has {sent}. {_KEY_HINT}",
+                HTTPStatus.UNAUTHORIZED,
+                "unauthorized",
+                f"The request has {sent}. {_KEY_HINT}",
                 headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
-            )  # fmt: skip
+            )
         req.context.key = key
         standing = self._service.rates.hit(key)
         resp.set_headers(rate_headers(standing, time.time()))
@@ -121,7 +123,8 @@ def _over_rate(standing: Standing) -> ProblemError:
     seconds = max(1, math.ceil(window.resets_at - time.time()))
     unit = "minute" if window.seconds == 60 else "day"  # noqa: PLR2004 - seconds of a minute
     return ProblemError(
-        HTTPStatus.TOO_MANY_REQUESTS, "over_rate",
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "over_rate",
         f"This key may send {window.limit} requests a {unit}. Try again in {seconds} s.",
         headers={"Retry-After": str(seconds)},
-    )  # fmt: skip
+    )

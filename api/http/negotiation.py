@@ -15,6 +15,7 @@ def check_accepts(req: falcon.Request, media_type: str) -> None:
     """
     if not req.client_accepts(media_type):
         raise ProblemError(
-            HTTPStatus.NOT_ACCEPTABLE, "not_acceptable",
+            HTTPStatus.NOT_ACCEPTABLE,
+            "not_acceptable",
             f"This answers with {media_type}, which Accept: {req.accept} does not allow.",
-        )  # fmt: skip
+        )

@@ -61,9 +61,12 @@ def operation(
         code: {"$ref": f"#/components/responses/{code}"} for code in sorted({*errors, *_ALWAYS})
     }
     return {
-        "tags": [tag], "operationId": name, "summary": summary, **more,
+        "tags": [tag],
+        "operationId": name,
+        "summary": summary,
+        **more,
         "responses": answers | refused,
-    }  # fmt: skip
+    }
 
 
 def path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -154,8 +157,13 @@ def callbacks() -> dict[str, Any]:
     post = {
         "summary": "The task has ended. Sent again until the answer is 2xx, for 24 hours",
         "parameters": [
-            {"name": name, "in": "header", "required": True, "description": text,
-             "schema": {"type": "string"}}
+            {
+                "name": name,
+                "in": "header",
+                "required": True,
+                "description": text,
+                "schema": {"type": "string"},
+            }
             for name, text in headers.items()
         ],
         "requestBody": body("CallbackEvent"),
@@ -163,7 +171,7 @@ def callbacks() -> dict[str, Any]:
             "2XX": {"description": "Delivered"},
             "410": {"description": "Not wanted any more: it is not sent again"},
         },
-    }  # fmt: skip
+    }
     return {"ended": {"{$request.body#/callback_url}": {"post": post}}}
 
 

@@ -252,10 +252,13 @@ def health_paths() -> dict[str, Any]:
             answers["503"] = down
         return {
             "get": {
-                "tags": ["health"], "operationId": name, "summary": summary, "security": [],
+                "tags": ["health"],
+                "operationId": name,
+                "summary": summary,
+                "security": [],
                 "responses": answers,
             },
-        }  # fmt: skip
+        }
 
     return {
         "/healthz": path("healthz", "Whether the process answers"),

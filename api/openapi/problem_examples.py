@@ -23,10 +23,12 @@ def _problem(status: HTTPStatus, code: str, detail: str, **more: Any) -> dict[st
 def _refused(*errors: dict[str, Any]) -> dict[str, Any]:
     count = f"{len(errors)} value is" if len(errors) == 1 else f"{len(errors)} values are"
     return _problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
         f"{count} not valid; nothing was accepted.",
-        errors=[*errors], errors_total=len(errors),
-    )  # fmt: skip
+        errors=[*errors],
+        errors_total=len(errors),
+    )
 
 
 _REUSED = "This Idempotency-Key came with another body before. Use a new key for a new body."
@@ -38,22 +40,26 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         json=(
             "The JSON breaks off",
             _problem(
-                HTTPStatus.BAD_REQUEST, "malformed_json",
+                HTTPStatus.BAD_REQUEST,
+                "malformed_json",
                 "The body is not JSON: Input data was truncated.",
             ),
         ),
         csv=(
             "A quote is not closed",
             _problem(
-                HTTPStatus.BAD_REQUEST, "malformed_csv",
+                HTTPStatus.BAD_REQUEST,
+                "malformed_csv",
                 f"The body is not CSV. Line 4: {_UNCLOSED}",
-                errors=[_CSV_BREAKS_OFF], errors_total=1,
+                errors=[_CSV_BREAKS_OFF],
+                errors_total=1,
             ),
         ),
         gzip=(
             "The gzip breaks off",
             _problem(
-                HTTPStatus.BAD_REQUEST, "malformed_gzip",
+                HTTPStatus.BAD_REQUEST,
+                "malformed_gzip",
                 "The body is not gzip, or damaged: it breaks off.",
             ),
         ),
@@ -62,7 +68,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         missing=(
             "No key",
             _problem(
-                HTTPStatus.UNAUTHORIZED, "unauthorized",
+                HTTPStatus.UNAUTHORIZED,
+                "unauthorized",
                 "The request has no key. Send your API key in the header X-API-Key.",
             ),
         ),
@@ -70,16 +77,15 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "403": named(
         role=(
             "A client's key",
-            _problem(
-                HTTPStatus.FORBIDDEN, "forbidden", "This needs a key with the role operator."
-            ),
+            _problem(HTTPStatus.FORBIDDEN, "forbidden", "This needs a key with the role operator."),
         ),
     ),
     "404": named(
         task=(
             "No such task",
             _problem(
-                HTTPStatus.NOT_FOUND, "not_found",
+                HTTPStatus.NOT_FOUND,
+                "not_found",
                 f"There is no task {TASK_ID} that this key may see.",
             ),
         ),
@@ -88,7 +94,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         html=(
             "The client wants HTML",
             _problem(
-                HTTPStatus.NOT_ACCEPTABLE, "not_acceptable",
+                HTTPStatus.NOT_ACCEPTABLE,
+                "not_acceptable",
                 "This answers with application/json, which Accept: text/html does not allow.",
             ),
         ),
@@ -97,14 +104,16 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         busy=(
             "The same request is in flight",
             _problem(
-                HTTPStatus.CONFLICT, "key_in_use",
+                HTTPStatus.CONFLICT,
+                "key_in_use",
                 "A request with this Idempotency-Key is being handled now. Ask again.",
             ),
         ),
         ended=(
             "The task has ended",
             _problem(
-                HTTPStatus.CONFLICT, "not_possible",
+                HTTPStatus.CONFLICT,
+                "not_possible",
                 "The task has ended already; there is nothing to cancel.",
             ),
         ),
@@ -113,7 +122,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         body=(
             "Too long a body, or one that inflates to that",
             _problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large",
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "too_large",
                 "A request body may have 5120000 bytes, inflated; this one has more. Send fewer "
                 "items a request.",
             ),
@@ -123,7 +133,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         media_type=(
             "A form",
             _problem(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
                 "The body has to be application/json or text/csv in UTF-8; Content-Type says "
                 "application/x-www-form-urlencoded.",
             ),
@@ -131,7 +142,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         coding=(
             "Another compression",
             _problem(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_coding",
                 "The body's Content-Encoding is 'br'; send it with gzip, or without any.",
             ),
         ),
@@ -152,8 +164,11 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         reused=(
             "An Idempotency-Key with another body",
             _problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused", _REUSED,
-                errors=[{"pointer": "", "code": "key_reused", "detail": _REUSED}], errors_total=1,
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "key_reused",
+                _REUSED,
+                errors=[{"pointer": "", "code": "key_reused", "detail": _REUSED}],
+                errors_total=1,
             ),
         ),
     ),
@@ -161,7 +176,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         rate=(
             "Over the rate",
             _problem(
-                HTTPStatus.TOO_MANY_REQUESTS, "over_rate",
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "over_rate",
                 "This key may send 300 requests a minute. Try again in 21 s.",
             ),
         ),
@@ -170,16 +186,18 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         away=(
             "A part is away",
             _problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "unavailable",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
                 "The job queue is out of reach; nothing was accepted. Try again in 5 s.",
             ),
         ),
         full=(
             "Too much waits",
             _problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "backlog_full",
                 "Too much work is waiting; nothing was accepted. Try again in 40 s.",
             ),
         ),
     ),
-}  # fmt: skip
+}

@@ -76,11 +76,12 @@ class BulkCollection:
             return
         if not self._bodies.acquire(timeout=_PATIENCE):
             raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "busy",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "busy",
                 "Too many large requests are arriving at once; nothing was accepted. Try again in "
                 f"{_PATIENCE} s.",
                 headers={"Retry-After": str(_PATIENCE)},
-            )  # fmt: skip
+            )
         try:
             yield
         finally:

@@ -42,7 +42,7 @@ class Document:
     def __init__(self, document: dict[str, Any]) -> None:
         self._encoded = msgspec.json.encode(document)
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the document."""
         resp.content_type = JSON
         resp.data = self._encoded
@@ -56,7 +56,7 @@ class DocsPage:
     def __init__(self, prefix: str) -> None:
         self._page = _PAGE.format(prefix=prefix).encode()
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the page."""
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Content-Security-Policy", _POLICY)
@@ -75,7 +75,7 @@ class DocsFile:
             raise RuntimeError("swagger-ui-py is not installed; install qrmill's dependencies")
         self._folder = Path(spec.origin).with_name("static")
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         """Answer with one of the files."""
         if name == "start.js":
             resp.content_type = "text/javascript"

@@ -12,7 +12,7 @@ from pipeline.service import JobService
 class Healthz:
     """``GET /healthz``: the process answers."""
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer, that is all."""
         answer_json(resp, HTTPStatus.OK, Health("ok", []))
 
@@ -25,7 +25,7 @@ class Readyz:
     def __init__(self, service: JobService) -> None:
         self._service = service
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Ask each part."""
         down = self._service.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK

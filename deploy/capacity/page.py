@@ -85,13 +85,24 @@ def _demand(measured: Measured, demand: Demand) -> str:
 
 def _check(compared: Iterable[Compared]) -> str:
     rows = [
-        (str(each.workers), f"{each.other_cores:.2f}", f"{each.measured:.1f}",
-         f"{each.modelled:.1f}", f"{each.error:+.0%}",
-         "yes" if abs(each.error) < WANTED else "NO")
+        (
+            str(each.workers),
+            f"{each.other_cores:.2f}",
+            f"{each.measured:.1f}",
+            f"{each.modelled:.1f}",
+            f"{each.error:+.0%}",
+            "yes" if abs(each.error) < WANTED else "NO",
+        )
         for each in compared
-    ]  # fmt: skip
-    columns = ("workers", "cores taken by others", "jobs a second, measured", "modelled", "error",
-               f"under {WANTED:.0%}")  # fmt: skip
+    ]
+    columns = (
+        "workers",
+        "cores taken by others",
+        "jobs a second, measured",
+        "modelled",
+        "error",
+        f"under {WANTED:.0%}",
+    )
     return _table(columns, rows)
 
 

@@ -123,14 +123,20 @@ def size(measured: Measured, demand: Demand, jobs_a_minute: float, s3_ms: float,
     kept = rate * ttl * measured.job.ledger_bytes
     idle = measured.redis_idle_commands_a_second * workers / _IDLE_WORKERS
     return Size(
-        jobs_a_minute, installations, ttl, workers, api,
+        jobs_a_minute,
+        installations,
+        ttl,
+        workers,
+        api,
         redis_commands=rate * asked.redis.commands + idle,
         redis_cores=rate * away.redis,
         redis_bytes=kept,
-        s3_writes=rate * asked.writes, s3_reads=rate * asked.reads,
-        p50=p50, p99=p99,
+        s3_writes=rate * asked.writes,
+        s3_reads=rate * asked.reads,
+        p50=p50,
+        p99=p99,
         dollars=dollars(measured, rate, workers + api, ttl),
-    )  # fmt: skip
+    )
 
 
 def dollars(measured: Measured, rate: float, processes: int, job_ttl: int) -> dict[str, float]:

@@ -61,10 +61,10 @@ class RecordFailures(Middleware):
 
     def after_process_message(
         self,
-        broker: Broker,  # noqa: ARG002 - the hook's signature
+        broker: Broker,
         message: MessageProxy,
         *,
-        result: object = None,  # noqa: ARG002 - the hook's signature
+        result: object = None,
         exception: BaseException | None = None,
     ) -> None:
         """Note what kind of error it was, and that the attempt did not end with its worker."""
@@ -83,12 +83,12 @@ class RecordFailures(Middleware):
             task_id, chunk_index = message.args
             self._ledger.excuse_chunk(task_id, chunk_index, failure)
 
-    def before_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
+    def before_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Give the dead letter an id of its own, if that is what is going to be recorded."""
         if message.actor_name != WEBHOOK_ACTOR and _code(message) not in FAILS_NO_JOB:
             name_letter(message)
 
-    def after_nack(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - as above
+    def after_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Record the failure, if the message is a dead letter now."""
         if message.actor_name == WEBHOOK_ACTOR:
             return

@@ -106,10 +106,14 @@ class ApiKeys:
         token = f"qrmill_{key_id}_{secret}"
         token += checksum(token)
         fields = {
-            "key_id": key_id, "name": name, "role": role, "per_minute": per_minute,
-            "per_day": per_day, "created_at": int(time.time()),
+            "key_id": key_id,
+            "name": name,
+            "role": role,
+            "per_minute": per_minute,
+            "per_day": per_day,
+            "created_at": int(time.time()),
             "sha256": hashlib.sha256(token.encode()).hexdigest(),
-        }  # fmt: skip
+        }
         key = msgspec.convert(fields, ApiKey)  # which checks what the constructor does not
         self._write(key)
         return NewApiKey(token, key)

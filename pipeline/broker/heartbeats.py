@@ -133,11 +133,11 @@ class Beating(Middleware):
         self._held[queue] = held
         self._looked_at = time.monotonic()
 
-    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - the hook's signature
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Begin."""
         self._thread.start()
 
-    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - the hook's signature
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Take back what was said: its messages are in their queues again."""
         self._stopped.set()
         self._thread.join(_LAST_WORD)

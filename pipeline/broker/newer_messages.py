@@ -31,7 +31,7 @@ Arguments = ParamSpec("Arguments")
 class LeaveNewer(Middleware):
     """Has to come first: what the others would begin with the message is not begun."""
 
-    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - the hook's signature
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Skip a message of a newer version.
 
         Raises:

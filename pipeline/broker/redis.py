@@ -73,11 +73,11 @@ class Wakeups(Middleware):
         except redis.RedisError as error:  # the message is there; it will be found
             log.warning("nobody woken", reason=f"{type(error).__name__}: {error}")
 
-    def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002 - the hook's signature
+    def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:
         """Begin to listen."""
         self._listener.start()
 
-    def before_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002 - the hook's signature
+    def before_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:
         """Stop listening."""
         self._listener.stop()
 

@@ -21,9 +21,13 @@ ACTIONS = {
 }
 _DENIED = {"AccessDenied", "403", "AccessDeniedException", "AllAccessDisabled"}
 _REGION = {
-    "301", "307", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException",
-    "PermanentRedirect", "TemporaryRedirect",
-}  # fmt: skip
+    "301",
+    "307",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+    "TemporaryRedirect",
+}
 _ENDED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NONE = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}

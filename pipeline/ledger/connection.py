@@ -101,9 +101,11 @@ def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis
     """
     retry = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {
-        "socket_timeout": timeout, "socket_connect_timeout": timeout, "decode_responses": decode,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "decode_responses": decode,
         **_silence(url, timeout),
-    }  # fmt: skip
+    }
     parts = parse_sentinel_url(url)
     if parts is None:
         return redis.Redis.from_url(url, retry=retry, **options)

@@ -108,8 +108,14 @@ def status_of(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
 def parts_of(task_id: str) -> list[str]:
     """Return the keys of an entry that a re-run begins anew, the job's own first."""
     families = (
-        keys.job, keys.staged, keys.failures, keys.attempts, keys.leases, keys.excused, keys.errors,
-    )  # fmt: skip
+        keys.job,
+        keys.staged,
+        keys.failures,
+        keys.attempts,
+        keys.leases,
+        keys.excused,
+        keys.errors,
+    )
     return [family(task_id) for family in families]
 
 

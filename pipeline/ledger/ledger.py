@@ -145,9 +145,15 @@ class Ledger:
         message that only came late or once more.
         """
         families = (
-            keys.job, keys.ranges, keys.staged, keys.attempts, keys.leases, keys.excused,
-            keys.failures, keys.letters,
-        )  # fmt: skip
+            keys.job,
+            keys.ranges,
+            keys.staged,
+            keys.attempts,
+            keys.leases,
+            keys.excused,
+            keys.failures,
+            keys.letters,
+        )
         names = [family(task_id) for family in families]
         reply = self._run("begin_chunk", names, chunk_index, lease, message_id)
         if not reply:
@@ -174,8 +180,13 @@ class Ledger:
         names += [keys.CALLBACKS, keys.MINUTES, keys.letters(task_id)]
         value = msgspec.json.encode(staged).decode()
         arguments = (
-            work.chunk_index, value, work.item_count, task_id, deadline, work.message_id,
-        )  # fmt: skip
+            work.chunk_index,
+            value,
+            work.item_count,
+            task_id,
+            deadline,
+            work.message_id,
+        )
         return int(self._run("complete_chunk", names, *arguments))
 
     def excuse_chunk(self, task_id: str, chunk_index: int, failure: Failure) -> None:
@@ -215,8 +226,14 @@ class Ledger:
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.closed else ""
         arguments = (
-            task_id, failure.code, failure.detail, chunk, closed, letter_id, message_id,
-        )  # fmt: skip
+            task_id,
+            failure.code,
+            failure.detail,
+            chunk,
+            closed,
+            letter_id,
+            message_id,
+        )
         names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
         names += [keys.UNRECORDED]

@@ -37,10 +37,18 @@ log = structlog.get_logger(__name__)
 #: How a job can end: completed, or the ``error_code`` of its failure; ``other``: a new one.
 OUTCOMES = frozenset(
     {
-        "completed", "other", "cancelled", "deadline", "worker_crashed",
-        "storage_unavailable", "object_missing", "time_limit", "render_failed", "bundle_failed",
+        "completed",
+        "other",
+        "cancelled",
+        "deadline",
+        "worker_crashed",
+        "storage_unavailable",
+        "object_missing",
+        "time_limit",
+        "render_failed",
+        "bundle_failed",
     }
-)  # fmt: skip
+)
 #: Jobs in flight that are looked at, the oldest first: those nearest their deadlines are there.
 _LOOKED_AT = 100
 
@@ -101,9 +109,10 @@ class LedgerCollector(Collector):
         yield _ages(queues)
         yield _gauge("qrmill_backlog_messages", "Messages that count as backlog.", backlog)
         yield _gauge(
-            "qrmill_backlog_limit_messages", "Backlog over which requests are answered 503.",
+            "qrmill_backlog_limit_messages",
+            "Backlog over which requests are answered 503.",
             self._max_backlog,
-        )  # fmt: skip
+        )
 
     def _in_flight(self) -> Iterable[Metric]:
         with translated(), self._client.pipeline(transaction=False) as pipe:
@@ -119,9 +128,10 @@ class LedgerCollector(Collector):
         used = 1 - min(left, default=self._deadline) / self._deadline
         yield _gauge("qrmill_jobs_in_flight", "Jobs that have not ended.", count)
         yield _gauge(
-            "qrmill_oldest_job_seconds", "Seconds since the oldest job in flight was accepted.",
+            "qrmill_oldest_job_seconds",
+            "Seconds since the oldest job in flight was accepted.",
             max(0.0, *ages, 0.0),
-        )  # fmt: skip
+        )
         yield _gauge(
             "qrmill_job_deadline_used_ratio",
             "Share of its time that the job nearest to its deadline has used; 0 when none is.",

@@ -12,10 +12,15 @@ from pipeline.model.records import JobFields
 from pipeline.settings import Settings
 
 #: Libraries that log requests, URLs or message bodies below this level.
-_QUIET = {"botocore": logging.WARNING, "boto3": logging.WARNING, "urllib3": logging.WARNING,
-          "httpx": logging.WARNING, "dramatiq": logging.INFO,
-          # Tracebacks of connections that were lost; who used them tells of that.
-          "pika": logging.CRITICAL}  # fmt: skip
+_QUIET = {
+    "botocore": logging.WARNING,
+    "boto3": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "httpx": logging.WARNING,
+    "dramatiq": logging.INFO,
+    # Tracebacks of connections that were lost; who used them tells of that.
+    "pika": logging.CRITICAL,
+}
 
 
 def configure_logging(settings: Settings) -> None:
@@ -62,7 +67,7 @@ def _rendering(log_format: str) -> list[Processor]:
 class LogContext(Middleware):
     """Puts the task and chunk at hand into every log line of a worker thread."""
 
-    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - the hook's signature
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Bind what the message is about."""
         structlog.contextvars.clear_contextvars()
         names = ("task_id", "chunk")

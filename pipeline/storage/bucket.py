@@ -72,10 +72,13 @@ class Bucket:
         """Write an object, whole or not at all."""
         with translated():
             self._client.put_object(
-                Bucket=self.name, Key=key, Body=data, ContentType=content_type,
+                Bucket=self.name,
+                Key=key,
+                Body=data,
+                ContentType=content_type,
                 **self._headers.encryption,  # type: ignore[arg-type] # the stubs want literals
                 **self._headers.of_body(data),
-            )  # fmt: skip
+            )
 
     def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return an object, or ``length`` bytes of it from ``offset``.
@@ -197,9 +200,11 @@ class Bucket:
         """
         with translated():
             created = self._client.create_multipart_upload(
-                Bucket=self.name, Key=key, ContentType=upload.content_type,
+                Bucket=self.name,
+                Key=key,
+                ContentType=upload.content_type,
                 **self._headers.of_upload(),
-            )  # fmt: skip
+            )
         upload_id = created["UploadId"]
         try:
             return self._upload_parts(key, upload_id, upload)
@@ -259,9 +264,11 @@ class Bucket:
             finished = [part.result() for part in sent]
         with translated():
             self._client.complete_multipart_upload(
-                Bucket=self.name, Key=key, UploadId=upload_id,
+                Bucket=self.name,
+                Key=key,
+                UploadId=upload_id,
                 MultipartUpload={"Parts": finished},
-            )  # fmt: skip
+            )
         return Uploaded(size, digest.hexdigest())
 
     def _upload_part(
@@ -269,10 +276,13 @@ class Bucket:
     ) -> "CompletedPartTypeDef":
         with translated():
             answer = self._client.upload_part(
-                Bucket=self.name, Key=key, UploadId=upload_id, PartNumber=number,
+                Bucket=self.name,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
                 Body=part,  # type: ignore[arg-type] # botocore takes it, its stubs do not say so
                 **self._headers.of_body(part),
-            )  # fmt: skip
+            )
         return {"PartNumber": number, **self._headers.of_part(answer)}  # type: ignore[typeddict-item]
 
 

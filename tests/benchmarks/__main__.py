@@ -16,9 +16,13 @@ from tests.benchmarks.scene import running_scene
 
 #: Parts that share one running stack, and the modules with their ``measure(scene, report)``.
 SHARED = {
-    "job": "job", "throughput": "throughput", "accept": "accept", "stages": "stages",
-    "demand": "demand", "chunks": "chunk_size",
-}  # fmt: skip
+    "job": "job",
+    "throughput": "throughput",
+    "accept": "accept",
+    "stages": "stages",
+    "demand": "demand",
+    "chunks": "chunk_size",
+}
 #: Parts with a stack of their own: ``main(report)``.
 OWN = {"memory": "peaks", "requests": "wire", "pollers": "pollers"}
 #: Parts that print for themselves: ``main()``.

@@ -46,10 +46,13 @@ def measure(scene: Scene, report: Report) -> None:
 
 def _tell_posts(report: Report, took: dict[int, list[float]]) -> None:
     figures = {
-        items: {"p50_ms": percentile(samples, 50), "p99_ms": percentile(samples, 99),
-                "of": len(samples)}
+        items: {
+            "p50_ms": percentile(samples, 50),
+            "p99_ms": percentile(samples, 99),
+            "of": len(samples),
+        }
         for items, samples in took.items()
-    }  # fmt: skip
+    }
     rows = [(f"{items:,}", f["p50_ms"], f["p99_ms"], f["of"]) for items, f in figures.items()]
     report.table("Accept: POST to 202", ("items", "p50 ms", "p99 ms", "of"), rows)
     for items, most in _MOST.items():

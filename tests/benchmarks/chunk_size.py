@@ -42,8 +42,10 @@ def measure(scene: Scene, report: Report) -> None:
                 assert job.state == "completed"
     finally:
         service.endings.close()
-    medians = {image_format: {size: median(took[image_format, size]) for size in _CHUNKS}
-               for image_format in _FORMATS}  # fmt: skip
+    medians = {
+        image_format: {size: median(took[image_format, size]) for size in _CHUNKS}
+        for image_format in _FORMATS
+    }
     rows = [(f"{size}", *(medians[name][size] for name in _FORMATS)) for size in _CHUNKS]
     report.table("Seconds of a job of 5000 by chunk size", ("items a chunk", *_FORMATS), rows)
     report.figures["chunk_sizes"] = medians
@@ -54,6 +56,10 @@ def _request(image_format: ImageFormat, chunk_size: int) -> JobRequest:
     for first in range(0, len(_ITEMS), chunk_size):
         items.append(_ITEMS[first : first + chunk_size])
     return JobRequest(
-        gtin="09506000134352", items=items, format=image_format, size=400,
-        error_correction="M", link_base="https://id.gs1.org",
-    )  # fmt: skip
+        gtin="09506000134352",
+        items=items,
+        format=image_format,
+        size=400,
+        error_correction="M",
+        link_base="https://id.gs1.org",
+    )

@@ -64,10 +64,18 @@ def _tell(report: Report, ours: dict[Case, list[float]], theirs: dict[Case, list
         here, there = median(samples), median(theirs[case])
         label = f"{name} {size}" if name == "png" else name
         rows.append((label, f"{items:,}", here, there, there / here))
-        figures.append({
-            "format": name, "size": size, "items": items, "seconds": here, "of": len(samples),
-            "reference_seconds": there, "reference_of": len(theirs[case]), "ratio": there / here,
-        })  # fmt: skip
+        figures.append(
+            {
+                "format": name,
+                "size": size,
+                "items": items,
+                "seconds": here,
+                "of": len(samples),
+                "reference_seconds": there,
+                "reference_of": len(theirs[case]),
+                "ratio": there / here,
+            }
+        )
         if items == max(_SIZES):
             wanted = _WANTED[name, size]
             report.target(f"job of 5000, {label}", there / here, "times", least=wanted)

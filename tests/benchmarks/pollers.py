@@ -140,9 +140,12 @@ def _answered(scene: Scene, path: str) -> tuple[float, dict[str, Any]]:
 
 
 def _tell(
-    report: Report, idle: list[float], beside: list[float], polled: list[_Polled],
+    report: Report,
+    idle: list[float],
+    beside: list[float],
+    polled: list[_Polled],
     waking: list[float],
-) -> None:  # fmt: skip
+) -> None:
     samples = {"idle": idle, f"beside {POLLERS} pollers": beside, "waking a poll": waking}
     rows = [
         (name, 1000 * percentile(took, 50), 1000 * percentile(took, 99), len(took))

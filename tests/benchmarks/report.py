@@ -45,8 +45,15 @@ class Report:
     def say(self, sentence: str) -> None:
         self._console.print(sentence, highlight=False)
 
-    def target(self, name: str, measured: float, unit: str, *, least: float = 0.0,
-               most: float = float("inf")) -> None:  # fmt: skip
+    def target(
+        self,
+        name: str,
+        measured: float,
+        unit: str,
+        *,
+        least: float = 0.0,
+        most: float = float("inf"),
+    ) -> None:
         """Note a figure beside what it should be.
 
         One in milliseconds or a second is told at the pace of the targets' machine as well.
@@ -67,11 +74,19 @@ class Report:
     def finish(self, path: Path) -> dict[str, Any]:
         """Print the targets, write the JSON, and return it."""
         rows = [
-            (target["name"], target["wanted"], target["measured"], target["at_their_pace"],
-             "met" if target["met"] else "met at their pace" if target["met_at_their_pace"]
-             else "NOT MET")
+            (
+                target["name"],
+                target["wanted"],
+                target["measured"],
+                target["at_their_pace"],
+                "met"
+                if target["met"]
+                else "met at their pace"
+                if target["met_at_their_pace"]
+                else "NOT MET",
+            )
             for target in self._targets
-        ]  # fmt: skip
+        ]
         if rows:
             columns = ("target", "wanted", "measured", "at their pace", "")
             self.table("Targets, which were set on a machine of another pace", columns, rows)
@@ -88,8 +103,10 @@ class Report:
         }
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-        self.say(f"{path}; {found['machine']}; load {os.getloadavg()[0]:.1f}"
-                 + ("; QUICK: few repetitions" if self.quick else ""))  # fmt: skip
+        self.say(
+            f"{path}; {found['machine']}; load {os.getloadavg()[0]:.1f}"
+            + ("; QUICK: few repetitions" if self.quick else "")
+        )
         return found
 
 

@@ -84,6 +84,8 @@ def _tell(
     )
     report.target("throughput of two workers", jobs[2] / jobs[1], "times one", least=_WANTED)
     report.figures["throughput"] = {
-        "jobs_a_second": jobs, "items_a_second": {n: rate * _ITEMS for n, rate in jobs.items()},
-        "cores": cores, "other_cores": others,
-    }  # fmt: skip
+        "jobs_a_second": jobs,
+        "items_a_second": {n: rate * _ITEMS for n, rate in jobs.items()},
+        "cores": cores,
+        "other_cores": others,
+    }

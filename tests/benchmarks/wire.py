@@ -124,15 +124,19 @@ def _count(
 def _traffic(valkey: redis.Redis) -> Traffic:
     found: Any = valkey.info("stats")
     return Traffic(
-        found["total_commands_processed"], found["total_net_input_bytes"],
+        found["total_commands_processed"],
+        found["total_net_input_bytes"],
         found["total_net_output_bytes"],
-    )  # fmt: skip
+    )
 
 
 def _tell(
-    report: Report, case: tuple[int, str, str], requests: dict[str, int], proxy: CountingProxy,
+    report: Report,
+    case: tuple[int, str, str],
+    requests: dict[str, int],
+    proxy: CountingProxy,
     traffic: Traffic,
-) -> None:  # fmt: skip
+) -> None:
     items, image_format, name = case
     total = sum(requests.values())
     writes = sum(requests.get(method, 0) for method in ("PUT", "POST", "LIST"))
@@ -149,6 +153,9 @@ def _tell(
     figures = report.figures.setdefault("requests", {})
     figures[name] = {
         "items": items,
-        "s3": requests, "s3_bytes_sent": proxy.sent, "s3_bytes_received": proxy.received,
-        "redis": traffic._asdict(), "dollars_a_million": dollars,
-    }  # fmt: skip
+        "s3": requests,
+        "s3_bytes_sent": proxy.sent,
+        "s3_bytes_received": proxy.received,
+        "redis": traffic._asdict(),
+        "dollars_a_million": dollars,
+    }

@@ -52,8 +52,12 @@ class Podman:
         """Run a command that may fail."""
         return subprocess.run(
             ["podman", *arguments],
-            env=self.environment, capture_output=True, text=True, check=False, timeout=seconds,
-        )  # fmt: skip
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
         """Return what Podman knows of an image or a container."""

@@ -69,9 +69,13 @@ class Compose:
     def __call__(self, *arguments: str, seconds: float = 120) -> str:
         done = subprocess.run(
             [COMPOSE, "-p", "qrmill-test", "-f", "compose.yaml", "-f", "ports.yaml", *arguments],
-            cwd=self.directory, env=self._environment,
-            capture_output=True, text=True, check=False, timeout=seconds,
-        )  # fmt: skip
+            cwd=self.directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

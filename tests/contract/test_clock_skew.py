@@ -41,11 +41,16 @@ def test_a_wrong_clock_keeps_nobody_from_the_store(
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(steps)],
         env={
-            **os.environ, **environment,
-            "PYTHONPATH": str(CLOCK), "FAULTS_CLOCK_OFFSET": str(offset),
+            **os.environ,
+            **environment,
+            "PYTHONPATH": str(CLOCK),
+            "FAULTS_CLOCK_OFFSET": str(offset),
         },
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     urls = done.stdout.split()
     assert len(urls) == len(steps)

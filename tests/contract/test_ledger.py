@@ -33,8 +33,11 @@ def new_head(items: int = 5, chunk_size: int = 2, key_id: str = "key") -> Reques
     request = JobRequest(
         gtin="00012345678905",
         items=encoded([Item(serial=str(index)) for index in range(items)], chunk_size),
-        format="png", size=400, error_correction="Q", link_base="https://id.gs1.org",
-    )  # fmt: skip
+        format="png",
+        size=400,
+        error_correction="Q",
+        link_base="https://id.gs1.org",
+    )
     acceptance = Acceptance(str(uuid.uuid4()), key_id, NOW, None)
     return encode_head(request, acceptance)[0]
 
@@ -82,8 +85,11 @@ def test_a_job_is_entered_once(ledger: Ledger) -> None:
     status = ledger.status(head.task_id)
     assert status is not None
     assert (status.state, status.items, status.chunks, status.created_at) == (
-        "running", 5, 3, NOW * 1000,
-    )  # fmt: skip
+        "running",
+        5,
+        3,
+        NOW * 1000,
+    )
     assert status.gtin == "00012345678905"
 
 
@@ -475,8 +481,11 @@ def test_an_ended_job_is_restored_as_it_ended(ledger: Ledger) -> None:
     status = ledger.status(completed.task_id)
     assert status is not None
     assert (status.state, status.bundle, status.processed_items, status.staged) == (
-        "completed", BUNDLE, 5, 3,
-    )  # fmt: skip
+        "completed",
+        BUNDLE,
+        5,
+        3,
+    )
     late = Result(state="failed", finished_at=NOW, error="Late.", error_code="deadline")
     assert ledger.restore_job(failed, 100, late)
     status = ledger.status(failed.task_id)

@@ -52,10 +52,14 @@ class Life(RuleBasedStateMachine):
     def accept(self) -> None:
         self.client.flushall()
         request = JobRequest(
-            gtin="09506000134352", items=encoded([Item()] * ITEMS, CHUNK_SIZE), format="svg",
-            size=400, error_correction="M", link_base="https://id.gs1.org",
+            gtin="09506000134352",
+            items=encoded([Item()] * ITEMS, CHUNK_SIZE),
+            format="svg",
+            size=400,
+            error_correction="M",
+            link_base="https://id.gs1.org",
             callback_url="https://hooks.example.com/",
-        )  # fmt: skip
+        )
         acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000, None)
         self.head = encode_head(request, acceptance)[0]
         self.task_id = self.head.task_id

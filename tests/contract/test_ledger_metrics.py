@@ -48,9 +48,7 @@ class Told:
 
     def queue(self, queue: str) -> dict[str, float | None]:
         states = ("waiting", "in_progress", "delayed", "dead")
-        return {
-            state: self("qrmill_queue_messages", queue=queue, state=state) for state in states
-        }  # fmt: skip
+        return {state: self("qrmill_queue_messages", queue=queue, state=state) for state in states}
 
 
 @pytest.fixture

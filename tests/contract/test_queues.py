@@ -281,9 +281,10 @@ def test_nothing_of_a_batch_goes_out_when_its_block_raises(parts: BrokerParts) -
 
 def test_a_broker_that_is_away_is_told_as_such(chosen: Settings) -> None:
     field, url = (
-        ("redis_url", "redis://127.0.0.1:{}") if chosen.broker_url is None
+        ("redis_url", "redis://127.0.0.1:{}")
+        if chosen.broker_url is None
         else ("broker_url", "amqp://nobody:secret@127.0.0.1:{}")
-    )  # fmt: skip
+    )
     away = msgspec.structs.replace(chosen, **{field: url.format(free_port())})
     with opened(away) as parts:
         for ask in (

@@ -99,9 +99,12 @@ def test_every_object_asks_for_its_encryption_and_no_part_does(
     behind: Settings, seen: list[Seen]
 ) -> None:
     asking = msgspec.structs.replace(
-        behind, s3_sse="aws:kms", s3_sse_kms_key_id=KEY, s3_sse_bucket_key=True,
+        behind,
+        s3_sse="aws:kms",
+        s3_sse_kms_key_id=KEY,
+        s3_sse_bucket_key=True,
         s3_checksum="sha256",
-    )  # fmt: skip
+    )
     storage = open_storage(asking, read_timeout=5)
     for bucket in (storage.bucket, storage.staging_bucket):
         bucket.put("one", b"data")

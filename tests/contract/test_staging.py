@@ -28,12 +28,20 @@ def staging(request: pytest.FixtureRequest, staging_bucket: Bucket) -> Staging:
 def rows(images: list[bytes], ending: str = "png") -> list[ImageRow]:
     return [
         ImageRow(
-            index=index, file=f"{index:05}_Ü.{ending}", gtin="09506000134352", lot=None, serial="x",
-            expiry=None, uri="https://id.gs1.org/01/09506000134352/21/x", version=4,
-            error_correction="M", module_px=9, sha256=hashlib.sha256(image).hexdigest(),
+            index=index,
+            file=f"{index:05}_Ü.{ending}",
+            gtin="09506000134352",
+            lot=None,
+            serial="x",
+            expiry=None,
+            uri="https://id.gs1.org/01/09506000134352/21/x",
+            version=4,
+            error_correction="M",
+            module_px=9,
+            sha256=hashlib.sha256(image).hexdigest(),
         )
         for index, image in enumerate(images, 1)
-    ]  # fmt: skip
+    ]
 
 
 def stage(

@@ -276,9 +276,13 @@ def test_a_lost_job_comes_back_with_the_record_of_its_callback_if_it_is_of_that_
     head = msgspec.structs.replace(new_head(), callback_url=URL)
     result = Result(state="failed", finished_at=NOW * 1000, error="x", error_code="cancelled")
     record = CallbackRecord(
-        job_state="failed", job_error_code=code, callback_state="delivered",
-        callback_event="before", callback_attempts=3, callback_delivered_at=NOW * 1000,
-    )  # fmt: skip
+        job_state="failed",
+        job_error_code=code,
+        callback_state="delivered",
+        callback_event="before",
+        callback_attempts=3,
+        callback_delivered_at=NOW * 1000,
+    )
     assert ledger.restore_job(head, 100, result, record)
     found = status(ledger, head.task_id)
     assert found.callback_state == state

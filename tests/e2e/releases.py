@@ -65,9 +65,12 @@ class Fleet:
     """
 
     def __init__(
-        self, settings: Settings, servers: tuple[RedisServer, S3Server], directory: Path,
+        self,
+        settings: Settings,
+        servers: tuple[RedisServer, S3Server],
+        directory: Path,
         previous: Path,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._redis, s3 = servers
         self._directory = directory
         secret = directory / "secret"

@@ -72,8 +72,9 @@ def test_a_download_that_is_cut_at_random_offsets_resumes_and_verifies(
 
 
 def test_two_submits_with_one_key_are_one_task(qrmill: Client) -> None:
-    first, second = (qrmill.submit(gtin=GTIN, items=ITEMS[:2], idempotency_key="order 1")
-                     for _ in range(2))  # fmt: skip
+    first, second = (
+        qrmill.submit(gtin=GTIN, items=ITEMS[:2], idempotency_key="order 1") for _ in range(2)
+    )
     assert (first.replayed, second.replayed) == (False, True)
     assert first.task_id == second.task_id
     with pytest.raises(ApiError, match="key_reused"):
@@ -121,8 +122,9 @@ def test_a_cancelled_task_is_told_and_can_be_run_again(qrmill: Client) -> None:
     assert qrmill.wait(task_id, timeout=60).items == 4800
     chunks = [*qrmill.chunks(task_id)]
     assert [(chunk.state, chunk.first_item) for chunk in chunks[:2]] == [
-        ("staged", 1), ("staged", 501),
-    ]  # fmt: skip
+        ("staged", 1),
+        ("staged", 501),
+    ]
     assert chunks[-1].last_item == 4800
     with pytest.raises(ApiError, match="not_possible"):
         qrmill.retry(task_id)
@@ -140,4 +142,4 @@ def test_bad_values_are_told_with_their_places(qrmill: Client) -> None:
         qrmill.submit(gtin=GTIN, items=[{}, {"lot": "a b"}])
     assert [(row.pointer, row.code) for row in raised.value.errors] == [
         ("/items/1/lot", "character")
-    ]  # fmt: skip
+    ]

@@ -46,8 +46,9 @@ def test_a_csv_file_is_submitted_waited_for_and_downloaded(
     assert UUID.fullmatch(task_id)
     lines = done.stderr.splitlines()
     assert (lines[0], lines[-2:]) == (
-        f"Accepted: 5000 items, task {task_id}.", ["completed: 100 %", f"The bundle is in {out}."],
-    )  # fmt: skip
+        f"Accepted: 5000 items, task {task_id}.",
+        ["completed: 100 %", f"The bundle is in {out}."],
+    )
     assert "\x1b" not in done.stderr
     assert members(out)[-1] == "05000_L-1_04999.svg"
 
@@ -55,10 +56,17 @@ def test_a_csv_file_is_submitted_waited_for_and_downloaded(
 def test_the_answers_of_one_task_as_json(api: dict[str, str], tmp_path: Path) -> None:
     request = {"gtin": GTIN, "items": [{"serial": "1"}, {"serial": "2"}], "format": "png"}
     sent = [
-        qrmill("submit", "-", "--json", "--idempotency-key", f"order {tmp_path}",
-               given=json.dumps(request), **api)
+        qrmill(
+            "submit",
+            "-",
+            "--json",
+            "--idempotency-key",
+            f"order {tmp_path}",
+            given=json.dumps(request),
+            **api,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     first, again = (json.loads(done.stdout) for done in sent)
     assert (first["items"], first["replayed"], again["replayed"]) == (2, False, True)
     task_id = first["task_id"]
@@ -109,8 +117,9 @@ def test_a_profile_file_is_used_and_the_environment_beats_it(
 ) -> None:
     path = tmp_path / "qrmill" / "profile.toml"
     home = {"XDG_CONFIG_HOME": str(tmp_path)}
-    made = qrmill("profile", "set", "--url", api["QRMILL_URL"],
-                  given=f"{api['QRMILL_API_KEY']}\n", **home)  # fmt: skip
+    made = qrmill(
+        "profile", "set", "--url", api["QRMILL_URL"], given=f"{api['QRMILL_API_KEY']}\n", **home
+    )
     assert made.returncode == 0, made.stderr
     assert path.stat().st_mode & 0o777 == 0o600
     assert qrmill("list", **home).returncode == 0

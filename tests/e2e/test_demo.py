@@ -23,8 +23,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = Stages()
     made = run(tmp_path_factory.mktemp("demo"), ITEMS, Console(file=io.StringIO()), stages)
     assert list(stages.seconds) == [
-        "set-up", "accept", "rendering", "bundle", "download", "verify",
-    ]  # fmt: skip
+        "set-up",
+        "accept",
+        "rendering",
+        "bundle",
+        "download",
+        "verify",
+    ]
     return made
 
 

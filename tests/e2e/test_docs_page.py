@@ -18,15 +18,27 @@ def test_the_page_shows_every_operation_without_the_internet(
     assert BROWSER is not None
     done = subprocess.run(
         [
-            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path}", "--virtual-time-budget=10000",
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={tmp_path}",
+            "--virtual-time-budget=10000",
             # Whatever is not loopback cannot be resolved.
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-            "--enable-logging=stderr", "--dump-dom", stack.ready.docs_url,
+            "--enable-logging=stderr",
+            "--dump-dom",
+            stack.ready.docs_url,
         ],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     for operation in ("submitBulk", "getBulk", "createKey", "listKeys", "revokeKey", "readyz"):
         assert f"-{operation}" in done.stdout
     assert "X-API-Key" in done.stdout or "Authorize" in done.stdout

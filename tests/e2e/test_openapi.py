@@ -20,12 +20,27 @@ def test_the_service_keeps_to_its_document(
         token = operator.post("/keys/", json=body).json()["api_key"]
     done = subprocess.run(
         [
-            SCHEMATHESIS, "--config-file", CONFIGURATION,
-            "run", f"{stack.ready.api_url}/openapi.json",
-            "--header", f"X-API-Key: {token}", "--max-examples", "25", "--seed", "1",
-            "--phases", "examples,coverage,fuzzing", "--generation-database", "none",
+            SCHEMATHESIS,
+            "--config-file",
+            CONFIGURATION,
+            "run",
+            f"{stack.ready.api_url}/openapi.json",
+            "--header",
+            f"X-API-Key: {token}",
+            "--max-examples",
+            "25",
+            "--seed",
+            "1",
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--generation-database",
+            "none",
         ],
-        capture_output=True, text=True, check=False, timeout=170, cwd=tmp_path,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stdout[-6000:]
     assert client.get("/readyz").status_code == 200

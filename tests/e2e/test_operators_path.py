@@ -64,11 +64,13 @@ def test_an_operator_gets_from_the_alert_to_the_completed_re_run(
 ) -> None:
     ready = stack.ready
     s3 = boto3.client(
-        "s3", endpoint_url=ready.s3_endpoint_url, region_name="us-east-1",
+        "s3",
+        endpoint_url=ready.s3_endpoint_url,
+        region_name="us-east-1",
         aws_access_key_id=ready.s3_access_key_id,
         aws_secret_access_key=Path(ready.s3_secret_file).read_text().strip(),
         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )  # fmt: skip
+    )
     rows = "serial\n" + "".join(f"{number:04}\n" for number in range(1, 1201))
     with workers_held(stack):
         sent = qrmill("submit", "-", "--gtin", GTIN, "--format", "svg", given=rows, **operator)

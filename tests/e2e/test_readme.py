@@ -38,8 +38,13 @@ def run(
 ) -> str:
     done = subprocess.run(
         [*interpreter, script],
-        env=environment, cwd=directory, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        env=environment,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -63,8 +68,12 @@ def test_the_same_commands_end_when_the_request_is_refused(
     done = subprocess.run(
         ["bash", "-c", BLOCKS[0]],  # as typed: what fails ends nothing
         env=environment | {"QRMILL_API_KEY": "unknown"},
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert '"status":401' in done.stdout
     assert not (tmp_path / "status.json").exists()
 

@@ -39,8 +39,11 @@ class Load:
             try:
                 answer = httpx.post(
                     f"{self._url}/qr/bulk/",
-                    json=BODY, headers=self._headers, timeout=30, trust_env=False,
-                )  # fmt: skip
+                    json=BODY,
+                    headers=self._headers,
+                    timeout=30,
+                    trust_env=False,
+                )
                 self.answers.append(answer)
             except httpx.HTTPError as error:
                 self.errors.append(error)

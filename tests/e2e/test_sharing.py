@@ -37,8 +37,10 @@ def test_the_api_runs_in_two_processes_and_both_workers_render(
     items = [{"serial": f"{index:05}"} for index in range(5000)]
     status = follow(client, submit(client, items=items, format="svg")["poll_url"])
     assert (status["status"], status["items"]) == ("completed", 5000)
-    staged = [_staged_chunks(stack.data_dir / "logs" / name, status["task_id"])
-              for name in ("worker-1.log", "worker-2.log")]  # fmt: skip
+    staged = [
+        _staged_chunks(stack.data_dir / "logs" / name, status["task_id"])
+        for name in ("worker-1.log", "worker-2.log")
+    ]
     assert all(staged)
     assert sorted(staged[0] + staged[1]) == [*range(10)]
 

@@ -20,9 +20,14 @@ from tests.faults.report import Row, print_rows
 #: Symbols of each bundle that are read back; names, digests and counts are always compared.
 SYMBOLS = 60
 _BROKEN = (
-    AssertionError, StackError, PartError, OSError,
-    httpx.HTTPError, redis.RedisError, AMQPError,
-)  # fmt: skip
+    AssertionError,
+    StackError,
+    PartError,
+    OSError,
+    httpx.HTTPError,
+    redis.RedisError,
+    AMQPError,
+)
 
 #: Signals by which a run is asked to end: all that it has made is undone, as after Ctrl-C.
 _ENDS = (signal.SIGTERM, signal.SIGHUP)

@@ -109,9 +109,12 @@ class Rig:
         """Return a client's API key that may send and poll as often as the harness does."""
         body = {"name": "faults", "per_minute": 1_000_000, "per_day": 10_000_000}
         answer = httpx.post(
-            f"{self.url}/keys/", json=body, headers={"X-API-Key": self._operator_key}, timeout=30,
+            f"{self.url}/keys/",
+            json=body,
+            headers={"X-API-Key": self._operator_key},
+            timeout=30,
             trust_env=False,
-        )  # fmt: skip
+        )
         return str(answer.raise_for_status().json()["api_key"])
 
     def redis(self) -> redis.Redis:

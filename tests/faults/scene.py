@@ -23,8 +23,10 @@ from tests.rabbitmq import RabbitServer
 _SETTINGS = {"QRMILL_CHUNK_SIZE": "20"}
 #: The same waits in less time.
 _SHORT_SETTINGS = {
-    "QRMILL_HEARTBEAT_TIMEOUT": "5", "QRMILL_LEASE": "10", "QRMILL_RETRY_BACKOFF": "1000",
-}  # fmt: skip
+    "QRMILL_HEARTBEAT_TIMEOUT": "5",
+    "QRMILL_LEASE": "10",
+    "QRMILL_RETRY_BACKOFF": "1000",
+}
 _SHORT, _LONG = 0.25, 1.0
 _SHORT_WAIT = 0.4
 LEAST_IN_FLIGHT = 10

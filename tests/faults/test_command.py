@@ -26,10 +26,13 @@ sys.exit(run_chosen(fault_parser("harness", ["long"]).parse_args(), ["long"], ru
 
 def test_a_run_that_is_asked_to_end_undoes_what_it_did(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", _HARNESS], env={**os.environ, "TMPDIR": str(tmp_path)},
+        [sys.executable, "-c", _HARNESS],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as harness:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as harness:
         assert harness.stdout is not None
         directory = Path(harness.stdout.readline().strip())
         assert (directory / "data").exists()

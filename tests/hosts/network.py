@@ -177,9 +177,14 @@ def why_not() -> str | None:
     if missing:
         return f"no {', '.join(missing)}; `make debian-packages` installs them"
     try:
-        _run(*own_namespace(), "sh", "-c", f"ip link add {_BRIDGE} type bridge && "
-             "ip link add one type veth peer name other && "
-             "unshare --net --uts sh -c 'echo one > /proc/sys/kernel/hostname'")  # fmt: skip
+        _run(
+            *own_namespace(),
+            "sh",
+            "-c",
+            f"ip link add {_BRIDGE} type bridge && "
+            "ip link add one type veth peer name other && "
+            "unshare --net --uts sh -c 'echo one > /proc/sys/kernel/hostname'",
+        )
     except NetworkError as error:
         return f"network namespaces may not be made here: {error}"
     return None
@@ -220,9 +225,12 @@ def running_network() -> Iterator[Network]:
 def _running_host(name: str, number: int) -> Iterator[Host]:
     with subprocess.Popen(
         ["unshare", "--net", "--uts", "sh", "-c", _HOLD, "sh", name],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=dies_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one thread yet
-    ) as holder:  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=dies_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one thread yet
+    ) as holder:
         try:
             assert holder.stdout is not None
             if holder.stdout.readline().strip() != _READY:
@@ -237,8 +245,21 @@ def _running_host(name: str, number: int) -> Iterator[Host]:
 
 
 def _connect(host: Host) -> None:
-    _run("ip", "link", "add", host.name, "type", "veth",
-         "peer", "name", "eth0", "address", host.mac, "netns", str(host.pid))  # fmt: skip
+    _run(
+        "ip",
+        "link",
+        "add",
+        host.name,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "address",
+        host.mac,
+        "netns",
+        str(host.pid),
+    )
     _run("ip", "link", "set", host.name, "up", "master", _BRIDGE)
     _run("ip", "neighbour", "replace", host.address, "lladdr", host.mac, "dev", _BRIDGE)
     _run(*host.command("ip", "link", "set", "lo", "up"))
@@ -259,9 +280,10 @@ def _mac(number: int) -> str:
 
 
 def _can(*command: str) -> bool:
-    return shutil.which(command[0]) is not None and not subprocess.run(
-        command, capture_output=True, check=False
-    ).returncode  # fmt: skip
+    return (
+        shutil.which(command[0]) is not None
+        and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
 
 
 def _run(*command: str) -> None:

@@ -50,8 +50,7 @@ class Link:
 
     def netem(self) -> tuple[str, ...]:
         """Return the same as arguments of ``tc qdisc``."""
-        return ("netem", "delay", f"{self.delay}ms", f"{self.jitter}ms",
-                "loss", f"{self.loss:.2%}")  # fmt: skip
+        return ("netem", "delay", f"{self.delay}ms", f"{self.jitter}ms", "loss", f"{self.loss:.2%}")
 
 
 @contextmanager
@@ -65,9 +64,13 @@ def running(device: str, link: Link) -> Iterator[str]:
     arguments = (device, tap, str(link.delay), str(link.jitter), str(link.loss))
     with subprocess.Popen(
         [sys.executable, "-m", "tests.hosts.slow_link", *arguments],
-        cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=dies_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it is short
-    ) as relay:  # fmt: skip
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=dies_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it is short
+    ) as relay:
         try:
             assert relay.stdout is not None
             if relay.stdout.readline().strip() != _READY:

@@ -34,8 +34,10 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 def harness(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.hosts", "--short", "--keep", str(directory), *arguments],
-        env={**os.environ, _MARK: str(directory)}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env={**os.environ, _MARK: str(directory)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def processes(directory: Path) -> list[str]:
@@ -89,8 +91,12 @@ for _ in range(2):
 
 def test_no_device_is_left_of_a_network_whose_block_raises() -> None:
     done = subprocess.run(
-        [*own_namespace(), sys.executable, "-c", _RAISING], cwd=Path(__file__).parents[2],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [*own_namespace(), sys.executable, "-c", _RAISING],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

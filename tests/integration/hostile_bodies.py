@@ -139,6 +139,13 @@ def _appended(chosen: random.Random, data: bytes) -> bytes:
 
 
 _KINDS: list[Callable[[random.Random], Sent]] = [
-    _random_bytes, _nested, _numbers, _strings, _duplicates, _wrong_types, _mutated_json,
-    _mutated_csv, _mutated_csv,
-]  # fmt: skip
+    _random_bytes,
+    _nested,
+    _numbers,
+    _strings,
+    _duplicates,
+    _wrong_types,
+    _mutated_json,
+    _mutated_csv,
+    _mutated_csv,
+]

@@ -47,11 +47,20 @@ def test_a_poll_of_a_job_that_waits_says_so(client: TestClient) -> None:
     answer = client.simulate_get(accepted["poll_url"])
     assert answer.status_code == 200
     expected = {
-        "task_id": accepted["task_id"], "status": "pending", "download_url": None,
-        "expires_at": None, "items": None, "error": None, "error_code": None,
-        "processed_items": 0, "total_items": 25, "progress_percent": 0.0,
-        "chunks": {"total": 3, "staged": 0, "failed": 0}, "finished_at": None, "bundle": None,
-    }  # fmt: skip
+        "task_id": accepted["task_id"],
+        "status": "pending",
+        "download_url": None,
+        "expires_at": None,
+        "items": None,
+        "error": None,
+        "error_code": None,
+        "processed_items": 0,
+        "total_items": 25,
+        "progress_percent": 0.0,
+        "chunks": {"total": 3, "staged": 0, "failed": 0},
+        "finished_at": None,
+        "bundle": None,
+    }
     assert {name: answer.json[name] for name in expected} == expected
     assert answer.headers["retry-after"]
 
@@ -91,8 +100,10 @@ def test_a_request_with_three_bad_items_leaves_nothing(
         post(client, items=items), HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"
     )
     assert [row["pointer"] for row in problem["errors"]] == [
-        "/items/3/serial", "/items/2000/serial", "/items/4998/serial",
-    ]  # fmt: skip
+        "/items/3/serial",
+        "/items/2000/serial",
+        "/items/4998/serial",
+    ]
     assert problem["errors_total"] == 3
     assert contents(redis_url, bucket, staging_bucket) == before
 
@@ -108,10 +119,15 @@ def test_without_a_key_nothing_answers_but_what_is_public(
     nobody = TestClient(create_app(service, settings))
     task = f"/qr/bulk/{uuid.uuid4()}/"
     for method, path in [
-        ("POST", "/qr/bulk/"), ("GET", task), ("GET", "/keys/"), ("GET", "/nothing"),
-        ("GET", "/healthzz"), ("GET", "/docsx"), ("OPTIONS", "/qr/bulk/"),
+        ("POST", "/qr/bulk/"),
+        ("GET", task),
+        ("GET", "/keys/"),
+        ("GET", "/nothing"),
+        ("GET", "/healthzz"),
+        ("GET", "/docsx"),
+        ("OPTIONS", "/qr/bulk/"),
         ("GET", "/openapi.json/x"),
-    ]:  # fmt: skip
+    ]:
         answer = nobody.simulate_request(method, path)
         assert_problem(answer, HTTPStatus.UNAUTHORIZED, "unauthorized")
     for path in ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs/swagger-ui.css"):
@@ -185,8 +201,9 @@ def test_the_standing_of_a_key_is_on_every_answer(client: TestClient) -> None:
     assert first.headers["ratelimit-policy"] == "300;w=60, 10000;w=86400"
     assert first.headers["ratelimit-limit"] == first.headers["x-ratelimit-limit"] == "300"
     assert (first.headers["ratelimit-remaining"], second.headers["ratelimit-remaining"]) == (
-        "299", "298",
-    )  # fmt: skip
+        "299",
+        "298",
+    )
     assert 0 < int(first.headers["ratelimit-reset"]) <= 60
     assert 0 <= int(first.headers["x-ratelimit-reset"]) - time.time() <= 61
     assert second.headers["x-ratelimit-remaining"] == "298"
@@ -303,10 +320,17 @@ def test_the_document_describes_every_route_and_its_types(client: TestClient) ->
     document = client.simulate_get("/openapi.json").json
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
-        "/qr/", "/qr/bulk/", "/qr/bulk/{task_id}/", "/qr/bulk/{task_id}/chunks/",
-        "/qr/bulk/{task_id}/retry/", "/keys/",
-        "/keys/{key_id}/", "/keys/{key_id}/webhook-secret/", "/healthz", "/readyz",
-    }  # fmt: skip
+        "/qr/",
+        "/qr/bulk/",
+        "/qr/bulk/{task_id}/",
+        "/qr/bulk/{task_id}/chunks/",
+        "/qr/bulk/{task_id}/retry/",
+        "/keys/",
+        "/keys/{key_id}/",
+        "/keys/{key_id}/webhook-secret/",
+        "/healthz",
+        "/readyz",
+    }
     text = json.dumps(document)
     for reference in text.split('"$ref": "#/')[1:]:
         node = document

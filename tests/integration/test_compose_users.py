@@ -44,12 +44,17 @@ class ComposeValkey:
         self.part = Part(
             name="valkey",
             command=(
-                str(program), *command, "--bind", LOOPBACK, "--port", str(self.port),
+                str(program),
+                *command,
+                "--bind",
+                LOOPBACK,
+                "--port",
+                str(self.port),
             ),
             directory=directory,
             environment=os.environ,
             new_probe=lambda: self.answers,
-        )  # fmt: skip
+        )
 
     def client(self, userinfo: str = "") -> redis.Redis:
         return open_redis(f"redis://{userinfo}{LOOPBACK}:{self.port}/0", timeout=SECONDS)

@@ -63,9 +63,13 @@ def await_state(client: TestClient, task_id: str, state: str) -> None:
 def enter_jobs(ledger: Ledger, count: int, *, since: int = 0) -> None:
     """Enter jobs as the API does, each newer than the one before."""
     request = JobRequest(
-        gtin=f"0{GTIN}", items=encoded([Item()], 10), format="svg", size=400,
-        error_correction="M", link_base="https://id.gs1.org",
-    )  # fmt: skip
+        gtin=f"0{GTIN}",
+        items=encoded([Item()], 10),
+        format="svg",
+        size=400,
+        error_correction="M",
+        link_base="https://id.gs1.org",
+    )
     for place in range(since, since + count):
         acceptance = Acceptance(str(uuid.uuid4()), "0" * 12, NOW, None, f"key {place % 7}")
         head, line = encode_head(request, acceptance)

@@ -84,9 +84,10 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 def submit(url: str, token: str, items: int, form: str) -> str:
     body = {
-        "gtin": "9506000134352", "format": form,
+        "gtin": "9506000134352",
+        "format": form,
         "items": [{"lot": "LOT-7", "serial": f"A{n:04}"} for n in range(items)],
-    }  # fmt: skip
+    }
     headers = {"X-API-Key": token}
     answer = httpx.post(f"{url}/qr/bulk/", json=body, headers=headers, trust_env=False)
     return str(answer.json()["task_id"])

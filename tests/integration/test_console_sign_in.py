@@ -137,13 +137,38 @@ def test_a_redis_that_lost_everything_asks_to_sign_in_again(
 
 
 PATHS = (
-    "/opsx", "/OPS/", "/ops;x/", "/ops/../ops", "/ops/..%2f", "/ops/..%2fkeys", "/ops%2f",
-    "//ops/", "/ops//", "/ops/%2e%2e/qr/bulk", "/ops/.", "/ops/jobs/../..", "/ops/nothing",
-    "/ops/static/..%2f..%2fapp.py", "/ops/static/app.py", "/%6fps/", "/ops\\", "/ops/\x00",
-    "/dramatiqx", "/DRAMATIQ/", "//dramatiq/", "/dramatiq", "/dramatiq;x", "/dramatiq//",
-    "/dramatiq/..%2fops", "/dramatiq/%2e%2e/dramatiq/", "/dramatiq/queues/render/failed",
-    "/%64ramatiq/", "/dramatiq/requeue-message", "/ops/../dramatiq/", "/./dramatiq/",
-)  # fmt: skip
+    "/opsx",
+    "/OPS/",
+    "/ops;x/",
+    "/ops/../ops",
+    "/ops/..%2f",
+    "/ops/..%2fkeys",
+    "/ops%2f",
+    "//ops/",
+    "/ops//",
+    "/ops/%2e%2e/qr/bulk",
+    "/ops/.",
+    "/ops/jobs/../..",
+    "/ops/nothing",
+    "/ops/static/..%2f..%2fapp.py",
+    "/ops/static/app.py",
+    "/%6fps/",
+    "/ops\\",
+    "/ops/\x00",
+    "/dramatiqx",
+    "/DRAMATIQ/",
+    "//dramatiq/",
+    "/dramatiq",
+    "/dramatiq;x",
+    "/dramatiq//",
+    "/dramatiq/..%2fops",
+    "/dramatiq/%2e%2e/dramatiq/",
+    "/dramatiq/queues/render/failed",
+    "/%64ramatiq/",
+    "/dramatiq/requeue-message",
+    "/ops/../dramatiq/",
+    "/./dramatiq/",
+)
 
 
 def test_no_way_of_writing_a_path_leads_in(app: App) -> None:

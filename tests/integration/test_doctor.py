@@ -118,10 +118,13 @@ def test_s3_has_stopped(settings: Settings, tmp_path: Path) -> None:
         servers.s3(server, tmp_path / "s3", ("a-bucket",), os.environ), tmp_path
     )
     own = msgspec.structs.replace(
-        settings, s3_endpoint_url=server.endpoint_url, s3_access_key_id="key",
-        s3_secret_access_key=server.secret_access_key, bucket="a-bucket",
+        settings,
+        s3_endpoint_url=server.endpoint_url,
+        s3_access_key_id="key",
+        s3_secret_access_key=server.secret_access_key,
+        bucket="a-bucket",
         staging_bucket="a-bucket",
-    )  # fmt: skip
+    )
     before = found(own)["s3 bucket a-bucket"]
     process.stop()
     assert before.state == "ok"
@@ -134,13 +137,16 @@ def test_redis_is_not_set_up_right_and_then_stops(settings: Settings, tmp_path: 
     own = msgspec.structs.replace(settings, redis_url=server.url)
     with redis.Redis.from_url(server.url) as client:
         for name, value in {
-            "appendonly": "no", "maxmemory-policy": "allkeys-lru", "maxmemory": "100mb",
-        }.items():  # fmt: skip
+            "appendonly": "no",
+            "maxmemory-policy": "allkeys-lru",
+            "maxmemory": "100mb",
+        }.items():
             client.config_set(name, value)
     findings = found(own)
     assert (findings["redis persistence"].state, findings["redis eviction"].state) == (
-        "warn", "fail",
-    )  # fmt: skip
+        "warn",
+        "fail",
+    )
     assert "noeviction" in findings["redis eviction"].advice
     wrong_password = server.url.replace(server.password, "wrong")
     refused = found(msgspec.structs.replace(settings, redis_url=wrong_password))["redis"]
@@ -155,15 +161,24 @@ def test_redis_is_not_set_up_right_and_then_stops(settings: Settings, tmp_path: 
 def test_this_machine_has_another_time(settings: Settings, tmp_path: Path) -> None:
     offset = tmp_path / "offset"
     offset.write_text("3600")
-    names = ("redis_url", "s3_endpoint_url", "s3_access_key_id", "s3_secret_access_key",
-             "bucket", "staging_bucket")  # fmt: skip
+    names = (
+        "redis_url",
+        "s3_endpoint_url",
+        "s3_access_key_id",
+        "s3_secret_access_key",
+        "bucket",
+        "staging_bucket",
+    )
     environ = {variable(name): getattr(settings, name) for name in names}
     clock = {"PYTHONPATH": str(CLOCK), "FAULTS_CLOCK_OFFSET": str(offset)}
     done = subprocess.run(
         [Path(sys.executable).with_name("qrmill"), "doctor", "--json"],
         env={**os.environ, **environ, **clock},
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 1, done.stderr
     rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
     for name in ("redis clock", "s3 clock"):

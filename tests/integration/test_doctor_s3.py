@@ -34,8 +34,9 @@ def test_the_region_is_told(settings: Settings, s3: servers.S3Server) -> None:
     s3.client().create_bucket(Bucket=bucket, CreateBucketConfiguration=place)  # type: ignore[arg-type]
     finding = s3_findings(msgspec.structs.replace(settings, bucket=bucket))["bucket"]
     assert (finding.state, finding.found) == (
-        "fail", f"it is in {REGION}, and QRMILL_S3_REGION is us-east-1",
-    )  # fmt: skip
+        "fail",
+        f"it is in {REGION}, and QRMILL_S3_REGION is us-east-1",
+    )
     assert f"QRMILL_S3_REGION={REGION}" in finding.advice
 
 

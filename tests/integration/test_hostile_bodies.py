@@ -29,7 +29,7 @@ class KnownKey:
     def __init__(self, key: ApiKey) -> None:
         self._key = key
 
-    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's signature
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         req.context.key = self._key
 
 

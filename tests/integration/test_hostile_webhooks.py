@@ -25,28 +25,59 @@ GTIN = "9506000134352"
 #: Refused with the request: nothing is even resolved.
 REFUSED = [
     # addresses of the inside
-    "http://127.0.0.1/", "https://127.0.0.1:8443/", "http://10.0.0.1/", "https://172.16.0.1:8080/",
-    "https://192.168.1.1/", "http://169.254.169.254/latest/meta-data/", "https://0.0.0.0/",
-    "https://100.100.100.200/", "https://168.63.129.16/", "https://192.0.0.192/",
+    "http://127.0.0.1/",
+    "https://127.0.0.1:8443/",
+    "http://10.0.0.1/",
+    "https://172.16.0.1:8080/",
+    "https://192.168.1.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "https://0.0.0.0/",
+    "https://100.100.100.200/",
+    "https://168.63.129.16/",
+    "https://192.0.0.192/",
     # the same, as other readers write them
-    "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/",
-    "http://127.0.0.1./", "http://0/", "https://127%2e0%2e0%2e1/", "https://127。0。0。1/",
+    "http://2130706433/",
+    "http://0x7f000001/",
+    "http://0177.0.0.1/",
+    "http://127.1/",
+    "http://127.0.0.1./",
+    "http://0/",
+    "https://127%2e0%2e0%2e1/",
+    "https://127。0。0。1/",
     "https://①②⑦.0.0.1/",
     # IPv6
-    "http://[::1]/", "http://[::]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:a9fe:a9fe]/",
-    "http://[::127.0.0.1]/", "http://[fe80::1]/", "http://[fe80::1%25eth0]/",
-    "http://[fd00:ec2::254]/", "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/",
-    "http://[2001:0:7f00:1::]/", "http://a[::1]/", "http://[127.0.0.1]/",
+    "http://[::1]/",
+    "http://[::]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:a9fe:a9fe]/",
+    "http://[::127.0.0.1]/",
+    "http://[fe80::1]/",
+    "http://[fe80::1%25eth0]/",
+    "http://[fd00:ec2::254]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2001:0:7f00:1::]/",
+    "http://a[::1]/",
+    "http://[127.0.0.1]/",
     # userinfo and other ways to make two readers see two hosts
-    "https://user:pass@hooks.example.com/", "https://hooks.example.com@127.0.0.1/",
-    "https://127.0.0.1#@hooks.example.com/", "https://hooks.example.com\\@127.0.0.1/",
-    "https://hooks.example.com\t.127.0.0.1/", "https://hooks.example.com\r\nHost: 127.0.0.1/",
-    "https:127.0.0.1", "https:///127.0.0.1/", "//127.0.0.1/",
+    "https://user:pass@hooks.example.com/",
+    "https://hooks.example.com@127.0.0.1/",
+    "https://127.0.0.1#@hooks.example.com/",
+    "https://hooks.example.com\\@127.0.0.1/",
+    "https://hooks.example.com\t.127.0.0.1/",
+    "https://hooks.example.com\r\nHost: 127.0.0.1/",
+    "https:127.0.0.1",
+    "https:///127.0.0.1/",
+    "//127.0.0.1/",
     # ports and schemes
-    "https://hooks.example.com:22/", "https://hooks.example.com:0/",
-    "https://hooks.example.com:65536/", "https://hooks.example.com:6379:443/",
-    "file:///etc/passwd", "gopher://127.0.0.1:6379/_FLUSHALL", "ftp://hooks.example.com/",
-]  # fmt: skip
+    "https://hooks.example.com:22/",
+    "https://hooks.example.com:0/",
+    "https://hooks.example.com:65536/",
+    "https://hooks.example.com:6379:443/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "ftp://hooks.example.com/",
+]
 
 #: Names that are accepted, and what the attacker's name server says when they are looked up.
 NAMES = {
@@ -65,7 +96,7 @@ NAMES = {
     "nothing.example.com": [],
     "localhost": ["127.0.0.1", "::1"],
     "localhost.": ["127.0.0.1"],
-}  # fmt: skip
+}
 
 
 class Watch:
@@ -91,10 +122,11 @@ class Watch:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
         return [
-            (socket.AF_INET6, *kind, (address, port, 0, 0)) if ":" in address
+            (socket.AF_INET6, *kind, (address, port, 0, 0))
+            if ":" in address
             else (socket.AF_INET, *kind, (address, port))
             for address in found
-        ]  # fmt: skip
+        ]
 
     def connect(self, sock: socket.socket, address: Any) -> None:  # noqa: ANN401 - any socket's
         if sock.family != socket.AF_UNIX:
@@ -198,9 +230,13 @@ def test_a_name_that_changes_its_mind_is_looked_up_once_and_held_to_its_first_an
 
 
 REDIRECTS = [
-    "http://127.0.0.2:{port}/", "http://169.254.169.254/", "http://[::1]:{port}/",
-    "http://loopback.example.com:{port}/", "//127.0.0.1:{port}/", "/elsewhere",
-]  # fmt: skip
+    "http://127.0.0.2:{port}/",
+    "http://169.254.169.254/",
+    "http://[::1]:{port}/",
+    "http://loopback.example.com:{port}/",
+    "//127.0.0.1:{port}/",
+    "/elsewhere",
+]
 
 
 def test_a_redirect_to_the_inside_is_a_failed_attempt(

@@ -77,9 +77,14 @@ def test_a_wrong_symbol_is_refused_with_every_bad_value(client: TestClient) -> N
     answer = client.simulate_post("/qr/?dry_run=true", json=wrong)
     problem = assert_problem(answer, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request")
     assert {row["pointer"]: row["code"] for row in problem["errors"]} == {
-        "/dry_run": "unknown_parameter", "/batch": "unknown_field", "/serial": "type",
-        "/gtin": "gtin_format", "/size": "range", "/lot": "character", "/expiry": "expiry_date",
-    }  # fmt: skip
+        "/dry_run": "unknown_parameter",
+        "/batch": "unknown_field",
+        "/serial": "type",
+        "/gtin": "gtin_format",
+        "/size": "range",
+        "/lot": "character",
+        "/expiry": "expiry_date",
+    }
     assert answer.headers["cache-control"] == "no-store"
     small = client.simulate_post(
         "/qr/", json=SYMBOL | {"lot": "%" * 20, "serial": "%" * 20, "size": 50}
@@ -176,8 +181,12 @@ def test_a_dry_run_tells_the_symbols_and_uses_nothing_up(
         {"version": 5, "error_correction": "M", "count": 2},
     ]
     assert answer.json == {
-        "would_accept": True, "items": 27, "symbols": expected, "errors": [], "errors_total": 0,
-    }  # fmt: skip
+        "would_accept": True,
+        "items": 27,
+        "symbols": expected,
+        "errors": [],
+        "errors_total": 0,
+    }
     body = b"serial,lot\n" + b"".join(b"%05d,\n" % index for index in range(25))
     rows = post_csv(
         client, body + b"," + b"%" * 20 + b"\n" + b"a b,c\n", f"gtin={GTIN}&dry_run=true"
@@ -280,8 +289,12 @@ def test_20_times_the_items_take_less_than_a_third_more_memory(
         body.write_text(json.dumps({"gtin": GTIN, "items": items}))
         done = subprocess.run(
             [sys.executable, "-c", PEAK, body, token],
-            env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
         assert done.returncode == 0, done.stderr
         return int(done.stdout)
 

@@ -50,10 +50,13 @@ def usual_settings(settings: Settings) -> Settings:
 def make_request(count: int) -> JobRequest:
     items = [Item(f"LOT{index % 97:03}", f"SER{index:08}", "271231") for index in range(count)]
     return JobRequest(
-        gtin="09506000134352", items=encoded(items, Settings().chunk_size),
-        format="svg", size=400, error_correction="M",
+        gtin="09506000134352",
+        items=encoded(items, Settings().chunk_size),
+        format="svg",
+        size=400,
+        error_correction="M",
         link_base="https://id.gs1.org",
-    )  # fmt: skip
+    )
 
 
 def complete(jobs: JobService, key: ApiKey, count: int) -> str:

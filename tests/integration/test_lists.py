@@ -142,8 +142,11 @@ def test_the_chunks_of_a_job_are_told_one_by_one(
     assert client.simulate_get(f"/qr/bulk/{task_id}/", headers=poll).json["status"] == "completed"
     rows = client.simulate_get(path).json["chunks"]
     assert [(row["first_item"], row["last_item"]) for row in rows] == [
-        (1, 10), (11, 20), (21, 30), (31, 35),
-    ]  # fmt: skip
+        (1, 10),
+        (11, 20),
+        (21, 30),
+        (31, 35),
+    ]
     assert {(row["state"], row["attempts"], row["error"]) for row in rows} == {("staged", 1, None)}
 
 
@@ -157,9 +160,11 @@ def test_chunks_that_wait_run_and_fail_are_told_apart(client: TestClient, ledger
     ledger.fail_job(task_id, Failure("render_failed", "Chunk 3 failed."), 3)
     rows = client.simulate_get(f"/qr/bulk/{task_id}/chunks/").json["chunks"]
     assert [(row["state"], row["attempts"], row["error_code"]) for row in rows] == [
-        ("pending", 0, None), ("running", 1, None), ("running", 2, "storage_unavailable"),
+        ("pending", 0, None),
+        ("running", 1, None),
+        ("running", 2, "storage_unavailable"),
         ("failed", 1, "render_failed"),
-    ]  # fmt: skip
+    ]
     assert rows[3]["error"] == "Chunk 3 failed."
 
 
@@ -183,10 +188,13 @@ def test_chunks_come_in_pages_and_only_to_those_who_may_see_the_job(
 
 def _enter(ledger: Ledger, created_at: int, state: str) -> RequestHead:
     request = JobRequest(
-        gtin="00012345678905", items=encoded([Item()], 250), format="png", size=400,
+        gtin="00012345678905",
+        items=encoded([Item()], 250),
+        format="png",
+        size=400,
         error_correction="Q",
         link_base="https://id.gs1.org",
-    )  # fmt: skip
+    )
     acceptance = Acceptance(str(uuid.uuid4()), "key", NOW, None)
     head = encode_head(request, acceptance)[0]
     ledger.create_job(head, created_at, 100, HOUR)

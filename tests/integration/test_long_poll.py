@@ -56,11 +56,22 @@ def complete(ledger: Ledger, task_id: str) -> None:
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        ("wait=10", 10), ("Wait = 5", 5), ('wait="7"', 7), ("respond-async, wait=3", 3),
-        ("wait=3; foo=bar, x", 3), ("wait=90", 30), ("wait=0", 0), ("", 0), ("wait", 0),
-        ("wait=-1", 0), ("wait=1.5", 0), ("awaits=4", 0), ("x-wait=4", 0), ("wait=x", 0),
+        ("wait=10", 10),
+        ("Wait = 5", 5),
+        ('wait="7"', 7),
+        ("respond-async, wait=3", 3),
+        ("wait=3; foo=bar, x", 3),
+        ("wait=90", 30),
+        ("wait=0", 0),
+        ("", 0),
+        ("wait", 0),
+        ("wait=-1", 0),
+        ("wait=1.5", 0),
+        ("awaits=4", 0),
+        ("x-wait=4", 0),
+        ("wait=x", 0),
     ],
-)  # fmt: skip
+)
 def test_a_preference_to_wait_is_read_as_its_rfc_has_it(header: str, seconds: int) -> None:
     assert preferred_wait(header) == seconds
 
@@ -180,9 +191,20 @@ def test_no_end_is_missed_however_it_falls_between_looking_and_waiting(
         if len(looks) == 2:
             ledger._client.publish(keys.ENDED, "task")
         return JobStatus(
-            task_id="task", key_id="key", state=state, gtin="", format="png", size=400, items=1,
-            processed_items=0, chunk_size=1, chunks=1, staged=0, failed=0, created_at=0,
-        )  # fmt: skip
+            task_id="task",
+            key_id="key",
+            state=state,
+            gtin="",
+            format="png",
+            size=400,
+            items=1,
+            processed_items=0,
+            chunk_size=1,
+            chunks=1,
+            staged=0,
+            failed=0,
+            created_at=0,
+        )
 
     awaited = endings.follow("task", 20, look)
     endings.close()

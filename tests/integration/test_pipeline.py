@@ -43,10 +43,13 @@ def key(service: JobService) -> ApiKey:
 def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobRequest:
     items = [Item("LOT", f"S{index:04}", "271231") for index in range(count)]
     return JobRequest(
-        gtin="09506000134352", items=encoded(items, 10), format=image_format, size=120,
+        gtin="09506000134352",
+        items=encoded(items, 10),
+        format=image_format,
+        size=120,
         error_correction="M",
         link_base="https://id.gs1.org",
-    )  # fmt: skip
+    )
 
 
 def stage_all(service: JobService, task_id: str, key: ApiKey, start_worker: StartWorker) -> None:
@@ -74,9 +77,12 @@ def ended(service: JobService, task_id: str, key: ApiKey) -> JobStatus:
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("image_format", ["svg", "png"])
 def test_a_job_ends_as_a_bundle_of_all_its_items(
-    service: JobService, key: ApiKey, bucket: Bucket, staging_bucket: Bucket,
+    service: JobService,
+    key: ApiKey,
+    bucket: Bucket,
+    staging_bucket: Bucket,
     image_format: ImageFormat,
-) -> None:  # fmt: skip
+) -> None:
     task_id = service.submit(make_request(25, image_format), key).task_id
     status = ended(service, task_id, key)
     assert (status.state, status.staged, status.processed_items) == ("completed", 3, 25)

@@ -32,8 +32,9 @@ from tests.rabbitmq import RunningRabbitmq
 from tests.waiting import wait_for
 
 BODY: dict[str, object] = {
-    "gtin": "9506000134352", "items": [{"lot": f"L{number}"} for number in range(25)]
-}  # fmt: skip
+    "gtin": "9506000134352",
+    "items": [{"lot": f"L{number}"} for number in range(25)],
+}
 ONE_CHUNK = {**BODY, "items": [{}]}
 #: Seconds within which the API has to say that it cannot accept.
 PROMISED = 3.0

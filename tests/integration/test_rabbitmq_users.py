@@ -214,8 +214,15 @@ def test_api_and_worker_say_at_their_start_that_the_password_is_wrong(
     user: RabbitUser, settings: Settings, tmp_path: Path
 ) -> None:
     settings = msgspec.structs.replace(settings, broker_url=user.url(password="hunter2"))
-    names = ("redis_url", "broker_url", "s3_endpoint_url", "s3_access_key_id", "bucket",
-             "s3_secret_access_key", "staging_bucket")  # fmt: skip
+    names = (
+        "redis_url",
+        "broker_url",
+        "s3_endpoint_url",
+        "s3_access_key_id",
+        "bucket",
+        "s3_secret_access_key",
+        "staging_bucket",
+    )
     environ = os.environ | {variable(name): getattr(settings, name) for name in names}
     qrmill = str(Path(sys.executable).with_name("qrmill"))
     commands = (("api", "--bind", "127.0.0.1:0", "--processes", "1"), ("worker",))

@@ -23,9 +23,14 @@ def rates(settings: Settings) -> Rates:
 
 def make_key(per_minute: int = 0, per_day: int = 0) -> ApiKey:
     return ApiKey(
-        key_id=uuid4().hex[:12], name="client", role="client", sha256="", created_at=0,
-        per_minute=per_minute, per_day=per_day,
-    )  # fmt: skip
+        key_id=uuid4().hex[:12],
+        name="client",
+        role="client",
+        sha256="",
+        created_at=0,
+        per_minute=per_minute,
+        per_day=per_day,
+    )
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 10))

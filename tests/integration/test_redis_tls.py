@@ -29,8 +29,11 @@ pytestmark = pytest.mark.skipif(
 )
 _PASSWORD = "open-sesame"
 _TLS = {
-    "bind": LOOPBACK, "port": "0", "tls-auth-clients": "no", "tls-replication": "yes",
-}  # fmt: skip
+    "bind": LOOPBACK,
+    "port": "0",
+    "tls-auth-clients": "no",
+    "tls-replication": "yes",
+}
 
 
 class Servers(NamedTuple):
@@ -83,9 +86,12 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     certificate = write_certificate(directory / "redis.pem", LOOPBACK)
     found = Servers(free_port(), free_port(), certificate)
     own = {
-        **_TLS, "dir": str(directory), "tls-cert-file": str(certificate),
-        "tls-key-file": str(certificate), "tls-ca-cert-file": str(certificate),
-    }  # fmt: skip
+        **_TLS,
+        "dir": str(directory),
+        "tls-cert-file": str(certificate),
+        "tls-key-file": str(certificate),
+        "tls-ca-cert-file": str(certificate),
+    }
     server = {"tls-port": str(found.port), "requirepass": _PASSWORD, "appendonly": "yes"}
     watch = {
         "tls-port": str(found.sentinel_port),
@@ -153,7 +159,8 @@ def test_the_doctor_says_that_a_certificate_is_not_looked_at(
 
 
 def test_without_tls_there_is_no_answer(tls: Servers) -> None:
-    with open_redis(
-        f"redis://:{_PASSWORD}@{LOOPBACK}:{tls.port}", timeout=2
-    ) as client, pytest.raises(redis.ConnectionError):  # fmt: skip
+    with (
+        open_redis(f"redis://:{_PASSWORD}@{LOOPBACK}:{tls.port}", timeout=2) as client,
+        pytest.raises(redis.ConnectionError),
+    ):
         client.ping()

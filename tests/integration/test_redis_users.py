@@ -156,9 +156,10 @@ def lose_messages(walk: Walk, own: dict[str, Settings]) -> None:
         patch.setattr(walk.service._acceptor._backlog, "_limit", 0)
         walk.submit()
         refused = walk.client.simulate_post(
-            "/qr/bulk/", json={"gtin": "9506000134352", "items": [{}]},
+            "/qr/bulk/",
+            json={"gtin": "9506000134352", "items": [{}]},
             headers={"Idempotency-Key": "given back"},
-        )  # fmt: skip
+        )
         assert refused.json["error_code"] == "backlog_full"
     lost, late = walk.submit(25), walk.submit()
     for key in walk.admin.keys("dramatiq:*"):
@@ -199,8 +200,9 @@ def run_jobs(walk: Walk) -> None:
         walk.await_end(told)
         wait_for(
             lambda: walk.sweep.once() and walk.poll(told)["callback"]["state"] == "delivered",
-            "the callback", pause=0.1,
-        )  # fmt: skip
+            "the callback",
+            pause=0.1,
+        )
         receiver.received[-1].verified(secret)
 
 
@@ -227,9 +229,7 @@ def put_back(walk: Walk, broken: list[tuple[str, bytes]]) -> None:
         if task_id in discarded:
             assert visitor.change(f"/ops/jobs/{task_id}/retry").status_code == 303
         walk.await_end(task_id)
-    assert visitor.post(
-        "/ops/sign-out", [("form_token", visitor.token())]
-    ).status_code == 303  # fmt: skip
+    assert visitor.post("/ops/sign-out", [("form_token", visitor.token())]).status_code == 303
 
 
 def all_letters(walk: Walk, count: int) -> list[str]:
@@ -331,11 +331,23 @@ def test_what_is_not_listed_is_refused(user: str, group: SentinelGroup, admin: r
     }
     admin.set("others:key", "theirs")
     wanted: list[tuple[str, ...]] = [
-        ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("SCAN", "0"),
-        ("MONITOR",), ("SHUTDOWN",), ("CLIENT", "LIST"), ("REPLICAOF", "NO", "ONE"),
-        ("GET", "others:key"), ("DEL", "others:key"), ("PUBLISH", "others", "x"),
-        ("EVAL", "return 1", "0"), ("FUNCTION", "LIST"), ("MODULE", "LIST"), *others[user],
-    ]  # fmt: skip
+        ("FLUSHALL",),
+        ("FLUSHDB",),
+        ("CONFIG", "GET", "*"),
+        ("ACL", "LIST"),
+        ("SCAN", "0"),
+        ("MONITOR",),
+        ("SHUTDOWN",),
+        ("CLIENT", "LIST"),
+        ("REPLICAOF", "NO", "ONE"),
+        ("GET", "others:key"),
+        ("DEL", "others:key"),
+        ("PUBLISH", "others", "x"),
+        ("EVAL", "return 1", "0"),
+        ("FUNCTION", "LIST"),
+        ("MODULE", "LIST"),
+        *others[user],
+    ]
     with open_redis(group.url(user), timeout=5) as client:
         for words in wanted:
             with pytest.raises(NoPermissionError):

@@ -228,10 +228,14 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
 ) -> None:
     key = service.api_keys.create(name="client", role="client").key
     request = JobRequest(
-        gtin="09506000134352", items=encoded([Item()], 10), format="svg", size=400,
-        error_correction="M", link_base="https://id.gs1.org",
+        gtin="09506000134352",
+        items=encoded([Item()], 10),
+        format="svg",
+        size=400,
+        error_correction="M",
+        link_base="https://id.gs1.org",
         callback_url="https://hooks.example.com/",
-    )  # fmt: skip
+    )
     tasks = sorted(service.submit(request, key).task_id for _ in range(3))
     for task_id in tasks:
         service.cancel(task_id, key)
@@ -256,8 +260,9 @@ def test_redis_loses_everything_in_the_middle_of_twenty_jobs(
 ) -> None:
     assert sweep.once()
     tasks = [submit(client) for _ in range(20)]
-    wait_for(lambda: poll(client, tasks[3]).json["status"] == "completed", "some have ended",
-             pause=0.2)  # fmt: skip
+    wait_for(
+        lambda: poll(client, tasks[3]).json["status"] == "completed", "some have ended", pause=0.2
+    )
     flush(redis_url)
     assert sweep.once()
     assert worker.worker_threads
@@ -328,9 +333,12 @@ def flush_ledger(connection: redis.Redis) -> None:
 
 
 def test_what_outlived_its_time_is_removed_everywhere(
-    client: TestClient, settings: Settings, connection: redis.Redis, bucket: Bucket,
+    client: TestClient,
+    settings: Settings,
+    connection: redis.Redis,
+    bucket: Bucket,
     staging_bucket: Bucket,
-) -> None:  # fmt: skip
+) -> None:
     task_id = submit(client)
     client.simulate_delete(f"/qr/bulk/{task_id}/")
     staging_bucket.put(keys.staged_zip(task_id, 0), b"left over")
@@ -533,16 +541,20 @@ def ended_once(
 
 
 def test_a_job_whose_end_was_lost_is_ended_again_when_another_server_answers(
-    client: TestClient, sweep: Sweep, connection: redis.Redis,
+    client: TestClient,
+    sweep: Sweep,
+    connection: redis.Redis,
     ended_once: tuple[str, dict[str, object]],
-) -> None:  # fmt: skip
+) -> None:
     task_id, told = ended_once
     assert poll(client, task_id).json["status"] == "running"
     assert sweep.once()
     found = poll(client, task_id).json
     assert {**found, "download_url": "", "expires_at": 0} == {
-        **told, "download_url": "", "expires_at": 0,
-    }  # fmt: skip
+        **told,
+        "download_url": "",
+        "expires_at": 0,
+    }
     assert connection.zscore(ledger_keys.ENDED_JOBS, task_id) is not None
     assert connection.zscore(ledger_keys.ACTIVE_JOBS, task_id) is None
     assert connection.hget(ledger_keys.COUNTS, "jobs png completed") == "1"
@@ -550,9 +562,11 @@ def test_a_job_whose_end_was_lost_is_ended_again_when_another_server_answers(
 
 
 def test_a_job_that_was_opened_again_does_not_end_as_it_ended_before(
-    client: TestClient, sweep: Sweep, connection: redis.Redis,
+    client: TestClient,
+    sweep: Sweep,
+    connection: redis.Redis,
     ended_once: tuple[str, dict[str, object]],
-) -> None:  # fmt: skip
+) -> None:
     task_id, _ = ended_once
     connection.hset(ledger_keys.job(task_id), "opened_at", time.time_ns() // 1_000_000 + 1000)
     assert sweep.once()

@@ -69,9 +69,12 @@ class Roles:
 
     def user(self, role: str, statements: list[dict[str, object]]) -> Settings:
         iam = boto3.client(
-            "iam", endpoint_url=self._s3.endpoint_url, region_name="us-east-1",
-            aws_access_key_id="any", aws_secret_access_key="any",
-        )  # fmt: skip
+            "iam",
+            endpoint_url=self._s3.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+        )
         name = f"{role}-{self._settings.bucket}"
         iam.create_user(UserName=name)
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})

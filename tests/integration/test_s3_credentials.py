@@ -174,9 +174,12 @@ def test_a_server_that_checks_takes_what_a_roles_credentials_sign(
     no_keys: Settings, s3: servers.S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     iam = boto3.client(
-        "iam", endpoint_url=s3.endpoint_url, region_name="us-east-1",
-        aws_access_key_id="any", aws_secret_access_key="any",
-    )  # fmt: skip
+        "iam",
+        endpoint_url=s3.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
     iam.create_role(RoleName="qrmill", AssumeRolePolicyDocument="{}")
     allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
     policy = {"Version": "2012-10-17", "Statement": [allowed]}
@@ -242,8 +245,11 @@ def test_the_servers_clock_says_when_they_end_not_that_of_a_machine_that_is_behi
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(issuer.clock)],
         env={**os.environ, **environment, **clock},
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = done.stdout.split()
     assert 500 < float(first) <= 572  # the server tells its time in whole seconds

@@ -153,9 +153,13 @@ def test_the_first_key_is_made_and_the_doctor_run_as_the_page_says(
     for there, here in (("/etc/", f"{machine.root}/etc/"), ("/opt/qrmill/bin", str(PROGRAMS))):
         script = script.replace(there, here)
     done = subprocess.run(
-        ["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
-        check=False, timeout=120,
-    )  # fmt: skip
+        ["sh", "-c", script],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     token, *findings = done.stdout.splitlines()
     key = service.api_keys.authenticate(token)
     assert key is not None

@@ -98,11 +98,18 @@ def test_a_redirect_is_an_answer_like_any_other() -> None:
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
-        ("120", 120), ("99999999", HOURS), ("Fri, 31 Dec 2999 23:59:59 GMT", HOURS),
-        ("0", 0), ("-5", 0), ("soon", 0), ("", 0), ("9" * 5000, 0), ("\u0663", 0),
+        ("120", 120),
+        ("99999999", HOURS),
+        ("Fri, 31 Dec 2999 23:59:59 GMT", HOURS),
+        ("0", 0),
+        ("-5", 0),
+        ("soon", 0),
+        ("", 0),
+        ("9" * 5000, 0),
+        ("\u0663", 0),
         ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
     ],
-)  # fmt: skip
+)
 def test_an_answer_says_when_to_come_again(said: str, seconds: int) -> None:
     headers = {"Retry-After": said.encode().decode("latin-1")}
     with receiving(503, headers=headers) as receiver:

@@ -94,9 +94,13 @@ def test_the_end_of_a_job_is_told_once_with_a_signature_of_the_public_library(
     event = received.verified(secret)
     assert event["type"] == "bulk.completed"
     assert event["data"] == {
-        "task_id": task_id, "status": "completed", "items": 1, "error": None, "error_code": None,
+        "task_id": task_id,
+        "status": "completed",
+        "items": 1,
+        "error": None,
+        "error_code": None,
         "poll_url": f"/qr/bulk/{task_id}/",
-    }  # fmt: skip
+    }
     assert event["timestamp"] == client.simulate_get(f"/qr/bulk/{task_id}/").json["finished_at"]
     assert b"Signature" not in received.body
     assert len(received.body) < 1000
@@ -108,9 +112,12 @@ def test_a_cancelled_job_is_told_too(
     with receiving() as receiver:
         task_id = submit(client, receiver.url)
         assert callback(client, task_id) == {
-            "state": "pending", "attempts": 0, "last_error": None, "next_attempt_at": None,
+            "state": "pending",
+            "attempts": 0,
+            "last_error": None,
+            "next_attempt_at": None,
             "delivered_at": None,
-        }  # fmt: skip
+        }
         client.simulate_delete(f"/qr/bulk/{task_id}/")
         start_worker()
         wait_until(client, sweep, task_id, "delivered")
@@ -193,9 +200,12 @@ def test_after_the_last_attempt_it_is_a_dead_letter_that_can_be_put_back(
 
 
 def test_an_attempt_that_cannot_be_recorded_breaks_off_and_did_not_fail_for_good(
-    client: TestClient, secret: str, start_worker: StartWorker, redis_url: str,
+    client: TestClient,
+    secret: str,
+    start_worker: StartWorker,
+    redis_url: str,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     with receiving() as receiver, redis.Redis.from_url(redis_url) as connection:
         receiver.hold.clear()
         task_id = submit(client, receiver.url)
@@ -278,9 +288,13 @@ def start_webhook_worker(settings: Settings) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "dramatiq", "pipeline.worker:setup_broker"]
     command += ["--processes", "1", "--threads", "1", "--queues", WEBHOOK_QUEUE, "--skip-logging"]
     return subprocess.Popen(
-        command, env=os.environ | environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        command,
+        env=os.environ | environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def test_a_lost_redis_takes_neither_the_url_nor_the_secret_nor_sends_twice(
@@ -371,10 +385,14 @@ def test_a_key_makes_its_own_secret_and_an_operator_anyones(
     own = token.split("_")[1]
     other = service.api_keys.create(name="other", role="client").key.key_id
     for asked, who, status in [
-        (own, client, 201), ("self", client, 201), (other, client, 403),
-        ("0" * 12, client, 403), (other, operator, 201), ("0" * 12, operator, 404),
+        (own, client, 201),
+        ("self", client, 201),
+        (other, client, 403),
+        ("0" * 12, client, 403),
+        (other, operator, 201),
+        ("0" * 12, operator, 404),
         ("..", operator, 404),
-    ]:  # fmt: skip
+    ]:
         answer = who.simulate_post(f"/keys/{asked}/webhook-secret/")
         assert answer.status_code == status, (asked, answer.text)
         if status == 201:

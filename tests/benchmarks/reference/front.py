@@ -41,7 +41,7 @@ class Bulk:
 class Task:
     """``GET /qr/bulk/{task_id}/``."""
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:  # noqa: ARG002 - Falcon's signature
+    def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Say how far a task is; sign a download URL when it has ended."""
         result = AsyncResult(task_id, app=app)
         state = _STATES.get(result.state, "failed")

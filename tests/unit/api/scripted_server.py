@@ -125,26 +125,43 @@ def as_json(document: Any, status: int = 200, **headers: str) -> Answer:  # noqa
 
 def problem(status: int, code: str, errors: object = None, **headers: str) -> Answer:
     document = {
-        "type": f"urn:qrmill:problem:{code}", "title": code, "status": status,
-        "detail": "Words of the API.", "instance": "1", "error_code": code, "errors": errors,
-    }  # fmt: skip
+        "type": f"urn:qrmill:problem:{code}",
+        "title": code,
+        "status": status,
+        "detail": "Words of the API.",
+        "instance": "1",
+        "error_code": code,
+        "errors": errors,
+    }
     return as_json(document, status, **headers)
 
 
 def accepted(**headers: str) -> Answer:
     document = {
-        "task_id": TASK, "status": "pending", "items": 2, "poll_url": f"/qr/bulk/{TASK}/",
-    }  # fmt: skip
+        "task_id": TASK,
+        "status": "pending",
+        "items": 2,
+        "poll_url": f"/qr/bulk/{TASK}/",
+    }
     return as_json(document, 202, **headers)
 
 
 def task(status: str, **fields: object) -> dict[str, object]:
     """Return the answer to a poll."""
     known: dict[str, object] = dict.fromkeys(TaskStatus.__struct_fields__) | {
-        "task_id": TASK, "status": status, "download_url": None, "expires_at": None,
-        "items": None, "error": None, "error_code": None, "processed_items": 0,
-        "total_items": 2, "progress_percent": 0.0,
+        "task_id": TASK,
+        "status": status,
+        "download_url": None,
+        "expires_at": None,
+        "items": None,
+        "error": None,
+        "error_code": None,
+        "processed_items": 0,
+        "total_items": 2,
+        "progress_percent": 0.0,
         "chunks": {"total": 1, "staged": 0, "failed": 0},
-        "created_at": "2026-11-23T10:00:00+00:00", "finished_at": None, "bundle": None,
-    }  # fmt: skip
+        "created_at": "2026-11-23T10:00:00+00:00",
+        "finished_at": None,
+        "bundle": None,
+    }
     return known | fields

@@ -16,8 +16,12 @@ pytestmark = pytest.mark.skipif(
 def promtool(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["promtool", *arguments],
-        cwd=directory, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,12 @@ _PHASES = st.builds(
 )
 _DEMANDS = st.builds(Demand, accept=_PHASES, chunk=_PHASES, bundle=_PHASES, answer=_PHASES)
 _PLANS = st.builds(
-    Plan, workers=st.integers(1, 3), threads=st.integers(1, 3), api=st.integers(1, 2),
+    Plan,
+    workers=st.integers(1, 3),
+    threads=st.integers(1, 3),
+    api=st.integers(1, 2),
     cores=st.none() | st.integers(1, 3),
-)  # fmt: skip
+)
 _LOADS = st.builds(Load, clients=st.integers(1, 6), seconds=st.just(2.0)) | st.builds(
     Load, rate=st.floats(2, 20), seconds=st.just(2.0)
 )

@@ -62,8 +62,11 @@ def build(directory: Path) -> str:
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROGRAMS / command[0], *command[1:]],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def of_kind(documents: list[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:
@@ -103,8 +106,15 @@ def test_what_is_commented_can_be_used(uncommented: str, release: str, tmp_path:
         role: f"qrmill-{role}" for role in ROLES
     }
     private = reached(documents, "worker-webhook")
-    own = {"169.254.20.10/32", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24", "10.1.0.0/16",
-           "169.254.170.23/32", "169.254.169.254/32"}  # fmt: skip
+    own = {
+        "169.254.20.10/32",
+        "10.0.1.0/24",
+        "10.0.2.0/24",
+        "10.0.3.0/24",
+        "10.1.0.0/16",
+        "169.254.170.23/32",
+        "169.254.169.254/32",
+    }
     assert {where for where, _ in private} == own | {"kube-system", "0.0.0.0/0", "2000::/3"}
     assert {port for _, port in private} == {53, 80, 443, 5671, 5672, 6379, 6380, 9000, 26379, None}
 
@@ -156,9 +166,13 @@ def secrets_of_the_page(directory: Path) -> dict[str, dict[str, str]]:
     dry = loop.replace("create secret", "create --dry-run=client --output=yaml secret")
     done = subprocess.run(
         ["sh", "-euc", dry.replace("\ndone", "\necho ---\ndone")],
-        cwd=directory, env={"PATH": f"{PROGRAMS}:/usr/bin:/bin"},
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        cwd=directory,
+        env={"PATH": f"{PROGRAMS}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     return {
         row["metadata"]["name"]: {
             key: base64.b64decode(value).decode() for key, value in row["data"].items()
@@ -332,9 +346,14 @@ def test_every_queue_has_workers_that_follow_its_depth_and_age(
         spec = row["spec"]
         assert row["apiVersion"] == "keda.sh/v1alpha1"
         assert set(spec) == {
-            "scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "fallback",
-            "advanced", "triggers",
-        }  # fmt: skip
+            "scaleTargetRef",
+            "minReplicaCount",
+            "maxReplicaCount",
+            "pollingInterval",
+            "fallback",
+            "advanced",
+            "triggers",
+        }
         assert spec["scaleTargetRef"] == {"name": f"qrmill-{name}"}
         assert 1 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"]
         # Without Prometheus, a busy fleet stays as it is.

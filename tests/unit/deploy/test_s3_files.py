@@ -101,8 +101,11 @@ def test_nothing_expires_while_the_service_may_need_it() -> None:
             assert days is None or kind == "staging" or prefix in {keys.JOBS, "checkup-"}
             if days is not None and prefix != "checkup-":
                 assert days * DAY > needed[kind]
-        uploads = [rule["AbortIncompleteMultipartUpload"] for rule in rules
-                   if "AbortIncompleteMultipartUpload" in rule]  # fmt: skip
+        uploads = [
+            rule["AbortIncompleteMultipartUpload"]
+            for rule in rules
+            if "AbortIncompleteMultipartUpload" in rule
+        ]
         assert len(uploads) == 1
         assert uploads[0]["DaysAfterInitiation"] * DAY > DEFAULTS.job_deadline
 

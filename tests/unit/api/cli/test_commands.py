@@ -101,9 +101,14 @@ NOTHING = "Too much waits; nothing was accepted."
     ],
 )
 def test_the_fate_of_a_request_is_said_as_far_as_it_is_known(
-    server: ScriptedServer, qrmill: Qrmill, csv: Path,
-    failure: Answer, *, perhaps: bool, again: bool,
-) -> None:  # fmt: skip
+    server: ScriptedServer,
+    qrmill: Qrmill,
+    csv: Path,
+    failure: Answer,
+    *,
+    perhaps: bool,
+    again: bool,
+) -> None:
     server.script = lambda _: failure
     done = qrmill("submit", csv, "--gtin", GTIN, "--idempotency-key", "order 7")
     lines = done.err.splitlines()
@@ -197,11 +202,20 @@ def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_pa
 
 def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qrmill) -> None:
     row = {
-        "task_id": TASK, "status": "failed", "gtin": GTIN, "format": "svg", "size": 400,
-        "processed_items": 0, "total_items": 2, "error": "Why.", "error_code": "cancelled",
-        "created_at": "2026-11-23T10:00:00+00:00", "finished_at": None, "key": "shop",
+        "task_id": TASK,
+        "status": "failed",
+        "gtin": GTIN,
+        "format": "svg",
+        "size": 400,
+        "processed_items": 0,
+        "total_items": 2,
+        "error": "Why.",
+        "error_code": "cancelled",
+        "created_at": "2026-11-23T10:00:00+00:00",
+        "finished_at": None,
+        "key": "shop",
         "poll_url": "/",
-    }  # fmt: skip
+    }
     server.script = lambda _: as_json({"tasks": [row, row], "next_cursor": None})
     for arguments in ([], ["--json"]):
         cut = qrmill("list", "--limit", "1", *arguments)
@@ -230,7 +244,11 @@ def test_output_that_nobody_reads_ends_a_command_quietly(
     done = subprocess.run(
         [QRMILL, command],
         env=environment(QRMILL_URL=server.url, QRMILL_API_KEY=KEY),
-        stdout=its, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        stdout=its,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     os.close(its)
     assert (done.returncode, done.stderr) == (141, "")

@@ -78,13 +78,20 @@ def test_two_requests_have_two_keys(server: ScriptedServer, client: Client) -> N
         (problem(409, "key_in_use", Retry_After="1"), 1),
         (Answer(503, b"<html>", {"Retry-After": "3"}), 3),
         # Twenty seconds by the server's clock, which is years from this machine's.
-        (problem(503, "unavailable", Retry_After="Fri, 31 Dec 1999 23:59:59 GMT",
-                 Date="Fri, 31 Dec 1999 23:59:39 GMT"), 20),
+        (
+            problem(
+                503,
+                "unavailable",
+                Retry_After="Fri, 31 Dec 1999 23:59:59 GMT",
+                Date="Fri, 31 Dec 1999 23:59:39 GMT",
+            ),
+            20,
+        ),
         (problem(503, "unavailable", Retry_After="Fri, 31 Dec 1999 23:59:59 GMT"), 0),
         (problem(503, "unavailable", Retry_After="soon"), 0),
         (Answer(502), 0),
     ],
-)  # fmt: skip
+)
 def test_no_request_is_repeated_before_retry_after(
     server: ScriptedServer, client: Client, clock: Clock, refusal: Answer, least: int
 ) -> None:
@@ -269,11 +276,20 @@ def test_a_poll_that_was_held_is_followed_by_the_next(
 
 def test_lists_are_read_page_by_page(server: ScriptedServer, client: Client) -> None:
     row = {
-        "task_id": TASK, "status": "failed", "gtin": GTIN, "format": "svg", "size": 400,
-        "processed_items": 0, "total_items": 2, "error": "Why.", "error_code": "cancelled",
-        "created_at": "2026-11-23T10:00:00+00:00", "finished_at": None, "key": "shop",
+        "task_id": TASK,
+        "status": "failed",
+        "gtin": GTIN,
+        "format": "svg",
+        "size": 400,
+        "processed_items": 0,
+        "total_items": 2,
+        "error": "Why.",
+        "error_code": "cancelled",
+        "created_at": "2026-11-23T10:00:00+00:00",
+        "finished_at": None,
+        "key": "shop",
         "poll_url": "/",
-    }  # fmt: skip
+    }
     server.answer_in_turn(
         as_json({"tasks": [row, row], "next_cursor": "a+b="}),
         problem(503, "unavailable"),
@@ -288,8 +304,11 @@ def test_lists_are_read_page_by_page(server: ScriptedServer, client: Client) -> 
     assert len([*found]) == 2
     query = "/qr/bulk/?limit=200&status=failed&created_since=2026-11-23T08%3A00%3A00%2B00%3A00"
     assert [each.path for each in server.requests] == [
-        query, f"{query}&cursor=a%2Bb%3D", f"{query}&cursor=a%2Bb%3D", f"{query}&cursor=c",
-    ]  # fmt: skip
+        query,
+        f"{query}&cursor=a%2Bb%3D",
+        f"{query}&cursor=a%2Bb%3D",
+        f"{query}&cursor=c",
+    ]
 
 
 def test_a_failed_task_raises(server: ScriptedServer, client: Client) -> None:
@@ -305,8 +324,11 @@ def test_waiting_ends_in_time(server: ScriptedServer, client: Client, clock: Clo
         client.wait(TASK, timeout=10)
     assert sum(clock.slept) <= 10
     assert [each.headers["Prefer"] for each in server.requests] == [
-        "wait=10", "wait=7", "wait=4", "wait=1",
-    ]  # fmt: skip
+        "wait=10",
+        "wait=7",
+        "wait=4",
+        "wait=1",
+    ]
     server.script = lambda _: Answer(503, headers={"Retry-After": "11"})
     with pytest.raises(ApiError):
         client.wait(TASK, timeout=10)
@@ -340,14 +362,19 @@ def test_what_is_no_key_id_is_not_sent(server: ScriptedServer, client: Client, k
 
 def test_a_key_is_revoked_by_its_id(server: ScriptedServer, client: Client) -> None:
     key = {
-        "key_id": "0123456789ab", "name": "shop", "role": "client", "per_minute": 0, "per_day": 0,
-        "created_at": "2026-11-23T10:00:00+00:00", "revoked_at": "2026-11-24T10:00:00+00:00",
-    }  # fmt: skip
+        "key_id": "0123456789ab",
+        "name": "shop",
+        "role": "client",
+        "per_minute": 0,
+        "per_day": 0,
+        "created_at": "2026-11-23T10:00:00+00:00",
+        "revoked_at": "2026-11-24T10:00:00+00:00",
+    }
     server.answer_in_turn(LOST, as_json(key))
     assert client.keys.revoke("0123456789ab").revoked_at
     assert {(each.method, each.path) for each in server.requests} == {
         ("DELETE", "/keys/0123456789ab/")
-    }  # fmt: skip
+    }
 
 
 def test_a_cancel_is_repeated(server: ScriptedServer, client: Client) -> None:
@@ -377,11 +404,20 @@ def test_a_csv_file_is_sent_from_its_beginning_each_time(
 @pytest.mark.parametrize(
     ("url", "key"),
     [
-        ("http://h", ""), ("http://h", "a\nb"), ("http://h", "a b"), ("http://h", "schlüssel"),
-        ("ftp://h", KEY), ("http://h:80a", KEY), ("http://h:99999", KEY), ("http://h:-1", KEY),
-        ("http://", KEY), ("http://:80", KEY), ("http://[::1", KEY), ("http://h\n", KEY),
+        ("http://h", ""),
+        ("http://h", "a\nb"),
+        ("http://h", "a b"),
+        ("http://h", "schlüssel"),
+        ("ftp://h", KEY),
+        ("http://h:80a", KEY),
+        ("http://h:99999", KEY),
+        ("http://h:-1", KEY),
+        ("http://", KEY),
+        ("http://:80", KEY),
+        ("http://[::1", KEY),
+        ("http://h\n", KEY),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_right_is_refused_at_once(url: str, key: str) -> None:
     with pytest.raises(ValueError, match=r"API key|URL") as raised:
         Client(url, key)

@@ -63,9 +63,10 @@ class Store:
 
     def status(self) -> dict[str, object]:
         bundle = {
-            "bytes": len(self.promised), "sha256": hashlib.sha256(self.promised).hexdigest(),
+            "bytes": len(self.promised),
+            "sha256": hashlib.sha256(self.promised).hexdigest(),
             "expires_at": "2026-11-24T10:00:00+00:00",
-        }  # fmt: skip
+        }
         url = f"{self.server.url}/bundle.zip?{SIGNATURE}&poll={self.polls}"
         return task("completed", download_url=url, bundle=bundle, items=2)
 
@@ -80,9 +81,10 @@ class Store:
         if begin >= size:
             return Answer(416, headers={"Content-Range": f"bytes */{size}"})
         return Answer(
-            self.range_status, self.content[begin:],
+            self.range_status,
+            self.content[begin:],
             headers | {"Content-Range": f"bytes {begin}-{size - 1}/{size}"},
-        )  # fmt: skip
+        )
 
 
 def cut(at: int) -> Callable[[Answer], Answer]:
@@ -155,9 +157,14 @@ def test_what_is_left_of_another_bundle_does_no_harm(
 @pytest.mark.parametrize("knows_if_range", [True, False])
 @pytest.mark.parametrize("knows_ranges", [True, False])
 def test_a_file_that_changes_between_two_ranges_is_fetched_anew(
-    store: Store, client: Client, tmp_path: Path, etag: str | None, *, knows_if_range: bool,
+    store: Store,
+    client: Client,
+    tmp_path: Path,
+    etag: str | None,
+    *,
+    knows_if_range: bool,
     knows_ranges: bool,
-) -> None:  # fmt: skip
+) -> None:
     store.content, store.etag = CONTENT[::-1], etag
     store.knows_if_range, store.knows_ranges = knows_if_range, knows_ranges
 
@@ -267,9 +274,14 @@ def test_a_bundle_of_another_size_is_given_up(
 
 @pytest.mark.parametrize("knows_ranges", [True, False])
 def test_a_store_that_breaks_off_for_ever_is_given_up(
-    server: ScriptedServer, store: Store, client: Client, clock: Clock, tmp_path: Path,
-    *, knows_ranges: bool,
-) -> None:  # fmt: skip
+    server: ScriptedServer,
+    store: Store,
+    client: Client,
+    clock: Clock,
+    tmp_path: Path,
+    *,
+    knows_ranges: bool,
+) -> None:
     store.knows_ranges = knows_ranges
     store.before = [cut(100)] + [cut(0 if knows_ranges else 100)] * 30
     with pytest.raises(DownloadError, match=f"100 of {len(CONTENT)} bytes"):
@@ -290,8 +302,10 @@ def test_a_failed_task_and_one_in_flight_have_no_bundle(
         problem(404, "not_found"),
     )
     for kind, words in (
-        (TaskFailedError, "Why"), (DownloadError, "running; wait"), (ApiError, "not_found"),
-    ):  # fmt: skip
+        (TaskFailedError, "Why"),
+        (DownloadError, "running; wait"),
+        (ApiError, "not_found"),
+    ):
         with pytest.raises(kind, match=words):
             client.download(TASK, tmp_path / "bundle.zip")
     assert [*tmp_path.iterdir()] == []

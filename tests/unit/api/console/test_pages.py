@@ -16,18 +16,29 @@ from pipeline.monitoring.overview import Minute, Overview, RedisState
 @pytest.mark.parametrize(
     ("milliseconds", "told"),
     [
-        (0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (59_900, "59.9 s"), (60_000, "1 min 00 s"),
-        (3_599_000, "59 min 59 s"), (3_600_000, "1 h 00 min"), (90_000_000, "25 h 00 min"),
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1000, "1.0 s"),
+        (59_900, "59.9 s"),
+        (60_000, "1 min 00 s"),
+        (3_599_000, "59 min 59 s"),
+        (3_600_000, "1 h 00 min"),
+        (90_000_000, "25 h 00 min"),
     ],
-)  # fmt: skip
+)
 def test_spans(milliseconds: int, told: str) -> None:
     assert span(milliseconds) == told.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def test_sizes_and_numbers() -> None:
     assert [size(n) for n in (0, 1023, 1024, 5 << 20, 3 << 30, 1 << 42)] == [
-        "0 bytes", "1023 bytes", "1.0 KiB", "5.0 MiB", "3.0 GiB", "4096.0 GiB",
-    ]  # fmt: skip
+        "0 bytes",
+        "1023 bytes",
+        "1.0 KiB",
+        "5.0 MiB",
+        "3.0 GiB",
+        "4096.0 GiB",
+    ]
     assert number(1_234_567) == "1\u202f234\u202f567"
 
 

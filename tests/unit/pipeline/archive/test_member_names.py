@@ -12,10 +12,17 @@ printable = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_s
 
 def job(items: int) -> JobFields:
     return JobFields(
-        task_id="t", key_id="k", gtin="09506000134352", format="png", size=400,
-        error_correction="M", link_base="https://id.gs1.org", items=items,
-        chunk_size=250, accepted_at=0,
-    )  # fmt: skip
+        task_id="t",
+        key_id="k",
+        gtin="09506000134352",
+        format="png",
+        size=400,
+        error_correction="M",
+        link_base="https://id.gs1.org",
+        items=items,
+        chunk_size=250,
+        accepted_at=0,
+    )
 
 
 def test_a_name_has_the_index_and_what_is_present() -> None:

@@ -102,9 +102,13 @@ def test_a_wrong_url_is_refused_with_the_fix_and_without_its_secrets(url: str, f
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://:p@host:1/0", "rediss://user:p@[::1]:1", "unix://:p@/run/redis.sock?db=1",
-     "redis+sentinel://host/mill/3"],
-)  # fmt: skip
+    [
+        "redis://:p@host:1/0",
+        "rediss://user:p@[::1]:1",
+        "unix://:p@/run/redis.sock?db=1",
+        "redis+sentinel://host/mill/3",
+    ],
+)
 def test_right_urls_pass(url: str) -> None:
     check_redis_url(url)
 

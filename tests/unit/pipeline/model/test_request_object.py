@@ -24,9 +24,13 @@ def test_a_request_of_before_there_were_callbacks_or_milliseconds_has_none() -> 
 
 def test_a_request_keeps_the_millisecond_of_its_acceptance() -> None:
     request = JobRequest(
-        gtin="09506000134352", items=encoded([Item()], 1), format="svg", size=400,
-        error_correction="M", link_base="https://a.b",
-    )  # fmt: skip
+        gtin="09506000134352",
+        items=encoded([Item()], 1),
+        format="svg",
+        size=400,
+        error_correction="M",
+        link_base="https://a.b",
+    )
     acceptance = ACCEPTANCE._replace(accepted_ms=1_700_000_000_789)
     head = decode_head(encode_head(request, acceptance)[1])
     assert (head.accepted_at, head.created_at) == (1_700_000_000, 1_700_000_000_789)
@@ -69,9 +73,13 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
 
 def test_a_request_object_of_before_request_ids_is_read() -> None:
     request = JobRequest(
-        gtin="09506000134352", items=encoded([Item()], 10), format="svg", size=400,
-        error_correction="M", link_base="https://a.b",
-    )  # fmt: skip
+        gtin="09506000134352",
+        items=encoded([Item()], 10),
+        format="svg",
+        size=400,
+        error_correction="M",
+        link_base="https://a.b",
+    )
     head, line = encode_head(request, ACCEPTANCE._replace(request_id="r-1"))
     assert head.request_id == "r-1"
     older = line.replace(b'"request_id":"r-1",', b"")

@@ -34,8 +34,9 @@ def start(directory: Path, port: int, count: int) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROCESS, str(port), str(count)],
         env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(directory)},
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "counted\n"
     return process

@@ -9,11 +9,28 @@ from pipeline.webhooks.addresses import NotReachableError, is_public, may_be_rea
 
 #: Where nothing that answers is anybody's on the internet; each with a reason of its own.
 INSIDE = [
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "::/8",
-    "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "2001::/32", "2001:db8::/32", "2002::/16",
-    "100::/64", "64:ff9b:1::/48",
-]  # fmt: skip
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/8",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+    "2001::/32",
+    "2001:db8::/32",
+    "2002::/16",
+    "100::/64",
+    "64:ff9b:1::/48",
+]
 OUTSIDE = ["1.1.1.1", "8.8.8.8", "172.15.0.1", "172.32.0.1", "192.169.0.1", "2606:4700::1111"]
 addresses_inside = st.sampled_from(INSIDE).flatmap(lambda each: st.ip_addresses(network=each))
 ipv4_inside = st.sampled_from([each for each in INSIDE if "." in each]).flatmap(
@@ -63,9 +80,17 @@ def test_a_public_address_in_an_ipv6_one_is_reached(prefix: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16",
-     "fd20:ce::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"],
-)  # fmt: skip
+    [
+        "169.254.169.254",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "fd20:ce::254",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+    ],
+)
 def test_the_metadata_of_clouds_is_not_reached(address: str) -> None:
     assert not may_be_reached(ip_address(address), ())
 

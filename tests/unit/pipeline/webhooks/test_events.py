@@ -13,10 +13,16 @@ from pipeline.webhooks.sender import SCHEDULE
 
 SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
 JOB = EndedJob(
-    task_id="7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63", key_id="key", state="failed", items=7,
-    finished_at=1_795_000_000_123, error="It was cancelled by request.", error_code="cancelled",
-    callback_url="https://hooks.example.com/", callback_event="an_event",
-)  # fmt: skip
+    task_id="7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63",
+    key_id="key",
+    state="failed",
+    items=7,
+    finished_at=1_795_000_000_123,
+    error="It was cancelled by request.",
+    error_code="cancelled",
+    callback_url="https://hooks.example.com/",
+    callback_event="an_event",
+)
 
 
 def test_a_body_is_small_and_says_what_the_poll_says_but_no_download_url() -> None:

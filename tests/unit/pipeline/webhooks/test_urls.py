@@ -17,20 +17,35 @@ HTTP_TOO = CallbackRules(http=True)
 @pytest.mark.parametrize(
     ("text", "expected", "authority"),
     [
-        ("https://hooks.example.com", ("https", "hooks.example.com", 443, "/"),
-         "hooks.example.com"),
-        ("https://hooks.example.com:443/a?b=c%20d", ("https", "hooks.example.com", 443,
-         "/a?b=c%20d"), "hooks.example.com"),
-        ("HTTPS://Hooks.Example.com:8443/A", ("https", "hooks.example.com", 8443, "/A"),
-         "hooks.example.com:8443"),
+        (
+            "https://hooks.example.com",
+            ("https", "hooks.example.com", 443, "/"),
+            "hooks.example.com",
+        ),
+        (
+            "https://hooks.example.com:443/a?b=c%20d",
+            ("https", "hooks.example.com", 443, "/a?b=c%20d"),
+            "hooks.example.com",
+        ),
+        (
+            "HTTPS://Hooks.Example.com:8443/A",
+            ("https", "hooks.example.com", 8443, "/A"),
+            "hooks.example.com:8443",
+        ),
         ("https://1.1.1.1/", ("https", "1.1.1.1", 443, "/"), "1.1.1.1"),
-        ("https://[2606:4700::1111]:4443/", ("https", "2606:4700::1111", 4443, "/"),
-         "[2606:4700::1111]:4443"),
-        ("https://xn--bcher-kva.example/", ("https", "xn--bcher-kva.example", 443, "/"),
-         "xn--bcher-kva.example"),
+        (
+            "https://[2606:4700::1111]:4443/",
+            ("https", "2606:4700::1111", 4443, "/"),
+            "[2606:4700::1111]:4443",
+        ),
+        (
+            "https://xn--bcher-kva.example/",
+            ("https", "xn--bcher-kva.example", 443, "/"),
+            "xn--bcher-kva.example",
+        ),
         ("http://hooks.example.com/", ("http", "hooks.example.com", 80, "/"), "hooks.example.com"),
     ],
-)  # fmt: skip
+)
 def test_a_url_is_taken_apart(
     text: str, expected: tuple[str, str, int, str], authority: str
 ) -> None:
