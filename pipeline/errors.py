@@ -1,16 +1,20 @@
 """Errors that cross packages: a backend is unavailable, or an object is missing or unreadable."""
 
 
-class LedgerUnavailableError(Exception):
-    """Redis did not answer; what was asked may or may not have happened, and can be asked again."""
+class UnavailableError(Exception):
+    """A backend did not answer or refused; the same request may succeed later."""
+
+
+class LedgerUnavailableError(UnavailableError):
+    """Redis did not answer; the command may or may not have run, and can be repeated."""
 
 
 class NewerVersionError(LedgerUnavailableError):
     """A newer release has written this of a job, and one that reads it has to go on with it."""
 
 
-class StoreUnavailableError(Exception):
-    """S3 did not answer, or refused; the same request may succeed later.
+class StoreUnavailableError(UnavailableError):
+    """S3 did not answer or refused.
 
     Attributes:
         code: S3's error code; the exception's name when there was no answer.
@@ -35,7 +39,7 @@ class ObjectShortError(ObjectMissingError):
     """The object ends before the bytes that were asked for; asking again does not help."""
 
 
-class BrokerUnavailableError(Exception):
+class BrokerUnavailableError(UnavailableError):
     """The broker did not answer."""
 
 

@@ -24,6 +24,7 @@ from pipeline.errors import (
     LedgerUnavailableError,
     ObjectMissingError,
     StoreUnavailableError,
+    UnavailableError,
     UnreadableError,
 )
 from pipeline.ledger.entries import Failure
@@ -130,7 +131,7 @@ class JobService:
         A job that Redis has lost is brought back from S3 by this.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
             UnreadableError: Redis has lost it, and what S3 has of it is damaged.
         """
         found = self._ledger.status(task_id)
@@ -173,7 +174,7 @@ class JobService:
         """Return a page of a job's chunks from index ``first`` on; None when it may not be seen.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         found = self.status(task_id, key)
         return None if found is None else self._listing.chunks(found, first, limit)
@@ -183,7 +184,7 @@ class JobService:
 
         Raises:
             NotPossibleError: it has not failed, or is being removed.
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         found = self.status(task_id, key)
         if found is None:
@@ -210,7 +211,7 @@ class JobService:
 
         Raises:
             NotPossibleError: it has ended otherwise, before this came.
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         if self.status(task_id, key) is None:
             return None
@@ -333,6 +334,7 @@ __all__ = [
     "Standing",
     "State",
     "StoreUnavailableError",
+    "UnavailableError",
     "UnknownApiKeyError",
     "UnreadableError",
     "callback_rules",

@@ -98,7 +98,7 @@ class Acceptor:
         Raises:
             IdempotencyError: the key is in use, or was used with another body.
             BacklogFullError: too much is waiting.
-            StoreUnavailableError, LedgerUnavailableError, BrokerUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         task_id = str(uuid.uuid4())
         if idempotency is None:

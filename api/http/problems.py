@@ -11,12 +11,11 @@ import structlog
 from api.schemas.problems import Problem, Violation
 from pipeline.service import (
     BacklogFullError,
-    BrokerUnavailableError,
     HalfAcceptedError,
     IdempotencyError,
-    LedgerUnavailableError,
     NotPossibleError,
     StoreUnavailableError,
+    UnavailableError,
     UnreadableError,
 )
 
@@ -101,8 +100,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(NotPossibleError, _from_not_possible)
     app.add_error_handler(IdempotencyError, _from_idempotency)
     app.add_error_handler(UnreadableError, _from_unreadable)
-    for away in (LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError):
-        app.add_error_handler(away, _from_unavailable)
+    app.add_error_handler(UnavailableError, _from_unavailable)
 
 
 def not_found(task_id: str) -> NoReturn:

@@ -68,7 +68,7 @@ class Bundler:
             recorded; else None.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         claimant = uuid.uuid4().hex
         job = self._ledger.claim_bundle(task_id, claimant, self._lease, self._deadline, message_id)

@@ -57,7 +57,7 @@ class ChunkRenderer:
         """Render a chunk unless that is done; True when it was the last one its job waited for.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
             ObjectMissingError: the request object is gone.
         """
         watch = Stopwatch()

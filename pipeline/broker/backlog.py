@@ -45,7 +45,7 @@ class Backlog:
         """Return how many messages are queued, delayed or being worked on.
 
         Raises:
-            LedgerUnavailableError, BrokerUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         return self._queues.size(*QUEUES)
 
@@ -56,7 +56,7 @@ class Backlog:
         connection, or in a failover, looks as if it were held as long as that worker lives.
 
         Raises:
-            LedgerUnavailableError, BrokerUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         return self._queues.waiting(*QUEUES) == 0
 
@@ -65,7 +65,7 @@ class Backlog:
 
         Raises:
             BacklogFullError: they may not.
-            LedgerUnavailableError, BrokerUnavailableError: try again later.
+            UnavailableError: try again later.
         """
         waiting = self.size()
         if waiting and waiting + chunks > self._limit:

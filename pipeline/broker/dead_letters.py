@@ -60,7 +60,7 @@ class _Row(NamedTuple):
 class DeadLetters:
     """The broker's dead letters.
 
-    Every method may raise ``LedgerUnavailableError`` or ``BrokerUnavailableError``.
+    Every method may raise ``UnavailableError``.
     """
 
     def __init__(self, queues: Queues, ledger: Ledger) -> None:

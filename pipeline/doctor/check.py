@@ -10,10 +10,9 @@ import msgspec
 import redis
 
 from pipeline.errors import (
-    BrokerUnavailableError,
-    LedgerUnavailableError,
     ObjectMissingError,
     StoreUnavailableError,
+    UnavailableError,
 )
 
 #: Seconds that two clocks may differ without a word, and without harm.
@@ -57,12 +56,10 @@ class Check(NamedTuple):
         """Return what was found; a part that is away is a finding too."""
         try:
             return self.look()
-        except (redis.RedisError, LedgerUnavailableError, BrokerUnavailableError) as error:
-            return Finding(self.name, "fail", str(error) or type(error).__name__, self.advice)
         except StoreUnavailableError as error:
             return Finding(self.name, "fail", str(error), self.explain(error, self.advice))
-        except ObjectMissingError as error:
-            return Finding(self.name, "fail", str(error), self.advice)
+        except (redis.RedisError, UnavailableError, ObjectMissingError) as error:
+            return Finding(self.name, "fail", str(error) or type(error).__name__, self.advice)
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 
-from pipeline.maintenance.sweep import AWAY, open_sweep, sweep_until
+from pipeline.errors import UnavailableError
+from pipeline.maintenance.sweep import open_sweep, sweep_until
 from pipeline.monitoring.logs import configure_logging
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.settings import Settings, SettingsError
@@ -35,7 +36,7 @@ def main() -> None:
     if once:
         try:
             swept = sweep.once()
-        except AWAY as error:
+        except UnavailableError as error:
             sys.exit(f"qrmill sweep: {error}")
         sys.exit(None if swept else "qrmill sweep: another sweep holds the lease")
     expose_metrics(settings)

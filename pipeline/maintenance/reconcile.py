@@ -59,7 +59,7 @@ class Comparison:
         """Compare, and yield after each job; few of them have to be looked at.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: what was done is done; the next
+            UnavailableError: what was done is done; the next
                 comparison begins anew.
         """
         for task_id, state in self._known(self._records.list_jobs()):

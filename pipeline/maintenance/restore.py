@@ -50,7 +50,7 @@ class Recovery:
         less than finding out what is staged and whole.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
             UnreadableError: what S3 has of it is damaged.
             NewerVersionError: a newer release has written it, and brings it back.
         """
@@ -81,7 +81,7 @@ class Recovery:
         One that has no such end, as most have none, costs one request.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: try again later.
+            UnavailableError: try again later.
             ObjectMissingError: it is being removed, or opened again.
             UnreadableError: what S3 has of it is damaged.
             NewerVersionError: a newer release has written it.

@@ -37,7 +37,7 @@ class EndRecords:
         end, or another one by now.
 
         Raises:
-            LedgerUnavailableError, StoreUnavailableError: the sweep writes it.
+            UnavailableError: the sweep writes it.
             NewerVersionError: the job is a newer release's.
         """
         status = self._ledger.status(task_id)

@@ -28,7 +28,7 @@ class Tidier:
     """Does that for the sweep.
 
     Every method raises:
-        LedgerUnavailableError, StoreUnavailableError: what was done is done.
+        UnavailableError: what was done is done.
 
     Args:
         settings: lease and lifetime of jobs, kind of staging.

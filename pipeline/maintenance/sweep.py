@@ -16,9 +16,9 @@ from pipeline.broker.backlog import Backlog
 from pipeline.broker.factory import connect_redis, open_broker
 from pipeline.errors import (
     BrokerUnavailableError,
-    LedgerUnavailableError,
     NewerVersionError,
     StoreUnavailableError,
+    UnavailableError,
 )
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
@@ -52,9 +52,6 @@ _COMPARE_AGAIN = 60.0
 _LONG = 10
 
 
-AWAY = (LedgerUnavailableError, StoreUnavailableError, BrokerUnavailableError)
-
-
 class Sweep:
     """One sweep after another.
 
@@ -82,7 +79,7 @@ class Sweep:
         self._swept_at = float("-inf")
         self._left: set[str] = set()
         #: The parts that did not answer in this sweep, and what they said; asked no more in it.
-        self._away: dict[type[Exception], Exception] = {}
+        self._away: dict[type[UnavailableError], UnavailableError] = {}
         self._late: list[str] = []
         #: Set when the process is to end: a comparison, which may take long, ends with its step.
         self.stopping = threading.Event()
@@ -110,8 +107,8 @@ class Sweep:
         """Sweep if nobody else does; return whether this one did.
 
         Raises:
-            StoreUnavailableError, BrokerUnavailableError: all that can be done without it is done.
-            LedgerUnavailableError: what was done is done, and the next sweep goes on.
+            UnavailableError: what can be done without that backend is done; without Redis, the next
+                sweep goes on.
         """
         if not self._sweep():
             return False
@@ -138,7 +135,9 @@ class Sweep:
         self._swept_at = time.monotonic()
         return True
 
-    def _ask(self, part: type[Exception], step: Callable[..., object], *arguments: object) -> bool:
+    def _ask(
+        self, part: type[UnavailableError], step: Callable[..., object], *arguments: object
+    ) -> bool:
         """Do what needs a part; False when that is away, or was before in this sweep.
 
         A part that hangs costs a sweep its time-out once, and not once a job.
@@ -259,7 +258,7 @@ def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
         try:
             once()
             told = False
-        except AWAY as error:
+        except UnavailableError as error:
             if not told:
                 log.warning("sweep waits", reason=f"{type(error).__name__}: {error}")
             told = True

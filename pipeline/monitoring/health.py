@@ -8,22 +8,14 @@ from typing import NamedTuple
 import structlog
 
 from pipeline.errors import (
-    BrokerUnavailableError,
-    LedgerUnavailableError,
     ObjectMissingError,
-    StoreUnavailableError,
+    UnavailableError,
 )
 
 log = structlog.get_logger(__name__)
 
 _FRESH = 2.0  # seconds that an answer is good for
 _PATIENCE = 1.0  # seconds that a page of the console waits
-AWAY = (
-    LedgerUnavailableError,
-    BrokerUnavailableError,
-    StoreUnavailableError,
-    ObjectMissingError,
-)
 
 
 class PartHealth(NamedTuple):
@@ -56,7 +48,7 @@ class _Part:
         started = time.perf_counter()
         try:
             self.check()
-        except AWAY as error:
+        except (UnavailableError, ObjectMissingError) as error:
             self.answer = (None, str(error) or type(error).__name__)
         except Exception as error:
             # A defect, but whoever asks must not be told what was true before it.

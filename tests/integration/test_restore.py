@@ -11,9 +11,9 @@ from falcon.testing import Result, TestClient
 
 from api.app import create_app
 from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE
+from pipeline.errors import UnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance import sweep as maintenance
 from pipeline.maintenance.sweep import Sweep, open_sweep
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.states import TERMINAL
@@ -389,7 +389,7 @@ def test_one_sweeps_and_the_others_wait(settings: Settings, connection: redis.Re
 
 def test_a_sweep_without_redis_says_so_and_goes_on(settings: Settings) -> None:
     away = open_sweep(changed(settings, redis_url="redis://127.0.0.1:1"))
-    with pytest.raises(maintenance.AWAY):
+    with pytest.raises(UnavailableError):
         away.once()
 
 
