@@ -24,7 +24,7 @@ from api.resources.lists import TaskChunks
 from api.resources.symbol import Symbol
 from api.resources.task import BulkRetry, BulkTask
 from pipeline.service import (
-    JobService,
+    Service,
     Settings,
     SettingsError,
     callback_rules,
@@ -47,12 +47,12 @@ class App(falcon.App[falcon.Request, falcon.Response]):
     #: such a request goes the way of all: it has no key, or is not allowed.
     _META_METHODS: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, service: JobService, **options: Any) -> None:  # noqa: ANN401 - passed on
+    def __init__(self, service: Service, **options: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(**options)
         self.service = service
 
 
-def create_app(service: JobService, settings: Settings, proxies: Proxies | None = None) -> App:
+def create_app(service: Service, settings: Settings, proxies: Proxies | None = None) -> App:
     """Return the application over ``service``; nothing is read or connected here.
 
     Args:

@@ -52,11 +52,13 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker, 
     """
     worker.wsgi.service.expose_metrics()
     # Beside: one that does not answer holds nothing up.
-    threading.Thread(target=worker.wsgi.service.unready, name="first look", daemon=True).start()
+    threading.Thread(
+        target=worker.wsgi.service.health.unready, name="first look", daemon=True
+    ).start()
     stop = signal.getsignal(signal.SIGTERM)
 
     def answer_and_stop(number: int, frame: FrameType | None) -> None:
-        worker.wsgi.service.endings.close()
+        worker.wsgi.service.jobs.stop_waiting()
         if callable(stop):
             stop(number, frame)
 

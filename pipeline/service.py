@@ -3,19 +3,23 @@
 The API imports this module and nothing else of the pipeline; the types it needs are here too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 import structlog
+from dramatiq.brokers.redis import RedisBroker
 
 from pipeline.auth.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
 from pipeline.auth.rate_limits import Rates, Standing
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
+from pipeline.auth.sessions import Sessions
+from pipeline.auth.sign_in_limits import SignInLimit
+from pipeline.backends import Backends
 from pipeline.broker.backlog import Backlog, BacklogFullError
-from pipeline.broker.dead_letters import DeadLetter
+from pipeline.broker.dead_letters import DeadLetter, DeadLetters
 from pipeline.broker.dispatcher import Dispatcher
-from pipeline.broker.factory import connect_redis, open_broker
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.doctor.check import Finding, compare_clocks
 from pipeline.doctor.run import check_up
@@ -31,27 +35,24 @@ from pipeline.ledger.entries import Failure
 from pipeline.ledger.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
-from pipeline.ledger.waiters import Awaited, Endings
-from pipeline.maintenance.restore import Recovery, make_recovery
-from pipeline.maintenance.results import EndRecords
-from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id
+from pipeline.ledger.waiters import CompletionWaiters, WaitResult
+from pipeline.maintenance.restore import Recovery
+from pipeline.maintenance.results import ResultRecorder
+from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
 from pipeline.model.records import Bundle, Idempotency
 from pipeline.model.states import TERMINAL, State
+from pipeline.monitoring.health import Health
 from pipeline.monitoring.ledger_metrics import LedgerCollector
 from pipeline.monitoring.logs import configure_logging
-from pipeline.monitoring.metrics import AcceptedMetrics
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
-from pipeline.monitoring.overview import Overview
-from pipeline.monitoring.preview import Sample
-from pipeline.operations import Operations, make_operations
+from pipeline.monitoring.overview import Overview, OverviewReader
+from pipeline.monitoring.preview import Sample, Samples
 from pipeline.settings import Settings, SettingsError, unknown_variables
-from pipeline.storage.bucket import Bucket
-from pipeline.storage.clients import open_hasty, open_storage
+from pipeline.storage.clients import open_hasty
 from pipeline.storage.download_urls import Downloads
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
-from pipeline.storage.staging import make_staging
-from pipeline.submission import Accepted, Acceptor, HalfAcceptedError
+from pipeline.submission import Submission, UncertainAcceptanceError
 from pipeline.webhooks.events import CallbackEvent
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
@@ -63,119 +64,96 @@ log = structlog.get_logger(__name__)
 #: that hangs, a POST is refused after two attempts at writing and a hasty one at undoing: nine.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
-#: Seconds for who asks whether all is ready: Compose's health check gives up after four.
-_PROBE_PATIENCE = 3.0
 
 
 class NotPossibleError(Exception):
     """The job's state forbids it; the message says why."""
 
 
-class JobService:
-    """Jobs, as the API sees them."""
+class Jobs:
+    """Accepted jobs, as an API key sees them.
+
+    Every method raises:
+        UnavailableError: try again later.
+
+    Args:
+        ledger, records: where jobs are.
+        dispatcher: sends the messages of a re-run.
+        recovery: brings back what Redis has lost.
+        results: records how a job ended.
+        listing: lists jobs and chunks.
+        waiters: wakes polls that wait for a job's end.
+        callbacks: of jobs that have ended.
+        deadline: milliseconds that a job gets when it is run again.
+    """
 
     def __init__(
         self,
-        settings: Settings,
-        *,
         ledger: Ledger,
-        bucket: Bucket,
         records: JobRecords,
-        downloads: Downloads,
         dispatcher: Dispatcher,
+        *,
         recovery: Recovery,
-        end_records: EndRecords,
-        acceptor: Acceptor,
+        results: ResultRecorder,
         listing: Listing,
-        endings: Endings,
-        rates: Rates,
+        waiters: CompletionWaiters,
         callbacks: Callbacks,
-        operations: Operations,
-        expose_metrics: Callable[[], None],
+        deadline: int,
     ) -> None:
-        self.api_keys = ApiKeys(bucket)
-        self.webhook_secrets = WebhookSecrets(bucket)
-        self.rates = rates
-        self.endings = endings
-        #: Answers Prometheus from this process, if the settings name a port; to be called once.
-        self.expose_metrics = expose_metrics
-        self.operations = operations
-        self.downloads = downloads
-        self._settings = settings
         self._ledger = ledger
         self._records = records
         self._dispatcher = dispatcher
         self._recovery = recovery
-        self._end_records = end_records
-        self._acceptor = acceptor
+        self._results = results
         self._listing = listing
+        self._waiters = waiters
         self._callbacks = callbacks
-        self._accepted = AcceptedMetrics()
-
-    def submit(
-        self,
-        request: JobRequest,
-        key: ApiKey,
-        idempotency: Idempotency | None = None,
-        request_id: str = "",
-    ) -> Accepted:
-        """Accept a checked request; see :meth:`pipeline.submission.Acceptor.submit`."""
-        accepted = self._acceptor.submit(request, key, idempotency, request_id)
-        if not accepted.replayed:
-            self._accepted.count(request.format, accepted.items)
-        return accepted
+        self._deadline = deadline
 
     def status(self, task_id: str, key: ApiKey) -> JobStatus | None:
         """Return what is known of a job; None when there is none that ``key`` may see.
 
-        A job that Redis has lost is brought back from S3 by this.
+        A job that Redis has lost is restored from S3 by this.
 
         Raises:
-            UnavailableError: try again later.
             UnreadableError: Redis has lost it, and what S3 has of it is damaged.
         """
         found = self._ledger.status(task_id)
-        if found is None and self._revive(task_id, key):
+        if found is None and self._restore(task_id, key):
             found = self._ledger.status(task_id)
         if found is None or (found.key_id != key.key_id and key.role != "operator"):
             return None
         return found
 
-    def _revive(self, task_id: str, key: ApiKey) -> bool:
+    def _restore(self, task_id: str, key: ApiKey) -> bool:
         try:
-            return self._recovery.revive(task_id)
+            return self._recovery.restore(task_id)
         except UnreadableError as error:
             if error.key_id not in {None, key.key_id} and key.role != "operator":
                 return False
             raise
 
-    def await_end(self, task_id: str, key: ApiKey, seconds: float) -> Awaited:
+    def wait(self, task_id: str, key: ApiKey, seconds: float) -> WaitResult:
         """Return :meth:`status` as soon as the job has ended, or after ``seconds``.
 
-        Only so many may wait at once in a process; over that, the answer comes at once.
+        Only so many may wait at once in a process; over that, this returns at once.
         """
-        return self.endings.follow(task_id, seconds, lambda: self.status(task_id, key))
+        return self._waiters.wait(task_id, seconds, lambda: self.status(task_id, key))
 
-    def list_jobs(
-        self, wanted: JobFilter, key: ApiKey, limit: int, after: Position | None
-    ) -> JobPage:
-        """Return a page of jobs: a client's own, or an operator's choice of all.
+    def stop_waiting(self) -> None:
+        """Let all that wait return. It only sets flags, so a signal handler may call it."""
+        self._waiters.close()
 
-        Raises:
-            LedgerUnavailableError: try again later.
-        """
+    def list(self, wanted: JobFilter, key: ApiKey, limit: int, after: Position | None) -> JobPage:
+        """Return a page of jobs: a client's own, or an operator's choice of all."""
         if key.role != "operator":
             wanted = msgspec.structs.replace(wanted, key_id=key.key_id)
         return self._listing.jobs(wanted, limit, after)
 
-    def list_chunks(
+    def chunks(
         self, task_id: str, key: ApiKey, first: int, limit: int
-    ) -> list[ChunkStatus] | None:
-        """Return a page of a job's chunks from index ``first`` on; None when it may not be seen.
-
-        Raises:
-            UnavailableError: try again later.
-        """
+    ) -> Sequence[ChunkStatus] | None:
+        """Return a page of a job's chunks from index ``first`` on; None when it may not be seen."""
         found = self.status(task_id, key)
         return None if found is None else self._listing.chunks(found, first, limit)
 
@@ -184,7 +162,6 @@ class JobService:
 
         Raises:
             NotPossibleError: it has not failed, or is being removed.
-            UnavailableError: try again later.
         """
         found = self.status(task_id, key)
         if found is None:
@@ -192,7 +169,7 @@ class JobService:
         chunks = None
         if found.state == "failed":
             self._records.delete_end(task_id)
-            chunks = self._ledger.retry_job(task_id, self._settings.job_deadline * 1000)
+            chunks = self._ledger.retry_job(task_id, self._deadline)
         if chunks is None:
             raise NotPossibleError(
                 "There is nothing to re-run: the task has not failed, or is being removed."
@@ -211,45 +188,77 @@ class JobService:
 
         Raises:
             NotPossibleError: it has ended otherwise, before this came.
-            UnavailableError: try again later.
         """
-        if self.status(task_id, key) is None:
+        found = self.status(task_id, key)
+        if found is None:
             return None
-        failure = Failure("cancelled", "It was cancelled by request.", closed=True)
-        if self._ledger.fail_job(task_id, failure) != failure.code:
+        failure = Failure("cancelled", "It was cancelled by request.", final=True)
+        result = self._ledger.fail_job(task_id, failure)
+        if result is None or result.error_code != failure.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
-        self._end_records.write(task_id)
-        self._callbacks.announce(task_id)
+        self._results.write(task_id, result)
+        if found.callback_url:
+            self._callbacks.enqueue(task_id)
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
 
-    def unready(self) -> list[str]:
-        """Return the names of the parts that do not answer; none when the service is ready.
 
-        All are asked at once, each at most once in two seconds; this takes three seconds at most.
-        """
-        parts = self.operations.health.look(_PROBE_PATIENCE)
-        down = [part for part in parts if part.milliseconds is None]
-        for part in down:
-            log.warning("not ready", part=part.name, reason=part.reason)
-        return [part.name for part in down]
+class Service(NamedTuple):
+    """What the API stands on.
+
+    Attributes:
+        jobs: accepted jobs.
+        submission: accepts requests.
+        api_keys, webhook_secrets: of clients and operators.
+        rate_limits: of API keys.
+        sessions, sign_in_limits: of the console.
+        downloads: signs download URLs.
+        dead_letters, overview, preview: what the console shows.
+        health: of Redis, S3 and the broker.
+        broker: for Dramatiq's own dashboard, which works on it; None when it is not Redis.
+        expose_metrics: answers Prometheus from this process, if the settings name a port; to be
+            called once.
+    """
+
+    jobs: Jobs
+    submission: Submission
+    api_keys: ApiKeys
+    webhook_secrets: WebhookSecrets
+    rate_limits: Rates
+    sessions: Sessions
+    sign_in_limits: SignInLimit
+    downloads: Downloads
+    dead_letters: DeadLetters
+    overview: OverviewReader
+    preview: Samples
+    health: Health
+    broker: RedisBroker | None
+    expose_metrics: Callable[[], None]
 
 
-def open_service(settings: Settings) -> JobService:
+def open_service(settings: Settings) -> Service:
     """Return the service that ``settings`` names; connections are made when first used."""
-    text = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
-    plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
-    storage = open_storage(settings, read_timeout=_S3_TIMEOUT, attempts=_S3_ATTEMPTS)
+    backends = Backends(
+        settings,
+        redis_timeout=_REDIS_TIMEOUT,
+        s3_timeout=_S3_TIMEOUT,
+        s3_attempts=_S3_ATTEMPTS,
+    )
+    text, ledger, records = backends.redis, backends.ledger, backends.records
+    storage = backends.storage
     hasty = open_hasty(settings, storage)
-    bucket, staging_bucket = storage.bucket, storage.staging_bucket
-    records = JobRecords(bucket)
-    parts = open_broker(settings, text, plain, timeout=_REDIS_TIMEOUT)
-    ledger, dispatcher = Ledger(text), parts.dispatcher
-    recovery = make_recovery(settings, text, records, dispatcher)
+    broker, dispatcher, queues, heartbeats = backends.broker
+    recovery = Recovery(
+        ledger,
+        records,
+        dispatcher,
+        idempotency=IdempotencyKeys(text),
+        deadline=settings.deadline_ms,
+    )
     collector = LedgerCollector(
         text,
-        parts.queues,
-        parts.heartbeats,
+        queues,
+        heartbeats,
         max_backlog=settings.max_backlog,
         deadline=settings.job_deadline,
     )
@@ -266,35 +275,44 @@ def open_service(settings: Settings) -> JobService:
         "s3_staging": hasty.staging_bucket.check,
     }
     if settings.broker_url is not None:
-        checks["rabbitmq"] = parts.queues.ping
-    return JobService(
-        settings,
-        ledger=ledger,
-        bucket=bucket,
-        records=records,
+        checks["rabbitmq"] = queues.ping
+    return Service(
+        jobs=Jobs(
+            ledger,
+            records,
+            dispatcher,
+            recovery=recovery,
+            results=ResultRecorder(ledger, records, backends.staging),
+            listing=Listing(text, ledger),
+            waiters=CompletionWaiters(text, settings.long_polls),
+            callbacks=Callbacks(text, dispatcher, queues),
+            deadline=settings.deadline_ms,
+        ),
+        submission=Submission(
+            ledger,
+            records,
+            dispatcher,
+            IdempotencyKeys(text),
+            Backlog(text, queues, settings.max_backlog),
+            hasty_records=JobRecords(hasty.bucket),
+            deadline=settings.deadline_ms,
+        ),
+        api_keys=ApiKeys(storage.bucket),
+        webhook_secrets=WebhookSecrets(storage.bucket),
+        rate_limits=Rates(text, settings.rate_per_minute, settings.rate_per_day),
+        sessions=Sessions(text),
+        sign_in_limits=SignInLimit(text),
         downloads=Downloads(
             storage.public_bucket,
             storage.credentials,
             storage.server_time,
             ttl=settings.download_url_ttl,
         ),
-        dispatcher=dispatcher,
-        recovery=recovery,
-        end_records=EndRecords(ledger, records, make_staging(settings.staging, staging_bucket)),
-        acceptor=Acceptor(
-            ledger,
-            records,
-            dispatcher,
-            IdempotencyKeys(text),
-            Backlog(text, parts.queues, settings.max_backlog),
-            hasty_records=JobRecords(hasty.bucket),
-            deadline=settings.job_deadline * 1000,
-        ),
-        listing=Listing(text, ledger),
-        endings=Endings(text, settings.long_polls),
-        callbacks=Callbacks(text, dispatcher, parts.queues),
-        rates=Rates(text, settings.rate_per_minute, settings.rate_per_day),
-        operations=make_operations(text, plain, parts, records=records, checks=checks),
+        dead_letters=DeadLetters(queues, ledger),
+        overview=OverviewReader(text, queues, heartbeats),
+        preview=Samples(records),
+        health=Health(checks),
+        broker=broker if isinstance(broker, RedisBroker) else None,
         expose_metrics=expose,
     )
 
@@ -314,14 +332,13 @@ __all__ = [
     "DeadLetter",
     "EncodedItems",
     "Finding",
-    "HalfAcceptedError",
     "Idempotency",
     "IdempotencyError",
     "Item",
     "JobFilter",
     "JobRequest",
-    "JobService",
     "JobStatus",
+    "Jobs",
     "LedgerUnavailableError",
     "NotPossibleError",
     "ObjectMissingError",
@@ -329,12 +346,14 @@ __all__ = [
     "Position",
     "Role",
     "Sample",
+    "Service",
     "Settings",
     "SettingsError",
     "Standing",
     "State",
     "StoreUnavailableError",
     "UnavailableError",
+    "UncertainAcceptanceError",
     "UnknownApiKeyError",
     "UnreadableError",
     "callback_rules",
@@ -345,6 +364,7 @@ __all__ = [
     "open_service",
     "parse_callback_url",
     "parse_task_id",
+    "poll_url",
     "prepare_metrics",
     "unknown_variables",
 ]

@@ -284,6 +284,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 "networks as 10.0.0.0/8, with spaces or commas between them."
             ) from None
 
+    @property
+    def lease_ms(self) -> int:
+        """The lease, in milliseconds."""
+        return self.lease * 1000
+
+    @property
+    def deadline_ms(self) -> int:
+        """The deadline of jobs, in milliseconds from their acceptance."""
+        return self.job_deadline * 1000
+
+    @property
+    def job_ttl_ms(self) -> int:
+        """How long an ended job is kept, in milliseconds."""
+        return self.job_ttl * 1000
+
+    @property
+    def heartbeat_timeout_ms(self) -> int:
+        """The silence after which a worker counts as dead, in milliseconds."""
+        return self.heartbeat_timeout * 1000
+
     def body_limit(self) -> int:
         """Return how many bytes a request body may have.
 

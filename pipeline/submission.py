@@ -11,11 +11,12 @@ from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
-from pipeline.ledger.idempotency import Hold, IdempotencyKeys
+from pipeline.ledger.idempotency import IdempotencyKeys, Reservation
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
 from pipeline.model.records import Idempotency
 from pipeline.model.request_object import Acceptance, encode_head
+from pipeline.monitoring.metrics import AcceptedMetrics
 from pipeline.storage.bucket import UploadAbandonedError
 from pipeline.storage.records import JobRecords
 
@@ -30,21 +31,21 @@ class Accepted(NamedTuple):
     replayed: bool
 
 
-class HalfAcceptedError(LedgerUnavailableError):
+class UncertainAcceptanceError(LedgerUnavailableError):
     """Redis or S3 went away in the middle: the job may or may not be there.
 
     The same request with the same Idempotency-Key finds out; without one, the job may run unseen.
 
     Attributes:
-        lingering: S3 was asked to remove the request, did not answer, and may yet do it.
+        delete_pending: S3 was asked to remove the request, did not answer, and may yet do it.
     """
 
-    def __init__(self, reason: str, *, lingering: bool = False) -> None:
+    def __init__(self, reason: str, *, delete_pending: bool = False) -> None:
         super().__init__(reason)
-        self.lingering = lingering
+        self.delete_pending = delete_pending
 
 
-class Acceptor:
+class Submission:
     """Accepts requests.
 
     Args:
@@ -68,6 +69,7 @@ class Acceptor:
         hasty_records: JobRecords,
         deadline: int,
     ) -> None:
+        self._metrics = AcceptedMetrics()
         self._ledger = ledger
         self._records = records
         self._dispatcher = dispatcher
@@ -104,50 +106,56 @@ class Acceptor:
         if idempotency is None:
             self._accept(request, key, _acceptance(task_id, key, request_id), None)
             return Accepted(task_id, request.items.count, replayed=False)
-        hold = self._idempotency.reserve(key.key_id, idempotency, task_id)
-        if not hold.replayed:
+        reservation = self._idempotency.reserve(key.key_id, idempotency, task_id)
+        if not reservation.replayed:
             # One that was taken over may have got as far as a job, which the sweep moves on.
-            if not (hold.taken_over and self._ledger.status(hold.task_id) is not None):
-                acceptance = _acceptance(hold.task_id, key, request_id, idempotency)
-                self._accept_held(request, key, acceptance, hold)
+            if not (
+                reservation.is_takeover and self._ledger.status(reservation.task_id) is not None
+            ):
+                acceptance = _acceptance(reservation.task_id, key, request_id, idempotency)
+                self._accept_reserved(request, key, acceptance, reservation)
             # Should this not get through, the job is there all the same, and the reservation's
             # lease runs out: the next request with the key takes over the job as it is.
             with suppress(LedgerUnavailableError):
-                hold.confirm()
-        return Accepted(hold.task_id, request.items.count, replayed=hold.replayed)
+                reservation.confirm()
+        return Accepted(reservation.task_id, request.items.count, replayed=reservation.replayed)
 
-    def _accept_held(
-        self, request: JobRequest, key: ApiKey, acceptance: Acceptance, hold: Hold
+    def _accept_reserved(
+        self, request: JobRequest, key: ApiKey, acceptance: Acceptance, reservation: Reservation
     ) -> None:
         try:
-            self._accept(request, key, acceptance, hold)
-        except HalfAcceptedError as error:
+            self._accept(request, key, acceptance, reservation)
+        except UncertainAcceptanceError as error:
             # The key keeps the job's id, and whoever sends it again takes both over: at once, or
             # when S3 will have done what it was asked last.
             with suppress(LedgerUnavailableError):
-                if not error.lingering:
-                    hold.let_go()
+                if not error.delete_pending:
+                    reservation.expire()
             raise
         except BaseException as error:
             # What the first holder of the key wrote, or S3 took without a word, may yet be there.
             silent = isinstance(error, StoreUnavailableError) and not error.operation
             with suppress(LedgerUnavailableError):
-                (hold.let_go if hold.taken_over or silent else hold.release)()
+                (reservation.expire if reservation.is_takeover or silent else reservation.release)()
             raise
 
     def _accept(
-        self, request: JobRequest, key: ApiKey, acceptance: Acceptance, hold: Hold | None
+        self,
+        request: JobRequest,
+        key: ApiKey,
+        acceptance: Acceptance,
+        reservation: Reservation | None,
     ) -> None:
         task_id, created_at = acceptance.task_id, acceptance.accepted_ms
         self._backlog.admit(len(request.items.chunks))
         head, head_line = encode_head(request, acceptance)
         try:
-            keep_going = hold.renew if hold else lambda: True
+            keep_going = reservation.renew if reservation else lambda: True
             self._records.write_request(task_id, [head_line, *request.items.chunks], keep_going)
         except UploadAbandonedError as error:
-            raise HalfAcceptedError("another request with the key took over") from error
+            raise UncertainAcceptanceError("another request with the key took over") from error
         except StoreUnavailableError as error:
-            self._unkeep(task_id, error, hold)
+            self._delete_request(task_id, error, reservation)
             raise
         created = None
         try:
@@ -155,48 +163,53 @@ class Acceptor:
             self._dispatcher.send_chunks(task_id, range(head.chunks))
         except BaseException as error:
             if created is not False:
-                self._take_back(task_id, key, error, hold)
+                self._roll_back(task_id, key, error, reservation)
                 raise
-            raise HalfAcceptedError(str(error)) from error
+            raise UncertainAcceptanceError(str(error)) from error
+        self._metrics.count(request.format, head.items)
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
 
-    def _unkeep(self, task_id: str, reason: StoreUnavailableError, hold: Hold | None) -> None:
+    def _delete_request(
+        self, task_id: str, reason: StoreUnavailableError, reservation: Reservation | None
+    ) -> None:
         """Remove a request object that may have arrived although the store did not say so.
 
         One that stays is found by the sweep and becomes a job; so its task id has to stay as well,
         for whoever sends the request again.
         """
-        if hold and not _is_ours(hold):
-            raise HalfAcceptedError(str(reason)) from reason
+        if reservation and not _is_ours(reservation):
+            raise UncertainAcceptanceError(str(reason)) from reason
         self._remove(task_id, reason)
 
-    def _take_back(
-        self, task_id: str, key: ApiKey, reason: BaseException, hold: Hold | None
+    def _roll_back(
+        self, task_id: str, key: ApiKey, reason: BaseException, reservation: Reservation | None
     ) -> None:
         """Undo an acceptance, unless the ledger may still have the job or another request has it.
 
         Its request has to stay then, or the job would be one that can never be rendered. A message
         that did get out finds no such job, and ends there.
         """
-        if hold and not _is_ours(hold):
-            raise HalfAcceptedError(str(reason)) from reason
+        if reservation and not _is_ours(reservation):
+            raise UncertainAcceptanceError(str(reason)) from reason
         try:
             self._ledger.discard_job(task_id, key.key_id)
         except LedgerUnavailableError:
-            raise HalfAcceptedError(str(reason)) from reason
+            raise UncertainAcceptanceError(str(reason)) from reason
         self._remove(task_id, reason)
 
     def _remove(self, task_id: str, reason: BaseException) -> None:
         try:
             self._hasty_records.delete_request(task_id)
         except StoreUnavailableError as error:
-            raise HalfAcceptedError(str(reason), lingering=not error.operation) from reason
+            raise UncertainAcceptanceError(
+                str(reason), delete_pending=not error.operation
+            ) from reason
 
 
-def _is_ours(hold: Hold) -> bool:
+def _is_ours(reservation: Reservation) -> bool:
     """Say whether nobody else can be at the same request now, so that it may be undone."""
     try:
-        return hold.renew()
+        return reservation.renew()
     except LedgerUnavailableError:
         return False
 

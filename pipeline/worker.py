@@ -16,17 +16,14 @@ from pipeline.actors.declare import declare_actors
 from pipeline.actors.failures import RecordFailures
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.actors.retries import CarefulRetries
-from pipeline.broker.factory import connect_redis, open_broker, worker_name
-from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance.results import EndRecords
+from pipeline.backends import Backends
+from pipeline.broker.factory import worker_name
+from pipeline.maintenance.results import ResultRecorder
 from pipeline.monitoring.logs import LogContext, configure_logging
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.settings import Settings, SettingsError, unknown_variables
-from pipeline.storage.clients import open_storage
 from pipeline.storage.metrics import S3Metrics
-from pipeline.storage.records import JobRecords
-from pipeline.storage.staging import make_staging
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.sender import Webhooks
@@ -68,39 +65,35 @@ def setup_broker() -> None:
 
 def build_worker(settings: Settings) -> Broker:
     """Return a broker with actors on it that work on what ``settings`` names."""
-    client = connect_redis(settings, timeout=_TIMEOUT, decode=True)
-    ledger = Ledger(client)
-    storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
-    S3Metrics().watch(storage.client)
-    steps = StepMetrics()
-    records = JobRecords(storage.bucket)
-    staging = make_staging(settings.staging, storage.staging_bucket)
-    retries = CarefulRetries(
-        max_retries=settings.max_retries,
-        min_backoff=settings.retry_backoff,
-        max_backoff=_MAX_BACKOFF,
-    )
-    plain = connect_redis(settings, timeout=_TIMEOUT, decode=False)
-    broker, dispatcher, queues, _ = open_broker(settings, client, plain, timeout=_TIMEOUT)
+    backends = Backends(settings, redis_timeout=_TIMEOUT, s3_timeout=_S3_TIMEOUT)
+    broker, dispatcher, queues, _ = backends.broker
     broker.broker_id = worker_name()
     for middleware in (
         *_message_metrics(settings),
-        retries,
-        RecordFailures(ledger, queues),
+        CarefulRetries(
+            max_retries=settings.max_retries,
+            min_backoff=settings.retry_backoff,
+            max_backoff=_MAX_BACKOFF,
+        ),
+        RecordFailures(backends.ledger, queues),
         CurrentMessage(),
         LogContext(),
         EndWithMaster(),
     ):
         broker.add_middleware(middleware)
-    callbacks = Callbacks(client, dispatcher, queues)
+    S3Metrics().watch(backends.storage.client)
+    ledger, records, staging = backends.ledger, backends.records, backends.staging
+    steps = StepMetrics()
+    callbacks = Callbacks(backends.redis, dispatcher, queues)
     bundler = Bundler(
         ledger,
         records,
         staging,
         steps,
-        EndRecords(ledger, records, staging),
-        lease=settings.lease * 1000,
-        deadline=settings.job_deadline * 1000,
+        results=ResultRecorder(ledger, records, staging),
+        callbacks=callbacks,
+        lease=settings.lease_ms,
+        deadline=settings.deadline_ms,
         part_bytes=settings.upload_part_bytes,
         job_ttl=settings.job_ttl,
     )
@@ -109,17 +102,17 @@ def build_worker(settings: Settings) -> Broker:
         records,
         staging,
         steps,
-        lease=settings.lease * 1000,
-        deadline=settings.job_deadline * 1000,
+        lease=settings.lease_ms,
+        deadline=settings.deadline_ms,
         max_attempts=settings.max_attempts,
     )
     webhooks = Webhooks(
         callbacks,
-        WebhookSecrets(storage.bucket),
+        WebhookSecrets(backends.storage.bucket),
         records,
         rules=callback_rules(settings),
         prefix=settings.api_prefix,
-        lease=settings.lease * 1000,
+        lease=settings.lease_ms,
     )
     declare_actors(broker, dispatcher, renderer, bundler, callbacks=callbacks, webhooks=webhooks)
     return broker

@@ -13,9 +13,9 @@ import redis
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
-from pipeline.broker.factory import connect_redis
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
-from pipeline.service import JobService, Settings, open_service
+from pipeline.service import Service, Settings, open_service
 from pipeline.storage.bucket import Bucket
 from tests.faults.proxy import FaultProxy
 from tests.rabbitmq import ABSENT, RunningRabbitmq, running_rabbitmq
@@ -135,7 +135,7 @@ def settings(redis_url: str, s3: servers.S3Server) -> Iterator[Settings]:
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    client = connect_redis(settings, timeout=5, decode=True)
+    client = open_redis(settings.redis_url, timeout=5, decode=True)
     yield Ledger(client)
     client.close()
 
@@ -151,7 +151,7 @@ def staging_bucket(settings: Settings, s3: servers.S3Server) -> Bucket:
 
 
 @pytest.fixture
-def service(settings: Settings) -> Iterator[JobService]:
+def service(settings: Settings) -> Iterator[Service]:
     opened = open_service(settings)
     yield opened
-    opened.endings.close()
+    opened.jobs.stop_waiting()

@@ -8,7 +8,7 @@ from api.console.forms import Form
 from api.console.pages import Pages
 from api.console.sessions import Guarded
 from api.http.problems import ProblemError
-from pipeline.service import ALL_QUEUES, DeadLetter, JobService
+from pipeline.service import ALL_QUEUES, DeadLetter, Service
 
 _ROWS = 100
 
@@ -16,18 +16,18 @@ _ROWS = 100
 class LettersPage(Guarded):
     """``GET /ops/dead-letters``."""
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages) -> None:
         self._service = service
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show the newest dead letters of every queue."""
-        letters = self._service.operations.dead_letters
+        letters = self._service.dead_letters
         found: list[DeadLetter] = []
         for queue in ALL_QUEUES:
             found += letters.newest(queue, _ROWS)
         found.sort(key=lambda letter: letter.died_at, reverse=True)
-        total = self._service.operations.overview.read().dead
+        total = self._service.overview.read().dead
         self._pages.answer(
             req, resp, "dead-letters.html", letters=found[:_ROWS], total=total, page=_ROWS
         )
@@ -38,8 +38,8 @@ class LettersPage(Guarded):
 class LettersAction(Guarded):
     """``POST /ops/dead-letters/put-back`` and ``…/discard``."""
 
-    def __init__(self, service: JobService, pages: Pages, action: str) -> None:
-        letters = service.operations.dead_letters
+    def __init__(self, service: Service, pages: Pages, action: str) -> None:
+        letters = service.dead_letters
         self._pages = pages
         self._act, self._done = {
             "put-back": (letters.put_back, "put-back"),

@@ -19,7 +19,7 @@ from api.console.forms import read_body
 from api.console.pages import Pages
 from api.console.sessions import Guarded
 from api.http.problems import ProblemError
-from pipeline.service import JobService
+from pipeline.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -41,10 +41,10 @@ class Dashboard(Guarded):
 
     own_forms = True
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages) -> None:
         self._pages = pages
         self._app: Wsgi | None = None
-        broker = service.operations.broker
+        broker = service.broker
         self._possible = broker is not None
         if self._possible and find_spec("dramatiq_dashboard") is not None:
             module = import_module("dramatiq_dashboard")

@@ -9,10 +9,10 @@ from api.console.sessions import Guarded
 from api.http.parameters import canonical_task_id
 from api.http.problems import ProblemError, not_found
 from pipeline.service import (
-    JobService,
     JobStatus,
     ObjectMissingError,
     Sample,
+    Service,
     StoreUnavailableError,
     UnreadableError,
 )
@@ -28,7 +28,7 @@ _REQUEST_GONE = "The request is no longer in the object store."
 class JobPage(Guarded):
     """``GET /ops/jobs/{task_id}``."""
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages) -> None:
         self._service = service
         self._pages = pages
 
@@ -36,7 +36,7 @@ class JobPage(Guarded):
         """Show the job, and a page of its chunks."""
         job = find_job(self._service, req, task_id)
         first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
-        chunks = self._service.list_chunks(job.task_id, req.context.key, first, _CHUNKS) or []
+        chunks = self._service.jobs.chunks(job.task_id, req.context.key, first, _CHUNKS) or []
         samples, without = self._samples(req, job)
         self._pages.answer(
             req,
@@ -56,12 +56,12 @@ class JobPage(Guarded):
         """Return the first symbols, or why there are none; a page that is refreshed has them."""
         if req.get_header("X-Refresh"):
             return [], ""
-        operations = self._service.operations
-        away = {part.name for part in operations.health.look() if part.milliseconds is None}
+        health = self._service.health.look()
+        away = {part.name for part in health if part.milliseconds is None}
         if "s3" in away:  # it might hang, and the page with it
             return [], _STORE_AWAY
         try:
-            return operations.samples.first(job.task_id), ""
+            return self._service.preview.first(job.task_id), ""
         except ObjectMissingError:
             return [], _REQUEST_GONE
         except UnreadableError:
@@ -73,14 +73,14 @@ class JobPage(Guarded):
 class SymbolImage(Guarded):
     """``GET /ops/jobs/{task_id}/symbols/{number}``."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str, number: int) -> None:
         """Answer with one of the first symbols, counted from 1."""
         job = find_job(self._service, req, task_id)
         try:
-            samples = self._service.operations.samples.first(job.task_id)
+            samples = self._service.preview.first(job.task_id)
         except ObjectMissingError:
             raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", _REQUEST_GONE) from None
         if not 1 <= number <= len(samples):
@@ -94,12 +94,12 @@ class SymbolImage(Guarded):
 class JobAction(Guarded):
     """``POST /ops/jobs/{task_id}/retry`` and ``…/cancel``."""
 
-    def __init__(self, service: JobService, pages: Pages, action: str) -> None:
+    def __init__(self, service: Service, pages: Pages, action: str) -> None:
         self._service = service
         self._pages = pages
         self._act, self._done = {
-            "retry": (service.retry, "retried"),
-            "cancel": (service.cancel, "cancelled"),
+            "retry": (service.jobs.retry, "retried"),
+            "cancel": (service.jobs.cancel, "cancelled"),
         }[action]
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
@@ -113,7 +113,7 @@ class JobAction(Guarded):
 class Download(Guarded):
     """``GET /ops/jobs/{task_id}/download``: on to a URL that is signed for this one time."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
@@ -125,11 +125,11 @@ class Download(Guarded):
         raise falcon.HTTPSeeOther(self._service.downloads.sign(job.task_id, job.bundle).url)
 
 
-def find_job(service: JobService, req: falcon.Request, task_id: str) -> JobStatus:
+def find_job(service: Service, req: falcon.Request, task_id: str) -> JobStatus:
     """Return the job of a task id.
 
     Raises:
         ProblemError: 422, it is none; 404, there is no such job.
     """
     canonical = canonical_task_id(task_id)
-    return service.status(canonical, req.context.key) or not_found(canonical)
+    return service.jobs.status(canonical, req.context.key) or not_found(canonical)

@@ -9,7 +9,7 @@ from api.console.sessions import Guarded
 from api.http.parameters import decode_cursor, encode_cursor
 from api.http.problems import Violations, invalid
 from api.schemas.problems import Violation
-from pipeline.service import JobFilter, JobService, State, parse_task_id
+from pipeline.service import JobFilter, Service, State, parse_task_id
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
@@ -20,7 +20,7 @@ _STATES = get_args(State)
 class JobsPage(Guarded):
     """``GET /ops/jobs``."""
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages) -> None:
         self._service = service
         self._pages = pages
 
@@ -38,7 +38,7 @@ class JobsPage(Guarded):
             raise invalid(violations)
         self._go_to_task(sought)
         wanted = _filter(sought, state)
-        page = self._service.list_jobs(wanted, req.context.key, _ROWS, after)
+        page = self._service.jobs.list(wanted, req.context.key, _ROWS, after)
         self._pages.answer(
             req,
             resp,

@@ -7,7 +7,7 @@ import falcon
 
 from api.console.pages import Pages
 from api.console.sessions import Guarded
-from pipeline.service import JobService, Overview
+from pipeline.service import Overview, Service
 
 #: The charts' height and the width of a minute, as overview.html draws them.
 CHART_HEIGHT, MINUTE_WIDTH = 64, 10
@@ -40,21 +40,20 @@ class Chart(NamedTuple):
 class OverviewPage(Guarded):
     """``GET /ops/``."""
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages) -> None:
         self._service = service
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show backlog, workers, health and the last hour."""
-        operations = self._service.operations
-        overview = operations.overview.read()
+        overview = self._service.overview.read()
         self._pages.answer(
             req,
             resp,
             "overview.html",
             overview=overview,
             charts=charts(overview),
-            health=operations.health.look(),
+            health=self._service.health.look(),
         )
 
     on_head = on_get

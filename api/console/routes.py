@@ -9,11 +9,11 @@ from api.console.pages import Pages, StaticFile
 from api.console.sessions import Console, Nothing
 from api.console.sign_in import SignIn, SignOut
 from api.http.trusted_proxies import Proxies
-from pipeline.service import JobService
+from pipeline.service import Service
 
 
 def console_routes(
-    service: JobService, pages: Pages, proxies: Proxies
+    service: Service, pages: Pages, proxies: Proxies
 ) -> dict[str, Console | StaticFile]:
     """Return every path of the console and the dashboard, with what answers it."""
     ops, job = f"{pages.prefix}/ops", f"{pages.prefix}/ops/jobs/{{task_id}}"

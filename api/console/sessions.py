@@ -16,7 +16,7 @@ from api.console.forms import check_origin, check_token, read_form
 from api.console.pages import HEADERS, Pages
 from api.http.problems import MEDIA_TYPE, ProblemError
 from api.schemas.problems import Problem
-from pipeline.service import JobService
+from pipeline.service import Service
 
 COOKIE = "qrmill_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -53,7 +53,7 @@ class Nothing(Guarded):
 class Guard:
     """Falcon middleware: sessions, forms, and errors as pages."""
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages) -> None:
         self._service = service
         self._pages = pages
 
@@ -80,7 +80,7 @@ class Guard:
 
     def _find_session(self, req: falcon.Request) -> None:
         token = next(iter(req.get_cookie_values(COOKIE) or []), "")
-        key_id = self._service.operations.sessions.find(token) if token else None
+        key_id = self._service.sessions.find(token) if token else None
         key = self._service.api_keys.working(key_id) if key_id else None
         if key is not None and key.role == "operator":
             req.context.session, req.context.key = token, key
@@ -106,14 +106,14 @@ class Guard:
             self._pages.answer(req, resp, "error.html", status, problem=problem)
 
 
-def use_form(service: JobService, session: str, form: dict[str, list[str]]) -> None:
+def use_form(service: Service, session: str, form: dict[str, list[str]]) -> None:
     """Check that a form is of this session, and use it up.
 
     Raises:
         ProblemError: 403 when it is not; 409 when it was sent before.
     """
     nonce = check_token(session, form)
-    if not service.operations.sessions.use_form(nonce):
+    if not service.sessions.use_form(nonce):
         detail = "This form was sent before, and was not carried out again. Open the page again."
         raise ProblemError(HTTPStatus.CONFLICT, "form_sent_before", detail)
 

@@ -12,7 +12,7 @@ from api.console.pages import Pages
 from api.console.sessions import COOKIE, Console, Guarded, local_path, use_form
 from api.http.problems import ProblemError
 from api.http.trusted_proxies import Proxies
-from pipeline.service import SESSION_LIFETIME, JobService
+from pipeline.service import SESSION_LIFETIME, Service
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class SignIn(Console):
         proxies: whose word about the client's address is taken.
     """
 
-    def __init__(self, service: JobService, pages: Pages, proxies: Proxies) -> None:
+    def __init__(self, service: Service, pages: Pages, proxies: Proxies) -> None:
         self._service = service
         self._pages = pages
         self._proxies = proxies
@@ -63,14 +63,14 @@ class SignIn(Console):
                 resp.set_header("Retry-After", "60")
             self._show(req, resp, refused, back)
             return
-        token = self._service.operations.sessions.begin(key_id)
+        token = self._service.sessions.begin(key_id)
         log.info("signed in", key_id=key_id, address=address)
         _set_cookie(req, resp, self._pages.prefix, COOKIE, token, seconds=SESSION_LIFETIME)
         raise falcon.HTTPSeeOther(back)
 
     def _judge(self, address: str, visit: str, form: Form) -> tuple[HTTPStatus | None, str]:
         # First of all: with a cookie of one's own choice, forms without number can be signed.
-        if not self._service.operations.attempts.allow(address):
+        if not self._service.sign_in_limits.allow(address):
             return HTTPStatus.TOO_MANY_REQUESTS, ""
         use_form(self._service, visit, form)
         key = self._service.api_keys.authenticate((form.get("key") or [""])[0].strip())
@@ -98,13 +98,13 @@ class SignIn(Console):
 class SignOut(Guarded):
     """``POST /ops/sign-out``."""
 
-    def __init__(self, service: JobService, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages) -> None:
         self._service = service
         self._pages = pages
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """End the session, here and in the browser."""
-        self._service.operations.sessions.end(req.context.session)
+        self._service.sessions.end(req.context.session)
         _set_cookie(req, resp, self._pages.prefix, COOKIE, "", seconds=0)
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in")
 

@@ -10,7 +10,7 @@ import falcon
 import structlog
 
 from api.http.problems import ProblemError
-from pipeline.service import JobService, Standing
+from pipeline.service import Service, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ class Authentication:
         public: paths that answer without a key; below one that ends in a slash, all.
     """
 
-    def __init__(self, service: JobService, public: frozenset[str]) -> None:
+    def __init__(self, service: Service, public: frozenset[str]) -> None:
         self._service = service
         self._public = public
 
@@ -91,7 +91,7 @@ class Authentication:
                 headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
             )
         req.context.key = key
-        standing = self._service.rates.hit(key)
+        standing = self._service.rate_limits.hit(key)
         resp.set_headers(rate_headers(standing, time.time()))
         if not standing.allowed:
             raise _over_rate(standing)

@@ -11,11 +11,11 @@ import structlog
 from api.schemas.problems import Problem, Violation
 from pipeline.service import (
     BacklogFullError,
-    HalfAcceptedError,
     IdempotencyError,
     NotPossibleError,
     StoreUnavailableError,
     UnavailableError,
+    UncertainAcceptanceError,
     UnreadableError,
 )
 
@@ -161,7 +161,7 @@ def _from_unavailable(
     log.warning("service unavailable", reason=f"{type(error).__name__}: {error}")
     part = "object store" if isinstance(error, StoreUnavailableError) else "job queue"
     outcome = "; nothing was accepted" if req.method == "POST" else ""
-    if isinstance(error, HalfAcceptedError):
+    if isinstance(error, UncertainAcceptanceError):
         outcome = "; the request may have been accepted: the same one with the same "
         outcome += "Idempotency-Key finds out"
     detail = f"The {part} is out of reach{outcome}. Try again in {_RETRY_AFTER} s."

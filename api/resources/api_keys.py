@@ -17,7 +17,7 @@ from api.schemas.api_keys import (
     NewKeyRequest,
     WebhookSecretAnswer,
 )
-from pipeline.service import JobService, UnknownApiKeyError
+from pipeline.service import Service, UnknownApiKeyError
 
 _BODY_LIMIT = 4096  # bytes
 
@@ -37,7 +37,7 @@ def require_operator(req: falcon.Request) -> None:
 class KeyCollection:
     """``POST /keys/`` and ``GET /keys/``."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -65,7 +65,7 @@ class KeyCollection:
 class Key:
     """``DELETE /keys/{key_id}/``."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
@@ -82,7 +82,7 @@ class Key:
 class WebhookSecretOfKey:
     """``POST /keys/{key_id}/webhook-secret/``; ``self`` stands for the key that asks."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:

@@ -19,7 +19,7 @@ from api.intake.validation import Rules
 from api.resources.lists import TaskLists
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
-from pipeline.service import Idempotency, JobRequest, JobService, make_idempotency
+from pipeline.service import Idempotency, JobRequest, Service, make_idempotency
 
 _MOST_KEY_LENGTH = 255
 _DRY_RUN = "dry_run"
@@ -31,7 +31,7 @@ _BODIES, _SMALL, _PATIENCE = 16, 64 * 1024, 5
 class BulkCollection:
     """``POST`` and ``GET /qr/bulk/``."""
 
-    def __init__(self, service: JobService, rules: Rules, body_limit: int, prefix: str) -> None:
+    def __init__(self, service: Service, rules: Rules, body_limit: int, prefix: str) -> None:
         self._service = service
         self._rules = rules
         self._body_limit = body_limit
@@ -53,7 +53,7 @@ class BulkCollection:
             if isinstance(request, DryRun):
                 answer_json(resp, HTTPStatus.OK, request)
                 return
-            accepted = self._service.submit(
+            accepted = self._service.submission.submit(
                 request, req.context.key, idempotency, req.context.request_id
             )
         if accepted.replayed:

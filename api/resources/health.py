@@ -6,7 +6,7 @@ import falcon
 
 from api.http.bodies import answer_json
 from api.schemas.tasks import Health
-from pipeline.service import JobService
+from pipeline.service import Service
 
 
 class Healthz:
@@ -22,12 +22,12 @@ class Healthz:
 class Readyz:
     """``GET /readyz``: Redis and the buckets answer."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Ask each part."""
-        down = self._service.unready()
+        down = self._service.health.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK
         answer_json(resp, status, Health("unavailable" if down else "ok", down))
 

@@ -16,7 +16,7 @@ from api.http.query import decode_query
 from api.presenters import iso
 from api.schemas.lists import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
 from api.schemas.problems import Violation
-from pipeline.service import ChunkStatus, JobFilter, JobService, JobStatus
+from pipeline.service import ChunkStatus, JobFilter, JobStatus, Service
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
@@ -26,7 +26,7 @@ _Moment = Annotated[datetime, Meta(tz=True)]
 class TaskLists:
     """``GET /qr/bulk/``: an operator may look at the jobs of all keys."""
 
-    def __init__(self, service: JobService, prefix: str) -> None:
+    def __init__(self, service: Service, prefix: str) -> None:
         self._service = service
         self._prefix = prefix
 
@@ -42,7 +42,7 @@ class TaskLists:
         wanted = _filter(query, violations)
         if violations:
             raise invalid(violations)
-        page = self._service.list_jobs(wanted, req.context.key, query.limit, after)
+        page = self._service.jobs.list(wanted, req.context.key, query.limit, after)
         rows = [self._summary(job) for job in page.jobs]
         cursor = None if page.next is None else encode_cursor(page.next)
         answer_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
@@ -68,7 +68,7 @@ class TaskLists:
 class TaskChunks:
     """``GET /qr/bulk/{task_id}/chunks/``."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
@@ -80,7 +80,7 @@ class TaskChunks:
         if violations:
             raise invalid(violations)
         # One more than asked for tells whether there is another page.
-        found = self._service.list_chunks(canonical, req.context.key, query.cursor, query.limit + 1)
+        found = self._service.jobs.chunks(canonical, req.context.key, query.cursor, query.limit + 1)
         if found is None:
             not_found(canonical)
         more = found[query.limit :]

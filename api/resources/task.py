@@ -14,7 +14,7 @@ from api.http.parameters import canonical_task_id
 from api.http.problems import not_found
 from api.presenters import iso
 from api.schemas.tasks import BundleAnswer, CallbackAnswer, Chunks, TaskStatus
-from pipeline.service import TERMINAL, Bundle, JobService, JobStatus
+from pipeline.service import TERMINAL, Bundle, JobStatus, Service
 
 #: Seconds that a poll waits at most, whatever its client prefers.
 _LONGEST_WAIT = 30
@@ -25,7 +25,7 @@ _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORE
 class BulkTask:
     """``GET`` and ``DELETE /qr/bulk/{task_id}/``."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
@@ -49,7 +49,7 @@ class BulkTask:
         """Cancel a job in flight."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
-        job = self._service.cancel(canonical, req.context.key)
+        job = self._service.jobs.cancel(canonical, req.context.key)
         if job is None:
             not_found(canonical)
         answer_json(resp, HTTPStatus.OK, self._task_status(job))
@@ -58,11 +58,11 @@ class BulkTask:
         """Return the job at once, or when it has ended if the client prefers to wait for that."""
         seconds = preferred_wait(req.get_header("Prefer") or "")
         if seconds:
-            job, waited = self._service.await_end(task_id, req.context.key, seconds)
+            job, waited = self._service.jobs.wait(task_id, req.context.key, seconds)
             if waited:
                 resp.set_header("Preference-Applied", f"wait={seconds}")
         else:
-            job = self._service.status(task_id, req.context.key)
+            job = self._service.jobs.status(task_id, req.context.key)
         return job or not_found(task_id)
 
     def _etag(self, job: JobStatus) -> falcon.ETag:
@@ -104,7 +104,7 @@ class BulkTask:
 class BulkRetry:
     """``POST /qr/bulk/{task_id}/retry/``."""
 
-    def __init__(self, service: JobService, prefix: str) -> None:
+    def __init__(self, service: Service, prefix: str) -> None:
         self._service = service
         self._prefix = prefix
 
@@ -112,7 +112,7 @@ class BulkRetry:
         """Render again what a failed job lacks."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
-        job = self._service.retry(canonical, req.context.key)
+        job = self._service.jobs.retry(canonical, req.context.key)
         if job is None:
             not_found(canonical)
         answer_accepted(resp, self._prefix, job.task_id, job.items)

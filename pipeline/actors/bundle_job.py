@@ -12,14 +12,15 @@ from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkEr
 from pipeline.archive.bundle import stream_archive
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance.results import EndRecords
-from pipeline.model.records import Bundle, BundleTimes, JobFields
+from pipeline.maintenance.results import ResultRecorder
+from pipeline.model.records import Bundle, BundleTimes, JobFields, Result
 from pipeline.monitoring.logs import name_the_job
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.storage.bucket import Upload, UploadAbandonedError
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
+from pipeline.webhooks.schedule import Callbacks
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,8 @@ class Bundler:
     Args:
         ledger, records, staging: where jobs, bundles and staged chunks are.
         steps: times the building.
-        end_records: tell S3 of the end.
+        results: records the end in S3.
+        callbacks: enqueues the job's, if it has one.
         lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
         deadline: milliseconds that a job gets when a bundling put back by hand opens it again.
         part_bytes: size of an upload's parts.
@@ -43,8 +45,9 @@ class Bundler:
         records: JobRecords,
         staging: Staging,
         steps: StepMetrics,
-        end_records: EndRecords,
         *,
+        results: ResultRecorder,
+        callbacks: Callbacks,
         lease: int,
         deadline: int,
         part_bytes: int,
@@ -54,7 +57,8 @@ class Bundler:
         self._records = records
         self._staging = staging
         self._steps = steps
-        self._end_records = end_records
+        self._results = results
+        self._callbacks = callbacks
         self._lease = lease
         self._deadline = deadline
         self._part_bytes = part_bytes
@@ -105,15 +109,19 @@ class Bundler:
         that takes long would take the same bytes of a re-run away. In any other state another has
         taken the claim, and reads what is staged.
         """
-        state = self._ledger.complete_job(job.task_id, claimant, bundle).state
-        told = msgspec.structs.asdict(bundle.times) if bundle.times else {}
-        log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items, **told)
-        if state == "completed":
-            self._record_end(job.task_id)
+        result = self._ledger.complete_job(job.task_id, claimant, bundle)
+        if result is None:
+            self._tell_abandoned()
+            return
+        times = msgspec.structs.asdict(bundle.times) if bundle.times else {}
+        log.info("bundle done", state=result.state, bytes=bundle.bytes, items=job.items, **times)
+        self._record_end(job.task_id, result)
+        if job.callback_url:
+            self._callbacks.enqueue(job.task_id)
 
-    def _record_end(self, task_id: str) -> None:
+    def _record_end(self, task_id: str, result: Result) -> None:
         try:
-            self._end_records.write(task_id)
+            self._results.write(task_id, result)
         except StoreUnavailableError as error:
             log.warning("end left to the sweep", reason=str(error))
 

@@ -19,7 +19,7 @@ from pipeline.broker.names import (
     WEBHOOK_ACTOR,
     WEBHOOK_QUEUE,
 )
-from pipeline.broker.newer_messages import left_if_newer
+from pipeline.broker.newer_messages import requeue_if_newer
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.sender import CallbackFailedError, Webhooks
 
@@ -42,25 +42,24 @@ def declare_actors(
 ) -> None:
     """Declare the actors on ``broker``; what they work with is handed to them here."""
 
-    @left_if_newer
+    @requeue_if_newer
     def render(task_id: str, chunk_index: int) -> None:
         """Render one chunk; the last one of a job asks for the bundle."""
         if renderer.run(task_id, chunk_index, _message_id()):
             dispatcher.send_bundle(task_id)
 
-    @left_if_newer
+    @requeue_if_newer
     def bundle(task_id: str) -> None:
         """Build a job's bundle: the completion callback of its group of chunks."""
         damaged = bundler.run(task_id, _message_id())
         if damaged is not None:
             dispatcher.send_chunks(task_id, [damaged])
-        callbacks.announce(task_id)
 
-    @left_if_newer
+    @requeue_if_newer
     def call_back(task_id: str) -> None:
         """Tell a job's callback URL that the job has ended."""
         if not webhooks.run(task_id, _message_id()):
-            callbacks.send_again(task_id)
+            callbacks.requeue_later(task_id)
 
     for name, queue, priority in (
         (RENDER_ACTOR, RENDER_QUEUE, _LATER),

@@ -81,7 +81,7 @@ class RecordFailures(Middleware):
         if message.actor_name != BUNDLE_ACTOR:
             failure = Failure(code, f"A try failed: {_REASONS[code]}.")
             task_id, chunk_index = message.args
-            self._ledger.excuse_chunk(task_id, chunk_index, failure)
+            self._ledger.record_attempt_error(task_id, chunk_index, failure)
 
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Give the dead letter an id of its own, if that is what is going to be recorded."""

@@ -72,7 +72,7 @@ class ChunkRenderer:
             self._give_up(work)
             return False
         staged = self._stage(work, watch)
-        remaining = self._ledger.complete_chunk(work, staged, self._deadline)
+        remaining = self._ledger.stage_chunk(work, staged, self._deadline)
         told = msgspec.structs.asdict(staged.times) if staged.times else {}
         log.info(
             "chunk staged", items=work.item_count, bytes=staged.bytes, attempt=work.attempt, **told

@@ -1,39 +1,33 @@
-"""Attempts to sign in to the console, counted in Redis."""
+"""Limits of attempts to sign in to the console, counted in Redis."""
 
 import redis
-from limits import RateLimitItemPerMinute
-from limits.storage import RedisStorage
-from limits.strategies import FixedWindowRateLimiter
 
 from pipeline.ledger import keys
-from pipeline.ledger.connection import translated
+from pipeline.ledger.scripts import Scripts
+
+_MINUTE = 60  # seconds
+#: Attempts a minute of one address, and of all, so that many addresses are no way around the first.
+_OF_ONE, _OF_ALL = 10, 100
 
 
-class Attempts:
-    """Counts attempts to sign in: of each address, and of all, so that many addresses help none."""
+class SignInLimit:
+    """Counts attempts to sign in, of each address and of all.
 
-    _OF_ONE = RateLimitItemPerMinute(10)
-    _OF_ALL = RateLimitItemPerMinute(100)
+    Args:
+        client: decodes responses.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
-        """Take an undecoded Redis client."""
-        self._limiter = _limiter(client)
+        self._run = Scripts(client).run
 
     def allow(self, address: str) -> bool:
-        """Count an attempt from ``address`` and say whether it may be made.
+        """Count an attempt from ``address`` and return whether it may be made.
+
+        An attempt over the limit of its address does not count against that of all.
 
         Raises:
             LedgerUnavailableError: Redis is out of reach.
         """
-        with translated():
-            # What one address has too many does not count against the others.
-            return self._limiter.hit(self._OF_ONE, "sign-in", address) and self._limiter.hit(
-                self._OF_ALL, "sign-in"
-            )
-
-
-def _limiter(client: redis.Redis) -> FixedWindowRateLimiter:
-    # The URI names only the dialect; the pool says where.
-    pool = client.connection_pool
-    storage = RedisStorage("redis://", connection_pool=pool, key_prefix=keys.ATTEMPTS_PREFIX)
-    return FixedWindowRateLimiter(storage)
+        names = [keys.sign_in_attempts(address), keys.SIGN_IN_ATTEMPTS]
+        allowed, *_ = self._run("count_request", names, _OF_ONE, _MINUTE, _OF_ALL, _MINUTE)
+        return bool(allowed)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import dramatiq
 import redis
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
-from dramatiq.rate_limits.backends import RedisBackend
 
+from pipeline.broker.barriers import BarrierBackend
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.heartbeats import WORKER, Beating, Heartbeats
 from pipeline.broker.inspection import Queues
@@ -24,7 +24,6 @@ from pipeline.broker.rabbitmq_connection import Amqp
 from pipeline.broker.rabbitmq_queues import RabbitQueues
 from pipeline.broker.redis import Wakeups, WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
-from pipeline.ledger.connection import open_redis
 from pipeline.settings import Settings
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
@@ -63,7 +62,7 @@ def open_broker(
         plain: of Redis, does not.
         timeout: seconds to wait for an answer of RabbitMQ.
     """
-    heartbeats = Heartbeats(text, settings.heartbeat_timeout)
+    heartbeats = Heartbeats(text, settings.heartbeat_timeout_ms)
     if settings.broker_url is None:
         broker = make_broker(settings, plain)
         return BrokerParts(broker, Dispatcher(broker), RedisQueues(text), heartbeats)
@@ -71,17 +70,6 @@ def open_broker(
     rabbit = make_rabbit_broker(amqp, plain)
     queues = RabbitQueues(amqp, text, heartbeats, Unbegun(text))
     return BrokerParts(rabbit, Dispatcher(rabbit), queues, heartbeats)
-
-
-def connect_redis(settings: Settings, *, timeout: float, decode: bool) -> redis.Redis:
-    """Return a Redis client that fails at once rather than retry behind the caller's back.
-
-    Args:
-        settings: the URL; see :mod:`pipeline.ledger.connection`.
-        timeout: seconds to wait for a connection or an answer.
-        decode: True for text (the ledger), False for bytes (the broker).
-    """
-    return open_redis(settings.redis_url, timeout=timeout, decode=decode)
 
 
 def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
@@ -94,7 +82,7 @@ def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
     broker = WakingBroker(
         Wakeups(client),
         client=client,
-        heartbeat_timeout=settings.heartbeat_timeout * 1000,
+        heartbeat_timeout=settings.heartbeat_timeout_ms,
         maintenance_chance=_MAINTENANCE_CHANCE,
         dead_message_ttl=_DEAD_MESSAGE_TTL,
         middleware=_middleware(client),
@@ -126,7 +114,7 @@ def worker_name() -> str:
 
 
 def _middleware(client: redis.Redis) -> list[Middleware]:
-    barriers = GroupCallbacks(RedisBackend(client=client), barrier_ttl=_BARRIER_TTL)
+    barriers = GroupCallbacks(BarrierBackend(client=client), barrier_ttl=_BARRIER_TTL)
     return [LeaveNewer(), TimeLimit(), barriers]
 
 

@@ -53,12 +53,12 @@ class Heartbeats:
 
     Args:
         client: decodes responses.
-        timeout: seconds of silence after which a worker counts as dead.
+        timeout_ms: silence after which a worker counts as dead.
     """
 
-    def __init__(self, client: redis.Redis, timeout: int) -> None:
+    def __init__(self, client: redis.Redis, timeout_ms: int) -> None:
         self._client = client
-        self._patience = timeout * 1000
+        self._patience = timeout_ms
 
     def workers(self) -> list[Heartbeat]:
         """Return the workers that have been heard of, by host.

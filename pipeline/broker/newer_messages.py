@@ -17,7 +17,7 @@ from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, SkipMessage
 
 from pipeline.errors import NewerVersionError
-from pipeline.model.versions import VERSION
+from pipeline.model.versions import refuse_newer
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ Arguments = ParamSpec("Arguments")
 
 
 class LeaveNewer(Middleware):
-    """Has to come first: what the others would begin with the message is not begun."""
+    """Must be the first middleware, so that the others never see messages with a newer version."""
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Skip a message of a newer version.
@@ -37,16 +37,17 @@ class LeaveNewer(Middleware):
         Raises:
             SkipMessage: it is one.
         """
-        version = message.options.get(OPTION, 1)
-        if version > VERSION:
-            _leave(f"{message} has version {version}, and this release reads {VERSION}")
+        try:
+            refuse_newer(message.options.get(OPTION, 1), str(message))
+        except NewerVersionError as error:
+            _leave(error)
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """Put a skipped message back."""
         broker.enqueue(message, delay=_AGAIN)  # type: ignore[arg-type] # as Dramatiq's own retries
 
 
-def left_if_newer(actor: Callable[Arguments, None]) -> Callable[Arguments, None]:
+def requeue_if_newer(actor: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Let an actor's message be left as well when the ledger entry that it is about is newer."""
 
     @wraps(actor)
@@ -54,11 +55,11 @@ def left_if_newer(actor: Callable[Arguments, None]) -> Callable[Arguments, None]
         try:
             actor(*args, **kwargs)
         except NewerVersionError as error:
-            _leave(str(error))
+            _leave(error)
 
     return run
 
 
-def _leave(reason: str) -> NoReturn:
-    log.warning("left to a newer release", reason=reason)
-    raise SkipMessage(reason)
+def _leave(error: NewerVersionError) -> NoReturn:
+    log.warning("left to a newer release", reason=str(error))
+    raise SkipMessage(str(error))

@@ -28,7 +28,7 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
 from pipeline.ledger import keys
-from pipeline.ledger.pubsub import Listener
+from pipeline.ledger.pubsub import Subscriber
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Wakeups(Middleware):
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._events: defaultdict[str, threading.Event] = defaultdict(threading.Event)
-        self._listener = Listener(client, keys.ENQUEUED, self._wake, self._wake_all)
+        self._listener = Subscriber(client, keys.ENQUEUED, self._wake, self._wake_all)
 
     def event(self, queue: str) -> threading.Event:
         """Return what is set when a consumer of ``queue`` should look for messages."""

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from pipeline.broker.factory import connect_redis, open_broker
+from pipeline.backends import Backends
 from pipeline.doctor.check import Finding, run_checks
 from pipeline.doctor.redis import redis_checks
 from pipeline.doctor.s3 import s3_checks
 from pipeline.doctor.sentinel import sentinel_checks
 from pipeline.doctor.workers import work_checks
 from pipeline.settings import Settings, SettingsError
-from pipeline.storage.clients import open_storage
 
 #: Seconds to wait for Redis, for RabbitMQ, which is connected to first, and for S3.
 _REDIS_TIMEOUT = 2
@@ -20,10 +19,14 @@ _S3_TIMEOUT = 10
 
 def check_up(settings: Settings) -> Iterator[Finding]:
     """Yield what is found where each part of the service is tried; nothing is left behind."""
-    client = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
-    plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
-    parts = open_broker(settings, client, plain, timeout=_BROKER_TIMEOUT)
-    with client, plain, closing(parts.broker):
+    backends = Backends(
+        settings,
+        redis_timeout=_REDIS_TIMEOUT,
+        broker_timeout=_BROKER_TIMEOUT,
+        s3_timeout=_S3_TIMEOUT,
+    )
+    client, parts = backends.redis, backends.broker
+    with client, backends.undecoded_redis, closing(parts.broker):
         checks = (
             *redis_checks(settings, client),
             *sentinel_checks(settings, client),
@@ -31,7 +34,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
         )
         yield from run_checks(checks)
     try:
-        storage = open_storage(settings, read_timeout=_S3_TIMEOUT)
+        storage = backends.storage
     except SettingsError as error:
         advice = "Correct it; `aws sts get-caller-identity` reads the same."
         yield Finding("s3 credentials", "fail", str(error), advice)

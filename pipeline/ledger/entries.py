@@ -6,14 +6,13 @@ import msgspec
 
 from pipeline.ledger import keys
 from pipeline.model.jobs import JobStatus
-from pipeline.model.records import Bundle, JobFields, RequestHead
+from pipeline.model.records import Bundle, JobFields, RequestHead, Result
 from pipeline.model.states import State
-from pipeline.model.versions import VERSION
 
-#: What :meth:`Ledger.complete_chunk` answers beside a number of chunks.
+#: What :meth:`Ledger.stage_chunk` answers beside a number of chunks.
 NO_MORE_NOW, OF_NO_USE = -1, -2
 
-Need = Literal["ended", "late", "bundle", "chunks", "moving"]
+Action = Literal["ended", "late", "bundle", "chunks", "moving"]
 
 
 class ChunkWork(msgspec.Struct, frozen=True):
@@ -49,35 +48,22 @@ class Failure(NamedTuple):
     Attributes:
         code: for programs.
         detail: for people.
-        closed: no message may reopen the job; only a retry does.
+        final: no message may reopen the job; only a retry does.
     """
 
     code: str
     detail: str
-    closed: bool = False
+    final: bool = False
 
 
-class Completion(NamedTuple):
-    """What became of a job whose bundle is finished.
-
-    Attributes:
-        state: the job's; None when it is unknown.
-        finished_at: when it ended, in milliseconds since the epoch, by the server's clock; None
-            when it has not.
-    """
-
-    state: State | None
-    finished_at: int | None
-
-
-class Examination(NamedTuple):
+class Diagnosis(NamedTuple):
     """What a job in flight needs, and for ``chunks`` which of them."""
 
-    need: Need
+    action: Action
     chunks: list[int]
 
 
-class OldJob(NamedTuple):
+class ExpiredJob(NamedTuple):
     """A job that has outlived its time.
 
     Attributes:
@@ -90,9 +76,9 @@ class OldJob(NamedTuple):
     key_id: str
 
 
-def is_newer(fields: dict[str, Any]) -> bool:
-    """Say whether an entry is of a version that this release does not read."""
-    return int(fields.get("version", 1)) > VERSION
+def version_of(fields: dict[str, Any]) -> int:
+    """Return the version of an entry."""
+    return int(fields.get("version", 1))
 
 
 def status_of(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
@@ -113,7 +99,7 @@ def parts_of(task_id: str) -> list[str]:
         keys.failures,
         keys.attempts,
         keys.leases,
-        keys.excused,
+        keys.handled_errors,
         keys.errors,
     )
     return [family(task_id) for family in families]
@@ -134,6 +120,13 @@ def flat_fields(head: RequestHead) -> list[str | int]:
 def flat_ranges(head: RequestHead, head_bytes: int) -> list[str]:
     """Return where each chunk's items stand in the request object: offset and length, in bytes."""
     return [f"{head_bytes + offset} {length}" for offset, length in head.ranges]
+
+
+def result_of(fields: dict[str, Any]) -> Result:
+    """Return how a job ended, as its entry's hash has it."""
+    bundle = fields.get("bundle")
+    decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
+    return msgspec.convert({**fields, "bundle": decoded, "version": 1}, Result, strict=False)
 
 
 def job_fields(flat: list[str]) -> JobFields:

@@ -35,8 +35,8 @@ class IdempotencyError(Exception):
         self.busy = busy
 
 
-class Hold:
-    """A key that this request holds, or whose request was accepted before.
+class Reservation:
+    """An Idempotency-Key that this request holds, or whose request was accepted before.
 
     What undoes a request has to be allowed by :meth:`renew`: once the lease has run out, another
     request with the key may have taken it over, and acts on the same task id. Every method raises
@@ -45,22 +45,22 @@ class Hold:
     Attributes:
         task_id: whose job it is.
         replayed: its request was accepted before.
-        taken_over: another request held it first, and nobody knows how far that got.
+        is_takeover: another request held it first, and nobody knows how far that got.
     """
 
     def __init__(self, run: Run, name: str, body_sha256: str, reserved: "_Reserved") -> None:
         self.task_id = reserved.task_id
         self.replayed = reserved.verdict == "replay"
-        self.taken_over = reserved.taken_over
+        self.is_takeover = reserved.is_takeover
         self._run, self._name, self._body_sha256 = run, name, body_sha256
         self._until = reserved.until
 
     def renew(self) -> bool:
-        """Hold it for another lease; False: another request has taken it over."""
+        """Hold it for another lease; return False if another request has taken it over."""
         return self._lease(_LEASE)
 
-    def let_go(self) -> None:
-        """End the lease, as nobody knows whether the request was accepted.
+    def expire(self) -> None:
+        """End the lease, because nothing knows whether the request was accepted.
 
         The next request with the key need not wait for that, and takes the task id over.
         """
@@ -88,7 +88,7 @@ class _Reserved(NamedTuple):
     verdict: Verdict
     task_id: str
     until: int
-    taken_over: bool
+    is_takeover: bool
 
 
 class IdempotencyKeys:
@@ -98,7 +98,7 @@ class IdempotencyKeys:
         scripts = Scripts(client)
         self._run, self._run_and_replicate = scripts.run, scripts.run_and_replicate
 
-    def reserve(self, key_id: str, key: Idempotency, task_id: str) -> Hold:
+    def reserve(self, key_id: str, key: Idempotency, task_id: str) -> Reservation:
         """Reserve ``key`` for ``task_id``, or find whose it is.
 
         Raises:
@@ -110,9 +110,9 @@ class IdempotencyKeys:
         verdict, holder, until = self._run_and_replicate("reserve_key", [name], *arguments)
         if cast("Verdict", verdict) in {"busy", "mismatch"}:
             raise IdempotencyError(busy=verdict == "busy")
-        taken_over = verdict == "new" and holder != task_id
-        reserved = _Reserved(verdict, holder, int(until), taken_over)
-        return Hold(self._run, name, key.body_sha256, reserved)
+        is_takeover = verdict == "new" and holder != task_id
+        reserved = _Reserved(verdict, holder, int(until), is_takeover)
+        return Reservation(self._run, name, key.body_sha256, reserved)
 
     def confirm(self, key_id: str, key: Idempotency, task_id: str, *, age: int) -> None:
         """Say that a request was accepted ``age`` milliseconds ago, though nobody holds its key."""

@@ -36,7 +36,10 @@ key                                   type    what
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel queues that have just got a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in its window of <s> seconds
-``qrmill:attempts:…``                 string  attempts to sign in, the ``limits`` library's
+``qrmill:attempts:of:<address>``      string  attempts to sign in, in a window of a minute
+``qrmill:attempts:all``               string  the same, of all addresses
+``qrmill:barrier:<uuid>``             string  messages of a Dramatiq group that are not done;
+                                              ``…@events``: a note that none is left
 ``dramatiq:<queue>``                  list    ids of messages that wait; ``<queue>.DQ``: delayed
 ``dramatiq:<queue>.msgs``             hash    id -> message, worked on or not; ``.DQ``, ``.XQ``
 ``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of that (ms)
@@ -60,8 +63,7 @@ MINUTES = "qrmill:minutes"
 HEARTBEATS = "dramatiq:__heartbeats__"
 HELD = "qrmill:held"
 LETTERS = "qrmill:letters"
-#: Prefix that the ``limits`` library puts before its own keys.
-ATTEMPTS_PREFIX = "qrmill:attempts"
+SIGN_IN_ATTEMPTS = "qrmill:attempts:all"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
 
@@ -82,7 +84,7 @@ def attempts(task_id: str) -> str:
     return f"qrmill:{{{task_id}}}:attempts"
 
 
-def excused(task_id: str) -> str:
+def handled_errors(task_id: str) -> str:
     return f"qrmill:{{{task_id}}}:excused"
 
 
@@ -110,6 +112,10 @@ def rate(key_id: str, seconds: int) -> str:
     return f"qrmill:rates:{{{key_id}}}:{seconds}"
 
 
+def sign_in_attempts(address: str) -> str:
+    return f"qrmill:attempts:of:{address}"
+
+
 def idempotency(key_id: str, key_sha256: str) -> str:
     return f"qrmill:idempotency:{key_id}:{key_sha256}"
 
@@ -120,6 +126,10 @@ def session(token_sha256: str) -> str:
 
 def sent_form(nonce: str) -> str:
     return f"qrmill:console:form:{nonce}"
+
+
+def barrier(group: str) -> str:
+    return f"qrmill:barrier:{group}"
 
 
 def queue(name: str) -> str:

@@ -9,27 +9,26 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from pipeline.errors import NewerVersionError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.ledger.entries import (
     ChunkWork,
-    Completion,
-    Examination,
+    Diagnosis,
+    ExpiredJob,
     Failure,
-    OldJob,
     flat_fields,
     flat_ranges,
-    is_newer,
     job_fields,
     keys_of,
     parts_of,
     status_of,
+    version_of,
 )
 from pipeline.ledger.scripts import Scripts
 from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle, CallbackRecord, JobFields, RequestHead, Result
+from pipeline.model.versions import is_newer, refuse_newer
 
 
 class Ledger:
@@ -105,8 +104,7 @@ class Ledger:
             NewerVersionError: its entry is of a version that this release does not read.
         """
         for fields, staged, failed in self._entries([task_id]):
-            if is_newer(fields):
-                raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
+            refuse_newer(version_of(fields), f"the ledger entry of {task_id}")
             return status_of(fields, staged, failed)
         return None
 
@@ -116,7 +114,7 @@ class Ledger:
         Those whose entry is of a version that this release does not read are left out.
         """
         found = self._entries(task_ids) if task_ids else []
-        return [status_of(*entry) for entry in found if not is_newer(entry[0])]
+        return [status_of(*entry) for entry in found if not is_newer(version_of(entry[0]))]
 
     def states(self, task_ids: list[str]) -> list[str | None]:
         """Return the states of some jobs, None for one that is unknown, by one command.
@@ -150,7 +148,7 @@ class Ledger:
             keys.staged,
             keys.attempts,
             keys.leases,
-            keys.excused,
+            keys.handled_errors,
             keys.failures,
             keys.letters,
         )
@@ -167,7 +165,7 @@ class Ledger:
         names = [keys.job(task_id), keys.leases(task_id)]
         self._run("renew_chunk", names, chunk_index, lease)
 
-    def complete_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
+    def stage_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
 
         Returns:
@@ -187,12 +185,12 @@ class Ledger:
             deadline,
             work.message_id,
         )
-        return int(self._run("complete_chunk", names, *arguments))
+        return int(self._run("stage_chunk", names, *arguments))
 
-    def excuse_chunk(self, task_id: str, chunk_index: int, failure: Failure) -> None:
-        """Note the error that an attempt ended with: it did not end with its worker."""
-        names = [keys.attempts(task_id), keys.excused(task_id), keys.errors(task_id)]
-        self._run("excuse_chunk", names, chunk_index, failure.code, failure.detail)
+    def record_attempt_error(self, task_id: str, chunk_index: int, failure: Failure) -> None:
+        """Record the error with which an attempt ended, so that it does not count as a crash."""
+        names = [keys.attempts(task_id), keys.handled_errors(task_id), keys.errors(task_id)]
+        self._run("record_attempt_error", names, chunk_index, failure.code, failure.detail)
 
     def unstage_chunk(self, job: JobFields, chunk_index: int, claimant: str) -> bool:
         """Forget that a chunk is staged, because what lies there is not what was recorded.
@@ -210,7 +208,7 @@ class Ledger:
         chunk_index: int | None = None,
         letter_id: str = "",
         message_id: str = "",
-    ) -> str:
+    ) -> Result | None:
         """Fail a job, because a chunk failed for good, or for another reason.
 
         Args:
@@ -221,10 +219,10 @@ class Ledger:
             message_id: that the letter had as a message; what comes again under it opens nothing.
 
         Returns:
-            The job's error code afterwards; empty when it is unknown or has not failed.
+            How the job has failed, by this or before; None when it is unknown or has not failed.
         """
         chunk = "" if chunk_index is None else chunk_index
-        closed = "closed" if failure.closed else ""
+        closed = "closed" if failure.final else ""
         arguments = (
             task_id,
             failure.code,
@@ -238,7 +236,10 @@ class Ledger:
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
         names += [keys.UNRECORDED]
         reply = self._run("fail_job", names, *arguments)
-        return str(reply[1]) if reply else ""
+        if not reply:
+            return None
+        code, error, finished_at = reply
+        return Result(state="failed", finished_at=int(finished_at), error=error, error_code=code)
 
     def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
         """Open a failed job again; return the chunks to render, or None if it has not failed.
@@ -267,13 +268,15 @@ class Ledger:
         """Keep a claim for another ``lease``; 0 gives it back. False: it is lost."""
         return bool(self._run("renew_claim", [keys.job(task_id)], claimant, lease))
 
-    def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Completion:
-        """Record the finished bundle if ``claimant`` holds the claim."""
+    def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Result | None:
+        """Record the finished bundle; return None if ``claimant`` has lost the claim."""
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
         value = msgspec.json.encode(bundle).decode()
-        state, finished_at = self._run("complete_job", names, task_id, claimant, value)
-        return Completion(state, int(finished_at) if finished_at else None)
+        finished_at = self._run("complete_job", names, task_id, claimant, value)
+        if not finished_at:
+            return None
+        return Result(state="completed", finished_at=int(finished_at), bundle=bundle)
 
     def note_record(self, task_id: str, finished_at: int | None) -> bool:
         """Note that S3 knows of a job's end at ``finished_at``, or that it has none to be recorded.
@@ -299,7 +302,7 @@ class Ledger:
         ordered = sorted(found.items(), key=lambda pair: int(pair[0]))
         return [msgspec.json.decode(value, type=StagedChunk) for _, value in ordered]
 
-    def examine_job(
+    def diagnose_job(
         self,
         task_id: str,
         patience: int,
@@ -307,8 +310,8 @@ class Ledger:
         *,
         queues_empty: bool,
         can_send: bool = True,
-    ) -> Examination:
-        """Say what a job in flight needs, if nobody is moving it.
+    ) -> Diagnosis:
+        """Return what a job in flight needs, if nothing is moving it.
 
         Args:
             task_id: the job.
@@ -319,22 +322,22 @@ class Ledger:
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.leases(task_id), keys.ACTIVE_JOBS]
         arguments = (task_id, patience, long_patience, int(queues_empty), int(can_send))
-        need, *chunks = self._run("examine_job", names, *arguments)
-        return Examination(need, [int(index) for index in chunks])
+        action, *chunks = self._run("diagnose_job", names, *arguments)
+        return Diagnosis(action, [int(index) for index in chunks])
 
     def active_jobs(self) -> list[str]:
         """Return the task ids of all jobs in flight, the oldest first."""
         with translated():
             return cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, -1))
 
-    def take_old(self, when: int, count: int) -> list[OldJob]:
+    def claim_expired(self, when: int, count: int) -> list[ExpiredJob]:
         """Close up to ``count`` jobs that ended before ``when``, the oldest first, to be removed.
 
         Nothing opens them again; asked once more, this returns those that are still there.
         """
         before, behind = keys.job("/").split("/")
-        found = self._run("take_old", [keys.ENDED_JOBS], before, behind, when, count)
-        return [OldJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
+        found = self._run("claim_expired", [keys.ENDED_JOBS], before, behind, when, count)
+        return [ExpiredJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
     def ping(self) -> None:
         """Prove that Redis answers."""

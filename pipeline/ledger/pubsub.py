@@ -13,27 +13,27 @@ log = structlog.get_logger(__name__)
 _TICK = 0.5
 
 
-class Listener:
+class Subscriber:
     """Hands on what is said on one channel.
 
     Args:
         client: of either kind.
         channel: its name.
-        hear: called with each message, as text.
-        catch_up: called when messages may have been missed: at the beginning, and after a loss.
+        on_message: called with each message, as text.
+        on_gap: called when messages may have been missed: at the beginning, and after a loss.
     """
 
     def __init__(
         self,
         client: redis.Redis,
         channel: str,
-        hear: Callable[[str], None],
-        catch_up: Callable[[], None],
+        on_message: Callable[[str], None],
+        on_gap: Callable[[], None],
     ) -> None:
         self._client = client
         self._channel = channel
-        self._hear = hear
-        self._catch_up = catch_up
+        self._on_message = on_message
+        self._on_gap = on_gap
         self._stopped = False
 
     def start(self) -> None:
@@ -53,9 +53,9 @@ class Listener:
                 reason = f"{type(error).__name__}: {error}"
                 log.warning("channel not heard", channel=self._channel, reason=reason)
                 # Who waits finds out for itself whether Redis answers.
-                self._catch_up()
+                self._on_gap()
                 pause.wait(_TICK)
-        self._catch_up()
+        self._on_gap()
 
     def _follow(self) -> None:
         with self._client.pubsub() as channel:  # type: ignore[no-untyped-call] # redis-py has no types here
@@ -65,7 +65,7 @@ class Listener:
                 if message is None:
                     continue
                 if message["type"] == "subscribe":  # what was said before then went unheard
-                    self._catch_up()
+                    self._on_gap()
                 elif message["type"] == "message":
                     said = message["data"]
-                    self._hear(said if isinstance(said, str) else said.decode())
+                    self._on_message(said if isinstance(said, str) else said.decode())

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import redis
 
 from pipeline.ledger import keys
-from pipeline.ledger.pubsub import Listener
+from pipeline.ledger.pubsub import Subscriber
 from pipeline.model.jobs import JobStatus
 from pipeline.model.states import TERMINAL
 
@@ -36,14 +36,14 @@ class _Waiter:
         return woken
 
 
-class Awaited(NamedTuple):
+class WaitResult(NamedTuple):
     """A job as it was last seen, and whether it was waited for; False: there was no place."""
 
     job: JobStatus | None
     waited: bool
 
 
-class Endings:
+class CompletionWaiters:
     """Tells waiting requests that their job has ended.
 
     Args:
@@ -55,31 +55,35 @@ class Endings:
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
         self._waiters: defaultdict[str, set[_Waiter]] = defaultdict(set)
-        self._listener = Listener(client, keys.ENDED, self._wake, self._wake_all)
+        self._subscriber = Subscriber(client, keys.ENDED, self._wake, self._wake_all)
         self._listening = False
         self._closed = False
 
-    def follow(self, task_id: str, seconds: float, look: Callable[[], JobStatus | None]) -> Awaited:
-        """Look at a job until it has ended, or until ``seconds`` have passed."""
+    def wait(
+        self, task_id: str, seconds: float, look: Callable[[], JobStatus | None]
+    ) -> WaitResult:
+        """Return a job when it has ended, or as it stands after ``seconds``.
+
+        Args:
+            task_id: the job.
+            seconds: how long to wait at most.
+            look: reads the job.
+        """
         until = time.monotonic() + seconds
-        job = look()
-        if job is None or job.state in TERMINAL:
-            return Awaited(job, waited=True)
         with self._waiting(task_id) as waiter:
-            if waiter is None:
-                return Awaited(job, waited=False)
-            goes_on = True
+            done = waiter is None
             while True:
                 # Before the first wait too: it may have ended before there was somebody to wake.
                 job = look()
-                if job is None or job.state in TERMINAL or not goes_on:
-                    return Awaited(job, waited=True)
-                goes_on = not self._closed and waiter.wait(until - time.monotonic())
+                ended = job is None or job.state in TERMINAL
+                if ended or done or waiter is None:
+                    return WaitResult(job, waited=ended or waiter is not None)
+                done = self._closed or not waiter.wait(until - time.monotonic())
 
     def close(self) -> None:
         """Let nobody wait any longer. It only sets flags, so a signal handler may call it."""
         self._closed = True
-        self._listener.stop()
+        self._subscriber.stop()
 
     @contextmanager
     def _waiting(self, task_id: str) -> Iterator[_Waiter | None]:
@@ -99,7 +103,7 @@ class Endings:
         with self._lock:
             self._waiters[task_id].add(waiter)
             if not self._listening:
-                self._listener.start()
+                self._subscriber.start()
                 self._listening = True
 
     def _leave(self, task_id: str, waiter: _Waiter) -> None:

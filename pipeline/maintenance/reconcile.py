@@ -7,33 +7,34 @@ memory, and one who drives it can do other things between two steps.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.ledger.ledger import Ledger
+from pipeline.maintenance.newer_versions import NewerVersions
 from pipeline.maintenance.restore import Recovery
 from pipeline.model.states import TERMINAL
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.records import JobRecords
-from pipeline.storage.staging import drop_staged
+from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 
 
-class Comparison:
+class Reconciler:
     """Compares S3 with the ledger; two at once do no harm, but the work twice.
 
     Args:
         settings: deadline and lifetime of jobs.
-        ledger, records, staging_bucket: what is compared.
+        ledger, records, staging: what is compared.
+        staging_bucket: lists the jobs of which something is staged.
         recovery: brings jobs back.
         metrics: counts these.
-        left_if_newer: a block about a job of a newer version is left by it.
+        newer: leaves jobs of a newer release alone.
     """
 
     def __init__(
@@ -41,19 +42,21 @@ class Comparison:
         settings: Settings,
         ledger: Ledger,
         records: JobRecords,
-        staging_bucket: Bucket,
+        staging: Staging,
         *,
+        staging_bucket: Bucket,
         recovery: Recovery,
         metrics: SweepMetrics,
-        left_if_newer: Callable[[str], AbstractContextManager[None]],
+        newer: NewerVersions,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._records = records
+        self._staging = staging
         self._staging_bucket = staging_bucket
         self._recovery = recovery
         self._metrics = metrics
-        self._left_if_newer = left_if_newer
+        self._newer = newer
 
     def steps(self) -> Iterator[None]:
         """Compare, and yield after each job; few of them have to be looked at.
@@ -64,8 +67,8 @@ class Comparison:
         """
         for task_id, state in self._known(self._records.list_jobs()):
             if state is None or state not in TERMINAL:
-                with self._left_if_newer(task_id):
-                    self._look_at(task_id)
+                with self._newer.left(task_id):
+                    self._reconcile(task_id)
             yield
         self._records.abort_uploads(
             datetime.now(UTC) - timedelta(seconds=self._settings.job_deadline)
@@ -73,7 +76,7 @@ class Comparison:
         yield
         for task_id, state in self._known(self._staging_bucket.list_folders("")):
             if state is None or state == "completed":
-                with self._left_if_newer(task_id):
+                with self._newer.left(task_id):
                     self._drop_orphaned_staging(task_id)
             yield
 
@@ -82,22 +85,22 @@ class Comparison:
         for task_ids in pages:
             yield from zip(task_ids, self._ledger.states(task_ids), strict=True)
 
-    def _look_at(self, task_id: str) -> None:
+    def _reconcile(self, task_id: str) -> None:
         """Bring back what Redis has lost of a job, or remove one that outlived all that knew it."""
         status = self._ledger.status(task_id)
         if status is not None:
             if status.state not in TERMINAL:
-                self._bring_back(task_id, self._recovery.end_again)
+                self._restore(task_id, self._recovery.restore_result)
             return
         written_at = self._records.written_at(task_id)
         longest = timedelta(seconds=self._settings.job_ttl + self._settings.job_deadline)
         if written_at and written_at < datetime.now(UTC) - longest:
-            drop_staged(self._staging_bucket, task_id)
+            self._staging.drop(task_id)
             self._records.delete_job(task_id)
         else:
-            self._bring_back(task_id, self._recovery.revive)
+            self._restore(task_id, self._recovery.restore)
 
-    def _bring_back(self, task_id: str, bring: Callable[[str], bool]) -> None:
+    def _restore(self, task_id: str, bring: Callable[[str], bool]) -> None:
         try:
             if bring(task_id):
                 self._metrics.count("revived")
@@ -111,4 +114,4 @@ class Comparison:
         # Asked again: since its page was, it may have come back.
         status = self._ledger.status(task_id)
         if status is None or status.state == "completed":
-            drop_staged(self._staging_bucket, task_id)
+            self._staging.drop(task_id)

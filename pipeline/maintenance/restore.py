@@ -3,7 +3,6 @@
 import time
 from contextlib import suppress
 
-import redis
 import structlog
 
 from pipeline.broker.dispatcher import Dispatcher
@@ -15,7 +14,6 @@ from pipeline.errors import (
 from pipeline.ledger.idempotency import IdempotencyKeys
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.records import CallbackRecord, RequestHead
-from pipeline.settings import Settings
 from pipeline.storage.records import JobRecords
 
 log = structlog.get_logger(__name__)
@@ -43,7 +41,7 @@ class Recovery:
         self._idempotency = idempotency
         self._deadline = deadline
 
-    def revive(self, task_id: str) -> bool:
+    def restore(self, task_id: str) -> bool:
         """Enter a job that the ledger does not know; False when S3 does not know it either.
 
         A job that has ended is entered as it ended. One in flight is rendered anew: that takes
@@ -75,7 +73,7 @@ class Recovery:
         self._keep_idempotency(head)
         return True
 
-    def end_again(self, task_id: str) -> bool:
+    def restore_result(self, task_id: str) -> bool:
         """End a job in flight whose end S3 knows and Redis has lost; False when it is none.
 
         One that has no such end, as most have none, costs one request.
@@ -103,26 +101,3 @@ class Recovery:
         if head.idempotency is not None:
             age = int(time.time() - head.accepted_at) * 1000
             self._idempotency.confirm(head.key_id, head.idempotency, head.task_id, age=age)
-
-
-def make_recovery(
-    settings: Settings,
-    client: redis.Redis,
-    records: JobRecords,
-    dispatcher: Dispatcher,
-) -> Recovery:
-    """Return the recovery that ``settings`` describe.
-
-    Args:
-        settings: deadline.
-        client: decodes responses.
-        records: of requests and results.
-        dispatcher: sends the messages.
-    """
-    return Recovery(
-        Ledger(client),
-        records,
-        dispatcher,
-        idempotency=IdempotencyKeys(client),
-        deadline=settings.job_deadline * 1000,
-    )

@@ -1,7 +1,7 @@
 """The record in S3 of how a job ended for good, from which a lost ledger is rebuilt.
 
-The ledger marks each such end until its record is there, so that the sweep writes what whoever
-ended the job could not.
+The ledger marks each such end until its record is there, so that the sweep writes what the process
+that ended the job could not.
 """
 
 import structlog
@@ -16,8 +16,12 @@ from pipeline.storage.staging import Staging
 log = structlog.get_logger(__name__)
 
 
-class EndRecords:
-    """Writes the records; two who write one at once write the same.
+class ResultRecorder:
+    """Writes the records; two processes that write one at once write the same.
+
+    Every method raises:
+        UnavailableError: the sweep writes it later.
+        NewerVersionError: the job is a newer release's.
 
     Args:
         ledger: knows how jobs ended.
@@ -30,26 +34,31 @@ class EndRecords:
         self._records = records
         self._staging = staging
 
-    def write(self, task_id: str) -> bool:
-        """Record how a job ended, if that is for good, and remove what is staged of it.
+    def write(self, task_id: str, result: Result) -> bool:
+        """Record how a job ended for good, and remove what is staged of it.
 
-        The time is the ledger's, which names the callback about this end. False: there is no such
-        end, or another one by now.
-
-        Raises:
-            UnavailableError: the sweep writes it.
-            NewerVersionError: the job is a newer release's.
+        Returns:
+            False if the job has been opened again or has ended otherwise meanwhile.
         """
-        status = self._ledger.status(task_id)
-        record = _record_of(status)
-        if record is not None:
-            self._records.write_result(task_id, record)
+        self._records.write_result(task_id, result)
         # A re-run that has begun meanwhile stages its own chunks.
-        stands = self._ledger.note_record(task_id, status.finished_at if status else None)
-        if record is None or not stands:
+        if not self._ledger.note_record(task_id, result.finished_at):
             return False
         self._drop_staging(task_id)
         return True
+
+    def write_late(self, task_id: str) -> bool:
+        """Record how a job ended that the process which ended it did not record.
+
+        Returns:
+            False if the job has no such end, or another one by now.
+        """
+        status = self._ledger.status(task_id)
+        result = _final_result(status)
+        if result is None:
+            self._ledger.note_record(task_id, status.finished_at if status else None)
+            return False
+        return self.write(task_id, result)
 
     def _drop_staging(self, task_id: str) -> None:
         try:
@@ -58,11 +67,11 @@ class EndRecords:
             log.warning("staging left behind", task_id=task_id, reason=str(error))
 
 
-def _record_of(status: JobStatus | None) -> Result | None:
+def _final_result(status: JobStatus | None) -> Result | None:
     """Return how a job ended; None while it may still end otherwise."""
     if status is None or status.finished_at is None:
         return None
-    if status.state != "completed" and not status.closed:  # a dead letter put back opens it again
+    if status.state != "completed" and not status.final:  # a requeued dead letter reopens it
         return None
     return Result(
         state=status.state,

@@ -1,41 +1,42 @@
-"""What is left to do when jobs have ended: telling S3 how, and removing what outlived its time."""
+"""Housekeeping after jobs end: write missing result records to S3 and delete expired jobs."""
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 
 import structlog
 
 from pipeline.errors import NewerVersionError
 from pipeline.ledger.ledger import Ledger
-from pipeline.maintenance.results import EndRecords
+from pipeline.maintenance.lease import SweepLease
+from pipeline.maintenance.newer_versions import NewerVersions
+from pipeline.maintenance.results import ResultRecorder
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
-from pipeline.storage.bucket import Bucket
 from pipeline.storage.records import JobRecords
-from pipeline.storage.staging import drop_staged, make_staging
+from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 
 #: Jobs removed in one sweep at most: with four objects each, one request removes them.
 _REMOVALS = 250
-#: Milliseconds that whoever ends a job has to tell S3 of it before the sweep does, and how many
-#: ends it tells in one sweep at most.
+#: Milliseconds that the process which ends a job has to record that before the sweep does, and how
+#: many ends are recorded in one sweep at most.
 _UNRECORDED, _RECORDS = 10_000, 250
 
 
-class Tidier:
-    """Does that for the sweep.
+class Retention:
+    """The housekeeping; it stops when the sweep's lease is lost.
 
     Every method raises:
         UnavailableError: what was done is done.
 
     Args:
-        settings: lease and lifetime of jobs, kind of staging.
-        ledger, records, staging_bucket: where jobs are.
+        settings: lease and lifetime of jobs.
+        ledger, records, staging: where jobs are.
+        results: records how jobs ended.
+        lease: the sweep's.
+        newer: leaves jobs of a newer release alone.
         metrics: counts what was removed.
-        hold_lease: keeps the sweep's lease; False when another has it.
-        left_if_newer: a block about a job of a newer version is left by it.
     """
 
     def __init__(
@@ -43,50 +44,50 @@ class Tidier:
         settings: Settings,
         ledger: Ledger,
         records: JobRecords,
-        staging_bucket: Bucket,
+        staging: Staging,
         *,
+        results: ResultRecorder,
+        lease: SweepLease,
+        newer: NewerVersions,
         metrics: SweepMetrics,
-        hold_lease: Callable[[], bool],
-        left_if_newer: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._records = records
-        self._staging_bucket = staging_bucket
-        staging = make_staging(settings.staging, staging_bucket)
-        self._end_records = EndRecords(ledger, records, staging)
+        self._staging = staging
+        self._results = results
+        self._lease = lease
+        self._newer = newer
         self._metrics = metrics
-        self._hold_lease = hold_lease
-        self._left_if_newer = left_if_newer
 
     def record_ends(self, late: Iterable[str]) -> None:
-        """Tell S3 of jobs that were late, and of ends of which nobody told it in time."""
-        left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease * 1000, _UNRECORDED)
+        """Record in S3 how ``late`` jobs ended, and ends that were not recorded in time."""
+        left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease_ms, _UNRECORDED)
         for task_id in (*late, *left):
-            if not self._hold_lease():  # with an S3 that is slow it may take longer than one lease
+            if not self._lease.hold():  # with an S3 that is slow it may take longer than one lease
                 return
-            with self._left_if_newer(task_id):
-                if self._end_records.write(task_id):
+            with self._newer.left(task_id):
+                if self._results.write_late(task_id):
                     log.info("end recorded", task_id=task_id)
 
-    def remove_old_jobs(self) -> None:
+    def remove_expired_jobs(self) -> None:
         """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.
 
-        What a bundler that died has left staged is removed by the next comparison.
+        What a bundler that died has left staged is removed by the next reconciliation.
         """
-        when = time.time_ns() // 1_000_000 - self._settings.job_ttl * 1000
-        old = {}
-        for task_id, state, key_id in self._ledger.take_old(when, _REMOVALS):
-            if not self._hold_lease():  # as above
+        when = time.time_ns() // 1_000_000 - self._settings.job_ttl_ms
+        expired = {}
+        for task_id, state, key_id in self._ledger.claim_expired(when, _REMOVALS):
+            if not self._lease.hold():  # as above
                 return
-            with self._left_if_newer(task_id):
+            with self._newer.left(task_id):
                 if state == "newer":
                     raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
                 if state != "completed":
-                    drop_staged(self._staging_bucket, task_id)
-                old[task_id] = key_id
-        self._records.delete_jobs(old)
-        for task_id, key_id in old.items():
+                    self._staging.drop(task_id)
+                expired[task_id] = key_id
+        self._records.delete_jobs(expired)
+        for task_id, key_id in expired.items():
             self._ledger.discard_job(task_id, key_id)
             self._metrics.count("removed")
             log.info("job removed", task_id=task_id)

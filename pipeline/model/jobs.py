@@ -82,7 +82,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
         processed_items: items whose chunk is staged.
         chunks: chunks the job has; ``staged`` and ``failed`` of them have got that far.
         error: why it failed, for people; ``error_code`` for programs.
-        closed: it failed, and no message opens it again.
+        final: it failed, and no message opens it again.
         created_at, finished_at: in milliseconds since the epoch.
         callback_state: of the callback about the job's end; None before it, or when none was asked
             for.
@@ -109,7 +109,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: int | None = None
     error: str | None = None
     error_code: str | None = None
-    closed: bool = False
+    final: bool = msgspec.field(default=False, name="closed")
     bundle: Bundle | None = None
     callback_url: str = ""
     callback_state: CallbackState | None = None
@@ -118,6 +118,11 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     callback_due_at: int | None = None
     callback_error: str | None = None
     callback_delivered_at: int | None = None
+
+
+def poll_url(prefix: str, task_id: str) -> str:
+    """Return the path at which a client polls a job, below the API's ``prefix``."""
+    return f"{prefix}/qr/bulk/{task_id}/"
 
 
 def parse_task_id(text: str) -> str:

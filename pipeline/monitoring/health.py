@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 _FRESH = 2.0  # seconds that an answer is good for
 _PATIENCE = 1.0  # seconds that a page of the console waits
+#: Seconds that a probe waits: Compose's health check gives up after four.
+_PROBE_PATIENCE = 3.0
 
 
 class PartHealth(NamedTuple):
@@ -76,6 +78,13 @@ class Health:
             if part.thread.ident is not None:
                 part.thread.join(max(0, deadline - time.monotonic()))
         return [self._told(name, part) for name, part in self._parts.items()]
+
+    def unready(self) -> list[str]:
+        """Return the names of the backends that do not answer; this takes three seconds at most."""
+        down = [part for part in self.look(_PROBE_PATIENCE) if part.milliseconds is None]
+        for part in down:
+            log.warning("not ready", part=part.name, reason=part.reason)
+        return [part.name for part in down]
 
     def _told(self, name: str, part: _Part) -> PartHealth:
         if part.thread.is_alive():

@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.errors import NewerVersionError, ObjectMissingError, UnreadableError
+from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.model.jobs import Item
 from pipeline.model.records import CallbackRecord, RequestHead, Result
 from pipeline.model.request_object import decode_head, decode_items
-from pipeline.model.versions import is_newer
+from pipeline.model.versions import refuse_newer, version_of
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket, Upload, Uploaded
 
@@ -79,7 +79,7 @@ class JobRecords:
             size *= 4
         line, _, _ = data.partition(b"\n")
         with _readable(key):
-            _refuse_newer(key, line)
+            refuse_newer(version_of(line), key)
             return decode_head(line), len(line) + 1
 
     def read_items(self, task_id: str, offset: int, length: int) -> list[Item]:
@@ -165,7 +165,7 @@ class JobRecords:
         except ObjectMissingError:
             return None
         with _readable(key):
-            _refuse_newer(key, data)
+            refuse_newer(version_of(data), key)
             return msgspec.json.decode(data, type=kind)
 
 
@@ -181,8 +181,3 @@ def _readable(key: str) -> Iterator[None]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # Not the decoder's message: it may quote what is there.
         raise UnreadableError(f"{key} is not what was written there") from error
-
-
-def _refuse_newer(key: str, record: bytes) -> None:
-    if is_newer(record):
-        raise NewerVersionError(f"{key} is a newer release's")

@@ -77,16 +77,19 @@ class Staging(Protocol):
         """Remove all that is staged of a job."""
 
 
-def drop_staged(bucket: Bucket, task_id: str) -> None:
-    """Remove all that is staged of a job in ``bucket``, in whichever way."""
-    bucket.delete_all(keys.staging_of(task_id))
-
-
-class ZipStaging:
-    """One ZIP a chunk, readable with any ZIP tool."""
+class _BucketStaging:
+    """What the two ways have in common."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+
+    def drop(self, task_id: str) -> None:
+        """Remove all that is staged of a job, in whichever way."""
+        self._bucket.delete_all(keys.staging_of(task_id))
+
+
+class ZipStaging(_BucketStaging):
+    """One ZIP a chunk, readable with any ZIP tool."""
 
     def stage(
         self,
@@ -126,16 +129,9 @@ class ZipStaging:
         rows = data[_ROWS_OFFSET : _ROWS_OFFSET + staged.rows_bytes]
         return Chunk(_checked_rows(key, rows, staged), members)
 
-    def drop(self, task_id: str) -> None:
-        """Remove all that is staged of a job."""
-        drop_staged(self._bucket, task_id)
 
-
-class ObjectStaging:
+class ObjectStaging(_BucketStaging):
     """One object an image, and one for the chunk's rows."""
-
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
 
     def stage(
         self,
@@ -172,10 +168,6 @@ class ObjectStaging:
                 raise StagedChunkDamagedError(f"{name} is not what was rendered")
             members.append(make_member(row.file, image))
         return Chunk(rows, members)
-
-    def drop(self, task_id: str) -> None:
-        """Remove all that is staged of a job."""
-        drop_staged(self._bucket, task_id)
 
 
 def make_staging(kind: str, bucket: Bucket) -> Staging:

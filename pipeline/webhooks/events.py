@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from standardwebhooks import Webhook
 
-from pipeline.webhooks.schedule import EndedJob
+from pipeline.model.records import JobFields, Result
 
 
 class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,19 +29,25 @@ class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     data: CallbackData
 
 
-def make_event(job: EndedJob, prefix: str) -> CallbackEvent:
-    """Return the body of the callback about ``job``, whose poll is below ``prefix``."""
-    ended = datetime.fromtimestamp(job.finished_at / 1000, UTC)
+def make_event(job: JobFields, result: Result, poll_url: str) -> CallbackEvent:
+    """Return the body of the callback about a job that has ended.
+
+    Args:
+        job: the job.
+        result: how it ended.
+        poll_url: where a client polls it.
+    """
+    ended = datetime.fromtimestamp(result.finished_at / 1000, UTC)
     return CallbackEvent(
-        type="bulk.completed" if job.state == "completed" else "bulk.failed",
+        type="bulk.completed" if result.state == "completed" else "bulk.failed",
         timestamp=ended.isoformat(),
         data=CallbackData(
             task_id=job.task_id,
-            status=job.state,
+            status="completed" if result.state == "completed" else "failed",
             items=job.items,
-            error=job.error,
-            error_code=job.error_code,
-            poll_url=f"{prefix}/qr/bulk/{job.task_id}/",
+            error=result.error,
+            error_code=result.error_code,
+            poll_url=poll_url,
         ),
     )
 

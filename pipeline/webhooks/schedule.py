@@ -5,18 +5,19 @@ opened again loses it. Messages about it are nudges, as everywhere: what counts 
 """
 
 from contextlib import suppress
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
-import msgspec
 import redis
 
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.inspection import Queues
 from pipeline.broker.names import WEBHOOK_QUEUE
-from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
+from pipeline.errors import UnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
+from pipeline.ledger.entries import job_fields, result_of
 from pipeline.ledger.scripts import Scripts
+from pipeline.model.records import JobFields, Result
 from pipeline.model.states import CallbackState
 
 #: Messages about callbacks that may wait before no more of them are sent but by the end of a job.
@@ -25,31 +26,26 @@ _WAITING = 100
 _AGAIN = 1000
 
 
-class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What a callback needs to know of its job, from the fields that the ledger has."""
-
-    task_id: str
-    key_id: str
-    state: Literal["completed", "failed"]
-    items: int
-    finished_at: int
-    error: str | None = None
-    error_code: str | None = None
-    callback_url: str
-    callback_event: str
-
-
 class Attempt(NamedTuple):
-    """An attempt to deliver a callback, and the number it has, counted from 1."""
+    """An attempt to deliver a callback.
 
-    job: EndedJob
+    Attributes:
+        job: whose callback it is.
+        result: the end that it is about.
+        event: id of that end, the same in every attempt.
+        number: of the attempt, counted from 1.
+    """
+
+    job: JobFields
+    result: Result
+    event: str
     number: int
 
 
 class Callbacks:
     """The steps of callbacks. Times are in milliseconds.
 
-    Every method but :meth:`announce` raises:
+    Every method but :meth:`enqueue` raises:
         LedgerUnavailableError: Redis is out of reach.
     """
 
@@ -60,16 +56,16 @@ class Callbacks:
         self._queues = queues
         self._run = Scripts(client).run
 
-    def announce(self, task_id: str) -> None:
-        """Send a message about a job's callback if it has one to come.
+    def enqueue(self, task_id: str) -> None:
+        """Enqueue a message about a job's callback if it has one to come.
 
-        Should that not get out, the sweep sends one.
+        If that fails, the sweep enqueues one.
         """
-        with suppress(LedgerUnavailableError, BrokerUnavailableError), translated():
+        with suppress(UnavailableError), translated():
             if self._client.hget(keys.job(task_id), "callback_state") == "pending":
                 self._dispatcher.send_callback(task_id)
 
-    def nudge(self, quiet: int) -> int:
+    def enqueue_due(self, quiet: int) -> int:
         """Send a message about each callback that is due; return how many were sent.
 
         Args:
@@ -86,7 +82,7 @@ class Callbacks:
             self._dispatcher.send_callback(task_id)
         return len(found)
 
-    def send_again(self, task_id: str) -> None:
+    def requeue_later(self, task_id: str) -> None:
         """Send a message again a little later; when many wait, that is left to the sweep.
 
         Half of the room is kept for the sweep, which begins with those that have been due for
@@ -118,13 +114,14 @@ class Callbacks:
             return None
         number, flat = reply
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Attempt(msgspec.convert(fields, EndedJob, strict=False), int(number))
+        event = fields["callback_event"]
+        return Attempt(job_fields(flat), result_of(fields), event, int(number))
 
     def delivered(self, attempt: Attempt) -> bool:
         """Record that the receiver has it; False when the job was opened again meanwhile."""
         return self._settle(attempt, "delivered")
 
-    def postpone(self, attempt: Attempt, error: str, delay: int) -> bool:
+    def reschedule(self, attempt: Attempt, error: str, delay: int) -> bool:
         """Record why an attempt failed, and that the next is due after ``delay``."""
         return self._settle(attempt, "pending", error, delay)
 
@@ -138,7 +135,7 @@ class Callbacks:
     def _settle(
         self, attempt: Attempt, state: CallbackState, error: str = "", delay: int = 0
     ) -> bool:
-        job = attempt.job
-        names = [keys.job(job.task_id), keys.CALLBACKS]
-        arguments = (job.task_id, job.callback_event, attempt.number, state, error, delay)
+        task_id = attempt.job.task_id
+        names = [keys.job(task_id), keys.CALLBACKS]
+        arguments = (task_id, attempt.event, attempt.number, state, error, delay)
         return bool(self._run("settle_callback", names, *arguments))

@@ -16,13 +16,14 @@ import msgspec
 import structlog
 
 from pipeline.errors import StoreUnavailableError
+from pipeline.model.jobs import poll_url
 from pipeline.model.records import CallbackRecord
 from pipeline.model.states import CallbackState
 from pipeline.storage.records import JobRecords
 from pipeline.webhooks.addresses import NotReachableError, resolve
 from pipeline.webhooks.events import make_event, signed_headers
 from pipeline.webhooks.http import Answer, DeliveryError, post
-from pipeline.webhooks.schedule import Attempt, Callbacks, EndedJob
+from pipeline.webhooks.schedule import Attempt, Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.urls import CallbackRules, parse_callback_url
 from render.errors import InvalidValueError
@@ -55,7 +56,7 @@ class Webhooks:
         secrets: what they are signed with.
         records: where their ends are recorded.
         rules: what callback URLs may be.
-        prefix: what the path of a poll begins with.
+        prefix: of the API's paths, for the poll URL in the body.
         lease: milliseconds after which an attempt counts as dead.
     """
 
@@ -130,8 +131,10 @@ class Webhooks:
         job = attempt.job
         try:
             url = parse_callback_url(job.callback_url, self._rules)
-            body = msgspec.json.encode(make_event(job, self._prefix))
-            headers = self._signed(job, body)
+            body = msgspec.json.encode(
+                make_event(job, attempt.result, poll_url(self._prefix, job.task_id))
+            )
+            headers = self._signed(attempt, body)
             addresses = resolve(url.host, url.port, self._rules.networks)
             return post(url, addresses, body, headers)
         except InvalidValueError:
@@ -141,11 +144,11 @@ class Webhooks:
         except (NotReachableError, DeliveryError) as error:
             raise _NotSentError(str(error)) from None
 
-    def _signed(self, job: EndedJob, body: bytes) -> dict[str, str]:
-        secrets = self._secrets.signing(job.key_id)
+    def _signed(self, attempt: Attempt, body: bytes) -> dict[str, str]:
+        secrets = self._secrets.signing(attempt.job.key_id)
         if not secrets:
             raise _NotSentError("not sent: the API key has no webhook secret")
-        return signed_headers(job.callback_event, datetime.now(UTC), body, secrets)
+        return signed_headers(attempt.event, datetime.now(UTC), body, secrets)
 
     def _succeed(self, attempt: Attempt) -> None:
         if self._callbacks.delivered(attempt):
@@ -158,7 +161,7 @@ class Webhooks:
             return
         wanted = max(SCHEDULE[attempt.number - 1], min(retry_after, LONGEST_RETRY_AFTER))
         delay = wanted * random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
-        if self._callbacks.postpone(attempt, error, round(delay * 1000)):
+        if self._callbacks.reschedule(attempt, error, round(delay * 1000)):
             log.warning("callback put off", attempt=attempt.number, reason=error)
 
     def _give_up(self, attempt: Attempt, error: str) -> None:
@@ -168,18 +171,17 @@ class Webhooks:
             raise CallbackFailedError(f"attempt {attempt.number} was the last: {error}")
 
     def _record(self, attempt: Attempt, state: CallbackState, error: str | None = None) -> None:
-        job = attempt.job
         record = CallbackRecord(
-            job_state=job.state,
-            job_error_code=job.error_code,
+            job_state=attempt.result.state,
+            job_error_code=attempt.result.error_code,
             callback_state=state,
-            callback_event=job.callback_event,
+            callback_event=attempt.event,
             callback_attempts=attempt.number,
             callback_error=error,
             callback_delivered_at=time.time_ns() // 1_000_000 if state == "delivered" else None,
         )
         try:
-            self._records.write_callback(job.task_id, record)
+            self._records.write_callback(attempt.job.task_id, record)
         except StoreUnavailableError as reason:
             # The ledger has it. Only should that be lost as well is the callback sent once more.
             log.warning("callback not recorded", reason=str(reason))

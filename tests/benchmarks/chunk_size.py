@@ -35,13 +35,13 @@ def measure(scene: Scene, report: Report) -> None:
             for image_format, size in combinations:
                 request = _request(image_format, size)
                 begun = time.perf_counter()
-                task_id = service.submit(request, key).task_id
-                job, _ = service.await_end(task_id, key, 60)
+                task_id = service.submission.submit(request, key).task_id
+                job, _ = service.jobs.wait(task_id, key, 60)
                 took[image_format, size].append(time.perf_counter() - begun)
                 assert job is not None
                 assert job.state == "completed"
     finally:
-        service.endings.close()
+        service.jobs.stop_waiting()
     medians = {
         image_format: {size: median(took[image_format, size]) for size in _CHUNKS}
         for image_format in _FORMATS

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from pipeline.broker.factory import connect_redis
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
 from tests.benchmarks.parts import cpu_seconds, stopped
 from tests.benchmarks.report import Report, median
@@ -25,7 +25,7 @@ _LEAST = 10
 
 def measure(scene: Scene, report: Report) -> None:
     """Run each kind of job by itself; what the idle stack takes meanwhile is subtracted."""
-    ledger = Ledger(connect_redis(scene.settings, timeout=5, decode=True))
+    ledger = Ledger(open_redis(scene.settings.redis_url, timeout=5, decode=True))
     found = report.figures.setdefault("demand", {})
     with stopped(scene.ready, "worker-2"), redis.Redis.from_url(scene.ready.redis_url) as valkey:
         idle = _idle(scene)

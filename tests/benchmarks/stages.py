@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from pipeline.broker.factory import connect_redis
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
 from tests.benchmarks.report import Report
 from tests.benchmarks.scene import Ended, Scene, request_body, run_job
@@ -34,7 +34,7 @@ class Stage(NamedTuple):
 def measure(scene: Scene, report: Report) -> None:
     """Run jobs of each kind and print the median of each stage."""
     client = scene.connect()
-    ledger = Ledger(connect_redis(scene.settings, timeout=5, decode=True))
+    ledger = Ledger(open_redis(scene.settings.redis_url, timeout=5, decode=True))
     for items, image_format, times in _CASES:
         body = request_body(items, image_format)
         runs = [_stages(ledger, run_job(client, body)) for _ in range(times)]

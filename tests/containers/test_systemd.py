@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from tests.containers.podman import MISSING, ROOT, Podman
 from tests.integration.test_systemd_units import (
     OWN,
@@ -88,7 +88,7 @@ def systemd_runs(podman: Podman) -> bool:
 
 
 def test_the_units_run_fenced_in_do_jobs_and_end_cleanly(
-    machine: Machine, service: JobService, settings: Settings, users: RoleUsers
+    machine: Machine, service: Service, settings: Settings, users: RoleUsers
 ) -> None:
     token = service.api_keys.create(name="client", role="client").token
     machine("systemctl", "start", *UNITS)

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import redis
 
-from pipeline.broker.factory import connect_redis
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk
@@ -18,7 +18,6 @@ from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import Bundle, JobFields, RequestHead, Result
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.model.states import State
-from pipeline.settings import Settings
 from tests.encoded import encoded
 
 NOW = 1_795_000_000
@@ -56,7 +55,7 @@ def begin(ledger: Ledger, task_id: str, chunk_index: int, message_id: str = "") 
 
 def stage_all(ledger: Ledger, task_id: str, chunks: int = 3) -> None:
     for index in range(chunks):
-        ledger.complete_chunk(begin(ledger, task_id, index), STAGED, HOUR)
+        ledger.stage_chunk(begin(ledger, task_id, index), STAGED, HOUR)
 
 
 def state(ledger: Ledger, task_id: str) -> State:
@@ -99,11 +98,11 @@ def test_an_unknown_job_is_unknown_to_every_step(ledger: Ledger) -> None:
     ledger.discard_job(known, "key")
     assert ledger.status(known) is None
     assert ledger.begin_chunk(known, 0, LEASE) is None
-    assert ledger.complete_chunk(work, STAGED, HOUR) == OF_NO_USE
-    assert ledger.fail_job(known, FAILURE, 0) == ""
+    assert ledger.stage_chunk(work, STAGED, HOUR) == OF_NO_USE
+    assert ledger.fail_job(known, FAILURE, 0) is None
     assert ledger.claim_bundle(known, "a", 1000, HOUR) is None
     assert not ledger.renew_claim(known, "a", 1000)
-    assert ledger.complete_job(known, "a", BUNDLE) == (None, None)
+    assert ledger.complete_job(known, "a", BUNDLE) is None
 
 
 def test_nothing_of_a_discarded_job_stays(ledger: Ledger, redis_url: str) -> None:
@@ -129,16 +128,16 @@ def test_a_chunk_knows_its_place(ledger: Ledger) -> None:
 def test_deliveries_are_counted_and_a_staged_chunk_is_not_begun_again(ledger: Ledger) -> None:
     task_id = enter(ledger)
     assert [begin(ledger, task_id, 0).attempt for _ in range(3)] == [1, 2, 3]
-    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
+    ledger.stage_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
     assert ledger.begin_chunk(task_id, 0, LEASE) is None
 
 
 def test_a_chunk_counts_once_however_often_it_is_reported(ledger: Ledger) -> None:
     task_id = enter(ledger)
     works = [begin(ledger, task_id, index) for index in range(3)]
-    assert [ledger.complete_chunk(works[0], STAGED, HOUR) for _ in range(3)] == [2, 2, 2]
-    assert ledger.complete_chunk(works[2], STAGED, HOUR) == 1
-    assert ledger.complete_chunk(works[1], STAGED, HOUR) == 0
+    assert [ledger.stage_chunk(works[0], STAGED, HOUR) for _ in range(3)] == [2, 2, 2]
+    assert ledger.stage_chunk(works[2], STAGED, HOUR) == 1
+    assert ledger.stage_chunk(works[1], STAGED, HOUR) == 0
     status = ledger.status(task_id)
     assert status is not None
     assert (status.staged, status.processed_items) == (3, 5)
@@ -161,15 +160,17 @@ def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> Non
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
         staged = StagedChunk(sha256="00", bytes=1, rows_sha256="01", rows_bytes=index)
-        ledger.complete_chunk(begin(ledger, task_id, index), staged, HOUR)
+        ledger.stage_chunk(begin(ledger, task_id, index), staged, HOUR)
     assert [chunk.rows_bytes for chunk in ledger.staged_chunks(task_id)] == [*range(12)]
 
 
 def test_a_failed_chunk_fails_the_job_at_once_and_says_why(ledger: Ledger) -> None:
     task_id = enter(ledger)
     begin(ledger, task_id, 1)
-    assert ledger.fail_job(task_id, FAILURE, 1) == FAILURE.code
-    assert ledger.fail_job(task_id, Failure("other", "A later one."), 0) == FAILURE.code
+    first = ledger.fail_job(task_id, FAILURE, 1)
+    assert first is not None
+    assert (first.state, first.error_code, first.error) == ("failed", *FAILURE[:2])
+    assert ledger.fail_job(task_id, Failure("other", "A later one."), 0) == first
     status = ledger.status(task_id)
     assert status is not None
     assert (status.error_code, status.error) == (FAILURE.code, FAILURE.detail)
@@ -180,8 +181,8 @@ def test_a_failed_chunk_fails_the_job_at_once_and_says_why(ledger: Ledger) -> No
 
 def test_a_chunk_that_is_staged_did_not_fail(ledger: Ledger) -> None:
     task_id = enter(ledger)
-    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
-    assert ledger.fail_job(task_id, FAILURE, 0) == ""
+    ledger.stage_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
+    assert ledger.fail_job(task_id, FAILURE, 0) is None
     assert state(ledger, task_id) == "running"
 
 
@@ -190,9 +191,9 @@ def test_the_last_dead_letter_of_a_chunk_that_is_put_back_reopens_the_job(ledger
     for index in (0, 1):
         ledger.fail_job(task_id, FAILURE, index, f"letter-{index}")
     first, second = (begin(ledger, task_id, index, f"letter-{index}") for index in (0, 1))
-    assert ledger.complete_chunk(first, STAGED, HOUR) == NO_MORE_NOW
+    assert ledger.stage_chunk(first, STAGED, HOUR) == NO_MORE_NOW
     assert state(ledger, task_id) == "failed"
-    assert ledger.complete_chunk(second, STAGED, HOUR) == 1
+    assert ledger.stage_chunk(second, STAGED, HOUR) == 1
     status = ledger.status(task_id)
     assert status is not None
     assert (status.state, status.error, status.error_code) == ("running", None, None)
@@ -206,7 +207,7 @@ def test_a_second_message_that_comes_late_does_not_reopen_a_failed_job(ledger: L
     for task_id, chunk in ((of_chunk, 0), (of_bundle, None)):
         ledger.fail_job(task_id, FAILURE, chunk, "letter")
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "double") is None
-    assert ledger.complete_chunk(begun, STAGED, HOUR) == NO_MORE_NOW
+    assert ledger.stage_chunk(begun, STAGED, HOUR) == NO_MORE_NOW
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "double") is None
     for task_id in (of_chunk, of_bundle):
         assert state(ledger, task_id) == "failed"
@@ -221,7 +222,7 @@ def test_a_copy_of_a_message_that_failed_for_good_does_not_reopen_its_job(ledger
     for task_id, chunk in ((of_chunk, 0), (of_bundle, None)):
         ledger.fail_job(task_id, FAILURE, chunk, "letter", "message")
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "message") is None
-    assert ledger.complete_chunk(begun, STAGED, HOUR) == NO_MORE_NOW
+    assert ledger.stage_chunk(begun, STAGED, HOUR) == NO_MORE_NOW
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "message") is None
     assert [state(ledger, task_id) for task_id in (of_chunk, of_bundle)] == ["failed"] * 2
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter")
@@ -233,7 +234,7 @@ def test_a_letter_that_was_put_back_and_failed_again_is_another(ledger: Ledger) 
     begin(ledger, task_id, 0, "letter")
     ledger.fail_job(task_id, FAILURE, 0, "another", "letter")
     assert ledger.begin_chunk(task_id, 0, LEASE, "letter") is None
-    assert ledger.complete_chunk(begin(ledger, task_id, 0, "another"), STAGED, HOUR) == 2
+    assert ledger.stage_chunk(begin(ledger, task_id, 0, "another"), STAGED, HOUR) == 2
     assert state(ledger, task_id) == "running"
 
 
@@ -244,11 +245,11 @@ def test_what_is_put_back_after_the_deadline_gives_the_job_another(ledger: Ledge
     ledger.fail_job(of_bundle, FAILURE, None, "letter")
     for task_id in (of_chunk, of_bundle):
         ledger._client.hset(keys.job(task_id), "deadline_at", 1)
-    ledger.complete_chunk(begin(ledger, of_chunk, 1, "letter"), STAGED, HOUR)
+    ledger.stage_chunk(begin(ledger, of_chunk, 1, "letter"), STAGED, HOUR)
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter")
     for task_id in (of_chunk, of_bundle):
         assert state(ledger, task_id) == "running"
-        assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+        assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True).action == "moving"
 
 
 def test_a_bundle_is_claimed_when_all_is_staged_and_by_one(ledger: Ledger) -> None:
@@ -286,8 +287,11 @@ def test_a_claim_that_ran_out_or_was_given_back_can_be_taken(ledger: Ledger) -> 
     assert ledger.renew_claim(task_id, "a", 0)
     assert ledger.claim_bundle(task_id, "b", 60_000, HOUR)
     assert not ledger.renew_claim(task_id, "a", 60_000)
-    assert ledger.complete_job(task_id, "a", BUNDLE) == ("running", None)
-    assert ledger.complete_job(task_id, "b", BUNDLE).state == "completed"
+    assert ledger.complete_job(task_id, "a", BUNDLE) is None
+    assert state(ledger, task_id) == "running"
+    done = ledger.complete_job(task_id, "b", BUNDLE)
+    assert done is not None
+    assert done.state == "completed"
 
 
 def test_a_completed_job_stays_so(ledger: Ledger) -> None:
@@ -295,15 +299,17 @@ def test_a_completed_job_stays_so(ledger: Ledger) -> None:
     stage_all(ledger, task_id)
     ledger.claim_bundle(task_id, "a", 60_000, HOUR)
     done = ledger.complete_job(task_id, "a", BUNDLE)
-    assert done.state == "completed"
+    assert done is not None
+    assert (done.state, done.bundle) == ("completed", BUNDLE)
     assert ledger.begin_chunk(task_id, 0, LEASE) is None
-    assert ledger.fail_job(task_id, FAILURE) == ""
+    assert ledger.fail_job(task_id, FAILURE) is None
     assert ledger.claim_bundle(task_id, "b", 60_000, HOUR) is None
     status = ledger.status(task_id)
     assert status is not None
     assert (status.bundle, status.error) == (BUNDLE, None)
     assert status.finished_at == done.finished_at
-    assert ledger.complete_job(task_id, "a", BUNDLE) == done
+    assert ledger.complete_job(task_id, "a", BUNDLE) is None
+    assert ledger.status(task_id) == status
 
 
 def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redis_url: str) -> None:
@@ -318,9 +324,7 @@ def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redi
 
 
 def test_a_server_that_is_not_there_is_told_as_such() -> None:
-    with connect_redis(
-        Settings(redis_url="redis://127.0.0.1:1"), timeout=1, decode=True
-    ) as nowhere:
+    with open_redis("redis://127.0.0.1:1", timeout=1, decode=True) as nowhere:
         lost = Ledger(nowhere)
         for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0, LEASE), lost.ping):
             with pytest.raises(LedgerUnavailableError):
@@ -330,12 +334,14 @@ def test_a_server_that_is_not_there_is_told_as_such() -> None:
 def test_a_closed_job_takes_nothing_more_until_it_is_retried(ledger: Ledger) -> None:
     task_id = enter(ledger)
     works = [begin(ledger, task_id, index) for index in range(2)]
-    ledger.complete_chunk(works[0], STAGED, HOUR)
-    cancelled = Failure("cancelled", "It was cancelled.", closed=True)
-    assert ledger.fail_job(task_id, cancelled) == "cancelled"
-    assert ledger.fail_job(task_id, cancelled) == "cancelled"
+    ledger.stage_chunk(works[0], STAGED, HOUR)
+    cancelled = Failure("cancelled", "It was cancelled.", final=True)
+    first = ledger.fail_job(task_id, cancelled)
+    assert first is not None
+    assert first.error_code == "cancelled"
+    assert ledger.fail_job(task_id, cancelled) == first
     assert ledger.begin_chunk(task_id, 2, LEASE) is None
-    assert ledger.complete_chunk(works[1], STAGED, HOUR) == OF_NO_USE
+    assert ledger.stage_chunk(works[1], STAGED, HOUR) == OF_NO_USE
     assert ledger.retry_job(task_id, HOUR) == [0, 1, 2]
     status = ledger.status(task_id)
     assert status is not None
@@ -346,7 +352,7 @@ def test_a_closed_job_takes_nothing_more_until_it_is_retried(ledger: Ledger) -> 
 def test_a_retry_renders_what_is_not_staged_and_counts_anew(ledger: Ledger) -> None:
     task_id = enter(ledger)
     assert ledger.retry_job(task_id, HOUR) is None
-    ledger.complete_chunk(begin(ledger, task_id, 1), STAGED, HOUR)
+    ledger.stage_chunk(begin(ledger, task_id, 1), STAGED, HOUR)
     for _ in range(5):
         begin(ledger, task_id, 0)
     ledger.fail_job(task_id, FAILURE, 0)
@@ -368,22 +374,22 @@ def test_a_retry_of_a_failed_bundling_asks_for_the_bundle_alone(ledger: Ledger) 
 
 def test_a_job_that_is_moved_needs_nothing(ledger: Ledger) -> None:
     task_id = enter(ledger)
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True).action == "moving"
     begin(ledger, task_id, 0)
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True).action == "moving"
 
 
 def test_lost_chunks_are_found_once_a_patience(ledger: Ledger) -> None:
     task_id = enter(ledger)
     ledger.begin_chunk(task_id, 1, -1)  # its lease has run out
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True) == ("chunks", [1])
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True) == ("chunks", [1])
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True).action == "moving"
     # With no patience at all, everything that is neither staged nor begun counts as lost.
-    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
+    ledger.stage_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
     begin(ledger, task_id, 2)
-    assert ledger.examine_job(task_id, -1, LEASE, queues_empty=True) == ("chunks", [1])
-    assert ledger.examine_job(task_id, -1, LEASE, queues_empty=False).need == "moving"
-    assert ledger.examine_job(task_id, LEASE, -1, queues_empty=False) == ("chunks", [1])
+    assert ledger.diagnose_job(task_id, -1, LEASE, queues_empty=True) == ("chunks", [1])
+    assert ledger.diagnose_job(task_id, -1, LEASE, queues_empty=False).action == "moving"
+    assert ledger.diagnose_job(task_id, LEASE, -1, queues_empty=False) == ("chunks", [1])
 
 
 def test_a_chunk_that_is_worked_on_for_long_is_not_lost(ledger: Ledger) -> None:
@@ -391,14 +397,14 @@ def test_a_chunk_that_is_worked_on_for_long_is_not_lost(ledger: Ledger) -> None:
     ledger.begin_chunk(task_id, 1, -1)
     ledger._client.hset(keys.job(task_id), "moved_at", 0)
     ledger.renew_chunk(task_id, 1, LEASE)
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True).action == "moving"
 
 
 def test_what_is_no_longer_worked_on_keeps_no_lease(ledger: Ledger) -> None:
     task_id = enter(ledger)
-    ledger.complete_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
+    ledger.stage_chunk(begin(ledger, task_id, 0), STAGED, HOUR)
     ledger.begin_chunk(task_id, 1, -1)
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True) == ("chunks", [1])
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True) == ("chunks", [1])
     for index in (0, 1):
         ledger.renew_chunk(task_id, index, LEASE)
     assert not ledger._client.exists(keys.leases(task_id))
@@ -411,7 +417,7 @@ def test_a_look_at_a_moving_job_costs_the_same_however_large_it_is(
     task_id = enter(ledger, items)
     begin(ledger, task_id, 0)
     ledger._client.config_resetstat()
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True).action == "moving"
     counts = ledger._client.info("commandstats").values()
     assert sum(count["calls"] for count in counts) < 20
 
@@ -419,27 +425,27 @@ def test_a_look_at_a_moving_job_costs_the_same_however_large_it_is(
 def test_every_chunk_of_a_large_job_that_is_lost_is_found(ledger: Ledger) -> None:
     task_id = enter(ledger, 20_000)
     lost = [*range(10_000)]
-    ledger.complete_chunk(begin(ledger, task_id, 17), STAGED, HOUR)
+    ledger.stage_chunk(begin(ledger, task_id, 17), STAGED, HOUR)
     begin(ledger, task_id, 18)
     del lost[17:19]
-    assert ledger.examine_job(task_id, -1, -1, queues_empty=True) == ("chunks", lost)
+    assert ledger.diagnose_job(task_id, -1, -1, queues_empty=True) == ("chunks", lost)
 
 
 def test_a_bundle_that_nobody_builds_is_asked_for(ledger: Ledger) -> None:
     task_id = enter(ledger)
     stage_all(ledger, task_id)
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=True).need == "moving"
-    assert ledger.examine_job(task_id, -1, -1, queues_empty=True).need == "bundle"
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=True).action == "moving"
+    assert ledger.diagnose_job(task_id, -1, -1, queues_empty=True).action == "bundle"
     ledger.claim_bundle(task_id, "a", LEASE, HOUR)
-    assert ledger.examine_job(task_id, -1, -1, queues_empty=True).need == "moving"
+    assert ledger.diagnose_job(task_id, -1, -1, queues_empty=True).action == "moving"
 
 
 def test_a_late_job_and_one_that_has_ended_are_told_apart(ledger: Ledger) -> None:
     head = new_head()
     ledger.create_job(head, NOW * 1000, 100, -1)
-    assert ledger.examine_job(head.task_id, LEASE, LEASE, queues_empty=True).need == "late"
+    assert ledger.diagnose_job(head.task_id, LEASE, LEASE, queues_empty=True).action == "late"
     ledger.fail_job(head.task_id, FAILURE)
-    assert ledger.examine_job(head.task_id, LEASE, LEASE, queues_empty=True).need == "ended"
+    assert ledger.diagnose_job(head.task_id, LEASE, LEASE, queues_empty=True).action == "ended"
     assert ledger.active_jobs() == []
 
 
@@ -448,11 +454,15 @@ def test_a_job_that_is_taken_to_be_removed_is_not_opened_again(ledger: Ledger) -
     stage_all(ledger, of_bundle)
     for task_id, chunk in ((of_chunk, 0), (of_bundle, None), (opened, 0)):
         ledger.fail_job(task_id, FAILURE, chunk, "letter")
-    assert ledger.take_old(NOW, 10) == []
+    assert ledger.claim_expired(NOW, 10) == []
     assert ledger.retry_job(opened, HOUR) == [0, 1, 2]
     ledger._client.zadd(keys.ENDED_JOBS, {opened: 1})  # as if its index had not followed
     taken = {(of_chunk, "failed", "key"), (of_bundle, "failed", "key")}
-    assert {*ledger.take_old(NOW * 10_000, 10)} == {*ledger.take_old(NOW * 10_000, 10)} == taken
+    assert (
+        {*ledger.claim_expired(NOW * 10_000, 10)}
+        == {*ledger.claim_expired(NOW * 10_000, 10)}
+        == taken
+    )
     assert ledger.retry_job(of_chunk, HOUR) is ledger.retry_job(of_bundle, HOUR) is None
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "letter") is None
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter") is None
@@ -468,7 +478,7 @@ def test_an_old_job_of_which_little_or_a_newer_version_is_known_is_told_apart(
     ledger._client.hset(keys.job(newer), "version", 99)
     unknown = str(uuid.uuid4())
     ledger._client.zadd(keys.ENDED_JOBS, {unknown: 1})
-    assert ledger.take_old(NOW * 10_000, 10) == [(unknown, "", ""), (newer, "newer", "key")]
+    assert ledger.claim_expired(NOW * 10_000, 10) == [(unknown, "", ""), (newer, "newer", "key")]
     assert not ledger._client.hexists(keys.job(newer), "removing")
     assert not ledger._client.exists(keys.job(unknown))
 
@@ -517,7 +527,7 @@ def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:
     assert status is not None
     assert (status.staged, status.processed_items) == (2, 4)
     assert ledger.claim_bundle(task_id, "b", LEASE, HOUR) is None
-    ledger.complete_chunk(begin(ledger, task_id, 2), STAGED, HOUR)
+    ledger.stage_chunk(begin(ledger, task_id, 2), STAGED, HOUR)
     assert ledger.claim_bundle(task_id, "a", LEASE, HOUR)
 
 
@@ -543,7 +553,7 @@ def begin_fields(ledger: Ledger, task_id: str) -> JobFields:
 def test_an_excused_attempt_does_not_count_and_is_still_looked_after(ledger: Ledger) -> None:
     task_id = enter(ledger)
     ledger.begin_chunk(task_id, 0, -1)
-    ledger.excuse_chunk(task_id, 0, FAILURE)
-    ledger.excuse_chunk(task_id, 0, FAILURE)
-    assert ledger.examine_job(task_id, LEASE, LEASE, queues_empty=False) == ("chunks", [0])
+    ledger.record_attempt_error(task_id, 0, FAILURE)
+    ledger.record_attempt_error(task_id, 0, FAILURE)
+    assert ledger.diagnose_job(task_id, LEASE, LEASE, queues_empty=False) == ("chunks", [0])
     assert begin(ledger, task_id, 0).attempt == 1

@@ -38,7 +38,7 @@ CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5
 HOUR, SOON, NOW_OR_PAST = 3_600_000, 60_000, -1
 STAGED = StagedChunk(sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10)
 BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=2_000_000_000)
-CANCELLED = Failure("cancelled", "It was cancelled.", closed=True)
+CANCELLED = Failure("cancelled", "It was cancelled.", final=True)
 chunks = st.integers(0, CHUNKS - 1)
 leases = st.sampled_from([SOON, NOW_OR_PAST])
 
@@ -128,7 +128,7 @@ class Life(RuleBasedStateMachine):
                 self.end_well(work)
 
     def end_well(self, work: ChunkWork) -> None:
-        left = self.ledger.complete_chunk(work, STAGED, HOUR)
+        left = self.ledger.stage_chunk(work, STAGED, HOUR)
         if self.state == "completed" or self.closed():
             assert left == OF_NO_USE
             return
@@ -174,7 +174,8 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        won = self.ledger.fail_job(self.task_id, CANCELLED) == CANCELLED.code
+        failed = self.ledger.fail_job(self.task_id, CANCELLED)
+        won = failed is not None and failed.error_code == CANCELLED.code
         if self.state in {"pending", "running"}:
             self.state, self.code, self.staged = "failed", CANCELLED.code, set()
             self.result = Result(
@@ -208,7 +209,7 @@ class Life(RuleBasedStateMachine):
             self.holder = claimant if lease == SOON else None
         if claimed is None or dies:
             return
-        if self.ledger.complete_job(self.task_id, claimant, BUNDLE).state == "completed":
+        if self.ledger.complete_job(self.task_id, claimant, BUNDLE) is not None:
             assert whole
             self.state = "completed"
             self.result = Result(state="completed", finished_at=1, bundle=BUNDLE)
@@ -225,7 +226,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.state in {"completed", "failed"})
     @rule()
     def outlive_its_time(self) -> None:
-        found = self.ledger.take_old(HOUR * 1_000_000, 10)
+        found = self.ledger.claim_expired(HOUR * 1_000_000, 10)
         assert found == [(self.task_id, self.state, "key")]
         self.removing = True
 
@@ -260,7 +261,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), end=st.sampled_from(["delivered", "put off", "given up"]))
     def end_to_call_back(self, data: st.DataObject, end: str) -> None:
         attempt = data.draw(st.sampled_from(self.attempts))  # it may be one about an end before
-        current = attempt.job.callback_event == self.status().callback_event
+        current = attempt.event == self.status().callback_event
         if end == "delivered":
             counts = current and self.callback != "delivered"
             assert self.callbacks.delivered(attempt) == counts
@@ -268,7 +269,7 @@ class Life(RuleBasedStateMachine):
             return
         counts = current and self.callback == "pending" and attempt.number == self.begun
         if end == "put off":
-            assert self.callbacks.postpone(attempt, "answered 500", NOW_OR_PAST) == counts
+            assert self.callbacks.reschedule(attempt, "answered 500", NOW_OR_PAST) == counts
             self.due = self.due or counts
         else:
             assert self.callbacks.fail(attempt, "answered 410") == counts
@@ -348,7 +349,7 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         """From anywhere: the sweep says what is missing, that is delivered, and the job ends."""
         for _ in range(2 * CHUNKS + 2):
-            need, lost = self.ledger.examine_job(
+            need, lost = self.ledger.diagnose_job(
                 self.task_id, NOW_OR_PAST, NOW_OR_PAST, queues_empty=True
             )
             if need == "ended":
@@ -356,7 +357,7 @@ class Life(RuleBasedStateMachine):
             for chunk in lost:
                 work = self.ledger.begin_chunk(self.task_id, chunk, SOON)
                 if work is not None:
-                    self.ledger.complete_chunk(work, STAGED, HOUR)
+                    self.ledger.stage_chunk(work, STAGED, HOUR)
             self.expire_what_dead_ones_hold()
             if self.ledger.claim_bundle(self.task_id, "last", SOON, HOUR):
                 self.ledger.complete_job(self.task_id, "last", BUNDLE)

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from deploy.embedded.ports import free_port
-from pipeline.broker.factory import BrokerParts, connect_redis, open_broker, worker_name
+from pipeline.broker.factory import BrokerParts, open_broker, worker_name
 from pipeline.broker.inspection import QueueState, letter_id, name_letter
 from pipeline.broker.names import (
     ALL_QUEUES,
@@ -26,6 +26,7 @@ from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.broker.rabbitmq_connection import Outgoing
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
 from pipeline.settings import Settings
 from tests.contract.test_ledger import HOUR, new_head
@@ -38,8 +39,8 @@ AWAY = (LedgerUnavailableError, BrokerUnavailableError)
 @contextmanager
 def opened(settings: Settings) -> Iterator[BrokerParts]:
     with (
-        connect_redis(settings, timeout=5, decode=True) as text,
-        connect_redis(settings, timeout=5, decode=False) as plain,
+        open_redis(settings.redis_url, timeout=5, decode=True) as text,
+        open_redis(settings.redis_url, timeout=5) as plain,
     ):
         parts = open_broker(settings, text, plain, timeout=5)
         with closing(parts.broker):
@@ -63,7 +64,7 @@ def parts(chosen: Settings) -> Iterator[BrokerParts]:
 
 @pytest.fixture
 def text(settings: Settings) -> Iterator[redis.Redis]:
-    with connect_redis(settings, timeout=5, decode=True) as client:
+    with open_redis(settings.redis_url, timeout=5, decode=True) as client:
         yield client
 
 

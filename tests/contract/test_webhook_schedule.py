@@ -9,11 +9,12 @@ import pytest
 import redis
 
 from pipeline.broker.dispatcher import Dispatcher
-from pipeline.broker.factory import connect_redis, make_broker
+from pipeline.broker.factory import make_broker
 from pipeline.broker.names import WEBHOOK_QUEUE
 from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobStatus
@@ -33,18 +34,18 @@ from tests.contract.test_ledger import (
 
 URL = "https://hooks.example.com/"
 LEASE, OVER = 60_000, -1
-CANCELLED = Failure("cancelled", "It was cancelled.", closed=True)
+CANCELLED = Failure("cancelled", "It was cancelled.", final=True)
 
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect_redis(settings, timeout=5, decode=True) as connection:
+    with open_redis(settings.redis_url, timeout=5, decode=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def broker(settings: Settings) -> Iterator[WakingBroker]:
-    with connect_redis(settings, timeout=5, decode=False) as connection:
+    with open_redis(settings.redis_url, timeout=5) as connection:
         yield make_broker(settings, connection)
 
 
@@ -91,7 +92,7 @@ def test_a_job_in_flight_has_a_url_and_no_callback(
     found = status(ledger, task_id)
     assert (found.callback_url, found.callback_state) == (URL, None)
     assert callbacks.claim(task_id, LEASE, "stray") is None
-    callbacks.announce(task_id)
+    callbacks.enqueue(task_id)
     assert waiting(client) == 0
 
 
@@ -104,10 +105,11 @@ def test_a_failed_and_a_completed_job_have_one_that_is_due_at_once(
     ledger.complete_job(completed, "a", BUNDLE)
     for task_id, state, code in ((failed, "failed", "cancelled"), (completed, "completed", None)):
         attempt = claim(callbacks, task_id)
-        job = attempt.job
-        assert (job.state, job.error_code, job.items, job.key_id) == (state, code, 5, "key")
+        job, result = attempt.job, attempt.result
+        assert (result.state, result.error_code) == (state, code)
+        assert (job.items, job.key_id) == (5, "key")
         assert (job.callback_url, attempt.number) == (URL, 1)
-        assert job.finished_at == status(ledger, task_id).finished_at
+        assert result.finished_at == status(ledger, task_id).finished_at
 
 
 def test_a_job_without_a_url_has_none(
@@ -140,7 +142,7 @@ def test_a_delivery_counts_once_even_when_its_lease_was_over(
     second = claim(callbacks, task_id)
     assert callbacks.delivered(slow)
     assert not callbacks.delivered(second)
-    assert not callbacks.postpone(second, "answered 500", 0)
+    assert not callbacks.reschedule(second, "answered 500", 0)
     assert not callbacks.fail(second, "answered 500")
     found = status(ledger, task_id)
     assert (found.callback_state, found.callback_error) == ("delivered", None)
@@ -153,13 +155,13 @@ def test_a_delivery_counts_once_even_when_its_lease_was_over(
 def test_a_failed_attempt_is_put_off_and_says_why(ledger: Ledger, callbacks: Callbacks) -> None:
     task_id = enter_ended(ledger)
     attempt = claim(callbacks, task_id)
-    assert callbacks.postpone(attempt, "answered 500", 5000)
+    assert callbacks.reschedule(attempt, "answered 500", 5000)
     found = status(ledger, task_id)
     assert (found.callback_state, found.callback_attempts) == ("pending", 1)
     assert found.callback_error == "answered 500"
     assert found.callback_due_at is not None
     assert callbacks.claim(task_id, LEASE, "stray") is None
-    assert callbacks.postpone(attempt, "answered 500", OVER)
+    assert callbacks.reschedule(attempt, "answered 500", OVER)
     assert claim(callbacks, task_id).number == 2
 
 
@@ -168,7 +170,7 @@ def test_a_failure_that_comes_late_does_not_count(ledger: Ledger, callbacks: Cal
     slow = claim(callbacks, task_id, OVER)
     claim(callbacks, task_id)
     assert not callbacks.fail(slow, "answered 500")
-    assert not callbacks.postpone(slow, "answered 500", OVER)
+    assert not callbacks.reschedule(slow, "answered 500", OVER)
     assert status(ledger, task_id).callback_error is None
     assert callbacks.claim(task_id, LEASE, "stray") is None
 
@@ -177,7 +179,7 @@ def test_one_that_failed_is_tried_once_more_when_its_own_message_comes_again(
     ledger: Ledger, callbacks: Callbacks, client: redis.Redis
 ) -> None:
     task_id = enter_ended(ledger)
-    callbacks.postpone(claim(callbacks, task_id, message_id="announced"), "answered 500", OVER)
+    callbacks.reschedule(claim(callbacks, task_id, message_id="announced"), "answered 500", OVER)
     assert callbacks.fail(claim(callbacks, task_id, message_id="nudged"), "answered 410")
     found = status(ledger, task_id)
     assert (found.callback_state, found.callback_due_at) == ("failed", None)
@@ -196,7 +198,7 @@ def test_a_re_run_takes_it_back_and_the_next_end_is_another_event(
 ) -> None:
     task_id = enter_ended(ledger)
     before = claim(callbacks, task_id)
-    callbacks.postpone(before, "answered 500", OVER)
+    callbacks.reschedule(before, "answered 500", OVER)
     ledger.retry_job(task_id, HOUR)
     found = status(ledger, task_id)
     assert (found.callback_state, found.callback_error) == (None, None)
@@ -207,7 +209,7 @@ def test_a_re_run_takes_it_back_and_the_next_end_is_another_event(
     assert not callbacks.delivered(before)
     after = claim(callbacks, task_id)
     assert after.number == 1
-    assert after.job.callback_event != before.job.callback_event
+    assert after.event != before.event
 
 
 def test_a_message_put_back_that_opens_the_job_takes_it_back_too(
@@ -219,14 +221,14 @@ def test_a_message_put_back_that_opens_the_job_takes_it_back_too(
     stage_all(ledger, of_bundle)
     ledger.fail_job(of_bundle, FAILURE, None, "letter")
     attempts = [claim(callbacks, task_id) for task_id in (of_chunk, of_bundle)]
-    ledger.complete_chunk(work, STAGED, HOUR)
+    ledger.stage_chunk(work, STAGED, HOUR)
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter") is not None
     for attempt in attempts:
         assert status(ledger, attempt.job.task_id).callback_state is None
         assert not callbacks.delivered(attempt)
     assert client.zcard(keys.CALLBACKS) == 0
     ledger.complete_job(of_bundle, "a", BUNDLE)
-    assert claim(callbacks, of_bundle).job.state == "completed"
+    assert claim(callbacks, of_bundle).result.state == "completed"
 
 
 def test_each_due_one_gets_a_message_and_is_then_left_alone(
@@ -234,14 +236,14 @@ def test_each_due_one_gets_a_message_and_is_then_left_alone(
 ) -> None:
     tasks = {enter_ended(ledger) for _ in range(3)}
     attempt = claim(callbacks, enter_ended(ledger))
-    assert callbacks.nudge(LEASE) == 3
-    assert callbacks.nudge(LEASE) == 0
+    assert callbacks.enqueue_due(LEASE) == 3
+    assert callbacks.enqueue_due(LEASE) == 0
     sent = client.hvals(f"dramatiq:{WEBHOOK_QUEUE}.msgs")
     assert {dramatiq.Message.decode(str(raw).encode()).args for raw in sent} == {
         (t,) for t in tasks
     }
-    callbacks.postpone(attempt, "answered 500", OVER)
-    assert callbacks.nudge(LEASE) == 1
+    callbacks.reschedule(attempt, "answered 500", OVER)
+    assert callbacks.enqueue_due(LEASE) == 1
 
 
 def test_no_more_messages_are_sent_than_may_wait(
@@ -250,9 +252,9 @@ def test_no_more_messages_are_sent_than_may_wait(
     monkeypatch.setattr("pipeline.webhooks.schedule._WAITING", 4)
     for _ in range(6):
         enter_ended(ledger)
-    callbacks.send_again(enter_ended(ledger))
-    assert [callbacks.nudge(OVER) for _ in range(3)] == [3, 0, 0]
-    callbacks.send_again(enter_ended(ledger))
+    callbacks.requeue_later(enter_ended(ledger))
+    assert [callbacks.enqueue_due(OVER) for _ in range(3)] == [3, 0, 0]
+    callbacks.requeue_later(enter_ended(ledger))
     assert waiting(client) == 3
     assert client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs") == 1
 
@@ -262,9 +264,9 @@ def test_messages_that_come_again_leave_room_for_nudges_about_others(
 ) -> None:
     monkeypatch.setattr("pipeline.webhooks.schedule._WAITING", 4)
     for _ in range(6):
-        callbacks.send_again(enter_ended(ledger))
+        callbacks.requeue_later(enter_ended(ledger))
     assert client.hlen(f"dramatiq:{WEBHOOK_QUEUE}.DQ.msgs") == 2
-    assert callbacks.nudge(LEASE) == 2
+    assert callbacks.enqueue_due(LEASE) == 2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import redis
 
 from deploy.embedded.servers import RedisServer, S3Server
 from pipeline.ledger import keys
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from tests.e2e.releases import Fleet, Release, install_previous
 from tests.faults.orders import Order, make_order
 from tests.faults.verify import verify_bundle
@@ -109,7 +109,7 @@ def fleet(settings: Settings, s3: S3Server, tmp_path: Path, previous: Path) -> I
 
 @pytest.mark.long
 def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_of_them(
-    fleet: Fleet, service: JobService, redis_url: str, tmp_path: Path
+    fleet: Fleet, service: Service, redis_url: str, tmp_path: Path
 ) -> None:
     assert fleet.version("old") != fleet.version("new")
     key = service.api_keys.create(name="load", role="client", per_minute=10**6, per_day=10**7)

@@ -7,29 +7,29 @@ import pytest
 from falcon.testing import TestClient
 
 from api.app import create_app
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from pipeline.worker import build_worker
 
 StartWorker = Callable[..., dramatiq.Worker]
 
 
 @pytest.fixture
-def token(service: JobService) -> str:
+def token(service: Service) -> str:
     return service.api_keys.create(name="client", role="client").token
 
 
 @pytest.fixture
-def operator_token(service: JobService) -> str:
+def operator_token(service: Service) -> str:
     return service.api_keys.create(name="operator", role="operator").token
 
 
 @pytest.fixture
-def client(service: JobService, settings: Settings, token: str) -> TestClient:
+def client(service: Service, settings: Settings, token: str) -> TestClient:
     return TestClient(create_app(service, settings), headers={"X-API-Key": token})
 
 
 @pytest.fixture
-def operator(service: JobService, settings: Settings, operator_token: str) -> TestClient:
+def operator(service: Service, settings: Settings, operator_token: str) -> TestClient:
     return TestClient(create_app(service, settings), headers={"X-API-Key": operator_token})
 
 

@@ -11,7 +11,7 @@ import redis
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from pipeline.service import Bundle, JobService, Settings, open_service
+from pipeline.service import Bundle, Service, Settings, open_service
 from pipeline.storage.bucket import Bucket
 
 GTIN = "9506000134352"
@@ -114,7 +114,7 @@ def test_at_most_100_bad_values_are_listed_and_all_are_counted(client: TestClien
 
 
 def test_without_a_key_nothing_answers_but_what_is_public(
-    service: JobService, settings: Settings
+    service: Service, settings: Settings
 ) -> None:
     nobody = TestClient(create_app(service, settings))
     task = f"/qr/bulk/{uuid.uuid4()}/"
@@ -135,13 +135,13 @@ def test_without_a_key_nothing_answers_but_what_is_public(
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "qrmill_000000000000_" + "A" * 38, "ü"])
-def test_an_unknown_key_is_refused(service: JobService, settings: Settings, wrong: str) -> None:
+def test_an_unknown_key_is_refused(service: Service, settings: Settings, wrong: str) -> None:
     client = TestClient(create_app(service, settings), headers={"X-API-Key": wrong})
     assert_problem(client.simulate_get("/keys/"), HTTPStatus.UNAUTHORIZED, "unauthorized")
 
 
 def test_another_keys_task_looks_like_none(
-    client: TestClient, operator: TestClient, service: JobService, settings: Settings
+    client: TestClient, operator: TestClient, service: Service, settings: Settings
 ) -> None:
     task_id = post(client).json["task_id"]
     other_token = service.api_keys.create(name="other", role="client").token
@@ -210,7 +210,7 @@ def test_the_standing_of_a_key_is_on_every_answer(client: TestClient) -> None:
 
 
 def test_over_its_rate_a_key_is_refused_and_no_other(
-    service: JobService, settings: Settings, client: TestClient
+    service: Service, settings: Settings, client: TestClient
 ) -> None:
     token = service.api_keys.create(name="few", role="client", per_minute=2, per_day=9).token
     few = TestClient(create_app(service, settings), headers={"X-API-Key": token})
@@ -225,7 +225,7 @@ def test_over_its_rate_a_key_is_refused_and_no_other(
 
 
 def test_the_day_is_the_tighter_window_when_less_is_left_of_it(
-    service: JobService, settings: Settings
+    service: Service, settings: Settings
 ) -> None:
     token = service.api_keys.create(name="few", role="client", per_minute=50, per_day=2).token
     few = TestClient(create_app(service, settings), headers={"X-API-Key": token})
@@ -239,7 +239,7 @@ def test_the_day_is_the_tighter_window_when_less_is_left_of_it(
 
 
 def test_keys_are_made_listed_and_revoked_by_operators_alone(
-    operator: TestClient, client: TestClient, service: JobService, settings: Settings
+    operator: TestClient, client: TestClient, service: Service, settings: Settings
 ) -> None:
     for answer in (
         client.simulate_post("/keys/", json={"name": "x"}),
@@ -270,7 +270,7 @@ def test_keys_are_made_listed_and_revoked_by_operators_alone(
 )
 def test_when_a_part_is_away_nothing_is_accepted(
     settings: Settings,
-    service: JobService,
+    service: Service,
     redis_url: str,
     bucket: Bucket,
     away: dict[str, str],
@@ -279,7 +279,7 @@ def test_when_a_part_is_away_nothing_is_accepted(
     changed = Settings(**{**_fields(settings), **away})
     lame = open_service(changed)
     if "redis_url" not in away:
-        lame.api_keys = service.api_keys
+        lame = lame._replace(api_keys=service.api_keys)
     client = TestClient(create_app(lame, changed), headers={"X-API-Key": made.token})
     before = contents(redis_url, bucket)
     answer = post(client)
@@ -293,7 +293,7 @@ def test_when_a_part_is_away_nothing_is_accepted(
 
 
 def test_download_urls_have_the_address_that_clients_see(
-    settings: Settings, service: JobService
+    settings: Settings, service: Service
 ) -> None:
     public = {"s3_public_endpoint_url": "https://files.example", "download_url_ttl": 9}
     changed = Settings(**{**_fields(settings), **public})

@@ -9,9 +9,10 @@ import dramatiq
 import pytest
 import redis
 
-from pipeline.broker.factory import connect_redis, make_broker
+from pipeline.broker.factory import make_broker
 from pipeline.broker.names import RENDER_QUEUE
 from pipeline.broker.redis import WakingBroker
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.keys import ENQUEUED
 from pipeline.service import Settings
 from tests.waiting import wait_for
@@ -27,7 +28,7 @@ class Idle:
     """A worker whose consumers look for messages only when they are woken, or after ``seconds``."""
 
     def __init__(self, settings: Settings, seconds: float = LONG) -> None:
-        self.client = connect_redis(settings, timeout=5, decode=False)
+        self.client = open_redis(settings.redis_url, timeout=5)
         self.broker = make_broker(settings, self.client)
         self.done = threading.Semaphore(0)
 
@@ -71,7 +72,7 @@ def idle(settings: Settings) -> Iterator[Idle]:
 
 
 def send(settings: Settings, count: int = 1) -> None:
-    broker = make_broker(settings, connect_redis(settings, timeout=5, decode=False))
+    broker = make_broker(settings, open_redis(settings.redis_url, timeout=5))
     for _ in range(count):
         broker.enqueue(
             dramatiq.Message(
@@ -100,7 +101,7 @@ def message() -> dramatiq.Message[None]:
 
 @pytest.fixture
 def sender(settings: Settings) -> Iterator[WakingBroker]:
-    with connect_redis(settings, timeout=5, decode=False) as client:
+    with open_redis(settings.redis_url, timeout=5) as client:
         yield make_broker(settings, client)
 
 
@@ -159,7 +160,7 @@ def test_messages_that_came_while_nobody_could_hear_are_found(
 def test_a_message_that_nobody_announced_is_found_after_the_time_out(settings: Settings) -> None:
     quiet = Idle(settings, SHORT)
     try:
-        broker = make_broker(settings, connect_redis(settings, timeout=5, decode=False))
+        broker = make_broker(settings, open_redis(settings.redis_url, timeout=5))
         broker._wakeups._client = redis.Redis(port=1)
         broker.enqueue(
             dramatiq.Message(

@@ -20,7 +20,7 @@ from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.request_object import Acceptance, encode_head
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.encoded import encoded
@@ -33,7 +33,7 @@ NOW = 1_795_000_000
 
 
 @pytest.fixture
-def visitor(service: JobService, settings: Settings, operator_token: str) -> Visitor:
+def visitor(service: Service, settings: Settings, operator_token: str) -> Visitor:
     found = Visitor(create_app(service, settings))
     assert found.sign_in(operator_token).status_code == 303
     return found
@@ -146,7 +146,7 @@ def test_the_counts_of_the_hour_never_grow_and_have_no_cancelled_jobs(
 
 
 def test_the_overview_costs_as_many_redis_calls_for_a_thousand_jobs_as_for_ten(
-    visitor: Visitor, ledger: Ledger, service: JobService, connection: redis.Redis
+    visitor: Visitor, ledger: Ledger, service: Service, connection: redis.Redis
 ) -> None:
     def calls() -> int:
         connection.config_resetstat()
@@ -158,7 +158,7 @@ def test_the_overview_costs_as_many_redis_calls_for_a_thousand_jobs_as_for_ten(
     def fill(jobs: int, since: int) -> None:
         enter_jobs(ledger, jobs, since=since)
         for _ in range(jobs):
-            service._dispatcher.send_bundle(str(uuid.uuid4()))
+            service.jobs._dispatcher.send_bundle(str(uuid.uuid4()))
 
     fill(10, 0)
     assert visitor.get("/ops/").status_code == 200
@@ -207,7 +207,7 @@ def test_jobs_are_found_by_state_task_id_key_and_gtin(visitor: Visitor, client: 
         assert visitor.get(f"/ops/jobs?{query}").status_code == 422
 
 
-def test_what_others_wrote_is_shown_as_text(visitor: Visitor, service: JobService) -> None:
+def test_what_others_wrote_is_shown_as_text(visitor: Visitor, service: Service) -> None:
     name = "<script>alert(1)</script>\"'{{7*7}}"
     token = service.api_keys.create(name=name, role="client").token
     other = TestClient(visitor._client.app, headers={"X-API-Key": token})

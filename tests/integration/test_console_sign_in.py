@@ -14,7 +14,7 @@ from api.console.sessions import Guarded, local_path
 from deploy.embedded.ports import free_port
 from pipeline.auth.api_keys import _FRESH
 from pipeline.ledger import keys
-from pipeline.service import JobService, Settings, open_service
+from pipeline.service import Service, Settings, open_service
 from tests.integration.console_visitor import Visitor
 
 PAGES = ("/ops/", "/ops/jobs", "/ops/dead-letters", "/dramatiq/", "/dramatiq/queues/render")
@@ -22,7 +22,7 @@ App = falcon.App[falcon.Request, falcon.Response]
 
 
 @pytest.fixture
-def app(service: JobService, settings: Settings) -> App:
+def app(service: Service, settings: Settings) -> App:
     return create_app(service, settings)
 
 
@@ -104,11 +104,11 @@ def test_attempts_count_for_the_clients_of_the_proxies_that_the_environment_name
 
     assert attempts("10.244.1.7") == {401}
     assert attempts("127.0.0.1") == {401, 429}
-    app.service.endings.close()
+    app.service.jobs.stop_waiting()
 
 
 def test_a_revoked_key_ends_its_sessions_within_ten_seconds(
-    visitor: Visitor, service: JobService, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = Visitor(create_app(service, settings))
     elsewhere.cookies = visitor.cookies
@@ -289,7 +289,7 @@ def test_a_sign_in_leads_back_to_a_page_of_ours_and_nowhere_else() -> None:
 
 
 def test_the_console_lies_below_the_prefix(
-    service: JobService, settings: Settings, operator_token: str
+    service: Service, settings: Settings, operator_token: str
 ) -> None:
     values = {name: getattr(settings, name) for name in settings.__struct_fields__}
     prefixed = create_app(service, Settings(**values | {"api_prefix": "/products/api/v1"}))

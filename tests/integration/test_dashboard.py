@@ -10,7 +10,7 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from pipeline.ledger import keys as ledger_keys
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.integration.conftest import StartWorker
@@ -27,7 +27,7 @@ _INPUT = re.compile(r'name="([^"]+)" value="([^"]*)"')
 
 
 @pytest.fixture
-def visitor(service: JobService, settings: Settings, operator_token: str) -> Visitor:
+def visitor(service: Service, settings: Settings, operator_token: str) -> Visitor:
     found = Visitor(create_app(service, settings))
     assert found.sign_in(operator_token).status_code == 303
     return found
@@ -43,7 +43,7 @@ def forms(page: str, action: str) -> list[Fields]:
 
 
 def test_without_it_the_path_says_how_it_is_installed(
-    service: JobService, settings: Settings, operator_token: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, settings: Settings, operator_token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.console.dramatiq_dashboard.find_spec", lambda _: None)
     visitor = Visitor(create_app(service, settings))

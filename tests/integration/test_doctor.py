@@ -16,7 +16,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import start_and_wait
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.service import Finding, JobService, Settings, check_up
+from pipeline.service import Finding, Service, Settings, check_up
 from pipeline.settings import variable
 from pipeline.storage.bucket import Bucket
 from tests.integration.test_pipeline import ended, hold_back_and_submit, make_request
@@ -59,9 +59,9 @@ def test_all_is_well(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_nobody_works(settings: Settings, service: JobService) -> None:
+def test_nobody_works(settings: Settings, service: Service) -> None:
     key = service.api_keys.create(name="client", role="client").key
-    service.submit(make_request(), key)
+    service.submission.submit(make_request(), key)
     service.api_keys._bucket.delete_all("")
     wrong = failing(msgspec.structs.replace(settings, max_backlog=3))
     assert {*wrong} == {"workers", "sweep", "queues"}
@@ -70,7 +70,7 @@ def test_nobody_works(settings: Settings, service: JobService) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_dead_letters_are_told(settings: Settings, service: JobService, bucket: Bucket) -> None:
+def test_dead_letters_are_told(settings: Settings, service: Service, bucket: Bucket) -> None:
     key = service.api_keys.create(name="client", role="client").key
     task_id = hold_back_and_submit(service, key, make_request(), bucket)
     assert ended(service, task_id, key).error_code == "object_missing"

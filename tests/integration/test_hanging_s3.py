@@ -12,7 +12,8 @@ from pipeline import service
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.service import JobService, Settings, StoreUnavailableError, open_service
+from pipeline.monitoring import health
+from pipeline.service import Service, Settings, StoreUnavailableError, open_service
 from pipeline.storage import clients as s3_clients
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
@@ -43,7 +44,7 @@ def client(behind: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
     found = TestClient(create_app(opened, behind), headers={"X-API-Key": token})
     assert found.simulate_post("/qr/bulk/", json=BODY).status_code == 202
     yield found
-    opened.endings.close()
+    opened.jobs.stop_waiting()
 
 
 def watched(proxy: FaultProxy) -> list[str]:
@@ -73,7 +74,7 @@ def test_these_attempts_end_within_ten_seconds() -> None:
     writing = service._S3_ATTEMPTS * (for_leave + service._S3_TIMEOUT)
     assert writing + s3_clients._HASTY_TIMEOUT <= 10
     # A probe's answer comes before the least patient one who asks, Docker's, has given up.
-    assert s3_clients._HASTY_TIMEOUT < service._PROBE_PATIENCE < 4
+    assert s3_clients._HASTY_TIMEOUT < health._PROBE_PATIENCE < 4
 
 
 def test_a_probe_asks_each_bucket_once_and_names_them(
@@ -128,7 +129,7 @@ def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
 
 def test_a_bundle_whose_record_is_refused_is_done_and_the_record_left_to_the_sweep(
     *,
-    service: JobService,
+    service: Service,
     settings: Settings,
     behind: Settings,
     proxy: FaultProxy,
@@ -144,7 +145,7 @@ def test_a_bundle_whose_record_is_refused_is_done_and_the_record_left_to_the_swe
 
     proxy.watch = refuse_records
     start_worker(settings=behind)
-    task_id = service.submit(make_request(), key).task_id
+    task_id = service.submission.submit(make_request(), key).task_id
     assert ended(service, task_id, key).state == "completed"
     wait_for(lambda: "end left to the sweep" in "".join(capsys.readouterr()), "the worker to tell")
     assert keys.result_object(task_id) not in [*bucket.list_keys(keys.JOBS)]

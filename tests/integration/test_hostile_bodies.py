@@ -12,7 +12,7 @@ from api.http import problems
 from api.http.middleware import RequestLog
 from api.resources.bulk import BulkCollection
 from api.resources.symbol import Symbol
-from pipeline.service import ApiKey, JobService, Settings
+from pipeline.service import ApiKey, Service, Settings
 from pipeline.storage.bucket import Bucket
 from tests.integration.hostile_bodies import BAD_GTIN, CSV, GTIN, hostile
 from tests.integration.test_api import contents
@@ -33,7 +33,7 @@ class KnownKey:
         req.context.key = self._key
 
 
-def make_app(service: JobService, settings: Settings) -> App:
+def make_app(service: Service, settings: Settings) -> App:
     key = service.api_keys.create(name="fuzz", role="client").key
     app = App(service, middleware=[RequestLog(), KnownKey(key)])
     problems.install(app)
@@ -63,7 +63,7 @@ def send(app: App, seed: int) -> tuple[str, int]:
 
 
 def test_hostile_bodies_are_refused_and_leave_nothing(
-    service: JobService, settings: Settings, redis_url: str, bucket: Bucket
+    service: Service, settings: Settings, redis_url: str, bucket: Bucket
 ) -> None:
     app = make_app(service, settings)
     first = random.SystemRandom().randrange(10**9)

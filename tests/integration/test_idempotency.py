@@ -15,7 +15,7 @@ from pipeline.ledger import idempotency
 from pipeline.service import (
     BacklogFullError,
     BrokerUnavailableError,
-    JobService,
+    Service,
     Settings,
 )
 from pipeline.storage.bucket import Bucket
@@ -54,7 +54,7 @@ def test_another_body_is_refused(client: TestClient) -> None:
 
 
 def test_two_clients_may_use_the_same_key(
-    client: TestClient, service: JobService, settings: Settings
+    client: TestClient, service: Service, settings: Settings
 ) -> None:
     token = service.api_keys.create(name="other", role="client").token
     other = TestClient(create_app(service, settings), headers={"X-API-Key": token})
@@ -73,7 +73,7 @@ def test_an_invalid_request_does_not_use_its_key_up(client: TestClient) -> None:
     assert post(client, "7").status_code == 202
 
 
-def test_200_at_once_make_one_job(service: JobService, settings: Settings, bucket: Bucket) -> None:
+def test_200_at_once_make_one_job(service: Service, settings: Settings, bucket: Bucket) -> None:
     token = service.api_keys.create(name="many", role="client", per_minute=1000).token
     client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
     with ThreadPoolExecutor(50) as pool:
@@ -86,7 +86,7 @@ def test_200_at_once_make_one_job(service: JobService, settings: Settings, bucke
 
 
 def test_a_crash_between_reserving_and_answering_does_not_burn_the_key(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
     class KilledError(BaseException):
         """As good as kill -9 to what runs in this process: nothing is tidied up."""
@@ -96,9 +96,9 @@ def test_a_crash_between_reserving_and_answering_does_not_burn_the_key(
 
     with monkeypatch.context() as context:
         context.setattr(idempotency, "_LEASE", 0)
-        context.setattr(service._acceptor, "_take_back", dies)
-        context.setattr(idempotency.Hold, "release", dies)
-        context.setattr(service._dispatcher, "send_chunks", dies)
+        context.setattr(service.submission, "_roll_back", dies)
+        context.setattr(idempotency.Reservation, "release", dies)
+        context.setattr(service.jobs._dispatcher, "send_chunks", dies)
         with pytest.raises(KilledError):
             post(client, "7")
     (left,) = requests_kept(bucket)
@@ -110,7 +110,7 @@ def test_a_crash_between_reserving_and_answering_does_not_burn_the_key(
 
 
 def test_while_the_first_is_being_handled_the_second_is_told_so(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[Result] = []
 
@@ -118,20 +118,20 @@ def test_while_the_first_is_being_handled_the_second_is_told_so(
         monkeypatch.undo()
         answers.append(post(client, "7"))
 
-    monkeypatch.setattr(service._dispatcher, "send_chunks", ask_again)
+    monkeypatch.setattr(service.jobs._dispatcher, "send_chunks", ask_again)
     assert post(client, "7").status_code == 202
     assert (answers[0].status_code, answers[0].json["error_code"]) == (409, "key_in_use")
     assert answers[0].headers["retry-after"]
 
 
 def test_a_request_that_failed_gives_its_key_back(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, redis_url: str
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, redis_url: str
 ) -> None:
     def fails(*_: object) -> None:
         raise LedgerUnavailableError("away")
 
     with monkeypatch.context() as context:
-        context.setattr(service._dispatcher, "send_chunks", fails)
+        context.setattr(service.jobs._dispatcher, "send_chunks", fails)
         assert post(client, "7").status_code == 503
     with redis.Redis.from_url(redis_url) as connection:
         assert connection.keys("qrmill:idempotency:*") == []
@@ -139,14 +139,14 @@ def test_a_request_that_failed_gives_its_key_back(
 
 
 def test_when_redis_dies_in_the_middle_the_request_stays_and_the_key_finds_its_job(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
     def away(*_: object) -> None:
         raise LedgerUnavailableError("away")
 
     with monkeypatch.context() as context:
-        context.setattr(service._dispatcher, "send_chunks", away)
-        context.setattr(service._ledger, "discard_job", away)
+        context.setattr(service.jobs._dispatcher, "send_chunks", away)
+        context.setattr(service.jobs._ledger, "discard_job", away)
         assert post(client, "7").status_code == 503
     (kept,) = requests_kept(bucket)
     again = post(client, "7")
@@ -156,14 +156,14 @@ def test_when_redis_dies_in_the_middle_the_request_stays_and_the_key_finds_its_j
 
 
 def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
     def refuses(*_: object) -> None:
         raise StoreUnavailableError("SlowDown", "SlowDown", "an operation")
 
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor._records, "write_request", refuses)
-        context.setattr(service._acceptor._hasty_records, "delete_request", refuses)
+        context.setattr(service.submission._records, "write_request", refuses)
+        context.setattr(service.submission._hasty_records, "delete_request", refuses)
         refused = post(client, "7")
     assert refused.status_code == 503
     assert "may have been accepted" in refused.json["detail"]
@@ -174,7 +174,7 @@ def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
 
 
 def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refused(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
     def silent(*_: object) -> None:
         raise StoreUnavailableError("ReadTimeoutError", "ReadTimeoutError")
@@ -193,11 +193,11 @@ def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refuse
 
     with monkeypatch.context() as context:
         context.setattr(Bucket, "put", arrives_unanswered)
-        context.setattr(service._acceptor._hasty_records, "delete_request", refuses)
+        context.setattr(service.submission._hasty_records, "delete_request", refuses)
         assert post(client, "7").status_code == 503
     (kept,) = requests_kept(bucket)
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor._backlog, "admit", full)
+        context.setattr(service.submission._backlog, "admit", full)
         assert post(client, "7").status_code == 503
     assert post(client, "7").json["task_id"] in kept
     assert requests_kept(bucket) == [kept]
@@ -222,13 +222,13 @@ def overtaken(
 
 
 def test_who_has_lost_a_key_undoes_nothing(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
     """A request that is so slow that another takes it over fails when that has been accepted."""
     answers, fails_late = overtaken(
         client, monkeypatch, StoreUnavailableError("PutObject: SlowDown", "SlowDown", "PutObject")
     )
-    monkeypatch.setattr(service._acceptor._records, "write_request", fails_late)
+    monkeypatch.setattr(service.submission._records, "write_request", fails_late)
     assert post(client, "7").status_code == 503
     (accepted,) = answers
     assert accepted.status_code == 202
@@ -239,10 +239,10 @@ def test_who_has_lost_a_key_undoes_nothing(
 
 
 def test_a_job_that_another_answered_for_is_not_taken_back(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:
     answers, fails_late = overtaken(client, monkeypatch, BrokerUnavailableError("away"))
-    monkeypatch.setattr(service._dispatcher, "send_chunks", fails_late)
+    monkeypatch.setattr(service.jobs._dispatcher, "send_chunks", fails_late)
     assert post(client, "7").status_code == 503
     (accepted,) = answers
     assert accepted.status_code == 202
@@ -251,7 +251,7 @@ def test_a_job_that_another_answered_for_is_not_taken_back(
 
 
 def test_when_s3_is_silent_as_a_request_is_undone_its_key_waits_for_that(
-    client: TestClient, service: JobService, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise StoreUnavailableError("PutObject: SlowDown", "SlowDown", "PutObject")
@@ -260,13 +260,13 @@ def test_when_s3_is_silent_as_a_request_is_undone_its_key_waits_for_that(
         raise StoreUnavailableError("ReadTimeoutError", "ReadTimeoutError")
 
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor._records, "write_request", refused)
-        context.setattr(service._acceptor._hasty_records, "delete_request", silent)
+        context.setattr(service.submission._records, "write_request", refused)
+        context.setattr(service.submission._hasty_records, "delete_request", silent)
         answer = post(client, "7")
     assert (answer.status_code, "may have been accepted" in answer.json["detail"]) == (503, True)
     assert post(client, "7").json["error_code"] == "key_in_use"
     with monkeypatch.context() as context:
-        context.setattr(service._acceptor._records, "write_request", refused)
+        context.setattr(service.submission._records, "write_request", refused)
         assert "nothing was accepted" in post(client, "8").json["detail"]
     assert post(client, "8").status_code == 202
 

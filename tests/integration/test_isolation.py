@@ -6,13 +6,13 @@ import pytest
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 
 GTIN = "9506000134352"
 
 
 @pytest.fixture
-def another(service: JobService, settings: Settings) -> TestClient:
+def another(service: Service, settings: Settings) -> TestClient:
     token = service.api_keys.create(name="another", role="client").token
     return TestClient(create_app(service, settings), headers={"X-API-Key": token})
 
@@ -73,7 +73,7 @@ def test_a_list_and_its_cursors_show_no_job_of_another_key(
 
 
 def test_the_load_of_one_key_is_not_counted_against_another(
-    client: TestClient, another: TestClient, service: JobService, settings: Settings
+    client: TestClient, another: TestClient, service: Service, settings: Settings
 ) -> None:
     token = service.api_keys.create(name="eager", role="client", per_minute=3).token
     eager = TestClient(create_app(service, settings), headers={"X-API-Key": token})

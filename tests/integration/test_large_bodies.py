@@ -11,7 +11,7 @@ from api.app import create_app
 from api.http import bodies
 from api.resources import bulk
 from pipeline.errors import StoreUnavailableError
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from pipeline.storage.bucket import Bucket
 
 GTIN = "9506000134352"
@@ -47,7 +47,7 @@ def test_countless_gzip_members_are_refused(client: TestClient) -> None:
 
 
 def test_large_bodies_wait_for_a_place_and_small_ones_need_none(
-    service: JobService, settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "_PATIENCE", 0.1)
     monkeypatch.setattr(bulk, "_BODIES", 1)

@@ -22,7 +22,7 @@ from pipeline import worker
 from pipeline.auth.api_keys import ApiKey
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
-from pipeline.service import JobService, Settings, open_service
+from pipeline.service import Service, Settings, open_service
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import connect_s3
@@ -59,12 +59,12 @@ def make_request(count: int) -> JobRequest:
     )
 
 
-def complete(jobs: JobService, key: ApiKey, count: int) -> str:
+def complete(service: Service, key: ApiKey, count: int) -> str:
     """Return the task id of a job of ``count`` items that is complete."""
-    task_id = jobs.submit(make_request(count), key).task_id
+    task_id = service.submission.submit(make_request(count), key).task_id
 
     def look() -> JobStatus | None:
-        status = jobs.status(task_id, key)
+        status = service.jobs.status(task_id, key)
         return status if status is not None and status.state in TERMINAL else None
 
     status = wait_for(look, f"the end of {count} items", seconds=150)

@@ -13,15 +13,15 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from api.app import create_app
-from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import JobFilter, Listing, Position
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import RequestHead
 from pipeline.model.request_object import Acceptance, encode_head
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from tests.encoded import encoded
 
 GTIN = "9506000134352"
@@ -89,7 +89,7 @@ def test_jobs_are_filtered_by_state_gtin_and_time(client: TestClient) -> None:
 
 
 def test_a_client_lists_its_own_jobs_and_an_operator_those_of_all(
-    client: TestClient, operator: TestClient, service: JobService, settings: Settings
+    client: TestClient, operator: TestClient, service: Service, settings: Settings
 ) -> None:
     token = service.api_keys.create(name="another", role="client").token
     another = TestClient(create_app(service, settings), headers={"X-API-Key": token})
@@ -155,7 +155,7 @@ def test_chunks_that_wait_run_and_fail_are_told_apart(client: TestClient, ledger
     ledger.begin_chunk(task_id, 1, 60_000)
     for _ in range(2):
         ledger.begin_chunk(task_id, 2, 60_000)
-        ledger.excuse_chunk(task_id, 2, Failure("storage_unavailable", "A try failed."))
+        ledger.record_attempt_error(task_id, 2, Failure("storage_unavailable", "A try failed."))
     ledger.begin_chunk(task_id, 3, 60_000)
     ledger.fail_job(task_id, Failure("render_failed", "Chunk 3 failed."), 3)
     rows = client.simulate_get(f"/qr/bulk/{task_id}/chunks/").json["chunks"]
@@ -169,7 +169,7 @@ def test_chunks_that_wait_run_and_fail_are_told_apart(client: TestClient, ledger
 
 
 def test_chunks_come_in_pages_and_only_to_those_who_may_see_the_job(
-    client: TestClient, operator: TestClient, service: JobService, settings: Settings
+    client: TestClient, operator: TestClient, service: Service, settings: Settings
 ) -> None:
     task_id = post(client, items=45)
     path = f"/qr/bulk/{task_id}/chunks/"
@@ -199,7 +199,7 @@ def _enter(ledger: Ledger, created_at: int, state: str) -> RequestHead:
     head = encode_head(request, acceptance)[0]
     ledger.create_job(head, created_at, 100, HOUR)
     if state == "failed":
-        ledger.fail_job(head.task_id, Failure("cancelled", "", closed=True))
+        ledger.fail_job(head.task_id, Failure("cancelled", "", final=True))
     return head
 
 
@@ -220,7 +220,7 @@ def test_pages_together_are_the_whole_list(  # noqa: PLR0917 - hypothesis gives 
     before: int | None,
     state: str | None,
 ) -> None:
-    client = connect_redis(settings, timeout=5, decode=True)
+    client = open_redis(settings.redis_url, timeout=5, decode=True)
     client.flushall()
     entered = [
         (NOW + offset, _enter(ledger, NOW + offset, st_).task_id, st_) for offset, st_ in jobs
@@ -254,7 +254,7 @@ def test_a_cursor_leads_to_nothing_that_was_created_too_late(
     settings: Settings, ledger: Ledger
 ) -> None:
     tasks = [_enter(ledger, NOW + number, "pending").task_id for number in range(4)]
-    listing = Listing(connect_redis(settings, timeout=5, decode=True), ledger)
+    listing = Listing(open_redis(settings.redis_url, timeout=5, decode=True), ledger)
 
     def found(before: int, after: int) -> list[str]:
         wanted = JobFilter(key_id="key", fields={}, before=NOW + before)
@@ -270,7 +270,7 @@ def test_a_cursor_leads_to_nothing_that_was_created_too_late(
 def test_a_list_of_ten_thousand_jobs_looks_at_a_bounded_part_of_them(
     settings: Settings, ledger: Ledger
 ) -> None:
-    client = connect_redis(settings, timeout=5, decode=True)
+    client = open_redis(settings.redis_url, timeout=5, decode=True)
     with client.pipeline(transaction=False) as pipe:
         for number in range(10_000):
             task_id = str(uuid.UUID(int=number))

@@ -11,21 +11,21 @@ from falcon.testing import Result, TestClient
 
 from api.app import create_app
 from api.resources.task import preferred_wait
-from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.waiters import Endings
+from pipeline.ledger.waiters import CompletionWaiters
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle
-from pipeline.service import JobService, Settings, open_service
+from pipeline.service import Service, Settings, open_service
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pipeline.model.states import State
 
 GTIN = "9506000134352"
-CANCELLED = Failure("cancelled", "It was cancelled by request.", closed=True)
+CANCELLED = Failure("cancelled", "It was cancelled by request.", final=True)
 
 
 def post(client: TestClient, items: int = 1) -> str:
@@ -37,8 +37,8 @@ def task_id_of(poll_url: str) -> str:
     return poll_url.split("/")[-2]
 
 
-def wait_until_it_waits(service: JobService, poll_url: str, polls: int = 1) -> None:
-    waiters = service.endings._waiters
+def wait_until_it_waits(service: Service, poll_url: str, polls: int = 1) -> None:
+    waiters = service.jobs._waiters._waiters
     wait_for(lambda: len(waiters.get(task_id_of(poll_url), ())) == polls, "polls that wait")
 
 
@@ -80,7 +80,7 @@ def test_a_preference_to_wait_is_read_as_its_rfc_has_it(header: str, seconds: in
     "end", [complete, lambda ledger, task_id: ledger.fail_job(task_id, CANCELLED)]
 )
 def test_a_poll_that_waits_is_answered_when_the_job_ends(
-    client: TestClient, service: JobService, ledger: Ledger, end: Callable[[Ledger, str], object]
+    client: TestClient, service: Service, ledger: Ledger, end: Callable[[Ledger, str], object]
 ) -> None:
     poll_url = post(client)
     with ThreadPoolExecutor(1) as pool:
@@ -115,9 +115,9 @@ def test_nobody_waits_for_a_job_that_has_ended_or_never_was(
 
 
 def test_over_the_share_a_poll_is_answered_at_once_and_says_that_it_did_not_wait(
-    service: JobService, settings: Settings, ledger: Ledger, token: str
+    service: Service, settings: Settings, ledger: Ledger, token: str
 ) -> None:
-    service.endings = Endings(ledger._client, 2)
+    service.jobs._waiters = CompletionWaiters(ledger._client, 2)
     client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
     poll_url = post(client)
     wait = {"Prefer": "wait=20"}
@@ -133,7 +133,7 @@ def test_over_the_share_a_poll_is_answered_at_once_and_says_that_it_did_not_wait
 
 
 def test_many_wait_for_many_jobs_and_each_gets_its_own(
-    client: TestClient, service: JobService, ledger: Ledger
+    client: TestClient, service: Service, ledger: Ledger
 ) -> None:
     polls = [post(client) for _ in range(8)]
     with ThreadPoolExecutor(16) as pool:
@@ -148,11 +148,11 @@ def test_many_wait_for_many_jobs_and_each_gets_its_own(
             assert {(task["task_id"], task["status"]) for task in ended} == {
                 (task_id_of(poll), "failed")
             }
-    assert not service.endings._waiters
+    assert not service.jobs._waiters._waiters
 
 
 def test_an_end_that_nobody_heard_is_found_when_the_channel_is_back(
-    client: TestClient, service: JobService, ledger: Ledger
+    client: TestClient, service: Service, ledger: Ledger
 ) -> None:
     poll_url = post(client)
     with ThreadPoolExecutor(1) as pool:
@@ -166,12 +166,12 @@ def test_an_end_that_nobody_heard_is_found_when_the_channel_is_back(
         assert answer.result(timeout=10).json["status"] == "failed"
 
 
-def test_a_process_that_stops_lets_nobody_wait(client: TestClient, service: JobService) -> None:
+def test_a_process_that_stops_lets_nobody_wait(client: TestClient, service: Service) -> None:
     poll_url = post(client)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.simulate_get, poll_url, headers={"Prefer": "wait=30"})
         wait_until_it_waits(service, poll_url)
-        service.endings.close()
+        service.jobs.stop_waiting()
         result = answer.result(timeout=10)
     assert (result.status_code, result.json["status"]) == (200, "pending")
     again = client.simulate_get(poll_url, headers={"Prefer": "wait=30"})
@@ -182,7 +182,7 @@ def test_no_end_is_missed_however_it_falls_between_looking_and_waiting(
     settings: Settings, ledger: Ledger
 ) -> None:
     """The job ends at the worst moment: after the last look and before the wait."""
-    endings = Endings(connect_redis(settings, timeout=5, decode=True), 1)
+    endings = CompletionWaiters(open_redis(settings.redis_url, timeout=5, decode=True), 1)
     looks: list[State] = []
 
     def look() -> JobStatus:
@@ -206,14 +206,14 @@ def test_no_end_is_missed_however_it_falls_between_looking_and_waiting(
             created_at=0,
         )
 
-    awaited = endings.follow("task", 20, look)
+    awaited = endings.wait("task", 20, look)
     endings.close()
     assert awaited.job is not None
     assert awaited.job.state == "failed"
 
 
 def test_a_poll_that_changed_nothing_is_a_304_without_signing(
-    client: TestClient, service: JobService, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poll_url = post(client)
     first = client.simulate_get(poll_url)
@@ -269,7 +269,7 @@ def test_the_tag_changes_while_the_download_url_held_still_works(
 
 
 def test_redis_away_at_the_end_of_the_wait_is_a_503(
-    client: TestClient, service: JobService, ledger: Ledger
+    client: TestClient, service: Service, ledger: Ledger
 ) -> None:
     poll_url = post(client)
     with ThreadPoolExecutor(1) as pool:

@@ -18,10 +18,11 @@ from dramatiq.errors import ConnectionClosed
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, start_and_wait
-from pipeline.broker.factory import connect_redis, make_broker
+from pipeline.broker.factory import make_broker
 from pipeline.broker.names import RENDER_ACTOR, RENDER_QUEUE
 from pipeline.broker.redis import WakingBroker, WakingConsumer
 from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 from pipeline.service import Settings
 from tests.waiting import wait_for
 
@@ -63,8 +64,8 @@ def silent(tmp_path: Path) -> Iterator[Silent]:
     address = servers.RedisServer(free_port(), secrets.token_hex(16))
     server = start_and_wait(servers.valkey(address, tmp_path / "valkey", os.environ), tmp_path)
     settings = Settings(redis_url=address.url)
-    client = connect_redis(settings, timeout=5, decode=False)
-    broker = make_broker(settings, connect_redis(settings, timeout=TIMEOUT, decode=False))
+    client = open_redis(settings.redis_url, timeout=5)
+    broker = make_broker(settings, open_redis(settings.redis_url, timeout=TIMEOUT))
     yield Silent(server, broker, client)
     broker.client.close()
     client.close()

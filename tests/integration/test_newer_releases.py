@@ -68,7 +68,7 @@ def test_messages_of_a_newer_version_wait_for_a_worker_that_knows_it(
     assert state_of(client, task_id) == "pending"
     assert connection.exists(ledger_keys.attempts(task_id)) == 0
     assert dead_letters(connection) == 0
-    monkeypatch.setattr("pipeline.broker.newer_messages.VERSION", NEWER)
+    monkeypatch.setattr("pipeline.model.versions.VERSION", NEWER)
     wait_for(lambda: state_of(client, task_id) == "completed", "the job's end")
 
 
@@ -110,7 +110,7 @@ def test_every_step_that_begins_something_refuses_a_newer_entry(
     steps = (
         lambda: ledger.begin_chunk(task_id, 0, 1000),
         lambda: ledger.claim_bundle(task_id, "somebody", 1000, 1000),
-        lambda: ledger.examine_job(task_id, 1000, 1000, queues_empty=True),
+        lambda: ledger.diagnose_job(task_id, 1000, 1000, queues_empty=True),
         lambda: ledger.fail_job(task_id, Failure("deadline", "late")),
         lambda: ledger.retry_job(task_id, 1000),
         lambda: ledger.status(task_id),

@@ -25,7 +25,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.worker import build_worker
@@ -36,7 +36,7 @@ from tests.waiting import wait_for
 
 
 @pytest.fixture
-def key(service: JobService) -> ApiKey:
+def key(service: Service) -> ApiKey:
     return service.api_keys.create(name="client", role="client").key
 
 
@@ -52,11 +52,12 @@ def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobReque
     )
 
 
-def stage_all(service: JobService, task_id: str, key: ApiKey, start_worker: StartWorker) -> None:
+def stage_all(service: Service, task_id: str, key: ApiKey, start_worker: StartWorker) -> None:
     """Have the three chunks of a usual request rendered, and nothing bundled."""
     renders_only = start_worker({RENDER_QUEUE})
     wait_for(
-        lambda: (found := service.status(task_id, key)) and found.staged == 3, "three staged chunks"
+        lambda: (found := service.jobs.status(task_id, key)) and found.staged == 3,
+        "three staged chunks",
     )
     renders_only.stop()
 
@@ -66,9 +67,9 @@ def damage_a_chunk(staging_bucket: Bucket, task_id: str) -> None:
     staging_bucket.put(name, staging_bucket.get(name).replace(b"PNG", b"GNP", 1))
 
 
-def ended(service: JobService, task_id: str, key: ApiKey) -> JobStatus:
+def ended(service: Service, task_id: str, key: ApiKey) -> JobStatus:
     def look() -> JobStatus | None:
-        status = service.status(task_id, key)
+        status = service.jobs.status(task_id, key)
         return status if status is not None and status.state in TERMINAL else None
 
     return wait_for(look, "the job's end")
@@ -77,13 +78,13 @@ def ended(service: JobService, task_id: str, key: ApiKey) -> JobStatus:
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("image_format", ["svg", "png"])
 def test_a_job_ends_as_a_bundle_of_all_its_items(
-    service: JobService,
+    service: Service,
     key: ApiKey,
     bucket: Bucket,
     staging_bucket: Bucket,
     image_format: ImageFormat,
 ) -> None:
-    task_id = service.submit(make_request(25, image_format), key).task_id
+    task_id = service.submission.submit(make_request(25, image_format), key).task_id
     status = ended(service, task_id, key)
     assert (status.state, status.staged, status.processed_items) == ("completed", 3, 25)
     data = bucket.get(keys.bundle_object(task_id))
@@ -99,9 +100,9 @@ def test_a_job_ends_as_a_bundle_of_all_its_items(
 
 @pytest.mark.usefixtures("worker")
 def test_the_ledger_says_where_the_time_of_each_chunk_and_of_the_bundle_went(
-    service: JobService, key: ApiKey, ledger: Ledger
+    service: Service, key: ApiKey, ledger: Ledger
 ) -> None:
-    task_id = service.submit(make_request(25), key).task_id
+    task_id = service.submission.submit(make_request(25), key).task_id
     status = ended(service, task_id, key)
     assert status.bundle is not None
     bundling = status.bundle.times
@@ -121,7 +122,7 @@ def test_the_ledger_says_where_the_time_of_each_chunk_and_of_the_bundle_went(
 
 
 def test_both_stagings_make_the_same_bundle(
-    service: JobService,
+    service: Service,
     settings: Settings,
     key: ApiKey,
     bucket: Bucket,
@@ -131,7 +132,7 @@ def test_both_stagings_make_the_same_bundle(
     fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
     bundles = []
     for kind in ("zip", "object"):
-        task_id = service.submit(make_request(), key).task_id
+        task_id = service.submission.submit(make_request(), key).task_id
         with closing(build_worker(Settings(**{**fields, "staging": kind}))) as broker:
             worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
             worker.start()
@@ -145,7 +146,7 @@ def test_both_stagings_make_the_same_bundle(
 
 @pytest.mark.usefixtures("worker")
 def test_a_chunk_whose_request_is_gone_fails_the_job_with_its_reason(
-    service: JobService, key: ApiKey, bucket: Bucket, redis_url: str
+    service: Service, key: ApiKey, bucket: Bucket, redis_url: str
 ) -> None:
     request = make_request()
     task_id = hold_back_and_submit(service, key, request, bucket)
@@ -159,7 +160,7 @@ def test_a_chunk_whose_request_is_gone_fails_the_job_with_its_reason(
 
 def test_a_request_that_is_gone_for_a_moment_is_looked_for_again_soon(
     *,
-    service: JobService,
+    service: Service,
     key: ApiKey,
     bucket: Bucket,
     settings: Settings,
@@ -167,7 +168,7 @@ def test_a_request_that_is_gone_for_a_moment_is_looked_for_again_soon(
     redis_url: str,
 ) -> None:
     """As on a server that replaces an object by removing it first, when a PUT is sent twice."""
-    task_id = service.submit(make_request(), key).task_id
+    task_id = service.submission.submit(make_request(), key).task_id
     name = keys.request_object(task_id)
     request = bucket.get(name)
     bucket.delete(name)
@@ -175,45 +176,43 @@ def test_a_request_that_is_gone_for_a_moment_is_looked_for_again_soon(
     start_worker(settings=msgspec.structs.replace(settings, retry_backoff=600_000))
     with redis.Redis.from_url(redis_url) as client:
         wait_for(lambda: client.hlen(ledger_keys.errors(task_id)) == 3, "three tries that failed")
-    status = service.status(task_id, key)
+    status = service.jobs.status(task_id, key)
     assert status is not None
     assert status.state == "running"
-    chunks = service.list_chunks(task_id, key, 0, 10)
+    chunks = service.jobs.chunks(task_id, key, 0, 10)
     assert chunks is not None
     assert {chunk.error_code for chunk in chunks} == {"object_missing"}  # a poll tells of it
     bucket.put(name, request)
     assert ended(service, task_id, key).state == "completed"
 
 
-def hold_back_and_submit(
-    service: JobService, key: ApiKey, request: JobRequest, bucket: Bucket
-) -> str:
+def hold_back_and_submit(service: Service, key: ApiKey, request: JobRequest, bucket: Bucket) -> str:
     """Submit a request whose object is gone before its messages are out."""
-    send_chunks = service._dispatcher.send_chunks
+    send_chunks = service.jobs._dispatcher.send_chunks
 
     def send_late(task_id: str, chunks: Sequence[int]) -> None:
         bucket.delete(keys.request_object(task_id))
         send_chunks(task_id, chunks)
 
-    service._dispatcher.send_chunks = send_late  # type: ignore[method-assign] # the fault
-    return service.submit(request, key).task_id
+    service.jobs._dispatcher.send_chunks = send_late  # type: ignore[method-assign] # the fault
+    return service.submission.submit(request, key).task_id
 
 
 def test_dead_letters_put_back_complete_the_job(
-    service: JobService,
+    service: Service,
     key: ApiKey,
     bucket: Bucket,
     worker: dramatiq.Worker,
     redis_url: str,
 ) -> None:
     stored: dict[str, bytes] = {}
-    put = service._records._bucket.put
+    put = service.jobs._records._bucket.put
 
     def remember(key: str, data: bytes, content_type: str = "") -> None:
         stored[key] = data
         put(key, data, content_type)
 
-    service._records._bucket.put = remember  # type: ignore[method-assign] # to bring back what was lost
+    service.jobs._records._bucket.put = remember  # type: ignore[method-assign] # to bring back what was lost
     task_id = hold_back_and_submit(service, key, make_request(), bucket)
     assert ended(service, task_id, key).state == "failed"
     with redis.Redis.from_url(redis_url) as client:
@@ -223,7 +222,7 @@ def test_dead_letters_put_back_complete_the_job(
     for letter in letters:
         worker.broker.enqueue(Message.decode(letter))
     wait_for(
-        lambda: (found := service.status(task_id, key)) and found.state == "completed",
+        lambda: (found := service.jobs.status(task_id, key)) and found.state == "completed",
         "a completed job",
     )
     status = ended(service, task_id, key)
@@ -231,9 +230,9 @@ def test_dead_letters_put_back_complete_the_job(
 
 
 def test_a_dead_letter_of_the_bundling_put_back_completes_the_job(
-    service: JobService, key: ApiKey, ledger: Ledger, start_worker: StartWorker, redis_url: str
+    service: Service, key: ApiKey, ledger: Ledger, start_worker: StartWorker, redis_url: str
 ) -> None:
-    task_id = service.submit(make_request(), key).task_id
+    task_id = service.submission.submit(make_request(), key).task_id
     stage_all(service, task_id, key, start_worker)
     with redis.Redis.from_url(redis_url) as client:
         letter = Message.decode(client.hvals(ledger_keys.messages(BUNDLE_QUEUE))[0])
@@ -242,23 +241,23 @@ def test_a_dead_letter_of_the_bundling_put_back_completes_the_job(
     assert ended(service, task_id, key).error_code == "bundle_failed"
     start_worker().broker.enqueue(letter)
     wait_for(
-        lambda: (found := service.status(task_id, key)) and found.state == "completed",
+        lambda: (found := service.jobs.status(task_id, key)) and found.state == "completed",
         "a completed job",
     )
 
 
 @pytest.mark.usefixtures("worker")
 def test_every_message_twice_makes_one_bundle(
-    service: JobService, key: ApiKey, bucket: Bucket
+    service: Service, key: ApiKey, bucket: Bucket
 ) -> None:
-    send_chunks = service._dispatcher.send_chunks
+    send_chunks = service.jobs._dispatcher.send_chunks
 
     def send_twice(task_id: str, chunks: Sequence[int]) -> None:
         send_chunks(task_id, chunks)
         send_chunks(task_id, chunks)
 
-    service._dispatcher.send_chunks = send_twice  # type: ignore[method-assign] # the fault
-    task_id = service.submit(make_request(), key).task_id
+    service.jobs._dispatcher.send_chunks = send_twice  # type: ignore[method-assign] # the fault
+    task_id = service.submission.submit(make_request(), key).task_id
     status = ended(service, task_id, key)
     assert (status.state, status.processed_items, status.staged) == ("completed", 25, 3)
     objects = [keys.bundle_object(task_id), keys.request_object(task_id)]
@@ -267,13 +266,13 @@ def test_every_message_twice_makes_one_bundle(
 
 
 def test_a_damaged_chunk_is_rendered_again_and_never_bundled(
-    service: JobService,
+    service: Service,
     key: ApiKey,
     bucket: Bucket,
     staging_bucket: Bucket,
     start_worker: StartWorker,
 ) -> None:
-    task_id = service.submit(make_request(), key).task_id
+    task_id = service.submission.submit(make_request(), key).task_id
     stage_all(service, task_id, key, start_worker)
     damage_a_chunk(staging_bucket, task_id)
     start_worker()
@@ -312,7 +311,7 @@ def test_a_retry_that_cannot_be_enqueued_becomes_a_dead_letter(redis_url: str) -
 
 
 def test_a_chunk_whose_retry_cannot_be_enqueued_fails_no_job(
-    service: JobService, key: ApiKey, bucket: Bucket, worker: dramatiq.Worker, redis_url: str
+    service: Service, key: ApiKey, bucket: Bucket, worker: dramatiq.Worker, redis_url: str
 ) -> None:
     """Its tries are not spent: the sweep asks for it anew."""
     enqueue = worker.broker.enqueue
@@ -329,14 +328,14 @@ def test_a_chunk_whose_retry_cannot_be_enqueued_fails_no_job(
             lambda: client.zcard(ledger_keys.dead_letters(RENDER_QUEUE)) == 3, "three dead letters"
         )
     worker.stop()
-    status = service.status(task_id, key)
+    status = service.jobs.status(task_id, key)
     assert status is not None
     assert (status.state, status.error_code, status.failed) == ("running", None, 0)
 
 
 def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
     *,
-    service: JobService,
+    service: Service,
     key: ApiKey,
     settings: Settings,
     staging_bucket: Bucket,
@@ -344,7 +343,7 @@ def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task_id = service.submit(make_request(), key).task_id
+    task_id = service.submission.submit(make_request(), key).task_id
     stage_all(service, task_id, key, start_worker)
     damage_a_chunk(staging_bucket, task_id)
 
@@ -357,7 +356,7 @@ def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
             bundles_only = start_worker({BUNDLE_QUEUE})
             wait_for(lambda: client.zcard(ledger_keys.dead_letters(BUNDLE_QUEUE)), "a dead letter")
             bundles_only.stop()
-        status = service.status(task_id, key)
+        status = service.jobs.status(task_id, key)
         assert status is not None
         assert (status.state, status.error_code, status.staged) == ("running", None, 2)
         client.hset(ledger_keys.job(task_id), "moved_at", 0)
@@ -366,10 +365,8 @@ def test_a_damaged_chunk_that_cannot_be_sent_again_fails_no_job(
     assert ended(service, task_id, key).state == "completed"
 
 
-def test_messages_carry_ids_and_never_items(
-    service: JobService, key: ApiKey, redis_url: str
-) -> None:
-    task_id = service.submit(make_request(), key).task_id
+def test_messages_carry_ids_and_never_items(service: Service, key: ApiKey, redis_url: str) -> None:
+    task_id = service.submission.submit(make_request(), key).task_id
     with redis.Redis.from_url(redis_url) as client:
         sent = [Message.decode(raw) for raw in client.hvals(f"dramatiq:{RENDER_QUEUE}.msgs")]
         assert client.exists(f"dramatiq:{BUNDLE_QUEUE}.msgs") == 0

@@ -22,7 +22,7 @@ from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.service import Finding, JobService, Settings, check_up
+from pipeline.service import Finding, Service, Settings, check_up
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.contract.test_queues import opened
@@ -118,7 +118,7 @@ def settings(
 
 
 @pytest.fixture
-def client(service: JobService, settings: Settings, token: str) -> TestClient:
+def client(service: Service, settings: Settings, token: str) -> TestClient:
     return TestClient(create_app(service, settings), headers={"X-API-Key": token})
 
 
@@ -129,7 +129,7 @@ def connection(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def visitor(service: JobService, settings: Settings, operator_token: str) -> Visitor:
+def visitor(service: Service, settings: Settings, operator_token: str) -> Visitor:
     found = Visitor(create_app(service, settings))
     assert found.sign_in(operator_token).status_code == 303
     return found
@@ -246,7 +246,7 @@ def test_with_rabbitmq_away_the_sweep_does_what_it_can_without_and_keeps_its_lea
             relay.freeze()
         with pytest.raises(BrokerUnavailableError):
             sweep.once()
-        assert connection.get(ledger_keys.SWEEP) == sweep._name
+        assert connection.get(ledger_keys.SWEEP) == sweep._lease._holder
         states = Ledger(connection).states([late, old, lost, still])
         assert states == ["failed", None, "pending", "pending"]
         assert connection.hget(ledger_keys.job(still), "moved_at") == "0"  # its turn is not used up

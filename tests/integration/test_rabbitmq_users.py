@@ -115,7 +115,7 @@ def test_the_service_needs_no_more_than_what_is_stated(
     bucket.delete(name)
     start_worker(settings=own[WORKER])
     await_end(client, post(client))
-    letters = service.operations.dead_letters
+    letters = service.dead_letters
 
     def three() -> list[str]:
         found = [each.letter_id for each in letters.newest(RENDER_QUEUE, 9)]
@@ -129,8 +129,8 @@ def test_the_service_needs_no_more_than_what_is_stated(
     assert open_sweep(own[SWEEP]).once()
     wait_for(lambda: not failing(own[API]), "a heartbeat")
     assert failing(own[WORKER]) == failing(own[SWEEP]) == []
-    assert service.operations.overview.read().dead == 0
-    service.endings.close()
+    assert service.overview.read().dead == 0
+    service.jobs.stop_waiting()
 
 
 def failing(settings: Settings) -> list[Finding]:
@@ -161,7 +161,7 @@ def test_one_right_less_is_named_and_nothing_is_accepted(
     answer = client.simulate_post("/qr/bulk/", json=BODY)
     assert (answer.status_code, answer.json["error_code"]) == (503, "unavailable")
     assert not {"few", "amq.default", user.password} & {*re.findall(r"[\w.]+", answer.text)}
-    service.endings.close()
+    service.jobs.stop_waiting()
     found = rabbitmq_finding(settings)
     assert found.found.startswith(f"access to {refused} in vhost '/' refused for user 'few', at")
     assert needed in found.advice

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from pipeline.auth.api_keys import ApiKey
 from pipeline.auth.rate_limits import Rates
-from pipeline.broker.factory import connect_redis
 from pipeline.ledger import keys
+from pipeline.ledger.connection import open_redis
 from pipeline.settings import Settings
 
 
 @pytest.fixture
 def rates(settings: Settings) -> Rates:
-    return Rates(connect_redis(settings, timeout=5, decode=True), per_minute=3, per_day=5)
+    return Rates(open_redis(settings.redis_url, timeout=5, decode=True), per_minute=3, per_day=5)
 
 
 def make_key(per_minute: int = 0, per_day: int = 0) -> ApiKey:
@@ -58,7 +58,7 @@ def test_each_window_starts_anew_when_it_is_over(rates: Rates, settings: Setting
     minute, day = rates.hit(key).windows
     assert before + 59 < minute.resets_at <= time.time() + 60
     assert before + 86_399 < day.resets_at <= time.time() + 86_400
-    with connect_redis(settings, timeout=5, decode=True) as client:
+    with open_redis(settings.redis_url, timeout=5, decode=True) as client:
         client.pexpire(keys.rate(key.key_id, 60), 1)
         while client.exists(keys.rate(key.key_id, 60)):
             pass
@@ -67,7 +67,7 @@ def test_each_window_starts_anew_when_it_is_over(rates: Rates, settings: Setting
 
 def test_a_count_without_an_end_gets_one(rates: Rates, settings: Settings) -> None:
     key = make_key()
-    with connect_redis(settings, timeout=5, decode=True) as client:
+    with open_redis(settings.redis_url, timeout=5, decode=True) as client:
         client.set(keys.rate(key.key_id, 60), 1000)
         assert not rates.hit(key).allowed
         assert 0 < int(client.ttl(keys.rate(key.key_id, 60))) <= 60

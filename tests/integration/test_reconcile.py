@@ -55,7 +55,7 @@ def end_so_many(bucket: Bucket, connection: redis.Redis, count: int) -> None:
 def asked_by(sweep: Sweep, connection: redis.Redis) -> int:
     """Return how many commands a comparison sends, but for those of scripts themselves."""
     connection.config_resetstat()
-    assert [*sweep._comparison.steps()]
+    assert [*sweep._reconciler.steps()]
     found = connection.info("commandstats")
     within = {"cmdstat_hget", "cmdstat_config|resetstat", "cmdstat_info"}
     return sum(each["calls"] for name, each in found.items() if name not in within)
@@ -68,7 +68,7 @@ def test_jobs_that_have_ended_cost_a_page_and_not_a_question_each(
     asked_by(sweep, connection)  # it may have to send the script, once
     few = asked_by(sweep, connection)
     sent: list[str] = []
-    sweep._comparison._records._bucket._client.meta.events.register(
+    sweep._reconciler._records._bucket._client.meta.events.register(
         "before-send.s3", lambda request, **_: sent.append(request.url)
     )
     end_so_many(bucket, connection, 60)
@@ -81,7 +81,7 @@ def test_the_pages_are_of_s3s_size(
 ) -> None:
     end_so_many(bucket, connection, 7)
     # Not a thousand jobs, but as many as this server is told to put on a page.
-    sweep._comparison._records._bucket._client.meta.events.register(
+    sweep._reconciler._records._bucket._client.meta.events.register(
         "before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=3)
     )
     pages: list[int] = []
@@ -92,7 +92,7 @@ def test_the_pages_are_of_s3s_size(
         return states(ledger, task_ids)
 
     monkeypatch.setattr(Ledger, "states", counted)
-    assert len([*sweep._comparison.steps()]) == 7 + 1  # and the open uploads
+    assert len([*sweep._reconciler.steps()]) == 7 + 1  # and the open uploads
     assert pages == [3, 3, 1]
 
 
@@ -104,7 +104,7 @@ def test_a_long_comparison_renews_the_lease_and_the_sweep_goes_on_meanwhile(
     late = submit(client)
     connection.delete(ledger_keys.ALIVE)
     monkeypatch.setattr("pipeline.maintenance.sweep._TICK", 0)  # as if every step took a second
-    real, left, ended = sweep._comparison.steps, [], []
+    real, left, ended = sweep._reconciler.steps, [], []
 
     def steps() -> Iterator[None]:
         for _ in real():
@@ -114,7 +114,7 @@ def test_a_long_comparison_renews_the_lease_and_the_sweep_goes_on_meanwhile(
             connection.pexpire(ledger_keys.SWEEP, LEASE // 2)  # so much of it is over
             yield
 
-    monkeypatch.setattr(sweep._comparison, "steps", steps)
+    monkeypatch.setattr(sweep._reconciler, "steps", steps)
     assert sweep.once()
     assert len(left) >= len(lost)
     assert min(left) > LEASE // 2
@@ -133,14 +133,14 @@ def test_a_comparison_ends_when_another_has_taken_the_lease(
     lose(connection, *lost)
     connection.delete(ledger_keys.ALIVE)
     monkeypatch.setattr("pipeline.maintenance.sweep._TICK", 0)
-    real, taken = sweep._comparison.steps, "another"
+    real, taken = sweep._reconciler.steps, "another"
 
     def steps() -> Iterator[None]:
         for _ in real():
             connection.set(ledger_keys.SWEEP, taken)
             yield
 
-    monkeypatch.setattr(sweep._comparison, "steps", steps)
+    monkeypatch.setattr(sweep._reconciler, "steps", steps)
     assert not sweep.once()
     assert connection.get(ledger_keys.SWEEP) == taken
     assert connection.get(ledger_keys.ALIVE) is None  # it is still to be compared, by that one

@@ -130,7 +130,7 @@ def test_a_job_is_accepted_rendered_and_waited_for_over_tls(
     told = {finding.name: finding for finding in check_up(own)}
     assert (told["redis"].state, told["workers"].state) == ("ok", "ok")
     assert "over TLS" in told["redis"].found
-    service.endings.close()
+    service.jobs.stop_waiting()
 
 
 def test_a_server_that_cannot_prove_itself_gets_no_password(tls: Servers, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import NoPermissionError
 
 from api.app import create_app
-from pipeline.broker.factory import connect_redis
 from pipeline.broker.heartbeats import Heartbeats
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys as ledger_keys
@@ -125,7 +124,7 @@ def walk(own: dict[str, Settings], admin: redis.Redis, bucket: Bucket) -> Iterat
     if made.worker.consumers:
         made.worker.stop()
     made.worker.broker.close()
-    made.service.endings.close()
+    made.service.jobs.stop_waiting()
 
 
 def test_the_service_needs_what_is_listed_and_no_more(
@@ -153,7 +152,7 @@ def test_the_service_needs_what_is_listed_and_no_more(
 def lose_messages(walk: Walk, own: dict[str, Settings]) -> None:
     """Refuse a request, and let the sweep send again what was lost."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walk.service._acceptor._backlog, "_limit", 0)
+        patch.setattr(walk.service.submission._backlog, "_limit", 0)
         walk.submit()
         refused = walk.client.simulate_post(
             "/qr/bulk/",
@@ -302,8 +301,8 @@ def look_at_everything(walk: Walk, own: dict[str, Settings]) -> None:
 
 def scrape(settings: Settings) -> None:
     registry = CollectorRegistry()
-    with connect_redis(settings, timeout=5, decode=True) as text:
-        queues, heartbeats = RedisQueues(text), Heartbeats(text, 15)
+    with open_redis(settings.redis_url, timeout=5, decode=True) as text:
+        queues, heartbeats = RedisQueues(text), Heartbeats(text, 15_000)
         registry.register(LedgerCollector(text, queues, heartbeats, max_backlog=9, deadline=9))
         assert registry.get_sample_value("qrmill_redis_up") == 1
 

@@ -17,7 +17,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import Sweep, open_sweep
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.states import TERMINAL
-from pipeline.service import JobService, Settings, open_service
+from pipeline.service import Service, Settings, open_service
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.encoded import encoded
@@ -130,23 +130,23 @@ def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
 def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
     *,
     client: TestClient,
-    service: JobService,
+    service: Service,
     start_worker: StartWorker,
     sweep: Sweep,
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task_id = submit(client)
-    put = service._end_records._records._bucket.put
+    put = service.jobs._results._records._bucket.put
 
     def late(key: str, data: bytes, content_type: str = "") -> None:
-        monkeypatch.setattr(service._end_records._records._bucket, "put", put)
+        monkeypatch.setattr(service.jobs._results._records._bucket, "put", put)
         assert retry(client, task_id).status_code == 202
         start_worker()
         end_of(client, task_id)
         put(key, data, content_type)
 
-    monkeypatch.setattr(service._end_records._records._bucket, "put", late)
+    monkeypatch.setattr(service.jobs._results._records._bucket, "put", late)
     client.simulate_delete(f"/qr/bulk/{task_id}/")
     monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
     assert sweep.once()
@@ -185,7 +185,7 @@ def test_a_damaged_job_is_told_as_that_to_whom_it_may_concern(
     *,
     client: TestClient,
     operator: TestClient,
-    service: JobService,
+    service: Service,
     settings: Settings,
     redis_url: str,
     capsys: pytest.CaptureFixture[str],
@@ -194,7 +194,7 @@ def test_a_damaged_job_is_told_as_that_to_whom_it_may_concern(
 ) -> None:
     task_id = submit(client)
     assert client.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
-    service._records._bucket.put(damaged(task_id), b"nothing\n")
+    service.jobs._records._bucket.put(damaged(task_id), b"nothing\n")
     flush(redis_url)
     token = service.api_keys.create(name="other", role="client").token
     stranger = TestClient(create_app(service, settings), headers={"X-API-Key": token})
@@ -220,7 +220,7 @@ def test_a_damaged_job_is_told_as_that_to_whom_it_may_concern(
     ],
 )
 def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
-    service: JobService,
+    service: Service,
     sweep: Sweep,
     redis_url: str,
     damage: tuple[Callable[[str], str], bytes],
@@ -236,18 +236,18 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
         link_base="https://id.gs1.org",
         callback_url="https://hooks.example.com/",
     )
-    tasks = sorted(service.submit(request, key).task_id for _ in range(3))
+    tasks = sorted(service.submission.submit(request, key).task_id for _ in range(3))
     for task_id in tasks:
-        service.cancel(task_id, key)
+        service.jobs.cancel(task_id, key)
     damaged = damage[0](tasks[1])
-    service._records._bucket.put(damaged, damage[1])
+    service.jobs._records._bucket.put(damaged, damage[1])
     flush(redis_url)
     sent: list[str] = []
-    sweep._comparison._records._bucket._client.meta.events.register(
+    sweep._reconciler._records._bucket._client.meta.events.register(
         "before-send.s3.GetObject", lambda **_: sent.append("GET")
     )
     assert sweep.once()
-    states = [service._ledger.status(task_id) for task_id in tasks]
+    states = [service.jobs._ledger.status(task_id) for task_id in tasks]
     assert [state is not None for state in states] == [True, False, True]
     logged = "".join(capsys.readouterr())
     assert f"{damaged} " in logged
@@ -370,7 +370,7 @@ def test_staging_that_nothing_knows_of_and_open_uploads_are_removed(
 
 def abort_old(settings: Settings, bucket: Bucket) -> bool:
     hasty = open_sweep(changed(settings, job_deadline=1))
-    assert [*hasty._comparison.steps()]
+    assert [*hasty._reconciler.steps()]
     return "Uploads" not in bucket._client.list_multipart_uploads(Bucket=bucket.name)
 
 

@@ -40,13 +40,13 @@ def test_a_retry_that_comes_while_a_job_is_removed_is_refused(
     with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
         ledger = Ledger(connection)
         task_id = end_long_ago(ledger, connection, bucket, "failed")
-        remove, answers = sweep._tidier._records._bucket.delete_each, []
+        remove, answers = sweep._retention._records._bucket.delete_each, []
 
         def slowly(found: Iterator[str]) -> None:
             answers.append(ledger.retry_job(task_id, HOUR))
             remove(found)
 
-        monkeypatch.setattr(sweep._tidier._records._bucket, "delete_each", slowly)
+        monkeypatch.setattr(sweep._retention._records._bucket, "delete_each", slowly)
         assert sweep.once()
         assert answers == [None]
         assert ledger.states([task_id]) == [None]
@@ -68,10 +68,10 @@ def test_many_jobs_are_removed_by_one_request(
         connection.zadd(ledger_keys.ENDED_JOBS, {kept: time.time_ns() // 1_000_000})
         sent: list[str] = []
         for name in ("ListObjectsV2", "DeleteObjects", "DeleteObject"):
-            sweep._tidier._records._bucket._client.meta.events.register(
+            sweep._retention._records._bucket._client.meta.events.register(
                 f"before-send.s3.{name}", lambda event_name, **_: sent.append(event_name)
             )
-        sweep._tidier.remove_old_jobs()
+        sweep._retention.remove_expired_jobs()
         assert sorted(name.rpartition(".")[2] for name in sent) == [
             *["DeleteObjects"] * (FAILED + 1),  # staging, and the objects of all
             *["ListObjectsV2"] * FAILED,

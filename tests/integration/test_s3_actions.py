@@ -145,24 +145,24 @@ def live_as_the_api(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> ApiKey:
     made = service.api_keys.create(name="client", role="client")
     assert service.api_keys.authenticate(made.token)
     assert service.api_keys.list() == [made.key]
-    assert service.unready() == []
+    assert service.health.unready() == []
     monkeypatch.setattr("pipeline.storage.records._ONE_PUT", 100)
     with pytest.raises(StoreUnavailableError, match="EntityTooSmall"):
-        service.submit(make_request(), made.key)
+        service.submission.submit(make_request(), made.key)
     monkeypatch.undo()
     monkeypatch.setattr("pipeline.storage.clients.connect_s3", roles.connect)
-    cancelled = service.submit(make_request(), made.key).task_id
+    cancelled = service.submission.submit(make_request(), made.key).task_id
     staging = open_storage(roles.admin, read_timeout=5).staging_bucket
     staging.put(keys.staged_zip(cancelled, 0), b"x")
-    service.cancel(cancelled, made.key)
+    service.jobs.cancel(cancelled, made.key)
     assert [*staging.list_keys("")] == []
-    service.endings.close()
+    service.jobs.stop_waiting()
     return made.key
 
 
 def live_as_the_sweep(roles: Roles, key: ApiKey, redis_url: str) -> None:
     hasty = open_service(msgspec.structs.replace(roles.of["api"], job_deadline=1))
-    late = hasty.submit(make_request(), key).task_id
+    late = hasty.submission.submit(make_request(), key).task_id
     admin = open_storage(roles.admin, read_timeout=5).client
     admin.put_object(Bucket=roles.admin.staging_bucket, Key="orphan/000000.zip", Body=b"x")
     admin.create_multipart_upload(Bucket=roles.admin.bucket, Key="left/open")
@@ -175,16 +175,16 @@ def live_as_the_sweep(roles: Roles, key: ApiKey, redis_url: str) -> None:
         return "Contents" not in found
 
     wait_for(gone, "the end of a late job, and of what was kept of it")
-    hasty.submit(make_request(), key)
+    hasty.submission.submit(make_request(), key)
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
     open_sweep(roles.of["sweep"]).once()
-    hasty.endings.close()
+    hasty.jobs.stop_waiting()
 
 
 def live_as_a_worker(roles: Roles, key: ApiKey) -> None:
     service = open_service(roles.of["api"])
-    task_id = service.submit(make_request(), key).task_id
+    task_id = service.submission.submit(make_request(), key).task_id
     assert ended(service, task_id, key).state == "completed"
     service.downloads.sign(task_id, ended(service, task_id, key).bundle)  # type: ignore[arg-type]
 
@@ -194,10 +194,10 @@ def live_as_a_worker(roles: Roles, key: ApiKey) -> None:
     cancelled: list[str] = []
 
     def cancel() -> None:
-        service.cancel(cancelled[0], key)
+        service.jobs.cancel(cancelled[0], key)
 
     roles.before_completions = [break_off, cancel]
-    cancelled.append(service.submit(make_request(), key).task_id)
+    cancelled.append(service.submission.submit(make_request(), key).task_id)
     assert ended(service, cancelled[0], key).error_code == "cancelled"
     admin = open_storage(roles.admin, read_timeout=5).client
     bundle = keys.bundle_object(cancelled[0])
@@ -205,7 +205,7 @@ def live_as_a_worker(roles: Roles, key: ApiKey) -> None:
         lambda: "Contents" in admin.list_objects_v2(Bucket=roles.admin.bucket, Prefix=bundle),
         "the end of that worker's upload",
     )
-    service.endings.close()
+    service.jobs.stop_waiting()
 
 
 @pytest.mark.parametrize("s3", ["moto"], indirect=True)

@@ -22,7 +22,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, start_and_wait
 from pipeline.errors import StoreUnavailableError
-from pipeline.service import Bundle, JobService, Settings, open_service
+from pipeline.service import Bundle, Service, Settings, open_service
 from pipeline.settings import variable
 from pipeline.storage.clients import open_storage
 from pipeline.storage.download_urls import Download
@@ -211,7 +211,7 @@ def test_credentials_of_a_container_and_of_an_instance(
     assert_ends_in(later.sign("task", bundle()), 570 if kind == "container" else 60)
 
 
-def test_keys_of_the_settings_have_no_end(settings: Settings, service: JobService) -> None:
+def test_keys_of_the_settings_have_no_end(settings: Settings, service: Service) -> None:
     assert_ends_in(service.downloads.sign("task", bundle()), settings.download_url_ttl)
 
 

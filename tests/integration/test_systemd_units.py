@@ -14,7 +14,7 @@ import pytest
 
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import PartProcess, Probe, stop_all, wait_until
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from tests.receiver import receiving
 from tests.role_users import RoleUsers, role_users
 from tests.systemd_units import QUEUES, Notified, Unit
@@ -106,7 +106,7 @@ def machine(settings: Settings, users: RoleUsers, tmp_path: Path) -> Iterator[Ma
 
 
 @pytest.fixture
-def client(machine: Machine, service: JobService) -> Iterator[httpx.Client]:
+def client(machine: Machine, service: Service) -> Iterator[httpx.Client]:
     """A client of the API that its unit starts, whose callbacks are signed."""
     key = service.api_keys.create(name="client", role="client")
     service.webhook_secrets.make(key.key.key_id)
@@ -147,7 +147,7 @@ def test_the_units_do_jobs_and_end_as_they_are_asked(
 
 
 def test_the_first_key_is_made_and_the_doctor_run_as_the_page_says(
-    machine: Machine, service: JobService
+    machine: Machine, service: Service
 ) -> None:
     (script,) = re.findall(r"```sh\n(as_role\(\).*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     for there, here in (("/etc/", f"{machine.root}/etc/"), ("/opt/qrmill/bin", str(PROGRAMS))):

@@ -17,7 +17,7 @@ from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.ledger import keys
 from pipeline.maintenance.sweep import Sweep, open_sweep
-from pipeline.service import JobService, Settings
+from pipeline.service import Service, Settings
 from pipeline.settings import variable
 from pipeline.webhooks.sender import LONGEST_RETRY_AFTER, SCHEDULE
 from tests.integration.conftest import StartWorker
@@ -380,7 +380,7 @@ def test_a_key_without_a_secret_is_told_how_to_make_one(client: TestClient) -> N
 
 
 def test_a_key_makes_its_own_secret_and_an_operator_anyones(
-    client: TestClient, operator: TestClient, service: JobService, token: str
+    client: TestClient, operator: TestClient, service: Service, token: str
 ) -> None:
     own = token.split("_")[1]
     other = service.api_keys.create(name="other", role="client").key.key_id
@@ -404,7 +404,7 @@ def test_a_key_makes_its_own_secret_and_an_operator_anyones(
 
 
 def test_a_secret_that_was_replaced_stops_signing_after_a_day(
-    service: JobService, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets, now = service.webhook_secrets, 1_795_000_000
     monkeypatch.setattr("pipeline.webhooks.secrets.time.time", lambda: now)

@@ -3,7 +3,7 @@
 --       channel of ended jobs, callbacks, counts, minutes, dead letters, unrecorded ends
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it,
 --       id of the dead letter or "", id that it had as a message
--- Returns the job's state and error code afterwards, or {} when it is unknown.
+-- Returns the job's error code, error and end (ms) afterwards, or {} when it has not failed.
 local job = KEYS[1]
 if newer(job) then
     return NEWER
@@ -46,4 +46,7 @@ if not late_double and state ~= "completed" then
         end
     end
 end
-return {state, redis.call("HGET", job, "error_code") or ""}
+if state ~= "failed" then
+    return {}
+end
+return redis.call("HMGET", job, "error_code", "error", "finished_at")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model.records import CallbackRecord, Result
-from pipeline.model.versions import VERSION, is_newer
+from pipeline.model.versions import VERSION, is_newer, version_of
 
 _VALUES = st.none() | st.booleans() | st.integers() | st.lists(st.text(max_size=3), max_size=3)
 _NAMES = st.text("abc_", min_size=1, max_size=8).map(lambda name: f"added_{name}")
@@ -16,17 +16,17 @@ _ADDED = st.dictionaries(_NAMES, _VALUES, max_size=3)
 @given(version=st.integers(1, 10_000), added=_ADDED)
 def test_only_the_version_decides(version: int, added: dict[str, object]) -> None:
     record = msgspec.json.encode({**added, "version": version})
-    assert is_newer(record) == (version > VERSION)
+    assert is_newer(version_of(record)) == (version > VERSION)
 
 
 def test_a_record_without_a_version_is_of_the_first() -> None:
-    assert not is_newer(b"{}")
+    assert not is_newer(version_of(b"{}"))
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b'{"version": "2"}', b'{"version": 0}'])
 def test_what_is_no_record_is_damaged_and_not_newer(damaged: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        is_newer(damaged)
+        version_of(damaged)
 
 
 @given(added=_ADDED)

@@ -7,26 +7,37 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from pipeline.model.jobs import poll_url
+from pipeline.model.records import JobFields, Result
 from pipeline.webhooks.events import make_event, signed_headers
-from pipeline.webhooks.schedule import EndedJob
 from pipeline.webhooks.sender import SCHEDULE
 
 SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
-JOB = EndedJob(
+JOB = JobFields(
     task_id="7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63",
     key_id="key",
-    state="failed",
+    accepted_at=1_794_999_999,
+    gtin="09506000134352",
+    format="png",
+    size=400,
+    error_correction="M",
+    link_base="https://id.gs1.org",
     items=7,
+    chunk_size=500,
+    callback_url="https://hooks.example.com/",
+)
+RESULT = Result(
+    state="failed",
     finished_at=1_795_000_000_123,
     error="It was cancelled by request.",
     error_code="cancelled",
-    callback_url="https://hooks.example.com/",
-    callback_event="an_event",
 )
 
 
 def test_a_body_is_small_and_says_what_the_poll_says_but_no_download_url() -> None:
-    assert msgspec.to_builtins(make_event(JOB, "/products/api/v1")) == {
+    assert msgspec.to_builtins(
+        make_event(JOB, RESULT, poll_url("/products/api/v1", JOB.task_id))
+    ) == {
         "type": "bulk.failed",
         "timestamp": "2026-11-18T11:06:40.123000+00:00",
         "data": {

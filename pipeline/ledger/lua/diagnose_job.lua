@@ -1,4 +1,4 @@
--- examine_job: say what a job in flight needs, if nobody is moving it, and count that as a move.
+-- diagnose_job: return what a job in flight needs, if nothing moves it, and count that as a move.
 -- KEYS: job, staged, leases, active jobs
 -- ARGV: task id, patience (ms) when the queues are empty, patience (ms) when they are not,
 --       "1" when the queues are empty, "0" when the broker is away: then only an end is told, or

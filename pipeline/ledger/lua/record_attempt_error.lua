@@ -1,4 +1,4 @@
--- excuse_chunk: an attempt ended with an error and not with its worker; Dramatiq counts those.
+-- record_attempt_error: an attempt ended with an error and not with its worker; Dramatiq counts those.
 -- KEYS: attempts, excused, errors
 -- ARGV: chunk index, error code, error
 -- Returns nothing. The lease stays: should the retry not come, the sweep brings the chunk back.

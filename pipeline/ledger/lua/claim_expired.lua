@@ -1,4 +1,4 @@
--- take_old: find jobs that ended long ago, and close them: from now on they are being removed, and
+-- claim_expired: find jobs that ended long ago, and close them: from now on they are being removed, and
 -- neither a message nor a retry opens them again.
 -- KEYS: ended jobs
 -- ARGV: what stands before and behind the task id in a job's key, when they ended at the latest (ms),

@@ -1,4 +1,4 @@
--- complete_chunk: record a staged chunk, once; reopen the job if this was the last of its failures.
+-- stage_chunk: record a staged chunk, once; reopen the job if this was the last of its failures.
 -- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks, callbacks, minutes,
 --       dead letters
 -- ARGV: chunk index, what was staged, items in the chunk, task id, deadline (ms from now) of a job
