@@ -31,13 +31,13 @@ from pipeline.errors import (
     UnavailableError,
     UnreadableError,
 )
-from pipeline.ledger.entries import Failure
 from pipeline.ledger.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.ledger.waiters import CompletionWaiters, WaitResult
 from pipeline.maintenance.restore import Recovery
 from pipeline.maintenance.results import ResultRecorder
+from pipeline.model.failures import CANCELLED, Failure
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
 from pipeline.model.records import Bundle, Idempotency
 from pipeline.model.states import TERMINAL, State
@@ -192,7 +192,7 @@ class Jobs:
         found = self.status(task_id, key)
         if found is None:
             return None
-        failure = Failure("cancelled", "It was cancelled by request.", final=True)
+        failure = Failure(CANCELLED, "It was cancelled by request.", final=True)
         result = self._ledger.fail_job(task_id, failure)
         if result is None or result.error_code != failure.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")

@@ -1,6 +1,5 @@
 """A worker process's entry point: ``dramatiq pipeline.worker:setup_broker``."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -22,6 +21,7 @@ from pipeline.maintenance.results import ResultRecorder
 from pipeline.monitoring.logs import LogContext, configure_logging
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
+from pipeline.parent_death import terminate_with_parent
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.metrics import S3Metrics
 from pipeline.webhooks.schedule import Callbacks
@@ -45,7 +45,7 @@ class EndWithMaster(Middleware):
         """Ask the kernel for the signal."""
         master = multiprocessing.parent_process()
         if master is not None and master.pid is not None:
-            end_with_parent(master.pid, signal.SIGTERM)
+            terminate_with_parent(master.pid, signal.SIGTERM)
 
 
 def setup_broker() -> None:
@@ -124,24 +124,3 @@ def _message_metrics(settings: Settings) -> tuple[Middleware, ...]:
     from pipeline.monitoring.message_metrics import MessageMetrics  # noqa: PLC0415 - it makes a folder
 
     return (MessageMetrics(),)
-
-
-#: From <linux/prctl.h>: the signal a process gets when the thread that made it ends.
-_PR_SET_PDEATHSIG = 1
-
-
-def end_with_parent(parent: int, with_signal: signal.Signals) -> None:
-    """Have the kernel send ``with_signal`` to this process when its parent dies, on Linux.
-
-    To be called early in a child process, on its main thread.
-
-    Args:
-        parent: the parent's process id as it was when it made this process, so that one that died
-            before the call is noticed as well.
-        with_signal: what to send.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, with_signal)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), with_signal)

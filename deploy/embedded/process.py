@@ -4,7 +4,6 @@ Each part leads a session of its own: a terminal's Ctrl-C reaches only the super
 ends the parts in order, and whatever a part leaves behind can be found by its process group.
 """
 
-import ctypes
 import os
 import shutil
 import signal
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.embedded.files import make_private_directory
+from pipeline.parent_death import load_death_signal
 
 LOG_BYTES = 10 * 1024 * 1024
-_PR_SET_PDEATHSIG = 1
 _SIGNALS = signal.valid_signals()
 
 #: Says whether a part answers; made anew for each start, and asked again until it says yes.
@@ -175,11 +174,11 @@ def dies_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
     as well, and all of them keep their data through a kill.
     """
     parent = os.getpid()
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork
+    set_death_signal = load_death_signal()  # before the fork
 
     def prepare() -> None:
         _unblock_signals()
-        prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
+        set_death_signal(signal_number)
         if os.getppid() != parent:  # the parent ended before the call
             os._exit(1)
 

@@ -1,6 +1,6 @@
 """The actors: what a worker does with a message, in a few lines each."""
 
-from typing import cast
+from typing import Any, cast
 
 import dramatiq
 from dramatiq import Broker, Message
@@ -23,12 +23,10 @@ from pipeline.broker.newer_messages import requeue_if_newer
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.sender import CallbackFailedError, Webhooks
 
-#: Milliseconds; a little over what each may take at its largest.
-_RENDER_TIME_LIMIT = 10 * 60_000
-_BUNDLE_TIME_LIMIT = 60 * 60_000
-_WEBHOOK_TIME_LIMIT = 2 * 60_000
 #: Of the messages that a worker has fetched, those with the lower number come first.
 _SOONER, _LATER = 0, 10
+#: The ledger says when the next attempt is due, and the sweep enqueues it.
+_LEDGER_RETRIES: dict[str, Any] = {"max_retries": 0, "throws": CallbackFailedError}
 
 
 def declare_actors(
@@ -61,33 +59,21 @@ def declare_actors(
         if not webhooks.run(task_id, _message_id()):
             callbacks.requeue_later(task_id)
 
-    for name, queue, priority in (
-        (RENDER_ACTOR, RENDER_QUEUE, _LATER),
-        (EXPRESS_ACTOR, EXPRESS_QUEUE, _SOONER),
+    no_options: dict[str, Any] = {}
+    for name, queue, priority, minutes, run, options in (
+        (RENDER_ACTOR, RENDER_QUEUE, _LATER, 10, render, no_options),
+        (EXPRESS_ACTOR, EXPRESS_QUEUE, _SOONER, 10, render, no_options),
+        (BUNDLE_ACTOR, BUNDLE_QUEUE, _SOONER, 60, bundle, no_options),
+        (WEBHOOK_ACTOR, WEBHOOK_QUEUE, _SOONER, 2, call_back, _LEDGER_RETRIES),
     ):
         dramatiq.actor(
             broker=broker,
             queue_name=queue,
             actor_name=name,
             priority=priority,
-            time_limit=_RENDER_TIME_LIMIT,
-        )(render)
-    dramatiq.actor(
-        broker=broker,
-        queue_name=BUNDLE_QUEUE,
-        actor_name=BUNDLE_ACTOR,
-        priority=_SOONER,
-        time_limit=_BUNDLE_TIME_LIMIT,
-    )(bundle)
-    dramatiq.actor(
-        broker=broker,
-        queue_name=WEBHOOK_QUEUE,
-        actor_name=WEBHOOK_ACTOR,
-        priority=_SOONER,
-        time_limit=_WEBHOOK_TIME_LIMIT,
-        max_retries=0,  # the ledger says when the next attempt is due, and the sweep asks for it
-        throws=CallbackFailedError,
-    )(call_back)
+            time_limit=minutes * 60_000,
+            **options,
+        )(run)
 
 
 def _message_id() -> str:

@@ -14,38 +14,37 @@ from pipeline.errors import (
     ObjectMissingError,
     StoreUnavailableError,
 )
-from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
+from pipeline.model.failures import (
+    BROKER_UNAVAILABLE,
+    BUNDLE_FAILED,
+    FAILS_NO_JOB,
+    LEDGER_UNAVAILABLE,
+    OBJECT_MISSING,
+    REASONS,
+    RENDER_FAILED,
+    STORAGE_UNAVAILABLE,
+    TIME_LIMIT,
+    Failure,
+)
 from pipeline.webhooks.sender import CallbackFailedError
 
 log = structlog.get_logger(__name__)
 
 #: Message option that carries the last error's code from one hook to the next.
-_ERROR_CODE = "error_code"
+ERROR_CODE = "error_code"
 #: Message option that Dramatiq's own retries use as well, and its dashboard shows.
 _TRACEBACK = "traceback"
 _MOST_FRAMES = 30
 _NO_LETTER = "the message is no dead letter: it comes again, or the sweep asks anew"
 
-_BROKER = "broker_unavailable"
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
-    (StoreUnavailableError, "storage_unavailable"),
-    (ObjectMissingError, "object_missing"),
-    (LedgerUnavailableError, "ledger_unavailable"),
-    (BrokerUnavailableError, _BROKER),
-    (TimeLimitExceeded, "time_limit"),
+    (StoreUnavailableError, STORAGE_UNAVAILABLE),
+    (ObjectMissingError, OBJECT_MISSING),
+    (LedgerUnavailableError, LEDGER_UNAVAILABLE),
+    (BrokerUnavailableError, BROKER_UNAVAILABLE),
+    (TimeLimitExceeded, TIME_LIMIT),
 )
-_REASONS = {
-    "storage_unavailable": "the object store did not answer",
-    "object_missing": "an object it needs is no longer in the object store",
-    "ledger_unavailable": "the ledger did not answer",
-    _BROKER: "the broker did not take a message",
-    "time_limit": "it took longer than it may",
-    "render_failed": "its symbols could not be rendered",
-    "bundle_failed": "the archive could not be written",
-}
-#: What failed because Redis or the broker was away did not fail; the sweep asks for it anew.
-FAILS_NO_JOB = frozenset({"ledger_unavailable", _BROKER})
 
 
 class RecordFailures(Middleware):
@@ -75,11 +74,11 @@ class RecordFailures(Middleware):
                 log.warning("callback attempt broke off", reason=type(exception).__name__)
             return
         code = error_code(message.actor_name, exception)
-        message.options[_ERROR_CODE] = code
+        message.options[ERROR_CODE] = code
         told = traceback.format_exception(exception, limit=_MOST_FRAMES)
         message.options[_TRACEBACK] = "".join(told)
         if message.actor_name != BUNDLE_ACTOR:
-            failure = Failure(code, f"A try failed: {_REASONS[code]}.")
+            failure = Failure(code, f"A try failed: {REASONS[code]}.")
             task_id, chunk_index = message.args
             self._ledger.record_attempt_error(task_id, chunk_index, failure)
 
@@ -101,7 +100,7 @@ class RecordFailures(Middleware):
         task_id, *chunk = message.args
         what = f"Chunk {chunk[0]}" if chunk else "The bundling"
         count = "1 try" if tries == 1 else f"{tries} tries"
-        detail = f"{what} failed after {count}: {_REASONS[code]}."
+        detail = f"{what} failed after {count}: {REASONS[code]}."
         log.error("failed for good", error_code=code, tries=tries)
         if code not in FAILS_NO_JOB:
             index = chunk[0] if chunk else None
@@ -110,7 +109,7 @@ class RecordFailures(Middleware):
 
 
 def _code(message: MessageProxy) -> str:
-    return str(message.options.get(_ERROR_CODE, "render_failed"))
+    return str(message.options.get(ERROR_CODE, RENDER_FAILED))
 
 
 def error_code(actor: str, exception: BaseException) -> str:
@@ -118,4 +117,4 @@ def error_code(actor: str, exception: BaseException) -> str:
     for kind, code in _CODES:
         if isinstance(exception, kind):
             return code
-    return "bundle_failed" if actor == BUNDLE_ACTOR else "render_failed"
+    return BUNDLE_FAILED if actor == BUNDLE_ACTOR else RENDER_FAILED

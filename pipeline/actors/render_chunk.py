@@ -8,9 +8,10 @@ import msgspec
 import structlog
 
 from pipeline.errors import LedgerUnavailableError
-from pipeline.ledger.entries import OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger.entries import OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
+from pipeline.model.failures import WORKER_CRASHED, Failure
 from pipeline.monitoring.logs import name_the_job
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
@@ -116,6 +117,6 @@ class ChunkRenderer:
             f"Chunk {work.chunk_index} was begun {self._max_attempts} times and never ended: its "
             "worker died each time."
         )
-        failure = Failure("worker_crashed", detail)
+        failure = Failure(WORKER_CRASHED, detail)
         self._ledger.fail_job(work.job.task_id, failure, work.chunk_index)
         log.error("chunk given up", attempts=self._max_attempts)

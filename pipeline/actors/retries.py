@@ -3,10 +3,11 @@
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Retries
 
-from pipeline.actors.failures import _BROKER, _ERROR_CODE
+from pipeline.actors.failures import ERROR_CODE
 from pipeline.errors import (
     ObjectMissingError,
 )
+from pipeline.model.failures import BROKER_UNAVAILABLE
 
 #: Milliseconds before the first retry of what met a missing object; the three of the default end
 #: after 3.5 to 7 seconds.
@@ -42,6 +43,6 @@ class CarefulRetries(Retries):
             )
         except Exception:
             # Its tries are not spent, and the retry may have got out all the same.
-            message.options[_ERROR_CODE] = _BROKER
+            message.options[ERROR_CODE] = BROKER_UNAVAILABLE
             message.fail()
             raise

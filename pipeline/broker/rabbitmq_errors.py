@@ -15,9 +15,11 @@ from pika.adapters.utils.connection_workflow import (
     AMQPConnectorPhaseErrorBase,
 )
 
+from pipeline.broker.names import ALL_QUEUES
+
 #: What the service's user has to have, as RabbitMQ's ``set_permissions`` takes it: who declares a
 #: queue configures it; who names its dead letters' exchange reads it and writes that exchange.
-QUEUES = r"^(render|express|bundle|webhook)(\.DQ|\.XQ)?$"
+QUEUES = rf"^({'|'.join(ALL_QUEUES)})(\.DQ|\.XQ)?$"
 RIGHTS = {"configure": QUEUES, "write": r"^amq\.default$", "read": QUEUES}
 
 Match = re.Match[str]

@@ -42,20 +42,6 @@ class ChunkWork(msgspec.Struct, frozen=True):
         return min(self.job.chunk_size, self.job.items - self.first_item)
 
 
-class Failure(NamedTuple):
-    """Why a job fails.
-
-    Attributes:
-        code: for programs.
-        detail: for people.
-        final: no message may reopen the job; only a retry does.
-    """
-
-    code: str
-    detail: str
-    final: bool = False
-
-
 class Diagnosis(NamedTuple):
     """What a job in flight needs, and for ``chunks`` which of them."""
 

@@ -15,7 +15,6 @@ from pipeline.ledger.entries import (
     ChunkWork,
     Diagnosis,
     ExpiredJob,
-    Failure,
     flat_fields,
     flat_ranges,
     job_fields,
@@ -26,6 +25,7 @@ from pipeline.ledger.entries import (
 )
 from pipeline.ledger.scripts import Scripts
 from pipeline.model.chunks import StagedChunk
+from pipeline.model.failures import Failure
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle, CallbackRecord, JobFields, RequestHead, Result
 from pipeline.model.versions import is_newer, refuse_newer

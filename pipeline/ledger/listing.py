@@ -4,7 +4,7 @@ A page ends at a job and the next one begins behind that job, whatever arrives m
 stand before the first page, so none is repeated and none is hidden.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import redis
@@ -15,11 +15,10 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.scripts import Scripts
 from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import JobStatus
+from pipeline.model.states import ChunkState
 
 #: Jobs looked at for one page: a filter that few of them pass gives a short page, not a slow one.
 _LOOKED_AT = 5000
-
-ChunkState = Literal["pending", "running", "staged", "failed"]
 
 
 class Position(NamedTuple):

@@ -16,7 +16,6 @@ from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import BrokerUnavailableError, StoreUnavailableError, UnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
-from pipeline.ledger.entries import Failure
 from pipeline.ledger.idempotency import IdempotencyKeys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.lease import SweepLease
@@ -25,6 +24,7 @@ from pipeline.maintenance.reconcile import Reconciler
 from pipeline.maintenance.restore import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.maintenance.retention import Retention
+from pipeline.model.failures import DEADLINE, Failure
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.storage.metrics import S3Metrics
@@ -222,7 +222,7 @@ class Sweep:
 
     def _fail_late(self, task_id: str) -> None:
         seconds = self._settings.job_deadline
-        failure = Failure("deadline", f"It did not end within {seconds} seconds.", final=True)
+        failure = Failure(DEADLINE, f"It did not end within {seconds} seconds.", final=True)
         result = self._ledger.fail_job(task_id, failure)
         if result is not None and result.error_code == failure.code:
             self._late.append(task_id)

@@ -22,6 +22,7 @@ opinion.
 from typing import Literal
 
 State = Literal["pending", "running", "completed", "failed"]
+ChunkState = Literal["pending", "running", "staged", "failed"]
 CallbackState = Literal["pending", "delivered", "failed"]
 Event = Literal["begin", "complete", "fail", "reopen", "retry"]
 

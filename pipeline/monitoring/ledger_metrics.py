@@ -29,26 +29,14 @@ from pipeline.broker.names import QUEUES
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
+from pipeline.model.failures import JOB_ERROR_CODES
 from pipeline.model.states import DURATION_BOUNDS
 from render.image import ImageFormat
 
 log = structlog.get_logger(__name__)
 
 #: How a job can end: completed, or the ``error_code`` of its failure; ``other``: a new one.
-OUTCOMES = frozenset(
-    {
-        "completed",
-        "other",
-        "cancelled",
-        "deadline",
-        "worker_crashed",
-        "storage_unavailable",
-        "object_missing",
-        "time_limit",
-        "render_failed",
-        "bundle_failed",
-    }
-)
+OUTCOMES = JOB_ERROR_CODES | {"completed", "other"}
 #: Jobs in flight that are looked at, the oldest first: those nearest their deadlines are there.
 _LOOKED_AT = 100
 

@@ -21,9 +21,10 @@ from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.factory import make_broker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys
-from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork, Failure
+from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk
+from pipeline.model.failures import Failure
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.records import Bundle, Result
 from pipeline.model.request_object import Acceptance, encode_head

@@ -19,8 +19,8 @@ from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger.connection import open_redis
-from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
+from pipeline.model.failures import Failure
 from pipeline.model.states import DURATION_BOUNDS
 from pipeline.monitoring.ledger_metrics import LedgerCollector, _buckets
 from pipeline.settings import Settings

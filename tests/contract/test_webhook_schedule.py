@@ -15,8 +15,8 @@ from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
-from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
+from pipeline.model.failures import Failure
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import CallbackRecord, Result
 from pipeline.settings import Settings

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from api.app import create_app
 from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
-from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import JobFilter, Listing, Position
+from pipeline.model.failures import Failure
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import RequestHead
 from pipeline.model.request_object import Acceptance, encode_head

@@ -20,9 +20,9 @@ from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys as ledger_keys
-from pipeline.ledger.entries import Failure
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
+from pipeline.model.failures import Failure
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
 from pipeline.service import Service, Settings

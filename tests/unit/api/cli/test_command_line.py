@@ -22,7 +22,6 @@ from api.client import (
 from api.client import arguments as client_checks
 from api.schemas import states
 from pipeline.auth import api_keys
-from pipeline.ledger import listing
 from pipeline.model import states as pipeline_states
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
@@ -124,7 +123,7 @@ def test_the_words_of_the_api_are_those_of_the_pipeline() -> None:
     for said, meant in (
         (states.State, pipeline_states.State),
         (states.CallbackState, pipeline_states.CallbackState),
-        (states.ChunkState, listing.ChunkState),
+        (states.ChunkState, pipeline_states.ChunkState),
         (states.Role, api_keys.Role),
     ):
         assert get_args(said) == get_args(meant)

@@ -1,8 +1,9 @@
 import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
-from pipeline.actors.failures import _REASONS, FAILS_NO_JOB, error_code
+from pipeline.actors.failures import error_code
 from pipeline.errors import EnqueueError, ObjectMissingError, StoreUnavailableError
+from pipeline.model.failures import FAILS_NO_JOB, REASONS
 from pipeline.monitoring.ledger_metrics import OUTCOMES
 
 
@@ -20,8 +21,8 @@ from pipeline.monitoring.ledger_metrics import OUTCOMES
 )
 def test_every_error_has_a_code_with_a_reason(actor: str, error: BaseException, code: str) -> None:
     assert error_code(actor, error) == code
-    assert _REASONS[code]
+    assert REASONS[code]
 
 
 def test_every_code_with_which_a_message_fails_a_job_is_an_outcome_of_its_own() -> None:
-    assert _REASONS.keys() - OUTCOMES == FAILS_NO_JOB
+    assert REASONS.keys() - OUTCOMES == FAILS_NO_JOB
