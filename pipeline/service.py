@@ -12,13 +12,13 @@ import structlog
 from dramatiq.brokers.redis import RedisBroker
 
 from pipeline.auth.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
-from pipeline.auth.rate_limits import Rates, Standing
+from pipeline.auth.rate_limits import RateLimits, Standing
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.auth.sessions import Sessions
 from pipeline.auth.sign_in_limits import SignInLimit
 from pipeline.backends import Backends
 from pipeline.broker.backlog import Backlog, BacklogFullError
-from pipeline.broker.dead_letters import DeadLetter, DeadLetters
+from pipeline.broker.dead_letters import DeadLetters, JobDeadLetter
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.doctor.check import Finding, compare_clocks
@@ -46,7 +46,7 @@ from pipeline.monitoring.ledger_metrics import LedgerCollector
 from pipeline.monitoring.logs import configure_logging
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.monitoring.overview import Overview, OverviewReader
-from pipeline.monitoring.preview import Sample, Samples
+from pipeline.monitoring.preview import Preview, Sample
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.clients import open_hasty
 from pipeline.storage.download_urls import Downloads
@@ -224,13 +224,13 @@ class Service(NamedTuple):
     submission: Submission
     api_keys: ApiKeys
     webhook_secrets: WebhookSecrets
-    rate_limits: Rates
+    rate_limits: RateLimits
     sessions: Sessions
     sign_in_limits: SignInLimit
     downloads: Downloads
     dead_letters: DeadLetters
     overview: OverviewReader
-    preview: Samples
+    preview: Preview
     health: Health
     broker: RedisBroker | None
     expose_metrics: Callable[[], None]
@@ -299,7 +299,7 @@ def open_service(settings: Settings) -> Service:
         ),
         api_keys=ApiKeys(storage.bucket),
         webhook_secrets=WebhookSecrets(storage.bucket),
-        rate_limits=Rates(text, settings.rate_per_minute, settings.rate_per_day),
+        rate_limits=RateLimits(text, settings.rate_per_minute, settings.rate_per_day),
         sessions=Sessions(text),
         sign_in_limits=SignInLimit(text),
         downloads=Downloads(
@@ -310,7 +310,7 @@ def open_service(settings: Settings) -> Service:
         ),
         dead_letters=DeadLetters(queues, ledger),
         overview=OverviewReader(text, queues, heartbeats),
-        preview=Samples(records),
+        preview=Preview(records),
         health=Health(checks),
         broker=broker if isinstance(broker, RedisBroker) else None,
         expose_metrics=expose,
@@ -329,12 +329,12 @@ __all__ = [
     "CallbackEvent",
     "CallbackRules",
     "ChunkStatus",
-    "DeadLetter",
     "EncodedItems",
     "Finding",
     "Idempotency",
     "IdempotencyError",
     "Item",
+    "JobDeadLetter",
     "JobFilter",
     "JobRequest",
     "JobStatus",

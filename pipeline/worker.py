@@ -12,9 +12,9 @@ from dramatiq.middleware import CurrentMessage, Middleware
 
 from pipeline.actors.bundle_job import Bundler
 from pipeline.actors.declare import declare_actors
-from pipeline.actors.failures import RecordFailures
+from pipeline.actors.failures import FailureRecorder
 from pipeline.actors.render_chunk import ChunkRenderer
-from pipeline.actors.retries import CarefulRetries
+from pipeline.actors.retries import SafeRetries
 from pipeline.backends import Backends
 from pipeline.broker.factory import worker_name
 from pipeline.maintenance.results import ResultRecorder
@@ -26,7 +26,7 @@ from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.metrics import S3Metrics
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
-from pipeline.webhooks.sender import Webhooks
+from pipeline.webhooks.sender import WebhookSender
 from pipeline.webhooks.urls import callback_rules
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ _S3_TIMEOUT = 10
 _MAX_BACKOFF = 60_000  # milliseconds
 
 
-class EndWithMaster(Middleware):
+class TerminateWithMaster(Middleware):
     """Ends a worker process when Dramatiq's master process dies without saying so."""
 
     def after_process_boot(self, broker: Broker) -> None:
@@ -70,15 +70,15 @@ def build_worker(settings: Settings) -> Broker:
     broker.broker_id = worker_name()
     for middleware in (
         *_message_metrics(settings),
-        CarefulRetries(
+        SafeRetries(
             max_retries=settings.max_retries,
             min_backoff=settings.retry_backoff,
             max_backoff=_MAX_BACKOFF,
         ),
-        RecordFailures(backends.ledger, queues),
+        FailureRecorder(backends.ledger, queues),
         CurrentMessage(),
         LogContext(),
-        EndWithMaster(),
+        TerminateWithMaster(),
     ):
         broker.add_middleware(middleware)
     S3Metrics().watch(backends.storage.client)
@@ -106,7 +106,7 @@ def build_worker(settings: Settings) -> Broker:
         deadline=settings.deadline_ms,
         max_attempts=settings.max_attempts,
     )
-    webhooks = Webhooks(
+    webhooks = WebhookSender(
         callbacks,
         WebhookSecrets(backends.storage.bucket),
         records,

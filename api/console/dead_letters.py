@@ -8,7 +8,7 @@ from api.console.forms import Form
 from api.console.pages import Pages
 from api.console.sessions import Guarded
 from api.http.problems import ProblemError
-from pipeline.service import ALL_QUEUES, DeadLetter, Service
+from pipeline.service import ALL_QUEUES, JobDeadLetter, Service
 
 _ROWS = 100
 
@@ -23,7 +23,7 @@ class LettersPage(Guarded):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show the newest dead letters of every queue."""
         letters = self._service.dead_letters
-        found: list[DeadLetter] = []
+        found: list[JobDeadLetter] = []
         for queue in ALL_QUEUES:
             found += letters.newest(queue, _ROWS)
         found.sort(key=lambda letter: letter.died_at, reverse=True)
@@ -42,7 +42,7 @@ class LettersAction(Guarded):
         letters = service.dead_letters
         self._pages = pages
         self._act, self._done = {
-            "put-back": (letters.put_back, "put-back"),
+            "put-back": (letters.requeue, "put-back"),
             "discard": (letters.discard, "discarded"),
         }[action]
 

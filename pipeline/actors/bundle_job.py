@@ -14,7 +14,7 @@ from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.records import Bundle, BundleTimes, JobFields, Result
-from pipeline.monitoring.logs import name_the_job
+from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.storage.bucket import Upload, UploadAbandonedError
@@ -82,7 +82,7 @@ class Bundler:
                 reason="chunks are missing, or it is built, being built or has failed",
             )
             return None
-        name_the_job(job)
+        bind_job_context(job)
         try:
             with self._steps.time("bundle", job.format):
                 bundle = self._build(job, claimant)

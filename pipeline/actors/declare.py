@@ -21,7 +21,7 @@ from pipeline.broker.names import (
 )
 from pipeline.broker.newer_messages import requeue_if_newer
 from pipeline.webhooks.schedule import Callbacks
-from pipeline.webhooks.sender import CallbackFailedError, Webhooks
+from pipeline.webhooks.sender import CallbackFailedError, WebhookSender
 
 #: Of the messages that a worker has fetched, those with the lower number come first.
 _SOONER, _LATER = 0, 10
@@ -36,7 +36,7 @@ def declare_actors(
     bundler: Bundler,
     *,
     callbacks: Callbacks,
-    webhooks: Webhooks,
+    webhooks: WebhookSender,
 ) -> None:
     """Declare the actors on ``broker``; what they work with is handed to them here."""
 

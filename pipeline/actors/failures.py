@@ -6,7 +6,7 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware, TimeLimitExceeded
 
-from pipeline.broker.inspection import Queues, letter_id, name_letter
+from pipeline.broker.inspection import Queues, assign_dead_letter_id, letter_id
 from pipeline.broker.names import BUNDLE_ACTOR, WEBHOOK_ACTOR
 from pipeline.errors import (
     BrokerUnavailableError,
@@ -47,7 +47,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-class RecordFailures(Middleware):
+class FailureRecorder(Middleware):
     """Records a dead letter in the ledger: its chunk failed, and so did its job.
 
     A callback's is of no concern to it: its job has ended before, and how. One that could not be
@@ -85,7 +85,7 @@ class RecordFailures(Middleware):
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Give the dead letter an id of its own, if that is what is going to be recorded."""
         if message.actor_name != WEBHOOK_ACTOR and _code(message) not in FAILS_NO_JOB:
-            name_letter(message)
+            assign_dead_letter_id(message)
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Record the failure, if the message is a dead letter now."""
@@ -93,7 +93,7 @@ class RecordFailures(Middleware):
             return
         code = _code(message)
         # First, so that no failure is known before the letter that can undo it.
-        if not self._queues.annotate(message):
+        if not self._queues.attach_error(message):
             log.warning("failure not recorded", error_code=code, reason=_NO_LETTER)
             return
         tries = message.options.get("retries", 1)

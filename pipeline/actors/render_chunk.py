@@ -12,7 +12,7 @@ from pipeline.ledger.entries import OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
 from pipeline.model.failures import WORKER_CRASHED, Failure
-from pipeline.monitoring.logs import name_the_job
+from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.rendering import render_items
@@ -68,7 +68,7 @@ class ChunkRenderer:
                 "chunk skipped", reason="staged already, failed for good, or its job has ended"
             )
             return False
-        name_the_job(work.job)
+        bind_job_context(work.job)
         if work.attempt > self._max_attempts:
             self._give_up(work)
             return False

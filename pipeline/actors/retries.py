@@ -14,7 +14,7 @@ from pipeline.model.failures import BROKER_UNAVAILABLE
 _MISSING_BACKOFF = 500
 
 
-class CarefulRetries(Retries):
+class SafeRetries(Retries):
     """Dramatiq's retries, but a message that cannot be put back becomes a dead letter.
 
     Without it a message whose retry cannot be enqueued is acknowledged all the same, and lost.

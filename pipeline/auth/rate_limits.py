@@ -45,7 +45,7 @@ class Standing(NamedTuple):
         return min(self.windows, key=lambda window: (window.remaining, -window.resets_at))
 
 
-class Rates:
+class RateLimits:
     """Counts requests, correctly across any number of processes."""
 
     def __init__(self, client: redis.Redis, per_minute: int, per_day: int) -> None:

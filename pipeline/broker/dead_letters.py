@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import structlog
 
-from pipeline.broker.inspection import Letter, Queues
+from pipeline.broker.inspection import DeadLetter, Queues
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.states import State
 
@@ -14,8 +14,8 @@ log = structlog.get_logger(__name__)
 _MOST_RAW = 2000  # characters
 
 
-class DeadLetter(NamedTuple):
-    """A dead letter.
+class JobDeadLetter(NamedTuple):
+    """A dead letter, and the job that it is about.
 
     Attributes:
         letter_id: names it within its queue.
@@ -49,7 +49,7 @@ class _Content(msgspec.Struct):
 
 class _Row(NamedTuple):
     queue: str
-    letter: Letter
+    letter: DeadLetter
     content: _Content
 
     @property
@@ -68,7 +68,7 @@ class DeadLetters:
         self._queues = queues
         self._ledger = ledger
 
-    def newest(self, queue: str, limit: int) -> list[DeadLetter]:
+    def newest(self, queue: str, limit: int) -> list[JobDeadLetter]:
         """Return up to ``limit`` dead letters, the newest first."""
         letters = self._queues.letters(queue, limit)
         rows = [_Row(queue, letter, _decoded(letter.text)) for letter in letters]
@@ -76,12 +76,12 @@ class DeadLetters:
         states = {job.task_id: job.state for job in self._ledger.statuses(sorted(tasks))}
         return [_letter(row, states.get(row.task_id)) for row in rows]
 
-    def put_back(self, queue: str, letter_ids: list[str]) -> int:
+    def requeue(self, queue: str, letter_ids: list[str]) -> int:
         """Put letters back onto their queue, their tries forgotten; return how many there were.
 
         What no worker could read stays where it is.
         """
-        moved = self._queues.put_back(queue, letter_ids)
+        moved = self._queues.requeue(queue, letter_ids)
         log.info("dead letters put back", queue=queue, count=moved)
         return moved
 
@@ -99,12 +99,12 @@ def _decoded(text: str) -> _Content:
         return _Content()
 
 
-def _letter(row: _Row, job_state: State | None) -> DeadLetter:
+def _letter(row: _Row, job_state: State | None) -> JobDeadLetter:
     content, options = row.content, row.content.options
     shown = {name: value for name, value in options.items() if name != "traceback"}
     plain = {"actor": content.actor_name, "args": content.args, "options": shown}
     whole = msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
-    return DeadLetter(
+    return JobDeadLetter(
         letter_id=row.letter.letter_id,
         queue=row.queue,
         died_at=row.letter.died_at,

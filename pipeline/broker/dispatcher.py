@@ -29,7 +29,7 @@ class Sender(Protocol):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Send a message, ``delay`` milliseconds from now."""
 
-    def together(self) -> AbstractContextManager[dramatiq.Broker]:
+    def batch(self) -> AbstractContextManager[dramatiq.Broker]:
         """Give a broker whose messages are sent at the end of the block, in one go."""
 
 
@@ -58,7 +58,7 @@ class Dispatcher:
         messages = [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in chunks]
         callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
         try:
-            with self._broker.together() as broker:
+            with self._broker.batch() as broker:
                 group = dramatiq.group(messages, broker=broker)
                 group.add_completion_callback(callback)
                 group.run()

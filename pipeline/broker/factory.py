@@ -14,15 +14,15 @@ from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 
 from pipeline.broker.barriers import BarrierBackend
 from pipeline.broker.dispatcher import Dispatcher
-from pipeline.broker.heartbeats import WORKER, Beating, Heartbeats
+from pipeline.broker.heartbeats import WORKER, HeartbeatMiddleware, Heartbeats
 from pipeline.broker.inspection import Queues
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.broker.newer_messages import LeaveNewer
-from pipeline.broker.queue_age import Unbegun
+from pipeline.broker.queue_age import QueueAge
 from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.broker.rabbitmq_connection import Amqp
 from pipeline.broker.rabbitmq_queues import RabbitQueues
-from pipeline.broker.redis import Wakeups, WakingBroker
+from pipeline.broker.redis import EnqueueNotifier, WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.settings import Settings
 
@@ -68,7 +68,7 @@ def open_broker(
         return BrokerParts(broker, Dispatcher(broker), RedisQueues(text), heartbeats)
     amqp = Amqp(settings.broker_url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
     rabbit = make_rabbit_broker(amqp, plain)
-    queues = RabbitQueues(amqp, text, heartbeats, Unbegun(text))
+    queues = RabbitQueues(amqp, text, heartbeats, QueueAge(text))
     return BrokerParts(rabbit, Dispatcher(rabbit), queues, heartbeats)
 
 
@@ -80,7 +80,7 @@ def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
         client: undecoded.
     """
     broker = WakingBroker(
-        Wakeups(client),
+        EnqueueNotifier(client),
         client=client,
         heartbeat_timeout=settings.heartbeat_timeout_ms,
         maintenance_chance=_MAINTENANCE_CHANCE,
@@ -100,7 +100,7 @@ def make_rabbit_broker(amqp: Amqp, client: redis.Redis) -> RabbitBroker:
     """
     broker = RabbitBroker(
         amqp,
-        Beating(client),
+        HeartbeatMiddleware(client),
         middleware=_middleware(client),
         dead_message_ttl=_DEAD_MESSAGE_TTL,
     )

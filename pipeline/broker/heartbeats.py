@@ -44,7 +44,7 @@ class Heartbeat(NamedTuple):
 
     host: str
     pid: int
-    silent: int
+    age_ms: int
     alive: bool
 
 
@@ -109,7 +109,7 @@ class Heartbeats:
         return found
 
 
-class Beating(Middleware):
+class HeartbeatMiddleware(Middleware):
     """Lets a worker on RabbitMQ show signs of life.
 
     Args:
@@ -128,7 +128,7 @@ class Beating(Middleware):
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def look(self, queue: str, held: int) -> None:
+    def note_poll(self, queue: str, held: int) -> None:
         """Note that a queue's consumer looks for messages, of which it holds ``held``."""
         self._held[queue] = held
         self._looked_at = time.monotonic()

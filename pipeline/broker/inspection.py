@@ -45,7 +45,7 @@ class QueueState(NamedTuple):
         return self.waiting + self.in_progress + self.delayed
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """A dead letter as the broker keeps it.
 
     Attributes:
@@ -74,10 +74,10 @@ class Queues(Protocol):
     def waiting(self, *queues: str) -> int:
         """Return how many messages of ``queues`` no worker has fetched."""
 
-    def letters(self, queue: str, limit: int) -> list[Letter]:
+    def letters(self, queue: str, limit: int) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters, the newest first."""
 
-    def put_back(self, queue: str, letter_ids: list[str]) -> int:
+    def requeue(self, queue: str, letter_ids: list[str]) -> int:
         """Put dead letters back onto their queue, renewed; return how many there were.
 
         What no worker could read stays where it is.
@@ -86,7 +86,7 @@ class Queues(Protocol):
     def discard(self, queue: str, letter_ids: list[str]) -> int:
         """Remove dead letters for good; return how many there were."""
 
-    def annotate(self, message: MessageProxy) -> bool:
+    def attach_error(self, message: MessageProxy) -> bool:
         """Let a dead letter tell what its last try told, where the broker has it as it was sent.
 
         Returns:
@@ -94,7 +94,7 @@ class Queues(Protocol):
         """
 
 
-def name_letter(message: MessageProxy) -> None:
+def assign_dead_letter_id(message: MessageProxy) -> None:
     """Give a message the id that it is to have as a dead letter.
 
     A copy of it that is delivered again keeps the old one, by which the ledger tells it from the
@@ -109,7 +109,7 @@ def letter_id(message: MessageProxy) -> str:
     return str(getattr(message, "letter_id", message.message_id))
 
 
-def as_letter(message: MessageProxy) -> bytes:
+def encode_dead_letter(message: MessageProxy) -> bytes:
     """Return a message as its dead letter has it."""
     letter: Message[Any] = message.copy(message_id=letter_id(message))
     return letter.encode()

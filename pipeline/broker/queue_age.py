@@ -17,7 +17,7 @@ _LOOKED_AT = 500
 _FIELDS = ("chunks", "created_at", "opened_at", "moved_at", "claim_until")
 
 
-class Unbegun:
+class QueueAge:
     """Reads the ledger.
 
     Args:
@@ -27,7 +27,7 @@ class Unbegun:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
-    def since(self) -> dict[str, int]:
+    def oldest_waiting(self) -> dict[str, int]:
         """Return the oldest time, in milliseconds since the epoch, of each queue that has one.
 
         A chunk of a large job that is alone to be rendered again went by the express queue, and

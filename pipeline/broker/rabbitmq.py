@@ -17,8 +17,8 @@ from dramatiq.common import current_millis, dq_name, q_name, xq_name
 from dramatiq.middleware import Middleware
 from pika.exceptions import AMQPError
 
-from pipeline.broker.heartbeats import Beating
-from pipeline.broker.inspection import as_letter
+from pipeline.broker.heartbeats import HeartbeatMiddleware
+from pipeline.broker.inspection import encode_dead_letter
 from pipeline.broker.rabbitmq_connection import Amqp, Arguments, Outgoing
 from pipeline.broker.rabbitmq_errors import explain
 
@@ -39,16 +39,16 @@ class RabbitBroker(RabbitmqBroker):
 
     Attributes:
         amqp: that connection; consumers have their own.
-        beating: the signs of life of this process, should it be a worker.
-        held: messages that are held back to be sent together; None when none are.
+        heartbeat: the signs of life of this process, should it be a worker.
+        pending: messages that are held back to be sent together; None when none are.
     """
 
-    held: list[Outgoing] | None = None
+    pending: list[Outgoing] | None = None
 
     def __init__(
         self,
         amqp: Amqp,
-        beating: Beating,
+        heartbeat: HeartbeatMiddleware,
         *,
         middleware: list[Middleware],
         dead_message_ttl: int,
@@ -57,18 +57,18 @@ class RabbitBroker(RabbitmqBroker):
         super().__init__(middleware=middleware)
         self.amqp = amqp
         self.parameters = amqp.parameters  # type: ignore[assignment] # as where it is given one URL
-        self.beating = beating
+        self.heartbeat = heartbeat
         self._dead_message_ttl = dead_message_ttl
-        self.add_middleware(beating)
+        self.add_middleware(heartbeat)
 
     @property
     def broker_id(self) -> str:
         """The name of this process as a worker, as Dramatiq's Redis broker has one."""
-        return self.beating.name
+        return self.heartbeat.name
 
     @broker_id.setter
     def broker_id(self, name: str) -> None:
-        self.beating.name = name
+        self.heartbeat.name = name
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
         """Add a queue; it is declared with the next connection, or now."""
@@ -97,23 +97,23 @@ class RabbitBroker(RabbitmqBroker):
             message = message.copy(queue_name=queue, options={"eta": current_millis() + delay})
         self.emit_before("enqueue", message, delay)
         outgoing = Outgoing(queue, message.encode())
-        if self.held is None:
+        if self.pending is None:
             self.amqp.publish([outgoing])
         else:
-            self.held.append(outgoing)
+            self.pending.append(outgoing)
         self.emit_after("enqueue", message, delay)
         return message
 
     @contextmanager
-    def together(self) -> Iterator["RabbitBroker"]:
+    def batch(self) -> Iterator["RabbitBroker"]:
         """Give a broker whose messages are sent at the end of the block, in one go.
 
         When this raises, some messages may have been sent.
         """
         batch = copy.copy(self)
-        batch.held = []
+        batch.pending = []
         yield batch
-        self.amqp.publish(batch.held)
+        self.amqp.publish(batch.pending)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "RabbitConsumer":
         """Return a consumer to which messages are pushed; a deleted queue is there again."""
@@ -132,14 +132,14 @@ class RabbitConsumer(_RabbitmqConsumer):
     def __init__(self, broker: RabbitBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         with _explained():
             super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
-        self._amqp, self._beating = broker.amqp, broker.beating
+        self._amqp, self._heartbeat = broker.amqp, broker.heartbeat
 
     def __next__(self) -> MessageProxy | None:
         with _explained():
             message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         if message is not None:
             message.consumer = self  # type: ignore[attr-defined] # Dramatiq lets one add to it
-        self._beating.look(self.queue_name, len(self.known_tags))
+        self._heartbeat.note_poll(self.queue_name, len(self.known_tags))
         return message
 
     def ack(self, message: MessageProxy) -> None:
@@ -152,7 +152,9 @@ class RabbitConsumer(_RabbitmqConsumer):
         if not self._delivered(message):
             return
         letter = Outgoing(
-            xq_name(q_name(self.queue_name)), as_letter(message), {DIED_AT: current_millis()}
+            xq_name(q_name(self.queue_name)),
+            encode_dead_letter(message),
+            {DIED_AT: current_millis()},
         )
         try:
             self._amqp.publish([letter])

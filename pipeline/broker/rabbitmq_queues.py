@@ -26,9 +26,9 @@ from pika.exceptions import AMQPError
 from pika.spec import BasicProperties
 
 from pipeline.broker.heartbeats import Heartbeats
-from pipeline.broker.inspection import Letter, QueueState, age, renewed
+from pipeline.broker.inspection import DeadLetter, QueueState, age, renewed
 from pipeline.broker.names import ALL_QUEUES
-from pipeline.broker.queue_age import Unbegun
+from pipeline.broker.queue_age import QueueAge
 from pipeline.broker.rabbitmq import DIED_AT
 from pipeline.broker.rabbitmq_connection import Amqp, Outgoing
 from pipeline.broker.rabbitmq_errors import explain
@@ -54,16 +54,16 @@ class RabbitQueues:
         amqp: on which they are declared.
         client: of Redis.
         heartbeats: of the workers.
-        unbegun: since when work waits, by the ledger.
+        queue_age: since when work waits, by the ledger.
     """
 
     def __init__(
-        self, amqp: Amqp, client: redis.Redis, heartbeats: Heartbeats, unbegun: Unbegun
+        self, amqp: Amqp, client: redis.Redis, heartbeats: Heartbeats, queue_age: QueueAge
     ) -> None:
         self._amqp = amqp
         self._client = client
         self._heartbeats = heartbeats
-        self._unbegun = unbegun
+        self._queue_age = queue_age
 
     def ping(self) -> None:
         """See whether RabbitMQ answers, and has the queues."""
@@ -74,7 +74,9 @@ class RabbitQueues:
         with self._alone():
             ready = self._count(*(kind for queue in ALL_QUEUES for kind in _kinds(queue)))
         held = self._heartbeats.held()
-        since = self._unbegun.since() if any(ready[queue] for queue in ALL_QUEUES) else {}
+        since = (
+            self._queue_age.oldest_waiting() if any(ready[queue] for queue in ALL_QUEUES) else {}
+        )
         return [
             QueueState(
                 name=queue,
@@ -98,16 +100,16 @@ class RabbitQueues:
         """Return how many messages no worker has fetched."""
         return sum(self._count(*queues).values())
 
-    def letters(self, queue: str, limit: int) -> list[Letter]:
+    def letters(self, queue: str, limit: int) -> list[DeadLetter]:
         """Return the newest dead letters; all of them are fetched for that, and given back."""
         with self._fetching(queue) as letters:
             newest = deque((letter for _, letter in letters), maxlen=limit)
         return sorted(newest, key=lambda letter: letter.died_at, reverse=True)
 
-    def put_back(self, queue: str, letter_ids: list[str]) -> int:
+    def requeue(self, queue: str, letter_ids: list[str]) -> int:
         """Put letters back: each is sent, and removed when that is confirmed."""
 
-        def send(letter: Letter) -> bool:
+        def send(letter: DeadLetter) -> bool:
             message = renewed(letter.text)
             if message is not None:
                 self._amqp.publish([Outgoing(queue, message.encode())])
@@ -119,11 +121,11 @@ class RabbitQueues:
         """Remove letters."""
         return self._take(queue, letter_ids, lambda _: True)
 
-    def annotate(self, message: MessageProxy) -> bool:
+    def attach_error(self, message: MessageProxy) -> bool:
         """Say whether the consumer has sent the dead letter, as it stands after the last try."""
         return bool(getattr(message, "buried", False))
 
-    def _take(self, queue: str, letter_ids: list[str], act: Callable[[Letter], bool]) -> int:
+    def _take(self, queue: str, letter_ids: list[str], act: Callable[[DeadLetter], bool]) -> int:
         wanted, taken = {*letter_ids}, set()
         if not wanted:
             return 0
@@ -176,7 +178,7 @@ class _DeadLetterQueue:
         self._name = name
         self._left = self._ready()
 
-    def __iter__(self) -> Iterator[tuple[int, Letter]]:
+    def __iter__(self) -> Iterator[tuple[int, DeadLetter]]:
         for _ in range(min(self._left, _MOST_LETTERS)):
             method, properties, body = self._channel.basic_get(self._name)
             if method is None or properties is None or body is None:
@@ -184,7 +186,7 @@ class _DeadLetterQueue:
             text = body.decode("utf-8", "replace")
             yield (
                 int(method.delivery_tag or 0),
-                Letter(_letter_id(text), _died_at(properties), text),
+                DeadLetter(_letter_id(text), _died_at(properties), text),
             )
 
     def remove(self, tag: int) -> None:

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 _NO_SLEEP = 1
 
 
-class Wakeups(Middleware):
+class EnqueueNotifier(Middleware):
     """Says that a message was enqueued, and in a worker wakes the consumers of its queue.
 
     Args:
@@ -61,12 +61,12 @@ class Wakeups(Middleware):
         """Say that there is a message; one that is delayed can wait."""
         if delay is not None:
             return
-        if isinstance(broker, WakingBroker) and broker.held is not None:
-            broker.held.add(message.queue_name)
+        if isinstance(broker, WakingBroker) and broker.pending is not None:
+            broker.pending.add(message.queue_name)
         else:
-            self.say(message.queue_name)
+            self.notify(message.queue_name)
 
-    def say(self, queue: str) -> None:
+    def notify(self, queue: str) -> None:
         """Say that there are messages in ``queue``."""
         try:
             self._client.publish(keys.ENQUEUED, queue)
@@ -93,33 +93,33 @@ class WakingBroker(RedisBroker):
     """A Redis broker whose consumers are woken.
 
     Attributes:
-        held: queues of the messages that are held back to be sent together; None when none are.
+        pending: queues of the messages that are held back to be sent together; None when none are.
     """
 
-    held: set[str] | None = None
+    pending: set[str] | None = None
 
-    def __init__(self, wakeups: Wakeups, **options: object) -> None:
+    def __init__(self, notifier: EnqueueNotifier, **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call] # Dramatiq has no types here
-        self._wakeups = wakeups
-        self._at_hand: defaultdict[str, set[str]] = defaultdict(set)
-        self.add_middleware(wakeups)
+        self._notifier = notifier
+        self._unacked: defaultdict[str, set[str]] = defaultdict(set)
+        self.add_middleware(notifier)
 
     @contextmanager
-    def together(self) -> Iterator["WakingBroker"]:
+    def batch(self) -> Iterator["WakingBroker"]:
         """Give a broker whose messages are sent at the end of the block, in one go.
 
         One by one each message would cost two round trips, and the first would wake workers that
         compete with the sender of the others. When this raises, some messages may have been sent.
         """
         batch = copy.copy(self)
-        batch.held = set()
+        batch.pending = set()
         with self.client.pipeline(transaction=False) as pipe:
             dispatch = partial(self.scripts["dispatch"], client=pipe)
             batch.scripts = {**self.scripts, "dispatch": dispatch}
             yield batch
             pipe.execute()
-        for queue in batch.held:
-            self._wakeups.say(queue)
+        for queue in batch.pending:
+            self._notifier.notify(queue)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "WakingConsumer":
         """Return a consumer that looks when it is woken, or after ``timeout`` milliseconds.
@@ -127,12 +127,12 @@ class WakingBroker(RedisBroker):
         Raises:
             ConnectionClosed: Redis is out of reach.
         """
-        at_hand = self._at_hand[queue_name]
+        unacked = self._unacked[queue_name]
         if queue_name != q_name(queue_name):
-            at_hand.clear()  # Dramatiq drops what it held of delayed ones with the consumer before
-        event = self._wakeups.event(queue_name)
-        consumer = WakingConsumer(self, queue_name, prefetch, timeout, event=event, at_hand=at_hand)
-        consumer.put_back_lost()
+            unacked.clear()  # Dramatiq drops what it held of delayed ones with the consumer before
+        event = self._notifier.event(queue_name)
+        consumer = WakingConsumer(self, queue_name, prefetch, timeout, event=event, unacked=unacked)
+        consumer.requeue_lost()
         return consumer
 
 
@@ -145,7 +145,7 @@ class WakingConsumer(_RedisConsumer):
     Args:
         broker, queue_name, prefetch, timeout: as Dramatiq's has them.
         event: set when it should look.
-        at_hand: ids in Redis of the messages that it has handed out and that were not acknowledged;
+        unacked: ids in Redis of the messages that it has handed out and that were not acknowledged;
             shared with the consumers of the queue before it and after it.
     """
 
@@ -157,12 +157,12 @@ class WakingConsumer(_RedisConsumer):
         timeout: int,
         *,
         event: threading.Event,
-        at_hand: set[str],
+        unacked: set[str],
     ) -> None:
         super().__init__(broker, queue_name, prefetch, _NO_SLEEP)  # type: ignore[no-untyped-call]
         self._idle = timeout / 1000
         self._event = event
-        self._at_hand = at_hand
+        self._unacked = unacked
 
     def __next__(self) -> MessageProxy | None:
         with _connection_lost():
@@ -171,7 +171,7 @@ class WakingConsumer(_RedisConsumer):
             self._event.wait(self._idle)
             self._event.clear()
         else:
-            self._at_hand.add(message.options["redis_message_id"])
+            self._unacked.add(message.options["redis_message_id"])
         return message
 
     def ack(self, message: MessageProxy) -> None:
@@ -191,18 +191,18 @@ class WakingConsumer(_RedisConsumer):
         with _connection_lost():
             super().requeue(messages)  # type: ignore[no-untyped-call]
 
-    def put_back_lost(self) -> None:
+    def requeue_lost(self) -> None:
         """Put back what Redis has handed to this worker and what never came here."""
         broker = self.broker
         with _connection_lost():
             fetched = broker.client.smembers(keys.fetched(broker.broker_id, self.queue_name))
-            lost = {each.decode() for each in fetched} - self._at_hand
+            lost = {each.decode() for each in fetched} - self._unacked
             if lost:
                 broker.do_requeue(self.queue_name, *lost)
                 log.warning("messages put back", queue=self.queue_name, count=len(lost))
 
     def _done(self, message: MessageProxy) -> None:
-        self._at_hand.discard(message.options["redis_message_id"])
+        self._unacked.discard(message.options["redis_message_id"])
         self._event.set()
 
 

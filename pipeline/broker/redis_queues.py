@@ -12,7 +12,7 @@ import redis
 from dramatiq import MessageProxy
 from dramatiq.common import q_name
 
-from pipeline.broker.inspection import Letter, QueueState, age, as_letter, renewed
+from pipeline.broker.inspection import DeadLetter, QueueState, age, encode_dead_letter, renewed
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
@@ -77,7 +77,7 @@ class RedisQueues:
                 pipe.llen(keys.queue(queue))
             return sum(cast("list[int]", pipe.execute()))
 
-    def letters(self, queue: str, limit: int) -> list[Letter]:
+    def letters(self, queue: str, limit: int) -> list[DeadLetter]:
         """Return the newest dead letters."""
         with translated():
             ids = cast(
@@ -86,12 +86,12 @@ class RedisQueues:
             )
         texts = self._texts(queue, [letter_id for letter_id, _ in ids])
         return [
-            Letter(letter_id, int(died), text)
+            DeadLetter(letter_id, int(died), text)
             for (letter_id, died), text in zip(ids, texts, strict=True)
             if text is not None
         ]
 
-    def put_back(self, queue: str, letter_ids: list[str]) -> int:
+    def requeue(self, queue: str, letter_ids: list[str]) -> int:
         """Put letters back in one atomic step."""
         found = self._texts(queue, letter_ids)
         arguments = [
@@ -102,7 +102,7 @@ class RedisQueues:
         ]
         names = [keys.dead_letters(queue), keys.dead_messages(queue)]
         names += [keys.queue(queue), keys.messages(queue)]
-        return int(self._run("put_back", names, *arguments)) if arguments else 0
+        return int(self._run("requeue_dead_letters", names, *arguments)) if arguments else 0
 
     def discard(self, queue: str, letter_ids: list[str]) -> int:
         """Remove letters."""
@@ -114,11 +114,11 @@ class RedisQueues:
             _, removed = pipe.execute()
         return int(removed)
 
-    def annotate(self, message: MessageProxy) -> bool:
+    def attach_error(self, message: MessageProxy) -> bool:
         """Replace the dead letter's message, unless it was put back since, or never was one."""
         names = [keys.dead_messages(q_name(message.queue_name))]
         name = str(message.options.get("redis_message_id", ""))
-        return bool(self._run("annotate_letter", names, name, as_letter(message).decode()))
+        return bool(self._run("attach_error", names, name, encode_dead_letter(message).decode()))
 
     def _texts(self, queue: str, letter_ids: list[str]) -> list[str | None]:
         if not letter_ids:

@@ -76,6 +76,6 @@ class LogContext(Middleware):
         )
 
 
-def name_the_job(job: JobFields) -> None:
+def bind_job_context(job: JobFields) -> None:
     """Put the request and the key that a job came with into the log lines that follow."""
     structlog.contextvars.bind_contextvars(request_id=job.request_id, key=job.key_name)

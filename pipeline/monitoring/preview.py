@@ -22,7 +22,7 @@ class Sample(NamedTuple):
     image: bytes
 
 
-class Samples:
+class Preview:
     """Renders the first symbols of jobs."""
 
     def __init__(self, records: JobRecords) -> None:

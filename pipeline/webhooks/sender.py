@@ -1,8 +1,8 @@
 """Webhooks: telling a callback URL that a job has ended, signed, until it answers with 2xx.
 
-The form is that of Standard Webhooks 1.0.0: the headers ``webhook-id`` (the same in every attempt),
-``webhook-timestamp`` (of the attempt) and ``webhook-signature`` (one a secret that signs now). The
-body names the task and never a download URL, which only a poll with the API key gives.
+The form is that of Standard Webhooks 1.0.0: the headers ``webhook-id`` (the same in every
+attempt), ``webhook-timestamp`` (of the attempt) and ``webhook-signature`` (one a secret that signs
+now). The body names the task and never a download URL, which only a poll with the API key gives.
 """
 
 import random
@@ -30,7 +30,8 @@ from render.errors import InvalidValueError
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks gives as
+#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks
+# gives as
 #: its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
 SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
 _JITTER = 0.1  # of a delay, at most, added to it
@@ -48,7 +49,7 @@ class CallbackFailedError(Exception):
     """A callback could not be delivered; its message becomes a dead letter."""
 
 
-class Webhooks:
+class WebhookSender:
     """Delivers callbacks; may be shared between threads.
 
     Args:

@@ -14,7 +14,7 @@ import redis
 
 from deploy.embedded.ports import free_port
 from pipeline.broker.factory import BrokerParts, open_broker, worker_name
-from pipeline.broker.inspection import QueueState, letter_id, name_letter
+from pipeline.broker.inspection import QueueState, assign_dead_letter_id, letter_id
 from pipeline.broker.names import (
     ALL_QUEUES,
     BUNDLE_QUEUE,
@@ -130,7 +130,7 @@ def test_queues_that_nothing_was_sent_to_are_empty(parts: BrokerParts) -> None:
     assert parts.queues.read() == [QueueState(queue, *nothing) for queue in ALL_QUEUES]
     assert parts.queues.size(*ALL_QUEUES) == parts.queues.waiting(*ALL_QUEUES) == 0
     assert parts.queues.letters(RENDER_QUEUE, 9) == []
-    assert parts.queues.put_back(RENDER_QUEUE, []) == parts.queues.discard(RENDER_QUEUE, []) == 0
+    assert parts.queues.requeue(RENDER_QUEUE, []) == parts.queues.discard(RENDER_QUEUE, []) == 0
     assert parts.heartbeats.workers() == []
 
 
@@ -173,7 +173,7 @@ def test_a_dead_letter_tells_why_and_is_put_back_once(
         dead = next_message(consumer)
         dead.options["error_code"] = "render_failed"
         consumer.nack(dead)
-        assert parts.queues.annotate(dead)
+        assert parts.queues.attach_error(dead)
         wait_for(lambda: counts(parts) == (0, 0, 0, 2), "two dead letters")
         assert state(parts).oldest_dead == pytest.approx(0, abs=10)
     letters = parts.queues.letters(RENDER_QUEUE, 9)
@@ -182,7 +182,7 @@ def test_a_dead_letter_tells_why_and_is_put_back_once(
     assert '"error_code":"render_failed"' in letter.text.replace(" ", "")
     assert abs(letter.died_at / 1000 - time.time()) < 10
     wanted = [each.letter_id for each in letters] + ["nobody"]
-    assert [parts.queues.put_back(RENDER_QUEUE, wanted) for _ in range(2)] == [1, 0]
+    assert [parts.queues.requeue(RENDER_QUEUE, wanted) for _ in range(2)] == [1, 0]
     assert counts(parts) == (1, 0, 0, 1)  # what no worker could read has stayed
     with fetched(parts, 1) as consumer:
         again = next_message(consumer)
@@ -200,14 +200,14 @@ def test_a_dead_letter_has_its_own_id_and_a_message_that_is_none_is_told(
     parts.broker.enqueue(message())
     with fetched(parts, 1) as consumer:
         dead = next_message(consumer)
-        assert not parts.queues.annotate(dead)
+        assert not parts.queues.attach_error(dead)
         for _ in range(2):
-            name_letter(dead)
+            assign_dead_letter_id(dead)
         consumer.nack(dead)
-        assert parts.queues.annotate(dead)
+        assert parts.queues.attach_error(dead)
     wait_for(lambda: counts(parts)[3] == 1, "a dead letter")
     wanted = [each.letter_id for each in parts.queues.letters(RENDER_QUEUE, 9)]
-    assert parts.queues.put_back(RENDER_QUEUE, wanted) == 1
+    assert parts.queues.requeue(RENDER_QUEUE, wanted) == 1
     with fetched(parts, 1) as consumer:
         again = next_message(consumer)
         assert again.message_id == letter_id(dead) != dead.message_id
@@ -243,7 +243,7 @@ def test_two_who_put_back_at_once_put_back_once(parts: BrokerParts) -> None:
     wait_for(lambda: counts(parts)[3] == 3, "three dead letters")
     wanted = [letter.letter_id for letter in parts.queues.letters(RENDER_QUEUE, 9)]
     with ThreadPoolExecutor(4) as pool:
-        put = [pool.submit(parts.queues.put_back, RENDER_QUEUE, wanted) for _ in range(4)]
+        put = [pool.submit(parts.queues.requeue, RENDER_QUEUE, wanted) for _ in range(4)]
     assert sum(each.result() for each in put) == 3
     assert counts(parts) == (3, 0, 0, 0)
 
@@ -275,7 +275,7 @@ def test_many_threads_send_at_once(parts: BrokerParts) -> None:
 
 
 def test_nothing_of_a_batch_goes_out_when_its_block_raises(parts: BrokerParts) -> None:
-    with pytest.raises(ZeroDivisionError), parts.broker.together() as batch:
+    with pytest.raises(ZeroDivisionError), parts.broker.batch() as batch:
         batch.enqueue(message(batch.enqueue(message()).message_timestamp // 0))
     assert state(parts).waiting == 0
 
@@ -293,7 +293,7 @@ def test_a_broker_that_is_away_is_told_as_such(chosen: Settings) -> None:
             parts.queues.read,
             lambda: parts.queues.size(RENDER_QUEUE),
             lambda: parts.queues.letters(RENDER_QUEUE, 1),
-            lambda: parts.queues.put_back(RENDER_QUEUE, ["x"]),
+            lambda: parts.queues.requeue(RENDER_QUEUE, ["x"]),
             lambda: parts.queues.discard(RENDER_QUEUE, ["x"]),
             lambda: parts.dispatcher.send_bundle("a-task"),
             lambda: parts.dispatcher.send_chunks("a-task", range(3)),

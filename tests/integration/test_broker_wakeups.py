@@ -115,7 +115,7 @@ def test_messages_that_are_sent_together_go_out_at_the_end_with_one_word(
     with sender.client.pubsub() as channel:
         channel.subscribe(ENQUEUED)
         assert channel.get_message(timeout=5)["type"] == "subscribe"
-        with sender.together() as batch:
+        with sender.batch() as batch:
             for _ in range(3):
                 batch.enqueue(message())
             assert waiting(sender) == 0
@@ -129,7 +129,7 @@ def test_messages_that_are_sent_together_go_out_at_the_end_with_one_word(
 
 def test_nothing_of_a_batch_goes_out_when_its_block_raises(sender: WakingBroker) -> None:
     def fail() -> None:
-        with sender.together() as batch:
+        with sender.batch() as batch:
             batch.enqueue(message())
             raise ZeroDivisionError
 
@@ -142,7 +142,7 @@ def test_messages_that_are_sent_together_wake_an_idle_worker(
     idle: Idle, sender: WakingBroker
 ) -> None:
     sender.client.script_flush()  # as after a restart of Redis
-    with sender.together() as batch:
+    with sender.batch() as batch:
         for _ in range(5):
             batch.enqueue(message())
     for _ in range(5):
@@ -161,7 +161,7 @@ def test_a_message_that_nobody_announced_is_found_after_the_time_out(settings: S
     quiet = Idle(settings, SHORT)
     try:
         broker = make_broker(settings, open_redis(settings.redis_url, timeout=5))
-        broker._wakeups._client = redis.Redis(port=1)
+        broker._notifier._client = redis.Redis(port=1)
         broker.enqueue(
             dramatiq.Message(
                 queue_name=RENDER_QUEUE, actor_name="work", args=(), kwargs={}, options={}

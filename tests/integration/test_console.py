@@ -331,7 +331,7 @@ def test_a_letter_is_put_back_once_and_one_that_cannot_be_read_stays(
     connection.hset(ledger_keys.dead_messages("render"), "3", '{"actor_name": "render_chunk"}')
     (text,) = [row.message for row in letters.newest("render", 9) if row.letter_id == "2"]
     assert text == "not a message"
-    assert [letters.put_back("render", ["1", "2", "3", "4"]) for _ in range(2)] == [1, 0]
+    assert [letters.requeue("render", ["1", "2", "3", "4"]) for _ in range(2)] == [1, 0]
     assert connection.lrange(ledger_keys.queue("render"), 0, -1) == ["1"]
     (kept,) = connection.hvals(ledger_keys.messages("render"))
     queued: dramatiq.Message[None] = dramatiq.Message.decode(str(kept).encode())

@@ -9,7 +9,7 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline.actors.failures import RecordFailures
+from pipeline.actors.failures import FailureRecorder
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.broker.names import EXPRESS_QUEUE
 from pipeline.errors import StoreUnavailableError
@@ -38,7 +38,7 @@ class FirstTry:
         self.begun: list[ChunkWork] = []
         self.fails = threading.Event()
         self._ended = threading.Event()
-        stage, after_nack = ChunkRenderer._stage, RecordFailures.after_nack
+        stage, after_nack = ChunkRenderer._stage, FailureRecorder.after_nack
 
         def fail_first(renderer: ChunkRenderer, work: ChunkWork, watch: Stopwatch) -> StagedChunk:
             self.begun.append(work)
@@ -53,7 +53,7 @@ class FirstTry:
             self._ended.set()
 
         monkeypatch.setattr(ChunkRenderer, "_stage", fail_first)
-        monkeypatch.setattr(RecordFailures, "after_nack", tell)
+        monkeypatch.setattr(FailureRecorder, "after_nack", tell)
 
 
 def ends(connection: redis.Redis) -> dict[str, str]:

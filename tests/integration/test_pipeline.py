@@ -15,7 +15,7 @@ import redis
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline.actors.retries import CarefulRetries
+from pipeline.actors.retries import SafeRetries
 from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
@@ -288,7 +288,7 @@ def test_a_retry_that_cannot_be_enqueued_becomes_a_dead_letter(redis_url: str) -
     """Redis goes away between a failure and its retry: Dramatiq alone would lose the message."""
     client = redis.Redis.from_url(redis_url)
     client.flushall()
-    broker = RedisBroker(client=client, middleware=[CarefulRetries(max_retries=3, min_backoff=10)])
+    broker = RedisBroker(client=client, middleware=[SafeRetries(max_retries=3, min_backoff=10)])
 
     def enqueue(message: Message[None], *, delay: int | None = None) -> Message[None]:
         if delay is not None:

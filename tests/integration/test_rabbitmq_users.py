@@ -123,7 +123,7 @@ def test_the_service_needs_no_more_than_what_is_stated(
 
     found = wait_for(three, "three dead letters", pause=0.25)
     bucket.put(name, request, "application/json")
-    assert letters.put_back(RENDER_QUEUE, found[1:]) == 2
+    assert letters.requeue(RENDER_QUEUE, found[1:]) == 2
     assert letters.discard(RENDER_QUEUE, found[:1]) == 1
     assert client.simulate_get("/readyz").status_code == 200
     assert open_sweep(own[SWEEP]).once()

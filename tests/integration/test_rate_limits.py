@@ -1,4 +1,4 @@
-"""Rates against a real Redis: what a request counts in, and what is told of it."""
+"""RateLimits against a real Redis: what a request counts in, and what is told of it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +10,17 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.auth.api_keys import ApiKey
-from pipeline.auth.rate_limits import Rates
+from pipeline.auth.rate_limits import RateLimits
 from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
 from pipeline.settings import Settings
 
 
 @pytest.fixture
-def rates(settings: Settings) -> Rates:
-    return Rates(open_redis(settings.redis_url, timeout=5, decode=True), per_minute=3, per_day=5)
+def rates(settings: Settings) -> RateLimits:
+    return RateLimits(
+        open_redis(settings.redis_url, timeout=5, decode=True), per_minute=3, per_day=5
+    )
 
 
 def make_key(per_minute: int = 0, per_day: int = 0) -> ApiKey:
@@ -40,7 +42,7 @@ def make_key(per_minute: int = 0, per_day: int = 0) -> ApiKey:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_refused_request_counts_in_the_window_that_refuses_it_and_in_no_longer_one(
-    rates: Rates, per_minute: int, per_day: int, requests: int
+    rates: RateLimits, per_minute: int, per_day: int, requests: int
 ) -> None:
     key = make_key(per_minute, per_day)
     day = 0
@@ -52,7 +54,7 @@ def test_a_refused_request_counts_in_the_window_that_refuses_it_and_in_no_longer
         assert left == [max(0, per_minute - minute), max(0, per_day - day)]
 
 
-def test_each_window_starts_anew_when_it_is_over(rates: Rates, settings: Settings) -> None:
+def test_each_window_starts_anew_when_it_is_over(rates: RateLimits, settings: Settings) -> None:
     key = make_key()
     before = time.time()
     minute, day = rates.hit(key).windows
@@ -65,7 +67,7 @@ def test_each_window_starts_anew_when_it_is_over(rates: Rates, settings: Setting
     assert [window.remaining for window in rates.hit(key).windows] == [2, 3]
 
 
-def test_a_count_without_an_end_gets_one(rates: Rates, settings: Settings) -> None:
+def test_a_count_without_an_end_gets_one(rates: RateLimits, settings: Settings) -> None:
     key = make_key()
     with open_redis(settings.redis_url, timeout=5, decode=True) as client:
         client.set(keys.rate(key.key_id, 60), 1000)
@@ -73,7 +75,7 @@ def test_a_count_without_an_end_gets_one(rates: Rates, settings: Settings) -> No
         assert 0 < int(client.ttl(keys.rate(key.key_id, 60))) <= 60
 
 
-def test_many_at_once_get_no_more_than_the_rate(rates: Rates) -> None:
+def test_many_at_once_get_no_more_than_the_rate(rates: RateLimits) -> None:
     key = make_key(per_minute=20, per_day=100)
     with ThreadPoolExecutor(8) as pool:
         standings = list(pool.map(lambda _: rates.hit(key), range(40)))

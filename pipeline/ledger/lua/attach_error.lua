@@ -1,4 +1,4 @@
--- annotate_letter: let a dead letter tell of its last try, unless it has been put back since.
+-- attach_error: let a dead letter tell of its last try, unless it has been put back since.
 -- KEYS: messages of dead letters
 -- ARGV: letter id, message
 -- Returns 1 if it is there. A message that was handed to another worker meanwhile is no letter.

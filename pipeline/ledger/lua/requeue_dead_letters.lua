@@ -1,4 +1,4 @@
--- put_back: move dead letters back onto their queue, each at most once.
+-- requeue_dead_letters: move dead letters back onto their queue, each at most once.
 -- KEYS: dead letters, their messages, queue, its messages
 -- ARGV: letter id, message, letter id, message, …
 -- Returns how many were there.
