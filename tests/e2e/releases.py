@@ -1,7 +1,7 @@
 """Two releases of the service over one Redis and one S3: this tree, and the one before it.
 
 The one before is a wheel, built from the commit that is named here and installed into a folder of
-its own; its dependencies are those of this environment.
+its own. Its dependencies are those of this environment, and what this tree no longer depends on.
 """
 
 import json
@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deploy.embedded import service_parts
 from deploy.embedded.ports import LOOPBACK, free_port
@@ -23,8 +26,8 @@ from pipeline.settings import Settings
 Release = Literal["old", "new"]
 PartName = Literal["api", "worker", "sweep"]
 
-#: 0.1.0. To be raised to the commit of each release, when that is out.
-PREVIOUS = "8eabbada4762963fd58a04c6fe62c6306a867dac"
+#: 0.2.0. To be raised to the commit of each release, when that is out.
+PREVIOUS = "944bfb88d4c325d46f41dc4e948450d79baf372f"
 _ROOT = Path(__file__).parents[2]
 _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
@@ -47,7 +50,19 @@ def install_previous(directory: Path) -> Path:
     _run(*_PIP, "wheel", *alone, "--wheel-dir", directory, source)
     (wheel,) = directory.glob("qrmill-*.whl")
     _run(*_PIP, "install", "--no-deps", "--no-index", "--target", site, wheel)
+    if missing := _missing_dependencies(wheel):
+        pins = source / "constraints.txt"
+        _run(*_PIP, "install", "--target", site, "--constraint", pins, *missing)
     return site
+
+
+def _missing_dependencies(wheel: Path) -> list[str]:
+    """Return what a wheel requires and this environment does not have."""
+    (metadata,) = (path for path in distributions(path=[str(wheel)]) if path.name == "qrmill")
+    names = [Requirement(line) for line in metadata.requires or []]
+    needed = {each.name for each in names if each.marker is None or each.marker.evaluate()}
+    here = {canonicalize_name(found.name) for found in distributions()}
+    return sorted(name for name in needed if canonicalize_name(name) not in here)
 
 
 def _run(*command: str | Path) -> None:
