@@ -12,7 +12,7 @@ def iso(seconds: float) -> str:
 
 
 def key_fields(key: ApiKey) -> dict[str, Any]:
-    """Return the fields of a ``KeyAnswer`` for ``key``."""
+    """Return the fields of a ``KeyResponse`` for ``key``."""
     return {
         "key_id": key.key_id,
         "name": key.name,

@@ -32,7 +32,7 @@ from api.client.submit import (
 )
 from api.client.transport import Api, Backoff, decode
 from api.client.wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
-from api.schemas.lists import ChunkAnswer, ChunkList, TaskList, TaskSummary
+from api.schemas.lists import ChunkList, ChunkResponse, TaskList, TaskSummary
 from api.schemas.tasks import BulkItem, DryRun, TaskStatus
 
 
@@ -207,7 +207,7 @@ class Client:
         query = {"limit": str(TASKS_A_PAGE)} | parameters(filters)
         return rows(self._api, BULK, query, TaskList, lambda page: page.tasks)
 
-    def chunks(self, task_id: str) -> Iterator[ChunkAnswer]:
+    def chunks(self, task_id: str) -> Iterator[ChunkResponse]:
         """Yield a task's chunks in their order: how far each is, and its last error.
 
         Raises:

@@ -131,17 +131,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ),
     ),
     "NewKeyRequest": named(client=("A client's", {"name": "print shop", "per_minute": 600})),
-    "NewKeyAnswer": named(
+    "NewKeyResponse": named(
         made=(
             "The token is shown this once",
             {**_KEY, "api_key": "qrmill_4f9k2m7q1x8z_0123456789ABCDEFGHIJKLMNOPQRSTUVabcdef"},
         ),
     ),
-    "KeyAnswer": named(
+    "KeyResponse": named(
         revoked=("Revoked", {**_KEY, "revoked_at": "2026-11-23T09:00:00+00:00"}),
     ),
     "KeyList": named(one=("One key", {"keys": [_KEY]})),
-    "WebhookSecretAnswer": named(
+    "WebhookSecretResponse": named(
         made=(
             "The secret is shown this once",
             {

@@ -11,11 +11,11 @@ from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, invalid
 from api.presenters import iso, key_fields
 from api.schemas.api_keys import (
-    KeyAnswer,
     KeyList,
-    NewKeyAnswer,
+    KeyResponse,
     NewKeyRequest,
-    WebhookSecretAnswer,
+    NewKeyResponse,
+    WebhookSecretResponse,
 )
 from pipeline.service import Service, UnknownApiKeyError
 
@@ -49,14 +49,14 @@ class KeyCollection:
         if violations:
             raise invalid(violations)
         made = self._service.api_keys.create(**msgspec.structs.asdict(NewKeyRequest(**fields)))
-        answer = NewKeyAnswer(api_key=made.token, **key_fields(made.key))
+        answer = NewKeyResponse(api_key=made.token, **key_fields(made.key))
         answer_json(resp, HTTPStatus.CREATED, answer)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List every key, revoked ones too."""
         check_accepts(req, JSON)
         require_operator(req)
-        found = [KeyAnswer(**key_fields(key)) for key in self._service.api_keys.list()]
+        found = [KeyResponse(**key_fields(key)) for key in self._service.api_keys.list()]
         answer_json(resp, HTTPStatus.OK, KeyList(found))
 
     on_head = on_get
@@ -76,7 +76,7 @@ class Key:
             key = self._service.api_keys.revoke(key_id)
         except UnknownApiKeyError:
             raise _no_such_key(key_id) from None
-        answer_json(resp, HTTPStatus.OK, KeyAnswer(**key_fields(key)))
+        answer_json(resp, HTTPStatus.OK, KeyResponse(**key_fields(key)))
 
 
 class WebhookSecretOfKey:
@@ -95,7 +95,7 @@ class WebhookSecretOfKey:
         wanted = own if key_id == "self" else key_id
         made = self._service.webhook_secrets.make(wanted)
         former = made.former[0].until if made.former else None
-        answer = WebhookSecretAnswer(wanted, made.secret, None if former is None else iso(former))
+        answer = WebhookSecretResponse(wanted, made.secret, None if former is None else iso(former))
         answer_json(resp, HTTPStatus.CREATED, answer)
 
     def _check_known(self, key_id: str) -> None:

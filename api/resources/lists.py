@@ -14,7 +14,14 @@ from api.http.parameters import canonical_task_id, decode_cursor, encode_cursor
 from api.http.problems import ProblemError, Violations, invalid, not_found
 from api.http.query import decode_query
 from api.presenters import iso
-from api.schemas.lists import ChunkAnswer, ChunkList, ChunksQuery, TaskList, TasksQuery, TaskSummary
+from api.schemas.lists import (
+    ChunkList,
+    ChunkResponse,
+    ChunksQuery,
+    TaskList,
+    TasksQuery,
+    TaskSummary,
+)
 from api.schemas.problems import Violation
 from pipeline.service import ChunkStatus, JobFilter, JobStatus, Service
 from render.errors import InvalidValueError, shown
@@ -120,8 +127,8 @@ def _milliseconds(name: str, text: str | UnsetType, violations: Violations) -> i
         return None
 
 
-def _chunk_answer(chunk: ChunkStatus) -> ChunkAnswer:
-    return ChunkAnswer(
+def _chunk_answer(chunk: ChunkStatus) -> ChunkResponse:
+    return ChunkResponse(
         index=chunk.index,
         first_item=chunk.first_item,
         last_item=chunk.last_item,

@@ -13,7 +13,7 @@ from api.http.negotiation import check_accepts
 from api.http.parameters import canonical_task_id
 from api.http.problems import not_found
 from api.presenters import iso
-from api.schemas.tasks import BundleAnswer, CallbackAnswer, Chunks, TaskStatus
+from api.schemas.tasks import BundleResponse, CallbackResponse, Chunks, TaskStatus
 from pipeline.service import TERMINAL, Bundle, JobStatus, Service
 
 #: Seconds that a poll waits at most, whatever its client prefers.
@@ -142,13 +142,13 @@ def preferred_wait(prefer: str) -> int:
     return min(int(match[1]), _LONGEST_WAIT) if match else 0
 
 
-def _bundle_answer(bundle: Bundle) -> BundleAnswer:
-    return BundleAnswer(bundle.bytes, bundle.sha256, iso(bundle.expires_at))
+def _bundle_answer(bundle: Bundle) -> BundleResponse:
+    return BundleResponse(bundle.bytes, bundle.sha256, iso(bundle.expires_at))
 
 
-def _callback_answer(job: JobStatus) -> CallbackAnswer:
+def _callback_answer(job: JobStatus) -> CallbackResponse:
     due, delivered = job.callback_due_at, job.callback_delivered_at
-    return CallbackAnswer(
+    return CallbackResponse(
         state=job.callback_state or "pending",
         attempts=job.callback_attempts,
         last_error=job.callback_error,

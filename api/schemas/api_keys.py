@@ -21,7 +21,7 @@ class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
 
 
-class KeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An API key, without its secret."""
 
     key_id: str
@@ -33,7 +33,7 @@ class KeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: Annotated[str | None, Meta(description="ISO 8601; null while it works")]
 
 
-class NewKeyAnswer(KeyAnswer, frozen=True, kw_only=True):
+class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):
     """A new API key, with the token that is shown this once."""
 
     api_key: Annotated[str, Meta(description="The token to send as X-API-Key")]
@@ -42,10 +42,10 @@ class NewKeyAnswer(KeyAnswer, frozen=True, kw_only=True):
 class KeyList(msgspec.Struct, frozen=True):
     """Every API key."""
 
-    keys: list[KeyAnswer]
+    keys: list[KeyResponse]
 
 
-class WebhookSecretAnswer(msgspec.Struct, frozen=True):
+class WebhookSecretResponse(msgspec.Struct, frozen=True):
     """A new webhook secret, which is shown this once."""
 
     key_id: str

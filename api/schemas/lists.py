@@ -70,7 +70,7 @@ class ChunksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cursor: Annotated[int, Meta(ge=0, le=1_000_000, description=_CURSOR)] = 0
 
 
-class ChunkAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ChunkResponse(msgspec.Struct, frozen=True, kw_only=True):
     """How far a chunk is."""
 
     index: Annotated[int, Meta(ge=0, description="Of the chunk, counted from 0")]
@@ -85,5 +85,5 @@ class ChunkAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ChunkList(msgspec.Struct, frozen=True):
     """A task's chunks, in their order."""
 
-    chunks: list[ChunkAnswer]
+    chunks: list[ChunkResponse]
     next_cursor: Annotated[str | None, Meta(description=_MORE)]

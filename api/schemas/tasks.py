@@ -145,7 +145,7 @@ class Chunks(msgspec.Struct, frozen=True):
     failed: Annotated[int, Meta(description="Failed for good")]
 
 
-class BundleAnswer(msgspec.Struct, frozen=True):
+class BundleResponse(msgspec.Struct, frozen=True):
     """The finished ZIP."""
 
     bytes: Annotated[int, Meta(description="Its size")]
@@ -153,7 +153,7 @@ class BundleAnswer(msgspec.Struct, frozen=True):
     expires_at: Annotated[str, Meta(description="When it may be removed, ISO 8601")]
 
 
-class CallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
     """How far the callback about a job's end is."""
 
     state: Annotated[
@@ -191,9 +191,9 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     chunks: Chunks
     created_at: Annotated[str, Meta(description="ISO 8601")]
     finished_at: Annotated[str | None, Meta(description="ISO 8601; null in flight")]
-    bundle: BundleAnswer | None
+    bundle: BundleResponse | None
     callback: Annotated[
-        CallbackAnswer | None, Meta(description="Null when the request had no callback_url")
+        CallbackResponse | None, Meta(description="Null when the request had no callback_url")
     ]
 
 
