@@ -1,4 +1,4 @@
-"""Reading a request's body, within its limit, and writing JSON answers."""
+"""Reading request bodies, within a limit, and writing JSON responses."""
 
 import io
 import zlib
@@ -67,11 +67,18 @@ def read_body(req: falcon.Request, limit: int, media_types: tuple[str, ...]) -> 
     return media_type, body.getvalue()
 
 
-def answer_json(resp: falcon.Response, status: HTTPStatus, answer: msgspec.Struct) -> None:
-    """Answer ``status`` with ``answer`` as JSON."""
+def respond_json(resp: falcon.Response, status: HTTPStatus, body: msgspec.Struct) -> None:
+    """Respond with ``status`` and ``body`` as JSON."""
     resp.status = status.value
     resp.content_type = JSON
-    resp.data = msgspec.json.encode(answer)
+    resp.data = msgspec.json.encode(body)
+
+
+def respond_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int) -> None:
+    """Respond with 202 for a job that waits to be rendered."""
+    poll_url = f"{prefix}/qr/bulk/{task_id}/"
+    resp.set_headers({"Location": poll_url, "Retry-After": POLL_AFTER})
+    respond_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))
 
 
 def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:
@@ -155,10 +162,3 @@ _DECODERS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
     "gzip": _inflated,
     "x-gzip": _inflated,  # RFC 9110, section 8.4.1.3: the same
 }
-
-
-def answer_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int) -> None:
-    """Answer 202 for a job that waits to be rendered."""
-    poll_url = f"{prefix}/qr/bulk/{task_id}/"
-    resp.set_headers({"Location": poll_url, "Retry-After": POLL_AFTER})
-    answer_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))

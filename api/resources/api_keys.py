@@ -5,7 +5,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.http.bodies import JSON, answer_json, read_json_body
+from api.http.bodies import JSON, read_json_body, respond_json
 from api.http.decoding import decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, invalid
@@ -50,14 +50,14 @@ class KeyCollection:
             raise invalid(violations)
         made = self._service.api_keys.create(**msgspec.structs.asdict(NewKeyRequest(**fields)))
         answer = NewKeyResponse(api_key=made.token, **key_fields(made.key))
-        answer_json(resp, HTTPStatus.CREATED, answer)
+        respond_json(resp, HTTPStatus.CREATED, answer)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List every key, revoked ones too."""
         check_accepts(req, JSON)
         require_operator(req)
         found = [KeyResponse(**key_fields(key)) for key in self._service.api_keys.list()]
-        answer_json(resp, HTTPStatus.OK, KeyList(found))
+        respond_json(resp, HTTPStatus.OK, KeyList(found))
 
     on_head = on_get
 
@@ -76,7 +76,7 @@ class Key:
             key = self._service.api_keys.revoke(key_id)
         except UnknownApiKeyError:
             raise _no_such_key(key_id) from None
-        answer_json(resp, HTTPStatus.OK, KeyResponse(**key_fields(key)))
+        respond_json(resp, HTTPStatus.OK, KeyResponse(**key_fields(key)))
 
 
 class WebhookSecretOfKey:
@@ -96,7 +96,7 @@ class WebhookSecretOfKey:
         made = self._service.webhook_secrets.make(wanted)
         former = made.former[0].until if made.former else None
         answer = WebhookSecretResponse(wanted, made.secret, None if former is None else iso(former))
-        answer_json(resp, HTTPStatus.CREATED, answer)
+        respond_json(resp, HTTPStatus.CREATED, answer)
 
     def _check_known(self, key_id: str) -> None:
         try:

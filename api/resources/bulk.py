@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import falcon
 
-from api.http.bodies import CSV, JSON, answer_accepted, answer_json, read_body
+from api.http.bodies import CSV, JSON, read_body, respond_accepted, respond_json
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, one_bad_value
 from api.http.query import read_query, take_flag
@@ -51,14 +51,14 @@ class BulkCollection:
         with self._place(req):
             request, idempotency = self._read(req)
             if isinstance(request, DryRun):
-                answer_json(resp, HTTPStatus.OK, request)
+                respond_json(resp, HTTPStatus.OK, request)
                 return
             accepted = self._service.submission.submit(
                 request, req.context.key, idempotency, req.context.request_id
             )
         if accepted.replayed:
             resp.set_header("Idempotency-Replayed", "true")
-        answer_accepted(resp, self._prefix, accepted.task_id, accepted.items)
+        respond_accepted(resp, self._prefix, accepted.task_id, accepted.items)
 
     @contextmanager
     def _place(self, req: falcon.Request) -> Iterator[None]:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import falcon
 
-from api.http.bodies import answer_json
+from api.http.bodies import respond_json
 from api.schemas.tasks import Health
 from pipeline.service import Service
 
@@ -14,7 +14,7 @@ class Healthz:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer, that is all."""
-        answer_json(resp, HTTPStatus.OK, Health("ok", []))
+        respond_json(resp, HTTPStatus.OK, Health("ok", []))
 
     on_head = on_get
 
@@ -29,6 +29,6 @@ class Readyz:
         """Ask each part."""
         down = self._service.health.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK
-        answer_json(resp, status, Health("unavailable" if down else "ok", down))
+        respond_json(resp, status, Health("unavailable" if down else "ok", down))
 
     on_head = on_get

@@ -8,7 +8,7 @@ import falcon
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.http.bodies import JSON, answer_json
+from api.http.bodies import JSON, respond_json
 from api.http.negotiation import check_accepts
 from api.http.parameters import canonical_task_id, decode_cursor, encode_cursor
 from api.http.problems import ProblemError, Violations, invalid, not_found
@@ -52,7 +52,7 @@ class TaskLists:
         page = self._service.jobs.list(wanted, req.context.key, query.limit, after)
         rows = [self._summary(job) for job in page.jobs]
         cursor = None if page.next is None else encode_cursor(page.next)
-        answer_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
+        respond_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
 
     def _summary(self, job: JobStatus) -> TaskSummary:
         return TaskSummary(
@@ -92,7 +92,7 @@ class TaskChunks:
             not_found(canonical)
         more = found[query.limit :]
         rows = [_chunk_answer(chunk) for chunk in found[: query.limit]]
-        answer_json(resp, HTTPStatus.OK, ChunkList(rows, str(more[0].index) if more else None))
+        respond_json(resp, HTTPStatus.OK, ChunkList(rows, str(more[0].index) if more else None))
 
     on_head = on_get
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.http.bodies import JSON, POLL_AFTER, answer_accepted, answer_json
+from api.http.bodies import JSON, POLL_AFTER, respond_accepted, respond_json
 from api.http.negotiation import check_accepts
 from api.http.parameters import canonical_task_id
 from api.http.problems import not_found
@@ -41,7 +41,7 @@ class BulkTask:
         if req.if_none_match and any(tag in {"*", etag} for tag in req.if_none_match):
             resp.status = HTTPStatus.NOT_MODIFIED.value
             return
-        answer_json(resp, HTTPStatus.OK, self._task_status(job))
+        respond_json(resp, HTTPStatus.OK, self._task_status(job))
 
     on_head = on_get
 
@@ -52,7 +52,7 @@ class BulkTask:
         job = self._service.jobs.cancel(canonical, req.context.key)
         if job is None:
             not_found(canonical)
-        answer_json(resp, HTTPStatus.OK, self._task_status(job))
+        respond_json(resp, HTTPStatus.OK, self._task_status(job))
 
     def _look(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
         """Return the job at once, or when it has ended if the client prefers to wait for that."""
@@ -115,7 +115,7 @@ class BulkRetry:
         job = self._service.jobs.retry(canonical, req.context.key)
         if job is None:
             not_found(canonical)
-        answer_accepted(resp, self._prefix, job.task_id, job.items)
+        respond_accepted(resp, self._prefix, job.task_id, job.items)
 
 
 def url_window(seconds: int, now: int) -> tuple[int, int]:
