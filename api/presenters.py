@@ -1,24 +1,135 @@
-"""The pipeline's types as the schemas of the API; no Falcon."""
+"""API responses built from the pipeline's types; imports no Falcon."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pipeline.service import ApiKey
+import msgspec
+
+from api.schemas.api_keys import KeyResponse, NewKeyResponse
+from api.schemas.lists import ChunkResponse, TaskSummary
+from api.schemas.tasks import Accepted, BundleResponse, CallbackResponse, Chunks, TaskStatus
+from pipeline.service import ApiKey, Bundle, ChunkStatus, JobStatus
+
+_Schema = TypeVar("_Schema", bound=msgspec.Struct)
+
+
+def poll_url(prefix: str, task_id: str) -> str:
+    """Return the path that reports a task's progress.
+
+    Args:
+        prefix: of the API's paths.
+        task_id: canonical.
+    """
+    return f"{prefix}/qr/bulk/{task_id}/"
+
+
+def accepted(prefix: str, task_id: str, items: int) -> Accepted:
+    """Return the 202 body of a job that waits to be rendered.
+
+    Args:
+        prefix: of the API's paths.
+        task_id: canonical.
+        items: number of items of the request.
+    """
+    return Accepted(task_id, "pending", items, poll_url(prefix, task_id))
+
+
+def task_status(job: JobStatus, download: tuple[str, int] | None) -> TaskStatus:
+    """Return the status of a job.
+
+    Args:
+        job: as the ledger has it.
+        download: URL of the bundle, and when it expires in seconds since the epoch; None unless the
+            job is completed.
+    """
+    url, expires_at = download or (None, None)
+    return _present(
+        TaskStatus,
+        job,
+        status=job.state,
+        download_url=url,
+        expires_at=_iso_or_none(expires_at),
+        items=job.items if job.bundle else None,
+        total_items=job.items,
+        progress_percent=round(100 * job.processed_items / job.items, 1),
+        chunks=Chunks(job.chunks, job.staged, job.failed),
+        created_at=iso(job.created_at / 1000),
+        finished_at=_iso_of_ms(job.finished_at),
+        bundle=_bundle(job.bundle) if job.bundle else None,
+        callback=_callback(job) if job.callback_url else None,
+    )
+
+
+def task_summary(job: JobStatus, prefix: str) -> TaskSummary:
+    """Return a job as a row of a list.
+
+    Args:
+        job: as the ledger has it.
+        prefix: of the API's paths.
+    """
+    return _present(
+        TaskSummary,
+        job,
+        status=job.state,
+        total_items=job.items,
+        created_at=iso(job.created_at / 1000),
+        finished_at=_iso_of_ms(job.finished_at),
+        key=job.key_name,
+        poll_url=poll_url(prefix, job.task_id),
+    )
+
+
+def chunk_response(chunk: ChunkStatus) -> ChunkResponse:
+    """Return a chunk as a row of a list."""
+    return _present(ChunkResponse, chunk)
+
+
+def key_response(key: ApiKey) -> KeyResponse:
+    """Return an API key without its secret."""
+    return _present(KeyResponse, key, **_key_times(key))
+
+
+def new_key_response(key: ApiKey, token: str) -> NewKeyResponse:
+    """Return an API key with the token that is shown once."""
+    return _present(NewKeyResponse, key, api_key=token, **_key_times(key))
 
 
 def iso(seconds: float) -> str:
-    """Return ISO 8601 with offset, in UTC, of a time in seconds since the epoch."""
+    """Return a time as ISO 8601 with offset, in UTC.
+
+    Args:
+        seconds: since the epoch.
+    """
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def key_fields(key: ApiKey) -> dict[str, Any]:
-    """Return the fields of a ``KeyResponse`` for ``key``."""
-    return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "role": key.role,
-        "per_minute": key.per_minute,
-        "per_day": key.per_day,
-        "created_at": iso(key.created_at),
-        "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
-    }
+def _present(schema: type[_Schema], source: object, **others: Any) -> _Schema:  # noqa: ANN401 - any field
+    """Return ``schema`` with ``others``, and with the attributes of ``source`` for the rest."""
+    names = [name for name in schema.__struct_fields__ if name not in others]
+    return schema(**{name: getattr(source, name) for name in names}, **others)
+
+
+def _bundle(bundle: Bundle) -> BundleResponse:
+    return _present(BundleResponse, bundle, expires_at=iso(bundle.expires_at))
+
+
+def _callback(job: JobStatus) -> CallbackResponse:
+    return CallbackResponse(
+        state=job.callback_state or "pending",
+        attempts=job.callback_attempts,
+        last_error=job.callback_error,
+        next_attempt_at=_iso_of_ms(job.callback_due_at),
+        delivered_at=_iso_of_ms(job.callback_delivered_at),
+    )
+
+
+def _key_times(key: ApiKey) -> dict[str, str | None]:
+    return {"created_at": iso(key.created_at), "revoked_at": _iso_or_none(key.revoked_at)}
+
+
+def _iso_of_ms(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else iso(milliseconds / 1000)
+
+
+def _iso_or_none(seconds: float | None) -> str | None:
+    return None if seconds is None else iso(seconds)

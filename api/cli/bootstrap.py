@@ -4,7 +4,7 @@ import os
 
 from api.cli.output import UsageError
 from api.client.errors import QrmillError
-from api.presenters import key_fields
+from api.presenters import new_key_response
 from api.schemas.api_keys import NewKeyRequest, NewKeyResponse
 from pipeline.service import Settings, SettingsError, StoreUnavailableError, open_service
 
@@ -28,4 +28,4 @@ def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
         raise UsageError(f"The key was not made: {error}.") from None
     except StoreUnavailableError as error:
         raise QrmillError(f"The key was not made: {error}.") from None
-    return NewKeyResponse(api_key=made.token, **key_fields(made.key))
+    return new_key_response(made.key, made.token)

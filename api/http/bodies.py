@@ -74,11 +74,10 @@ def respond_json(resp: falcon.Response, status: HTTPStatus, body: msgspec.Struct
     resp.data = msgspec.json.encode(body)
 
 
-def respond_accepted(resp: falcon.Response, prefix: str, task_id: str, items: int) -> None:
+def respond_accepted(resp: falcon.Response, accepted: Accepted) -> None:
     """Respond with 202 for a job that waits to be rendered."""
-    poll_url = f"{prefix}/qr/bulk/{task_id}/"
-    resp.set_headers({"Location": poll_url, "Retry-After": POLL_AFTER})
-    respond_json(resp, HTTPStatus.ACCEPTED, Accepted(task_id, "pending", items, poll_url))
+    resp.set_headers({"Location": accepted.poll_url, "Retry-After": POLL_AFTER})
+    respond_json(resp, HTTPStatus.ACCEPTED, accepted)
 
 
 def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:

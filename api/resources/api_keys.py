@@ -9,14 +9,8 @@ from api.http.bodies import JSON, read_json_body, respond_json
 from api.http.decoding import decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, invalid
-from api.presenters import iso, key_fields
-from api.schemas.api_keys import (
-    KeyList,
-    KeyResponse,
-    NewKeyRequest,
-    NewKeyResponse,
-    WebhookSecretResponse,
-)
+from api.presenters import iso, key_response, new_key_response
+from api.schemas.api_keys import KeyList, NewKeyRequest, WebhookSecretResponse
 from pipeline.service import Service, UnknownApiKeyError
 
 _BODY_LIMIT = 4096  # bytes
@@ -49,14 +43,13 @@ class KeyCollection:
         if violations:
             raise invalid(violations)
         made = self._service.api_keys.create(**msgspec.structs.asdict(NewKeyRequest(**fields)))
-        answer = NewKeyResponse(api_key=made.token, **key_fields(made.key))
-        respond_json(resp, HTTPStatus.CREATED, answer)
+        respond_json(resp, HTTPStatus.CREATED, new_key_response(made.key, made.token))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List every key, revoked ones too."""
         check_accepts(req, JSON)
         require_operator(req)
-        found = [KeyResponse(**key_fields(key)) for key in self._service.api_keys.list()]
+        found = [key_response(key) for key in self._service.api_keys.list()]
         respond_json(resp, HTTPStatus.OK, KeyList(found))
 
     on_head = on_get
@@ -76,7 +69,7 @@ class Key:
             key = self._service.api_keys.revoke(key_id)
         except UnknownApiKeyError:
             raise _no_such_key(key_id) from None
-        respond_json(resp, HTTPStatus.OK, KeyResponse(**key_fields(key)))
+        respond_json(resp, HTTPStatus.OK, key_response(key))
 
 
 class WebhookSecretOfKey:

@@ -16,6 +16,7 @@ from api.intake.bulk_request import accept_form, try_form
 from api.intake.csv_items import read_csv
 from api.intake.json_items import read_json
 from api.intake.validation import Rules
+from api.presenters import accepted
 from api.resources.lists import TaskLists
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
@@ -53,12 +54,12 @@ class BulkCollection:
             if isinstance(request, DryRun):
                 respond_json(resp, HTTPStatus.OK, request)
                 return
-            accepted = self._service.submission.submit(
+            job = self._service.submission.submit(
                 request, req.context.key, idempotency, req.context.request_id
             )
-        if accepted.replayed:
+        if job.replayed:
             resp.set_header("Idempotency-Replayed", "true")
-        respond_accepted(resp, self._prefix, accepted.task_id, accepted.items)
+        respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
 
     @contextmanager
     def _place(self, req: falcon.Request) -> Iterator[None]:

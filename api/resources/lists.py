@@ -13,17 +13,15 @@ from api.http.negotiation import check_accepts
 from api.http.parameters import canonical_task_id, decode_cursor, encode_cursor
 from api.http.problems import ProblemError, Violations, invalid, not_found
 from api.http.query import decode_query
-from api.presenters import iso
+from api.presenters import chunk_response, task_summary
 from api.schemas.lists import (
     ChunkList,
-    ChunkResponse,
     ChunksQuery,
     TaskList,
     TasksQuery,
-    TaskSummary,
 )
 from api.schemas.problems import Violation
-from pipeline.service import ChunkStatus, JobFilter, JobStatus, Service
+from pipeline.service import JobFilter, Service
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
@@ -50,26 +48,9 @@ class TaskLists:
         if violations:
             raise invalid(violations)
         page = self._service.jobs.list(wanted, req.context.key, query.limit, after)
-        rows = [self._summary(job) for job in page.jobs]
+        rows = [task_summary(job, self._prefix) for job in page.jobs]
         cursor = None if page.next is None else encode_cursor(page.next)
         respond_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
-
-    def _summary(self, job: JobStatus) -> TaskSummary:
-        return TaskSummary(
-            task_id=job.task_id,
-            status=job.state,
-            gtin=job.gtin,
-            format=job.format,
-            size=job.size,
-            processed_items=job.processed_items,
-            total_items=job.items,
-            error=job.error,
-            error_code=job.error_code,
-            created_at=iso(job.created_at / 1000),
-            finished_at=iso(job.finished_at / 1000) if job.finished_at else None,
-            key=job.key_name,
-            poll_url=f"{self._prefix}/qr/bulk/{job.task_id}/",
-        )
 
 
 class TaskChunks:
@@ -91,7 +72,7 @@ class TaskChunks:
         if found is None:
             not_found(canonical)
         more = found[query.limit :]
-        rows = [_chunk_answer(chunk) for chunk in found[: query.limit]]
+        rows = [chunk_response(chunk) for chunk in found[: query.limit]]
         respond_json(resp, HTTPStatus.OK, ChunkList(rows, str(more[0].index) if more else None))
 
     on_head = on_get
@@ -125,15 +106,3 @@ def _milliseconds(name: str, text: str | UnsetType, violations: Violations) -> i
         detail = f"{shown(text)} is no time with its offset, such as 2026-11-23T08:00:00Z."
         violations.append(Violation(f"/{name}", "time", detail))
         return None
-
-
-def _chunk_answer(chunk: ChunkStatus) -> ChunkResponse:
-    return ChunkResponse(
-        index=chunk.index,
-        first_item=chunk.first_item,
-        last_item=chunk.last_item,
-        state=chunk.state,
-        attempts=chunk.attempts,
-        error=chunk.error,
-        error_code=chunk.error_code,
-    )

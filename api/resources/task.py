@@ -12,9 +12,8 @@ from api.http.bodies import JSON, POLL_AFTER, respond_accepted, respond_json
 from api.http.negotiation import check_accepts
 from api.http.parameters import canonical_task_id
 from api.http.problems import not_found
-from api.presenters import iso
-from api.schemas.tasks import BundleResponse, CallbackResponse, Chunks, TaskStatus
-from pipeline.service import TERMINAL, Bundle, JobStatus, Service
+from api.presenters import accepted, task_status
+from pipeline.service import TERMINAL, JobStatus, Service
 
 #: Seconds that a poll waits at most, whatever its client prefers.
 _LONGEST_WAIT = 30
@@ -41,7 +40,7 @@ class BulkTask:
         if req.if_none_match and any(tag in {"*", etag} for tag in req.if_none_match):
             resp.status = HTTPStatus.NOT_MODIFIED.value
             return
-        respond_json(resp, HTTPStatus.OK, self._task_status(job))
+        self._respond(resp, job)
 
     on_head = on_get
 
@@ -52,7 +51,7 @@ class BulkTask:
         job = self._service.jobs.cancel(canonical, req.context.key)
         if job is None:
             not_found(canonical)
-        respond_json(resp, HTTPStatus.OK, self._task_status(job))
+        self._respond(resp, job)
 
     def _look(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
         """Return the job at once, or when it has ended if the client prefers to wait for that."""
@@ -79,26 +78,10 @@ class BulkTask:
         tag.is_weak = True
         return tag
 
-    def _task_status(self, job: JobStatus) -> TaskStatus:
+    def _respond(self, resp: falcon.Response, job: JobStatus) -> None:
         bundle = job.bundle
         download = self._service.downloads.sign(job.task_id, bundle) if bundle else None
-        return TaskStatus(
-            task_id=job.task_id,
-            status=job.state,
-            download_url=download.url if download else None,
-            expires_at=iso(download.expires_at) if download else None,
-            items=job.items if bundle else None,
-            error=job.error,
-            error_code=job.error_code,
-            processed_items=job.processed_items,
-            total_items=job.items,
-            progress_percent=round(100 * job.processed_items / job.items, 1),
-            chunks=Chunks(job.chunks, job.staged, job.failed),
-            created_at=iso(job.created_at / 1000),
-            finished_at=iso(job.finished_at / 1000) if job.finished_at else None,
-            bundle=_bundle_answer(bundle) if bundle else None,
-            callback=_callback_answer(job) if job.callback_url else None,
-        )
+        respond_json(resp, HTTPStatus.OK, task_status(job, download))
 
 
 class BulkRetry:
@@ -115,7 +98,7 @@ class BulkRetry:
         job = self._service.jobs.retry(canonical, req.context.key)
         if job is None:
             not_found(canonical)
-        respond_accepted(resp, self._prefix, job.task_id, job.items)
+        respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
 
 
 def url_window(seconds: int, now: int) -> tuple[int, int]:
@@ -140,18 +123,3 @@ def preferred_wait(prefer: str) -> int:
     """
     match = _WAIT.search(prefer)
     return min(int(match[1]), _LONGEST_WAIT) if match else 0
-
-
-def _bundle_answer(bundle: Bundle) -> BundleResponse:
-    return BundleResponse(bundle.bytes, bundle.sha256, iso(bundle.expires_at))
-
-
-def _callback_answer(job: JobStatus) -> CallbackResponse:
-    due, delivered = job.callback_due_at, job.callback_delivered_at
-    return CallbackResponse(
-        state=job.callback_state or "pending",
-        attempts=job.callback_attempts,
-        last_error=job.callback_error,
-        next_attempt_at=iso(due / 1000) if due else None,
-        delivered_at=iso(delivered / 1000) if delivered else None,
-    )
