@@ -1,7 +1,6 @@
-"""``/qr/bulk/{task_id}/``: say how far a job is, cancel it, render again what it lacks."""
+"""``/qr/bulk/{task_id}/``: a job's status, its cancellation and its retry."""
 
 import hashlib
-import re
 import time
 from http import HTTPStatus
 
@@ -13,12 +12,8 @@ from api.http.negotiation import check_accepts
 from api.http.parameters import canonical_task_id
 from api.http.problems import not_found
 from api.presenters import accepted, task_status
+from api.resources.long_poll import poll_job
 from pipeline.service import TERMINAL, JobStatus, Service
-
-#: Seconds that a poll waits at most, whatever its client prefers.
-_LONGEST_WAIT = 30
-#: The preference ``wait`` (RFC 7240, section 4.3) among others in one header.
-_WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
 class BulkTask:
@@ -28,9 +23,9 @@ class BulkTask:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Say how far a job is; sign a download URL when it is completed."""
+        """Return the status of a job, with a newly signed download URL once it is completed."""
         check_accepts(req, JSON)
-        job = self._look(req, resp, canonical_task_id(task_id))
+        job = poll_job(self._service, req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", POLL_AFTER)
         etag = self._etag(job)
@@ -53,22 +48,11 @@ class BulkTask:
             not_found(canonical)
         self._respond(resp, job)
 
-    def _look(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
-        """Return the job at once, or when it has ended if the client prefers to wait for that."""
-        seconds = preferred_wait(req.get_header("Prefer") or "")
-        if seconds:
-            job, waited = self._service.jobs.wait(task_id, req.context.key, seconds)
-            if waited:
-                resp.set_header("Preference-Applied", f"wait={seconds}")
-        else:
-            job = self._service.jobs.status(task_id, req.context.key)
-        return job or not_found(task_id)
-
     def _etag(self, job: JobStatus) -> falcon.ETag:
-        """Return the tag of a poll's answer; it costs no signing.
+        """Return the entity tag of a poll's response, without signing a URL.
 
-        It is weak: a download URL is signed anew each time without another meaning. It changes
-        often enough for a client that is told 304 to have one that still works.
+        The tag is weak because each response has another download URL with the same meaning. It
+        changes often enough that a client which gets 304 has a download URL that still works.
         """
         window = (0, 0)
         if job.bundle:
@@ -92,7 +76,7 @@ class BulkRetry:
         self._prefix = prefix
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Render again what a failed job lacks."""
+        """Render again the chunks that a failed job lacks."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         job = self._service.jobs.retry(canonical, req.context.key)
@@ -114,12 +98,3 @@ def url_window(seconds: int, now: int) -> tuple[int, int]:
     """
     length = 1 << max(0, seconds.bit_length() - 2)
     return length, now // length
-
-
-def preferred_wait(prefer: str) -> int:
-    """Return the seconds that a ``Prefer`` header asks to wait, at most 30; 0 for none.
-
-    What is malformed is no preference (RFC 7240, section 2).
-    """
-    match = _WAIT.search(prefer)
-    return min(int(match[1]), _LONGEST_WAIT) if match else 0

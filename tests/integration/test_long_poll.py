@@ -10,7 +10,6 @@ import pytest
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from api.resources.task import preferred_wait
 from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
@@ -51,29 +50,6 @@ def complete(ledger: Ledger, task_id: str) -> None:
     assert ledger.claim_bundle(task_id, "a", 60_000, 3_600_000)
     expires_at = int(time.time()) + 86_400
     ledger.complete_job(task_id, "a", Bundle(bytes=1, sha256="00", expires_at=expires_at))
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("wait=10", 10),
-        ("Wait = 5", 5),
-        ('wait="7"', 7),
-        ("respond-async, wait=3", 3),
-        ("wait=3; foo=bar, x", 3),
-        ("wait=90", 30),
-        ("wait=0", 0),
-        ("", 0),
-        ("wait", 0),
-        ("wait=-1", 0),
-        ("wait=1.5", 0),
-        ("awaits=4", 0),
-        ("x-wait=4", 0),
-        ("wait=x", 0),
-    ],
-)
-def test_a_preference_to_wait_is_read_as_its_rfc_has_it(header: str, seconds: int) -> None:
-    assert preferred_wait(header) == seconds
 
 
 @pytest.mark.parametrize(
