@@ -14,7 +14,7 @@ from api.http import problems
 from api.http.metrics import RequestMetrics
 from api.http.middleware import Authentication, RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, Proxies
-from api.intake.validation import Rules
+from api.intake.validation import RequestLimits
 from api.openapi.document import build_document
 from api.resources.api_keys import Key, KeyCollection, WebhookSecretOfKey
 from api.resources.bulk import BulkCollection
@@ -61,10 +61,10 @@ def create_app(service: Service, settings: Settings, proxies: Proxies | None = N
         proxies: whose word about a client's address is taken; None: those on this machine.
     """
     prefix = settings.api_prefix
-    rules = make_rules(settings)
+    limits = request_limits(settings)
     routes = {
-        f"{prefix}/qr": Symbol(rules),
-        f"{prefix}/qr/bulk": BulkCollection(service, rules, settings.body_limit(), prefix),
+        f"{prefix}/qr": Symbol(limits),
+        f"{prefix}/qr/bulk": BulkCollection(service, limits, settings.body_limit(), prefix),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
@@ -100,9 +100,9 @@ def create_app(service: Service, settings: Settings, proxies: Proxies | None = N
     return app
 
 
-def make_rules(settings: Settings) -> Rules:
-    """Return what requests are checked against."""
-    return Rules(
+def request_limits(settings: Settings) -> RequestLimits:
+    """Return the limits that requests are checked against."""
+    return RequestLimits(
         settings.max_items,
         settings.charset,
         settings.link_base,

@@ -1,72 +1,79 @@
-"""From a bulk request in any form to a job's request, or to what would become of it."""
+"""A parsed bulk request, JSON or CSV, becomes a checked job request or a dry run."""
 
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
-from api.intake.validation import ItemCheck, Rules, Run
+from api.intake.validation import ItemBatch, ItemCheck, RequestLimits
 from api.schemas.tasks import BulkRequest, DryRun, SymbolCount
 from pipeline.service import EncodedItems, JobRequest
-from render.gs1.gtin import normalize_gtin
 from render.image import ErrorCorrection
 
 
-class Form(NamedTuple):
-    """A bulk request as one of its forms says it.
+class ParsedRequest(NamedTuple):
+    """A bulk request, whether it was sent as JSON or as CSV.
 
     Attributes:
-        head: all but its items, of the right types.
-        total: how many items it has; None when that is known once they are taken.
-        runs: its items. What is wrong with them is noted while they are taken.
+        head: every field but the items, of the right types.
+        total: number of items; None until the batches have been read.
+        batches: the items. Violations are recorded while the batches are read.
     """
 
     head: BulkRequest
     total: int | None
-    runs: Iterator[Run]
+    batches: Iterator[ItemBatch]
 
 
-def accept_form(form: Form, rules: Rules, violations: Violations) -> JobRequest:
-    """Return the checked request.
+def build_job_request(
+    parsed: ParsedRequest, limits: RequestLimits, violations: Violations
+) -> JobRequest:
+    """Check a request and return it as a job's request.
 
     Args:
-        form: what was sent.
-        rules: of the service.
-        violations: what was wrong already.
+        parsed: the request as it was sent.
+        limits: of the service.
+        violations: found while the request was parsed; others are added.
 
     Raises:
-        ProblemError: 422 with every bad value when it is not valid.
+        ProblemError: 422 with every bad value if the request is not valid.
     """
-    head = form.head
-    check = ItemCheck(head, rules, violations)
-    items = EncodedItems(rules.chunk_size)
-    for run in form.runs:
-        good = check.good(run)
+    head = parsed.head
+    check = ItemCheck(head, limits, violations)
+    items = EncodedItems(limits.chunk_size)
+    for batch in parsed.batches:
+        valid = check.valid_items(batch)
         if not violations:
-            items.append(good)
-    if violations:
+            items.append(valid)
+    if violations or check.gtin14 is None:
         raise invalid(violations)
     return JobRequest(
-        gtin=normalize_gtin(head.gtin),
+        gtin=check.gtin14,
         items=items,
         format=head.format,
         size=head.size,
         error_correction=head.error_correction,
-        link_base=rules.link_base,
+        link_base=limits.link_base,
         callback_url=head.callback_url or "",
     )
 
 
-def try_form(form: Form, rules: Rules, violations: Violations) -> DryRun:
-    """Return what would become of a request; takes the same as :func:`accept_form`."""
-    check = ItemCheck(form.head, rules, violations)
+def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations) -> DryRun:
+    """Return what would become of a request, without accepting it.
+
+    Args:
+        parsed: the request as it was sent.
+        limits: of the service.
+        violations: found while the request was parsed; others are added.
+    """
+    check = ItemCheck(parsed.head, limits, violations)
     count, symbols = 0, Counter[tuple[int, ErrorCorrection]]()
-    for run in form.runs:
-        count += len(run.items)
-        symbols.update(check.symbols(check.good(run)))
+    for batch in parsed.batches:
+        count += len(batch.items)
+        symbols.update(check.symbols(check.valid_items(batch)))
     return DryRun(
         would_accept=not violations,
-        items=count if form.total is None else form.total,
+        items=count if parsed.total is None else parsed.total,
         symbols=[SymbolCount(*symbol, number) for symbol, number in sorted(symbols.items())],
         errors=violations.listed,
         errors_total=len(violations),

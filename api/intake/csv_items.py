@@ -9,8 +9,15 @@ from itertools import islice
 from api.http.decoding import missing_names, no_such_name
 from api.http.problems import MAX_ERRORS, ProblemError, Violations
 from api.http.query import convert_query
-from api.intake.bulk_request import Form
-from api.intake.validation import STAND_INS, Place, Rules, Run, violation, wrong_count
+from api.intake.bulk_request import ParsedRequest
+from api.intake.validation import (
+    PLACEHOLDERS,
+    ItemBatch,
+    Location,
+    RequestLimits,
+    violation,
+    wrong_count,
+)
 from api.schemas.problems import Violation
 from api.schemas.tasks import BulkItem, BulkRequest
 from pipeline.service import Item
@@ -20,24 +27,28 @@ _COLUMNS = BulkItem.__struct_fields__
 _MOST_COMMAS = 1000
 
 
-def read_csv(body: bytes, query: Mapping[str, str], rules: Rules, violations: Violations) -> Form:
-    """Return what ``body`` and ``query`` say; records are read as they are taken.
+def read_csv(
+    body: bytes, query: Mapping[str, str], limits: RequestLimits, violations: Violations
+) -> ParsedRequest:
+    """Parse a CSV request; its records are parsed as the batches are read.
 
     Args:
-        body: a header of any of ``lot``, ``serial`` and ``expiry``, then a record an item.
-        query: its parameters, each one of :data:`PARAMETERS`.
-        rules: of the service.
-        violations: what is wrong is appended.
+        body: a header of any of ``lot``, ``serial`` and ``expiry``, then a record per item.
+        query: query parameters, each one of :data:`PARAMETERS`.
+        limits: of the service.
+        violations: bad values are appended.
 
     Raises:
-        ProblemError: 400, it is not CSV; also while records are taken.
+        ProblemError: 400, the body is not CSV; also while the batches are read.
     """
     records = _Records(body)
     _, header = next(records, (1, []))
     if not header:
         raise _malformed("There is no header, such as lot,serial,expiry", 1)
     columns = _columns(header, violations)
-    return Form(_head(query, violations), None, _runs(records, columns, rules, violations))
+    return ParsedRequest(
+        _head(query, violations), None, _batches(records, columns, limits, violations)
+    )
 
 
 class _Records:
@@ -101,14 +112,14 @@ def _malformed(sentence: str, line: int) -> ProblemError:
 def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
     """Return a request without items of what in ``query`` has the right type."""
     violations.extend(missing_names(BulkRequest, {*query, "items"}, ""))
-    return BulkRequest(**STAND_INS | convert_query(query, BulkRequest, violations))
+    return BulkRequest(**PLACEHOLDERS | convert_query(query, BulkRequest, violations))
 
 
 def _columns(header: Sequence[str], violations: Violations) -> list[str]:
     """Return the names of the columns, empty for one that is unknown or there for a second time."""
     if len(header) > MAX_ERRORS:  # which is no header; to name each takes its time
         detail = f"There are {len(header)} columns; there may be {', '.join(_COLUMNS)}."
-        violations.append(violation(Place("/items", 1), "range", detail))
+        violations.append(violation(Location("/items", 1), "range", detail))
         return [""] * len(header)
     columns: list[str] = []
     for number, name in enumerate(header, 1):
@@ -119,38 +130,38 @@ def _columns(header: Sequence[str], violations: Violations) -> list[str]:
         if name not in _COLUMNS:
             code = "unknown_column"
             detail = no_such_name(name, _COLUMNS, "column", hint=not violations.full)
-        violations.append(violation(Place("/items", 1, number), code, detail))
+        violations.append(violation(Location("/items", 1, number), code, detail))
         columns.append("")
     return columns
 
 
-def _runs(
-    records: _Records, columns: Sequence[str], rules: Rules, violations: Violations
-) -> Iterator[Run]:
+def _batches(
+    records: _Records, columns: Sequence[str], limits: RequestLimits, violations: Violations
+) -> Iterator[ItemBatch]:
     count = 0
-    while part := [*islice(records, rules.chunk_size)]:
+    while part := [*islice(records, limits.chunk_size)]:
         first, count = count, count + len(part)
-        if count > rules.max_items:
-            violations.append(wrong_count(f"more than {rules.max_items}", rules))
+        if count > limits.max_items:
+            violations.append(wrong_count(f"more than {limits.max_items}", limits))
             return
-        yield _run(part, first, columns, violations)
+        yield _batch(part, first, columns, violations)
     if not count:
-        violations.append(wrong_count("0", rules))
+        violations.append(wrong_count("0", limits))
 
 
-def _run(
+def _batch(
     part: Sequence[tuple[int, list[str]]],
     first: int,
     columns: Sequence[str],
     violations: Violations,
-) -> Run:
-    """Return the items of ``part``, the first of them number ``first`` of the request."""
+) -> ItemBatch:
+    """Return records as a batch whose first item has index ``first`` in the request."""
 
-    def place(number: int, field: str | None) -> Place:
+    def locate(number: int, field: str | None) -> Location:
         pointer, line = f"/items/{first + number}", part[number][0]
         if field is None:
-            return Place(pointer, line)
-        return Place(f"{pointer}/{field}", line, columns.index(field) + 1)
+            return Location(pointer, line)
+        return Location(f"{pointer}/{field}", line, columns.index(field) + 1)
 
     # Where in a record each field is; the last, an empty one behind it, if it has no column.
     lot, serial, expiry = (columns.index(n) if n in columns else -1 for n in _COLUMNS)
@@ -160,11 +171,11 @@ def _run(
             record.append("")
             items.append(Item(record[lot] or None, record[serial] or None, record[expiry] or None))
         else:
-            where = Place(f"/items/{first + number}", line, min(len(record), len(columns)) + 1)
+            where = Location(f"/items/{first + number}", line, min(len(record), len(columns)) + 1)
             violations.append(violation(where, "fields", _wrong_length(record, columns)))
             items.append(Item())
             unreadable.append(number)
-    return Run(items, unreadable, place)
+    return ItemBatch(items, unreadable, locate)
 
 
 def _wrong_length(record: Sequence[str], columns: Sequence[str]) -> str:

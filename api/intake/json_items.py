@@ -1,4 +1,4 @@
-"""The JSON form of a bulk request: its items are decoded a run at a time."""
+"""The JSON form of a bulk request: its items are decoded in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -6,8 +6,8 @@ import msgspec
 
 from api.http.decoding import NOT_DECODED, decode_fields
 from api.http.problems import ProblemError, Violations, invalid
-from api.intake.bulk_request import Form
-from api.intake.validation import STAND_INS, Place, Rules, Run, wrong_count
+from api.intake.bulk_request import ParsedRequest
+from api.intake.validation import PLACEHOLDERS, ItemBatch, Location, RequestLimits, wrong_count
 from api.schemas.problems import Violation
 from api.schemas.tasks import BulkItem, BulkRequest
 from pipeline.service import Item
@@ -26,42 +26,44 @@ _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _items_decoder = msgspec.json.Decoder(list[BulkItem])
 
 
-def read_json(body: bytes, rules: Rules, violations: Violations) -> Form:
-    """Return what ``body`` says; its items are read as they are taken.
+def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> ParsedRequest:
+    """Parse a JSON request; its items are decoded as the batches are read.
 
     Args:
         body: JSON.
-        rules: of the service.
-        violations: what is wrong is appended.
+        limits: of the service.
+        violations: bad values are appended.
 
     Raises:
-        ProblemError: 400, it is not JSON; also while items are taken.
+        ProblemError: 400, the body is not JSON; also while the batches are read.
     """
     # To find it to be JSON takes many times a body's size if it is made of countless tiny values.
-    if body.count(b",") > _MOST_COMMAS * (rules.max_items + 1):
-        raise _too_many_values(rules)
+    if body.count(b",") > _MOST_COMMAS * (limits.max_items + 1):
+        raise _too_many_values(limits)
     try:
         envelope = _envelope_decoder.decode(body)
     except NOT_DECODED:
         fields = decode_fields(body, _Envelope, "", violations)
-        envelope = _Envelope(**STAND_INS | fields)
+        envelope = _Envelope(**PLACEHOLDERS | fields)
         if "items" not in fields:
-            return Form(envelope, 0, iter(()))
+            return ParsedRequest(envelope, 0, iter(()))
     items = envelope.items
-    if 1 <= len(items) <= rules.max_items:
-        return Form(envelope, len(items), _runs(items, rules.chunk_size, violations))
-    violations.append(wrong_count(str(len(items)), rules))
-    return Form(envelope, len(items), iter(()))
+    if 1 <= len(items) <= limits.max_items:
+        return ParsedRequest(envelope, len(items), _batches(items, limits.chunk_size, violations))
+    violations.append(wrong_count(str(len(items)), limits))
+    return ParsedRequest(envelope, len(items), iter(()))
 
 
-def _too_many_values(rules: Rules) -> ProblemError:
-    detail = f"The body has more values than a request of {rules.max_items} items can have."
+def _too_many_values(limits: RequestLimits) -> ProblemError:
+    detail = f"The body has more values than a request of {limits.max_items} items can have."
     violations = Violations()
     violations.append(Violation("/items", "range", detail))
     return invalid(violations)
 
 
-def _runs(items: Sequence[msgspec.Raw], size: int, violations: Violations) -> Iterator[Run]:
+def _batches(
+    items: Sequence[msgspec.Raw], size: int, violations: Violations
+) -> Iterator[ItemBatch]:
     for first in range(0, len(items), size):
         part = items[first : first + size]
         try:
@@ -70,24 +72,24 @@ def _runs(items: Sequence[msgspec.Raw], size: int, violations: Violations) -> It
             yield _readable(part, first, violations)
         else:
             read = [Item(item.lot, item.serial, item.expiry) for item in found]
-            yield Run(read, (), _places(first))
+            yield ItemBatch(read, (), _locator(first))
 
 
-def _readable(part: Sequence[msgspec.Raw], first: int, violations: Violations) -> Run:
-    """Return a run of what in ``part`` has the right type."""
+def _readable(part: Sequence[msgspec.Raw], first: int, violations: Violations) -> ItemBatch:
+    """Return a batch of the values in ``part`` that have the right type."""
     items, unreadable = [], []
-    for place, raw in enumerate(part):
+    for index, raw in enumerate(part):
         before = len(violations)
-        fields = decode_fields(raw, BulkItem, f"/items/{first + place}", violations)
+        fields = decode_fields(raw, BulkItem, f"/items/{first + index}", violations)
         items.append(Item(**fields))
         if len(violations) > before:
-            unreadable.append(place)
-    return Run(items, unreadable, _places(first))
+            unreadable.append(index)
+    return ItemBatch(items, unreadable, _locator(first))
 
 
-def _places(first: int) -> Callable[[int, str | None], Place]:
-    def place(number: int, field: str | None) -> Place:
+def _locator(first: int) -> Callable[[int, str | None], Location]:
+    def locate(number: int, field: str | None) -> Location:
         pointer = f"/items/{first + number}"
-        return Place(pointer if field is None else f"{pointer}/{field}")
+        return Location(pointer if field is None else f"{pointer}/{field}")
 
-    return place
+    return locate

@@ -12,10 +12,10 @@ from api.http.bodies import CSV, JSON, read_body, respond_accepted, respond_json
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, one_bad_value
 from api.http.query import read_query, take_flag
-from api.intake.bulk_request import accept_form, try_form
+from api.intake.bulk_request import build_job_request, dry_run
 from api.intake.csv_items import read_csv
 from api.intake.json_items import read_json
-from api.intake.validation import Rules
+from api.intake.validation import RequestLimits
 from api.presenters import accepted
 from api.resources.lists import TaskLists
 from api.schemas.problems import Violation
@@ -24,21 +24,23 @@ from pipeline.service import Idempotency, JobRequest, Service, make_idempotency
 
 _MOST_KEY_LENGTH = 255
 _DRY_RUN = "dry_run"
-#: Large bodies that a process holds at once, as the threads are many more, for polls that wait;
-#: bytes up to which a body is small; seconds that a large one waits for its place.
-_BODIES, _SMALL, _PATIENCE = 16, 64 * 1024, 5
+#: Slots for large bodies per process, which has far more threads, for long polls; bytes up to which
+#: a body is small; seconds that a large one waits for a slot.
+_SLOTS, _SMALL, _PATIENCE = 16, 64 * 1024, 5
 
 
 class BulkCollection:
     """``POST`` and ``GET /qr/bulk/``."""
 
-    def __init__(self, service: Service, rules: Rules, body_limit: int, prefix: str) -> None:
+    def __init__(
+        self, service: Service, limits: RequestLimits, body_limit: int, prefix: str
+    ) -> None:
         self._service = service
-        self._rules = rules
+        self._limits = limits
         self._body_limit = body_limit
         self._prefix = prefix
         self._lists = TaskLists(service, prefix)
-        self._bodies = threading.BoundedSemaphore(_BODIES)
+        self._body_slots = threading.BoundedSemaphore(_SLOTS)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List jobs, the newest first."""
@@ -49,7 +51,7 @@ class BulkCollection:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Accept a request, before anything is rendered; or, with ``dry_run``, only check it."""
         check_accepts(req, JSON)
-        with self._place(req):
+        with self._body_slot(req):
             request, idempotency = self._read(req)
             if isinstance(request, DryRun):
                 respond_json(resp, HTTPStatus.OK, request)
@@ -62,20 +64,20 @@ class BulkCollection:
         respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
 
     @contextmanager
-    def _place(self, req: falcon.Request) -> Iterator[None]:
-        """Wait for a place among the large bodies; a small one needs none.
+    def _body_slot(self, req: falcon.Request) -> Iterator[None]:
+        """Hold one of the slots for large bodies during the block; a small body needs none.
 
-        How large a compressed one becomes is not known before.
+        A compressed body counts as large, because its size is not known in advance.
 
         Raises:
-            ProblemError: 503, there was none for a while.
+            ProblemError: 503, no slot became free in time.
         """
         length = req.content_length
         compressed = req.get_header("Content-Encoding") is not None
         if length is not None and length <= _SMALL and not compressed:
             yield
             return
-        if not self._bodies.acquire(timeout=_PATIENCE):
+        if not self._body_slots.acquire(timeout=_PATIENCE):
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "busy",
@@ -86,27 +88,27 @@ class BulkCollection:
         try:
             yield
         finally:
-            self._bodies.release()
+            self._body_slots.release()
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
-        """Return the checked request; its body is let go before the request is accepted."""
+        """Return the checked request; its body is freed before the request is accepted."""
         media_type, body = read_body(req, self._body_limit, (JSON, CSV))
         violations = Violations()
         known = PARAMETERS if media_type == CSV else ()
         query = read_query(req, (*known, _DRY_RUN), violations)
-        dry_run = take_flag(query, _DRY_RUN, violations)
+        only_check = take_flag(query, _DRY_RUN, violations)
         if media_type == CSV:
-            form = read_csv(body, query, self._rules, violations)
+            parsed = read_csv(body, query, self._limits, violations)
         else:
-            form = read_json(body, self._rules, violations)
-        if form.head.callback_url is not None:
+            parsed = read_json(body, self._limits, violations)
+        if parsed.head.callback_url is not None:
             self._check_signable(req, violations)
-        if dry_run:
-            return try_form(form, self._rules, violations), None
+        if only_check:
+            return dry_run(parsed, self._limits, violations), None
         # The query says the rest of what a CSV body says, in whichever order.
         parameters = f"{CSV}?{urlencode(sorted(query.items()))}\n" if media_type == CSV else ""
         idempotency = _idempotency(req, body, parameters)
-        return accept_form(form, self._rules, violations), idempotency
+        return build_job_request(parsed, self._limits, violations), idempotency
 
     def _check_signable(self, req: falcon.Request, violations: Violations) -> None:
         if not self._service.webhook_secrets.exists(req.context.key.key_id):

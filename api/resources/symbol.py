@@ -10,7 +10,7 @@ from api.http.decoding import NOT_DECODED, decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import Violations, invalid
 from api.http.query import read_query
-from api.intake.validation import ANY_GTIN, ItemCheck, Place, Rules, Run
+from api.intake.validation import ANY_GTIN, ItemBatch, ItemCheck, Location, RequestLimits
 from api.schemas.tasks import BulkItem, SymbolRequest
 from pipeline.service import Item
 from render.chunk import render_chunk
@@ -27,15 +27,15 @@ _decoder = msgspec.json.Decoder(SymbolRequest)
 class Symbol:
     """``POST /qr/``."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, limits: RequestLimits) -> None:
+        self._limits = limits
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Render one symbol and answer with its image."""
         violations = Violations()
         read_query(req, (), violations)
         _, body = read_body(req, _BODY_LIMIT, (JSON,))
-        request, uri = parse_symbol(body, self._rules, violations)
+        request, uri = parse_symbol(body, self._limits, violations)
         check_accepts(req, MEDIA_TYPES[request.format])
         options = RenderOptions(request.format, request.size, request.error_correction)
         (image,) = render_chunk([uri], options)
@@ -49,31 +49,33 @@ class Symbol:
         resp.data = image.data
 
 
-def parse_symbol(body: bytes, rules: Rules, violations: Violations) -> tuple[SymbolRequest, str]:
+def parse_symbol(
+    body: bytes, limits: RequestLimits, violations: Violations
+) -> tuple[SymbolRequest, str]:
     """Return the checked request in ``body``, and the URI of its symbol.
 
     Args:
         body: JSON.
-        rules: of the service.
-        violations: what was wrong already.
+        limits: of the service.
+        violations: found in the query; others are added.
 
     Raises:
-        ProblemError: 400 when it is not JSON; 422 with every bad value when it is not valid.
+        ProblemError: 400 if the body is not JSON; 422 with every bad value if it is not valid.
     """
     try:
         request = _decoder.decode(body)
     except NOT_DECODED:
         fields = decode_fields(body, SymbolRequest, "", violations)
         request = SymbolRequest(**{"gtin": ANY_GTIN} | fields)
-    check = ItemCheck(request, rules, violations)
+    check = ItemCheck(request, limits, violations)
     item = Item(request.lot, request.serial, request.expiry)
     unreadable = [0] if any(row.pointer in _OF_THE_ITEM for row in violations.listed) else []
-    good = check.good(Run([item], unreadable, _place))
+    valid = check.valid_items(ItemBatch([item], unreadable, _locate))
     if violations:
         raise invalid(violations)
-    (uri,) = check.uris(good)
+    (uri,) = check.uris(valid)
     return request, uri
 
 
-def _place(_number: int, field: str | None) -> Place:
-    return Place(f"/{field or 'size'}")
+def _locate(_number: int, field: str | None) -> Location:
+    return Location(f"/{field or 'size'}")

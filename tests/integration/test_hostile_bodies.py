@@ -7,7 +7,7 @@ import falcon
 import psutil
 from falcon.testing import StartResponseMock, create_environ
 
-from api.app import App, make_rules
+from api.app import App, request_limits
 from api.http import problems
 from api.http.middleware import RequestLog
 from api.resources.bulk import BulkCollection
@@ -37,9 +37,9 @@ def make_app(service: Service, settings: Settings) -> App:
     key = service.api_keys.create(name="fuzz", role="client").key
     app = App(service, middleware=[RequestLog(), KnownKey(key)])
     problems.install(app)
-    rules = make_rules(settings)
-    app.add_route("/qr/", Symbol(rules))
-    app.add_route("/qr/bulk/", BulkCollection(service, rules, settings.body_limit(), ""))
+    limits = request_limits(settings)
+    app.add_route("/qr/", Symbol(limits))
+    app.add_route("/qr/bulk/", BulkCollection(service, limits, settings.body_limit(), ""))
     return app
 
 

@@ -46,17 +46,17 @@ def test_countless_gzip_members_are_refused(client: TestClient) -> None:
     assert "members" in answer.json["detail"]
 
 
-def test_large_bodies_wait_for_a_place_and_small_ones_need_none(
+def test_large_bodies_wait_for_a_slot_and_small_ones_need_none(
     service: Service, settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "_PATIENCE", 0.1)
-    monkeypatch.setattr(bulk, "_BODIES", 1)
+    monkeypatch.setattr(bulk, "_SLOTS", 1)
     client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
     found = client.app._router.find("/qr/bulk")
     assert found is not None
     collection = cast("bulk.BulkCollection", found[0])
     large = {"gtin": GTIN, "items": [{"serial": f"{number:020}"} for number in range(2000)]}
-    with collection._bodies:
+    with collection._body_slots:
         refused = client.simulate_post("/qr/bulk/", json=large)
         small = client.simulate_post("/qr/bulk/", json={"gtin": GTIN, "items": [{}]})
         body, coded = (

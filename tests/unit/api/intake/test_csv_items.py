@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api.http.problems import ProblemError
 from api.schemas.problems import Violation
 from pipeline.service import JobRequest
-from tests.unit.api.forms import GTIN, RULES, items_of, parse_bulk, parse_csv
+from tests.unit.api.forms import GTIN, LIMITS, items_of, parse_bulk, parse_csv
 
 HEADER = b"lot,serial,expiry\n"
 COLUMNS = ("lot", "serial", "expiry")
@@ -67,13 +67,13 @@ def test_what_a_csv_writer_writes_is_what_json_says(
     writer.writerows(items)
     body = mark + text.getvalue().encode()
     kept = [{name: item[name] for name in dialect["fieldnames"]} for item in items]
-    rules = RULES._replace(chunk_size=chunk_size)
-    expected = parse_bulk(json.dumps({"gtin": GTIN, "items": kept}).encode(), rules)
-    parsed = parse_csv(body, rules=rules)
+    limits = LIMITS._replace(chunk_size=chunk_size)
+    expected = parse_bulk(json.dumps({"gtin": GTIN, "items": kept}).encode(), limits)
+    parsed = parse_csv(body, limits=limits)
     assert items_of(parsed) == items_of(expected)
     assert parsed.items.chunks == expected.items.chunks
     without_last_end = body.removesuffix(dialect["lineterminator"].encode())
-    assert parse_csv(without_last_end, rules=rules).items.chunks == expected.items.chunks
+    assert parse_csv(without_last_end, limits=limits).items.chunks == expected.items.chunks
 
 
 queries = st.fixed_dictionaries(
@@ -182,9 +182,9 @@ def test_a_header_alone_has_no_items(body: bytes) -> None:
 
 
 def test_items_over_the_limit_are_refused_without_reading_on() -> None:
-    rules = RULES._replace(max_items=3, chunk_size=2)
-    assert parse_csv(HEADER + b",,\n" * 3, rules=rules).items.count == 3
-    error = refused(lambda: parse_csv(HEADER + b",,\n" * 5 + b'"', rules=rules))
+    limits = LIMITS._replace(max_items=3, chunk_size=2)
+    assert parse_csv(HEADER + b",,\n" * 3, limits=limits).items.count == 3
+    error = refused(lambda: parse_csv(HEADER + b",,\n" * 5 + b'"', limits=limits))
     assert error.violations is not None
     assert [each.pointer for each in error.violations.listed] == ["/items"]
 

@@ -7,30 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.http.problems import ProblemError, Violations
-from api.intake.validation import Rules
+from api.intake.validation import RequestLimits
 from pipeline.service import Item
-from tests.unit.api.forms import GTIN, RULES, items_of, parse_bulk
+from tests.unit.api.forms import GTIN, LIMITS, items_of, parse_bulk
 
 
 def body(**fields: Any) -> bytes:  # noqa: ANN401 - any JSON
     return json.dumps({"gtin": GTIN, "items": [{}], **fields}).encode()
 
 
-def violations(sent: bytes, rules: Rules = RULES) -> Violations:
+def violations(sent: bytes, limits: RequestLimits = LIMITS) -> Violations:
     with pytest.raises(ProblemError) as caught:
-        parse_bulk(sent, rules)
+        parse_bulk(sent, limits)
     assert caught.value.status == 422
     assert caught.value.violations
     return caught.value.violations
 
 
-def found(sent: bytes, rules: Rules = RULES) -> dict[str, str]:
-    return {each.pointer: each.code for each in violations(sent, rules).listed}
+def found(sent: bytes, limits: RequestLimits = LIMITS) -> dict[str, str]:
+    return {each.pointer: each.code for each in violations(sent, limits).listed}
 
 
 def test_a_valid_request_is_returned_with_its_defaults() -> None:
     items = [{"lot": "L", "serial": "007", "expiry": "270200"}, {"lot": None}, {}]
-    request = parse_bulk(body(items=items), RULES)
+    request = parse_bulk(body(items=items), LIMITS)
     assert request.gtin == "09506000134352"
     assert items_of(request) == [Item("L", "007", "270200"), Item(), Item()]
     assert (request.format, request.size, request.error_correction) == ("png", 400, "M")
@@ -50,9 +50,9 @@ def test_three_bad_items_among_5000_are_three_pointers() -> None:
 
 def test_a_callback_url_is_kept_or_pointed_to() -> None:
     hooks = "https://hooks.example.com/qr"
-    assert parse_bulk(body(), RULES).callback_url == ""
-    assert parse_bulk(body(callback_url=None), RULES).callback_url == ""
-    assert parse_bulk(body(callback_url=hooks), RULES).callback_url == hooks
+    assert parse_bulk(body(), LIMITS).callback_url == ""
+    assert parse_bulk(body(callback_url=None), LIMITS).callback_url == ""
+    assert parse_bulk(body(callback_url=hooks), LIMITS).callback_url == hooks
     assert found(body(callback_url="http://hooks.example.com/")) == {"/callback_url": "scheme"}
     assert found(body(callback_url="https://10.0.0.1/")) == {"/callback_url": "address"}
     assert found(body(callback_url=7)) == {"/callback_url": "type"}
@@ -139,12 +139,12 @@ def test_each_wrong_request_gets_its_pointers(sent: bytes, pointers: dict[str, s
 )
 def test_what_is_not_json_is_400(sent: bytes) -> None:
     with pytest.raises(ProblemError) as caught:
-        parse_bulk(sent, RULES)
+        parse_bulk(sent, LIMITS)
     assert (caught.value.status, caught.value.code) == (400, "malformed_json")
 
 
 def test_a_number_without_a_fraction_is_an_integer_and_never_a_string() -> None:
-    assert parse_bulk(body().replace(b"}]", b'}], "size": 250.0'), RULES).size == 250
+    assert parse_bulk(body().replace(b"}]", b'}], "size": 250.0'), LIMITS).size == 250
     assert found(body(items=[{"lot": 5.0}])) == {"/items/0/lot": "type"}
 
 
@@ -158,16 +158,16 @@ def test_hostile_bodies_cost_little() -> None:
 
 
 def test_items_over_the_limit_are_refused() -> None:
-    rules = RULES._replace(max_items=2)
-    assert found(body(items=[{}] * 3), rules) == {"/items": "range"}
-    assert parse_bulk(body(items=[{}] * 2), rules).items.count == 2
+    limits = LIMITS._replace(max_items=2)
+    assert found(body(items=[{}] * 3), limits) == {"/items": "range"}
+    assert parse_bulk(body(items=[{}] * 2), limits).items.count == 2
 
 
 def test_the_twelve_characters_outside_set_82_are_accepted_only_when_configured() -> None:
     outside = "#$@[\\]^`{|}~"
     items = [{"lot": f"a{character}"} for character in outside]
     assert len(violations(body(items=items))) == len(outside) == 12
-    accepted = parse_bulk(body(items=items), RULES._replace(charset="ascii"))
+    accepted = parse_bulk(body(items=items), LIMITS._replace(charset="ascii"))
     assert [item.lot for item in items_of(accepted)] == [f"a{character}" for character in outside]
 
 
@@ -176,9 +176,9 @@ def test_too_small_a_size_names_the_items_and_the_least_size() -> None:
     (only,) = violations(body(items=items, size=50)).listed
     assert (only.pointer, only.code) == ("/items/1", "size_too_small")
     least = int(next(word for word in only.detail.split() if word.isdigit()))
-    assert parse_bulk(body(items=items, size=least), RULES).size == least
+    assert parse_bulk(body(items=items, size=least), LIMITS).size == least
     with pytest.raises(ProblemError):
-        parse_bulk(body(items=items, size=least - 1), RULES)
+        parse_bulk(body(items=items, size=least - 1), LIMITS)
     mixed = [*items, {"lot": "a b", "serial": "%" * 20}]
     assert found(body(items=mixed, size=50)) == {
         "/items/1": "size_too_small",
@@ -197,7 +197,7 @@ def test_too_small_a_size_names_the_items_and_the_least_size() -> None:
         "/callback_url": "character",
         "/items/1": "size_too_small",
     }
-    assert parse_bulk(body(items=items, size=50, format="svg"), RULES).format == "svg"
+    assert parse_bulk(body(items=items, size=50, format="svg"), LIMITS).format == "svg"
     assert violations(body(items=items, size=least, error_correction="H"))
 
 
@@ -231,7 +231,7 @@ def test_any_json_is_either_accepted_or_told_what_is_wrong(value: Any) -> None: 
     sent = msgspec.json.encode(value)
     refused = None
     try:
-        request = parse_bulk(sent, RULES)
+        request = parse_bulk(sent, LIMITS)
     except ProblemError as error:
         refused = error
     else:

@@ -11,7 +11,7 @@ from api.http.problems import Violations
 from api.openapi.document import build_document
 from api.openapi.request_examples import BULK_CSV, BULK_JSON, SYMBOL
 from api.resources.symbol import parse_symbol
-from tests.unit.api.forms import RULES, parse_bulk, parse_csv
+from tests.unit.api.forms import LIMITS, parse_bulk, parse_csv
 
 DOCUMENT = build_document("", 5000)
 
@@ -52,7 +52,7 @@ def test_csv_examples_are_accepted(example: dict[str, Any]) -> None:
 @pytest.mark.parametrize("example", [*SYMBOL.values()])
 def test_symbol_examples_are_accepted(example: dict[str, Any]) -> None:
     violations = Violations()
-    _, uri = parse_symbol(msgspec.json.encode(example["value"]), RULES, violations)
+    _, uri = parse_symbol(msgspec.json.encode(example["value"]), LIMITS, violations)
     assert not violations
     assert uri.startswith("https://id.gs1.org/01/09506000134352")
 
