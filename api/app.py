@@ -11,6 +11,8 @@ from api.console.pages import Pages
 from api.console.routes import console_paths, console_routes
 from api.console.sessions import Guard
 from api.http import problems
+from api.http.bodies import BodyReader
+from api.http.body_deadline import BodyDeadline
 from api.http.metrics import RequestMetrics
 from api.http.middleware import Authentication, RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, Proxies
@@ -34,6 +36,9 @@ from pipeline.service import (
 )
 
 log = structlog.get_logger(__name__)
+
+#: Seconds that a request body may take to arrive.
+_BODY_SECONDS = 60
 
 
 class App(falcon.App[falcon.Request, falcon.Response]):
@@ -62,13 +67,14 @@ def create_app(service: Service, settings: Settings, proxies: Proxies | None = N
     """
     prefix = settings.api_prefix
     limits = request_limits(settings)
+    bodies = BodyReader(BodyDeadline(_BODY_SECONDS))
     routes = {
-        f"{prefix}/qr": Symbol(limits),
-        f"{prefix}/qr/bulk": BulkCollection(service, limits, settings.body_limit(), prefix),
+        f"{prefix}/qr": Symbol(limits, bodies),
+        f"{prefix}/qr/bulk": BulkCollection(service, limits, bodies, settings.body_limit(), prefix),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
-        f"{prefix}/keys": KeyCollection(service),
+        f"{prefix}/keys": KeyCollection(service, bodies),
         f"{prefix}/keys/{{key_id}}": Key(service),
         f"{prefix}/keys/{{key_id}}/webhook-secret": WebhookSecretOfKey(service),
     }
@@ -88,12 +94,12 @@ def create_app(service: Service, settings: Settings, proxies: Proxies | None = N
             RequestMetrics(),
             RequestLog(),
             Authentication(service, open_paths),
-            Guard(service, pages),
+            Guard(service, pages, bodies),
         ],
     )
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
-    console = console_routes(service, pages, proxies or Proxies())
+    console = console_routes(service, pages, bodies, proxies or Proxies())
     for path, resource in (routes | public | console).items():
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import falcon
 
-from api.console.forms import Form
+from api.console.forms import FormFields
 from api.console.pages import Pages
 from api.console.sessions import Guarded
 from api.http.problems import ProblemError
@@ -54,7 +54,7 @@ class LettersAction(Guarded):
         raise falcon.HTTPSeeOther(f"{target}?done={self._done}&count={count}")
 
 
-def _chosen(form: Form) -> dict[str, list[str]]:
+def _chosen(form: FormFields) -> dict[str, list[str]]:
     """Return the ids of the chosen letters, by their queues.
 
     Raises:

@@ -15,9 +15,10 @@ from typing import Any
 import falcon
 import structlog
 
-from api.console.forms import read_body
+from api.console.forms import read_form_body
 from api.console.pages import Pages
 from api.console.sessions import Guarded
+from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
 from pipeline.service import Service
 
@@ -41,8 +42,9 @@ class Dashboard(Guarded):
 
     own_forms = True
 
-    def __init__(self, service: Service, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages, bodies: BodyReader) -> None:
         self._pages = pages
+        self._bodies = bodies
         self._app: Wsgi | None = None
         broker = service.broker
         self._possible = broker is not None
@@ -62,7 +64,7 @@ class Dashboard(Guarded):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, rest: str = "") -> None:
         """Requeue or delete a message, as the dashboard does it."""
-        self._pass_on(req, resp, rest, read_body(req))
+        self._pass_on(req, resp, rest, read_form_body(self._bodies, req))
 
     def _pass_on(self, req: falcon.Request, resp: falcon.Response, rest: str, body: bytes) -> None:
         if self._app is None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import falcon
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from api.http import bodies as body
+from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
 
 #: Name of the form field that holds the token.
@@ -22,7 +22,7 @@ _LIMIT = 64 * 1024  # bytes
 _MOST_FIELDS = 1000
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
 
-Form = dict[str, list[str]]
+FormFields = dict[str, list[str]]
 
 
 def issue_token(session: str) -> str:
@@ -30,7 +30,7 @@ def issue_token(session: str) -> str:
     return _serializer(session).dumps(secrets.token_urlsafe(12))
 
 
-def check_token(session: str, form: Form) -> str:
+def check_token(session: str, form: FormFields) -> str:
     """Return the nonce of a form's token, by which it is known whether it was sent before.
 
     A visitor who is not signed in chose ``session``, and may have signed anything: what it says is
@@ -63,22 +63,30 @@ def check_origin(req: falcon.Request) -> None:
         raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
 
 
-def read_body(req: falcon.Request) -> bytes:
-    """Return the body of a form.
+def read_form_body(bodies: BodyReader, req: falcon.Request) -> bytes:
+    """Return the encoded fields of a form.
+
+    Args:
+        bodies: reads the request.
+        req: the request.
 
     Raises:
-        ProblemError: 413 over 64 KiB, 415 when it is no form, 400 when it broke off.
+        ProblemError: 413 over 64 KiB, 415 if the body is no form, 400 if it is incomplete.
     """
-    return body.read_body(req, _LIMIT, (_MEDIA_TYPE,))[1]
+    return bodies.read(req, _LIMIT, (_MEDIA_TYPE,))[1]
 
 
-def read_form(req: falcon.Request) -> Form:
+def read_form(bodies: BodyReader, req: falcon.Request) -> FormFields:
     """Return the fields of a form.
 
+    Args:
+        bodies: reads the request.
+        req: the request.
+
     Raises:
-        ProblemError: as :func:`read_body`; 400 when it has too many fields or is not UTF-8.
+        ProblemError: as :func:`read_form_body`; 400 if it has too many fields or is not UTF-8.
     """
-    sent = read_body(req)
+    sent = read_form_body(bodies, req)
     try:
         return parse_qs(
             sent.decode("ascii"),

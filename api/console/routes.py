@@ -8,19 +8,20 @@ from api.console.overview import OverviewPage
 from api.console.pages import Pages, StaticFile
 from api.console.sessions import Console, Nothing
 from api.console.sign_in import SignIn, SignOut
+from api.http.bodies import BodyReader
 from api.http.trusted_proxies import Proxies
 from pipeline.service import Service
 
 
 def console_routes(
-    service: Service, pages: Pages, proxies: Proxies
+    service: Service, pages: Pages, bodies: BodyReader, proxies: Proxies
 ) -> dict[str, Console | StaticFile]:
     """Return every path of the console and the dashboard, with what answers it."""
     ops, job = f"{pages.prefix}/ops", f"{pages.prefix}/ops/jobs/{{task_id}}"
-    dashboard = Dashboard(service, pages)
+    dashboard = Dashboard(service, pages, bodies)
     return {
         ops: OverviewPage(service, pages),
-        f"{ops}/sign-in": SignIn(service, pages, proxies),
+        f"{ops}/sign-in": SignIn(service, pages, bodies, proxies),
         f"{ops}/sign-out": SignOut(service, pages),
         f"{ops}/jobs": JobsPage(service, pages),
         job: JobPage(service, pages),

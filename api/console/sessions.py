@@ -12,8 +12,9 @@ from urllib.parse import quote
 import falcon
 import msgspec
 
-from api.console.forms import check_origin, check_token, read_form
+from api.console.forms import FormFields, check_origin, check_token, read_form
 from api.console.pages import HEADERS, Pages
+from api.http.bodies import BodyReader
 from api.http.problems import MEDIA_TYPE, ProblemError
 from api.schemas.problems import Problem
 from pipeline.service import Service
@@ -53,9 +54,10 @@ class Nothing(Guarded):
 class Guard:
     """Falcon middleware: sessions, forms, and errors as pages."""
 
-    def __init__(self, service: Service, pages: Pages) -> None:
+    def __init__(self, service: Service, pages: Pages, bodies: BodyReader) -> None:
         self._service = service
         self._pages = pages
+        self._bodies = bodies
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: object
@@ -75,7 +77,7 @@ class Guard:
         if req.method not in _SAFE_METHODS:
             check_origin(req)
             if not resource.own_forms:
-                req.context.form = read_form(req)
+                req.context.form = read_form(self._bodies, req)
                 use_form(self._service, req.context.session, req.context.form)
 
     def _find_session(self, req: falcon.Request) -> None:
@@ -106,7 +108,7 @@ class Guard:
             self._pages.answer(req, resp, "error.html", status, problem=problem)
 
 
-def use_form(service: Service, session: str, form: dict[str, list[str]]) -> None:
+def use_form(service: Service, session: str, form: FormFields) -> None:
     """Check that a form is of this session, and use it up.
 
     Raises:

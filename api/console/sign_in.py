@@ -7,9 +7,10 @@ from http import HTTPStatus
 import falcon
 import structlog
 
-from api.console.forms import Form, check_origin, issue_token, read_form
+from api.console.forms import FormFields, check_origin, issue_token, read_form
 from api.console.pages import Pages
 from api.console.sessions import COOKIE, Console, Guarded, local_path, use_form
+from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
 from api.http.trusted_proxies import Proxies
 from pipeline.service import SESSION_LIFETIME, Service
@@ -32,12 +33,16 @@ class SignIn(Console):
     Args:
         service: knows keys and sessions.
         pages: writes the form.
+        bodies: reads the form.
         proxies: whose word about the client's address is taken.
     """
 
-    def __init__(self, service: Service, pages: Pages, proxies: Proxies) -> None:
+    def __init__(
+        self, service: Service, pages: Pages, bodies: BodyReader, proxies: Proxies
+    ) -> None:
         self._service = service
         self._pages = pages
+        self._bodies = bodies
         self._proxies = proxies
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -49,7 +54,7 @@ class SignIn(Console):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Begin a session for an operator's key."""
         check_origin(req)
-        form = read_form(req)
+        form = read_form(self._bodies, req)
         back = local_path((form.get("next") or [""])[0], self._pages.prefix)
         visit = next(iter(req.get_cookie_values(_VISIT_COOKIE) or []), "")
         if not visit:
@@ -68,7 +73,7 @@ class SignIn(Console):
         _set_cookie(req, resp, self._pages.prefix, COOKIE, token, seconds=SESSION_LIFETIME)
         raise falcon.HTTPSeeOther(back)
 
-    def _judge(self, address: str, visit: str, form: Form) -> tuple[HTTPStatus | None, str]:
+    def _judge(self, address: str, visit: str, form: FormFields) -> tuple[HTTPStatus | None, str]:
         # First of all: with a cookie of one's own choice, forms without number can be signed.
         if not self._service.sign_in_limits.allow(address):
             return HTTPStatus.TOO_MANY_REQUESTS, ""

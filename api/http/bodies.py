@@ -11,7 +11,7 @@ import msgspec
 from falcon.util.mediatypes import parse_header
 from gunicorn.http.errors import ParseException
 
-from api.http.body_deadline import Arrivals
+from api.http.body_deadline import BodyDeadline
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError
 from api.schemas.tasks import Accepted
@@ -25,46 +25,64 @@ _PIECE = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 #: Members of a gzip body; each, even an empty one, takes its time.
 _MOST_MEMBERS = 1000
-#: A body may take a minute to arrive.
-_ARRIVALS = Arrivals(longest=60)
 
 
-def read_json_body(req: falcon.Request, limit: int) -> bytes:
-    """Return a JSON request's body, at most ``limit`` bytes, for a JSON answer.
+class BodyReader:
+    """Reads request bodies, within a size limit and a deadline.
 
-    Raises:
-        ProblemError: 406, or as :func:`read_body` has them.
+    Args:
+        deadline: how long a body may take to arrive.
     """
-    check_accepts(req, JSON)
-    return read_body(req, limit, (JSON,))[1]
 
+    def __init__(self, deadline: BodyDeadline) -> None:
+        self._deadline = deadline
 
-def read_body(req: falcon.Request, limit: int, media_types: tuple[str, ...]) -> tuple[str, bytes]:
-    """Return the media type of a body and the body without its content coding.
+    def read_json(self, req: falcon.Request, limit: int) -> bytes:
+        """Return the JSON body of a request whose response is JSON.
 
-    A body that says it is longer than ``limit`` bytes is refused unread; one that does not say, or
-    that inflates beyond it, as soon as the limit is reached.
+        Args:
+            req: the request.
+            limit: bytes that the body may have.
 
-    Raises:
-        ProblemError: 413 or 415, or 400 when the connection ended too early or gzip is broken.
-    """
-    media_type = _media_type(req, media_types)
-    coding = (req.get_header("Content-Encoding") or "identity").strip().lower()
-    if coding not in _DECODERS:
-        raise ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_coding",
-            f"The body's Content-Encoding is {coding!r}; send it with gzip, or without any.",
-            headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
-        )
-    body = io.BytesIO()
-    connection = req.env.get("gunicorn.socket")
-    with _ARRIVALS.arriving(connection) if connection else nullcontext():
-        for piece in _DECODERS[coding](_received(req, limit)):
-            if body.tell() + len(piece) > limit:
-                raise _too_large(limit)
-            body.write(piece)
-    return media_type, body.getvalue()
+        Raises:
+            ProblemError: 406, or one of :meth:`read`.
+        """
+        check_accepts(req, JSON)
+        return self.read(req, limit, (JSON,))[1]
+
+    def read(
+        self, req: falcon.Request, limit: int, media_types: tuple[str, ...]
+    ) -> tuple[str, bytes]:
+        """Return the media type of a body, and the body without its content coding.
+
+        A body whose Content-Length exceeds the limit is refused unread. Any other is refused as
+        soon as it exceeds the limit, while it is received or inflated.
+
+        Args:
+            req: the request.
+            limit: bytes that the body may have, inflated.
+            media_types: that are allowed.
+
+        Raises:
+            ProblemError: 413 or 415; 400 if the connection ended too early or gzip is broken.
+        """
+        media_type = _media_type(req, media_types)
+        coding = (req.get_header("Content-Encoding") or "identity").strip().lower()
+        if coding not in _DECODERS:
+            raise ProblemError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_coding",
+                f"The body's Content-Encoding is {coding!r}; send it with gzip, or without any.",
+                headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
+            )
+        body = io.BytesIO()
+        connection = req.env.get("gunicorn.socket")
+        with self._deadline.enforced(connection) if connection else nullcontext():
+            for piece in _DECODERS[coding](_received(req, limit)):
+                if body.tell() + len(piece) > limit:
+                    raise _too_large(limit)
+                body.write(piece)
+        return media_type, body.getvalue()
 
 
 def respond_json(resp: falcon.Response, status: HTTPStatus, body: msgspec.Struct) -> None:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.http.bodies import JSON, read_json_body, respond_json
+from api.http.bodies import JSON, BodyReader, respond_json
 from api.http.decoding import decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, invalid
@@ -31,14 +31,15 @@ def require_operator(req: falcon.Request) -> None:
 class KeyCollection:
     """``POST /keys/`` and ``GET /keys/``."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, bodies: BodyReader) -> None:
         self._service = service
+        self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a key; its token is in this answer and nowhere else."""
         require_operator(req)
         violations = Violations()
-        body = read_json_body(req, _BODY_LIMIT)
+        body = self._bodies.read_json(req, _BODY_LIMIT)
         fields = decode_fields(body, NewKeyRequest, "", violations)
         if violations:
             raise invalid(violations)

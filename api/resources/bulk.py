@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import falcon
 
-from api.http.bodies import CSV, JSON, read_body, respond_accepted, respond_json
+from api.http.bodies import CSV, JSON, BodyReader, respond_accepted, respond_json
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, one_bad_value
 from api.http.query import read_query, take_flag
@@ -33,10 +33,16 @@ class BulkCollection:
     """``POST`` and ``GET /qr/bulk/``."""
 
     def __init__(
-        self, service: Service, limits: RequestLimits, body_limit: int, prefix: str
+        self,
+        service: Service,
+        limits: RequestLimits,
+        bodies: BodyReader,
+        body_limit: int,
+        prefix: str,
     ) -> None:
         self._service = service
         self._limits = limits
+        self._bodies = bodies
         self._body_limit = body_limit
         self._prefix = prefix
         self._lists = TaskLists(service, prefix)
@@ -92,7 +98,7 @@ class BulkCollection:
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
         """Return the checked request; its body is freed before the request is accepted."""
-        media_type, body = read_body(req, self._body_limit, (JSON, CSV))
+        media_type, body = self._bodies.read(req, self._body_limit, (JSON, CSV))
         violations = Violations()
         known = PARAMETERS if media_type == CSV else ()
         query = read_query(req, (*known, _DRY_RUN), violations)

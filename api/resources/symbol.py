@@ -5,7 +5,7 @@ import hashlib
 import falcon
 import msgspec
 
-from api.http.bodies import JSON, read_body
+from api.http.bodies import JSON, BodyReader
 from api.http.decoding import NOT_DECODED, decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import Violations, invalid
@@ -27,14 +27,15 @@ _decoder = msgspec.json.Decoder(SymbolRequest)
 class Symbol:
     """``POST /qr/``."""
 
-    def __init__(self, limits: RequestLimits) -> None:
+    def __init__(self, limits: RequestLimits, bodies: BodyReader) -> None:
         self._limits = limits
+        self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Render one symbol and answer with its image."""
         violations = Violations()
         read_query(req, (), violations)
-        _, body = read_body(req, _BODY_LIMIT, (JSON,))
+        _, body = self._bodies.read(req, _BODY_LIMIT, (JSON,))
         request, uri = parse_symbol(body, self._limits, violations)
         check_accepts(req, MEDIA_TYPES[request.format])
         options = RenderOptions(request.format, request.size, request.error_correction)

@@ -9,6 +9,8 @@ from falcon.testing import StartResponseMock, create_environ
 
 from api.app import App, request_limits
 from api.http import problems
+from api.http.bodies import BodyReader
+from api.http.body_deadline import BodyDeadline
 from api.http.middleware import RequestLog
 from api.resources.bulk import BulkCollection
 from api.resources.symbol import Symbol
@@ -37,9 +39,9 @@ def make_app(service: Service, settings: Settings) -> App:
     key = service.api_keys.create(name="fuzz", role="client").key
     app = App(service, middleware=[RequestLog(), KnownKey(key)])
     problems.install(app)
-    limits = request_limits(settings)
-    app.add_route("/qr/", Symbol(limits))
-    app.add_route("/qr/bulk/", BulkCollection(service, limits, settings.body_limit(), ""))
+    limits, bodies = request_limits(settings), BodyReader(BodyDeadline(60))
+    app.add_route("/qr/", Symbol(limits, bodies))
+    app.add_route("/qr/bulk/", BulkCollection(service, limits, bodies, settings.body_limit(), ""))
     return app
 
 

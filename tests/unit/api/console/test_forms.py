@@ -11,8 +11,8 @@ from itsdangerous import URLSafeTimedSerializer
 
 from api.console import forms as ops_forms
 from api.console.forms import TOKEN_FIELD, check_token, issue_token, read_form
-from api.http import bodies as body
-from api.http.body_deadline import Arrivals
+from api.http.bodies import BodyReader
+from api.http.body_deadline import BodyDeadline
 from api.http.problems import ProblemError
 
 VISIT = "chosen by the visitor"
@@ -70,15 +70,15 @@ def request(arriving: io.RawIOBase | io.BufferedReader, **environ: Any) -> falco
 
 def test_a_body_that_breaks_off_is_400() -> None:
     with pytest.raises(ProblemError) as caught:
-        read_form(request(Broken()))
+        read_form(BodyReader(BodyDeadline(60)), request(Broken()))
     assert (caught.value.status, caught.value.code) == (400, "short_body")
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "_ARRIVALS", Arrivals(longest=0.2))
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    bodies = BodyReader(BodyDeadline(0.2))
     client, server = socket.socketpair()
     with client, server, server.makefile("rb") as arriving:
         client.send(b"form_token=")
         with pytest.raises(ProblemError) as caught:
-            read_form(request(arriving, **{"gunicorn.socket": server}))
+            read_form(bodies, request(arriving, **{"gunicorn.socket": server}))
     assert (caught.value.status, caught.value.code) == (400, "short_body")

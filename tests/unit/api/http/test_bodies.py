@@ -9,10 +9,12 @@ from falcon.testing import create_environ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.bodies import CSV, JSON, read_body
+from api.http.bodies import CSV, JSON, BodyReader
+from api.http.body_deadline import BodyDeadline
 from api.http.problems import ProblemError
 
 LIMIT = 1_000_000
+BODIES = BodyReader(BodyDeadline(60))
 
 
 class Slow(io.RawIOBase):
@@ -35,7 +37,7 @@ def read(
     environ.pop("CONTENT_LENGTH", None)
     if length:
         environ["CONTENT_LENGTH"] = length
-    return read_body(falcon.Request(environ), limit, (JSON, CSV))
+    return BODIES.read(falcon.Request(environ), limit, (JSON, CSV))
 
 
 def refusal(data: bytes, *, limit: int = LIMIT, length: str = "", **headers: str) -> ProblemError:

@@ -8,14 +8,14 @@ from contextlib import suppress
 
 import pytest
 
-from api.http.body_deadline import Arrivals
+from api.http.body_deadline import BodyDeadline
 
 LONGEST = 0.2  # seconds
 
 
 @pytest.fixture
-def arrivals() -> Arrivals:
-    return Arrivals(LONGEST)
+def deadline() -> BodyDeadline:
+    return BodyDeadline(LONGEST)
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_a_client_that_sends_a_byte_now_and_then_is_ended(
-    arrivals: Arrivals, pair: tuple[socket.socket, socket.socket]
+    deadline: BodyDeadline, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     client, server = pair
     dripping = threading.Thread(target=drip, args=(client,))
     dripping.start()
     begun, received = time.monotonic(), 0
-    with arrivals.arriving(server):
+    with deadline.enforced(server):
         while server.recv(1):
             received += 1
     assert received > 1
@@ -48,15 +48,15 @@ def drip(client: socket.socket) -> None:
 
 
 def test_a_client_whose_body_has_arrived_may_send_the_next(
-    arrivals: Arrivals, pair: tuple[socket.socket, socket.socket]
+    deadline: BodyDeadline, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     client, server = pair
     slow_client, slow = socket.socketpair()
     with slow_client, slow:
         client.send(b"first")
-        with arrivals.arriving(server):
+        with deadline.enforced(server):
             assert server.recv(5) == b"first"
-        with arrivals.arriving(slow):
+        with deadline.enforced(slow):
             assert slow.recv(1) == b""  # the deadline of both is over
     client.send(b"second")
     assert server.recv(6) == b"second"
