@@ -9,18 +9,18 @@ import structlog
 
 from api.console.pages import Pages
 from api.console.routes import console_paths, console_routes
-from api.console.sessions import Guard
+from api.console.sessions import SessionMiddleware
 from api.http import problems
 from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
 from api.http.metrics import RequestMetrics
 from api.http.middleware import Authentication, RequestLog
-from api.http.trusted_proxies import THIS_MACHINE, Proxies
+from api.http.trusted_proxies import THIS_MACHINE, TrustedProxies
 from api.intake.validation import RequestLimits
 from api.openapi.document import build_document
-from api.resources.api_keys import Key, KeyCollection, WebhookSecretOfKey
+from api.resources.api_keys import KeyCollection, KeyResource, KeyWebhookSecret
 from api.resources.bulk import BulkCollection
-from api.resources.docs import DocsFile, DocsPage, Document
+from api.resources.docs import DocsFile, DocsPage, OpenApiDocument
 from api.resources.health import Healthz, Readyz
 from api.resources.lists import TaskChunks
 from api.resources.symbol import Symbol
@@ -57,13 +57,13 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         self.service = service
 
 
-def create_app(service: Service, settings: Settings, proxies: Proxies | None = None) -> App:
+def create_app(service: Service, settings: Settings, proxies: TrustedProxies | None = None) -> App:
     """Return the application over ``service``; nothing is read or connected here.
 
     Args:
         service: what it shows.
         settings: prefix and limits.
-        proxies: whose word about a client's address is taken; None: those on this machine.
+        proxies: trusted about a client's address; None: those on this machine.
     """
     prefix = settings.api_prefix
     limits = request_limits(settings)
@@ -75,15 +75,15 @@ def create_app(service: Service, settings: Settings, proxies: Proxies | None = N
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(service),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
         f"{prefix}/keys": KeyCollection(service, bodies),
-        f"{prefix}/keys/{{key_id}}": Key(service),
-        f"{prefix}/keys/{{key_id}}/webhook-secret": WebhookSecretOfKey(service),
+        f"{prefix}/keys/{{key_id}}": KeyResource(service),
+        f"{prefix}/keys/{{key_id}}/webhook-secret": KeyWebhookSecret(service),
     }
     public = {
         "/healthz": Healthz(),
         "/readyz": Readyz(service),
         f"{prefix}/healthz": Healthz(),
         f"{prefix}/readyz": Readyz(service),
-        f"{prefix}/openapi.json": Document(build_document(prefix, settings.max_items)),
+        f"{prefix}/openapi.json": OpenApiDocument(build_document(prefix, settings.max_items)),
         f"{prefix}/docs": DocsPage(prefix),
     }
     pages = Pages(prefix)
@@ -94,12 +94,12 @@ def create_app(service: Service, settings: Settings, proxies: Proxies | None = N
             RequestMetrics(),
             RequestLog(),
             Authentication(service, open_paths),
-            Guard(service, pages, bodies),
+            SessionMiddleware(service, pages, bodies),
         ],
     )
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
-    console = console_routes(service, pages, bodies, proxies or Proxies())
+    console = console_routes(service, pages, bodies, proxies or TrustedProxies())
     for path, resource in (routes | public | console).items():
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))
@@ -127,7 +127,7 @@ def get_app() -> App:
         service = open_service(settings)
     except SettingsError as error:
         sys.exit(f"qrmill: {error}")
-    proxies = Proxies(os.environ.get("FORWARDED_ALLOW_IPS", THIS_MACHINE))
+    proxies = TrustedProxies(os.environ.get("FORWARDED_ALLOW_IPS", THIS_MACHINE))
     return create_app(service, settings, proxies)
 
 

@@ -1,4 +1,4 @@
-"""``/ops/dead-letters``: messages that failed for good; put back or discarded, many at once."""
+"""``/ops/dead-letters``: messages that failed permanently; requeued or discarded, many at once."""
 
 from http import HTTPStatus
 
@@ -6,14 +6,14 @@ import falcon
 
 from api.console.forms import FormFields
 from api.console.pages import Pages
-from api.console.sessions import Guarded
+from api.console.sessions import RequiresSession
 from api.http.problems import ProblemError
 from pipeline.service import ALL_QUEUES, JobDeadLetter, Service
 
 _ROWS = 100
 
 
-class LettersPage(Guarded):
+class DeadLettersPage(RequiresSession):
     """``GET /ops/dead-letters``."""
 
     def __init__(self, service: Service, pages: Pages) -> None:
@@ -28,14 +28,14 @@ class LettersPage(Guarded):
             found += letters.newest(queue, _ROWS)
         found.sort(key=lambda letter: letter.died_at, reverse=True)
         total = self._service.overview.read().dead
-        self._pages.answer(
+        self._pages.respond(
             req, resp, "dead-letters.html", letters=found[:_ROWS], total=total, page=_ROWS
         )
 
     on_head = on_get
 
 
-class LettersAction(Guarded):
+class DeadLettersAction(RequiresSession):
     """``POST /ops/dead-letters/put-back`` and ``…/discard``."""
 
     def __init__(self, service: Service, pages: Pages, action: str) -> None:

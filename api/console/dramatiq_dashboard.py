@@ -17,7 +17,7 @@ import structlog
 
 from api.console.forms import read_form_body
 from api.console.pages import Pages
-from api.console.sessions import Guarded
+from api.console.sessions import RequiresSession
 from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
 from pipeline.service import Service
@@ -37,7 +37,7 @@ _WRONG_INPUT = (ValueError, KeyError, TypeError)
 Wsgi = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
 
 
-class Dashboard(Guarded):
+class DramatiqDashboard(RequiresSession):
     """``/dramatiq`` and all below."""
 
     own_forms = True
@@ -68,7 +68,7 @@ class Dashboard(Guarded):
 
     def _pass_on(self, req: falcon.Request, resp: falcon.Response, rest: str, body: bytes) -> None:
         if self._app is None:
-            self._pages.answer(
+            self._pages.respond(
                 req, resp, "no-dashboard.html", HTTPStatus.NOT_FOUND, possible=self._possible
             )
             return

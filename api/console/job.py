@@ -5,7 +5,7 @@ from http import HTTPStatus
 import falcon
 
 from api.console.pages import Pages
-from api.console.sessions import Guarded
+from api.console.sessions import RequiresSession
 from api.http.parameters import canonical_task_id
 from api.http.problems import ProblemError, not_found
 from pipeline.service import (
@@ -25,7 +25,7 @@ _STORE_AWAY = "The object store is out of reach."
 _REQUEST_GONE = "The request is no longer in the object store."
 
 
-class JobPage(Guarded):
+class JobPage(RequiresSession):
     """``GET /ops/jobs/{task_id}``."""
 
     def __init__(self, service: Service, pages: Pages) -> None:
@@ -38,7 +38,7 @@ class JobPage(Guarded):
         first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
         chunks = self._service.jobs.chunks(job.task_id, req.context.key, first, _CHUNKS) or []
         samples, without = self._samples(req, job)
-        self._pages.answer(
+        self._pages.respond(
             req,
             resp,
             "job.html",
@@ -70,7 +70,7 @@ class JobPage(Guarded):
             return [], _STORE_AWAY
 
 
-class SymbolImage(Guarded):
+class SymbolImage(RequiresSession):
     """``GET /ops/jobs/{task_id}/symbols/{number}``."""
 
     def __init__(self, service: Service) -> None:
@@ -91,7 +91,7 @@ class SymbolImage(Guarded):
         resp.data = samples[number - 1].image
 
 
-class JobAction(Guarded):
+class JobAction(RequiresSession):
     """``POST /ops/jobs/{task_id}/retry`` and ``…/cancel``."""
 
     def __init__(self, service: Service, pages: Pages, action: str) -> None:
@@ -110,7 +110,7 @@ class JobAction(Guarded):
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/jobs/{canonical}?done={self._done}")
 
 
-class Download(Guarded):
+class DownloadRedirect(RequiresSession):
     """``GET /ops/jobs/{task_id}/download``: on to a URL that is signed for this one time."""
 
     def __init__(self, service: Service) -> None:

@@ -5,7 +5,7 @@ from typing import get_args
 import falcon
 
 from api.console.pages import Pages
-from api.console.sessions import Guarded
+from api.console.sessions import RequiresSession
 from api.http.parameters import decode_cursor, encode_cursor
 from api.http.problems import Violations, invalid
 from api.schemas.problems import Violation
@@ -17,7 +17,7 @@ _ROWS = 50
 _STATES = get_args(State)
 
 
-class JobsPage(Guarded):
+class JobsPage(RequiresSession):
     """``GET /ops/jobs``."""
 
     def __init__(self, service: Service, pages: Pages) -> None:
@@ -39,7 +39,7 @@ class JobsPage(Guarded):
         self._go_to_task(sought)
         wanted = _filter(sought, state)
         page = self._service.jobs.list(wanted, req.context.key, _ROWS, after)
-        self._pages.answer(
+        self._pages.respond(
             req,
             resp,
             "jobs.html",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import falcon
 
 from api.console.pages import Pages
-from api.console.sessions import Guarded
+from api.console.sessions import RequiresSession
 from pipeline.service import Overview, Service
 
 #: The charts' height and the width of a minute, as overview.html draws them.
@@ -37,7 +37,7 @@ class Chart(NamedTuple):
     kind: str
 
 
-class OverviewPage(Guarded):
+class OverviewPage(RequiresSession):
     """``GET /ops/``."""
 
     def __init__(self, service: Service, pages: Pages) -> None:
@@ -47,7 +47,7 @@ class OverviewPage(Guarded):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show backlog, workers, health and the last hour."""
         overview = self._service.overview.read()
-        self._pages.answer(
+        self._pages.respond(
             req,
             resp,
             "overview.html",
@@ -73,10 +73,10 @@ def charts(overview: Overview) -> list[Chart]:
 def _chart(title: str, kind: str, begins: Sequence[int], counts: Sequence[int]) -> Chart:
     most = max(counts)
     bars = []
-    for place, (begin, count) in enumerate(zip(begins, counts, strict=True)):
+    for index, (begin, count) in enumerate(zip(begins, counts, strict=True)):
         height = round(CHART_HEIGHT * count / most, 1) if most else 0.0
         clock = f"{begin // 3600 % 24:02}:{begin // 60 % 60:02}"
         bars.append(
-            Bar(place * MINUTE_WIDTH, CHART_HEIGHT - height, height, f"{clock} UTC: {count}")
+            Bar(index * MINUTE_WIDTH, CHART_HEIGHT - height, height, f"{clock} UTC: {count}")
         )
     return Chart(title, sum(counts), most, [bar for bar in bars if bar.height], kind)

@@ -50,7 +50,7 @@ class Pages:
         self.prefix = prefix
         self._templates = _templates()
 
-    def answer(
+    def respond(
         self,
         req: falcon.Request,
         resp: falcon.Response,
@@ -58,7 +58,7 @@ class Pages:
         status: HTTPStatus = HTTPStatus.OK,
         **values: Any,  # noqa: ANN401 - what the template shows
     ) -> None:
-        """Answer with a page, and a form token of its session if there is one."""
+        """Respond with a page, and a form token of its session if there is one."""
         session = req.context.get("session")
         common = {
             "prefix": self.prefix,

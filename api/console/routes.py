@@ -1,24 +1,24 @@
 """The operators' console at ``/ops/`` and Dramatiq's dashboard at ``/dramatiq/``: their routes."""
 
-from api.console.dead_letters import LettersAction, LettersPage
-from api.console.dramatiq_dashboard import Dashboard
-from api.console.job import Download, JobAction, JobPage, SymbolImage
+from api.console.dead_letters import DeadLettersAction, DeadLettersPage
+from api.console.dramatiq_dashboard import DramatiqDashboard
+from api.console.job import DownloadRedirect, JobAction, JobPage, SymbolImage
 from api.console.jobs import JobsPage
 from api.console.overview import OverviewPage
 from api.console.pages import Pages, StaticFile
-from api.console.sessions import Console, Nothing
+from api.console.sessions import ConsoleResource, NotFoundPage
 from api.console.sign_in import SignIn, SignOut
 from api.http.bodies import BodyReader
-from api.http.trusted_proxies import Proxies
+from api.http.trusted_proxies import TrustedProxies
 from pipeline.service import Service
 
 
 def console_routes(
-    service: Service, pages: Pages, bodies: BodyReader, proxies: Proxies
-) -> dict[str, Console | StaticFile]:
+    service: Service, pages: Pages, bodies: BodyReader, proxies: TrustedProxies
+) -> dict[str, ConsoleResource | StaticFile]:
     """Return every path of the console and the dashboard, with what answers it."""
     ops, job = f"{pages.prefix}/ops", f"{pages.prefix}/ops/jobs/{{task_id}}"
-    dashboard = Dashboard(service, pages, bodies)
+    dashboard = DramatiqDashboard(service, pages, bodies)
     return {
         ops: OverviewPage(service, pages),
         f"{ops}/sign-in": SignIn(service, pages, bodies, proxies),
@@ -26,14 +26,14 @@ def console_routes(
         f"{ops}/jobs": JobsPage(service, pages),
         job: JobPage(service, pages),
         f"{job}/symbols/{{number:int}}": SymbolImage(service),
-        f"{job}/download": Download(service),
+        f"{job}/download": DownloadRedirect(service),
         f"{job}/retry": JobAction(service, pages, "retry"),
         f"{job}/cancel": JobAction(service, pages, "cancel"),
-        f"{ops}/dead-letters": LettersPage(service, pages),
-        f"{ops}/dead-letters/put-back": LettersAction(service, pages, "put-back"),
-        f"{ops}/dead-letters/discard": LettersAction(service, pages, "discard"),
+        f"{ops}/dead-letters": DeadLettersPage(service, pages),
+        f"{ops}/dead-letters/put-back": DeadLettersAction(service, pages, "put-back"),
+        f"{ops}/dead-letters/discard": DeadLettersAction(service, pages, "discard"),
         f"{ops}/static/{{name}}": StaticFile(),
-        f"{ops}/{{rest:path}}": Nothing(),
+        f"{ops}/{{rest:path}}": NotFoundPage(),
         f"{pages.prefix}/dramatiq": dashboard,
         f"{pages.prefix}/dramatiq/{{rest:path}}": dashboard,
     }

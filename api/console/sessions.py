@@ -1,8 +1,8 @@
-"""Who may use the console: the one check before all its pages and before Dramatiq's dashboard.
+"""Sessions of the console: checked before all its pages and before Dramatiq's dashboard.
 
-It looks at the resource that a request was routed to, not at its path, so that no way of writing a
-path leads around it. Whatever is a :class:`Guarded` needs a session, and every change a form of
-that session that was not sent before.
+The check depends on the resource that a request was routed to, not on its path, so that no spelling
+of a path bypasses it. Every :class:`RequiresSession` resource needs a session, and every change
+needs a form of that session that was not sent before.
 """
 
 import re
@@ -25,25 +25,25 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _LOCAL = re.compile(r"/[A-Za-z0-9._~/?=&%:+-]*")
 
 
-class Console:
+class ConsoleResource:
     """A resource of the console; its errors are pages."""
 
 
-class Guarded(Console):
+class RequiresSession(ConsoleResource):
     """A resource that needs a session.
 
     Attributes:
-        own_forms: True when it checks its forms by itself.
+        own_forms: whether it checks its forms by itself.
     """
 
     own_forms = False
 
 
-class Nothing(Guarded):
-    """Any path below ``/ops/`` that is none of the console's."""
+class NotFoundPage(RequiresSession):
+    """Any path below ``/ops/`` without a page."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str) -> None:
-        """Say so.
+        """Respond with 404.
 
         Raises:
             ProblemError: 404.
@@ -51,7 +51,7 @@ class Nothing(Guarded):
         raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"The console has no page {rest!r}.")
 
 
-class Guard:
+class SessionMiddleware:
     """Falcon middleware: sessions, forms, and errors as pages."""
 
     def __init__(self, service: Service, pages: Pages, bodies: BodyReader) -> None:
@@ -62,16 +62,16 @@ class Guard:
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: object
     ) -> None:
-        """Let a request through to a guarded resource, or send it to the sign-in.
+        """Check the session of a request for a resource that requires one.
 
         Raises:
             HTTPSeeOther: to the sign-in.
             ProblemError: 401 or 403.
         """
-        if not isinstance(resource, Console):
+        if not isinstance(resource, ConsoleResource):
             return
         resp.set_headers(HEADERS)
-        if not isinstance(resource, Guarded):
+        if not isinstance(resource, RequiresSession):
             return
         self._find_session(req)
         if req.method not in _SAFE_METHODS:
@@ -101,11 +101,11 @@ class Guard:
         req_succeeded: bool,
     ) -> None:
         """Show a problem as a page."""
-        if isinstance(resource, Console) and resp.content_type == MEDIA_TYPE and resp.data:
+        if isinstance(resource, ConsoleResource) and resp.content_type == MEDIA_TYPE and resp.data:
             problem = msgspec.json.decode(resp.data, type=Problem)
             status = HTTPStatus(problem.status)
             resp.data = None
-            self._pages.answer(req, resp, "error.html", status, problem=problem)
+            self._pages.respond(req, resp, "error.html", status, problem=problem)
 
 
 def use_form(service: Service, session: str, form: FormFields) -> None:

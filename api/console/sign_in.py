@@ -9,10 +9,10 @@ import structlog
 
 from api.console.forms import FormFields, check_origin, issue_token, read_form
 from api.console.pages import Pages
-from api.console.sessions import COOKIE, Console, Guarded, local_path, use_form
+from api.console.sessions import COOKIE, ConsoleResource, RequiresSession, local_path, use_form
 from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
-from api.http.trusted_proxies import Proxies
+from api.http.trusted_proxies import TrustedProxies
 from pipeline.service import SESSION_LIFETIME, Service
 
 log = structlog.get_logger(__name__)
@@ -27,18 +27,18 @@ _REFUSED = {
 }
 
 
-class SignIn(Console):
+class SignIn(ConsoleResource):
     """``GET`` and ``POST /ops/sign-in``.
 
     Args:
         service: knows keys and sessions.
         pages: writes the form.
         bodies: reads the form.
-        proxies: whose word about the client's address is taken.
+        proxies: trusted about the client's address.
     """
 
     def __init__(
-        self, service: Service, pages: Pages, bodies: BodyReader, proxies: Proxies
+        self, service: Service, pages: Pages, bodies: BodyReader, proxies: TrustedProxies
     ) -> None:
         self._service = service
         self._pages = pages
@@ -89,7 +89,7 @@ class SignIn(Console):
         visit = next(iter(req.get_cookie_values(_VISIT_COOKIE) or []), "")
         visit = visit or secrets.token_urlsafe(32)
         _set_cookie(req, resp, self._pages.prefix, _VISIT_COOKIE, visit, seconds=_VISIT_SECONDS)
-        self._pages.answer(
+        self._pages.respond(
             req,
             resp,
             "sign-in.html",
@@ -100,7 +100,7 @@ class SignIn(Console):
         )
 
 
-class SignOut(Guarded):
+class SignOut(RequiresSession):
     """``POST /ops/sign-out``."""
 
     def __init__(self, service: Service, pages: Pages) -> None:
@@ -114,7 +114,7 @@ class SignOut(Guarded):
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in")
 
 
-def client_address(req: falcon.Request, proxies: Proxies) -> str:
+def client_address(req: falcon.Request, proxies: TrustedProxies) -> str:
     """Return the address that attempts are counted for.
 
     Behind a proxy of ours that is what the proxy says, the last of ``X-Forwarded-For``; what stands
@@ -122,7 +122,7 @@ def client_address(req: falcon.Request, proxies: Proxies) -> str:
     """
     address = req.remote_addr or ""
     forwarded = (req.get_header("X-Forwarded-For") or "").rpartition(",")[2].strip()
-    if forwarded and proxies.believed(address):
+    if forwarded and proxies.trusts(address):
         try:
             return str(ipaddress.ip_address(forwarded))
         except ValueError:  # no address: counted as what it came from

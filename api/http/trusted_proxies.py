@@ -1,4 +1,4 @@
-"""Which proxies are believed when they say whom a request is from: those that gunicorn believes."""
+"""Proxies whose word about a client's address is trusted: those that gunicorn trusts."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ THIS_MACHINE = "127.0.0.1,::1"
 
 
 @dataclass(frozen=True)
-class Proxies:
+class TrustedProxies:
     """The proxies of ``FORWARDED_ALLOW_IPS``, which gunicorn reads and checks.
 
-    Gunicorn goes by it for ``X-Forwarded-Proto``, and does not tell the application; so this reads
-    the same words in the same way.
+    Gunicorn uses the variable for ``X-Forwarded-Proto`` and does not pass it on to the application,
+    so this parses the same value in the same way.
 
     Args:
         allowed: addresses and networks, with commas between them, or ``*`` for all.
@@ -20,8 +20,8 @@ class Proxies:
 
     allowed: str = THIS_MACHINE
 
-    def believed(self, address: str) -> bool:
-        """Return whether the one at ``address`` is a proxy of ours; nobody else has a socket's."""
+    def trusts(self, address: str) -> bool:
+        """Return whether ``address`` is that of a trusted proxy; empty for a Unix socket's peer."""
         words = [word.strip() for word in self.allowed.split(",") if word.strip()]
         if not address or "*" in words:
             return True

@@ -56,7 +56,7 @@ class KeyCollection:
     on_head = on_get
 
 
-class Key:
+class KeyResource:
     """``DELETE /keys/{key_id}/``."""
 
     def __init__(self, service: Service) -> None:
@@ -73,7 +73,7 @@ class Key:
         respond_json(resp, HTTPStatus.OK, key_response(key))
 
 
-class WebhookSecretOfKey:
+class KeyWebhookSecret:
     """``POST /keys/{key_id}/webhook-secret/``; ``self`` stands for the key that asks."""
 
     def __init__(self, service: Service) -> None:

@@ -17,7 +17,7 @@ from api.intake.csv_items import read_csv
 from api.intake.json_items import read_json
 from api.intake.validation import RequestLimits
 from api.presenters import accepted
-from api.resources.lists import TaskLists
+from api.resources.lists import respond_task_list
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
 from pipeline.service import Idempotency, JobRequest, Service, make_idempotency
@@ -45,12 +45,11 @@ class BulkCollection:
         self._bodies = bodies
         self._body_limit = body_limit
         self._prefix = prefix
-        self._lists = TaskLists(service, prefix)
         self._body_slots = threading.BoundedSemaphore(_SLOTS)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List jobs, the newest first."""
-        self._lists.answer(req, resp)
+        respond_task_list(self._service, self._prefix, req, resp)
 
     on_head = on_get
 

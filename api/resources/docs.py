@@ -36,7 +36,7 @@ _POLICY = (
 )
 
 
-class Document:
+class OpenApiDocument:
     """``GET /openapi.json``."""
 
     def __init__(self, document: dict[str, Any]) -> None:

@@ -28,29 +28,36 @@ from render.gs1.gtin import normalize_gtin
 _Moment = Annotated[datetime, Meta(tz=True)]
 
 
-class TaskLists:
-    """``GET /qr/bulk/``: an operator may look at the jobs of all keys."""
+def respond_task_list(
+    service: Service, prefix: str, req: falcon.Request, resp: falcon.Response
+) -> None:
+    """Respond to ``GET /qr/bulk/`` with a page of jobs, the newest first.
 
-    def __init__(self, service: Service, prefix: str) -> None:
-        self._service = service
-        self._prefix = prefix
+    A client's list has the jobs of its own key; an operator's has those of all keys.
 
-    def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with a page of jobs, the newest first."""
-        check_accepts(req, JSON)
-        violations = Violations()
-        query = decode_query(req, TasksQuery, violations)
-        if query.key is not UNSET and req.context.key.role != "operator":
-            detail = "A client's list has its own tasks alone; leave the parameter key out."
-            raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
-        after = None if query.cursor is UNSET else decode_cursor(query.cursor, violations)
-        wanted = _filter(query, violations)
-        if violations:
-            raise invalid(violations)
-        page = self._service.jobs.list(wanted, req.context.key, query.limit, after)
-        rows = [task_summary(job, self._prefix) for job in page.jobs]
-        cursor = None if page.next is None else encode_cursor(page.next)
-        respond_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
+    Args:
+        service: lists the jobs.
+        prefix: of the API's paths.
+        req: has the filters in its query.
+        resp: gets the page.
+
+    Raises:
+        ProblemError: 403, 406 or 422.
+    """
+    check_accepts(req, JSON)
+    violations = Violations()
+    query = decode_query(req, TasksQuery, violations)
+    if query.key is not UNSET and req.context.key.role != "operator":
+        detail = "A client's list has its own tasks alone; leave the parameter key out."
+        raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
+    after = None if query.cursor is UNSET else decode_cursor(query.cursor, violations)
+    wanted = _filter(query, violations)
+    if violations:
+        raise invalid(violations)
+    page = service.jobs.list(wanted, req.context.key, query.limit, after)
+    rows = [task_summary(job, prefix) for job in page.jobs]
+    cursor = None if page.next is None else encode_cursor(page.next)
+    respond_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
 
 
 class TaskChunks:

@@ -10,7 +10,7 @@ from falcon.testing import TestClient
 from itsdangerous import URLSafeTimedSerializer
 
 from api.app import create_app, get_app
-from api.console.sessions import Guarded, local_path
+from api.console.sessions import RequiresSession, local_path
 from deploy.embedded.ports import free_port
 from pipeline.auth.api_keys import _FRESH
 from pipeline.ledger import keys
@@ -197,7 +197,7 @@ def test_every_resource_of_the_console_is_guarded_but_the_sign_in_and_its_files(
         if path.startswith(("/ops", "/dramatiq"))
     ]
     assert len(below) == 16
-    free = {path for path, resource in below if not isinstance(resource, Guarded)}
+    free = {path for path, resource in below if not isinstance(resource, RequiresSession)}
     assert free == {"/ops/sign-in", "/ops/static/{name}"}
 
 

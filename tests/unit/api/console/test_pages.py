@@ -9,7 +9,7 @@ from gunicorn.http.message import _ip_in_allow_list
 from api.console.overview import CHART_HEIGHT, charts
 from api.console.pages import number, size, span
 from api.console.sign_in import client_address
-from api.http.trusted_proxies import Proxies
+from api.http.trusted_proxies import TrustedProxies
 from pipeline.monitoring.overview import Minute, Overview, RedisState
 
 
@@ -72,7 +72,7 @@ def test_charts_scale_to_their_highest_minute() -> None:
 def test_an_address_is_believed_from_a_proxy_on_this_machine_alone(
     remote: str, forwarded: str, counted: str
 ) -> None:
-    assert client_address(request_from(remote, forwarded), Proxies()) == counted
+    assert client_address(request_from(remote, forwarded), TrustedProxies()) == counted
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_an_address_is_believed_from_the_proxies_that_gunicorn_believes(
 ) -> None:
     config = Config()
     config.set("forwarded_allow_ips", allowed)
-    proxies = Proxies(allowed)
+    proxies = TrustedProxies(allowed)
     for remote in ("127.0.0.1", "10.244.1.7", "fd00::7", "198.51.100.1"):
         ours = client_address(request_from(remote, "203.0.113.9"), proxies) == "203.0.113.9"
         allow_list, networks = config.forwarded_allow_ips, config.forwarded_allow_networks()
