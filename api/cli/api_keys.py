@@ -4,8 +4,15 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import Url, asking
-from api.cli.output import Json, checking_usage, print_document, print_rows, printable, say
+from api.cli.options import Url, open_client
+from api.cli.output import (
+    Json,
+    checking_usage,
+    print_document,
+    print_message,
+    print_rows,
+    printable,
+)
 from api.schemas.api_keys import NewKeyRequest
 from api.schemas.states import Role
 
@@ -38,19 +45,19 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
 
         made = create_first_key(wanted)
     else:
-        with asking(url) as client:
+        with open_client(url) as client:
             made = client.keys.create(wanted)
     if as_json:
         print_document(made)
     else:
         typer.echo(made.api_key)
-    say("This key is shown once; only its hash is kept.")
+    print_message("This key is shown once; only its hash is kept.")
 
 
 @keys.command("list")
 def list_keys(url: Url = None, as_json: Json = False) -> None:
     """List every API key, revoked ones too."""
-    with asking(url) as client:
+    with open_client(url) as client:
         found = client.keys.list()
     if as_json:
         for key in found:
@@ -80,7 +87,7 @@ def revoke_key(
     as_json: Json = False,
 ) -> None:
     """Revoke an API key, for good. It stops working within ten seconds."""
-    with asking(url) as client, checking_usage():
+    with open_client(url) as client, checking_usage():
         key = client.keys.revoke(key_id)
     if as_json:
         print_document(key)
@@ -95,11 +102,11 @@ def make_webhook_secret(
     as_json: Json = False,
 ) -> None:
     """Make the secret that signs a key's callbacks. It is shown this once: keep it now."""
-    with asking(url) as client, checking_usage():
+    with open_client(url) as client, checking_usage():
         made = client.keys.make_webhook_secret(key_id)
     if as_json:
         print_document(made)
     else:
         typer.echo(made.webhook_secret)
     if made.former_signs_until:
-        say(f"The secret before signs along until {made.former_signs_until}.")
+        print_message(f"The secret before signs along until {made.former_signs_until}.")

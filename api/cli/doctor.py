@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from api.cli.options import Url
-from api.cli.output import REFUSED, Json, print_document, printable
+from api.cli.output import EX_FAILED, Json, print_document, printable
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -34,4 +34,4 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
         if finding.advice:
             console.print(Text(f"     {printable(finding.advice)}"))
     if failed:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(EX_FAILED)

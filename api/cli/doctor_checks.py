@@ -36,9 +36,9 @@ def findings(url: str | None, environ: Mapping[str, str]) -> Iterator[Finding]:
     """
     parts = [name for name in Settings.__struct_fields__ if f"QRMILL_{name.upper()}" in environ]
     yield versions()
-    said = current_profile({**environ, **({"QRMILL_URL": url} if url else {})})
-    if said.url or not parts:
-        yield from api_findings(said.url or DEFAULT_URL, said.api_key)
+    given = current_profile({**environ, **({"QRMILL_URL": url} if url else {})})
+    if given.url or not parts:
+        yield from api_findings(given.url or DEFAULT_URL, given.api_key)
     if parts:
         yield from part_findings(environ)
 

@@ -11,7 +11,7 @@ import typer
 
 from api.cli.api_keys import keys
 from api.cli.doctor import doctor
-from api.cli.output import EXIT_CODES, UNREAD, UsageError, report
+from api.cli.output import EX_SIGPIPE, EXIT_CODES, UsageError, report
 from api.cli.profile import profile
 from api.cli.server import api, sweep, worker
 from api.cli.submit import submit
@@ -59,5 +59,5 @@ def main() -> None:
     except SystemExit as end:
         # Typer and rich end with 1, which is documented as something else.
         if isinstance(end.__context__, BrokenPipeError):
-            sys.exit(UNREAD)
+            sys.exit(EX_SIGPIPE)
         raise

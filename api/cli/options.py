@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.output import UsageError, checking_usage, printable, say
+from api.cli.output import UsageError, checking_usage, print_message, printable
 from api.cli.profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
@@ -23,9 +23,9 @@ _OFFERED, _AT_ONCE = 30, 2.0
 def _offer_tasks(incomplete: str) -> list[tuple[str, str]]:
     """Return the newest tasks whose ids begin so, for the shell to offer."""
     try:
-        said = current_profile(os.environ)
-        url = said.url or DEFAULT_URL
-        with Client(url, said.api_key, timeout=_AT_ONCE, attempts=1) as client:
+        given = current_profile(os.environ)
+        url = given.url or DEFAULT_URL
+        with Client(url, given.api_key, timeout=_AT_ONCE, attempts=1) as client:
             found = islice(client.list(), _OFFERED)
             return [
                 (task.task_id, task.status) for task in found if task.task_id.startswith(incomplete)
@@ -40,8 +40,8 @@ def _in_a_folder(path: Path | None) -> Path | None:
     return path
 
 
-def _say_failure(error: QrmillError) -> None:
-    say(f"Trying again: {printable(error)}")
+def _print_retry(error: QrmillError) -> None:
+    print_message(f"Trying again: {printable(error)}")
 
 
 Url = Annotated[
@@ -63,7 +63,7 @@ Seconds = Annotated[
 
 
 @contextmanager
-def asking(url: str | None, *, patient: bool = False) -> Iterator[Client]:
+def open_client(url: str | None, *, patient: bool = False) -> Iterator[Client]:
     """Open a client of the API for the block.
 
     Args:
@@ -73,17 +73,17 @@ def asking(url: str | None, *, patient: bool = False) -> Iterator[Client]:
     Raises:
         UsageError: the URL or the key cannot be right.
     """
-    said = current_profile({**os.environ, **({"QRMILL_URL": url} if url else {})})
-    if not said.api_key:
+    given = current_profile({**os.environ, **({"QRMILL_URL": url} if url else {})})
+    if not given.api_key:
         raise UsageError(f"There is no API key. Set {KEY_VARIABLE}, or run `qrmill profile set`.")
     attempts, patience = _PATIENT if patient else _BRISK
     with checking_usage():
         client = Client(
-            said.url or DEFAULT_URL,
-            said.api_key,
+            given.url or DEFAULT_URL,
+            given.api_key,
             attempts=attempts,
             patience=patience,
-            on_failure=_say_failure if patient else lambda _: None,
+            on_failure=_print_retry if patient else lambda _: None,
         )
     with client:
         yield client

@@ -19,8 +19,9 @@ from api.client import TaskStatus
 from api.client.errors import ApiError, DownloadError, QrmillError, TaskFailedError
 from api.schemas.problems import Violation
 
-#: Exit codes; 0 is done. The last one is what a shell tells of a program that SIGPIPE has ended.
-REFUSED, USAGE, AWAY, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141
+#: Exit codes besides 0. The last two are those of a program that SIGINT or SIGPIPE has ended, as a
+#: shell reports them (128 and the signal's number).
+EX_FAILED, EX_USAGE, EX_TEMPFAIL, EX_SIGINT, EX_SIGPIPE = 1, 2, 3, 130, 141
 EXIT_CODES = (
     "Exit codes: 0 done; 1 refused, or the task failed, or a file cannot be written; 2 wrong "
     "usage, or a file cannot be read; 3 the service is out of reach or the key over its rate, or "
@@ -52,9 +53,9 @@ def checking_usage() -> Iterator[None]:
         raise UsageError(f"{error}.") from None
 
 
-def say(words: str) -> None:
-    """Print words for a human."""
-    typer.echo(words, err=True)
+def print_message(message: str) -> None:
+    """Print a message for people, on standard error."""
+    typer.echo(message, err=True)
 
 
 def print_document(document: object) -> None:
@@ -87,8 +88,8 @@ def printable(value: object) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def counted(count: int, noun: str) -> str:
-    """Return how many there are of what ``noun`` names, in words."""
+def pluralize(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless the count is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -104,30 +105,32 @@ def violation_line(row: Violation) -> str:
 def print_violations(errors: Sequence[Violation], total: int) -> None:
     """Print bad values, a line each."""
     for row in errors:
-        say(violation_line(row))
+        print_message(violation_line(row))
     if total > len(errors):
-        say(f"and {total - len(errors)} more")
+        print_message(f"and {total - len(errors)} more")
 
 
 def report(error: QrmillError | UsageError | OSError) -> int:
-    """Say what went wrong; return the exit code."""
+    """Print an error; return the exit code."""
     if isinstance(error, ApiError):
-        say(f"qrmill: {error.status} {error.error_code}: {printable(error.detail)}")
-        if [row.detail for row in error.errors] != [error.detail]:  # which has been said
+        print_message(f"qrmill: {error.status} {error.error_code}: {printable(error.detail)}")
+        if [row.detail for row in error.errors] != [error.detail]:  # which has been printed
             print_violations(error.errors, error.errors_total)
         if error.status == _UNAUTHORIZED:
-            say(_NO_KEY_HINT)
+            print_message(_NO_KEY_HINT)
     elif isinstance(error, OSError):
-        say(f"qrmill: {error.filename}: {error.strerror}" if error.filename else f"qrmill: {error}")
+        print_message(
+            f"qrmill: {error.filename}: {error.strerror}" if error.filename else f"qrmill: {error}"
+        )
     else:
-        say(f"qrmill: {printable(error)}")
+        print_message(f"qrmill: {printable(error)}")
     if isinstance(error, UsageError):
-        return USAGE
-    passing = isinstance(error, QrmillError) and not _for_good(error)
-    return AWAY if passing else REFUSED
+        return EX_USAGE
+    temporary = isinstance(error, QrmillError) and not _is_permanent(error)
+    return EX_TEMPFAIL if temporary else EX_FAILED
 
 
-def _for_good(error: QrmillError) -> bool:
+def _is_permanent(error: QrmillError) -> bool:
     if isinstance(error, (ApiError, DownloadError)):
         return not error.transient
     return isinstance(error, TaskFailedError)
@@ -149,8 +152,8 @@ def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
         print_task(ended, as_json=as_json)
     if failed:
         why = printable(f"({ended.error_code}): {ended.error}")
-        say(f"qrmill: task {ended.task_id} failed {why}")
-        raise typer.Exit(REFUSED)
+        print_message(f"qrmill: task {ended.task_id} failed {why}")
+        raise typer.Exit(EX_FAILED)
 
 
 def print_task(found: TaskStatus, *, as_json: bool) -> None:
@@ -178,5 +181,5 @@ def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
         error = f": {found.callback.last_error}" if found.callback.last_error else ""
         yield (
             "callback",
-            f"{found.callback.state}, {counted(found.callback.attempts, 'attempt')}{error}",
+            f"{found.callback.state}, {pluralize(found.callback.attempts, 'attempt')}{error}",
         )

@@ -19,7 +19,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from api.cli.output import Json, UsageError, checking_usage, print_document, print_fields, say
+from api.cli.output import (
+    Json,
+    UsageError,
+    checking_usage,
+    print_document,
+    print_fields,
+    print_message,
+)
 from api.client.arguments import check_api_key, check_url
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -98,7 +105,7 @@ def write_profile(path: Path, wanted: Profile) -> None:
 def current_profile(environ: Mapping[str, str]) -> Profile:
     """Return the URL and the key that the environment says, and else the file.
 
-    The file is not looked at when the environment says both. What is empty was said nowhere.
+    The file is not read if the environment has both. An empty value counts as missing.
 
     Raises:
         UsageError: the file is refused.
@@ -123,7 +130,7 @@ def set_profile(
         api_key = _asked_key()
         check_api_key(api_key)
     write_profile(path, Profile(url, api_key))
-    say(f"Written to {path}, which only you may read.")
+    print_message(f"Written to {path}, which only you may read.")
 
 
 @profile.command("show")

@@ -5,83 +5,83 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api.cli.output import INTERRUPTED, say
+from api.cli.output import EX_SIGINT, print_message
 from api.client import ApiError, Client, QrmillError, TaskFailedError, TaskStatus
 
-Told = Callable[[TaskStatus], None]
+#: Called with every status that differs from the one before.
+OnProgress = Callable[[TaskStatus], None]
 _NO_SUCH_TASK = frozenset({404, 422})
 
 
-class Follow(NamedTuple):
-    """How a task is followed, as the options say.
+def follow_task(
+    client: Client, task_id: str, *, url: str | None, timeout: float | None, out: Path | None
+) -> TaskStatus:
+    """Follow a task until it ends, and download its bundle; return its status.
 
-    Attributes:
-        url: of the API, if an option says it.
-        timeout: seconds to wait.
-        out: where its bundle is put; without, it is not downloaded.
+    A task that failed is no error here; its status says so.
+
+    Args:
+        client: polls the task.
+        task_id: of the task.
+        url: of the API if an option gave it, for the hint how to resume.
+        timeout: seconds to wait; None for ever.
+        out: where the bundle is put; None downloads none.
+
+    Raises:
+        QrmillError: the task did not end in time, or it or its bundle cannot be read.
+        OSError: the bundle cannot be written.
+        typer.Exit: Ctrl-C.
     """
+    seen: list[TaskStatus] = []
+    resume = _resume_hint(task_id, url, out)
+    try:
+        with show_progress() as on_progress:
 
-    url: str | None
-    timeout: float | None
-    out: Path | None
+            def note(status: TaskStatus) -> None:
+                seen[:] = [status]
+                on_progress(status)
 
-    def to_the_end(self, client: Client, task_id: str) -> TaskStatus:
-        """Return the status of a task that has ended; a failed one too.
+            client.wait(task_id, timeout=timeout, on_progress=note)
+        if out is not None:
+            client.download(task_id, out)
+            print_message(f"The bundle is in {out}.")
+    except TaskFailedError:
+        pass  # its status says so
+    except KeyboardInterrupt:
+        print_message(f"\nInterrupted; the task goes on. {resume}")
+        raise typer.Exit(EX_SIGINT) from None
+    except (QrmillError, OSError) as error:
+        if not (isinstance(error, ApiError) and error.status in _NO_SUCH_TASK):
+            print_message(resume)
+        raise
+    return seen[-1]
 
-        Raises:
-            QrmillError: it did not end in time, cannot be asked for, or not be downloaded.
-            OSError: its bundle cannot be written.
-            typer.Exit: Ctrl-C.
-        """
-        seen: list[TaskStatus] = []
-        try:
-            with progress() as told:
 
-                def note(status: TaskStatus) -> None:
-                    seen[:] = [status]
-                    told(status)
-
-                client.wait(task_id, timeout=self.timeout, on_progress=note)
-            if self.out is not None:
-                client.download(task_id, self.out)
-                say(f"The bundle is in {self.out}.")
-        except TaskFailedError:
-            pass  # its status says so
-        except KeyboardInterrupt:
-            say(f"\nInterrupted; the task goes on. {self._pick_up(task_id)}")
-            raise typer.Exit(INTERRUPTED) from None
-        except (QrmillError, OSError) as error:
-            if not (isinstance(error, ApiError) and error.status in _NO_SUCH_TASK):
-                say(self._pick_up(task_id))
-            raise
-        return seen[-1]
-
-    def _pick_up(self, task_id: str) -> str:
-        words = ["qrmill", "wait", task_id]
-        if self.out is not None:
-            words += ["--out", str(self.out)]
-        if self.url is not None:
-            words += ["--url", self.url]
-        return f"To pick it up again: {shlex.join(words)}"
+def _resume_hint(task_id: str, url: str | None, out: Path | None) -> str:
+    words = ["qrmill", "wait", task_id]
+    if out is not None:
+        words += ["--out", str(out)]
+    if url is not None:
+        words += ["--url", url]
+    return f"To pick it up again: {shlex.join(words)}"
 
 
 @contextmanager
-def progress() -> Iterator[Told]:
-    """Show how far a task is for the block; standard output is left alone."""
+def show_progress() -> Iterator[OnProgress]:
+    """Show the progress of a task during the block, on standard error."""
     if not sys.stderr.isatty():
-        yield lambda status: say(f"{status.status}: {status.progress_percent:g} %")
+        yield lambda status: print_message(f"{status.status}: {status.progress_percent:g} %")
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         row = bar.add_task("pending", total=None)
 
-        def told(status: TaskStatus) -> None:
+        def on_progress(status: TaskStatus) -> None:
             bar.update(
                 row,
                 description=status.status,
@@ -89,4 +89,4 @@ def progress() -> Iterator[Told]:
                 total=status.total_items,
             )
 
-        yield told
+        yield on_progress

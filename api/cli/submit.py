@@ -11,19 +11,19 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 import typer
 
-from api.cli.options import Out, Seconds, Url, asking
+from api.cli.options import Out, Seconds, Url, open_client
 from api.cli.output import (
-    INTERRUPTED,
-    REFUSED,
+    EX_FAILED,
+    EX_SIGINT,
     Json,
     UsageError,
-    counted,
     end_with,
+    pluralize,
     print_document,
+    print_message,
     print_violations,
-    say,
 )
-from api.cli.progress import Follow
+from api.cli.progress import follow_task
 from api.client import ApiError, Client, Form, QrmillError, Submitted, UnreachableError
 from api.schemas.tasks import DryRun
 from render.image import ErrorCorrection, ImageFormat
@@ -52,12 +52,12 @@ class _Request(NamedTuple):
         try:
             return client.submit_form(self.form, idempotency_key=self.key)
         except KeyboardInterrupt:
-            say(f"\nInterrupted. {_PERHAPS} {again}")
-            raise typer.Exit(INTERRUPTED) from None
+            print_message(f"\nInterrupted. {_PERHAPS} {again}")
+            raise typer.Exit(EX_SIGINT) from None
         except QrmillError as error:
-            perhaps = _perhaps_accepted(error)
+            perhaps = _may_be_accepted(error)
             if perhaps or error.transient:
-                say(f"{_PERHAPS} {again}" if perhaps else again)
+                print_message(f"{_PERHAPS} {again}" if perhaps else again)
             raise
         except ValueError as error:
             raise UsageError(f"{error}.") from None
@@ -110,18 +110,19 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         "error_correction": error_correction,
         "callback_url": callback_url,
     }
-    said = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-    request = _Request(make_form(_read(file), form, said), key)
-    with asking(url, patient=True) as client:
+    request = _Request(make_form(_read(file), form, given), key)
+    with open_client(url, patient=True) as client:
         if dry_run:
-            _tell_dry_run(client.dry_run(request.form), as_json=as_json)
+            _print_dry_run(client.dry_run(request.form), as_json=as_json)
             return
         submitted = request.send(client)
-        follow = Follow(url, timeout, out) if wait or out or timeout is not None else None
-        _tell(submitted, as_json=as_json, followed=follow is not None)
-        if follow is not None:
-            end_with(follow.to_the_end(client, submitted.task_id), as_json=as_json, quiet=True)
+        followed = wait or out is not None or timeout is not None
+        _print_submitted(submitted, as_json=as_json, followed=followed)
+        if followed:
+            ended = follow_task(client, submitted.task_id, url=url, timeout=timeout, out=out)
+            end_with(ended, as_json=as_json, quiet=True)
 
 
 def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int]) -> Form:
@@ -171,7 +172,7 @@ def _read(file: str) -> bytes:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
 
 
-def _perhaps_accepted(error: QrmillError) -> bool:
+def _may_be_accepted(error: QrmillError) -> bool:
     """Return whether nobody knows what became of the request that ended so."""
     if isinstance(error, ApiError):
         server_error = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -179,26 +180,28 @@ def _perhaps_accepted(error: QrmillError) -> bool:
     return isinstance(error, UnreachableError)
 
 
-def _tell(submitted: Submitted, *, as_json: bool, followed: bool) -> None:
+def _print_submitted(submitted: Submitted, *, as_json: bool, followed: bool) -> None:
     again = ", as it was before" if submitted.replayed else ""
     # With --json and --wait standard output has the id when the task has ended, if that is seen.
-    say(f"Accepted{again}: {counted(submitted.items, 'item')}, task {submitted.task_id}.")
+    print_message(
+        f"Accepted{again}: {pluralize(submitted.items, 'item')}, task {submitted.task_id}."
+    )
     if not as_json:
         typer.echo(submitted.task_id)
     elif not followed:
         print_document(submitted._asdict())
 
 
-def _tell_dry_run(answer: DryRun, *, as_json: bool) -> None:
+def _print_dry_run(answer: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_document(answer)
     else:
-        wrong = counted(answer.errors_total, "bad value")
-        typer.echo(f"{counted(answer.items, 'item')}; {wrong}")
+        wrong = pluralize(answer.errors_total, "bad value")
+        typer.echo(f"{pluralize(answer.items, 'item')}; {wrong}")
         for row in answer.symbols:
             typer.echo(
-                f"version {row.version}-{row.error_correction}: {counted(row.count, 'symbol')}"
+                f"version {row.version}-{row.error_correction}: {pluralize(row.count, 'symbol')}"
             )
         print_violations(answer.errors, answer.errors_total)
     if not answer.would_accept:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(EX_FAILED)

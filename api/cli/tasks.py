@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.options import Out, Seconds, TaskId, Url, asking
+from api.cli.options import Out, Seconds, TaskId, Url, open_client
 from api.cli.output import (
-    INTERRUPTED,
+    EX_SIGINT,
     Json,
     end_with,
     print_document,
+    print_message,
     print_rows,
     print_task,
-    say,
 )
-from api.cli.progress import Follow
+from api.cli.progress import follow_task
 from api.schemas.states import State
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ Moment = Annotated[
 
 def status(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """Say how far a task is."""
-    with asking(url) as client:
+    with open_client(url) as client:
         print_task(client.status(task_id), as_json=as_json)
 
 
@@ -46,8 +46,9 @@ def wait(
     as_json: Json = False,
 ) -> None:
     """Wait for a task's end, and download its bundle with --out."""
-    with asking(url, patient=True) as client:
-        end_with(Follow(url, timeout, out).to_the_end(client, task_id), as_json=as_json)
+    with open_client(url, patient=True) as client:
+        ended = follow_task(client, task_id, url=url, timeout=timeout, out=out)
+        end_with(ended, as_json=as_json)
 
 
 def download(
@@ -58,12 +59,12 @@ def download(
 ) -> None:
     """Download a completed task's bundle; one that was interrupted goes on where it was."""
     target = out or Path(f"{task_id}.zip")
-    with asking(url, patient=True) as client:
+    with open_client(url, patient=True) as client:
         try:
             path = client.download(task_id, target)
         except KeyboardInterrupt:
-            say("\nInterrupted; the same command goes on where it was.")
-            raise typer.Exit(INTERRUPTED) from None
+            print_message("\nInterrupted; the same command goes on where it was.")
+            raise typer.Exit(EX_SIGINT) from None
         if as_json:
             print_document(client.status(task_id))
         else:
@@ -94,7 +95,7 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
         filters["created_since"] = created_since.astimezone()
     if created_before is not None:
         filters["created_before"] = created_before.astimezone()
-    with asking(url) as client:
+    with open_client(url) as client:
         found = client.list(**filters)
         if as_json:
             for task in islice(found, limit):
@@ -117,12 +118,12 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
                 ),
             )
         if next(found, None) is not None:
-            say(f"There are more than {limit}; --limit shows more.")
+            print_message(f"There are more than {limit}; --limit shows more.")
 
 
 def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """List a task's chunks: how far each is, and what its last error was."""
-    with asking(url) as client:
+    with open_client(url) as client:
         found = client.chunks(task_id)
         if as_json:
             for chunk in found:
@@ -146,11 +147,11 @@ def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
 
 def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """Render again what a failed task lacks."""
-    with asking(url) as client:
+    with open_client(url) as client:
         print_task(client.retry(task_id), as_json=as_json)
 
 
 def cancel(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """Cancel a task in flight."""
-    with asking(url) as client:
+    with open_client(url) as client:
         print_task(client.cancel(task_id), as_json=as_json)
