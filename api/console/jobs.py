@@ -9,7 +9,8 @@ from api.console.sessions import RequiresSession
 from api.http.parameters import decode_cursor, encode_cursor
 from api.http.problems import Violations, invalid
 from api.schemas.problems import Violation
-from pipeline.service import JobFilter, Service, State, parse_task_id
+from api.schemas.states import State
+from pipeline.service import JobFilter, Service, parse_task_id
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 

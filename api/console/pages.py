@@ -13,6 +13,7 @@ import falcon
 import jinja2
 
 from api.console.forms import issue_token
+from api.schemas.states import ChunkState, State
 
 _FOLDER = Path(__file__).parent
 _STATIC = _FOLDER / "static"
@@ -105,7 +106,7 @@ class StaticFile:
 
 
 #: A shape beside each state's word, so that no state is told by its colour alone.
-STATE_SYMBOLS: Mapping[str, str] = {
+STATE_SYMBOLS: Mapping[State | ChunkState, str] = {
     "pending": "○",
     "running": "◐",
     "staged": "■",

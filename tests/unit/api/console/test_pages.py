@@ -1,5 +1,7 @@
 """How the console writes numbers and times; its charts; the address that attempts count for."""
 
+from typing import get_args
+
 import falcon
 import pytest
 from falcon.testing import create_req
@@ -7,9 +9,10 @@ from gunicorn.config import Config
 from gunicorn.http.message import _ip_in_allow_list
 
 from api.console.overview import CHART_HEIGHT, charts
-from api.console.pages import number, size, span
+from api.console.pages import STATE_SYMBOLS, number, size, span
 from api.console.sign_in import client_address
 from api.http.trusted_proxies import TrustedProxies
+from api.schemas.states import ChunkState, State
 from pipeline.monitoring.overview import Minute, Overview, RedisState
 
 
@@ -102,3 +105,7 @@ def request_from(remote: str, forwarded: str) -> falcon.Request:
     req = create_req(remote_addr=remote or None, headers=headers)
     req.env["REMOTE_ADDR"] = remote
     return req
+
+
+def test_every_state_has_a_symbol() -> None:
+    assert {*STATE_SYMBOLS} == {*get_args(State), *get_args(ChunkState)}
