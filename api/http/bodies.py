@@ -69,18 +69,13 @@ class BodyReader:
         media_type = _media_type(req, media_types)
         coding = (req.get_header("Content-Encoding") or "identity").strip().lower()
         if coding not in _DECODERS:
-            raise ProblemError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_coding",
-                f"The body's Content-Encoding is {coding!r}; send it with gzip, or without any.",
-                headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
-            )
+            raise unsupported_coding(coding)
         body = io.BytesIO()
         connection = req.env.get("gunicorn.socket")
         with self._deadline.enforced(connection) if connection else nullcontext():
             for piece in _DECODERS[coding](_received(req, limit)):
                 if body.tell() + len(piece) > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit)
                 body.write(piece)
         return media_type, body.getvalue()
 
@@ -104,19 +99,14 @@ def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:
     charset = parameters.get("charset", "utf-8").lower()
     if media_type in allowed and charset in {"utf-8", "us-ascii"}:
         return media_type
-    raise ProblemError(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        f"The body has to be {' or '.join(allowed)} in UTF-8; Content-Type says "
-        f"{req.content_type or 'nothing'}.",
-    )
+    raise unsupported_media_type(allowed, req.content_type)
 
 
 def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
     """Yield the body as it was sent, a piece at a time."""
     length = req.content_length
     if length is not None and length > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     left = limit + 1 if length is None else length
     while left:
         try:
@@ -134,7 +124,7 @@ def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
         detail = f"The body has {length - left} bytes; Content-Length says {length}."
         raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail)
     if length is None and not left:
-        raise _too_large(limit)
+        raise too_large(limit)
 
 
 def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -149,28 +139,50 @@ def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
             if member.eof:
                 member, members = zlib.decompressobj(_GZIP), members + 1
                 if members > _MOST_MEMBERS:
-                    raise _broken_gzip(f"it has more than {_MOST_MEMBERS} members")
+                    raise malformed_gzip(f"it has more than {_MOST_MEMBERS} members")
             try:
                 yield member.decompress(waiting, _PIECE)
             except zlib.error as error:
-                raise _broken_gzip(str(error)) from None
+                raise malformed_gzip(str(error)) from None
             waiting = member.unused_data if member.eof else member.unconsumed_tail
     if not member.eof:
-        raise _broken_gzip("it breaks off")
+        raise malformed_gzip("it breaks off")
 
 
-def _broken_gzip(reason: str) -> ProblemError:
+def malformed_gzip(reason: str) -> ProblemError:
+    """Return the 400 of a body that is not gzip, or damaged."""
     return ProblemError(
         HTTPStatus.BAD_REQUEST, "malformed_gzip", f"The body is not gzip, or damaged: {reason}."
     )
 
 
-def _too_large(limit: int) -> ProblemError:
+def too_large(limit: int) -> ProblemError:
+    """Return the 413 of a body of more than ``limit`` bytes, inflated."""
     return ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too_large",
         f"A request body may have {limit} bytes, inflated; this one has more. Send fewer items a "
         "request.",
+    )
+
+
+def unsupported_media_type(allowed: tuple[str, ...], content_type: str | None) -> ProblemError:
+    """Return the 415 of a body that is of none of the allowed media types, or not in UTF-8."""
+    return ProblemError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        f"The body has to be {' or '.join(allowed)} in UTF-8; Content-Type says "
+        f"{content_type or 'nothing'}.",
+    )
+
+
+def unsupported_coding(coding: str) -> ProblemError:
+    """Return the 415 of a body with another content coding than gzip."""
+    return ProblemError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_coding",
+        f"The body's Content-Encoding is {coding!r}; send it with gzip, or without any.",
+        headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
     )
 
 

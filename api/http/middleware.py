@@ -81,20 +81,16 @@ class Authentication:
         """
         if self._is_public(req.path):
             return
-        key = self._service.api_keys.authenticate(req.get_header("X-API-Key") or "")
+        token = req.get_header("X-API-Key")
+        key = self._service.api_keys.authenticate(token or "")
         if key is None:
-            sent = "no key" if req.get_header("X-API-Key") is None else "an unknown key"
-            raise ProblemError(
-                HTTPStatus.UNAUTHORIZED,
-                "unauthorized",
-                f"The request has {sent}. {_KEY_HINT}",
-                headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
-            )
+            raise unauthorized(has_key=token is not None)
         req.context.key = key
         standing = self._service.rate_limits.hit(key)
         resp.set_headers(rate_headers(standing, time.time()))
         if not standing.allowed:
-            raise _over_rate(standing)
+            window = standing.tightest
+            raise over_rate(window.limit, window.seconds, window.resets_at - time.time())
 
     def _is_public(self, path: str) -> bool:
         return path in self._public or any(
@@ -118,13 +114,30 @@ def rate_headers(standing: Standing, now: float) -> dict[str, str]:
     }
 
 
-def _over_rate(standing: Standing) -> ProblemError:
-    window = standing.tightest
-    seconds = max(1, math.ceil(window.resets_at - time.time()))
-    unit = "minute" if window.seconds == 60 else "day"  # noqa: PLR2004 - seconds of a minute
+def unauthorized(*, has_key: bool) -> ProblemError:
+    """Return the 401 of a request without a key, or with an unknown one."""
+    sent = "an unknown key" if has_key else "no key"
+    return ProblemError(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthorized",
+        f"The request has {sent}. {_KEY_HINT}",
+        headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
+    )
+
+
+def over_rate(limit: int, window: int, left: float) -> ProblemError:
+    """Return the 429 of a key that is over its rate.
+
+    Args:
+        limit: requests per window.
+        window: its length in seconds, a minute or a day.
+        left: seconds until the next window.
+    """
+    seconds = max(1, math.ceil(left))
+    unit = "minute" if window == 60 else "day"  # noqa: PLR2004 - seconds of a minute
     return ProblemError(
         HTTPStatus.TOO_MANY_REQUESTS,
         "over_rate",
-        f"This key may send {window.limit} requests a {unit}. Try again in {seconds} s.",
+        f"This key may send {limit} requests a {unit}. Try again in {seconds} s.",
         headers={"Retry-After": str(seconds)},
     )

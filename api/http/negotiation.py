@@ -8,14 +8,19 @@ from api.http.problems import ProblemError
 
 
 def check_accepts(req: falcon.Request, media_type: str) -> None:
-    """Check that the client takes an answer of ``media_type``.
+    """Check that the client accepts a response of ``media_type``.
 
     Raises:
         ProblemError: 406.
     """
     if not req.client_accepts(media_type):
-        raise ProblemError(
-            HTTPStatus.NOT_ACCEPTABLE,
-            "not_acceptable",
-            f"This answers with {media_type}, which Accept: {req.accept} does not allow.",
-        )
+        raise not_acceptable(media_type, req.accept)
+
+
+def not_acceptable(media_type: str, accept: str) -> ProblemError:
+    """Return the 406 of a client whose ``Accept`` header excludes ``media_type``."""
+    return ProblemError(
+        HTTPStatus.NOT_ACCEPTABLE,
+        "not_acceptable",
+        f"This answers with {media_type}, which Accept: {accept} does not allow.",
+    )

@@ -121,28 +121,43 @@ def one_bad_value(pointer: str, code: str, detail: str) -> ProblemError:
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, detail, violations=violations)
 
 
-def _answer(req: falcon.Request, resp: falcon.Response, error: ProblemError) -> None:
+def operator_required() -> ProblemError:
+    """Return the 403 of a key that would have to be an operator's."""
+    detail = "This needs a key with the role operator."
+    return ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
+
+
+def problem_body(error: ProblemError, instance: str) -> Problem:
+    """Return the body of the response to a request that ended with an error.
+
+    Args:
+        error: what the request ended with.
+        instance: id of the request.
+    """
     errors = error.violations
-    problem = Problem(
+    return Problem(
         type=f"urn:qrmill:problem:{error.code}",
         title=error.status.phrase,
         status=error.status.value,
         detail=error.detail,
-        instance=req.context.request_id,
+        instance=instance,
         error_code=error.code,
         errors=errors.listed if errors else None,
         errors_total=len(errors) if errors else None,
     )
+
+
+def _respond(req: falcon.Request, resp: falcon.Response, error: ProblemError) -> None:
     resp.status = error.status.value
     resp.content_type = MEDIA_TYPE
-    resp.data = msgspec.json.encode(problem)
+    resp.data = msgspec.json.encode(problem_body(error, req.context.request_id))
     resp.set_headers(error.headers)
 
 
 def _from_problem(
     req: falcon.Request, resp: falcon.Response, error: ProblemError, _params: dict[str, str]
 ) -> None:
-    _answer(req, resp, error)
+    _respond(req, resp, error)
 
 
 def _from_falcon(
@@ -152,22 +167,31 @@ def _from_falcon(
     code = status.name.lower()
     detail = error.description or f"{status.description or status.phrase}: {req.method} {req.path}."
     headers = dict(error.headers or {})
-    _answer(req, resp, ProblemError(status, code, detail, headers=headers))
+    _respond(req, resp, ProblemError(status, code, detail, headers=headers))
 
 
 def _from_unavailable(
     req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, str]
 ) -> None:
     log.warning("service unavailable", reason=f"{type(error).__name__}: {error}")
+    _respond(req, resp, unavailable(error, req.method))
+
+
+def unavailable(error: Exception, method: str) -> ProblemError:
+    """Return the 503 of a request that met a backend which is unavailable.
+
+    Args:
+        error: what the backend's client raised.
+        method: of the request.
+    """
     part = "object store" if isinstance(error, StoreUnavailableError) else "job queue"
-    outcome = "; nothing was accepted" if req.method == "POST" else ""
+    outcome = "; nothing was accepted" if method == "POST" else ""
     if isinstance(error, UncertainAcceptanceError):
         outcome = "; the request may have been accepted: the same one with the same "
         outcome += "Idempotency-Key finds out"
     detail = f"The {part} is out of reach{outcome}. Try again in {_RETRY_AFTER} s."
     headers = {"Retry-After": str(_RETRY_AFTER)}
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    _answer(req, resp, ProblemError(status, "unavailable", detail, headers=headers))
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
 
 
 def _from_unreadable(
@@ -180,35 +204,47 @@ def _from_unreadable(
         "the request anew, or tell the operator: the request id finds what is damaged in the log."
     )
     problem = ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "unreadable", detail)
-    _answer(req, resp, problem)
+    _respond(req, resp, problem)
 
 
 def _from_full_backlog(
     req: falcon.Request, resp: falcon.Response, error: BacklogFullError, _params: dict[str, str]
 ) -> None:
+    _respond(req, resp, backlog_full(error))
+
+
+def backlog_full(error: BacklogFullError) -> ProblemError:
+    """Return the 503 of a request that would exceed the backlog's limit."""
     detail = f"Too much work is waiting; nothing was accepted. Try again in {error.retry_after} s."
     headers = {"Retry-After": str(error.retry_after)}
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    _answer(req, resp, ProblemError(status, "backlog_full", detail, headers=headers))
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full", detail, headers=headers)
 
 
 def _from_not_possible(
     req: falcon.Request, resp: falcon.Response, error: NotPossibleError, _params: dict[str, str]
 ) -> None:
-    _answer(req, resp, ProblemError(HTTPStatus.CONFLICT, "not_possible", str(error)))
+    _respond(req, resp, not_possible(error))
+
+
+def not_possible(error: NotPossibleError) -> ProblemError:
+    """Return the 409 of a job whose state forbids the request."""
+    return ProblemError(HTTPStatus.CONFLICT, "not_possible", str(error))
 
 
 def _from_idempotency(
     req: falcon.Request, resp: falcon.Response, error: IdempotencyError, _params: dict[str, str]
 ) -> None:
+    _respond(req, resp, idempotency_conflict(error))
+
+
+def idempotency_conflict(error: IdempotencyError) -> ProblemError:
+    """Return the 409 or the 422 of a request whose Idempotency-Key cannot be used."""
     if error.busy:
         detail = "A request with this Idempotency-Key is being handled now. Ask again."
         headers = {"Retry-After": "1"}
-        problem = ProblemError(HTTPStatus.CONFLICT, "key_in_use", detail, headers=headers)
-    else:
-        detail = "This Idempotency-Key came with another body before. Use a new key for a new body."
-        problem = one_bad_value("", "key_reused", detail)
-    _answer(req, resp, problem)
+        return ProblemError(HTTPStatus.CONFLICT, "key_in_use", detail, headers=headers)
+    detail = "This Idempotency-Key came with another body before. Use a new key for a new body."
+    return one_bad_value("", "key_reused", detail)
 
 
 def _unexpected(
@@ -216,7 +252,7 @@ def _unexpected(
 ) -> None:
     log.error("unexpected error", exc_info=error)
     detail = "Something unexpected went wrong; the request id finds it in the service's log."
-    _answer(req, resp, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))
+    _respond(req, resp, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))
 
 
 def malformed_json(error: Exception) -> ProblemError:

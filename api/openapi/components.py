@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 
 from api.http.problems import MEDIA_TYPE
-from api.openapi.problem_examples import PROBLEMS
 from api.openapi.response_examples import EXAMPLES
 
 REF = "#/components/schemas/{name}"
@@ -175,10 +174,10 @@ def callbacks() -> dict[str, Any]:
     return {"ended": {"{$request.body#/callback_url}": {"post": post}}}
 
 
-def problem(code: str) -> dict[str, Any]:
-    """Return the answer that is the error of a status."""
+def problem(code: str, examples: dict[str, Any]) -> dict[str, Any]:
+    """Return the response that is the error of a status, with ``examples``."""
     schema = {"$ref": REF.format(name="Problem")}
-    found = {"description": ERRORS[code], "content": {MEDIA_TYPE: _content(schema, PROBLEMS[code])}}
+    found = {"description": ERRORS[code], "content": {MEDIA_TYPE: _content(schema, examples)}}
     if code == "415":
         text = "The content codings that are taken, when it was another"
         header = {"description": text, "schema": {"type": "string"}}

@@ -7,6 +7,7 @@ import msgspec
 
 from api.openapi.components import ERRORS, RATE_HEADERS, REF, problem
 from api.openapi.paths import bulk_paths, health_paths, key_paths, symbol_paths
+from api.openapi.problem_examples import problem_examples
 from api.schemas import api_keys as key_schemas
 from api.schemas import lists as list_schemas
 from api.schemas import tasks as schemas
@@ -34,6 +35,7 @@ _TYPES = (
 
 def build_document(prefix: str, max_items: int) -> dict[str, Any]:
     """Return the document of an API at ``prefix`` that takes ``max_items`` items a request."""
+    examples = problem_examples()
     _, components = msgspec.json.schema_components(_TYPES, ref_template=REF)
     components["BulkRequest"]["properties"]["items"] |= {"minItems": 1, "maxItems": max_items}
     return {
@@ -61,7 +63,7 @@ def build_document(prefix: str, max_items: int) -> dict[str, Any]:
                 name: {"description": text, "schema": {"type": "string"}}
                 for name, text in RATE_HEADERS.items()
             },
-            "responses": {code: problem(code) for code in ERRORS},
+            "responses": {code: problem(code, examples[code]) for code in ERRORS},
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },

@@ -55,11 +55,6 @@ ACCEPTED = named(
         },
     ),
 )
-BAD_SERIAL = {
-    "pointer": "/items/16/serial",
-    "code": "character",
-    "detail": "'A 0017' has ' ' (U+0020) at position 2, which is outside GS1 character set 82.",
-}
 DRY_RUN = named(
     fine=(
         "It would be accepted",
@@ -77,7 +72,16 @@ DRY_RUN = named(
             "would_accept": False,
             "items": 5000,
             "symbols": [{"version": 4, "error_correction": "M", "count": 4999}],
-            "errors": [BAD_SERIAL | {"line": 18, "column": 2}],
+            "errors": [
+                {
+                    "pointer": "/items/16/serial",
+                    "code": "character",
+                    "detail": "'A 0017' has ' ' (U+0020) at position 2, which is outside GS1 "
+                    "character set 82.",
+                    "line": 18,
+                    "column": 2,
+                }
+            ],
             "errors_total": 1,
         },
     ),

@@ -8,7 +8,7 @@ import msgspec
 from api.http.bodies import JSON, BodyReader, respond_json
 from api.http.decoding import decode_fields
 from api.http.negotiation import check_accepts
-from api.http.problems import ProblemError, Violations, invalid
+from api.http.problems import ProblemError, Violations, invalid, operator_required
 from api.presenters import iso, key_response, new_key_response
 from api.schemas.api_keys import KeyList, NewKeyRequest, WebhookSecretResponse
 from pipeline.service import Service, UnknownApiKeyError
@@ -23,9 +23,7 @@ def require_operator(req: falcon.Request) -> None:
         ProblemError: 403.
     """
     if req.context.key.role != "operator":
-        raise ProblemError(
-            HTTPStatus.FORBIDDEN, "forbidden", "This needs a key with the role operator."
-        )
+        raise operator_required()
 
 
 class KeyCollection:

@@ -10,6 +10,7 @@ import redis
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
+from api.openapi.problem_examples import problem_examples
 from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE
 from pipeline.errors import UnavailableError
 from pipeline.ledger import keys as ledger_keys
@@ -413,6 +414,7 @@ def test_a_cancel_after_the_end_is_refused_and_changes_nothing(client: TestClien
     done = end_of(client, task_id).json
     refused = client.simulate_delete(f"/qr/bulk/{task_id}/")
     assert (refused.status_code, refused.json["error_code"]) == (409, "not_possible")
+    assert refused.json["detail"] == problem_examples()["409"]["ended"]["value"]["detail"]
     assert poll(client, task_id).json["bundle"] == done["bundle"]
     unknown = client.simulate_delete(f"/qr/bulk/{uuid.uuid4()}/")
     assert unknown.status_code == 404

@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 
 from api.http.problems import Violations
 from api.openapi.document import build_document
-from api.openapi.request_examples import BULK_CSV, BULK_JSON, SYMBOL
+from api.openapi.problem_examples import problem_examples
+from api.openapi.request_examples import BULK_CSV, BULK_JSON, DRY_RUN, SYMBOL
 from api.resources.symbol import parse_symbol
 from tests.unit.api.forms import LIMITS, parse_bulk, parse_csv
 
@@ -62,3 +63,8 @@ def test_every_error_of_an_operation_has_examples() -> None:
         (content,) = response["content"].values()
         for example in content["examples"].values():
             assert example["value"]["status"] == int(code)
+
+
+def test_a_dry_run_shows_the_bad_value_that_a_refusal_shows() -> None:
+    refused = problem_examples()["422"]["csv"]["value"]
+    assert DRY_RUN["refused"]["value"]["errors"] == refused["errors"]
