@@ -11,10 +11,11 @@ from api.console.pages import Pages
 from api.console.routes import console_paths, console_routes
 from api.console.sessions import SessionMiddleware
 from api.http import problems
+from api.http.authentication import Authentication
 from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
 from api.http.metrics import RequestMetrics
-from api.http.middleware import Authentication, RequestLog
+from api.http.request_log import RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, TrustedProxies
 from api.intake.validation import RequestLimits
 from api.openapi.document import build_document

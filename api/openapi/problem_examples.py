@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from api.http.authentication import over_rate, unauthorized
 from api.http.bodies import (
     CSV,
     JSON,
@@ -14,7 +15,6 @@ from api.http.bodies import (
     unsupported_media_type,
 )
 from api.http.decoding import unknown_names
-from api.http.middleware import over_rate, unauthorized
 from api.http.negotiation import not_acceptable
 from api.http.problems import (
     ProblemError,

@@ -11,7 +11,7 @@ from api.app import App, request_limits
 from api.http import problems
 from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
-from api.http.middleware import RequestLog
+from api.http.request_log import RequestLog
 from api.resources.bulk import BulkCollection
 from api.resources.symbol import Symbol
 from pipeline.service import ApiKey, Service, Settings

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api.http.problems import ProblemError
 from api.schemas.problems import Violation
 from pipeline.service import JobRequest
-from tests.unit.api.forms import GTIN, LIMITS, items_of, parse_bulk, parse_csv
+from tests.unit.api.bulk_requests import GTIN, LIMITS, items_of, parse_bulk, parse_csv
 
 HEADER = b"lot,serial,expiry\n"
 COLUMNS = ("lot", "serial", "expiry")

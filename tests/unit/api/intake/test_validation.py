@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from api.http.problems import ProblemError, Violations
 from api.intake.validation import RequestLimits
 from pipeline.service import Item
-from tests.unit.api.forms import GTIN, LIMITS, items_of, parse_bulk
+from tests.unit.api.bulk_requests import GTIN, LIMITS, items_of, parse_bulk
 
 
 def body(**fields: Any) -> bytes:  # noqa: ANN401 - any JSON

@@ -12,7 +12,7 @@ from api.openapi.document import build_document
 from api.openapi.problem_examples import problem_examples
 from api.openapi.request_examples import BULK_CSV, BULK_JSON, DRY_RUN, SYMBOL
 from api.resources.symbol import parse_symbol
-from tests.unit.api.forms import LIMITS, parse_bulk, parse_csv
+from tests.unit.api.bulk_requests import LIMITS, parse_bulk, parse_csv
 
 DOCUMENT = build_document("", 5000)
 

@@ -1,72 +1,23 @@
-"""What happens to every request: an id, a key, its rates, a log line."""
+"""Middleware that authenticates every request and counts it against its key's rates."""
 
 import math
-import re
 import time
-import uuid
 from http import HTTPStatus
 
 import falcon
-import structlog
 
 from api.http.problems import ProblemError
 from pipeline.service import Service, Standing
 
-log = structlog.get_logger(__name__)
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-#: An API key up to its secret, and what else its segment of a path has.
-_API_KEY = re.compile(r"(qrmill_[0-9a-z]{12}_)[^/]+")
 _KEY_HINT = "Send your API key in the header X-API-Key."
 
 
-class RequestLog:
-    """Gives a request its id, and writes one line when it is answered.
-
-    The line has the path and never the query, the headers or the body, so no secret gets into it.
-    A whole API key in the path, where its id belongs, is cut off behind the id.
-    """
-
-    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take the client's request id if it sent a plain one, or make one."""
-        given = req.get_header("X-Request-ID") or ""
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-        req.context.request_id = request_id
-        req.context.started = time.perf_counter()
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        resp.set_headers(
-            {
-                "X-Request-ID": request_id,
-                "X-Content-Type-Options": "nosniff",
-                "Cache-Control": "no-store",
-            }
-        )
-
-    def process_response(
-        self,
-        req: falcon.Request,
-        resp: falcon.Response,
-        resource: object,
-        req_succeeded: bool,
-    ) -> None:
-        """Write the line."""
-        log.info(
-            "request",
-            method=req.method,
-            path=_API_KEY.sub(r"\1…", req.path),
-            status=int(resp.status_code),
-            ms=round((time.perf_counter() - req.context.started) * 1000, 1),
-            key=getattr(req.context.get("key"), "name", None),
-        )
-
-
 class Authentication:
-    """Lets nobody in without a key, and no key over its rates.
+    """Refuses requests without a key, and those of a key that is over its rates.
 
     Args:
         service: knows keys and rates.
-        public: paths that answer without a key; below one that ends in a slash, all.
+        public: paths that need no key; one that ends in a slash includes all paths below it.
     """
 
     def __init__(self, service: Service, public: frozenset[str]) -> None:
@@ -99,7 +50,7 @@ class Authentication:
 
 
 def rate_headers(standing: Standing, now: float) -> dict[str, str]:
-    """Return the headers that tell a key's standing at ``now``, in seconds since the epoch."""
+    """Return the rate headers for a key's standing at ``now``, in seconds since the epoch."""
     policy = ", ".join(f"{window.limit};w={window.seconds}" for window in standing.windows)
     tightest = standing.tightest
     limit, remaining = str(tightest.limit), str(tightest.remaining)

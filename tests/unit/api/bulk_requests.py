@@ -1,4 +1,4 @@
-"""A bulk request through its check, in either form."""
+"""Bulk requests through their check, as JSON and as CSV."""
 
 from collections.abc import Mapping
 

@@ -5,7 +5,7 @@ import pytest
 from falcon.testing import TestClient
 from structlog.testing import capture_logs
 
-from api.http.middleware import RequestLog
+from api.http.request_log import RequestLog
 
 KEY_ID = "4f9k2m7q1x8z"
 SECRET = "0123456789ABCDEFGHIJKLMNOPQRSTUVabcdef"
