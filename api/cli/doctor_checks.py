@@ -23,7 +23,7 @@ from pipeline.service import (
 
 _LIBRARIES = ("qrmill", "falcon", "dramatiq", "redis", "boto3", "httpx")
 _TIMEOUT = 10  # seconds
-#: Who may have the list of keys, and who may not, by the answer.
+#: Who may have the list of keys, and who may not, by the response.
 _ROLES = {HTTPStatus.OK.value: "an operator's", HTTPStatus.FORBIDDEN.value: "a client's"}
 
 
@@ -73,10 +73,10 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
         check_url(url)
     with httpx.Client(base_url=url, timeout=_TIMEOUT) as http:
         try:
-            answer = http.get("/healthz")
-            yield _answers(url, answer)
-            if _is_health(answer):
-                yield _clock(answer)
+            response = http.get("/healthz")
+            yield _reachable(url, response)
+            if _is_health(response):
+                yield _clock(response)
                 yield _ready(http)
                 yield _key(http, api_key)
         except httpx.HTTPError as error:
@@ -85,43 +85,43 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
             yield Finding("api", "fail", found, advice)
 
 
-def _answers(url: str, answer: httpx.Response) -> Finding:
-    if _is_health(answer):
-        taken = answer.elapsed.total_seconds() * 1000
+def _reachable(url: str, response: httpx.Response) -> Finding:
+    if _is_health(response):
+        taken = response.elapsed.total_seconds() * 1000
         return Finding("api", "ok", f"{url} answers in {taken:.0f} ms")
-    found = f"{url}/healthz answers {answer.status_code}, and not like qrmill"
+    found = f"{url}/healthz answers {response.status_code}, and not like qrmill"
     advice = "See that QRMILL_URL has the right host, port and prefix (QRMILL_API_PREFIX)."
     return Finding("api", "fail", found, advice)
 
 
-def _is_health(answer: httpx.Response) -> bool:
+def _is_health(response: httpx.Response) -> bool:
     try:
-        return bool(answer.json()["status"] == "ok")
+        return bool(response.json()["status"] == "ok")
     except (ValueError, KeyError, TypeError):
         return False
 
 
-def _clock(answer: httpx.Response) -> Finding:
-    if "Date" not in answer.headers:
+def _clock(response: httpx.Response) -> Finding:
+    if "Date" not in response.headers:
         return Finding("api clock", "warn", "the API does not say its time", "Look at the proxy.")
     # The header has whole seconds, cut off: half of one is what is missing on average.
-    ahead = parsedate_to_datetime(answer.headers["Date"]) - datetime.now(UTC)
+    ahead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
     return compare_clocks("api clock", ahead.total_seconds() + 0.5)
 
 
 def _ready(http: httpx.Client) -> Finding:
     advice = "Run `qrmill doctor` with the environment of the API, on its machine."
     try:
-        answer = http.get("/readyz")
+        response = http.get("/readyz")
     except httpx.ReadTimeout:
         found = f"Redis or a bucket hangs: /readyz has no answer within {_TIMEOUT} s"
         return Finding("api ready", "fail", found, advice)
-    if answer.is_success:
+    if response.is_success:
         return Finding("api ready", "ok", "Redis and both buckets answer it")
     try:
-        parts = ", ".join(answer.json()["unavailable"])
+        parts = ", ".join(response.json()["unavailable"])
     except (ValueError, KeyError, TypeError):
-        parts = f"/readyz answers {answer.status_code}"
+        parts = f"/readyz answers {response.status_code}"
     return Finding("api ready", "fail", f"these do not answer it: {parts}", advice)
 
 
@@ -132,18 +132,18 @@ def _key(http: httpx.Client, api_key: str) -> Finding:
         advice = "Set QRMILL_API_KEY, or run `qrmill profile set`."
         return Finding("api key", "warn", str(error), advice)
     # A list of keys is what an operator may have, and every key may ask for.
-    answer = http.get("/keys/", headers={"X-API-Key": api_key})
-    rates = f"rates {answer.headers.get('RateLimit-Policy', 'unknown')}"
-    left = answer.headers.get("RateLimit-Remaining", "?")
-    if answer.status_code in _ROLES:
-        whose = f"{_ROLES[answer.status_code]}; {rates}; {left} left"
+    response = http.get("/keys/", headers={"X-API-Key": api_key})
+    rates = f"rates {response.headers.get('RateLimit-Policy', 'unknown')}"
+    left = response.headers.get("RateLimit-Remaining", "?")
+    if response.status_code in _ROLES:
+        whose = f"{_ROLES[response.status_code]}; {rates}; {left} left"
         return Finding("api key", "ok", whose)
-    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         advice = "It was mistyped or revoked: ask an operator for one (`qrmill keys create`)."
         return Finding("api key", "fail", "the API does not know it", advice)
-    if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        advice = f"Wait {answer.headers.get('Retry-After', 'some')} s, or ask for more."
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        advice = f"Wait {response.headers.get('Retry-After', 'some')} s, or ask for more."
         return Finding("api key", "warn", f"over its rate; {rates}", advice)
-    request = answer.headers.get("X-Request-ID", "unknown")
+    request = response.headers.get("X-Request-ID", "unknown")
     advice = f"Look into the log of the API for the request {request}."
-    return Finding("api key", "fail", f"answered {answer.status_code}", advice)
+    return Finding("api key", "fail", f"answered {response.status_code}", advice)

@@ -51,7 +51,7 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """Run the command line; what goes wrong is told in words, and its exit code tells the kind."""
+    """Run the command line; report an error as a message and an exit code."""
     try:
         app()
     except (QrmillError, UsageError, OSError) as error:

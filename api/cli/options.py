@@ -1,4 +1,4 @@
-"""What the commands share: their options, and the client that they ask."""
+"""Options that the commands share, and the client that they use."""
 
 import os
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from api.cli.output import UsageError, checking_usage, print_message, printable
 from api.cli.profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
-#: Attempts at a request, and seconds that they may take: where a human waits for an answer, and
-#: where there is much to lose; there the seconds alone count, as so many attempts take longer.
+#: Attempts at a request, and seconds that they may take: for a command whose user waits, and for
+#: one that must not fail; its many attempts never run out before the seconds do.
 _BRISK, _PATIENT = (3, 60.0), (1000, 300.0)
 #: For the shell's completion: tasks offered, and seconds that they may take.
 _OFFERED, _AT_ONCE = 30, 2.0
@@ -67,11 +67,11 @@ def open_client(url: str | None, *, patient: bool = False) -> Iterator[Client]:
     """Open a client of the API for the block.
 
     Args:
-        url: as the option says, if it does.
-        patient: whether it goes on for minutes when the service is away, and says so.
+        url: of the API, if an option gave it.
+        patient: whether to retry for minutes while the service is unavailable, and print so.
 
     Raises:
-        UsageError: the URL or the key cannot be right.
+        UsageError: the URL or the key is malformed, or there is no key.
     """
     given = current_profile({**os.environ, **({"QRMILL_URL": url} if url else {})})
     if not given.api_key:

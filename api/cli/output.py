@@ -1,7 +1,7 @@
-"""What the command line prints: answers on standard output, words on standard error.
+"""Output of the command line: results on standard output, messages on standard error.
 
-On a terminal lists are tables; elsewhere they are lines with tabs between the fields, none of them
-cut, and ``--json`` prints the answers: one JSON document, for a list one on each line.
+On a terminal, lists are tables. Elsewhere they are lines of uncut fields with tabs between them.
+``--json`` prints the API's responses: one JSON document, or one per line for a list.
 """
 
 import sys
@@ -42,7 +42,7 @@ class UsageError(Exception):
 
 @contextmanager
 def checking_usage() -> Iterator[None]:
-    """Tell what the client finds wrong in the block before it sends anything as wrong usage.
+    """Report what the client refuses to send in the block as wrong usage.
 
     Raises:
         UsageError: in place of a ValueError.
@@ -59,12 +59,12 @@ def print_message(message: str) -> None:
 
 
 def print_document(document: object) -> None:
-    """Print an answer as JSON, on one line."""
+    """Print a response as JSON, on one line."""
     typer.echo(msgspec.json.encode(document))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Print a name and a value a line; what has no value is left out."""
+    """Print a name and a value per line, without fields that have no value."""
     for name, value in fields:
         if value not in {None, ""}:
             typer.echo(f"{name:<10}{printable(value)}")
@@ -83,7 +83,7 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def printable(value: object) -> str:
-    """Return a value in one line, without what a terminal would take for a command."""
+    """Return a value on one line, with its control characters replaced."""
     text = "" if value is None else str(value)
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
@@ -94,16 +94,16 @@ def pluralize(count: int, noun: str) -> str:
 
 
 def violation_line(row: Violation) -> str:
-    """Return a bad value in words: where it stands, and what is wrong with it."""
-    places = [("line", row.line), ("column", row.column)]
-    spoken = [f"{name} {number}" for name, number in places if number is not None]
+    """Return the location of a bad value, and what is wrong with it, on one line."""
+    position = [("line", row.line), ("column", row.column)]
+    location = [f"{name} {number}" for name, number in position if number is not None]
     if row.pointer:
-        spoken.append(row.pointer)
-    return printable(f"{', '.join(spoken)}: {row.detail}".removeprefix(": "))
+        location.append(row.pointer)
+    return printable(f"{', '.join(location)}: {row.detail}".removeprefix(": "))
 
 
 def print_violations(errors: Sequence[Violation], total: int) -> None:
-    """Print bad values, a line each."""
+    """Print bad values, one per line."""
     for row in errors:
         print_message(violation_line(row))
     if total > len(errors):
@@ -137,15 +137,15 @@ def _is_permanent(error: QrmillError) -> bool:
 
 
 def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
-    """Print the status of a task that has ended; the exit code tells whether it has failed.
+    """Print the status of a task that has ended, and exit with an error code if it failed.
 
     Args:
         ended: the status.
-        as_json: whether it is printed as JSON.
-        quiet: nothing but an error is printed for humans.
+        as_json: whether to print the status as JSON.
+        quiet: whether to print, without ``as_json``, nothing but an error.
 
     Raises:
-        typer.Exit: it has failed.
+        typer.Exit: the task failed.
     """
     failed = ended.status == "failed"
     if as_json or not quiet:
@@ -157,7 +157,7 @@ def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
 
 
 def print_task(found: TaskStatus, *, as_json: bool) -> None:
-    """Print how far a task is."""
+    """Print the status of a task."""
     if as_json:
         print_document(found)
     else:

@@ -30,7 +30,7 @@ from render.image import ErrorCorrection, ImageFormat
 
 _BOM = b"\xef\xbb\xbf"
 _PERHAPS = "It may have been accepted."
-#: What a refusal of the API has in its words, and an answer of a gateway has not.
+#: In the detail of every 5xx by which the API accepted nothing, and in no gateway's response.
 _CERTAINLY_NOT = "nothing was accepted"
 Input = Literal["csv", "json"]
 
@@ -42,10 +42,10 @@ class _Request(NamedTuple):
     key: str
 
     def send(self, client: Client) -> Submitted:
-        """Send it; where it may have been accepted, or may be later, say how to send it again.
+        """Send the request; on an error after which it is worth it, print how to send it again.
 
         Raises:
-            QrmillError: it was not accepted, as far as is known.
+            QrmillError: the request was not accepted, as far as is known.
             typer.Exit: Ctrl-C.
         """
         again = f"Send it again with: --idempotency-key {shlex.quote(self.key)}"
@@ -173,7 +173,7 @@ def _read(file: str) -> bytes:
 
 
 def _may_be_accepted(error: QrmillError) -> bool:
-    """Return whether nobody knows what became of the request that ended so."""
+    """Return whether a request that ended with this error may have been accepted."""
     if isinstance(error, ApiError):
         server_error = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return server_error and _CERTAINLY_NOT not in error.detail
@@ -192,16 +192,16 @@ def _print_submitted(submitted: Submitted, *, as_json: bool, followed: bool) -> 
         print_document(submitted._asdict())
 
 
-def _print_dry_run(answer: DryRun, *, as_json: bool) -> None:
+def _print_dry_run(outcome: DryRun, *, as_json: bool) -> None:
     if as_json:
-        print_document(answer)
+        print_document(outcome)
     else:
-        wrong = pluralize(answer.errors_total, "bad value")
-        typer.echo(f"{pluralize(answer.items, 'item')}; {wrong}")
-        for row in answer.symbols:
+        wrong = pluralize(outcome.errors_total, "bad value")
+        typer.echo(f"{pluralize(outcome.items, 'item')}; {wrong}")
+        for row in outcome.symbols:
             typer.echo(
                 f"version {row.version}-{row.error_correction}: {pluralize(row.count, 'symbol')}"
             )
-        print_violations(answer.errors, answer.errors_total)
-    if not answer.would_accept:
+        print_violations(outcome.errors, outcome.errors_total)
+    if not outcome.would_accept:
         raise typer.Exit(EX_FAILED)

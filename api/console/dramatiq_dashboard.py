@@ -75,8 +75,8 @@ class DramatiqDashboard(RequiresSession):
         started: list[tuple[str, list[tuple[str, str]]]] = []
         try:
             environ = _environ(req, rest, body)
-            answer = self._app(environ, lambda *answered: started.append(answered))
-            resp.data = b"".join(answer)
+            chunks = self._app(environ, lambda *response: started.append(response))
+            resp.data = b"".join(chunks)
         except _WRONG_INPUT as error:
             log.warning("dashboard refused", reason=type(error).__name__, path=req.path)
             detail = "The dashboard cannot do anything with this address or form."

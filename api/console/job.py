@@ -77,7 +77,7 @@ class SymbolImage(RequiresSession):
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str, number: int) -> None:
-        """Answer with one of the first symbols, counted from 1."""
+        """Respond with one of the first symbols, counted from 1."""
         job = find_job(self._service, req, task_id)
         try:
             samples = self._service.preview.first(job.task_id)

@@ -95,7 +95,7 @@ class StaticFile:
     """``GET /ops/static/{name}``: the pages' script and style, which hold nothing secret."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Answer with one of the files."""
+        """Respond with one of the files."""
         if name not in STATIC_TYPES:
             raise falcon.HTTPNotFound
         resp.content_type = STATIC_TYPES[name]

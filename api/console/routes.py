@@ -16,7 +16,7 @@ from pipeline.service import Service
 def console_routes(
     service: Service, pages: Pages, bodies: BodyReader, proxies: TrustedProxies
 ) -> dict[str, ConsoleResource | StaticFile]:
-    """Return every path of the console and the dashboard, with what answers it."""
+    """Return the resources of the console and the dashboard, by path."""
     ops, job = f"{pages.prefix}/ops", f"{pages.prefix}/ops/jobs/{{task_id}}"
     dashboard = DramatiqDashboard(service, pages, bodies)
     return {
@@ -40,5 +40,5 @@ def console_routes(
 
 
 def console_paths(prefix: str) -> set[str]:
-    """Return the paths that need no API key, because the console's own guard stands before them."""
+    """Return the paths that need no API key, because :class:`SessionMiddleware` checks them."""
     return {f"{prefix}/{name}{slash}" for name in ("ops", "dramatiq") for slash in ("", "/")}

@@ -1,4 +1,4 @@
-"""Decoding into types: what is no JSON is refused, what does not fit is told field by field.
+"""Decoding of JSON into types, with a violation for each field that does not fit.
 
 Nothing is decoded further than its type asks, so that a hostile body costs little more than its
 own size.
@@ -45,16 +45,16 @@ def decode_fields(
         return {}
     decoders = _decoders(kind)
     violations.extend(unknown_names(members, decoders, pointer, violations))
-    good = {}
+    fields = {}
     for name, decoder in decoders.items():
         if name in members:
             try:
-                good[name] = _decode(decoder, members[name])
+                fields[name] = _decode(decoder, members[name])
             except msgspec.ValidationError as error:
                 detail = f"{shown(_short(members[name]))} does not fit: {error}."
                 violations.append(Violation(f"{pointer}/{name}", "type", detail))
     violations.extend(missing_names(kind, members, pointer))
-    return good
+    return fields
 
 
 def missing_names(

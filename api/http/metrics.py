@@ -1,4 +1,4 @@
-"""What is counted of every request, for Prometheus."""
+"""Middleware that counts and times requests, for Prometheus."""
 
 import time
 
@@ -13,8 +13,8 @@ _METHODS = frozenset(COMBINED_METHODS)
 class RequestMetrics:
     """Counts and times requests by route, never by path.
 
-    A request that was answered before it was routed, because its key or rate did not pass, and
-    one to an unknown path have the route ``none``.
+    The route is ``none`` for a request to an unknown path, and for one that was refused before it
+    was routed, because of its key or rate.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class RequestMetrics:
         )
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Look at the clock."""
+        """Note when the request began."""
         req.context.counted_from = time.perf_counter()
 
     def process_response(
@@ -45,7 +45,7 @@ class RequestMetrics:
         resource: object,
         req_succeeded: bool,
     ) -> None:
-        """Count the answer."""
+        """Count the response and its time."""
         route = req.uri_template or "none"
         method = req.method if req.method in _METHODS else "other"
         status = str(resp.status_code)

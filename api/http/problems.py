@@ -22,9 +22,9 @@ from pipeline.service import (
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-#: Bad values that one answer lists at most.
+#: Bad values that a response lists at most.
 MAX_ERRORS = 100
-#: Seconds after which a client may ask again when a part of the service is away.
+#: Seconds after which a client may retry when a backend is unavailable.
 _RETRY_AFTER = 5
 
 
@@ -32,7 +32,7 @@ class Violations:
     """The bad values of a request: the first :data:`MAX_ERRORS` of them, and how many there are.
 
     Attributes:
-        listed: what an answer lists.
+        listed: those that a response lists.
     """
 
     def __init__(self) -> None:
@@ -64,14 +64,14 @@ class Violations:
 
 
 class ProblemError(Exception):
-    """An answer that is an error.
+    """An error that becomes a response.
 
     Attributes:
-        status: of the HTTP answer.
+        status: of the response.
         code: stable name of the error.
-        detail: what a client can act on.
-        headers: to be sent with it.
-        violations: every bad value, for 422; where a CSV body breaks off, for 400.
+        detail: sentence that a client can act on.
+        headers: of the response.
+        violations: every bad value, for 422; where a CSV body is malformed, for 400.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ProblemError(Exception):
 
 
 def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
-    """Let ``app`` answer every error as a problem."""
+    """Make ``app`` respond to every error with a problem."""
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(falcon.HTTPError, _from_falcon)
     app.add_error_handler(ProblemError, _from_problem)
@@ -104,10 +104,12 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
 
 
 def not_found(task_id: str) -> NoReturn:
-    """Answer that there is no such job, in the same words whether it is another key's or nobody's.
+    """Refuse a request for a job that does not exist, or that its key may not see.
+
+    Both get the same response, so that it does not reveal another key's jobs.
 
     Raises:
-        ProblemError: always.
+        ProblemError: 404, always.
     """
     raise ProblemError(
         HTTPStatus.NOT_FOUND, "not_found", f"There is no task {task_id} that this key may see."
@@ -115,7 +117,7 @@ def not_found(task_id: str) -> NoReturn:
 
 
 def one_bad_value(pointer: str, code: str, detail: str) -> ProblemError:
-    """Return the 422 of a request in which one value is bad; ``pointer`` is empty for the whole."""
+    """Return the 422 of a request with one bad value; an empty ``pointer`` is the whole request."""
     violations = Violations()
     violations.append(Violation(pointer, code, detail))
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, detail, violations=violations)

@@ -68,12 +68,12 @@ def convert_query(
     query: Mapping[str, str], kind: type[msgspec.Struct], violations: Violations
 ) -> dict[str, Any]:
     """Return the parameters of ``query`` that are fields of ``kind`` and have its types."""
-    good: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         if field.name in query:
             try:
-                good[field.name] = msgspec.convert(query[field.name], field.type, strict=False)
+                values[field.name] = msgspec.convert(query[field.name], field.type, strict=False)
             except msgspec.ValidationError as error:
                 detail = f"{shown(query[field.name])} does not fit: {error}."
                 violations.append(Violation(f"/{field.name}", "type", detail))
-    return good
+    return values

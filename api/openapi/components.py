@@ -1,4 +1,4 @@
-"""The pieces of which the OpenAPI document's operations are made."""
+"""Building blocks of the operations in the OpenAPI document."""
 
 from typing import Any
 
@@ -51,11 +51,20 @@ def operation(
     tag: str,
     name: str,
     summary: str,
-    answers: dict[str, Any],
+    responses: dict[str, Any],
     errors: tuple[str, ...],
     **more: Any,  # noqa: ANN401 - parts of the document
 ) -> dict[str, Any]:
-    """Return an operation that answers as ``answers`` say, or refuses with one of ``errors``."""
+    """Return an operation.
+
+    Args:
+        tag: groups the operations of the document.
+        name: operation id.
+        summary: of the operation.
+        responses: besides errors, by status.
+        errors: statuses of the errors that the operation may respond with besides 401, 429 and 503.
+        more: further fields of the operation.
+    """
     refused = {
         code: {"$ref": f"#/components/responses/{code}"} for code in sorted({*errors, *_ALWAYS})
     }
@@ -64,12 +73,12 @@ def operation(
         "operationId": name,
         "summary": summary,
         **more,
-        "responses": answers | refused,
+        "responses": responses | refused,
     }
 
 
 def path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a parameter that stands in the path."""
+    """Return a parameter in the path."""
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
@@ -85,7 +94,7 @@ def _field_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def query_parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a parameter that may stand in the query."""
+    """Return an optional parameter in the query."""
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
@@ -97,23 +106,22 @@ def body(
     return {"required": True, "content": content | (others or {})}
 
 
-def answer(
+def json_response(
     text: str,
     schema: str,
     headers: dict[str, Any] | None = None,
     examples: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a JSON answer that carries the rate headers."""
+    """Return a JSON response with the rate headers."""
     content = {"application/json": json_content(schema, examples)}
-    return answer_of(text, content, headers)
+    return response(text, content, headers)
 
 
-def answer_of(
+def response(
     text: str, content: dict[str, Any], headers: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return an answer of any media type that carries the rate headers."""
-    shared = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
-    return {"description": text, "headers": shared | (headers or {}), "content": content}
+    """Return a response of any media type with the rate headers."""
+    return {"description": text, "headers": _rate_headers() | (headers or {}), "content": content}
 
 
 def text_content(description: str, examples: dict[str, Any]) -> dict[str, Any]:
@@ -131,9 +139,12 @@ def _content(schema: dict[str, Any], examples: dict[str, Any] | None) -> dict[st
 
 
 def not_modified(text: str) -> dict[str, Any]:
-    """Return the answer that what the client has still holds."""
-    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
-    return {"description": text, "headers": headers | _ETAG}
+    """Return the 304 response of a poll."""
+    return {"description": text, "headers": _rate_headers() | _ETAG}
+
+
+def _rate_headers() -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
 
 
 def accepted_headers() -> dict[str, Any]:
@@ -142,7 +153,7 @@ def accepted_headers() -> dict[str, Any]:
 
 
 def poll_headers() -> dict[str, Any]:
-    """Return the headers of a poll's answer."""
+    """Return the headers of a poll's response."""
     return _RETRY_AFTER | _ETAG | _APPLIED
 
 

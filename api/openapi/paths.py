@@ -1,4 +1,4 @@
-"""The paths of the OpenAPI document: what each resource takes and answers."""
+"""The paths of the OpenAPI document: requests and responses of each resource."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ from api.openapi import request_examples as examples
 from api.openapi.components import (
     REF,
     accepted_headers,
-    answer,
-    answer_of,
     body,
     callbacks,
     json_content,
+    json_response,
     not_modified,
     operation,
     path_parameter,
     poll_headers,
     query_parameter,
     query_parameters,
+    response,
     text_content,
 )
 from api.schemas.lists import ChunksQuery, TasksQuery
@@ -66,7 +66,7 @@ def symbol_paths() -> dict[str, Any]:
                 "renderSymbol",
                 "Render one symbol at once; nothing is kept",
                 {
-                    "200": answer_of("The image", images, headers),
+                    "200": response("The image", images, headers),
                     "304": {"description": "The client has the image", "headers": headers},
                 },
                 ("400", "406", "413", "415", "422"),
@@ -99,7 +99,7 @@ _KEY_OR_SELF = "^([0-9a-z]{12}|self)$"
 
 def bulk_paths() -> dict[str, Any]:
     """Return the paths under ``/qr/bulk/``."""
-    accepted = answer(
+    accepted = json_response(
         "Accepted; ask at `poll_url`", "Accepted", accepted_headers(), examples.ACCEPTED
     )
     accepted["links"] = {
@@ -112,7 +112,7 @@ def bulk_paths() -> dict[str, Any]:
                 "bulk",
                 "listBulk",
                 "List tasks, the newest first: a client's own, an operator's choice of all",
-                {"200": answer("A page of tasks", "TaskList")},
+                {"200": json_response("A page of tasks", "TaskList")},
                 ("403", "406", "422"),
                 parameters=query_parameters(TasksQuery),
             ),
@@ -121,7 +121,7 @@ def bulk_paths() -> dict[str, Any]:
                 "submitBulk",
                 "Accept a request, before anything is rendered",
                 {
-                    "200": answer(
+                    "200": json_response(
                         "What would become of it, with `dry_run`", "DryRun", None, examples.DRY_RUN
                     ),
                     "202": accepted,
@@ -144,7 +144,7 @@ def bulk_paths() -> dict[str, Any]:
                 "getBulk",
                 "Say how far a task is, with a download URL when it is completed",
                 {
-                    "200": answer("How far it is", "TaskStatus", poll_headers()),
+                    "200": json_response("How far it is", "TaskStatus", poll_headers()),
                     "304": not_modified("It is as far as If-None-Match says"),
                 },
                 ("404", "406", "422"),
@@ -154,7 +154,7 @@ def bulk_paths() -> dict[str, Any]:
                 "bulk",
                 "cancelBulk",
                 "Cancel a task in flight: it fails with `error_code: cancelled`",
-                {"200": answer("The task as it is now", "TaskStatus")},
+                {"200": json_response("The task as it is now", "TaskStatus")},
                 ("404", "406", "409", "422"),
             ),
         },
@@ -164,7 +164,7 @@ def bulk_paths() -> dict[str, Any]:
                 "bulk",
                 "listChunks",
                 "Say of each chunk how far it is, how often it was tried, and its last error",
-                {"200": answer("A page of chunks", "ChunkList")},
+                {"200": json_response("A page of chunks", "ChunkList")},
                 ("404", "406", "422"),
                 parameters=query_parameters(ChunksQuery),
             ),
@@ -204,7 +204,7 @@ def key_paths() -> dict[str, Any]:
                 "keys",
                 "createKey",
                 "Make an API key; its token is shown this once",
-                {"201": answer("The new key", "NewKeyResponse")},
+                {"201": json_response("The new key", "NewKeyResponse")},
                 ("400", "403", "406", "413", "415", "422"),
                 requestBody=body("NewKeyRequest"),
             ),
@@ -212,7 +212,7 @@ def key_paths() -> dict[str, Any]:
                 "keys",
                 "listKeys",
                 "List every API key",
-                {"200": answer("The keys", "KeyList")},
+                {"200": json_response("The keys", "KeyList")},
                 ("403", "406"),
             ),
         },
@@ -222,7 +222,7 @@ def key_paths() -> dict[str, Any]:
                 "keys",
                 "revokeKey",
                 "Revoke an API key, for good",
-                {"200": answer("The key as it is now", "KeyResponse")},
+                {"200": json_response("The key as it is now", "KeyResponse")},
                 ("403", "404", "406"),
             ),
         },
@@ -233,7 +233,7 @@ def key_paths() -> dict[str, Any]:
                 "createWebhookSecret",
                 "Make the secret that signs a key's callbacks; `self` is the key that asks. The "
                 "one before signs along for 24 hours",
-                {"201": answer("The new secret", "WebhookSecretResponse")},
+                {"201": json_response("The new secret", "WebhookSecretResponse")},
                 ("403", "404", "406"),
             ),
         },
@@ -241,22 +241,22 @@ def key_paths() -> dict[str, Any]:
 
 
 def health_paths() -> dict[str, Any]:
-    """Return the paths that load balancers ask."""
+    """Return the paths for load balancers."""
 
     def path(name: str, summary: str) -> dict[str, Any]:
         content = {"application/json": json_content("Health")}
         down = {"description": "A part does not answer", "content": content}
         headers = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
-        answers = {"200": {"description": "It can work", "content": content, "headers": headers}}
+        responses = {"200": {"description": "It can work", "content": content, "headers": headers}}
         if name == "readyz":
-            answers["503"] = down
+            responses["503"] = down
         return {
             "get": {
                 "tags": ["health"],
                 "operationId": name,
                 "summary": summary,
                 "security": [],
-                "responses": answers,
+                "responses": responses,
             },
         }
 

@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document: requests as they are sent, and what is answered to them."""
+"""Examples in the OpenAPI document: requests and their responses."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document: answers and other bodies, by the name of their schema."""
+"""Examples in the OpenAPI document: responses and other bodies, by the name of their schema."""
 
 from typing import Any
 

@@ -34,7 +34,7 @@ class KeyCollection:
         self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Make a key; its token is in this answer and nowhere else."""
+        """Create a key; no other response shows its token."""
         require_operator(req)
         violations = Violations()
         body = self._bodies.read_json(req, _BODY_LIMIT)
@@ -45,7 +45,7 @@ class KeyCollection:
         respond_json(resp, HTTPStatus.CREATED, new_key_response(made.key, made.token))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List every key, revoked ones too."""
+        """List every key, including revoked ones."""
         check_accepts(req, JSON)
         require_operator(req)
         found = [key_response(key) for key in self._service.api_keys.list()]
@@ -61,7 +61,7 @@ class KeyResource:
         self._service = service
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
-        """Revoke a key, for good."""
+        """Revoke a key permanently."""
         check_accepts(req, JSON)
         require_operator(req)
         try:
@@ -72,13 +72,13 @@ class KeyResource:
 
 
 class KeyWebhookSecret:
-    """``POST /keys/{key_id}/webhook-secret/``; ``self`` stands for the key that asks."""
+    """``POST /keys/{key_id}/webhook-secret/``; ``self`` is the key of the request."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
-        """Make a webhook secret; it is in this answer and in no other."""
+        """Create a webhook secret; no other response shows it."""
         check_accepts(req, JSON)
         own = req.context.key.key_id
         if key_id not in {"self", own}:
@@ -87,8 +87,8 @@ class KeyWebhookSecret:
         wanted = own if key_id == "self" else key_id
         made = self._service.webhook_secrets.make(wanted)
         former = made.former[0].until if made.former else None
-        answer = WebhookSecretResponse(wanted, made.secret, None if former is None else iso(former))
-        respond_json(resp, HTTPStatus.CREATED, answer)
+        body = WebhookSecretResponse(wanted, made.secret, None if former is None else iso(former))
+        respond_json(resp, HTTPStatus.CREATED, body)
 
     def _check_known(self, key_id: str) -> None:
         try:

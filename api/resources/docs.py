@@ -43,7 +43,7 @@ class OpenApiDocument:
         self._encoded = msgspec.json.encode(document)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the document."""
+        """Respond with the document."""
         resp.content_type = JSON
         resp.data = self._encoded
 
@@ -57,7 +57,7 @@ class DocsPage:
         self._page = _PAGE.format(prefix=prefix).encode()
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the page."""
+        """Respond with the page."""
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Content-Security-Policy", _POLICY)
         resp.data = self._page
@@ -76,7 +76,7 @@ class DocsFile:
         self._folder = Path(spec.origin).with_name("static")
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Answer with one of the files."""
+        """Respond with one of the files."""
         if name == "start.js":
             resp.content_type = "text/javascript"
             resp.data = self._start

@@ -10,23 +10,23 @@ from pipeline.service import Service
 
 
 class Healthz:
-    """``GET /healthz``: the process answers."""
+    """``GET /healthz``: liveness of the process."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer, that is all."""
+        """Respond with 200."""
         respond_json(resp, HTTPStatus.OK, Health("ok", []))
 
     on_head = on_get
 
 
 class Readyz:
-    """``GET /readyz``: Redis and the buckets answer."""
+    """``GET /readyz``: readiness of Redis, the buckets and the broker."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Ask each part."""
+        """Respond with 200 or 503, and the names of unavailable backends."""
         down = self._service.health.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK
         respond_json(resp, status, Health("unavailable" if down else "ok", down))

@@ -67,14 +67,14 @@ class TaskChunks:
         self._service = service
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Answer with a page of chunks, in their order."""
+        """Respond with a page of chunks, in their order."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         violations = Violations()
         query = decode_query(req, ChunksQuery, violations)
         if violations:
             raise invalid(violations)
-        # One more than asked for tells whether there is another page.
+        # One more than requested shows whether there is another page.
         found = self._service.jobs.chunks(canonical, req.context.key, query.cursor, query.limit + 1)
         if found is None:
             not_found(canonical)

@@ -32,7 +32,7 @@ class Symbol:
         self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Render one symbol and answer with its image."""
+        """Render one symbol and respond with its image."""
         violations = Violations()
         read_query(req, (), violations)
         _, body = self._bodies.read(req, _BODY_LIMIT, (JSON,))
