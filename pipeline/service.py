@@ -274,7 +274,7 @@ def open_service(settings: Settings) -> JobService:
         downloads=Downloads(
             storage.public_bucket,
             storage.credentials,
-            storage.server_time,
+            storage.clock_skew,
             ttl=settings.download_url_ttl,
         ),
         dispatcher=dispatcher,

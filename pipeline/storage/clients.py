@@ -18,7 +18,7 @@ from botocore.handlers import convert_body_to_file_like_object
 
 from pipeline.settings import Settings, SettingsError
 from pipeline.storage.bucket import Bucket
-from pipeline.storage.clock_skew import ServerTime
+from pipeline.storage.clock_skew import ClockSkew
 from pipeline.storage.credentials import CredentialsLife
 from pipeline.storage.write_options import object_headers
 
@@ -38,7 +38,7 @@ class Storage(NamedTuple):
         staging_bucket: of staged chunks.
         public_bucket: the first one at the address at which clients reach it; for signing alone.
         client: what the first two ask with.
-        server_time: by which all of them sign.
+        clock_skew: the correction of the clock that all of them sign by.
         credentials: with which all of them sign.
         session: which has them.
     """
@@ -47,7 +47,7 @@ class Storage(NamedTuple):
     staging_bucket: Bucket
     public_bucket: Bucket
     client: "S3Client"
-    server_time: ServerTime
+    clock_skew: ClockSkew
     credentials: CredentialsLife
     session: boto3.session.Session
 
@@ -85,23 +85,23 @@ def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTE
             region_name=settings.s3_region,
         )
         credentials = session.get_credentials()
-    # The client for URLs never gets an answer, so it has the time that the other one learns.
-    server_time = ServerTime()
+    # The client for URLs never gets a response, so it shares what the other one observes.
+    clock_skew = ClockSkew()
     patience = {"read_timeout": read_timeout, "attempts": attempts}
     client = connect_s3(session, settings, endpoint_url=settings.s3_endpoint_url, **patience)
     public_client = connect_s3(
         session, settings, endpoint_url=_public_endpoint(settings, client), **patience
     )
-    server_time.follow(client)
-    server_time.follow(public_client)
+    clock_skew.attach(client)
+    clock_skew.attach(public_client)
     headers = object_headers(settings)
     return Storage(
         bucket=Bucket(client, settings.bucket, headers),
         staging_bucket=Bucket(client, settings.staging_bucket, headers),
         public_bucket=Bucket(public_client, settings.bucket),
         client=client,
-        server_time=server_time,
-        credentials=CredentialsLife(credentials, server_time),
+        clock_skew=clock_skew,
+        credentials=CredentialsLife(credentials, clock_skew),
         session=session,
     )
 
@@ -115,7 +115,7 @@ def open_hasty(settings: Settings, storage: Storage) -> Hasty:
         read_timeout=_HASTY_TIMEOUT,
         attempts=1,
     )
-    storage.server_time.follow(client)
+    storage.clock_skew.attach(client)
     bucket, staging_bucket = (
         Bucket(client, name) for name in (settings.bucket, settings.staging_bucket)
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pipeline.model.records import Bundle
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
-from pipeline.storage.clock_skew import ServerTime
+from pipeline.storage.clock_skew import ClockSkew
 from pipeline.storage.credentials import CredentialsLife
 
 
@@ -22,16 +22,16 @@ class Downloads:
     Args:
         bucket: as clients reach it.
         credentials: it signs with these.
-        server_time: it signs by this.
+        clock_skew: corrects the clock that it signs by.
         ttl: seconds a URL works, unless the bundle or the credentials end before.
     """
 
     def __init__(
-        self, bucket: Bucket, credentials: CredentialsLife, server_time: ServerTime, *, ttl: int
+        self, bucket: Bucket, credentials: CredentialsLife, clock_skew: ClockSkew, *, ttl: int
     ) -> None:
         self._bucket = bucket
         self._credentials = credentials
-        self._server_time = server_time
+        self._clock_skew = clock_skew
         self._ttl = ttl
 
     def seconds(self, bundle: Bundle) -> int:
@@ -41,7 +41,7 @@ class Downloads:
             StoreUnavailableError: the credentials have ended, and there are no new ones.
         """
         left = self._credentials.seconds_left()
-        kept = bundle.expires_at - int(self._server_time.now())
+        kept = bundle.expires_at - int(self._clock_skew.now())
         least = min(self._ttl, kept) if left is None else min(self._ttl, kept, int(left))
         return max(1, least)
 
@@ -52,7 +52,7 @@ class Downloads:
             StoreUnavailableError: the credentials have ended, and there are no new ones.
         """
         seconds = self.seconds(bundle)
-        now = int(self._server_time.now())
+        now = int(self._clock_skew.now())
         key = keys.bundle_object(task_id)
         url = self._bucket.presign(key, seconds=seconds, filename=f"{task_id}.zip")
         return Download(url, now + seconds)
