@@ -16,7 +16,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
 from pipeline.model.records import Idempotency
 from pipeline.model.request_object import Acceptance, encode_head
-from pipeline.storage.bucket import UploadAbandonedError
+from pipeline.storage.multipart_upload import UploadAbandonedError
 from pipeline.storage.records import JobRecords
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.monitoring.logs import name_the_job
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
-from pipeline.storage.bucket import Upload, UploadAbandonedError
+from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 

@@ -16,9 +16,10 @@ from pipeline.doctor.s3_advice import AS_A_WORKER, advice_on
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.settings import Settings
 from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import Storage
 from pipeline.storage.credentials import CredentialsLife
+from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
 
 _BYTES = 1024
 _URL_SECONDS = 60
