@@ -19,7 +19,7 @@ from botocore.handlers import convert_body_to_file_like_object
 from pipeline.settings import Settings, SettingsError
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clock_skew import ClockSkew
-from pipeline.storage.credentials import CredentialsLife
+from pipeline.storage.credentials import CredentialsExpiry
 from pipeline.storage.write_options import object_headers
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Storage(NamedTuple):
     public_bucket: Bucket
     client: "S3Client"
     clock_skew: ClockSkew
-    credentials: CredentialsLife
+    credentials: CredentialsExpiry
     session: boto3.session.Session
 
 
@@ -101,7 +101,7 @@ def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTE
         public_bucket=Bucket(public_client, settings.bucket),
         client=client,
         clock_skew=clock_skew,
-        credentials=CredentialsLife(credentials, clock_skew),
+        credentials=CredentialsExpiry(credentials, clock_skew),
         session=session,
     )
 

@@ -28,7 +28,7 @@ _INSTANCE, _INSTANCE_MARGIN = "iam-role", 25 * 60
 _INSTANCE_LEAST = 60
 
 
-class CredentialsLife:
+class CredentialsExpiry:
     """The time left of credentials that renew themselves.
 
     Args:
@@ -67,8 +67,8 @@ class CredentialsLife:
         return left - _MARGIN
 
     @property
-    def endless_session(self) -> bool:
-        """Whether they have an end that nobody knows: a token that came without one."""
+    def unknown(self) -> bool:
+        """Whether the expiry is unknown: a session token that came without one."""
         return (
             self._credentials is not None
             and not isinstance(self._credentials, RefreshableCredentials)

@@ -6,7 +6,7 @@ from pipeline.model.records import Bundle
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clock_skew import ClockSkew
-from pipeline.storage.credentials import CredentialsLife
+from pipeline.storage.credentials import CredentialsExpiry
 
 
 class Download(NamedTuple):
@@ -27,7 +27,7 @@ class Downloads:
     """
 
     def __init__(
-        self, bucket: Bucket, credentials: CredentialsLife, clock_skew: ClockSkew, *, ttl: int
+        self, bucket: Bucket, credentials: CredentialsExpiry, clock_skew: ClockSkew, *, ttl: int
     ) -> None:
         self._bucket = bucket
         self._credentials = credentials
