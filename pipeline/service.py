@@ -45,7 +45,7 @@ from pipeline.monitoring.preview import Sample
 from pipeline.operations import Operations, make_operations
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.bucket import Bucket
-from pipeline.storage.clients import open_hasty, open_storage
+from pipeline.storage.clients import open_storage
 from pipeline.storage.download_urls import Downloads
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
@@ -62,6 +62,7 @@ log = structlog.get_logger(__name__)
 #: that hangs, a POST is refused after two attempts at writing and a hasty one at undoing: nine.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
+_FAIL_FAST_TIMEOUT = 2
 #: Seconds for who asks whether all is ready: Compose's health check gives up after four.
 _PROBE_PATIENCE = 3.0
 
@@ -239,7 +240,7 @@ def open_service(settings: Settings) -> JobService:
     text = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=True)
     plain = connect_redis(settings, timeout=_REDIS_TIMEOUT, decode=False)
     storage = open_storage(settings, read_timeout=_S3_TIMEOUT, attempts=_S3_ATTEMPTS)
-    hasty = open_hasty(settings, storage)
+    hasty = open_storage(settings, read_timeout=_FAIL_FAST_TIMEOUT, attempts=1, sharing=storage)
     bucket, staging_bucket = storage.bucket, storage.staging_bucket
     records = JobRecords(bucket)
     parts = open_broker(settings, text, plain, timeout=_REDIS_TIMEOUT)

@@ -1,9 +1,10 @@
 """The S3 clients of a process: made here alone, with one set of credentials and one clock.
 
 How long a call takes with an S3 that accepts connections and never answers is the product of two
-numbers: seconds to wait for an answer, and attempts. Who waits decides. Workers and the sweep have
-time: three times ten seconds. The API has somebody waiting who would rather try again: twice three,
-and what it has to undo then, as what its probes ask, goes by a :class:`Hasty` client, once and two.
+numbers: seconds to wait for a response, and attempts. Whoever waits decides. Workers and the sweep
+have time: three attempts of ten seconds. The API has a client waiting who would rather try again:
+two attempts of three seconds. Its probes, and what it has to undo after a timeout, use a fail-fast
+client: one attempt of two seconds, with the credentials and the clock of the other one.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT = 2  # seconds
 _ATTEMPTS = 3
-_HASTY_TIMEOUT = 2  # seconds
 
 
 class Storage(NamedTuple):
@@ -52,18 +52,13 @@ class Storage(NamedTuple):
     session: boto3.session.Session
 
 
-class Hasty(NamedTuple):
-    """The buckets by a client that asks once, and waits two seconds for an answer.
-
-    For probes, whose asker gives up soon, and to undo what has taken long already.
-    """
-
-    bucket: Bucket
-    staging_bucket: Bucket
-    client: "S3Client"
-
-
-def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTEMPTS) -> Storage:
+def open_storage(
+    settings: Settings,
+    *,
+    read_timeout: int,
+    attempts: int = _ATTEMPTS,
+    sharing: Storage | None = None,
+) -> Storage:
     """Return the storage that ``settings`` name; connections are made when first used.
 
     Without keys in the settings, boto3 looks for credentials: in the environment, in its files, a
@@ -72,21 +67,18 @@ def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTE
 
     Args:
         settings: addresses, region, keys, encryption.
-        read_timeout: seconds to wait for an answer.
-        attempts: how often a request is sent that is not answered, or with an error that may pass.
+        read_timeout: seconds to wait for a response.
+        attempts: how often a request is sent that gets no response, or a transient error.
+        sharing: a storage of the same settings whose credentials and clock this one uses.
 
     Raises:
         SettingsError: boto3's own configuration is wrong, or names credentials that cannot be had.
     """
     with _explained():
-        session = boto3.session.Session(
-            aws_access_key_id=settings.s3_access_key_id,
-            aws_secret_access_key=settings.s3_secret_access_key,
-            region_name=settings.s3_region,
-        )
+        session = sharing.session if sharing else _open_session(settings)
         credentials = session.get_credentials()
     # The client for URLs never gets a response, so it shares what the other one observes.
-    clock_skew = ClockSkew()
+    clock_skew = sharing.clock_skew if sharing else ClockSkew()
     patience = {"read_timeout": read_timeout, "attempts": attempts}
     client = connect_s3(session, settings, endpoint_url=settings.s3_endpoint_url, **patience)
     public_client = connect_s3(
@@ -106,20 +98,12 @@ def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTE
     )
 
 
-def open_hasty(settings: Settings, storage: Storage) -> Hasty:
-    """Return what asks the S3 of ``storage`` briefly."""
-    client = connect_s3(
-        storage.session,
-        settings,
-        endpoint_url=settings.s3_endpoint_url,
-        read_timeout=_HASTY_TIMEOUT,
-        attempts=1,
+def _open_session(settings: Settings) -> boto3.session.Session:
+    return boto3.session.Session(
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=settings.s3_secret_access_key,
+        region_name=settings.s3_region,
     )
-    storage.clock_skew.attach(client)
-    bucket, staging_bucket = (
-        Bucket(client, name) for name in (settings.bucket, settings.staging_bucket)
-    )
-    return Hasty(bucket, staging_bucket, client)
 
 
 def connect_s3(
