@@ -46,7 +46,7 @@ from pipeline.operations import Operations, make_operations
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
-from pipeline.storage.download_urls import Downloads
+from pipeline.storage.download_urls import DownloadUrls
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import make_staging
@@ -81,7 +81,7 @@ class JobService:
         ledger: Ledger,
         bucket: Bucket,
         records: JobRecords,
-        downloads: Downloads,
+        downloads: DownloadUrls,
         dispatcher: Dispatcher,
         recovery: Recovery,
         end_records: EndRecords,
@@ -272,7 +272,7 @@ def open_service(settings: Settings) -> JobService:
         ledger=ledger,
         bucket=bucket,
         records=records,
-        downloads=Downloads(
+        downloads=DownloadUrls(
             storage.public_bucket,
             storage.credentials,
             storage.clock_skew,

@@ -34,14 +34,15 @@ class BulkTask:
         job = self._look(req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", POLL_AFTER)
-        etag = self._etag(job)
+        lifetime = self._service.downloads.lifetime(job.bundle) if job.bundle else None
+        etag = _etag(job, lifetime)
         resp.set_header("ETag", etag.dumps())  # Falcon's own property would make it strong
         # It may be kept, but not used without asking whether it still holds.
         resp.set_header("Cache-Control", "private, no-cache")
         if req.if_none_match and any(tag in {"*", etag} for tag in req.if_none_match):
             resp.status = HTTPStatus.NOT_MODIFIED.value
             return
-        answer_json(resp, HTTPStatus.OK, self._task_status(job))
+        answer_json(resp, HTTPStatus.OK, self._task_status(job, lifetime))
 
     on_head = on_get
 
@@ -65,23 +66,9 @@ class BulkTask:
             job = self._service.status(task_id, req.context.key)
         return job or not_found(task_id)
 
-    def _etag(self, job: JobStatus) -> falcon.ETag:
-        """Return the tag of a poll's answer; it costs no signing.
-
-        It is weak: a download URL is signed anew each time without another meaning. It changes
-        often enough for a client that is told 304 to have one that still works.
-        """
-        window = (0, 0)
-        if job.bundle:
-            window = url_window(self._service.downloads.seconds(job.bundle), int(time.time()))
-        digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
-        tag = falcon.ETag(digest[:32])
-        tag.is_weak = True
-        return tag
-
-    def _task_status(self, job: JobStatus) -> TaskStatus:
-        bundle = job.bundle
-        download = self._service.downloads.sign(job.task_id, bundle) if bundle else None
+    def _task_status(self, job: JobStatus, lifetime: int | None = None) -> TaskStatus:
+        bundle, downloads = job.bundle, self._service.downloads
+        download = downloads.sign(job.task_id, bundle, lifetime=lifetime) if bundle else None
         return TaskStatus(
             task_id=job.task_id,
             status=job.state,
@@ -116,6 +103,23 @@ class BulkRetry:
         if job is None:
             not_found(canonical)
         answer_accepted(resp, self._prefix, job.task_id, job.items)
+
+
+def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
+    """Return the tag of a poll's answer; it costs no signing.
+
+    It is weak: a download URL is signed anew each time without another meaning. It changes often
+    enough for a client that is told 304 to have one that still works.
+
+    Args:
+        job: what is known of the job.
+        lifetime: seconds that a download URL works which is signed now; None without a bundle.
+    """
+    window = url_window(lifetime, int(time.time())) if lifetime else (0, 0)
+    digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
+    tag = falcon.ETag(digest[:32])
+    tag.is_weak = True
+    return tag
 
 
 def url_window(seconds: int, now: int) -> tuple[int, int]:
