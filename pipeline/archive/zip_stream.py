@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from zipstream import ZipStream, ZipStreamInfo
 
-from pipeline.archive.members import Member
+from pipeline.archive.members import ZipMember
 
 #: The directory is kept in memory up to this size, then on disk; an entry has about 100 bytes.
 _SPOOL_BYTES = 2 * 1024 * 1024
@@ -56,7 +56,7 @@ class MemberStream(ZipStream):
     ) -> None:
         self._filelist.close()
 
-    def copy(self, member: Member) -> bytes:
+    def copy(self, member: ZipMember) -> bytes:
         """Return a member as it stands in the archive; its place there is behind the last one.
 
         What is known before needs no data descriptor behind the data, and no ZIP64: an image never

@@ -13,7 +13,13 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from pipeline.archive.members import HEADER_BYTES, Member, make_member, read_members, store_member
+from pipeline.archive.members import (
+    HEADER_BYTES,
+    ZipMember,
+    make_member,
+    read_members,
+    store_member,
+)
 from pipeline.archive.zip_stream import MemberStream
 from pipeline.errors import ObjectShortError
 from pipeline.model.chunks import ImageRow, StagedChunk
@@ -34,7 +40,7 @@ class Chunk(NamedTuple):
     """A chunk's rows and its images, in the same order."""
 
     rows: list[ImageRow]
-    members: list[Member]
+    members: list[ZipMember]
 
 
 class StagedChunkDamagedError(Exception):

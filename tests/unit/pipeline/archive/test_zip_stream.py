@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive.members import Member, make_member, store_member
+from pipeline.archive.members import ZipMember, make_member, store_member
 from pipeline.archive.zip_stream import MemberStream
 
 STAMP = (2026, 11, 23, 12, 30, 44)
@@ -18,7 +18,7 @@ MEBIBYTE = 1024 * 1024
 LARGE, LARGE_COUNT = 64 * MEBIBYTE, 66
 
 
-def pieces(members: Iterator[Member]) -> Iterator[bytes]:
+def pieces(members: Iterator[ZipMember]) -> Iterator[bytes]:
     with MemberStream(STAMP) as stream:
         stream.add([b"one", b"two"], "streamed.txt", compress_type=zipfile.ZIP_DEFLATED)
         yield from stream.file()
