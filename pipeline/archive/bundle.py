@@ -30,10 +30,8 @@ def stream_archive(
         rows: the rows of one chunk after another; read once, before any image.
         chunks: the images of one chunk after another.
     """
-    with (
-        MemberStream(time.gmtime(accepted_at)) as archive,
-        SpooledTemporaryFile(_SPOOL_BYTES) as spool,
-    ):
+    archive = MemberStream(time.gmtime(accepted_at))
+    with SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         yield from _manifest(archive, "manifest.csv", manifest_csv(rows, spool))
         yield from _manifest(archive, "manifest.json", manifest_json(spool))
         for members in chunks:

@@ -105,10 +105,10 @@ class ZipStaging:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
         named = zip((row.file for row in rows), images, strict=True)
-        with MemberStream(_EPOCH) as archive:
-            pieces = [archive.copy(store_member(ROWS, encoded))]
-            pieces += [archive.copy(make_member(name, image)) for name, image in named]
-            data = b"".join((*pieces, *archive.finalize()))
+        archive = MemberStream(_EPOCH)
+        pieces = [archive.copy(store_member(ROWS, encoded))]
+        pieces += [archive.copy(make_member(name, image)) for name, image in named]
+        data = b"".join((*pieces, *archive.finalize()))
         going_on()
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
