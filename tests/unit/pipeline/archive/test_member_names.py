@@ -32,7 +32,7 @@ def test_a_name_has_the_index_and_what_is_present() -> None:
 
 
 def test_the_index_is_as_wide_as_the_count_needs() -> None:
-    assert member_name(job(1_000_000), 7, Item()) == "0000007.png"
+    assert member_name(job(100_000), 7, Item()) == "000007.png"
 
 
 @given(st.lists(st.builds(Item, st.none() | printable, st.none() | printable), max_size=30))
