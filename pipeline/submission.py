@@ -138,7 +138,7 @@ class Acceptor:
     def _accept(
         self, request: JobRequest, key: ApiKey, acceptance: Acceptance, hold: Hold | None
     ) -> None:
-        task_id, created_at = acceptance.task_id, acceptance.accepted_ms
+        task_id, created_at = acceptance.task_id, acceptance.created_at
         self._backlog.admit(len(request.items.chunks))
         head, head_line = encode_head(request, acceptance)
         try:
@@ -205,6 +205,4 @@ def _acceptance(
     task_id: str, key: ApiKey, request_id: str, idempotency: Idempotency | None = None
 ) -> Acceptance:
     now = time.time_ns() // 1_000_000
-    return Acceptance(
-        task_id, key.key_id, now // 1000, idempotency, key.name, request_id, accepted_ms=now
-    )
+    return Acceptance(task_id, key.key_id, now, idempotency, key.name, request_id)

@@ -60,7 +60,7 @@ class Life(RuleBasedStateMachine):
             link_base="https://id.gs1.org",
             callback_url="https://hooks.example.com/",
         )
-        acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000, None)
+        acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000_000, None, "name")
         self.head = encode_head(request, acceptance)[0]
         self.task_id = self.head.task_id
         self.works: list[ChunkWork] = []

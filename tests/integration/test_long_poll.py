@@ -193,6 +193,7 @@ def test_no_end_is_missed_however_it_falls_between_looking_and_waiting(
         return JobStatus(
             task_id="task",
             key_id="key",
+            key_name="name",
             state=state,
             gtin="",
             format="png",

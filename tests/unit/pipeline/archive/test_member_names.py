@@ -14,6 +14,9 @@ def job(items: int) -> JobFields:
     return JobFields(
         task_id="t",
         key_id="k",
+        key_name="name",
+        request_id="r",
+        callback_url="",
         gtin="09506000134352",
         format="png",
         size=400,
@@ -21,7 +24,7 @@ def job(items: int) -> JobFields:
         link_base="https://id.gs1.org",
         items=items,
         chunk_size=250,
-        accepted_at=0,
+        created_at=0,
     )
 
 

@@ -20,7 +20,7 @@ TABLE = {
 
 
 def transition(state: State, event: Event) -> State:
-    """Return what follows, as the ledger's scripts read the table: a pair not there is no change."""
+    """Return the state that follows, as the ledger's scripts read the table."""
     return TRANSITIONS.get((state, event), state)
 
 
