@@ -106,7 +106,7 @@ class Bundler:
         taken the claim, and reads what is staged.
         """
         state = self._ledger.complete_job(job.task_id, claimant, bundle).state
-        told = msgspec.structs.asdict(bundle.times) if bundle.times else {}
+        told = msgspec.structs.asdict(bundle.times)
         log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items, **told)
         if state == "completed":
             self._record_end(job.task_id)

@@ -91,13 +91,13 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         bytes: its size.
         sha256: of the whole file, hexadecimal.
         expires_at: when it may be removed, in seconds since the epoch.
-        times: of its bundling; None of one that an older version built.
+        times: of its bundling.
     """
 
     bytes: int
     sha256: str
     expires_at: int
-    times: BundleTimes | None = None
+    times: BundleTimes
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

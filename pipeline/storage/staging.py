@@ -22,7 +22,7 @@ from pipeline.archive.members import (
 )
 from pipeline.archive.zip_stream import MemberStream
 from pipeline.errors import ObjectShortError
-from pipeline.model.chunks import ImageRow, StagedChunk
+from pipeline.model.chunks import ImageRow, StagedBytes
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from render.image import MEDIA_TYPES
@@ -57,13 +57,13 @@ class Staging(Protocol):
         rows: Sequence[ImageRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
-    ) -> StagedChunk:
+    ) -> StagedBytes:
         """Write a chunk: ``rows`` and ``images`` in the same order.
 
         ``going_on`` is called before every request to S3.
         """
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
         """Return a chunk's rows.
 
         Raises:
@@ -71,7 +71,7 @@ class Staging(Protocol):
             ObjectMissingError: they are gone.
         """
 
-    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:
+    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and images.
 
         Raises:
@@ -101,7 +101,7 @@ class ZipStaging:
         rows: Sequence[ImageRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
-    ) -> StagedChunk:
+    ) -> StagedBytes:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
         named = zip((row.file for row in rows), images, strict=True)
@@ -113,7 +113,7 @@ class ZipStaging:
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
         """Return a chunk's rows, read as the range of the object that holds them."""
         key = keys.staged_zip(task_id, chunk_index)
         try:
@@ -122,7 +122,7 @@ class ZipStaging:
             raise StagedChunkDamagedError(f"{key} is cut off: {error}") from error
         return _checked_rows(key, data, staged)
 
-    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:
+    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and images from its one object."""
         key = keys.staged_zip(task_id, chunk_index)
         data = self._bucket.get(key)
@@ -150,7 +150,7 @@ class ObjectStaging:
         rows: Sequence[ImageRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
-    ) -> StagedChunk:
+    ) -> StagedBytes:
         """Write a chunk's images, then its rows."""
         for row, image in zip(rows, images, strict=True):
             kind = MEDIA_TYPES[row.file.rpartition(".")[2]]
@@ -162,12 +162,12 @@ class ObjectStaging:
         self._bucket.put(key, encoded, "application/json")
         return _staged(encoded, b"".join((encoded, *images)))
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
         """Return a chunk's rows from their object."""
         key = keys.staged_image(task_id, chunk_index, ROWS)
         return _checked_rows(key, self._bucket.get(key), staged)
 
-    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:
+    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and images, one request each."""
         rows = self.read_rows(task_id, chunk_index, staged)
         names = [keys.staged_image(task_id, chunk_index, row.file) for row in rows]
@@ -189,8 +189,8 @@ def make_staging(kind: str, bucket: Bucket) -> Staging:
     return ZipStaging(bucket) if kind == "zip" else ObjectStaging(bucket)
 
 
-def _staged(rows: bytes, data: bytes) -> StagedChunk:
-    return StagedChunk(
+def _staged(rows: bytes, data: bytes) -> StagedBytes:
+    return StagedBytes(
         sha256=_sha256(data), bytes=len(data), rows_sha256=_sha256(rows), rows_bytes=len(rows)
     )
 
@@ -199,7 +199,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _checked_rows(key: str, data: bytes, staged: StagedChunk) -> list[ImageRow]:
+def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ImageRow]:
     if _sha256(data) != staged.rows_sha256:
         raise StagedChunkDamagedError(f"{key}: the rows are not what the ledger recorded")
     return _rows_decoder.decode(data)

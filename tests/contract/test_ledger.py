@@ -20,13 +20,16 @@ from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.model.states import State
 from pipeline.settings import Settings
 from tests.encoded import encoded
+from tests.staged import BUNDLE_TIMES, CHUNK_TIMES
 
 NOW = 1_795_000_000
 HOUR = 3_600_000
 LEASE = 60_000
 FAILURE = Failure("render_failed", "Chunk 1 failed.")
-STAGED = StagedChunk(sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10)
-BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400)
+STAGED = StagedChunk(
+    sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10, times=CHUNK_TIMES
+)
+BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400, times=BUNDLE_TIMES)
 
 
 def new_head(items: int = 5, chunk_size: int = 2, key_id: str = "key") -> RequestHead:
@@ -160,7 +163,9 @@ def test_of_chunks_staged_long_ago_no_count_is_kept(ledger: Ledger) -> None:
 def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
-        staged = StagedChunk(sha256="00", bytes=1, rows_sha256="01", rows_bytes=index)
+        staged = StagedChunk(
+            sha256="00", bytes=1, rows_sha256="01", rows_bytes=index, times=CHUNK_TIMES
+        )
         ledger.complete_chunk(begin(ledger, task_id, index), staged, HOUR)
     assert [chunk.rows_bytes for chunk in ledger.staged_chunks(task_id)] == [*range(12)]
 

@@ -19,6 +19,7 @@ from pipeline.ledger.waiters import Endings
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle
 from pipeline.service import JobService, Settings, open_service
+from tests.staged import BUNDLE_TIMES
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def complete(ledger: Ledger, task_id: str) -> None:
     connection.hset(keys.staged(task_id), "0", str(staged).replace("'", '"'))
     assert ledger.claim_bundle(task_id, "a", 60_000, 3_600_000)
     expires_at = int(time.time()) + 86_400
-    ledger.complete_job(task_id, "a", Bundle(bytes=1, sha256="00", expires_at=expires_at))
+    ledger.complete_job(
+        task_id, "a", Bundle(bytes=1, sha256="00", expires_at=expires_at, times=BUNDLE_TIMES)
+    )
 
 
 @pytest.mark.parametrize(
