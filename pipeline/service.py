@@ -48,8 +48,8 @@ from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.monitoring.overview import Overview, OverviewReader
 from pipeline.monitoring.preview import Preview, Sample
 from pipeline.settings import Settings, SettingsError, unknown_variables
-from pipeline.storage.clients import open_hasty
-from pipeline.storage.download_urls import Downloads
+from pipeline.storage.clients import open_storage
+from pipeline.storage.download_urls import DownloadUrls
 from pipeline.storage.metrics import S3Metrics
 from pipeline.storage.records import JobRecords
 from pipeline.submission import Submission, UncertainAcceptanceError
@@ -61,9 +61,10 @@ from pipeline.webhooks.urls import CallbackRules, callback_rules, parse_callback
 log = structlog.get_logger(__name__)
 
 #: Seconds the API waits for Redis, and for each attempt at S3: a client is waiting too. With an S3
-#: that hangs, a POST is refused after two attempts at writing and a hasty one at undoing: nine.
+#: that hangs, a POST is refused after two attempts at writing and a fail-fast one at undoing: nine.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
+_FAIL_FAST_TIMEOUT = 2
 
 
 class NotPossibleError(Exception):
@@ -227,7 +228,7 @@ class Service(NamedTuple):
     rate_limits: RateLimits
     sessions: Sessions
     sign_in_limits: SignInLimit
-    downloads: Downloads
+    downloads: DownloadUrls
     dead_letters: DeadLetters
     overview: OverviewReader
     preview: Preview
@@ -246,7 +247,7 @@ def open_service(settings: Settings) -> Service:
     )
     text, ledger, records = backends.redis, backends.ledger, backends.records
     storage = backends.storage
-    hasty = open_hasty(settings, storage)
+    fail_fast = open_storage(settings, read_timeout=_FAIL_FAST_TIMEOUT, attempts=1, sharing=storage)
     broker, dispatcher, queues, heartbeats = backends.broker
     recovery = Recovery(
         ledger,
@@ -265,14 +266,14 @@ def open_service(settings: Settings) -> Service:
 
     def expose() -> None:
         metrics = S3Metrics()
-        for client in (storage.client, hasty.client):
+        for client in (storage.client, fail_fast.client):
             metrics.watch(client)
         expose_metrics(settings, collector)
 
     checks = {
         "redis": ledger.ping,
-        "s3": hasty.bucket.check,
-        "s3_staging": hasty.staging_bucket.check,
+        "s3": fail_fast.bucket.check,
+        "s3_staging": fail_fast.staging_bucket.check,
     }
     if settings.broker_url is not None:
         checks["rabbitmq"] = queues.ping
@@ -294,7 +295,7 @@ def open_service(settings: Settings) -> Service:
             dispatcher,
             IdempotencyKeys(text),
             Backlog(text, queues, settings.max_backlog),
-            hasty_records=JobRecords(hasty.bucket),
+            fail_fast_records=JobRecords(fail_fast.bucket),
             deadline=settings.deadline_ms,
         ),
         api_keys=ApiKeys(storage.bucket),
@@ -302,10 +303,10 @@ def open_service(settings: Settings) -> Service:
         rate_limits=RateLimits(text, settings.rate_per_minute, settings.rate_per_day),
         sessions=Sessions(text),
         sign_in_limits=SignInLimit(text),
-        downloads=Downloads(
+        downloads=DownloadUrls(
             storage.public_bucket,
             storage.credentials,
-            storage.server_time,
+            storage.clock_skew,
             ttl=settings.download_url_ttl,
         ),
         dead_letters=DeadLetters(queues, ledger),

@@ -116,9 +116,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["cset82", "ascii"],
         Meta(description="characters of lot and serial: GS1 set 82, or all printable ASCII"),
     ] = "cset82"
-    max_items: Annotated[int, Meta(description="items a request may have", ge=1, le=1_000_000)] = (
-        5000
-    )
+    max_items: Annotated[
+        int, Meta(description="items a request may have, 100,000 at most", ge=1, le=100_000)
+    ] = 5000
     max_body_bytes: Annotated[
         Annotated[int, Meta(ge=1024)] | None,
         Meta(

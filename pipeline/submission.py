@@ -17,7 +17,7 @@ from pipeline.model.jobs import JobRequest
 from pipeline.model.records import Idempotency
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.monitoring.metrics import AcceptedMetrics
-from pipeline.storage.bucket import UploadAbandonedError
+from pipeline.storage.multipart_upload import UploadAbandonedError
 from pipeline.storage.records import JobRecords
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class Submission:
     Args:
         ledger: where jobs are entered.
         records: where requests are kept.
-        hasty_records: the same, to remove one from it when this has taken long already.
+        fail_fast_records: the same, to remove one from it when this has taken long already.
         dispatcher: sends the messages.
         idempotency: keys of requests that may be sent again.
         backlog: what waits.
@@ -66,7 +66,7 @@ class Submission:
         idempotency: IdempotencyKeys,
         backlog: Backlog,
         *,
-        hasty_records: JobRecords,
+        fail_fast_records: JobRecords,
         deadline: int,
     ) -> None:
         self._metrics = AcceptedMetrics()
@@ -75,7 +75,7 @@ class Submission:
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._backlog = backlog
-        self._hasty_records = hasty_records
+        self._fail_fast_records = fail_fast_records
         self._deadline = deadline
 
     def submit(
@@ -146,7 +146,7 @@ class Submission:
         acceptance: Acceptance,
         reservation: Reservation | None,
     ) -> None:
-        task_id, created_at = acceptance.task_id, acceptance.accepted_ms
+        task_id, created_at = acceptance.task_id, acceptance.created_at
         self._backlog.admit(len(request.items.chunks))
         head, head_line = encode_head(request, acceptance)
         try:
@@ -199,7 +199,7 @@ class Submission:
 
     def _remove(self, task_id: str, reason: BaseException) -> None:
         try:
-            self._hasty_records.delete_request(task_id)
+            self._fail_fast_records.delete_request(task_id)
         except StoreUnavailableError as error:
             raise UncertainAcceptanceError(
                 str(reason), delete_pending=not error.operation
@@ -218,6 +218,4 @@ def _acceptance(
     task_id: str, key: ApiKey, request_id: str, idempotency: Idempotency | None = None
 ) -> Acceptance:
     now = time.time_ns() // 1_000_000
-    return Acceptance(
-        task_id, key.key_id, now // 1000, idempotency, key.name, request_id, accepted_ms=now
-    )
+    return Acceptance(task_id, key.key_id, now, idempotency, key.name, request_id)

@@ -28,14 +28,15 @@ class BulkTask:
         job = poll_job(self._service, req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", POLL_AFTER)
-        etag = self._etag(job)
+        lifetime = self._service.downloads.lifetime(job.bundle) if job.bundle else None
+        etag = _etag(job, lifetime)
         resp.set_header("ETag", etag.dumps())  # Falcon's own property would make it strong
         # It may be kept, but not used without asking whether it still holds.
         resp.set_header("Cache-Control", "private, no-cache")
         if req.if_none_match and any(tag in {"*", etag} for tag in req.if_none_match):
             resp.status = HTTPStatus.NOT_MODIFIED.value
             return
-        self._respond(resp, job)
+        self._respond(resp, job, lifetime)
 
     on_head = on_get
 
@@ -48,23 +49,9 @@ class BulkTask:
             not_found(canonical)
         self._respond(resp, job)
 
-    def _etag(self, job: JobStatus) -> falcon.ETag:
-        """Return the entity tag of a poll's response, without signing a URL.
-
-        The tag is weak because each response has another download URL with the same meaning. It
-        changes often enough that a client which gets 304 has a download URL that still works.
-        """
-        window = (0, 0)
-        if job.bundle:
-            window = url_window(self._service.downloads.seconds(job.bundle), int(time.time()))
-        digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
-        tag = falcon.ETag(digest[:32])
-        tag.is_weak = True
-        return tag
-
-    def _respond(self, resp: falcon.Response, job: JobStatus) -> None:
-        bundle = job.bundle
-        download = self._service.downloads.sign(job.task_id, bundle) if bundle else None
+    def _respond(self, resp: falcon.Response, job: JobStatus, lifetime: int | None = None) -> None:
+        bundle, downloads = job.bundle, self._service.downloads
+        download = downloads.sign(job.task_id, bundle, lifetime=lifetime) if bundle else None
         respond_json(resp, HTTPStatus.OK, task_status(job, download))
 
 
@@ -83,6 +70,23 @@ class BulkRetry:
         if job is None:
             not_found(canonical)
         respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
+
+
+def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
+    """Return the entity tag of a poll's response, without signing a URL.
+
+    The tag is weak because each response has another download URL with the same meaning. It
+    changes often enough that a client which gets 304 has a download URL that still works.
+
+    Args:
+        job: what is known of the job.
+        lifetime: seconds that a download URL works which is signed now; None without a bundle.
+    """
+    window = url_window(lifetime, int(time.time())) if lifetime else (0, 0)
+    digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
+    tag = falcon.ETag(digest[:32])
+    tag.is_weak = True
+    return tag
 
 
 def url_window(seconds: int, now: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from pipeline.model.records import Bundle, BundleTimes, JobFields, Result
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
-from pipeline.storage.bucket import Upload, UploadAbandonedError
+from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 from pipeline.webhooks.schedule import Callbacks
@@ -113,7 +113,7 @@ class Bundler:
         if result is None:
             self._tell_abandoned()
             return
-        times = msgspec.structs.asdict(bundle.times) if bundle.times else {}
+        times = msgspec.structs.asdict(bundle.times)
         log.info("bundle done", state=result.state, bytes=bundle.bytes, items=job.items, **times)
         self._record_end(job.task_id, result)
         if job.callback_url:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import accumulate, islice
 from typing import TypeVar
 
-from pipeline.archive.members import Member
+from pipeline.archive.members import ZipMember
 from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import ImageRow, StagedChunk
 from pipeline.storage.staging import StagedChunkDamagedError, Staging
@@ -57,7 +57,7 @@ class ChunkReader:
         self._pool = pool
         sizes = accumulate(chunk.bytes for chunk in staged)
         self._to_keep = sum(size <= _KEPT_BYTES for size in sizes)
-        self._kept: dict[int, list[Member]] = {}
+        self._kept: dict[int, list[ZipMember]] = {}
 
     def rows(self) -> Iterator[list[ImageRow]]:
         """Yield the rows of one chunk after another.
@@ -68,7 +68,7 @@ class ChunkReader:
         """
         return read_ahead(self._pool, self._read_rows, range(len(self._staged)))
 
-    def members(self) -> Iterator[list[Member]]:
+    def members(self) -> Iterator[list[ZipMember]]:
         """Yield the images of one chunk after another, when all rows have been read.
 
         Raises:
@@ -85,7 +85,7 @@ class ChunkReader:
             )
             return rows
 
-    def _read_members(self, index: int) -> list[Member]:
+    def _read_members(self, index: int) -> list[ZipMember]:
         if index in self._kept:
             return self._kept.pop(index)
         with _naming(index):

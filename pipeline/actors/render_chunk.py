@@ -74,7 +74,7 @@ class ChunkRenderer:
             return False
         staged = self._stage(work, watch)
         remaining = self._ledger.stage_chunk(work, staged, self._deadline)
-        told = msgspec.structs.asdict(staged.times) if staged.times else {}
+        told = msgspec.structs.asdict(staged.times)
         log.info(
             "chunk staged", items=work.item_count, bytes=staged.bytes, attempt=work.attempt, **told
         )
@@ -96,7 +96,7 @@ class ChunkRenderer:
         times = ChunkTimes(
             begun_at=watch.begun_at, read_ms=read, render_ms=rendered, stage_ms=watch.lap()
         )
-        return msgspec.structs.replace(staged, times=times)
+        return StagedChunk(**msgspec.structs.asdict(staged), times=times)
 
     def _renewing(self, work: ChunkWork) -> Callable[[], None]:
         """Return what renews the lease when a third of it is over."""

@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from zipfile import ZIP_DEFLATED
 
 from pipeline.archive.manifest import manifest_csv, manifest_json
-from pipeline.archive.members import Member
+from pipeline.archive.members import ZipMember
 from pipeline.archive.zip_stream import MemberStream
 from pipeline.model.chunks import ImageRow
 
@@ -21,7 +21,7 @@ _LEVEL = 1
 
 
 def stream_archive(
-    accepted_at: int, rows: Iterable[list[ImageRow]], chunks: Iterable[list[Member]]
+    accepted_at: int, rows: Iterable[list[ImageRow]], chunks: Iterable[list[ZipMember]]
 ) -> Iterator[bytes]:
     """Yield the bundle in pieces of any size.
 
@@ -30,10 +30,8 @@ def stream_archive(
         rows: the rows of one chunk after another; read once, before any image.
         chunks: the images of one chunk after another.
     """
-    with (
-        MemberStream(time.gmtime(accepted_at)) as archive,
-        SpooledTemporaryFile(_SPOOL_BYTES) as spool,
-    ):
+    archive = MemberStream(time.gmtime(accepted_at))
+    with SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         yield from _manifest(archive, "manifest.csv", manifest_csv(rows, spool))
         yield from _manifest(archive, "manifest.json", manifest_json(spool))
         for members in chunks:

@@ -26,7 +26,7 @@ _LEVEL = 1
 _WINDOW_BITS = -15
 
 
-class Member(NamedTuple):
+class ZipMember(NamedTuple):
     """A file in a ZIP.
 
     Attributes:
@@ -44,20 +44,20 @@ class Member(NamedTuple):
     size: int
 
 
-def make_member(name: str, file: bytes) -> Member:
+def make_member(name: str, file: bytes) -> ZipMember:
     """Return a file as a member: PNG is stored, as it is compressed already; SVG is deflated."""
     if PurePosixPath(name).suffix in _COMPRESSED:
         return store_member(name, file)
     deflated = isal_zlib.compress(file, _LEVEL, _WINDOW_BITS)
-    return Member(name, deflated, zipfile.ZIP_DEFLATED, zlib.crc32(file), len(file))
+    return ZipMember(name, deflated, zipfile.ZIP_DEFLATED, zlib.crc32(file), len(file))
 
 
-def store_member(name: str, file: bytes) -> Member:
+def store_member(name: str, file: bytes) -> ZipMember:
     """Return a file as a member that is not compressed."""
-    return Member(name, file, zipfile.ZIP_STORED, zlib.crc32(file), len(file))
+    return ZipMember(name, file, zipfile.ZIP_STORED, zlib.crc32(file), len(file))
 
 
-def read_members(archive: bytes) -> Iterator[Member]:
+def read_members(archive: bytes) -> Iterator[ZipMember]:
     """Yield the members of a ZIP that a ``MemberStream`` wrote, in their order.
 
     Raises:
@@ -67,4 +67,4 @@ def read_members(archive: bytes) -> Iterator[Member]:
         for found in opened.infolist():
             start = found.header_offset + HEADER_BYTES + len(found.filename.encode())
             data = archive[start : start + found.compress_size]
-            yield Member(found.filename, data, found.compress_type, found.CRC, found.file_size)
+            yield ZipMember(found.filename, data, found.compress_type, found.CRC, found.file_size)

@@ -16,9 +16,10 @@ from pipeline.doctor.s3_advice import AS_A_WORKER, advice_on
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.settings import Settings
 from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import Storage
-from pipeline.storage.credentials import CredentialsLife
+from pipeline.storage.credentials import CredentialsExpiry
+from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
 
 _BYTES = 1024
 _URL_SECONDS = 60
@@ -72,22 +73,22 @@ def _checks(settings: Settings, storage: Storage) -> Iterator[Check]:
     yield Check("s3 clock", lambda: clock(bucket), away)
 
 
-def credentials(life: CredentialsLife) -> Finding:
+def credentials(expiry: CredentialsExpiry) -> Finding:
     """Say what requests are signed with, and for how long that lasts."""
-    name, left = "s3 credentials", life.seconds_left()
-    if life.method is None:
+    name, left = "s3 credentials", expiry.seconds_left()
+    if expiry.method is None:
         advice = "Set QRMILL_S3_ACCESS_KEY_ID and its secret, or give this machine a role."
         return Finding(name, "fail", "there are none", advice)
-    if life.endless_session:
-        found = f"a session token ({life.method}) of which nobody knows when it ends"
+    if expiry.unknown:
+        found = f"a session token ({expiry.method}) of which nobody knows when it ends"
         advice = (
             "Download URLs may end before their time. Use a role that boto3 renews, or set "
             "AWS_CREDENTIAL_EXPIRATION beside AWS_SESSION_TOKEN."
         )
         return Finding(name, "warn", found, advice)
     if left is None:
-        return Finding(name, "ok", f"keys ({life.method})")
-    return Finding(name, "ok", f"{life.method}, good for {left / 60:.0f} min and then renewed")
+        return Finding(name, "ok", f"keys ({expiry.method})")
+    return Finding(name, "ok", f"{expiry.method}, good for {left / 60:.0f} min and then renewed")
 
 
 def there(bucket: Bucket, where: str, region: str) -> Finding:

@@ -99,7 +99,9 @@ def keys_of(task_id: str) -> list[str]:
 def flat_fields(head: RequestHead) -> list[str | int]:
     """Return names and values by turns, as HSET takes them."""
     fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
-    fields |= {"chunks": head.chunks, "version": head.version}
+    del fields["created_at"]  # the scripts write it
+    # Release 0.2.0 reads the moment in seconds here.
+    fields |= {"accepted_at": head.accepted_at, "chunks": head.chunks, "version": head.version}
     return [part for pair in fields.items() for part in pair]
 
 
@@ -118,4 +120,5 @@ def result_of(fields: dict[str, Any]) -> Result:
 def job_fields(flat: list[str]) -> JobFields:
     """Return what names and values by turns, as HGETALL gives them, say."""
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    fields["accepted_ms"] = fields["created_at"]
     return msgspec.convert(fields, JobFields, strict=False)

@@ -148,8 +148,7 @@ def _chunk(job: JobStatus, now: int, index: int, cells: _Cells) -> ChunkStatus:
 
 
 def _took(staged: str | None) -> int | None:
-    times = msgspec.json.decode(staged, type=StagedChunk).times if staged else None
-    return times.total_ms if times else None
+    return msgspec.json.decode(staged, type=StagedChunk).times.total_ms if staged else None
 
 
 def _chunk_state(cells: _Cells, now: int, *, staged: bool) -> ChunkState:

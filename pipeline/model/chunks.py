@@ -47,19 +47,27 @@ class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
         return round(self.read_ms + self.render_ms + self.stage_ms)
 
 
-class StagedChunk(msgspec.Struct, frozen=True):
-    """What the ledger records of a staged chunk.
+class StagedBytes(msgspec.Struct, frozen=True):
+    """What was written to staging for a chunk.
 
     Attributes:
         sha256: of all that was staged, hexadecimal.
         bytes: size of all that was staged.
         rows_sha256, rows_bytes: of the chunk's rows as they are staged; these hold the digests of
             the images.
-        times: of the attempt that staged it; None of one by an older version.
     """
 
     sha256: str
     bytes: int
     rows_sha256: str
     rows_bytes: int
-    times: ChunkTimes | None = None
+
+
+class StagedChunk(StagedBytes, frozen=True):
+    """What the ledger records of a staged chunk.
+
+    Attributes:
+        times: of the attempt that staged it.
+    """
+
+    times: ChunkTimes

@@ -94,7 +94,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: str
     key_id: str
-    key_name: str = ""
+    key_name: str
     state: State
     gtin: str
     format: ImageFormat

@@ -15,8 +15,8 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         task_id: the job's id.
         key_id, key_name: the API key that owns the job, and whose that is.
         request_id: of the request that was accepted, for the log.
-        accepted_at: when it was accepted, in whole seconds since the epoch; the time of every
-            member of the bundle.
+        created_at: when it was accepted, in milliseconds since the epoch: its place in lists. It
+            is stored as ``accepted_ms``.
         gtin, format, size, error_correction, link_base, callback_url: as in :class:`JobRequest`.
         items: how many there are.
         chunk_size: items a chunk has; the last one has what is left.
@@ -24,9 +24,9 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: str
     key_id: str
-    key_name: str = ""
-    request_id: str = ""
-    accepted_at: int
+    key_name: str
+    request_id: str
+    created_at: int = msgspec.field(name="accepted_ms")
     gtin: str
     format: ImageFormat
     size: int
@@ -34,7 +34,12 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     link_base: str
     items: int
     chunk_size: int
-    callback_url: str = ""
+    callback_url: str
+
+    @property
+    def accepted_at(self) -> int:
+        """When it was accepted, in whole seconds: the time of every member of the bundle."""
+        return self.created_at // 1000
 
     @property
     def chunks(self) -> int:
@@ -54,21 +59,13 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
 
     Attributes:
         version: of this layout.
-        accepted_ms: when it was accepted, in milliseconds since the epoch; 0 in objects that were
-            written before this was.
         ranges: offset and length of each chunk's items, in bytes behind this head.
         idempotency: the request's idempotency key and body, if it had one.
     """
 
     version: Literal[1] = 1
-    accepted_ms: int = 0
     ranges: list[tuple[int, int]]
     idempotency: Idempotency | None = None
-
-    @property
-    def created_at(self) -> int:
-        """When the job was created, in milliseconds since the epoch: its place in lists."""
-        return self.accepted_ms or self.accepted_at * 1000
 
 
 class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,13 +91,13 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         bytes: its size.
         sha256: of the whole file, hexadecimal.
         expires_at: when it may be removed, in seconds since the epoch.
-        times: of its bundling; None of one that an older version built.
+        times: of its bundling.
     """
 
     bytes: int
     sha256: str
     expires_at: int
-    times: BundleTimes | None = None
+    times: BundleTimes
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

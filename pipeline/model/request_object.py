@@ -23,20 +23,18 @@ class Acceptance(NamedTuple):
     Attributes:
         task_id: the new job's id.
         key_id: the API key that sent it.
-        accepted_at: in whole seconds since the epoch.
+        created_at: when it is accepted, in milliseconds since the epoch.
         idempotency: of its Idempotency-Key, if it has one.
         key_name: whose the API key is.
         request_id: of the HTTP request, for the log; at most 64 characters.
-        accepted_ms: the same moment in milliseconds since the epoch; 0 if it is not known.
     """
 
     task_id: str
     key_id: str
-    accepted_at: int
+    created_at: int
     idempotency: Idempotency | None
-    key_name: str = ""
+    key_name: str
     request_id: str = ""
-    accepted_ms: int = 0
 
 
 def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHead, bytes]:
@@ -52,8 +50,7 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         key_id=acceptance.key_id,
         key_name=acceptance.key_name,
         request_id=acceptance.request_id,
-        accepted_at=acceptance.accepted_at,
-        accepted_ms=acceptance.accepted_ms,
+        created_at=acceptance.created_at,
         idempotency=acceptance.idempotency,
         gtin=request.gtin,
         format=request.format,
@@ -68,7 +65,9 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
     # As long whatever the HTTP request's id: the same request sent again may be written over this,
     # while the ledger has the places of the items in this.
     padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
-    return head, msgspec.json.encode(head) + padding + b"\n"
+    # Release 0.2.0 reads the moment in seconds as well.
+    stored = {**msgspec.to_builtins(head), "accepted_at": head.accepted_at}
+    return head, msgspec.json.encode(stored) + padding + b"\n"
 
 
 def decode_head(data: bytes) -> RequestHead:

@@ -1,4 +1,4 @@
-"""The states of jobs and callbacks, and the one function that returns the state that follows.
+"""The states of jobs and callbacks, and the one table of the states that follow.
 
 A job is one accepted request. Its life:
 
@@ -40,8 +40,3 @@ TERMINAL: frozenset[State] = frozenset({"completed", "failed"})
 
 #: Upper bounds in seconds of the classes in which the ledger counts how long jobs took.
 DURATION_BOUNDS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
-
-
-def transition(state: State, event: Event) -> State:
-    """Return the state of a job in ``state`` after ``event``."""
-    return TRANSITIONS.get((state, event), state)

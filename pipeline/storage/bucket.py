@@ -1,54 +1,24 @@
-"""S3: one bucket's objects, and streamed multipart uploads into it."""
+"""The objects of one S3 bucket."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
 from pipeline.storage.errors import translated
+from pipeline.storage.multipart_upload import MultipartUpload, Upload, Uploaded, abort_upload
 from pipeline.storage.write_options import PLAIN, ObjectHeaders
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
-    from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
+    from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 #: Objects one DeleteObjects request may name (S3 API reference, DeleteObjects).
 _DELETE_BATCH = 1000
 #: Times a body is asked for when it breaks off on the way.
 _READ_ATTEMPTS = 3
-#: Parts on their way at once; each is held in memory until it has arrived.
-_PARTS_IN_FLIGHT = 2
-
-
-class UploadAbandonedError(Exception):
-    """The caller's ``keep_going`` said no between two parts; the upload was aborted."""
-
-
-class Upload(NamedTuple):
-    """A stream to be uploaded.
-
-    Attributes:
-        stream: pieces of any size.
-        part_bytes: size of each part but the last; S3 wants at least 5 MiB.
-        keep_going: asked before each part; False abandons the upload.
-        content_type: of the object.
-    """
-
-    stream: Iterable[bytes]
-    part_bytes: int
-    keep_going: Callable[[], bool]
-    content_type: str = "application/zip"
-
-
-class Uploaded(NamedTuple):
-    """What was uploaded: its size in bytes and its SHA-256, hexadecimal."""
-
-    bytes: int
-    sha256: str
 
 
 class Bucket:
@@ -193,28 +163,24 @@ class Bucket:
     def upload(self, key: str, upload: Upload) -> Uploaded:
         """Write an object from a stream as a multipart upload, whole or not at all.
 
-        At most :data:`_PARTS_IN_FLIGHT` parts and the one being filled are in memory.
-
         Raises:
             UploadAbandonedError: ``keep_going`` returned False.
         """
-        with translated():
-            created = self._client.create_multipart_upload(
-                Bucket=self.name,
-                Key=key,
-                ContentType=upload.content_type,
-                **self._headers.of_upload(),
-            )
-        upload_id = created["UploadId"]
-        try:
-            return self._upload_parts(key, upload_id, upload)
-        except ObjectMissingError as error:
-            # It was aborted, or completed by an attempt whose answer was lost: there is nothing to
-            # go on with, but all of it can be sent again.
-            raise StoreUnavailableError(str(error), "NoSuchUpload") from error
-        except BaseException:
-            self._abort(key, upload_id)
-            raise
+        return MultipartUpload(self._client, self.name, key, self._headers).write(upload)
+
+    def abort_uploads(self, begun_before: datetime) -> int:
+        """Abort multipart uploads that were begun long ago; return how many."""
+        aborted = 0
+        # Some servers answer a list of no uploads with NoSuchUpload.
+        with suppress(ObjectMissingError), translated():
+            for page in self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.name
+            ):
+                for found in page.get("Uploads", []):
+                    if found["Initiated"] < begun_before:
+                        abort_upload(self._client, self.name, found["Key"], found["UploadId"])
+                        aborted += 1
+        return aborted
 
     def _read(self, key: str, wanted: Any) -> bytes:  # noqa: ANN401 - boto3's own parameters
         for attempt in range(1, _READ_ATTEMPTS + 1):
@@ -228,76 +194,3 @@ class Bucket:
                 if attempt == _READ_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
-
-    def abort_uploads(self, begun_before: datetime) -> int:
-        """Abort multipart uploads that were begun long ago; return how many."""
-        aborted = 0
-        # Some servers answer a list of no uploads with NoSuchUpload.
-        with suppress(ObjectMissingError), translated():
-            for page in self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self.name
-            ):
-                for found in page.get("Uploads", []):
-                    if found["Initiated"] < begun_before:
-                        self._abort(found["Key"], found["UploadId"])
-                        aborted += 1
-        return aborted
-
-    def _abort(self, key: str, upload_id: str) -> None:
-        # The error that led here is the one to be told; an upload that cannot be aborted now is
-        # one that lies open, which costs storage and nothing else.
-        with suppress(StoreUnavailableError, ObjectMissingError), translated():
-            self._client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
-
-    def _upload_parts(self, key: str, upload_id: str, upload: Upload) -> Uploaded:
-        digest, size = hashlib.sha256(), 0
-        sent: list[Future[CompletedPartTypeDef]] = []
-        with ThreadPoolExecutor(_PARTS_IN_FLIGHT, "upload-part") as pool:
-            for number, part in enumerate(_parts(upload.stream, upload.part_bytes), 1):
-                digest.update(part)
-                size += len(part)
-                if number > _PARTS_IN_FLIGHT:
-                    sent[number - 1 - _PARTS_IN_FLIGHT].result()
-                if not upload.keep_going():
-                    raise UploadAbandonedError(key)
-                sent.append(pool.submit(self._upload_part, key, upload_id, number, part))
-            finished = [part.result() for part in sent]
-        with translated():
-            self._client.complete_multipart_upload(
-                Bucket=self.name,
-                Key=key,
-                UploadId=upload_id,
-                MultipartUpload={"Parts": finished},
-            )
-        return Uploaded(size, digest.hexdigest())
-
-    def _upload_part(
-        self, key: str, upload_id: str, number: int, part: bytearray
-    ) -> "CompletedPartTypeDef":
-        with translated():
-            answer = self._client.upload_part(
-                Bucket=self.name,
-                Key=key,
-                UploadId=upload_id,
-                PartNumber=number,
-                Body=part,  # type: ignore[arg-type] # botocore takes it, its stubs do not say so
-                **self._headers.of_body(part),
-            )
-        return {"PartNumber": number, **self._headers.of_part(answer)}  # type: ignore[typeddict-item]
-
-
-def _parts(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
-    """Yield ``stream`` again in parts of exactly ``part_bytes``, the last one shorter."""
-    # A part that grew would be in memory twice while it is copied.
-    part, filled = bytearray(part_bytes), 0
-    for piece in stream:
-        rest = memoryview(piece)
-        while rest:
-            taken = min(len(rest), part_bytes - filled)
-            part[filled : filled + taken] = rest[:taken]
-            rest, filled = rest[taken:], filled + taken
-            if filled == part_bytes:
-                yield part
-                part, filled = bytearray(part_bytes), 0
-    if filled:
-        yield part[:filled]

@@ -1,9 +1,10 @@
 """The S3 clients of a process: made here alone, with one set of credentials and one clock.
 
 How long a call takes with an S3 that accepts connections and never answers is the product of two
-numbers: seconds to wait for an answer, and attempts. Who waits decides. Workers and the sweep have
-time: three times ten seconds. The API has somebody waiting who would rather try again: twice three,
-and what it has to undo then, as what its probes ask, goes by a :class:`Hasty` client, once and two.
+numbers: seconds to wait for a response, and attempts. Whoever waits decides. Workers and the sweep
+have time: three attempts of ten seconds. The API has a client waiting who would rather try again:
+two attempts of three seconds. Its probes, and what it has to undo after a timeout, use a fail-fast
+client: one attempt of two seconds, with the credentials and the clock of the other one.
 """
 
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from botocore.handlers import convert_body_to_file_like_object
 
 from pipeline.settings import Settings, SettingsError
 from pipeline.storage.bucket import Bucket
-from pipeline.storage.clock_skew import ServerTime
-from pipeline.storage.credentials import CredentialsLife
+from pipeline.storage.clock_skew import ClockSkew
+from pipeline.storage.credentials import CredentialsExpiry
 from pipeline.storage.write_options import object_headers
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT = 2  # seconds
 _ATTEMPTS = 3
-_HASTY_TIMEOUT = 2  # seconds
 
 
 class Storage(NamedTuple):
@@ -38,7 +38,7 @@ class Storage(NamedTuple):
         staging_bucket: of staged chunks.
         public_bucket: the first one at the address at which clients reach it; for signing alone.
         client: what the first two ask with.
-        server_time: by which all of them sign.
+        clock_skew: the correction of the clock that all of them sign by.
         credentials: with which all of them sign.
         session: which has them.
     """
@@ -47,23 +47,18 @@ class Storage(NamedTuple):
     staging_bucket: Bucket
     public_bucket: Bucket
     client: "S3Client"
-    server_time: ServerTime
-    credentials: CredentialsLife
+    clock_skew: ClockSkew
+    credentials: CredentialsExpiry
     session: boto3.session.Session
 
 
-class Hasty(NamedTuple):
-    """The buckets by a client that asks once, and waits two seconds for an answer.
-
-    For probes, whose asker gives up soon, and to undo what has taken long already.
-    """
-
-    bucket: Bucket
-    staging_bucket: Bucket
-    client: "S3Client"
-
-
-def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTEMPTS) -> Storage:
+def open_storage(
+    settings: Settings,
+    *,
+    read_timeout: int,
+    attempts: int = _ATTEMPTS,
+    sharing: Storage | None = None,
+) -> Storage:
     """Return the storage that ``settings`` name; connections are made when first used.
 
     Without keys in the settings, boto3 looks for credentials: in the environment, in its files, a
@@ -72,54 +67,43 @@ def open_storage(settings: Settings, *, read_timeout: int, attempts: int = _ATTE
 
     Args:
         settings: addresses, region, keys, encryption.
-        read_timeout: seconds to wait for an answer.
-        attempts: how often a request is sent that is not answered, or with an error that may pass.
+        read_timeout: seconds to wait for a response.
+        attempts: how often a request is sent that gets no response, or a transient error.
+        sharing: a storage of the same settings whose credentials and clock this one uses.
 
     Raises:
         SettingsError: boto3's own configuration is wrong, or names credentials that cannot be had.
     """
     with _explained():
-        session = boto3.session.Session(
-            aws_access_key_id=settings.s3_access_key_id,
-            aws_secret_access_key=settings.s3_secret_access_key,
-            region_name=settings.s3_region,
-        )
+        session = sharing.session if sharing else _open_session(settings)
         credentials = session.get_credentials()
-    # The client for URLs never gets an answer, so it has the time that the other one learns.
-    server_time = ServerTime()
+    # The client for URLs never gets a response, so it shares what the other one observes.
+    clock_skew = sharing.clock_skew if sharing else ClockSkew()
     patience = {"read_timeout": read_timeout, "attempts": attempts}
     client = connect_s3(session, settings, endpoint_url=settings.s3_endpoint_url, **patience)
     public_client = connect_s3(
         session, settings, endpoint_url=_public_endpoint(settings, client), **patience
     )
-    server_time.follow(client)
-    server_time.follow(public_client)
+    clock_skew.attach(client)
+    clock_skew.attach(public_client)
     headers = object_headers(settings)
     return Storage(
         bucket=Bucket(client, settings.bucket, headers),
         staging_bucket=Bucket(client, settings.staging_bucket, headers),
         public_bucket=Bucket(public_client, settings.bucket),
         client=client,
-        server_time=server_time,
-        credentials=CredentialsLife(credentials, server_time),
+        clock_skew=clock_skew,
+        credentials=CredentialsExpiry(credentials, clock_skew),
         session=session,
     )
 
 
-def open_hasty(settings: Settings, storage: Storage) -> Hasty:
-    """Return what asks the S3 of ``storage`` briefly."""
-    client = connect_s3(
-        storage.session,
-        settings,
-        endpoint_url=settings.s3_endpoint_url,
-        read_timeout=_HASTY_TIMEOUT,
-        attempts=1,
+def _open_session(settings: Settings) -> boto3.session.Session:
+    return boto3.session.Session(
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=settings.s3_secret_access_key,
+        region_name=settings.s3_region,
     )
-    storage.server_time.follow(client)
-    bucket, staging_bucket = (
-        Bucket(client, name) for name in (settings.bucket, settings.staging_bucket)
-    )
-    return Hasty(bucket, staging_bucket, client)
 
 
 def connect_s3(

@@ -1,32 +1,34 @@
 """Signing by the S3 server's clock when this machine's is wrong.
 
 S3 refuses a signature whose time is more than a quarter of an hour off (S3 API reference, error
-``RequestTimeTooSkewed``). Every answer says in its ``Date`` header what the server's time is; from
-the first one on, refused or not, requests and download URLs are signed by it.
+``RequestTimeTooSkewed``). Every response carries the server's time in its ``Date`` header. After
+the first response, even a refusal, requests and download URLs are signed by the server's time.
+Only attached clients are corrected: other boto3 clients of the process sign by its own clock.
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import botocore.auth
+from botocore.auth import SIGV4_TIMESTAMP
 from botocore.awsrequest import AWSRequest, AWSResponse
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-#: Seconds that two clocks may differ without anything being done about it.
+#: Seconds that two clocks may differ without a correction.
 _TOLERATED = 60
 #: Statuses of refusals.
 _REFUSALS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 _OFFSET = "qrmill_clock_offset"
 
 
-class ServerTime:
-    """How far the server's clock is from ours, learnt by some clients and used by them all."""
+class ClockSkew:
+    """The difference between the server's clock and ours, observed and applied by S3 clients."""
 
     def __init__(self) -> None:
         self._offset = 0.0
@@ -35,22 +37,24 @@ class ServerTime:
         """Return the server's time, in seconds since the epoch."""
         return time.time() + self._offset
 
-    def follow(self, client: "S3Client") -> None:
-        """Let ``client`` learn the server's time and sign by it."""
-        botocore.auth.AUTH_TYPE_MAPS.update({"s3v4": _HeaderAuth, "s3v4-query": _QueryAuth})
-        client.meta.events.register("response-received.s3", self._learn)
-        client.meta.events.register("before-sign.s3", self._lend)
-        # What the handler returns is the delay; the stubs do not know that.
+    def attach(self, client: "S3Client") -> None:
+        """Let ``client`` observe the server's time and sign by it."""
+        client.meta.events.register("response-received.s3", self._observe)
+        client.meta.events.register("before-sign.s3", self._tag_request)
+        # The handler returns a delay, which the stubs do not declare.
         client.meta.events.register("needs-retry.s3", self._retry)  # type: ignore[arg-type]
 
-    def _learn(self, response_dict: dict[str, Any] | None, **_: object) -> None:
+    def _observe(self, response_dict: dict[str, Any] | None, **_: object) -> None:
         date = (response_dict or {}).get("headers", {}).get("date")
-        with suppress(ValueError, TypeError):  # no date, or none that says when
+        with suppress(ValueError, TypeError):  # no date, or a malformed one
             offset = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
             self._offset = offset if abs(offset) > _TOLERATED else 0.0
 
-    def _lend(self, request: AWSRequest, **_: object) -> None:
+    def _tag_request(self, request: AWSRequest, **_: object) -> None:
+        """Note the offset that ``request`` is signed with, and apply it."""
         request.context[_OFFSET] = self._offset
+        if self._offset:
+            request.context = _SkewedContext(request.context, self._offset)
 
     def _retry(
         self,
@@ -59,31 +63,29 @@ class ServerTime:
         request_dict: dict[str, Any],
         **_: object,
     ) -> float | None:
-        """Return the seconds before a request is sent again that was signed by a wrong clock.
+        """Return the delay in seconds before a retry, or None for no retry of ours.
 
-        Servers differ in the error's code and status, so what counts is a refusal and what it
-        taught.
+        Servers differ in the error's code and status, so the first attempt is retried if it was
+        refused and its response changed the offset.
         """
         refused = response is not None and response[0].status_code in _REFUSALS
-        learnt = abs(self._offset - request_dict["context"].get(_OFFSET, 0.0)) > _TOLERATED
-        return 0.0 if attempts == 1 and refused and learnt else None
+        observed = abs(self._offset - request_dict["context"].get(_OFFSET, 0.0)) > _TOLERATED
+        return 0.0 if attempts == 1 and refused and observed else None
 
 
-class _ByServerTime:
-    """Moves a request's time before it is signed."""
+class _SkewedContext(dict[str, Any]):
+    """A request's context that stores its ``timestamp`` moved by an offset.
 
-    def _modify_request_before_signing(self, request: AWSRequest) -> None:
-        offset = request.context.get(_OFFSET, 0.0)
-        if offset:
-            form = botocore.auth.SIGV4_TIMESTAMP
-            moved = datetime.strptime(request.context["timestamp"], form)  # noqa: DTZ007 - it is UTC
-            request.context["timestamp"] = (moved + timedelta(seconds=offset)).strftime(form)
-        super()._modify_request_before_signing(request)  # type: ignore[misc]
+    botocore's signers read the clock themselves, put the time there, and then sign by what they
+    find there (``botocore.auth.SigV4Auth.add_auth``). No event comes between the two.
+    """
 
+    def __init__(self, context: Mapping[str, Any], offset: float) -> None:
+        super().__init__(context)
+        self._offset = timedelta(seconds=offset)
 
-class _HeaderAuth(_ByServerTime, botocore.auth.S3SigV4Auth):
-    """Signs a request in its headers."""
-
-
-class _QueryAuth(_ByServerTime, botocore.auth.S3SigV4QueryAuth):
-    """Signs a URL in its query."""
+    def __setitem__(self, name: str, value: Any) -> None:  # noqa: ANN401 - as in the base class
+        if name == "timestamp":
+            read = datetime.strptime(value, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
+            value = (read + self._offset).strftime(SIGV4_TIMESTAMP)
+        super().__setitem__(name, value)

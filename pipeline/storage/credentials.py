@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.credentials import Credentials, RefreshableCredentials
 
 from pipeline.errors import StoreUnavailableError
-from pipeline.storage.clock_skew import ServerTime
+from pipeline.storage.clock_skew import ClockSkew
 from pipeline.storage.errors import translated
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ _INSTANCE, _INSTANCE_MARGIN = "iam-role", 25 * 60
 _INSTANCE_LEAST = 60
 
 
-class CredentialsLife:
+class CredentialsExpiry:
     """The time left of credentials that renew themselves.
 
     Args:
         credentials: those that the clients sign with; None when there are none.
-        server_time: by which their end is judged.
+        clock_skew: corrects the clock that their end is compared with.
     """
 
-    def __init__(self, credentials: Credentials | None, server_time: ServerTime) -> None:
+    def __init__(self, credentials: Credentials | None, clock_skew: ClockSkew) -> None:
         self._credentials = credentials
-        self._server_time = server_time
+        self._clock_skew = clock_skew
 
     @property
     def method(self) -> str | None:
@@ -59,7 +59,7 @@ class CredentialsLife:
             self._credentials.get_frozen_credentials()
         # What is signed after this is signed with these or with later ones.
         end: datetime = self._credentials._expiry_time  # type: ignore[attr-defined] # noqa: SLF001
-        left = end.timestamp() - self._server_time.now()
+        left = end.timestamp() - self._clock_skew.now()
         if self._credentials.method == _INSTANCE:
             return max(left - _INSTANCE_MARGIN, _INSTANCE_LEAST)
         if left <= _MARGIN:
@@ -67,8 +67,8 @@ class CredentialsLife:
         return left - _MARGIN
 
     @property
-    def endless_session(self) -> bool:
-        """Whether they have an end that nobody knows: a token that came without one."""
+    def unknown(self) -> bool:
+        """Whether the expiry is unknown: a session token that came without one."""
         return (
             self._credentials is not None
             and not isinstance(self._credentials, RefreshableCredentials)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from pipeline.model.records import Bundle
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
-from pipeline.storage.clock_skew import ServerTime
-from pipeline.storage.credentials import CredentialsLife
+from pipeline.storage.clock_skew import ClockSkew
+from pipeline.storage.credentials import CredentialsExpiry
 
 
 class Download(NamedTuple):
@@ -16,43 +16,49 @@ class Download(NamedTuple):
     expires_at: int
 
 
-class Downloads:
+class DownloadUrls:
     """Signs download URLs; nothing is sent but for new credentials.
 
     Args:
         bucket: as clients reach it.
         credentials: it signs with these.
-        server_time: it signs by this.
-        ttl: seconds a URL works, unless the bundle or the credentials end before.
+        clock_skew: corrects the clock that it signs by.
+        ttl: seconds a URL works, unless the bundle or the credentials expire before.
     """
 
     def __init__(
-        self, bucket: Bucket, credentials: CredentialsLife, server_time: ServerTime, *, ttl: int
+        self, bucket: Bucket, credentials: CredentialsExpiry, clock_skew: ClockSkew, *, ttl: int
     ) -> None:
         self._bucket = bucket
         self._credentials = credentials
-        self._server_time = server_time
+        self._clock_skew = clock_skew
         self._ttl = ttl
 
-    def seconds(self, bundle: Bundle) -> int:
+    def lifetime(self, bundle: Bundle) -> int:
         """Return for how many seconds a URL would work that is signed now.
 
         Raises:
-            StoreUnavailableError: the credentials have ended, and there are no new ones.
+            StoreUnavailableError: the credentials have expired, and there are no new ones.
         """
         left = self._credentials.seconds_left()
-        kept = bundle.expires_at - int(self._server_time.now())
+        kept = bundle.expires_at - int(self._clock_skew.now())
         least = min(self._ttl, kept) if left is None else min(self._ttl, kept, int(left))
         return max(1, least)
 
-    def sign(self, task_id: str, bundle: Bundle) -> Download:
+    def sign(self, task_id: str, bundle: Bundle, *, lifetime: int | None = None) -> Download:
         """Return a URL of a completed job's bundle.
 
+        Args:
+            task_id: the job.
+            bundle: its bundle.
+            lifetime: of the URL, if :meth:`lifetime` was called just before.
+
         Raises:
-            StoreUnavailableError: the credentials have ended, and there are no new ones.
+            StoreUnavailableError: the credentials have expired, and there are no new ones.
         """
-        seconds = self.seconds(bundle)
-        now = int(self._server_time.now())
+        if lifetime is None:
+            lifetime = self.lifetime(bundle)
+        now = int(self._clock_skew.now())
         key = keys.bundle_object(task_id)
-        url = self._bucket.presign(key, seconds=seconds, filename=f"{task_id}.zip")
-        return Download(url, now + seconds)
+        url = self._bucket.presign(key, seconds=lifetime, filename=f"{task_id}.zip")
+        return Download(url, now + lifetime)

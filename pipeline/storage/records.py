@@ -17,7 +17,8 @@ from pipeline.model.records import CallbackRecord, RequestHead, Result
 from pipeline.model.request_object import decode_head, decode_items
 from pipeline.model.versions import refuse_newer, version_of
 from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket, Upload, Uploaded
+from pipeline.storage.bucket import Bucket
+from pipeline.storage.multipart_upload import Upload, Uploaded
 
 _JSON = "application/json"
 #: Bytes up to which a request object is one PUT, and bytes of a part of a longer one.

@@ -13,10 +13,16 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from pipeline.archive.members import HEADER_BYTES, Member, make_member, read_members, store_member
+from pipeline.archive.members import (
+    HEADER_BYTES,
+    ZipMember,
+    make_member,
+    read_members,
+    store_member,
+)
 from pipeline.archive.zip_stream import MemberStream
 from pipeline.errors import ObjectShortError
-from pipeline.model.chunks import ImageRow, StagedChunk
+from pipeline.model.chunks import ImageRow, StagedBytes
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from render.image import MEDIA_TYPES
@@ -34,7 +40,7 @@ class Chunk(NamedTuple):
     """A chunk's rows and its images, in the same order."""
 
     rows: list[ImageRow]
-    members: list[Member]
+    members: list[ZipMember]
 
 
 class StagedChunkDamagedError(Exception):
@@ -51,13 +57,13 @@ class Staging(Protocol):
         rows: Sequence[ImageRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
-    ) -> StagedChunk:
+    ) -> StagedBytes:
         """Write a chunk: ``rows`` and ``images`` in the same order.
 
         ``going_on`` is called before every request to S3.
         """
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
         """Return a chunk's rows.
 
         Raises:
@@ -65,7 +71,7 @@ class Staging(Protocol):
             ObjectMissingError: they are gone.
         """
 
-    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:
+    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and images.
 
         Raises:
@@ -98,19 +104,19 @@ class ZipStaging(_BucketStaging):
         rows: Sequence[ImageRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
-    ) -> StagedChunk:
+    ) -> StagedBytes:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
         named = zip((row.file for row in rows), images, strict=True)
-        with MemberStream(_EPOCH) as archive:
-            pieces = [archive.copy(store_member(ROWS, encoded))]
-            pieces += [archive.copy(make_member(name, image)) for name, image in named]
-            data = b"".join((*pieces, *archive.finalize()))
+        archive = MemberStream(_EPOCH)
+        pieces = [archive.copy(store_member(ROWS, encoded))]
+        pieces += [archive.copy(make_member(name, image)) for name, image in named]
+        data = b"".join((*pieces, *archive.finalize()))
         going_on()
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
         """Return a chunk's rows, read as the range of the object that holds them."""
         key = keys.staged_zip(task_id, chunk_index)
         try:
@@ -119,7 +125,7 @@ class ZipStaging(_BucketStaging):
             raise StagedChunkDamagedError(f"{key} is cut off: {error}") from error
         return _checked_rows(key, data, staged)
 
-    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:
+    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and images from its one object."""
         key = keys.staged_zip(task_id, chunk_index)
         data = self._bucket.get(key)
@@ -140,7 +146,7 @@ class ObjectStaging(_BucketStaging):
         rows: Sequence[ImageRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
-    ) -> StagedChunk:
+    ) -> StagedBytes:
         """Write a chunk's images, then its rows."""
         for row, image in zip(rows, images, strict=True):
             kind = MEDIA_TYPES[row.file.rpartition(".")[2]]
@@ -152,12 +158,12 @@ class ObjectStaging(_BucketStaging):
         self._bucket.put(key, encoded, "application/json")
         return _staged(encoded, b"".join((encoded, *images)))
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedChunk) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
         """Return a chunk's rows from their object."""
         key = keys.staged_image(task_id, chunk_index, ROWS)
         return _checked_rows(key, self._bucket.get(key), staged)
 
-    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedChunk) -> Chunk:
+    def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and images, one request each."""
         rows = self.read_rows(task_id, chunk_index, staged)
         names = [keys.staged_image(task_id, chunk_index, row.file) for row in rows]
@@ -175,8 +181,8 @@ def make_staging(kind: str, bucket: Bucket) -> Staging:
     return ZipStaging(bucket) if kind == "zip" else ObjectStaging(bucket)
 
 
-def _staged(rows: bytes, data: bytes) -> StagedChunk:
-    return StagedChunk(
+def _staged(rows: bytes, data: bytes) -> StagedBytes:
+    return StagedBytes(
         sha256=_sha256(data), bytes=len(data), rows_sha256=_sha256(rows), rows_bytes=len(rows)
     )
 
@@ -185,7 +191,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _checked_rows(key: str, data: bytes, staged: StagedChunk) -> list[ImageRow]:
+def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ImageRow]:
     if _sha256(data) != staged.rows_sha256:
         raise StagedChunkDamagedError(f"{key}: the rows are not what the ledger recorded")
     return _rows_decoder.decode(data)

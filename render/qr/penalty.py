@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from render.lines import Words, first_modules, shift_back, shift_on
 
-# Table 11: the points N1 to N4.
-_RUN_POINTS = 3
+# Table 11: the points N2 to N4. N1, 3 points, is in how runs are counted.
 _BLOCK_POINTS = 3
 _FINDER_POINTS = 40
 _BALANCE_POINTS = 10
@@ -53,8 +52,8 @@ class Penalty:
     def _runs(self) -> NDArray[np.int32]:
         """Return N1: 3 points for 5 equal modules in a line and 1 for each further one.
 
-        A run of 5 + i modules has 1 + i places from which five modules are equal, and two more
-        points: those are its two ends.
+        A run of 5 + i modules scores 3 + i. It has 1 + i places from which five modules are equal,
+        and two ends.
         """
         five = np.bitwise_and(self._three, self._later, out=self._found)
         places = self._sum(five)

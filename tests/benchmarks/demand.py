@@ -88,9 +88,8 @@ def _walls(ledger: Ledger, job: Ended) -> dict[str, float]:
     status = ledger.status(task_id)
     assert status is not None
     assert status.bundle is not None
-    assert status.bundle.times is not None
     assert status.finished_at is not None
-    times = [chunk.times for chunk in ledger.staged_chunks(task_id) if chunk.times is not None]
+    times = [chunk.times for chunk in ledger.staged_chunks(task_id)]
     return {
         "accept": job.accepted - job.sent,
         "chunk": fmean(each.read_ms + each.render_ms + each.stage_ms for each in times) / 1000,

@@ -51,8 +51,7 @@ def _stages(ledger: Ledger, job: Ended) -> list[Stage]:
     assert status.finished_at is not None
     assert status.bundle is not None
     bundling = status.bundle.times
-    chunks = [chunk.times for chunk in ledger.staged_chunks(task_id) if chunk.times is not None]
-    assert bundling is not None
+    chunks = [chunk.times for chunk in ledger.staged_chunks(task_id)]
     begin = min(chunk.begun_at for chunk in chunks)
     read = [chunk.begun_at + chunk.read_ms for chunk in chunks]
     rendered = [end + chunk.render_ms for end, chunk in zip(read, chunks, strict=True)]

@@ -15,8 +15,9 @@ import pytest
 from deploy.embedded import servers
 from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
 from pipeline.settings import Settings
-from pipeline.storage.bucket import Bucket, Upload, UploadAbandonedError
+from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
+from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
 from tests.s3_servers import EVERY_S3, enforced
 
 pytestmark = EVERY_S3

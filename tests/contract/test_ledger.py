@@ -20,13 +20,16 @@ from pipeline.model.records import Bundle, JobFields, RequestHead, Result
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.model.states import State
 from tests.encoded import encoded
+from tests.staged import BUNDLE_TIMES, CHUNK_TIMES
 
 NOW = 1_795_000_000
 HOUR = 3_600_000
 LEASE = 60_000
 FAILURE = Failure("render_failed", "Chunk 1 failed.")
-STAGED = StagedChunk(sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10)
-BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400)
+STAGED = StagedChunk(
+    sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10, times=CHUNK_TIMES
+)
+BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=NOW + 86_400, times=BUNDLE_TIMES)
 
 
 def new_head(items: int = 5, chunk_size: int = 2, key_id: str = "key") -> RequestHead:
@@ -38,7 +41,7 @@ def new_head(items: int = 5, chunk_size: int = 2, key_id: str = "key") -> Reques
         error_correction="Q",
         link_base="https://id.gs1.org",
     )
-    acceptance = Acceptance(str(uuid.uuid4()), key_id, NOW, None)
+    acceptance = Acceptance(str(uuid.uuid4()), key_id, NOW * 1000, None, "name")
     return encode_head(request, acceptance)[0]
 
 
@@ -160,7 +163,9 @@ def test_of_chunks_staged_long_ago_no_count_is_kept(ledger: Ledger) -> None:
 def test_staged_chunks_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
     task_id = enter(ledger, items=24)
     for index in reversed(range(12)):
-        staged = StagedChunk(sha256="00", bytes=1, rows_sha256="01", rows_bytes=index)
+        staged = StagedChunk(
+            sha256="00", bytes=1, rows_sha256="01", rows_bytes=index, times=CHUNK_TIMES
+        )
         ledger.stage_chunk(begin(ledger, task_id, index), staged, HOUR)
     assert [chunk.rows_bytes for chunk in ledger.staged_chunks(task_id)] == [*range(12)]
 
@@ -506,15 +511,24 @@ def test_an_ended_job_is_restored_as_it_ended(ledger: Ledger) -> None:
 
 
 def test_a_restored_job_has_its_place_in_lists_again(ledger: Ledger) -> None:
-    exact = msgspec.structs.replace(new_head(), accepted_ms=NOW * 1000 + 789)
-    older = new_head()  # of before milliseconds were kept
     result = Result(state="completed", finished_at=NOW * 1000 + 999, bundle=BUNDLE)
-    for head, created_at in ((exact, NOW * 1000 + 789), (older, NOW * 1000)):
+    for created_at in (NOW * 1000 + 789, NOW * 1000):
+        head = msgspec.structs.replace(new_head(), created_at=created_at)
         ledger.restore_job(head, 100, result)
         status = ledger.status(head.task_id)
         assert status is not None
         assert status.created_at == created_at
         assert ledger._client.zscore(keys.ALL_JOBS, head.task_id) == created_at
+
+
+def test_an_entry_has_the_fields_that_release_0_2_0_reads(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    fields = ledger._client.hgetall(keys.job(task_id))
+    assert (fields["accepted_at"], fields["created_at"]) == (str(NOW), str(NOW * 1000))
+    assert "accepted_ms" not in fields
+    names = {"task_id", "key_id", "key_name", "request_id", "gtin", "format", "size", "items"}
+    names |= {"error_correction", "link_base", "chunk_size", "callback_url", "chunks", "version"}
+    assert names <= fields.keys()
 
 
 def test_an_unstaged_chunk_is_rendered_again(ledger: Ledger) -> None:

@@ -31,14 +31,17 @@ from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.settings import Settings
 from pipeline.webhooks.schedule import Attempt, Callbacks
 from tests.encoded import encoded
+from tests.staged import BUNDLE_TIMES, CHUNK_TIMES
 
 if TYPE_CHECKING:
     from pipeline.model.states import CallbackState, State
 
 CHUNKS, CHUNK_SIZE, ITEMS = 3, 2, 5
 HOUR, SOON, NOW_OR_PAST = 3_600_000, 60_000, -1
-STAGED = StagedChunk(sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10)
-BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=2_000_000_000)
+STAGED = StagedChunk(
+    sha256="ab" * 32, bytes=100, rows_sha256="cd" * 32, rows_bytes=10, times=CHUNK_TIMES
+)
+BUNDLE = Bundle(bytes=1000, sha256="cd" * 32, expires_at=2_000_000_000, times=BUNDLE_TIMES)
 CANCELLED = Failure("cancelled", "It was cancelled.", final=True)
 chunks = st.integers(0, CHUNKS - 1)
 leases = st.sampled_from([SOON, NOW_OR_PAST])
@@ -61,7 +64,7 @@ class Life(RuleBasedStateMachine):
             link_base="https://id.gs1.org",
             callback_url="https://hooks.example.com/",
         )
-        acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000, None)
+        acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000_000, None, "name")
         self.head = encode_head(request, acceptance)[0]
         self.task_id = self.head.task_id
         self.works: list[ChunkWork] = []

@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.settings import Settings
-from pipeline.storage.bucket import Bucket, Upload
+from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
+from pipeline.storage.multipart_upload import Upload
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 
 PART = 5 * 1024 * 1024

@@ -6,9 +6,9 @@ import pytest
 from deploy.embedded.ports import free_port
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.settings import Settings
-from pipeline.storage.bucket import Upload
 from pipeline.storage.clients import open_storage
 from pipeline.storage.metrics import S3Metrics
+from pipeline.storage.multipart_upload import Upload
 
 
 class Counted:

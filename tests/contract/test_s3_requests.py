@@ -10,8 +10,9 @@ import urllib3
 
 from deploy.embedded import servers
 from pipeline.settings import Settings
-from pipeline.storage.bucket import Bucket, Upload
+from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
+from pipeline.storage.multipart_upload import Upload
 from tests.faults.proxy import FaultProxy, Seen
 
 pytestmark = pytest.mark.parametrize("s3", ["moto"], indirect=True)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.archive.members import make_member
 from pipeline.errors import ObjectMissingError
-from pipeline.model.chunks import ImageRow, StagedChunk
+from pipeline.model.chunks import ImageRow, StagedBytes
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from tests.s3_servers import EVERY_S3
@@ -46,7 +46,7 @@ def rows(images: list[bytes], ending: str = "png") -> list[ImageRow]:
 
 def stage(
     staging: Staging, task_id: str = TASK, chunk: int = 0, ending: str = "png"
-) -> StagedChunk:
+) -> StagedBytes:
     return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES, lambda: None)
 
 

@@ -13,6 +13,7 @@ from falcon.testing import Result, TestClient
 from api.app import create_app
 from pipeline.service import Bundle, Service, Settings, open_service
 from pipeline.storage.bucket import Bucket
+from tests.staged import BUNDLE_TIMES
 
 GTIN = "9506000134352"
 
@@ -298,14 +299,14 @@ def test_download_urls_have_the_address_that_clients_see(
     public = {"s3_public_endpoint_url": "https://files.example", "download_url_ttl": 9}
     changed = Settings(**{**_fields(settings), **public})
     expires_at = int(time.time()) + 86_400
-    bundle = Bundle(bytes=1, sha256="00", expires_at=expires_at)
+    bundle = Bundle(bytes=1, sha256="00", expires_at=expires_at, times=BUNDLE_TIMES)
     seen = open_service(changed).downloads.sign("task", bundle)
     assert seen.url.startswith(f"https://files.example/{settings.bucket}/jobs/task/bundle.zip?")
     assert "X-Amz-Expires=9" in seen.url
     assert 0 <= seen.expires_at - time.time() <= 9
     inside = service.downloads.sign("task", bundle).url
     assert inside.startswith(f"{settings.s3_endpoint_url}/")
-    late = Bundle(bytes=1, sha256="00", expires_at=int(time.time()) + 5)
+    late = Bundle(bytes=1, sha256="00", expires_at=int(time.time()) + 5, times=BUNDLE_TIMES)
     assert service.downloads.sign("task", late).expires_at <= late.expires_at
 
 

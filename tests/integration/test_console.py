@@ -71,7 +71,7 @@ def enter_jobs(ledger: Ledger, count: int, *, since: int = 0) -> None:
         link_base="https://id.gs1.org",
     )
     for place in range(since, since + count):
-        acceptance = Acceptance(str(uuid.uuid4()), "0" * 12, NOW, None, f"key {place % 7}")
+        acceptance = Acceptance(str(uuid.uuid4()), "0" * 12, NOW * 1000, None, f"key {place % 7}")
         head, line = encode_head(request, acceptance)
         ledger.create_job(head, NOW * 1000 + place, len(line), 3_600_000)
         if place % 5 == 0:

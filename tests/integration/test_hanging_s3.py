@@ -14,7 +14,6 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
 from pipeline.monitoring import health
 from pipeline.service import Service, Settings, StoreUnavailableError, open_service
-from pipeline.storage import clients as s3_clients
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
@@ -38,7 +37,7 @@ def behind(settings: Settings, proxy: FaultProxy) -> Settings:
 def client(behind: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """A client whose key is known to the API, which waits a second instead of two and three."""
     monkeypatch.setattr(service, "_S3_TIMEOUT", 1)
-    monkeypatch.setattr(s3_clients, "_HASTY_TIMEOUT", 1)
+    monkeypatch.setattr(service, "_FAIL_FAST_TIMEOUT", 1)
     opened = open_service(behind)
     token = opened.api_keys.create(name="client", role="client").token
     found = TestClient(create_app(opened, behind), headers={"X-API-Key": token})
@@ -72,9 +71,9 @@ def test_a_post_is_refused_after_two_attempts_and_one_to_undo(
 def test_these_attempts_end_within_ten_seconds() -> None:
     for_leave = 1  # second that botocore waits before it sends a body (Expect: 100-continue)
     writing = service._S3_ATTEMPTS * (for_leave + service._S3_TIMEOUT)
-    assert writing + s3_clients._HASTY_TIMEOUT <= 10
+    assert writing + service._FAIL_FAST_TIMEOUT <= 10
     # A probe's answer comes before the least patient one who asks, Docker's, has given up.
-    assert s3_clients._HASTY_TIMEOUT < health._PROBE_PATIENCE < 4
+    assert service._FAIL_FAST_TIMEOUT < health._PROBE_PATIENCE < 4
 
 
 def test_a_probe_asks_each_bucket_once_and_names_them(

@@ -163,7 +163,7 @@ def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
 
     with monkeypatch.context() as context:
         context.setattr(service.submission._records, "write_request", refuses)
-        context.setattr(service.submission._hasty_records, "delete_request", refuses)
+        context.setattr(service.submission._fail_fast_records, "delete_request", refuses)
         refused = post(client, "7")
     assert refused.status_code == 503
     assert "may have been accepted" in refused.json["detail"]
@@ -193,7 +193,7 @@ def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refuse
 
     with monkeypatch.context() as context:
         context.setattr(Bucket, "put", arrives_unanswered)
-        context.setattr(service.submission._hasty_records, "delete_request", refuses)
+        context.setattr(service.submission._fail_fast_records, "delete_request", refuses)
         assert post(client, "7").status_code == 503
     (kept,) = requests_kept(bucket)
     with monkeypatch.context() as context:
@@ -261,7 +261,7 @@ def test_when_s3_is_silent_as_a_request_is_undone_its_key_waits_for_that(
 
     with monkeypatch.context() as context:
         context.setattr(service.submission._records, "write_request", refused)
-        context.setattr(service.submission._hasty_records, "delete_request", silent)
+        context.setattr(service.submission._fail_fast_records, "delete_request", silent)
         answer = post(client, "7")
     assert (answer.status_code, "may have been accepted" in answer.json["detail"]) == (503, True)
     assert post(client, "7").json["error_code"] == "key_in_use"

@@ -44,7 +44,7 @@ REPOSITORY = Path(__file__).parents[2]
 def usual_settings(settings: Settings) -> Settings:
     """The settings of a deployment that changes none but the limit of items."""
     defaults = Settings()
-    return msgspec.structs.replace(settings, chunk_size=defaults.chunk_size, max_items=1_000_000)
+    return msgspec.structs.replace(settings, chunk_size=defaults.chunk_size, max_items=LARGE)
 
 
 def make_request(count: int) -> JobRequest:

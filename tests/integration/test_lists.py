@@ -195,7 +195,7 @@ def _enter(ledger: Ledger, created_at: int, state: str) -> RequestHead:
         error_correction="Q",
         link_base="https://id.gs1.org",
     )
-    acceptance = Acceptance(str(uuid.uuid4()), "key", NOW, None)
+    acceptance = Acceptance(str(uuid.uuid4()), "key", NOW * 1000, None, "name")
     head = encode_head(request, acceptance)[0]
     ledger.create_job(head, created_at, 100, HOUR)
     if state == "failed":

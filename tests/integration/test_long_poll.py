@@ -18,6 +18,7 @@ from pipeline.model.failures import Failure
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle
 from pipeline.service import Service, Settings, open_service
+from tests.staged import BUNDLE_TIMES
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def complete(ledger: Ledger, task_id: str) -> None:
     connection.hset(keys.staged(task_id), "0", str(staged).replace("'", '"'))
     assert ledger.claim_bundle(task_id, "a", 60_000, 3_600_000)
     expires_at = int(time.time()) + 86_400
-    ledger.complete_job(task_id, "a", Bundle(bytes=1, sha256="00", expires_at=expires_at))
+    ledger.complete_job(
+        task_id, "a", Bundle(bytes=1, sha256="00", expires_at=expires_at, times=BUNDLE_TIMES)
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,7 @@ def test_no_end_is_missed_however_it_falls_between_looking_and_waiting(
         return JobStatus(
             task_id="task",
             key_id="key",
+            key_name="name",
             state=state,
             gtin="",
             format="png",

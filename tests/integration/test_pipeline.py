@@ -106,11 +106,9 @@ def test_the_ledger_says_where_the_time_of_each_chunk_and_of_the_bundle_went(
     status = ended(service, task_id, key)
     assert status.bundle is not None
     bundling = status.bundle.times
-    assert bundling is not None
     assert status.finished_at is not None
     for chunk in ledger.staged_chunks(task_id):
         times = chunk.times
-        assert times is not None
         took = times.read_ms + times.render_ms + times.stage_ms
         assert min(times.read_ms, times.render_ms, times.stage_ms) > 0
         # Clocks of one machine; each time is rounded to a millisecond or less.

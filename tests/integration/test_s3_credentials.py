@@ -28,6 +28,7 @@ from pipeline.storage.clients import open_storage
 from pipeline.storage.download_urls import Download
 from tests.integration.conftest import StartWorker
 from tests.s3_servers import enforced, moto_server
+from tests.staged import BUNDLE_TIMES
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.parametrize("s3", ["moto"], indirect=True)
@@ -95,7 +96,8 @@ def assume_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sts_url: str) -
 
 
 def bundle(seconds: int = DAY) -> Bundle:
-    return Bundle(bytes=1, sha256="00", expires_at=int(time.time()) + seconds)
+    expires_at = int(time.time()) + seconds
+    return Bundle(bytes=1, sha256="00", expires_at=expires_at, times=BUNDLE_TIMES)
 
 
 def query(download: Download) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 
 from api import presenters
 from pipeline.service import ApiKey, Bundle, ChunkStatus, JobStatus
+from tests.staged import BUNDLE_TIMES
 
 TASK_ID = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 MOMENT, SECONDS = "2026-11-23T08:00:00+00:00", 1_795_420_800
@@ -30,7 +31,7 @@ COMPLETED = JobStatus(
     staged=2,
     failed=0,
     finished_at=SECONDS * 1000 + 500,
-    bundle=Bundle(bytes=1000, sha256="ab" * 32, expires_at=SECONDS),
+    bundle=Bundle(bytes=1000, sha256="ab" * 32, expires_at=SECONDS, times=BUNDLE_TIMES),
     callback_url="https://hooks.example.com/",
     callback_state="delivered",
     callback_attempts=1,

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.archive.bundle import stream_archive
 from pipeline.archive.manifest import CSV_COLUMNS
-from pipeline.archive.members import Member, make_member
+from pipeline.archive.members import ZipMember, make_member
 from pipeline.model.chunks import ImageRow
 from render.image import ImageFormat
 
@@ -23,7 +23,7 @@ ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two
 
 def make_chunks(
     image_format: ImageFormat, chunks: int = 3, size: int = 4
-) -> list[tuple[list[ImageRow], list[Member]]]:
+) -> list[tuple[list[ImageRow], list[ZipMember]]]:
     made = []
     for chunk in range(chunks):
         images = [f"{chunk}-{place}".encode() * 50 for place in range(size)]

@@ -14,6 +14,9 @@ def job(items: int) -> JobFields:
     return JobFields(
         task_id="t",
         key_id="k",
+        key_name="name",
+        request_id="r",
+        callback_url="",
         gtin="09506000134352",
         format="png",
         size=400,
@@ -21,7 +24,7 @@ def job(items: int) -> JobFields:
         link_base="https://id.gs1.org",
         items=items,
         chunk_size=250,
-        accepted_at=0,
+        created_at=0,
     )
 
 
@@ -32,7 +35,7 @@ def test_a_name_has_the_index_and_what_is_present() -> None:
 
 
 def test_the_index_is_as_wide_as_the_count_needs() -> None:
-    assert member_name(job(1_000_000), 7, Item()) == "0000007.png"
+    assert member_name(job(100_000), 7, Item()) == "000007.png"
 
 
 @given(st.lists(st.builds(Item, st.none() | printable, st.none() | printable), max_size=30))

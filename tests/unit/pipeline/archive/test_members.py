@@ -5,7 +5,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.archive.members import Member, make_member, read_members
+from pipeline.archive.members import ZipMember, make_member, read_members
 from pipeline.archive.zip_stream import MemberStream
 
 STAMP = (2026, 11, 23, 12, 30, 44)
@@ -18,9 +18,9 @@ names = st.builds(
 )
 
 
-def write(members: list[Member]) -> bytes:
-    with MemberStream(STAMP) as stream:
-        return b"".join((*map(stream.copy, members), *stream.finalize()))
+def write(members: list[ZipMember]) -> bytes:
+    stream = MemberStream(STAMP)
+    return b"".join((*map(stream.copy, members), *stream.finalize()))
 
 
 @given(st.dictionaries(names, files, max_size=8))

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,19 +8,39 @@ from pipeline.model.records import Idempotency
 from pipeline.model.request_object import Acceptance, decode_head, decode_items, encode_head
 from tests.encoded import encoded
 
-ACCEPTANCE = Acceptance("task", "key", 1_700_000_000, Idempotency("a", "b"))
+ACCEPTANCE = Acceptance("task", "key", 1_700_000_000_000, Idempotency("a", "b"), "name")
 texts = st.none() | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
 items = st.builds(Item, texts, texts, st.none() | st.just("271231"))
 
 
-def test_a_request_of_before_there_were_callbacks_or_milliseconds_has_none() -> None:
-    line = (
-        b'{"task_id":"t","key_id":"k","accepted_at":1700000000,"gtin":"09506000134352",'
-        b'"format":"svg","size":400,"error_correction":"M","link_base":"https://a.b","items":1,'
-        b'"chunk_size":1,"version":1,"ranges":[[0,16]],"idempotency":null}\n'
+#: A head's line as release 0.2.0 wrote it.
+OF_RELEASE_0_2_0 = (
+    b'{"task_id":"t","key_id":"k","key_name":"name","request_id":"r-1","accepted_at":1700000000,'
+    b'"gtin":"09506000134352","format":"svg","size":400,"error_correction":"M",'
+    b'"link_base":"https://a.b","items":3,"chunk_size":2,"callback_url":"https://c.d/e",'
+    b'"version":1,"accepted_ms":1700000000789,"ranges":[[0,39],[39,18]],'
+    b'"idempotency":{"key_sha256":"a","body_sha256":"b"}}' + b" " * 61 + b"\n"
+)
+
+
+def test_a_head_is_read_as_release_0_2_0_wrote_it_and_written_as_it_reads_it() -> None:
+    request = JobRequest(
+        gtin="09506000134352",
+        items=encoded([Item("L", "S", "271231"), Item("L", "T", "271231"), Item()], 2),
+        format="svg",
+        size=400,
+        error_correction="M",
+        link_base="https://a.b",
+        callback_url="https://c.d/e",
     )
-    head = decode_head(line)
-    assert (head.callback_url, head.created_at) == ("", 1_700_000_000_000)
+    moment, idempotency = 1_700_000_000_789, Idempotency("a", "b")
+    acceptance = Acceptance("t", "k", moment, idempotency, "name", "r-1")
+    head, line = encode_head(request, acceptance)
+    assert decode_head(OF_RELEASE_0_2_0) == head
+    assert (head.accepted_at, head.created_at) == (1_700_000_000, moment)
+    assert msgspec.json.decode(line) == msgspec.json.decode(OF_RELEASE_0_2_0)
+    # As long, so that either may write over the other's: the ledger has the places of the items.
+    assert len(line) == len(OF_RELEASE_0_2_0)
 
 
 def test_a_request_keeps_the_millisecond_of_its_acceptance() -> None:
@@ -31,7 +52,7 @@ def test_a_request_keeps_the_millisecond_of_its_acceptance() -> None:
         error_correction="M",
         link_base="https://a.b",
     )
-    acceptance = ACCEPTANCE._replace(accepted_ms=1_700_000_000_789)
+    acceptance = ACCEPTANCE._replace(created_at=1_700_000_000_789)
     head = decode_head(encode_head(request, acceptance)[1])
     assert (head.accepted_at, head.created_at) == (1_700_000_000, 1_700_000_000_789)
 
@@ -69,19 +90,3 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
             wrong.append([Item()] * 3)
     with pytest.raises(ValueError, match="behind 5"):
         filled.append([Item()])
-
-
-def test_a_request_object_of_before_request_ids_is_read() -> None:
-    request = JobRequest(
-        gtin="09506000134352",
-        items=encoded([Item()], 10),
-        format="svg",
-        size=400,
-        error_correction="M",
-        link_base="https://a.b",
-    )
-    head, line = encode_head(request, ACCEPTANCE._replace(request_id="r-1"))
-    assert head.request_id == "r-1"
-    older = line.replace(b'"request_id":"r-1",', b"")
-    assert older != line
-    assert decode_head(older).request_id == ""

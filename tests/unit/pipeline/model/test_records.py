@@ -1,0 +1,28 @@
+import msgspec
+
+from pipeline.model.chunks import ChunkTimes, StagedChunk
+from pipeline.model.records import Bundle, BundleTimes, Result
+
+
+def test_a_result_is_stored_as_release_0_2_0_wrote_it() -> None:
+    written = (
+        b'{"version":1,"state":"completed","finished_at":1700000001000,"bundle":{"bytes":1,'
+        b'"sha256":"00","expires_at":1700000099,"times":{"begun_at":1700000000500,"read_ms":1.0,'
+        b'"zip_ms":2.0,"upload_ms":3.0}},"error":null,"error_code":null}'
+    )
+    times = BundleTimes(begun_at=1_700_000_000_500, read_ms=1.0, zip_ms=2.0, upload_ms=3.0)
+    bundle = Bundle(bytes=1, sha256="00", expires_at=1_700_000_099, times=times)
+    result = Result(state="completed", finished_at=1_700_000_001_000, bundle=bundle)
+    assert msgspec.json.encode(result) == written
+    assert msgspec.json.decode(written, type=Result) == result
+
+
+def test_a_staged_chunk_is_stored_as_release_0_2_0_wrote_it() -> None:
+    written = (
+        b'{"sha256":"00","bytes":1,"rows_sha256":"01","rows_bytes":2,"times":'
+        b'{"begun_at":1700000000000,"read_ms":1.5,"render_ms":2.5,"stage_ms":3.5}}'
+    )
+    times = ChunkTimes(begun_at=1_700_000_000_000, read_ms=1.5, render_ms=2.5, stage_ms=3.5)
+    chunk = StagedChunk(sha256="00", bytes=1, rows_sha256="01", rows_bytes=2, times=times)
+    assert msgspec.json.encode(chunk) == written
+    assert msgspec.json.decode(written, type=StagedChunk) == chunk
