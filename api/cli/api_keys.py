@@ -6,7 +6,7 @@ import typer
 
 from api.cli.options import Url, asking
 from api.cli.output import Json, checking_usage, print_document, print_rows, printable, say
-from api.schemas.api_keys import NewKeyRequest
+from api.client import NewKeyRequest
 from api.schemas.states import Role
 
 keys = typer.Typer(help="Make, list and revoke API keys (operators).", no_args_is_help=True)

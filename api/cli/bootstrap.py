@@ -3,13 +3,12 @@
 import os
 
 from api.cli.output import UsageError
-from api.client.errors import QrmillError
+from api.client import NewKeyRequest, NewKeyResponse, QrmillError
 from api.presenters import key_fields
-from api.schemas.api_keys import NewKeyAnswer, NewKeyRequest
 from pipeline.service import Settings, SettingsError, StoreUnavailableError, open_service
 
 
-def create_first_key(wanted: NewKeyRequest) -> NewKeyAnswer:
+def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
     """Write a key straight to S3.
 
     Raises:
@@ -28,4 +27,4 @@ def create_first_key(wanted: NewKeyRequest) -> NewKeyAnswer:
         raise UsageError(f"The key was not made: {error}.") from None
     except StoreUnavailableError as error:
         raise QrmillError(f"The key was not made: {error}.") from None
-    return NewKeyAnswer(api_key=made.token, **key_fields(made.key))
+    return NewKeyResponse(api_key=made.token, **key_fields(made.key))

@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.client import TaskStatus
+from api.client import TaskStatus, Violation
 from api.client.errors import ApiError, DownloadError, QrmillError, TaskFailedError
-from api.schemas.problems import Violation
 
 #: Exit codes; 0 is done. The last one is what a shell tells of a program that SIGPIPE has ended.
 REFUSED, USAGE, AWAY, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141

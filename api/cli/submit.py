@@ -24,8 +24,15 @@ from api.cli.output import (
     say,
 )
 from api.cli.progress import Follow
-from api.client import ApiError, Client, Form, QrmillError, Submitted, UnreachableError
-from api.schemas.tasks import DryRun
+from api.client import (
+    ApiError,
+    Client,
+    DryRun,
+    Form,
+    QrmillError,
+    Submitted,
+    UnreachableError,
+)
 from render.image import ErrorCorrection, ImageFormat
 
 _BOM = b"\xef\xbb\xbf"
