@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 
 _SCHEMES = ("http://", "https://")
 _PORTS = 65_536
@@ -19,8 +19,8 @@ def check_url(url: str) -> None:
     if not url.startswith(_SCHEMES):
         raise ValueError(f"invalid API URL: must begin with {' or '.join(_SCHEMES)}")
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
         raise ValueError(f"invalid API URL: {error}") from None
     if not parsed.raw_host:
         raise ValueError("invalid API URL: no host")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self, Unpack
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import msgspec
 
 from .api_keys import Keys
@@ -87,7 +87,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_url(url)
-        self._http = httpx.Client(base_url=url)
+        self._http = httpx2.Client(base_url=url)
         self._timeout = timeout
         self._policy = RetryPolicy(attempts, patience, sleep, clock, on_failure)
         self._api = Api(self._http, api_key, timeout, self._policy)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
+import httpx2
 
 from .errors import DownloadError, TaskFailedError
 from .locking import LockedError, lock_file
@@ -50,7 +50,7 @@ class Download:
     """
 
     def __init__(
-        self, http: httpx.Client, get_status: Callable[[], TaskStatus], path: Path, timeout: float
+        self, http: httpx2.Client, get_status: Callable[[], TaskStatus], path: Path, timeout: float
     ) -> None:
         if path.is_dir():
             raise IsADirectoryError(
@@ -100,7 +100,7 @@ class Download:
         reason = "the connection ended too early"
         try:
             self._request(source)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             reason = describe_error(error)
         size = self._size()
         if self._source and size <= self._furthest and size < source.bytes:
@@ -111,11 +111,11 @@ class Download:
 
     def _request(self, source: Source) -> None:
         begin = self._size()
-        request = httpx.Request(
+        request = httpx2.Request(
             "GET",
             source.url,
             headers=self._headers(begin),
-            extensions={"timeout": httpx.Timeout(self._timeout).as_dict()},
+            extensions={"timeout": httpx2.Timeout(self._timeout).as_dict()},
         )
         request.url = RedactedURL(source.url)
         with closing(self._http.send(request, stream=True)) as response:
@@ -137,7 +137,7 @@ class Download:
                 headers["If-Range"] = self._etag
         return headers
 
-    def _append(self, response: httpx.Response, begin: int, source: Source) -> None:
+    def _append(self, response: httpx2.Response, begin: int, source: Source) -> None:
         """Append a range, if it is the one that is missing and of the same file."""
         etag = response.headers.get("ETag")
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -152,7 +152,7 @@ class Download:
         self._etag = etag
         self._write(response, "ab", source)
 
-    def _write(self, response: httpx.Response, mode: str, source: Source) -> None:
+    def _write(self, response: httpx2.Response, mode: str, source: Source) -> None:
         self._refusals = 0
         with self._part.open(mode) as file:
             for block in response.iter_raw():
@@ -160,7 +160,7 @@ class Download:
                 if file.tell() > source.bytes:
                     raise DownloadError(f"{_describe(source)} has more than {source.bytes} bytes")
 
-    def _handle_refusal(self, response: httpx.Response, source: Source) -> None:
+    def _handle_refusal(self, response: httpx2.Response, source: Source) -> None:
         """Decide what follows from a response that has no part of the bundle.
 
         Raises:
@@ -209,7 +209,7 @@ class Download:
 
 
 def _describe(source: Source) -> str:
-    return describe_request("GET", httpx.URL(source.url))
+    return describe_request("GET", httpx2.URL(source.url))
 
 
 def _find_source(status: TaskStatus) -> Source:

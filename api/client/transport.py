@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
-import httpx
+import httpx2
 import msgspec
 
 from .arguments import check_api_key
@@ -75,11 +75,11 @@ class RetryPolicy(NamedTuple):
         return self.patience if patience is None else min(self.patience, patience)
 
 
-class RedactedURL(httpx.URL):
+class RedactedURL(httpx2.URL):
     """A URL whose text has no query, because the HTTP library logs the URL of each request."""
 
     def __str__(self) -> str:
-        return str(httpx.URL(self, query=None))
+        return str(httpx2.URL(self, query=None))
 
 
 class Api:
@@ -97,7 +97,7 @@ class Api:
     """
 
     def __init__(
-        self, http: httpx.Client, api_key: str, timeout: float, policy: RetryPolicy
+        self, http: httpx2.Client, api_key: str, timeout: float, policy: RetryPolicy
     ) -> None:
         check_api_key(api_key)
         self._http = http
@@ -117,7 +117,7 @@ class Api:
         held: float = 0.0,
         patience: float | None = None,
         attempts: int | None = None,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Return the response to a request that may be sent more than once.
 
         Args:
@@ -137,7 +137,7 @@ class Api:
         """
         deadline = self._policy.clock() + self._policy.limit_patience(patience)
 
-        def attempt() -> httpx.Response:
+        def attempt() -> httpx2.Response:
             self._await_rate(patience)
             remaining = deadline - self._policy.clock()
             request = self._http.build_request(
@@ -154,10 +154,10 @@ class Api:
         policy = self._policy._replace(attempts=attempts or self._policy.attempts)
         return policy.call(attempt, patience)
 
-    def _send_once(self, request: httpx.Request) -> httpx.Response:
+    def _send_once(self, request: httpx2.Request) -> httpx2.Response:
         try:
             response = self._http.send(request)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             where = describe_request(request.method, request.url)
             raise UnreachableError(f"{where}: {describe_error(error)}") from error
         self._note_rate(response)
@@ -165,7 +165,7 @@ class Api:
             return response
         raise _refusal(response)
 
-    def _note_rate(self, response: httpx.Response) -> None:
+    def _note_rate(self, response: httpx2.Response) -> None:
         """Record when the key may send again if it has no requests left."""
         remaining = response.headers.get("RateLimit-Remaining")
         reset = response.headers.get("RateLimit-Reset", "")
@@ -180,7 +180,7 @@ class Api:
             self._policy.sleep(pause)
 
 
-def decode(response: httpx.Response, kind: type[Kind]) -> Kind:
+def decode(response: httpx2.Response, kind: type[Kind]) -> Kind:
     """Return the body of a response.
 
     Raises:
@@ -192,7 +192,7 @@ def decode(response: httpx.Response, kind: type[Kind]) -> Kind:
         raise _not_understood(response, error) from None
 
 
-def parse_retry_after(headers: httpx.Headers) -> float | None:
+def parse_retry_after(headers: httpx2.Headers) -> float | None:
     """Return Retry-After in seconds (RFC 9110, section 10.2.3); None if absent or malformed.
 
     A date is compared with the response's own Date, so that this machine's clock may be wrong.
@@ -208,7 +208,7 @@ def parse_retry_after(headers: httpx.Headers) -> float | None:
         return None
 
 
-def describe_request(method: str, url: httpx.URL) -> str:
+def describe_request(method: str, url: httpx2.URL) -> str:
     """Return a request as text, without its query, which is a secret in a presigned URL."""
     return f"{method} {url.netloc.decode()}{url.path}"
 
@@ -223,7 +223,7 @@ def _jitter(attempt: int) -> float:
     return random.uniform(0, limit)  # noqa: S311 - spreads load, nothing secret
 
 
-def _refusal(response: httpx.Response) -> ApiError:
+def _refusal(response: httpx2.Response) -> ApiError:
     try:
         problem = msgspec.json.decode(response.content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -238,7 +238,7 @@ def _refusal(response: httpx.Response) -> ApiError:
     )
 
 
-def _not_understood(response: httpx.Response, error: Exception) -> ApiError:
+def _not_understood(response: httpx2.Response, error: Exception) -> ApiError:
     """Return the error for a response of a gateway, or of a service of another version."""
     where = describe_request(response.request.method, response.url)
     detail = f"{where} did not return a qrmill response: {error}."

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-import httpx
+import httpx2
 
 from .errors import TaskFailedError, WaitTimeoutError
 from .transport import Api, RetryPolicy, decode, parse_retry_after
@@ -55,7 +55,7 @@ class LongPoll:
             self._etag = response.headers.get("ETag")
         return self._status
 
-    def _send(self, patience: float, held: int) -> httpx.Response:
+    def _send(self, patience: float, held: int) -> httpx2.Response:
         headers = {"If-None-Match": self._etag} if self._etag else {}
         if held:
             headers["Prefer"] = f"wait={held}"
@@ -98,7 +98,7 @@ def wait(
         policy.sleep(poll.pause)
 
 
-def _pause_after(response: httpx.Response, elapsed: float) -> float:
+def _pause_after(response: httpx2.Response, elapsed: float) -> float:
     """Return the seconds until the next poll, after a poll that took ``elapsed`` seconds."""
     retry_after = parse_retry_after(response.headers)
     if retry_after is None:

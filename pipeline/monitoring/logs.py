@@ -17,6 +17,7 @@ _QUIET = {
     "boto3": logging.WARNING,
     "urllib3": logging.WARNING,
     "httpx": logging.WARNING,
+    "httpx2": logging.WARNING,
     "dramatiq": logging.INFO,
     # Tracebacks of connections that were lost; who used them tells of that.
     "pika": logging.CRITICAL,

@@ -117,7 +117,7 @@ def test_the_wheel_is_the_client_alone(wheel: Path) -> None:
     files = {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE"}
     assert names == modules | {"qrmill_client/py.typed"} | {f"{about}/{name}" for name in files}
     requirements = [re.split(r"[<>=]", each)[0] for each in metadata.get_all("Requires-Dist", [])]
-    assert (metadata["Version"], requirements) == (version, ["httpx", "msgspec"])
+    assert (metadata["Version"], requirements) == (version, ["httpx2", "msgspec"])
 
 
 def test_the_wheel_of_the_service_has_the_client_as_code_only(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import ssl
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from api.client import (
     UnreachableError,
     WaitTimeoutError,
 )
+from tests.certificates import write_certificate
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import (
     LOST,
@@ -28,6 +30,7 @@ from tests.unit.api.scripted_server import (
     accepted,
     as_json,
     problem,
+    scripted_server,
     task,
 )
 
@@ -422,6 +425,28 @@ def test_what_cannot_be_right_is_refused_at_once(url: str, key: str) -> None:
     with pytest.raises(ValueError, match=r"API key|URL") as raised:
         Client(url, key)
     assert key not in str(raised.value) or not key
+
+
+def test_certificates_are_checked_with_those_that_the_machine_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = write_certificate(tmp_path / "certificate.pem", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with scripted_server() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.script = lambda _: as_json(task("pending"))
+        url = server.url.replace("http", "https")
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        with (
+            Client(url, KEY, attempts=1) as client,
+            pytest.raises(UnreachableError, match="certificate verify failed"),
+        ):
+            client.status(TASK)
+        assert server.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with Client(url, KEY, attempts=1) as client:
+            assert client.status(TASK).status == "pending"
 
 
 @pytest.mark.parametrize("key", ["", " a", "a\n", "ä", "x" * 256])
