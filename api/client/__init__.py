@@ -3,6 +3,7 @@
 Names that are not in ``__all__`` are private.
 """
 
+from .api_keys import Keys
 from .client import Client
 from .errors import (
     ApiError,
@@ -57,6 +58,7 @@ __all__ = [
     "Form",
     "ImageFormat",
     "KeyResponse",
+    "Keys",
     "NewKeyRequest",
     "NewKeyResponse",
     "Options",
