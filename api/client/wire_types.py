@@ -168,7 +168,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         task_id: UUID of the task.
         status: state.
-        download_url: presigned anew for every poll; None unless completed.
+        download_url: presigned again for every poll; None unless completed.
         expires_at: when ``download_url`` stops working, ISO 8601; None without one.
         items: number of symbols in the bundle; None unless completed.
         error: why the task failed; None unless failed.
