@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install dashboard deploy-tools demo up test test-long faults hosts thorough containers audit lint format bench capacity constraints debian-packages container-packages clean
+.PHONY: install dashboard deploy-tools demo up test test-long faults hosts thorough containers audit lint format bench capacity client-wheel constraints debian-packages container-packages clean
 
 install: $(STAMP)
 
@@ -106,6 +106,10 @@ container-packages:
 			ln -sfn /dev/null /etc/systemd/system/$$unit; done; }
 	apt-get install -y -qq --no-install-recommends \
 		podman runc netavark aardvark-dns iptables mmdebstrap
+
+# The Python client as a wheel of its own, `qrmill_client`, into dist/.
+client-wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist api/client
 
 # The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
 constraints:

@@ -13,7 +13,7 @@ from api.cli.output import (
     print_rows,
     printable,
 )
-from api.schemas.api_keys import NewKeyRequest
+from api.client import NewKeyRequest
 from api.schemas.states import Role
 
 keys = typer.Typer(help="Make, list and revoke API keys (operators).", no_args_is_help=True)

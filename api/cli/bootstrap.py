@@ -2,10 +2,11 @@
 
 import os
 
+import msgspec
+
 from api.cli.output import UsageError
-from api.client.errors import QrmillError
+from api.client import NewKeyRequest, NewKeyResponse, QrmillError
 from api.presenters import new_key_response
-from api.schemas.api_keys import NewKeyRequest, NewKeyResponse
 from pipeline.service import Settings, SettingsError, StoreUnavailableError, open_service
 
 
@@ -28,4 +29,5 @@ def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
         raise UsageError(f"The key was not made: {error}.") from None
     except StoreUnavailableError as error:
         raise QrmillError(f"The key was not made: {error}.") from None
-    return new_key_response(made.key, made.token)
+    made_key = new_key_response(made.key, made.token)
+    return msgspec.convert(made_key, NewKeyResponse, from_attributes=True)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from platform import python_version
 
-import httpx
+import httpx2
 
 from api.cli.output import checking_usage
 from api.cli.profile import DEFAULT_URL, current_profile
@@ -21,7 +21,7 @@ from pipeline.service import (
     unknown_variables,
 )
 
-_LIBRARIES = ("qrmill", "falcon", "dramatiq", "redis", "boto3", "httpx")
+_LIBRARIES = ("qrmill", "falcon", "dramatiq", "redis", "boto3", "httpx2")
 _TIMEOUT = 10  # seconds
 #: Who may have the list of keys, and who may not, by the response.
 _ROLES = {HTTPStatus.OK.value: "an operator's", HTTPStatus.FORBIDDEN.value: "a client's"}
@@ -71,7 +71,7 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
     """
     with checking_usage():
         check_url(url)
-    with httpx.Client(base_url=url, timeout=_TIMEOUT) as http:
+    with httpx2.Client(base_url=url, timeout=_TIMEOUT) as http:
         try:
             response = http.get("/healthz")
             yield _reachable(url, response)
@@ -79,13 +79,13 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
                 yield _clock(response)
                 yield _ready(http)
                 yield _key(http, api_key)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             found = f"{url} does not answer: {type(error).__name__}"
             advice = "See that the API runs, and that QRMILL_URL is its address."
             yield Finding("api", "fail", found, advice)
 
 
-def _reachable(url: str, response: httpx.Response) -> Finding:
+def _reachable(url: str, response: httpx2.Response) -> Finding:
     if _is_health(response):
         taken = response.elapsed.total_seconds() * 1000
         return Finding("api", "ok", f"{url} answers in {taken:.0f} ms")
@@ -94,14 +94,14 @@ def _reachable(url: str, response: httpx.Response) -> Finding:
     return Finding("api", "fail", found, advice)
 
 
-def _is_health(response: httpx.Response) -> bool:
+def _is_health(response: httpx2.Response) -> bool:
     try:
         return bool(response.json()["status"] == "ok")
     except (ValueError, KeyError, TypeError):
         return False
 
 
-def _clock(response: httpx.Response) -> Finding:
+def _clock(response: httpx2.Response) -> Finding:
     if "Date" not in response.headers:
         return Finding("api clock", "warn", "the API does not say its time", "Look at the proxy.")
     # The header has whole seconds, cut off: half of one is what is missing on average.
@@ -109,11 +109,11 @@ def _clock(response: httpx.Response) -> Finding:
     return compare_clocks("api clock", ahead.total_seconds() + 0.5)
 
 
-def _ready(http: httpx.Client) -> Finding:
+def _ready(http: httpx2.Client) -> Finding:
     advice = "Run `qrmill doctor` with the environment of the API, on its machine."
     try:
         response = http.get("/readyz")
-    except httpx.ReadTimeout:
+    except httpx2.ReadTimeout:
         found = f"Redis or a bucket hangs: /readyz has no answer within {_TIMEOUT} s"
         return Finding("api ready", "fail", found, advice)
     if response.is_success:
@@ -125,7 +125,7 @@ def _ready(http: httpx.Client) -> Finding:
     return Finding("api ready", "fail", f"these do not answer it: {parts}", advice)
 
 
-def _key(http: httpx.Client, api_key: str) -> Finding:
+def _key(http: httpx2.Client, api_key: str) -> Finding:
     try:
         check_api_key(api_key)
     except ValueError as error:

@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.client import TaskStatus
+from api.client import TaskStatus, Violation
 from api.client.errors import ApiError, DownloadError, QrmillError, TaskFailedError
-from api.schemas.problems import Violation
 
 #: Exit codes besides 0. The last two are those of a program that SIGINT or SIGPIPE has ended, as a
 #: shell reports them (128 and the signal's number).

@@ -24,8 +24,7 @@ from api.cli.output import (
     print_violations,
 )
 from api.cli.progress import follow_task
-from api.client import ApiError, Client, Form, QrmillError, Submitted, UnreachableError
-from api.schemas.tasks import DryRun
+from api.client import ApiError, Client, DryRun, Form, QrmillError, Submitted, UnreachableError
 from render.image import ErrorCorrection, ImageFormat
 
 _BOM = b"\xef\xbb\xbf"

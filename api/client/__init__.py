@@ -1,7 +1,11 @@
-"""The Python client: ``Client`` submits requests, waits for tasks and downloads their bundles."""
+"""The Python client: ``Client`` submits requests, waits for tasks and downloads their bundles.
 
-from api.client.client import Client
-from api.client.errors import (
+Names that are not in ``__all__`` are private.
+"""
+
+from .api_keys import Keys
+from .client import Client
+from .errors import (
     ApiError,
     DownloadError,
     QrmillError,
@@ -9,21 +13,65 @@ from api.client.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from api.client.pagination import Filters
-from api.client.submit import Form, Options, Submitted
-from api.schemas.tasks import TaskStatus
+from .pagination import Filters
+from .submit import CsvSource, Form, Options, Submitted
+from .wire_types import (
+    BulkItem,
+    BundleResponse,
+    CallbackResponse,
+    CallbackState,
+    ChunkResponse,
+    Chunks,
+    ChunkState,
+    DryRun,
+    ErrorCode,
+    ErrorCorrection,
+    ImageFormat,
+    KeyResponse,
+    NewKeyRequest,
+    NewKeyResponse,
+    Role,
+    State,
+    SymbolCount,
+    TaskStatus,
+    TaskSummary,
+    Violation,
+    WebhookSecretResponse,
+)
 
 __all__ = [
     "ApiError",
+    "BulkItem",
+    "BundleResponse",
+    "CallbackResponse",
+    "CallbackState",
+    "ChunkResponse",
+    "ChunkState",
+    "Chunks",
     "Client",
+    "CsvSource",
     "DownloadError",
+    "DryRun",
+    "ErrorCode",
+    "ErrorCorrection",
     "Filters",
     "Form",
+    "ImageFormat",
+    "KeyResponse",
+    "Keys",
+    "NewKeyRequest",
+    "NewKeyResponse",
     "Options",
     "QrmillError",
+    "Role",
+    "State",
     "Submitted",
+    "SymbolCount",
     "TaskFailedError",
     "TaskStatus",
+    "TaskSummary",
     "UnreachableError",
+    "Violation",
     "WaitTimeoutError",
+    "WebhookSecretResponse",
 ]

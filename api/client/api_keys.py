@@ -1,10 +1,10 @@
-"""API keys in the client: operators make, list and revoke them; any key makes its own secret."""
+"""API keys in the client: operators create, list and revoke them; any key has a webhook secret."""
 
 import msgspec
 
-from api.client.arguments import check_key_id
-from api.client.transport import Api, decode
-from api.schemas.api_keys import (
+from .arguments import check_key_id
+from .transport import Api, decode
+from .wire_types import (
     KeyList,
     KeyResponse,
     NewKeyRequest,
@@ -16,39 +16,43 @@ _KEYS = "/keys/"
 
 
 class Keys:
-    """API keys as one of them may see them.
+    """API keys, as far as the client's own key may manage them.
 
     Every method raises:
-        ApiError, UnreachableError: the key is no operator's, or the API cannot be asked.
-        ValueError: what is given for a key's id is none, perhaps a whole key; nothing was sent.
+        ApiError: the client's key is not an operator's, or the request was refused.
+        UnreachableError: the API did not respond.
+        ValueError: a key id is malformed, perhaps a whole API key; nothing was sent.
     """
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
     def create(self, wanted: NewKeyRequest) -> NewKeyResponse:
-        """Make a key. Should the answer be lost, one more is made, whose token nobody knows."""
+        """Create a key.
+
+        If the response is lost, the request is repeated, and a key remains whose token is unknown.
+        """
         headers = {"Content-Type": "application/json"}
         body = msgspec.json.encode(wanted)
-        answer = self._api.send("POST", _KEYS, headers=headers, body=lambda: body)
-        return decode(answer, NewKeyResponse)
+        response = self._api.send("POST", _KEYS, headers=headers, body=lambda: body)
+        return decode(response, NewKeyResponse)
 
     def list(self) -> list[KeyResponse]:
-        """Return every key, revoked ones too."""
+        """Return every key, including revoked ones."""
         return decode(self._api.send("GET", _KEYS), KeyList).keys
 
     def revoke(self, key_id: str) -> KeyResponse:
-        """Revoke a key, for good; twice is once."""
+        """Revoke a key permanently. Idempotent."""
         return decode(self._api.send("DELETE", _path(key_id)), KeyResponse)
 
     def make_webhook_secret(self, key_id: str = "self") -> WebhookSecretResponse:
-        """Make the secret that signs a key's callbacks; ``self`` is the key that asks.
+        """Create the secret that signs a key's webhooks; ``self`` is the client's own key.
 
-        It is asked for once: of the secrets before, few sign along, and one whose answer was lost
-        counts among them.
+        The request is not repeated: only a few former secrets go on signing, and one whose
+        response was lost would count as one of them.
         """
-        answer = self._api.send("POST", f"{_path(key_id)}webhook-secret/", attempts=1)
-        return decode(answer, WebhookSecretResponse)
+        response = self._api.send("POST", f"{_path(key_id)}webhook-secret/", attempts=1)
+        return decode(response, WebhookSecretResponse)
 
 
 def _path(key_id: str) -> str:

@@ -1,8 +1,8 @@
-"""What a client is given, checked before anything is sent: the API's URL, a key, the id of one."""
+"""Checks of the client's arguments before anything is sent: API URL, API key, key id."""
 
 import re
 
-import httpx
+import httpx2
 
 _SCHEMES = ("http://", "https://")
 _PORTS = 65_536
@@ -11,42 +11,44 @@ _KEY_ID = re.compile(r"[0-9a-z]{12}")
 
 
 def check_url(url: str) -> None:
-    """Check that ``url`` can be the API's.
+    """Check that ``url`` can be the URL of an API.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: the URL is malformed.
     """
     if not url.startswith(_SCHEMES):
-        raise ValueError(f"the API's URL has to begin with {' or '.join(_SCHEMES)}")
+        raise ValueError(f"invalid API URL: must begin with {' or '.join(_SCHEMES)}")
     try:
-        read = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"the API's URL cannot be right: {error}") from None
-    if not read.raw_host:
-        raise ValueError("the API's URL has no host")
-    # httpx leaves this to the connection, which fails with an OverflowError.
-    if read.port is not None and not 0 < read.port < _PORTS:
-        raise ValueError(f"the API's URL has the port {read.port}, which there is not")
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise ValueError(f"invalid API URL: {error}") from None
+    if not parsed.raw_host:
+        raise ValueError("invalid API URL: no host")
+    # The HTTP library checks the range only when it connects, with an OverflowError.
+    if parsed.port is not None and not 0 < parsed.port < _PORTS:
+        raise ValueError(f"invalid port in API URL: {parsed.port}")
 
 
 def check_api_key(api_key: str) -> None:
-    """Check that ``api_key`` can be a key.
+    """Check that ``api_key`` can be an API key.
 
     Raises:
-        ValueError: it cannot; it is not repeated, as it may be nearly right.
+        ValueError: the key is malformed; the message does not contain the key, which may be
+            nearly right.
     """
     if not _API_KEY.fullmatch(api_key):
-        raise ValueError("the API key is empty or has characters that no key has")
+        raise ValueError("invalid API key: empty, or has characters that no API key has")
 
 
 def check_key_id(key_id: str) -> None:
-    """Check that ``key_id`` can be a key's id, or is ``self``: it goes into a path, and into logs.
+    """Check that ``key_id`` can be a key id, or is ``self``: it becomes part of a path and of logs.
 
     Raises:
-        ValueError: it cannot; it is not repeated, as it may be a whole key.
+        ValueError: the id is malformed; the message does not contain the id, which may be a whole
+            API key.
     """
     if key_id != "self" and not _KEY_ID.fullmatch(key_id):
         raise ValueError(
-            "a key's id has 12 lower-case letters and digits, as `qrmill keys list` shows it: of "
-            "the key qrmill_ID_SECRET it is ID alone"
+            "invalid key id: must be 12 lower-case letters and digits, as `qrmill keys list` shows "
+            "it; for the API key qrmill_ID_SECRET, send only ID"
         )

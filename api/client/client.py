@@ -8,40 +8,45 @@ from pathlib import Path
 from typing import Self, Unpack
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import msgspec
 
-from api.client.api_keys import Keys
-from api.client.arguments import check_url
-from api.client.download import Download
-from api.client.errors import (
-    ApiError,
-    QrmillError,
-)
-from api.client.pagination import CHUNKS_A_PAGE, TASKS_A_PAGE, Filters, parameters, rows
-from api.client.submit import (
+from .api_keys import Keys
+from .arguments import check_url
+from .download import Download
+from .errors import NOT_POSSIBLE, ApiError, QrmillError
+from .pagination import CHUNKS_A_PAGE, TASKS_A_PAGE, Filters, encode_filters, iterate_rows
+from .submit import (
     BULK,
     CsvSource,
     Form,
     Options,
     Submitted,
     dry_run,
-    opened,
-    rewound,
+    open_source,
+    rewind,
     submit,
 )
-from api.client.transport import Api, Backoff, decode
-from api.client.wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
-from api.schemas.lists import ChunkList, ChunkResponse, TaskList, TaskSummary
-from api.schemas.tasks import BulkItem, DryRun, TaskStatus
+from .transport import Api, RetryPolicy, decode
+from .wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
+from .wire_types import (
+    BulkItem,
+    ChunkList,
+    ChunkResponse,
+    DryRun,
+    TaskList,
+    TaskStatus,
+    TaskSummary,
+)
 
 
 class Client:
-    """A client of the API. Threads may share it.
+    """A client of the API. Thread-safe.
 
-    What fails for now is tried again with full-jitter back-off, never before the API asked for it:
-    connections that break, 429, 502, 503, 504, and 409 while another request with the same
-    Idempotency-Key is handled. A key that has no request left in its window waits for the next.
+    The client retries transient failures with full-jitter backoff, and honours Retry-After:
+    broken connections, 429, 502, 503, 504, and 409 while another request with the same
+    Idempotency-Key is in flight. If the key has no requests left in its rate window, the client
+    waits for the next window.
 
     Example::
 
@@ -51,22 +56,22 @@ class Client:
             client.download(task.task_id, "bundle.zip")
 
     Args:
-        url: where the API is, with the prefix of its paths if it has one.
-        api_key: sent to the API and to nobody else.
-        timeout: seconds to wait for a connection, and for each piece of an answer.
-        attempts: how often a request is sent at most; a download counts only those that bring it
-            no further.
-        patience: seconds that the attempts of one request, and the pauses between, may take; one
-            that nothing is answered to is given up two seconds later.
-        on_failure: told of each failure after which a request is sent again.
-        sleep: waits for seconds.
-        clock: tells seconds, from any start.
+        url: URL of the API, including a path prefix if it has one.
+        api_key: sent only to the API.
+        timeout: seconds to wait for a connection, and for each piece of a response.
+        attempts: maximum number of attempts per request; of a download, only attempts without
+            progress count.
+        patience: seconds that the attempts of one request and the pauses between them may take;
+            a silent server is given up two seconds later.
+        on_failure: called with each error that is followed by another attempt.
+        sleep: sleeps for a number of seconds.
+        clock: returns seconds since any fixed time.
 
     Attributes:
         keys: API keys, for operators.
 
     Raises:
-        ValueError: the URL or the key cannot be right.
+        ValueError: the URL or the key is malformed.
     """
 
     def __init__(
@@ -82,10 +87,10 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_url(url)
-        self._http = httpx.Client(base_url=url)
+        self._http = httpx2.Client(base_url=url)
         self._timeout = timeout
-        self._backoff = Backoff(attempts, patience, sleep, clock, on_failure)
-        self._api = Api(self._http, api_key, timeout, self._backoff)
+        self._policy = RetryPolicy(attempts, patience, sleep, clock, on_failure)
+        self._api = Api(self._http, api_key, timeout, self._policy)
         self.keys = Keys(self._api)
 
     def __enter__(self) -> Self:
@@ -95,7 +100,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._http.close()
 
     def submit(
@@ -106,18 +111,19 @@ class Client:
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Submitted:
-        """Send a request. One in a file is sent with ``client.submit(**json.load(file))``.
+        """Submit a request. To submit a JSON file, call ``client.submit(**json.load(file))``.
 
         Args:
-            gtin: of all items.
-            items: one symbol each, with ``lot``, ``serial`` and ``expiry`` where it has them.
-            idempotency_key: one that is kept with the order makes sure that it is rendered once,
-                even if this program ends before it knows the task; else a random one is used.
+            gtin: GTIN shared by all items.
+            items: one per symbol, each with any of ``lot``, ``serial`` and ``expiry``.
+            idempotency_key: store this key with your order, and the order is rendered only once,
+                even if your program ends before it knows the task; None for a random key.
             options: see ``Options``.
 
         Raises:
-            ApiError, UnreachableError: it was not accepted, as far as is known; the error has the
-                key with which it can be sent again.
+            ApiError: the request was refused.
+            UnreachableError: the API did not respond, and may have accepted the request; submit
+                again with the error's ``idempotency_key``.
             ValueError: the key is not 1 to 255 characters of visible ASCII.
         """
         body = msgspec.json.encode({"gtin": gtin, "items": [*items], **options})
@@ -131,43 +137,45 @@ class Client:
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Submitted:
-        """Send a request whose items are the rows of a CSV file; else as ``submit``.
+        """Submit a request whose items are the rows of a CSV file; otherwise like ``submit``.
 
         Args:
-            source: the file's path, its bytes, or a file that was opened for reading bytes; that
-                is read from its beginning, once an attempt.
-            gtin: of all items.
+            source: path, bytes, or a seekable file opened in binary mode, which is read from its
+                beginning in every attempt.
+            gtin: GTIN shared by all items.
             idempotency_key: see ``submit``.
             options: see ``Options``.
 
         Raises:
-            ApiError, UnreachableError: it was not accepted, as far as is known; the error has the
-                key with which it can be sent again.
+            ApiError: the request was refused.
+            UnreachableError: the API did not respond, and may have accepted the request.
             OSError: the file cannot be read.
             ValueError: the key is not 1 to 255 characters of visible ASCII.
         """
         params = {name: str(value) for name, value in {"gtin": gtin, **options}.items()}
-        with opened(source) as file:
-            body = partial(rewound, file)
+        with open_source(source) as file:
+            body = partial(rewind, file)
             return submit(self._api, "text/csv", body, params, idempotency_key)
 
     def submit_form(self, form: Form, *, idempotency_key: str | None = None) -> Submitted:
-        """Send a request that is written already; else as ``submit``."""
+        """Submit a request that is encoded already; otherwise like ``submit``."""
         return submit(self._api, form.media_type, lambda: form.body, form.params, idempotency_key)
 
     def dry_run(self, form: Form) -> DryRun:
-        """Return what would be refused of a request, and which symbols would be made.
+        """Return which values of a request are invalid and which symbols it would make.
 
         Raises:
-            ApiError, UnreachableError: it cannot be read, or there was no answer.
+            ApiError: the request cannot be parsed.
+            UnreachableError: the API did not respond.
         """
         return dry_run(self._api, form)
 
     def status(self, task_id: str) -> TaskStatus:
-        """Return how far a task is.
+        """Return the state and progress of a task.
 
         Raises:
-            ApiError, UnreachableError: there is no such task, or it cannot be asked for.
+            ApiError: the task does not exist.
+            UnreachableError: the API did not respond.
         """
         return decode(self._api.send("GET", _path(task_id)), TaskStatus)
 
@@ -178,84 +186,88 @@ class Client:
         timeout: float | None = None,
         on_progress: Callable[[TaskStatus], object] | None = None,
     ) -> TaskStatus:
-        """Return a task's status once it is completed.
+        """Return a task's status when the task is completed.
 
         Args:
-            task_id: of the task.
-            timeout: seconds to wait; for ever without.
-            on_progress: told of every status that differs from the one before; polls for it are
-                held for a second, where those that only wait for the end are held for long.
+            task_id: UUID of the task.
+            timeout: seconds to wait; None for no limit.
+            on_progress: called with every status that differs from the one before; with it, the
+                service holds each poll for only a second.
 
         Raises:
-            TaskFailedError: it has failed.
-            WaitTimeoutError: it has not ended in time.
-            ApiError, UnreachableError: there is no such task, or it cannot be asked for.
+            TaskFailedError: the task has failed.
+            WaitTimeoutError: the task has not ended in time.
+            ApiError: the task does not exist.
+            UnreachableError: the API did not respond.
         """
         held = FOR_PROGRESS if on_progress else FOR_THE_END
-        poll = LongPoll(self._api, _path(task_id), self._backoff.clock, held)
-        return wait(poll, self._backoff, timeout, on_progress)
+        poll = LongPoll(self._api, _path(task_id), self._policy.clock, held)
+        return wait(poll, self._policy, timeout, on_progress)
 
     def list(self, **filters: Unpack[Filters]) -> Iterator[TaskSummary]:
-        """Yield this key's tasks, the newest first.
+        """Yield this key's tasks, newest first.
 
         Args:
             filters: see ``Filters``.
 
         Raises:
-            ApiError, UnreachableError: a filter is not valid, or a page cannot be asked for.
+            ApiError: a filter is invalid.
+            UnreachableError: the API did not respond.
         """
-        query = {"limit": str(TASKS_A_PAGE)} | parameters(filters)
-        return rows(self._api, BULK, query, TaskList, lambda page: page.tasks)
+        query = {"limit": str(TASKS_A_PAGE)} | encode_filters(filters)
+        return iterate_rows(self._api, BULK, query, TaskList, lambda page: page.tasks)
 
     def chunks(self, task_id: str) -> Iterator[ChunkResponse]:
-        """Yield a task's chunks in their order: how far each is, and its last error.
+        """Yield a task's chunks in order, each with its state and last error.
 
         Raises:
-            ApiError, UnreachableError: there is no such task, or a page cannot be asked for.
+            ApiError: the task does not exist.
+            UnreachableError: the API did not respond.
         """
         path, query = f"{_path(task_id)}chunks/", {"limit": str(CHUNKS_A_PAGE)}
-        return rows(self._api, path, query, ChunkList, lambda page: page.chunks)
+        return iterate_rows(self._api, path, query, ChunkList, lambda page: page.chunks)
 
     def download(self, task_id: str, path: str | os.PathLike[str]) -> Path:
-        """Download a completed task's bundle to ``path``, which is returned.
+        """Download a completed task's bundle to ``path``, and return the path.
 
-        It is written to ``path`` with ``.part`` added, and put in place when its size and SHA-256
-        are those that the API tells. What is there already, of this call or of one before that was
-        interrupted, is not fetched again.
+        The bundle is written to ``path`` with ``.part`` added, and renamed when its size and
+        SHA-256 are those that the API reports. What an interrupted call left there is not
+        downloaded again.
 
         Raises:
-            DownloadError: it cannot be had now, or is not what the API says, or another download
-                to ``path`` goes on.
+            DownloadError: the bundle is not available, differs from what the API reports, or is
+                being written by another download.
             TaskFailedError: the task has failed.
-            ApiError, UnreachableError: the task cannot be asked for.
+            ApiError: the task does not exist.
+            UnreachableError: the API did not respond.
             OSError: the file cannot be written.
         """
         target = Path(path)
         download = Download(self._http, lambda: self.status(task_id), target, self._timeout)
-        download.run(self._backoff)
+        download.run(self._policy)
         return target
 
     def cancel(self, task_id: str) -> TaskStatus:
-        """Cancel a task in flight; twice is once. Return its status.
+        """Cancel a task in flight, and return its status. Idempotent.
 
         Raises:
-            ApiError: there is no such task, or it has ended (``not_possible``).
-            UnreachableError: there was no answer.
+            ApiError: the task does not exist, or has ended (``not_possible``).
+            UnreachableError: the API did not respond.
         """
         return decode(self._api.send("DELETE", _path(task_id)), TaskStatus)
 
     def retry(self, task_id: str) -> TaskStatus:
-        """Render again what a failed task lacks. Return its status.
+        """Render again what a failed task lacks, and return the task's status.
 
         Raises:
-            ApiError: there is no such task, or it has not failed (``not_possible``).
-            UnreachableError: there was no answer.
+            ApiError: the task does not exist, or has not failed (``not_possible``).
+            UnreachableError: the API did not respond.
         """
         try:
             self._api.send("POST", f"{_path(task_id)}retry/")
         except ApiError as error:
-            # An earlier attempt may have done it, and its answer was lost.
-            if error.error_code != "not_possible" or error.attempts == 1:
+            # An earlier attempt may have succeeded, and its response was lost.
+            if error.error_code != NOT_POSSIBLE or error.attempts == 1:
                 raise
         return self.status(task_id)
 

@@ -1,26 +1,33 @@
-"""What can go wrong for a client of the API.
+"""Errors of the client.
 
-No message holds an API key or the query of a presigned URL, which is a key as well.
+No message contains an API key or the query of a presigned URL, which is a secret as well.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
-from api.schemas.problems import Violation
+from .wire_types import ErrorCode, Violation
 
-#: Statuses that may pass by themselves.
-_PASSING = frozenset({429, 502, 503, 504})
-#: Bad values that a message shows; ``ApiError.errors`` has all that the API listed.
-_SHOWN = 5
+#: Another request with the same Idempotency-Key is in flight.
+KEY_IN_USE: Final[ErrorCode] = "key_in_use"
+#: The task's state does not permit a cancel or a retry.
+NOT_POSSIBLE: Final[ErrorCode] = "not_possible"
+#: The client's own code: the response is not of this API, or of another version.
+NOT_QRMILL: Final = "not_qrmill"
+#: HTTP statuses of transient errors.
+_TRANSIENT = frozenset({429, 502, 503, 504})
+#: Invalid values that a message lists; ``ApiError.errors`` has all that the API listed.
+_LISTED = 5
 
 
 class QrmillError(Exception):
-    """Any error of the client.
+    """Base class of the client's errors.
 
     Attributes:
-        transient: it may pass by itself; the client has tried again as often as it was allowed to.
-        retry_after: seconds the service asked to wait, if it did.
-        attempts: how often the request was sent.
-        idempotency_key: of a submit; sent again with it, the same request is the same task.
+        transient: a later attempt may succeed; the client has made all attempts it may make.
+        retry_after: seconds to wait, as requested by the service; 0 if it did not.
+        attempts: number of attempts made.
+        idempotency_key: of a submit; the same request repeated with this key is the same task.
     """
 
     transient: bool = False
@@ -33,11 +40,12 @@ class ApiError(QrmillError):
     """The API refused a request.
 
     Attributes:
-        status: of the HTTP answer.
-        error_code: stable name of the error.
+        status: HTTP status.
+        error_code: stable name of the error: an ``ErrorCode``, another one of a newer service, or
+            ``not_qrmill`` if the response was not the API's.
         detail: what went wrong and what to do.
-        errors: of a 422, each bad value that the answer lists, with where it stands.
-        errors_total: how many there are.
+        errors: for 422, the invalid values that the response lists.
+        errors_total: number of invalid values.
     """
 
     def __init__(
@@ -50,10 +58,10 @@ class ApiError(QrmillError):
         errors_total: int | None = None,
         retry_after: float = 0.0,
     ) -> None:
-        # A single row may say no more than the answer itself.
-        told = [] if [row.detail for row in errors] == [detail] else errors[:_SHOWN]
-        rows = [f"{row.pointer}: {row.detail}".removeprefix(": ") for row in told]
-        more = [f"and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
+        # A single row may only repeat the detail of the response.
+        listed = [] if [row.detail for row in errors] == [detail] else errors[:_LISTED]
+        rows = [f"{row.pointer}: {row.detail}".removeprefix(": ") for row in listed]
+        more = [f"and {len(errors) - _LISTED} more"] if len(errors) > _LISTED else []
         super().__init__("\n".join([f"{status} {error_code}: {detail}", *rows, *more]))
         self.status = status
         self.error_code = error_code
@@ -61,11 +69,11 @@ class ApiError(QrmillError):
         self.errors = tuple(errors)
         self.errors_total = len(errors) if errors_total is None else errors_total
         self.retry_after = retry_after
-        self.transient = status in _PASSING or error_code == "key_in_use"
+        self.transient = status in _TRANSIENT or error_code == KEY_IN_USE
 
 
 class UnreachableError(QrmillError):
-    """There was no answer: no connection, one that broke, or a time-out."""
+    """The API did not respond: no connection, a broken connection, or a timeout."""
 
     transient = True
 
@@ -74,9 +82,9 @@ class TaskFailedError(QrmillError):
     """The task has failed.
 
     Attributes:
-        task_id: of the task.
-        error: why, in words.
-        error_code: the same, for programs.
+        task_id: UUID of the task.
+        error: why the task failed.
+        error_code: stable name of ``error``.
     """
 
     def __init__(self, task_id: str, error: str | None, error_code: str | None) -> None:
@@ -87,11 +95,11 @@ class TaskFailedError(QrmillError):
 
 
 class WaitTimeoutError(QrmillError):
-    """The task has not ended yet; it goes on all the same, and can be waited for again."""
+    """The task has not ended in time; it continues, and can be waited for again."""
 
 
 class DownloadError(QrmillError):
-    """The bundle could not be downloaded, or is not what the API says it is."""
+    """The bundle could not be downloaded, or differs from what the API reports."""
 
     def __init__(self, message: str, *, transient: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(message)

@@ -1,13 +1,13 @@
-"""Lists of the client: rows of as many pages as are looked at, one request a page."""
+"""Lists in the client: pages are requested one at a time, when their first row is needed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Literal, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
 
-from api.client.transport import Api, decode
-from api.schemas.lists import ChunkList, TaskList
+from .transport import Api, decode
+from .wire_types import ChunkList, State, TaskList
 
-#: Most rows of a page that the API gives.
+#: Maximum number of rows per page that the API permits.
 TASKS_A_PAGE, CHUNKS_A_PAGE = 200, 1000
 
 Page = TypeVar("Page", TaskList, ChunkList)
@@ -15,53 +15,54 @@ Row = TypeVar("Row")
 
 
 class Filters(TypedDict, total=False):
-    """Which tasks are listed; all without.
+    """Filters of a list of tasks; every filter is optional.
 
     Attributes:
         status: only tasks in this state.
         gtin: only tasks of this GTIN.
-        created_since: only tasks that were accepted then or later; with a time zone.
-        created_before: only tasks that were accepted earlier; with a time zone.
-        key: for operators, only tasks of the API keys of this name.
+        created_since: only tasks accepted at or after this time, which has a time zone.
+        created_before: only tasks accepted before this time, which has a time zone.
+        key: for operators, only tasks of API keys of this name.
     """
 
-    status: Literal["pending", "running", "completed", "failed"]
+    status: State
     gtin: str
     created_since: datetime
     created_before: datetime
     key: str
 
 
-def parameters(filters: Filters) -> dict[str, str]:
-    """Return the query that says what ``filters`` do."""
+def encode_filters(filters: Filters) -> dict[str, str]:
+    """Return ``filters`` as query parameters."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value)
         for name, value in filters.items()
     }
 
 
-def rows(
+def iterate_rows(
     api: Api,
     path: str,
     query: dict[str, str],
     kind: type[Page],
-    of: Callable[[Page], Iterable[Row]],
+    rows_of: Callable[[Page], Iterable[Row]],
 ) -> Iterator[Row]:
-    """Yield the rows of every page, each page when its first row is asked for.
+    """Yield the rows of every page; request a page when its first row is needed.
 
     Args:
-        api: answers with pages.
+        api: sends the requests.
         path: of the list.
-        query: of each request.
-        kind: of a page.
-        of: returns a page's rows.
+        query: parameters of every request.
+        kind: type of a page.
+        rows_of: returns the rows of a page.
 
     Raises:
-        ApiError, UnreachableError: a page was refused, or cannot be asked for.
+        ApiError: a page was refused.
+        UnreachableError: the API did not respond.
     """
     cursor: str | None = ""
     while cursor is not None:
-        here = {"cursor": cursor} if cursor else {}
-        page = decode(api.send("GET", path, params=query | here), kind)
-        yield from of(page)
+        position = {"cursor": cursor} if cursor else {}
+        page = decode(api.send("GET", path, params=query | position), kind)
+        yield from rows_of(page)
         cursor = page.next_cursor

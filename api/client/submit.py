@@ -1,4 +1,4 @@
-"""Submits of the client: each with an Idempotency-Key, so that it may be sent more than once."""
+"""Submits of the client: each has an Idempotency-Key, so that it can be sent more than once."""
 
 import io
 import os
@@ -9,26 +9,25 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypedDict
 
-from api.client.errors import QrmillError
-from api.client.transport import Api, Body, decode
-from api.schemas.tasks import Accepted, DryRun
-from render.image import ErrorCorrection, ImageFormat
+from .errors import QrmillError
+from .transport import Api, Body, decode
+from .wire_types import Accepted, DryRun, ErrorCorrection, ImageFormat
 
 BULK = "/qr/bulk/"
 #: Visible ASCII, with spaces inside.
-_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 
 CsvSource = str | os.PathLike[str] | bytes | BinaryIO
 
 
 class Options(TypedDict, total=False):
-    """What a request may say besides; the API has its defaults.
+    """Optional fields of a request; the API documents their defaults.
 
     Attributes:
-        format: of the images.
+        format: image format.
         size: side of a PNG in pixels.
-        error_correction: least level of the symbols.
-        callback_url: is told when the task has ended.
+        error_correction: minimum level of the symbols.
+        callback_url: receives a webhook when the task has ended.
     """
 
     format: ImageFormat
@@ -38,12 +37,12 @@ class Options(TypedDict, total=False):
 
 
 class Form(NamedTuple):
-    """A request as it goes over the wire.
+    """An encoded request.
 
     Attributes:
         media_type: ``application/json`` or ``text/csv``.
-        body: as that has it.
-        params: of CSV, what the items share.
+        body: in that media type.
+        params: query parameters; for CSV, the values shared by all items.
     """
 
     media_type: str
@@ -52,14 +51,14 @@ class Form(NamedTuple):
 
 
 class Submitted(NamedTuple):
-    """A request that was accepted.
+    """An accepted request.
 
     Attributes:
-        task_id: of its task.
-        items: how many it has.
-        idempotency_key: that it went with; the same request sent again with it is the same task.
-        replayed: it had been accepted before, with the same key.
-        poll_url: where to ask for the task.
+        task_id: UUID of the task.
+        items: number of items.
+        idempotency_key: sent with the request; the same request with this key is the same task.
+        replayed: whether the request had been accepted before with the same key.
+        poll_url: path of the task's status.
     """
 
     task_id: str
@@ -76,43 +75,46 @@ def submit(
     params: Mapping[str, str],
     idempotency_key: str | None,
 ) -> Submitted:
-    """Send a request until it is accepted, with one key however often that takes.
+    """Send a request until it is accepted, with the same key in every attempt.
 
     Args:
-        api: takes it.
+        api: sends the request.
         media_type: of the body.
-        body: returns it, from its beginning at each call.
-        params: the query.
-        idempotency_key: 1 to 255 characters of visible ASCII; without one, one is made.
+        body: returns the body from its beginning, once per attempt.
+        params: query parameters.
+        idempotency_key: 1 to 255 characters of visible ASCII; None for a random one.
 
     Raises:
-        ApiError, UnreachableError: it was not accepted, as far as is known.
+        ApiError: the request was refused.
+        UnreachableError: the API did not respond; the request may have been accepted.
         ValueError: the key is malformed.
     """
     key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"an Idempotency-Key has 1 to 255 visible ASCII characters: {key!r}")
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise ValueError(
+            f"invalid Idempotency-Key: must be 1 to 255 visible ASCII characters: {key!r}"
+        )
     headers = {"Content-Type": media_type, "Idempotency-Key": key}
     try:
-        answer = api.send("POST", BULK, headers=headers, params=params, body=body)
-        accepted = decode(answer, Accepted)
+        response = api.send("POST", BULK, headers=headers, params=params, body=body)
+        accepted = decode(response, Accepted)
     except QrmillError as error:
         error.idempotency_key = key
         raise
-    replayed = answer.headers.get("Idempotency-Replayed") == "true"
+    replayed = response.headers.get("Idempotency-Replayed") == "true"
     return Submitted(accepted.task_id, accepted.items, key, replayed, accepted.poll_url)
 
 
 def dry_run(api: Api, form: Form) -> DryRun:
-    """Ask what would become of a request; see ``Client.dry_run``."""
+    """Validate a request without submitting it; see ``Client.dry_run``."""
     query = {**form.params, "dry_run": "true"}
     headers = {"Content-Type": form.media_type}
-    answer = api.send("POST", BULK, headers=headers, params=query, body=lambda: form.body)
-    return decode(answer, DryRun)
+    response = api.send("POST", BULK, headers=headers, params=query, body=lambda: form.body)
+    return decode(response, DryRun)
 
 
-def opened(source: CsvSource) -> AbstractContextManager[BinaryIO]:
-    """Return a file to read bytes from; one that was open before stays open."""
+def open_source(source: CsvSource) -> AbstractContextManager[BinaryIO]:
+    """Return ``source`` as a binary file; a file that the caller opened stays open."""
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if isinstance(source, (str, os.PathLike)):
@@ -120,7 +122,7 @@ def opened(source: CsvSource) -> AbstractContextManager[BinaryIO]:
     return nullcontext(source)
 
 
-def rewound(file: BinaryIO) -> BinaryIO:
-    """Return ``file`` at its beginning."""
+def rewind(file: BinaryIO) -> BinaryIO:
+    """Return ``file``, positioned at its beginning."""
     file.seek(0)
     return file

@@ -1,4 +1,4 @@
-"""Requests of the client: sent, kept within the key's rates, repeated when that may help."""
+"""HTTP requests of the client: sent within the key's rate limits, retried if that may help."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -7,102 +7,103 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
-import httpx
+import httpx2
 import msgspec
 
-from api.client.arguments import check_api_key
-from api.client.errors import ApiError, QrmillError, UnreachableError
-from api.schemas.problems import Problem
+from .arguments import check_api_key
+from .errors import NOT_QRMILL, ApiError, QrmillError, UnreachableError
+from .wire_types import Problem
 
-#: Seconds: the longest first pause, which doubles with every attempt, and the longest of all.
+#: Seconds: limit of the first pause, which doubles with every attempt, and limit of all pauses.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-#: Seconds beyond all patience for an answer that is on its way: of a poll that was held to the end.
+#: Seconds beyond the patience in which a response may arrive: of a poll that was held to the end.
 _GRACE = 2.0
 
-Done = TypeVar("Done")
-Answer = TypeVar("Answer", bound=msgspec.Struct)
+Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 Body = bytes | Iterable[bytes]
 
 
-class Backoff(NamedTuple):
-    """Repeats what may succeed later, with full jitter, never before the service asked for it.
+class RetryPolicy(NamedTuple):
+    """Retries transient errors with full-jitter backoff, never before the service's Retry-After.
 
-    "Full jitter": the pause is anywhere between nothing and an exponentially growing limit, so that
-    clients that failed together do not come back together. It is a loop of ours because what the
-    libraries for it add is what has to be replaced here: their pauses know no Retry-After and
-    their limits no clock but the system's.
+    "Full jitter": each pause is random between zero and a limit that grows exponentially, so that
+    clients that failed together do not return together. The retry libraries do not fit: their
+    pauses ignore Retry-After, and their time limits need the system's clock.
 
     Attributes:
-        attempts: how often something is tried.
+        attempts: maximum number of attempts.
         patience: seconds that all attempts and the pauses between them may take.
-        sleep: waits for seconds.
-        clock: tells seconds, from any start.
-        told: of each error after which it is tried again.
+        sleep: sleeps for a number of seconds.
+        clock: returns seconds since any fixed time.
+        on_retry: called with each error that is followed by another attempt.
     """
 
     attempts: int
     patience: float
     sleep: Callable[[float], None]
     clock: Callable[[], float]
-    told: Callable[[QrmillError], object]
+    on_retry: Callable[[QrmillError], object]
 
-    def repeat(self, once: Callable[[], Done], patience: float | None = None) -> Done:
-        """Return what ``once`` returns, the first time that it raises no transient error.
+    def call(self, attempt: Callable[[], Result], patience: float | None = None) -> Result:
+        """Return what ``attempt`` returns, after as many attempts as needed.
 
         Args:
-            once: one attempt.
-            patience: seconds, where fewer than usual.
+            attempt: makes one attempt.
+            patience: seconds, if fewer than the policy's.
 
         Raises:
-            QrmillError: what ``once`` raised last.
+            QrmillError: the error of the last attempt.
         """
-        deadline = self.clock() + self.bounded(patience)
-        attempt = 1
+        deadline = self.clock() + self.limit_patience(patience)
+        number = 1
         while True:
             try:
-                return once()
+                return attempt()
             except QrmillError as error:
-                pause = error.retry_after + _jitter(attempt)
-                late = self.clock() + pause > deadline
-                if not error.transient or attempt >= self.attempts or late:
-                    error.attempts = attempt
+                pause = error.retry_after + _jitter(number)
+                too_late = self.clock() + pause > deadline
+                if not error.transient or number >= self.attempts or too_late:
+                    error.attempts = number
                     raise
-                self.told(error)
+                self.on_retry(error)
             self.sleep(pause)
-            attempt += 1
+            number += 1
 
-    def bounded(self, patience: float | None) -> float:
-        """Return the seconds that one request may take, of the ``patience`` of its caller."""
+    def limit_patience(self, patience: float | None) -> float:
+        """Return the seconds that one request may take, given the ``patience`` of its caller."""
         return self.patience if patience is None else min(self.patience, patience)
 
 
-class QuietURL(httpx.URL):
-    """A URL that is shown without its query: httpx writes the URL of each request to its log."""
+class RedactedURL(httpx2.URL):
+    """A URL whose text has no query, because the HTTP library logs the URL of each request."""
 
     def __str__(self) -> str:
-        return str(httpx.URL(self, query=None))
+        return str(httpx2.URL(self, query=None))
 
 
 class Api:
-    """The API as one key sees it. Threads may share it.
+    """The API, used with one key. Thread-safe.
 
     Args:
-        http: a client of the API's URL, which may go to other servers as well: the key is not one
-            of its own headers.
+        http: a client of the API's URL, which may send requests to other servers as well: the key
+            is not among its default headers.
         api_key: the key.
-        timeout: seconds to wait for a connection, and for each piece of an answer.
-        backoff: how failures are repeated.
+        timeout: seconds to wait for a connection, and for each piece of a response.
+        policy: how requests are retried.
 
     Raises:
-        ValueError: the key cannot be right.
+        ValueError: the key is malformed.
     """
 
-    def __init__(self, http: httpx.Client, api_key: str, timeout: float, backoff: Backoff) -> None:
+    def __init__(
+        self, http: httpx2.Client, api_key: str, timeout: float, policy: RetryPolicy
+    ) -> None:
         check_api_key(api_key)
         self._http = http
         self._headers = {"X-API-Key": api_key, "Accept": "application/json"}
         self._timeout = timeout
-        self._backoff = backoff
+        self._policy = policy
         self._resume_at = 0.0
 
     def send(
@@ -116,105 +117,104 @@ class Api:
         held: float = 0.0,
         patience: float | None = None,
         attempts: int | None = None,
-    ) -> httpx.Response:
-        """Return the answer to a request that may be sent more than once.
+    ) -> httpx2.Response:
+        """Return the response to a request that may be sent more than once.
 
         Args:
-            method: of the request.
-            path: below the API's URL.
-            headers: of the request.
-            params: its query.
-            body: returns the body, from its beginning at each call.
-            held: seconds that the service may hold the answer back.
-            patience: seconds that all attempts may take, where fewer than usual; a server that
-                says nothing is given up then, one that keeps sending is not.
-            attempts: how often it is sent at most, where fewer than usual.
+            method: HTTP method.
+            path: relative to the API's URL.
+            headers: request headers.
+            params: query parameters.
+            body: returns the body from its beginning, once per attempt.
+            held: seconds that the service may hold the response.
+            patience: seconds that all attempts may take, if fewer than usual. A silent server is
+                given up then; a server that keeps sending is not.
+            attempts: maximum number of attempts, if fewer than usual.
 
         Raises:
-            ApiError: it was refused.
-            UnreachableError: it was not answered.
+            ApiError: the request was refused.
+            UnreachableError: the API did not respond.
         """
-        deadline = self._backoff.clock() + self._backoff.bounded(patience)
+        deadline = self._policy.clock() + self._policy.limit_patience(patience)
 
-        def once() -> httpx.Response:
+        def attempt() -> httpx2.Response:
             self._await_rate(patience)
-            left = deadline - self._backoff.clock()
+            remaining = deadline - self._policy.clock()
             request = self._http.build_request(
                 method,
                 path,
                 headers=self._headers | dict(headers or {}),
                 params=params,
                 content=body() if body else None,
-                timeout=min(self._timeout + held, max(left, 0) + _GRACE),
+                timeout=min(self._timeout + held, max(remaining, 0) + _GRACE),
             )
-            request.url = QuietURL(request.url)
-            return self._answered(request)
+            request.url = RedactedURL(request.url)
+            return self._send_once(request)
 
-        backoff = self._backoff._replace(attempts=attempts or self._backoff.attempts)
-        return backoff.repeat(once, patience)
+        policy = self._policy._replace(attempts=attempts or self._policy.attempts)
+        return policy.call(attempt, patience)
 
-    def _answered(self, request: httpx.Request) -> httpx.Response:
+    def _send_once(self, request: httpx2.Request) -> httpx2.Response:
         try:
-            answer = self._http.send(request)
-        except httpx.HTTPError as error:
-            raise UnreachableError(
-                f"{place(request.method, request.url)}: {words(error)}"
-            ) from error
-        self._note_rate(answer)
-        if answer.is_success or answer.status_code == HTTPStatus.NOT_MODIFIED:
-            return answer
-        raise _refusal(answer)
+            response = self._http.send(request)
+        except httpx2.HTTPError as error:
+            where = describe_request(request.method, request.url)
+            raise UnreachableError(f"{where}: {describe_error(error)}") from error
+        self._note_rate(response)
+        if response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
+            return response
+        raise _refusal(response)
 
-    def _note_rate(self, answer: httpx.Response) -> None:
-        """Remember when the key may send again, if it may not now."""
-        left = answer.headers.get("RateLimit-Remaining")
-        reset = answer.headers.get("RateLimit-Reset", "")
-        if left is not None and reset.isdecimal():
-            now = self._backoff.clock()
-            self._resume_at = now + int(reset) if left.strip() == "0" else 0.0
+    def _note_rate(self, response: httpx2.Response) -> None:
+        """Record when the key may send again if it has no requests left."""
+        remaining = response.headers.get("RateLimit-Remaining")
+        reset = response.headers.get("RateLimit-Reset", "")
+        if remaining is not None and reset.isdecimal():
+            now = self._policy.clock()
+            self._resume_at = now + int(reset) if remaining.strip() == "0" else 0.0
 
     def _await_rate(self, patience: float | None) -> None:
-        """Wait for the key's next window, unless that is too long: then the API says so itself."""
-        pause = self._resume_at - self._backoff.clock()
-        if 0 < pause <= self._backoff.bounded(patience):
-            self._backoff.sleep(pause)
+        """Wait for the key's next window; if that takes too long, let the API refuse instead."""
+        pause = self._resume_at - self._policy.clock()
+        if 0 < pause <= self._policy.limit_patience(patience):
+            self._policy.sleep(pause)
 
 
-def decode(answer: httpx.Response, kind: type[Answer]) -> Answer:
-    """Return an answer's body.
+def decode(response: httpx2.Response, kind: type[Kind]) -> Kind:
+    """Return the body of a response.
 
     Raises:
-        ApiError: it is not of that kind.
+        ApiError: the body is not of that type.
     """
     try:
-        return msgspec.json.decode(answer.content, type=kind)
+        return msgspec.json.decode(response.content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _not_understood(answer, error) from None
+        raise _not_understood(response, error) from None
 
 
-def seconds_to_wait(headers: httpx.Headers) -> float | None:
-    """Return what Retry-After says in seconds (RFC 9110, section 10.2.3); None without one.
+def parse_retry_after(headers: httpx2.Headers) -> float | None:
+    """Return Retry-After in seconds (RFC 9110, section 10.2.3); None if absent or malformed.
 
-    A date is compared with the answer's own, so that this machine's clock may be wrong.
+    A date is compared with the response's own Date, so that this machine's clock may be wrong.
     """
-    said = headers.get("Retry-After", "").strip()
-    if said.isdecimal():
-        return float(said)
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
     try:
-        until = parsedate_to_datetime(said)
+        until = parsedate_to_datetime(value)
         now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
         return max(0.0, (until - now).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without its time zone
+    except (ValueError, TypeError):  # not a date, or one without a time zone
         return None
 
 
-def place(method: str, url: httpx.URL) -> str:
-    """Return a request in words: never its query, which in a presigned URL is a secret."""
+def describe_request(method: str, url: httpx2.URL) -> str:
+    """Return a request as text, without its query, which is a secret in a presigned URL."""
     return f"{method} {url.netloc.decode()}{url.path}"
 
 
-def words(error: Exception) -> str:
-    """Return what happened; some errors of connections have no words of their own."""
+def describe_error(error: Exception) -> str:
+    """Return an error as text; some connection errors have no message of their own."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
@@ -223,24 +223,24 @@ def _jitter(attempt: int) -> float:
     return random.uniform(0, limit)  # noqa: S311 - spreads load, nothing secret
 
 
-def _refusal(answer: httpx.Response) -> ApiError:
+def _refusal(response: httpx2.Response) -> ApiError:
     try:
-        problem = msgspec.json.decode(answer.content, type=Problem)
+        problem = msgspec.json.decode(response.content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _not_understood(answer, error)
+        return _not_understood(response, error)
     return ApiError(
-        answer.status_code,
+        response.status_code,
         problem.error_code,
         problem.detail,
         problem.errors or (),
         errors_total=problem.errors_total,
-        retry_after=seconds_to_wait(answer.headers) or 0.0,
+        retry_after=parse_retry_after(response.headers) or 0.0,
     )
 
 
-def _not_understood(answer: httpx.Response, error: Exception) -> ApiError:
-    """Return the error of an answer that a gateway gave, or a service of another version."""
-    where = place(answer.request.method, answer.url)
-    detail = f"{where} was not answered as qrmill does: {error}."
-    wait = seconds_to_wait(answer.headers) or 0.0
-    return ApiError(answer.status_code, "not_qrmill", detail, retry_after=wait)
+def _not_understood(response: httpx2.Response, error: Exception) -> ApiError:
+    """Return the error for a response of a gateway, or of a service of another version."""
+    where = describe_request(response.request.method, response.url)
+    detail = f"{where} did not return a qrmill response: {error}."
+    retry_after = parse_retry_after(response.headers) or 0.0
+    return ApiError(response.status_code, NOT_QRMILL, detail, retry_after=retry_after)

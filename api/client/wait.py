@@ -1,31 +1,31 @@
-"""Waiting of the client: polls that the service holds until there is news, and that cost little."""
+"""Waiting for tasks: long polls, which the service holds until there is news."""
 
 from collections.abc import Callable
 from http import HTTPStatus
 
-import httpx
+import httpx2
 
-from api.client.errors import TaskFailedError, WaitTimeoutError
-from api.client.transport import Api, Backoff, decode, seconds_to_wait
-from api.schemas.tasks import TaskStatus
+from .errors import TaskFailedError, WaitTimeoutError
+from .transport import Api, RetryPolicy, decode, parse_retry_after
+from .wire_types import TaskStatus
 
-#: Seconds a poll may be held. The service holds it until the task has ended, and not until there is
-#: progress. The contract allows 30, and gateways end what takes a minute.
+#: Seconds that the service may hold a poll. It holds a poll until the task has ended, and ignores
+#: progress. The contract permits 30 s; gateways terminate requests after about a minute.
 FOR_THE_END, FOR_PROGRESS = 25, 1
-#: Seconds between the beginnings of two polls where the answer does not say.
+#: Seconds between the starts of two polls if the response has no Retry-After.
 _PAUSE = 1.0
 
 
 class LongPoll:
     """The polls of one task (``Prefer: wait``, RFC 7240, section 4.3).
 
-    A service that does not hold polls answers at once, and ``Retry-After`` paces them.
+    A service that does not hold polls responds at once, and its ``Retry-After`` sets the pace.
 
     Args:
-        api: answers them.
+        api: sends the polls.
         path: of the task.
-        clock: tells seconds, from any start.
-        held: seconds that each may be held.
+        clock: returns seconds since any fixed time.
+        held: seconds that the service may hold each poll.
 
     Attributes:
         pause: seconds until the next poll may be sent.
@@ -40,21 +40,22 @@ class LongPoll:
         self._etag: str | None = None
         self._status: TaskStatus | None = None
 
-    def ask(self, patience: float) -> TaskStatus:
-        """Return the task's status, after ``patience`` seconds at most.
+    def poll(self, patience: float) -> TaskStatus:
+        """Return the task's status, within ``patience`` seconds.
 
         Raises:
-            ApiError, UnreachableError: there is no such task, or it cannot be asked for.
+            ApiError: the task does not exist.
+            UnreachableError: the API did not respond.
         """
-        begun = self._clock()
-        answer = self._poll(patience, held=max(0, int(min(self._held, patience))))
-        self.pause = _pause(answer, self._clock() - begun)
-        if answer.status_code != HTTPStatus.NOT_MODIFIED or self._status is None:
-            self._status = decode(answer, TaskStatus)
-            self._etag = answer.headers.get("ETag")
+        started = self._clock()
+        response = self._send(patience, held=max(0, int(min(self._held, patience))))
+        self.pause = _pause_after(response, self._clock() - started)
+        if response.status_code != HTTPStatus.NOT_MODIFIED or self._status is None:
+            self._status = decode(response, TaskStatus)
+            self._etag = response.headers.get("ETag")
         return self._status
 
-    def _poll(self, patience: float, held: int) -> httpx.Response:
+    def _send(self, patience: float, held: int) -> httpx2.Response:
         headers = {"If-None-Match": self._etag} if self._etag else {}
         if held:
             headers["Prefer"] = f"wait={held}"
@@ -63,43 +64,45 @@ class LongPoll:
 
 def wait(
     poll: LongPoll,
-    backoff: Backoff,
+    policy: RetryPolicy,
     timeout: float | None,
-    told: Callable[[TaskStatus], object] | None,
+    on_progress: Callable[[TaskStatus], object] | None,
 ) -> TaskStatus:
-    """Return a task's status once it is completed.
+    """Return a task's status when the task is completed.
 
     Args:
-        poll: of the task.
-        backoff: its clock, and its way to sleep.
-        timeout: seconds to wait; for ever without.
-        told: of every status that differs from the one before.
+        poll: the polls of the task.
+        policy: has the clock and the function that sleeps.
+        timeout: seconds to wait; None for no limit.
+        on_progress: called with every status that differs from the one before.
 
     Raises:
-        TaskFailedError: it has failed.
-        WaitTimeoutError: it has not ended in time.
-        ApiError, UnreachableError: there is no such task, or it cannot be asked for.
+        TaskFailedError: the task has failed.
+        WaitTimeoutError: the task has not ended in time.
+        ApiError: the task does not exist.
+        UnreachableError: the API did not respond.
     """
-    deadline = float("inf") if timeout is None else backoff.clock() + timeout
-    seen: TaskStatus | None = None
+    deadline = float("inf") if timeout is None else policy.clock() + timeout
+    previous: TaskStatus | None = None
     while True:
-        status = poll.ask(deadline - backoff.clock())
-        if told and status != seen:
-            told(status)
+        status = poll.poll(deadline - policy.clock())
+        if on_progress and status != previous:
+            on_progress(status)
         if status.status == "completed":
             return status
         if status.status == "failed":
             raise TaskFailedError(status.task_id, status.error, status.error_code)
-        if backoff.clock() + poll.pause >= deadline:
+        if policy.clock() + poll.pause >= deadline:
             raise WaitTimeoutError(f"task {status.task_id} has not ended within {timeout} s")
-        seen = status
-        backoff.sleep(poll.pause)
+        previous = status
+        policy.sleep(poll.pause)
 
 
-def _pause(answer: httpx.Response, taken: float) -> float:
-    """Return the seconds until the next poll, after one that took ``taken`` seconds."""
-    said = seconds_to_wait(answer.headers)
-    if said is None:
-        return max(0.0, _PAUSE - taken)
-    # What it was held counts: there is no gap in which the end would go unnoticed.
-    return max(0.0, said - taken) if "Preference-Applied" in answer.headers else said
+def _pause_after(response: httpx2.Response, elapsed: float) -> float:
+    """Return the seconds until the next poll, after a poll that took ``elapsed`` seconds."""
+    retry_after = parse_retry_after(response.headers)
+    if retry_after is None:
+        return max(0.0, _PAUSE - elapsed)
+    # The time that the poll was held counts, so that there is no gap in which the end goes unseen.
+    held = "Preference-Applied" in response.headers
+    return max(0.0, retry_after - elapsed) if held else retry_after

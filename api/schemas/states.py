@@ -1,7 +1,7 @@
 """The words of the API for where tasks, chunks and callbacks stand, and for what keys may do.
 
-They are the pipeline's own; a test compares them. They stand here as well so that the client and
-the command line start without all that the service is made of.
+They are the pipeline's own, and the client has the same; tests compare them. They are repeated here
+so that the command line starts without loading the pipeline.
 """
 
 from typing import Literal

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,7 +27,7 @@ from deploy.embedded.running import RunningStack, StackError, running_stack
 _OUT = Path("demo-out")
 _ITEMS = 5000
 #: What a wrong answer or a damaged bundle shows itself as.
-_UNEXPECTED = (httpx.HTTPError, OSError, zipfile.BadZipFile, KeyError, ValueError)
+_UNEXPECTED = (httpx2.HTTPError, OSError, zipfile.BadZipFile, KeyError, ValueError)
 
 
 class Stages:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 GTIN = "09506000134352"
 _SEED = 20_260_401
@@ -39,7 +39,7 @@ def _item(source: random.Random, index: int) -> dict[str, str]:
 class Job:
     """A job that the service has accepted."""
 
-    def __init__(self, client: httpx.Client, request: dict[str, Any]) -> None:
+    def __init__(self, client: httpx2.Client, request: dict[str, Any]) -> None:
         """Send the request.
 
         Raises:
@@ -47,7 +47,7 @@ class Job:
         """
         self._client = client
         answer = client.post("qr/bulk/", json=request)
-        if answer.status_code != httpx.codes.ACCEPTED:
+        if answer.status_code != httpx2.codes.ACCEPTED:
             raise DemoError(f"the request was answered {_words(answer)}")
         self._poll_url = client.base_url.join(answer.json()["poll_url"])
 
@@ -78,14 +78,14 @@ def download(url: str, path: Path) -> None:
     Raises:
         DemoError: the server refused.
     """
-    with httpx.stream("GET", url, timeout=30, trust_env=False) as answer, path.open("wb") as file:
-        if answer.status_code != httpx.codes.OK:
+    with httpx2.stream("GET", url, timeout=30, trust_env=False) as answer, path.open("wb") as file:
+        if answer.status_code != httpx2.codes.OK:
             raise DemoError(f"the download was answered {answer.status_code}")
         for block in answer.iter_bytes():
             file.write(block)
 
 
-def _words(answer: httpx.Response) -> str:
+def _words(answer: httpx2.Response) -> str:
     """Return what a problem document says, or the beginning of what else was answered."""
     try:
         problem = answer.json()

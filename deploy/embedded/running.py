@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from deploy.embedded.files import make_private_directory
 from deploy.embedded.process import dies_with_parent, wait_until
@@ -66,12 +66,12 @@ class RunningStack:
         """What the ready file says now."""
         return read_ready(self.ready_file)
 
-    def client(self, role: Role = "client") -> httpx.Client:
+    def client(self, role: Role = "client") -> httpx2.Client:
         """Return an HTTP client of the API with the stack's own key of that role."""
         ready = self.ready
         key = ready.client_key if role == "client" else ready.operator_key
         # Loopback is never behind a proxy, whatever the environment says.
-        return httpx.Client(
+        return httpx2.Client(
             base_url=ready.api_url, headers={"X-API-Key": key}, timeout=30, trust_env=False
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 import redis
 
 from api.cli.server import api_command, sweep_command, worker_command, worker_environment
@@ -107,8 +107,8 @@ def _part(
 def _api_answers(url: str) -> bool:
     try:
         # Loopback is never behind a proxy, whatever the environment says.
-        return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
-    except httpx.TransportError:
+        return httpx2.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
+    except httpx2.TransportError:
         return False
 
 

@@ -16,7 +16,7 @@ _QUIET = {
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,
     "urllib3": logging.WARNING,
-    "httpx": logging.WARNING,
+    "httpx2": logging.WARNING,
     "dramatiq": logging.INFO,
     # Tracebacks of connections that were lost; who used them tells of that.
     "pika": logging.CRITICAL,

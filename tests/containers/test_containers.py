@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -137,8 +137,8 @@ def test_the_readmes_request_is_done(compose: Compose, key: str, tmp_path: Path)
 
 def is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", trust_env=False).is_success
-    except httpx.TransportError:
+        return httpx2.get(f"{url}/readyz", trust_env=False).is_success
+    except httpx2.TransportError:
         return False
 
 
@@ -199,7 +199,7 @@ def test_prometheus_finds_every_part(compose: Compose) -> None:
     address = f"http://127.0.0.1:{compose.ports['prometheus']}/api/v1/targets"
 
     def all_up() -> bool:
-        found = httpx.get(address, trust_env=False).json()["data"]["activeTargets"]
+        found = httpx2.get(address, trust_env=False).json()["data"]["activeTargets"]
         jobs = [row["labels"]["job"] for row in found if row["health"] == "up"]
         return sorted(jobs) == ["qrmill-api", "qrmill-sweep", *["qrmill-worker"] * 4]
 
@@ -211,7 +211,7 @@ def test_a_worker_that_is_stopped_finishes_and_the_job_goes_on(
 ) -> None:
     headers = {"X-API-Key": key}
     body = {"gtin": "9506000134352", "items": [{"serial": f"{n:05}"} for n in range(5000)]}
-    with httpx.Client(base_url=compose.url, headers=headers, trust_env=False) as client:
+    with httpx2.Client(base_url=compose.url, headers=headers, trust_env=False) as client:
         accepted = client.post("/qr/bulk/", json=body).json()
         begun = time.monotonic()
         compose("stop", "worker-render")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from pipeline.service import Service, Settings
@@ -93,7 +93,7 @@ def test_the_units_run_fenced_in_do_jobs_and_end_cleanly(
     token = service.api_keys.create(name="client", role="client").token
     machine("systemctl", "start", *UNITS)
     url, headers = f"http://127.0.0.1:{PORT}", {"X-API-Key": token}
-    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
         completed(client, submit(client, 1))
         late = submit(client, 1000)
         machine("systemctl", "restart", "qrmill-worker@render")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from deploy.embedded.running import RunningStack, running_stack
@@ -22,11 +22,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 
 @pytest.fixture(scope="session")
-def client(stack: RunningStack) -> Iterator[httpx.Client]:
+def client(stack: RunningStack) -> Iterator[httpx2.Client]:
     """A client of the shared stack whose key may poll as often as tests do."""
     with stack.client("operator") as operator:
         body = {"name": "tests", "per_minute": 1_000_000, "per_day": 1_000_000}
         token = operator.post("/keys/", json=body).json()["api_key"]
     url, headers = stack.ready.api_url, {"X-API-Key": token}
-    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as patient:
+    with httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as patient:
         yield patient

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from deploy.embedded.running import RunningStack
@@ -19,14 +19,14 @@ GTIN = "9506000134352"
 TERMINAL = {"completed", "failed"}
 
 
-def submit(client: httpx.Client, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+def submit(client: httpx2.Client, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
     answer = client.post("/qr/bulk/", json={"gtin": GTIN, **fields})
     assert answer.status_code == 202, answer.text
     accepted: dict[str, Any] = answer.json()
     return accepted
 
 
-def follow(client: httpx.Client, poll_url: str) -> dict[str, Any]:
+def follow(client: httpx2.Client, poll_url: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
         answer = client.get(poll_url)
         assert answer.status_code == 200, answer.text
@@ -38,7 +38,7 @@ def follow(client: httpx.Client, poll_url: str) -> dict[str, Any]:
 
 def bundle_of(status: dict[str, Any]) -> zipfile.ZipFile:
     assert status["status"] == "completed", status
-    return zipfile.ZipFile(io.BytesIO(httpx.get(status["download_url"], trust_env=False).content))
+    return zipfile.ZipFile(io.BytesIO(httpx2.get(status["download_url"], trust_env=False).content))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def bundle_of(status: dict[str, Any]) -> zipfile.ZipFile:
     [({}, "png", b"\x89PNG\r\n\x1a\n"), ({"format": "svg", "size": 50}, "svg", b"<svg ")],
 )
 def test_a_request_becomes_a_zip_of_images(
-    client: httpx.Client, fields: dict[str, Any], ending: str, magic: bytes
+    client: httpx2.Client, fields: dict[str, Any], ending: str, magic: bytes
 ) -> None:
     items = [{"lot": "L/1", "serial": "007"}, {"serial": "8", "expiry": "270200"}, {}]
     accepted = submit(client, items=items, **fields)
@@ -71,7 +71,7 @@ def test_a_request_becomes_a_zip_of_images(
     ]
 
 
-def test_a_level_of_error_correction_is_kept_or_exceeded(client: httpx.Client) -> None:
+def test_a_level_of_error_correction_is_kept_or_exceeded(client: httpx2.Client) -> None:
     manifests = {}
     for level in "LMQH":
         accepted = submit(client, items=[{"serial": "1"}] * 3, error_correction=level)
@@ -84,18 +84,18 @@ def test_a_level_of_error_correction_is_kept_or_exceeded(client: httpx.Client) -
     assert versions[0] < versions[3]
 
 
-def test_a_download_url_is_signed_anew_and_needs_its_signature(client: httpx.Client) -> None:
+def test_a_download_url_is_signed_anew_and_needs_its_signature(client: httpx2.Client) -> None:
     poll_url = submit(client, items=[{}])["poll_url"]
     first = follow(client, poll_url)["download_url"]
     # The signature's time has whole seconds, so a later poll shows another one.
     wait_for(lambda: client.get(poll_url).json()["download_url"] != first, "a new URL", seconds=5)
-    assert httpx.get(first, trust_env=False).status_code == 200
+    assert httpx2.get(first, trust_env=False).status_code == 200
     forged = first[:-1] + ("1" if first.endswith("0") else "0")
     for url in (first.partition("?")[0], forged):
-        assert httpx.get(url, trust_env=False).status_code in {400, 403}
+        assert httpx2.get(url, trust_env=False).status_code in {400, 403}
 
 
-def test_the_same_request_twice_gives_members_of_equal_bytes(client: httpx.Client) -> None:
+def test_the_same_request_twice_gives_members_of_equal_bytes(client: httpx2.Client) -> None:
     items = [{"lot": "A", "serial": f"{index:04}"} for index in range(300)]
     polls = [submit(client, items=items)["poll_url"] for _ in range(2)]
     first, second = (bundle_of(follow(client, poll_url)) for poll_url in polls)
@@ -105,11 +105,11 @@ def test_the_same_request_twice_gives_members_of_equal_bytes(client: httpx.Clien
             assert first.read(name) == second.read(name)
 
 
-def test_errors_are_of_the_documented_form(stack: RunningStack, client: httpx.Client) -> None:
+def test_errors_are_of_the_documented_form(stack: RunningStack, client: httpx2.Client) -> None:
     bad = client.post("/qr/bulk/", json={"gtin": GTIN, "items": [{"lot": "a b"}]})
     unknown = client.get(f"/qr/bulk/{uuid.uuid4()}/")
     malformed = client.get("/qr/bulk/17/")
-    nobody = httpx.get(f"{stack.ready.api_url}/qr/bulk/{uuid.uuid4()}/", trust_env=False)
+    nobody = httpx2.get(f"{stack.ready.api_url}/qr/bulk/{uuid.uuid4()}/", trust_env=False)
     expected = {422: bad, 404: unknown, 401: nobody}
     assert {code: answer.status_code for code, answer in expected.items()} == {
         code: code for code in expected
@@ -122,7 +122,7 @@ def test_errors_are_of_the_documented_form(stack: RunningStack, client: httpx.Cl
     )
 
 
-def test_a_body_over_the_limit_is_refused_without_being_read(client: httpx.Client) -> None:
+def test_a_body_over_the_limit_is_refused_without_being_read(client: httpx2.Client) -> None:
     sent = 0
 
     def endless() -> Any:  # noqa: ANN401 - a stream
@@ -133,7 +133,7 @@ def test_a_body_over_the_limit_is_refused_without_being_read(client: httpx.Clien
 
     headers = {"Content-Type": "application/json"}
     # The server may close the connection while there is more to send.
-    with suppress(httpx.WriteError):
+    with suppress(httpx2.WriteError):
         assert client.post("/qr/bulk/", content=endless(), headers=headers).status_code == 413
     assert sent < 100_000_000
     declared = client.post("/qr/bulk/", content=b" " * 6_000_000, headers=headers)

@@ -1,6 +1,6 @@
 """From `qrmill keys webhook-secret` to a signed callback, with the parts as a user runs them."""
 
-import httpx
+import httpx2
 
 from deploy.embedded.running import RunningStack
 from tests.command_line import qrmill
@@ -9,7 +9,7 @@ from tests.receiver import receiving
 from tests.waiting import wait_for
 
 
-def test_a_callback_reaches_its_receiver(stack: RunningStack, client: httpx.Client) -> None:
+def test_a_callback_reaches_its_receiver(stack: RunningStack, client: httpx2.Client) -> None:
     own = {"QRMILL_URL": stack.ready.api_url, "QRMILL_API_KEY": client.headers["X-API-Key"]}
     made = qrmill("keys", "webhook-secret", **own)
     assert made.returncode == 0, made.stderr

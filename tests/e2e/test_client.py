@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from api.client import ApiError, Client, TaskFailedError, TaskStatus
@@ -20,7 +20,7 @@ ITEMS = [{"lot": f"LOT-{index % 7}", "serial": f"{index:05}"} for index in range
 
 
 @pytest.fixture
-def qrmill(stack: RunningStack, client: httpx.Client) -> Iterator[Client]:
+def qrmill(stack: RunningStack, client: httpx2.Client) -> Iterator[Client]:
     with Client(stack.ready.api_url, client.headers["X-API-Key"]) as found:
         yield found
 
@@ -47,7 +47,7 @@ def test_a_request_is_submitted_waited_for_and_downloaded(qrmill: Client, tmp_pa
 
 
 def test_a_download_that_is_cut_at_random_offsets_resumes_and_verifies(
-    stack: RunningStack, client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: RunningStack, client: httpx2.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = client.headers["X-API-Key"]
     with Client(stack.ready.api_url, key) as qrmill:
@@ -82,7 +82,7 @@ def test_two_submits_with_one_key_are_one_task(qrmill: Client) -> None:
 
 
 def test_a_submit_whose_answer_is_lost_makes_one_task(
-    stack: RunningStack, client: httpx.Client
+    stack: RunningStack, client: httpx2.Client
 ) -> None:
     seen: list[Seen] = []
     with proxy_before(int(stack.ready.api_url.rpartition(":")[2])) as proxy:

@@ -6,7 +6,7 @@ import shlex
 import zipfile
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from deploy.embedded.running import RunningStack
@@ -18,7 +18,7 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a
 
 
 @pytest.fixture
-def api(stack: RunningStack, client: httpx.Client) -> dict[str, str]:
+def api(stack: RunningStack, client: httpx2.Client) -> dict[str, str]:
     return {"QRMILL_URL": stack.ready.api_url, "QRMILL_API_KEY": client.headers["X-API-Key"]}
 
 

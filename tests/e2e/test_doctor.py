@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -39,7 +39,7 @@ def found(url: str, key: str) -> dict[str, Finding]:
 
 
 def test_an_api_that_is_well_tells_role_and_rates(
-    stack: RunningStack, client: httpx.Client
+    stack: RunningStack, client: httpx2.Client
 ) -> None:
     known = found(stack.ready.api_url, client.headers["X-API-Key"])
     assert {each.state for each in known.values()} == {"ok"}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import psutil
 import pytest
@@ -69,8 +69,8 @@ def test_the_ready_file_is_the_owners_alone_and_says_what_runs(stack: RunningSta
     assert all(psutil.pid_exists(pid) for pid in ready.parts.values())
     assert Path(ready.s3_secret_file).stat().st_mode & 0o777 == 0o600
     assert ready.buckets == ["qrmill", "qrmill-staging"]
-    assert httpx.get(ready.docs_url).status_code == 200
-    assert httpx.get(f"{ready.api_url}/readyz").status_code == 200
+    assert httpx2.get(ready.docs_url).status_code == 200
+    assert httpx2.get(f"{ready.api_url}/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("role", ["client", "operator"])
@@ -89,7 +89,7 @@ def test_only_loopback_is_listened_on(stack: RunningStack) -> None:
     ]
     ready = stack.ready
     urls = (ready.api_url, ready.redis_url, ready.s3_endpoint_url, *ready.metrics_urls.values())
-    assert {port for _, port in listening} == {httpx.URL(url).port for url in urls}
+    assert {port for _, port in listening} == {httpx2.URL(url).port for url in urls}
     assert {address for address, _ in listening} == {"127.0.0.1"}
 
 
@@ -119,7 +119,7 @@ def test_the_data_directory_is_the_owners_alone(stack: RunningStack) -> None:
 def test_what_it_says_on_the_terminal_is_so(own_stack: RunningStack) -> None:
     said = own_stack.output()
     pages = re.findall(r"^ {2}(?:documentation|console) +(http\S+)", said, re.MULTILINE)
-    assert [httpx.get(page, follow_redirects=True).status_code for page in pages] == [200, 200]
+    assert [httpx2.get(page, follow_redirects=True).status_code for page in pages] == [200, 200]
     [kept] = re.findall(r"operator's key +in (.+)", said)
     assert own_stack.ready.operator_key in Path(kept).read_text()
     assert own_stack.ready.operator_key not in said
@@ -139,7 +139,7 @@ def test_a_killed_part_comes_back(own_stack: RunningStack, name: str) -> None:
     assert psutil.pid_exists(after[name])
     assert {**after, name: 0} == {**before, name: 0}
     assert_all_go(group, 5)
-    assert wait_until(lambda: httpx.get(f"{own_stack.ready.api_url}/readyz").is_success, 10)
+    assert wait_until(lambda: httpx2.get(f"{own_stack.ready.api_url}/readyz").is_success, 10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -177,7 +177,7 @@ def test_after_a_kill_nothing_runs_and_the_next_start_finds_everything(tmp_path:
             with second.client() as client:
                 found = client.get(f"qr/bulk/{completed['task_id']}/").json()
             # The URL that was signed before the kill names the port that is used again.
-            bundle = httpx.get(completed["download_url"]).content
+            bundle = httpx2.get(completed["download_url"]).content
     assert msgspec.structs.replace(after, parts=before.parts) == before
     assert found["status"] == "completed"
     assert hashlib.sha256(bundle).hexdigest() == found["bundle"]["sha256"]
@@ -205,11 +205,11 @@ def test_a_data_directory_in_use_is_refused_with_the_process_id(stack: RunningSt
     ended = run_up("--data-dir", stack.data_dir, "--port", "0")
     assert ended.returncode == 1
     assert f"in use by process {stack.process.pid}" in ended.stderr
-    assert httpx.get(f"{stack.ready.api_url}/readyz").status_code == 200
+    assert httpx2.get(f"{stack.ready.api_url}/readyz").status_code == 200
 
 
 def test_a_taken_port_is_refused_in_one_sentence(stack: RunningStack, tmp_path: Path) -> None:
-    port = httpx.URL(stack.ready.api_url).port
+    port = httpx2.URL(stack.ready.api_url).port
     ended = run_up("--data-dir", tmp_path, "--port", str(port))
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"qrmill: Port {port} of 127.0.0.1 cannot be opened")

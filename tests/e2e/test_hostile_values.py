@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import biip
-import httpx
+import httpx2
 import pytest
 import zxingcpp
 from PIL import Image
@@ -38,7 +38,7 @@ def hostile_items(count: int) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def bundle(client: httpx.Client) -> zipfile.ZipFile:
+def bundle(client: httpx2.Client) -> zipfile.ZipFile:
     accepted = submit(client, items=hostile_items(300), size=200)
     return bundle_of(follow(client, accepted["poll_url"]))
 

@@ -2,7 +2,7 @@
 
 import json
 
-import httpx
+import httpx2
 
 from deploy.embedded.running import RunningStack
 from tests.command_line import qrmill
@@ -14,7 +14,7 @@ def test_a_key_is_made_used_listed_and_revoked(stack: RunningStack) -> None:
     made = qrmill("keys", "create", "--name", name, "--per-minute", "9", **operator)
     assert made.returncode == 0, made.stderr
     token = made.stdout.strip()
-    answer = httpx.get(
+    answer = httpx2.get(
         f"{stack.ready.api_url}/nothing", headers={"X-API-Key": token}, trust_env=False
     )
     assert (answer.status_code, answer.headers["RateLimit-Limit"]) == (404, "9")
@@ -70,5 +70,5 @@ def test_the_first_operator_key_is_made_without_an_api(stack: RunningStack) -> N
     made = qrmill(*arguments, **service)
     assert made.returncode == 0, made.stderr
     headers = {"X-API-Key": made.stdout.strip()}
-    answer = httpx.get(f"{ready.api_url}/keys/", headers=headers, trust_env=False)
+    answer = httpx2.get(f"{ready.api_url}/keys/", headers=headers, trust_env=False)
     assert answer.status_code == 200

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from deploy.embedded.running import running_stack
 from tests.e2e.test_base_contract import bundle_of, follow, submit
@@ -20,7 +20,7 @@ def test_jobs_bundles_and_keys_are_found_again(tmp_path: Path) -> None:
         assert second.ready.client_key == key
         after = follow(client, done["poll_url"])
         assert after["bundle"] == before["bundle"]
-        assert httpx.get(after["download_url"], trust_env=False).status_code == 200
+        assert httpx2.get(after["download_url"], trust_env=False).status_code == 200
         late = follow(client, open_["poll_url"])
         with bundle_of(late) as archive:
             assert len(archive.namelist()) == 2002

@@ -2,7 +2,7 @@
 
 import json
 
-import httpx
+import httpx2
 
 from deploy.embedded.demo_job import make_request
 from deploy.embedded.running import RunningStack
@@ -10,7 +10,7 @@ from tests.waiting import wait_for
 
 
 def test_a_request_id_leads_to_every_line_of_its_job(
-    stack: RunningStack, client: httpx.Client
+    stack: RunningStack, client: httpx2.Client
 ) -> None:
     sent = {"X-Request-ID": "label-run-4711"}
     accepted = client.post("/qr/bulk/", json=make_request(600), headers=sent).json()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from deploy.embedded.running import RunningStack
 
@@ -13,7 +13,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
 def test_the_service_keeps_to_its_document(
-    stack: RunningStack, client: httpx.Client, tmp_path: Path
+    stack: RunningStack, client: httpx2.Client, tmp_path: Path
 ) -> None:
     with stack.client("operator") as operator:
         body = {"name": "walker", "role": "operator", "per_minute": 10**6, "per_day": 10**6}

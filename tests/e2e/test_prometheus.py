@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from deploy.embedded.demo_job import make_request
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def prometheus(
     stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
+) -> Iterator[httpx2.Client]:
     """A Prometheus over the shared stack, with our rules."""
     directory = tmp_path_factory.mktemp("prometheus")
     configuration = directory / "prometheus.yaml"
@@ -44,13 +44,13 @@ def prometheus(
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{url}/-/ready", trust_env=False).is_success
-        except httpx.TransportError:
+            return httpx2.get(f"{url}/-/ready", trust_env=False).is_success
+        except httpx2.TransportError:
             return False
 
     part = Part("prometheus", command, directory, os.environ, lambda: answers)
     process = start_and_wait(part, directory)
-    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+    with httpx2.Client(base_url=url, trust_env=False, timeout=30) as client:
         yield client
     process.stop()
 
@@ -60,7 +60,7 @@ def configure(stack: RunningStack) -> dict[str, Any]:
     jobs: dict[str, list[str]] = {}
     for part, url in stack.ready.metrics_urls.items():
         jobs.setdefault(f"qrmill-{part.partition('-')[0]}", []).append(
-            httpx.URL(url).netloc.decode()
+            httpx2.URL(url).netloc.decode()
         )
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -72,7 +72,7 @@ def configure(stack: RunningStack) -> dict[str, Any]:
     }
 
 
-def has_data(prometheus: httpx.Client, query: str) -> bool:
+def has_data(prometheus: httpx2.Client, query: str) -> bool:
     """Whether a query finds a number within the last 20 seconds."""
     now = time.time()
     parameters: dict[str, str | float] = {
@@ -88,7 +88,7 @@ def has_data(prometheus: httpx.Client, query: str) -> bool:
 
 
 def test_every_query_of_the_dashboard_finds_data_under_load(
-    prometheus: httpx.Client, client: httpx.Client
+    prometheus: httpx2.Client, client: httpx2.Client
 ) -> None:
     sizes = itertools.cycle((1, 600))  # jobs of one chunk and of several
     missing = list(QUERIES)
@@ -107,7 +107,7 @@ def test_every_query_of_the_dashboard_finds_data_under_load(
 
 
 def test_every_rule_is_evaluated_and_none_fires_over_a_healthy_stack(
-    prometheus: httpx.Client,
+    prometheus: httpx2.Client,
 ) -> None:
     def healthy_rules() -> list[dict[str, Any]]:
         (group,) = prometheus.get("/api/v1/rules").json()["data"]["groups"]

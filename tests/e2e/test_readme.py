@@ -16,7 +16,6 @@ from deploy.embedded.running import RunningStack
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"<!-- run -->\n```sh\n(.*?)```", README, re.DOTALL)
-(PYTHON,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
@@ -30,14 +29,9 @@ needs_curl = pytest.mark.skipif(
 )
 
 
-BASH = ["bash", "-euo", "pipefail", "-c"]
-
-
-def run(
-    script: str, environment: dict[str, str], directory: Path, interpreter: list[str] = BASH
-) -> str:
+def run(script: str, environment: dict[str, str], directory: Path) -> str:
     done = subprocess.run(
-        [*interpreter, script],
+        ["bash", "-euo", "pipefail", "-c", script],
         env=environment,
         cwd=directory,
         capture_output=True,
@@ -85,15 +79,6 @@ def test_the_command_line_does_the_same(environment: dict[str, str], tmp_path: P
     assert len([line for line in said.splitlines() if "\t09506000134352\t" in line]) >= 2
     with zipfile.ZipFile(tmp_path / "labels.zip") as bundle:
         assert "00002_LOT-7_A0002.svg" in bundle.namelist()
-        assert bundle.testzip() is None
-
-
-def test_the_client_does_the_same(environment: dict[str, str], tmp_path: Path) -> None:
-    interpreter = [sys.executable, "-W", "error", "-c"]
-    for _ in range(2):  # the same order twice is one task
-        assert run(PYTHON, environment, tmp_path, interpreter).endswith("100.0 %\nsymbols.zip\n")
-    with zipfile.ZipFile(tmp_path / "symbols.zip") as bundle:
-        assert "00300_LOT-7_A0300.svg" in bundle.namelist()
         assert bundle.testzip() is None
 
 

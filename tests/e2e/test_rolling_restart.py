@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -28,8 +28,8 @@ class Load:
     """Clients that send requests, each on a connection of its own, until they are stopped."""
 
     def __init__(self, stack: RunningStack, token: str) -> None:
-        self.answers: list[httpx.Response] = []
-        self.errors: list[httpx.HTTPError] = []
+        self.answers: list[httpx2.Response] = []
+        self.errors: list[httpx2.HTTPError] = []
         self._url, self._headers = stack.ready.api_url, {"X-API-Key": token}
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(3)]
@@ -37,7 +37,7 @@ class Load:
     def _send(self) -> None:
         while not self._stop.wait(0.05):
             try:
-                answer = httpx.post(
+                answer = httpx2.post(
                     f"{self._url}/qr/bulk/",
                     json=BODY,
                     headers=self._headers,
@@ -45,7 +45,7 @@ class Load:
                     trust_env=False,
                 )
                 self.answers.append(answer)
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 self.errors.append(error)
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ def test_no_request_fails_and_no_job_is_lost(stack: RunningStack) -> None:
     assert {answer.status_code for answer in load.answers} == {202}
     assert len(load.answers) > 20
     headers = {"X-API-Key": token}
-    with httpx.Client(base_url=stack.ready.api_url, headers=headers, trust_env=False) as client:
+    with httpx2.Client(base_url=stack.ready.api_url, headers=headers, trust_env=False) as client:
         for answer in load.answers:
             assert follow(client, answer.json()["poll_url"])["status"] == "completed"
 

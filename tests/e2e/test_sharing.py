@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from deploy.embedded.running import RunningStack
@@ -15,10 +15,10 @@ def test_one_rate_is_kept_across_processes(stack: RunningStack) -> None:
     with stack.client("operator") as operator:
         made = operator.post("/keys/", json={"name": "few", "per_minute": 25}).json()
 
-    def ask(_: int) -> httpx.Response:
+    def ask(_: int) -> httpx2.Response:
         # A connection of its own each time, so that every process gets some of them.
         headers = {"X-API-Key": made["api_key"]}
-        return httpx.get(f"{stack.ready.api_url}/nothing", headers=headers, trust_env=False)
+        return httpx2.get(f"{stack.ready.api_url}/nothing", headers=headers, trust_env=False)
 
     with ThreadPoolExecutor(8) as pool:
         answers = [*pool.map(ask, range(60))]
@@ -30,7 +30,7 @@ def test_one_rate_is_kept_across_processes(stack: RunningStack) -> None:
 
 
 def test_the_api_runs_in_two_processes_and_both_workers_render(
-    stack: RunningStack, client: httpx.Client
+    stack: RunningStack, client: httpx2.Client
 ) -> None:
     api = psutil.Process(stack.ready.parts["api"])
     assert len(api.children()) == 2
@@ -54,7 +54,7 @@ def _staged_chunks(log: Path, task_id: str) -> list[int]:
     ]
 
 
-def test_a_small_job_does_not_wait_behind_large_ones(client: httpx.Client) -> None:
+def test_a_small_job_does_not_wait_behind_large_ones(client: httpx2.Client) -> None:
     items = [{"serial": f"{index:05}"} for index in range(5000)]
     large = [submit(client, items=items, size=2000)["poll_url"] for _ in range(4)]
     small = submit(client, items=[{"serial": "1"}])["poll_url"]

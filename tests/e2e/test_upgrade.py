@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 import redis
 
@@ -36,7 +36,7 @@ class Load:
         # A connection that is kept open would hold up the end of the API that it leads to.
         headers = {"X-API-Key": token, "Connection": "close"}
         self._clients = {
-            release: httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+            release: httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
             for release, url in urls.items()
         }
 
@@ -49,7 +49,7 @@ class Load:
             release, number = self.release, next(self._numbers)
             order = make_order(number, _SIZES[number % len(_SIZES)], "upgrade")
             answer = self._clients[release].post("/qr/bulk/", json=order.body)
-            if answer.status_code != httpx.codes.ACCEPTED:
+            if answer.status_code != httpx2.codes.ACCEPTED:
                 self.refused.append(answer.text)
                 return
             order.task_id = answer.json()["task_id"]
@@ -190,5 +190,5 @@ def verify(load: Load, directory: Path) -> None:
     for number, (_, order) in enumerate(load.orders):
         url = load.poll("new", order)["download_url"]
         bundle = directory / f"{number}.zip"
-        bundle.write_bytes(httpx.get(url, trust_env=False).raise_for_status().content)
+        bundle.write_bytes(httpx2.get(url, trust_env=False).raise_for_status().content)
         verify_bundle(bundle, order.body, symbols=1)

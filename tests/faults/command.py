@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-import httpx
+import httpx2
 import redis
 from pika.exceptions import AMQPError
 from rich.console import Console
@@ -24,7 +24,7 @@ _BROKEN = (
     StackError,
     PartError,
     OSError,
-    httpx.HTTPError,
+    httpx2.HTTPError,
     redis.RedisError,
     AMQPError,
 )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from deploy.embedded.process import wait_until
 from tests.faults.load import Load
@@ -54,14 +54,14 @@ class Follower:
                 for order in self._load.open_orders():
                     self._poll(client, order)
 
-    def _poll(self, client: httpx.Client, order: Order) -> None:
+    def _poll(self, client: httpx2.Client, order: Order) -> None:
         try:
             answer = client.get(f"/qr/bulk/{order.task_id}/")
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             self.polls[type(error).__name__] += 1
             return
         self.polls[str(answer.status_code)] += 1
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.status_code == httpx2.codes.NOT_FOUND:
             order.unknown = True
         if answer.is_success and answer.json()["status"] in _TERMINAL:
             order.ended_at = time.monotonic()
@@ -77,7 +77,7 @@ class Follower:
     def download(self, order: Order) -> None:
         """Download an order's bundle by a URL that is signed now, and keep the first one."""
         url = self.look(order)["download_url"]
-        content = httpx.get(url, timeout=60, trust_env=False)
+        content = httpx2.get(url, timeout=60, trust_env=False)
         content.raise_for_status()
         order.downloads.append(hashlib.sha256(content.content).hexdigest())
         if order.bundle is None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 
 from deploy.embedded.process import wait_until
 from tests.faults.orders import SIZES, Order, make_order
@@ -32,9 +32,9 @@ class Load:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
-    def client(self, timeout: float = 30) -> httpx.Client:
+    def client(self, timeout: float = 30) -> httpx2.Client:
         headers = {"X-API-Key": self._api_key}
-        return httpx.Client(base_url=self._url, headers=headers, timeout=timeout, trust_env=False)
+        return httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, trust_env=False)
 
     def open_orders(self) -> list[Order]:
         return [order for order in [*self.orders] if order.open]
@@ -66,20 +66,20 @@ class Load:
         with self.client() as client:
             return wait_until(lambda: self._try(client, order), seconds, _RETRY_SECONDS)
 
-    def post(self, client: httpx.Client, order: Order) -> httpx.Response:
+    def post(self, client: httpx2.Client, order: Order) -> httpx2.Response:
         """Send an order once."""
         headers = {"Idempotency-Key": order.idempotency_key}
         return client.post("/qr/bulk/", json=order.body, headers=headers)
 
-    def _try(self, client: httpx.Client, order: Order) -> bool:
+    def _try(self, client: httpx2.Client, order: Order) -> bool:
         begin = time.monotonic()
         try:
             answer = self.post(client, order)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             order.posts.append(type(error).__name__)
             return False
         order.posts.append(str(answer.status_code))
-        if answer.status_code == httpx.codes.ACCEPTED:
+        if answer.status_code == httpx2.codes.ACCEPTED:
             order.accepted_at = time.monotonic()
             order.task_id = answer.json()["task_id"]
             return True

@@ -2,7 +2,7 @@
 
 import signal
 
-import httpx
+import httpx2
 
 from deploy.embedded.process import wait_until
 from tests.faults.outages import die_again_and_again, down
@@ -51,7 +51,7 @@ def look_again(scene: Scene) -> None:
     with scene.load.client() as client:
         for order in scene.load.orders:
             answer = client.get(f"/qr/bulk/{order.task_id}/")
-            order.unknown = order.unknown or answer.status_code == httpx.codes.NOT_FOUND
+            order.unknown = order.unknown or answer.status_code == httpx2.codes.NOT_FOUND
 
 
 def redis_away(scene: Scene) -> None:

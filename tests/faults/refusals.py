@@ -2,7 +2,7 @@
 
 import time
 
-import httpx
+import httpx2
 
 from tests.faults.scene import Scene
 
@@ -17,14 +17,14 @@ def ask_and_be_refused(scene: Scene, server: str, seconds: float) -> None:
             _ask(client, scene, server)
 
 
-def _ask(client: httpx.Client, scene: Scene, server: str) -> None:
+def _ask(client: httpx2.Client, scene: Scene, server: str) -> None:
     begin = time.monotonic()
     body = {"gtin": "9506000134352", "items": [{"lot": "AWAY"}]}
     try:
         status = client.post("/qr/bulk/", json=body).status_code
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         scene.wrong.append(f"a POST with {server} away: {error!r}")
         return
     seconds = time.monotonic() - begin
-    if status != httpx.codes.SERVICE_UNAVAILABLE or seconds > _REFUSAL_SECONDS:
+    if status != httpx2.codes.SERVICE_UNAVAILABLE or seconds > _REFUSAL_SECONDS:
         scene.wrong.append(f"a POST with {server} away was answered {status} after {seconds:.1f} s")

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
+import httpx2
 import msgspec
 import pika
 import psutil
@@ -108,7 +108,7 @@ class Rig:
     def new_key(self) -> str:
         """Return a client's API key that may send and poll as often as the harness does."""
         body = {"name": "faults", "per_minute": 1_000_000, "per_day": 10_000_000}
-        answer = httpx.post(
+        answer = httpx2.post(
             f"{self.url}/keys/",
             json=body,
             headers={"X-API-Key": self._operator_key},
@@ -176,8 +176,8 @@ class Rig:
         if any(self.pid(part) is None for part in self.parts):
             return False
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
-        except httpx.TransportError:
+            return httpx2.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
+        except httpx2.TransportError:
             return False
 
     def memory(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Faults of S3: killed, failing, slow, cutting connections, full."""
 
-import httpx
+import httpx2
 
 from deploy.embedded.process import wait_until
 from tests.faults.orders import Order
@@ -64,7 +64,7 @@ def s3_full(scene: Scene) -> None:
 def _run_again(scene: Scene, order: Order) -> None:
     with scene.load.client() as client:
         answer = client.post(f"/qr/bulk/{order.task_id}/retry/")
-    if answer.status_code == httpx.codes.ACCEPTED:
+    if answer.status_code == httpx2.codes.ACCEPTED:
         order.status = None  # the follower takes it up again
     else:
         scene.wrong.append(f"a re-run was answered {answer.status_code} {answer.text[:100]}")

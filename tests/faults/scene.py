@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from deploy.embedded.process import wait_until
 from tests.faults.follow import Follower
@@ -206,7 +206,7 @@ def _count_replay(order: Order, row: Row, scene: Scene) -> None:
     first = order.task_id
     with scene.load.client() as client:
         answer = scene.load.post(client, order)
-    if answer.status_code != httpx.codes.ACCEPTED:
+    if answer.status_code != httpx2.codes.ACCEPTED:
         row.wrong += 1
         row.notes.append(f"{first} sent again was answered {answer.status_code} {answer.text}")
     elif answer.json()["task_id"] != first:
@@ -224,7 +224,7 @@ def _count_bundle(order: Order, row: Row, scene: Scene, symbols: int) -> None:
     except RepeatedOrMissingError as error:
         row.duplicates += 1
         _explain(row, scene, order, f"{order.task_id}: {error}")
-    except (WrongBundleError, httpx.HTTPError) as error:
+    except (WrongBundleError, httpx2.HTTPError) as error:
         row.wrong += 1
         _explain(row, scene, order, f"{order.task_id}: {type(error).__name__}: {error}")
     told = order.status["bundle"]["sha256"] if order.status else None

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
@@ -89,7 +89,7 @@ def submit(url: str, token: str, items: int, form: str) -> str:
         "items": [{"lot": "LOT-7", "serial": f"A{n:04}"} for n in range(items)],
     }
     headers = {"X-API-Key": token}
-    answer = httpx.post(f"{url}/qr/bulk/", json=body, headers=headers, trust_env=False)
+    answer = httpx2.post(f"{url}/qr/bulk/", json=body, headers=headers, trust_env=False)
     return str(answer.json()["task_id"])
 
 
@@ -240,5 +240,5 @@ def work_without_javascript(page: Page, url: str, token: str, operator_token: st
     plain.context.close()
     # Behind a proxy on this machine that ends TLS, as gunicorn tells it to the application.
     behind = {"X-Forwarded-Proto": "https"}
-    answer = httpx.get(f"{url}/ops/sign-in", headers=behind, trust_env=False)
+    answer = httpx2.get(f"{url}/ops/sign-in", headers=behind, trust_env=False)
     assert "; Secure" in answer.headers["set-cookie"]

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import psutil
 import pytest
@@ -30,10 +30,10 @@ class Api:
     def send(self, count: int) -> None:
         for _ in range(count):
             # A connection each, so that any process may answer.
-            assert httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
+            assert httpx2.get(f"{self.url}/healthz", trust_env=False).status_code == 200
 
     def scrape(self) -> str:
-        return httpx.get(self.metrics_url, trust_env=False).text
+        return httpx2.get(self.metrics_url, trust_env=False).text
 
     def answered(self) -> int:
         pattern = r'qrmill_http_requests_total\{.*route="/healthz".*\} (\S+)'
@@ -80,7 +80,7 @@ def test_counters_add_up_over_processes_and_never_fall_when_one_is_killed(api: A
 
 
 def test_metrics_are_apart_from_the_api(api: Api) -> None:
-    assert httpx.get(f"{api.url}/metrics", trust_env=False).status_code == 401
+    assert httpx2.get(f"{api.url}/metrics", trust_env=False).status_code == 401
     told = api.scrape()
     assert "qrmill_workers 0.0" in told
     assert 'qrmill_queue_messages{queue="render",state="waiting"} 0.0' in told

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -103,7 +103,7 @@ def test_the_longest_callback_url_fits_into_the_query_of_a_csv_body(api: Api) ->
     assert len(query) > 5900
     headers = {"X-API-Key": api.token, "Content-Type": "text/csv"}
     address = f"http://127.0.0.1:{api.port}"
-    with httpx.Client(base_url=address, headers=headers, trust_env=False) as client:
+    with httpx2.Client(base_url=address, headers=headers, trust_env=False) as client:
         assert client.post("/keys/self/webhook-secret/").status_code == 201
         answer = client.post(f"/qr/bulk/?{query}", content=b"lot\nA\n")
     assert (answer.status_code, answer.json()["errors"]) == (200, [])

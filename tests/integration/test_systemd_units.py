@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -106,7 +106,7 @@ def machine(settings: Settings, users: RoleUsers, tmp_path: Path) -> Iterator[Ma
 
 
 @pytest.fixture
-def client(machine: Machine, service: Service) -> Iterator[httpx.Client]:
+def client(machine: Machine, service: Service) -> Iterator[httpx2.Client]:
     """A client of the API that its unit starts, whose callbacks are signed."""
     key = service.api_keys.create(name="client", role="client")
     service.webhook_secrets.make(key.key.key_id)
@@ -114,12 +114,12 @@ def client(machine: Machine, service: Service) -> Iterator[httpx.Client]:
         machine.start("qrmill-api", notified)
         wait_for(notified, "READY=1 from gunicorn")
     url, headers = f"http://127.0.0.1:{machine.port}", {"X-API-Key": key.token}
-    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
         yield client
 
 
 def test_the_units_do_jobs_and_end_as_they_are_asked(
-    machine: Machine, client: httpx.Client, users: RoleUsers
+    machine: Machine, client: httpx2.Client, users: RoleUsers
 ) -> None:
     port = free_port()
     own = machine.root / "etc/qrmill/worker-render.env"
@@ -131,7 +131,7 @@ def test_the_units_do_jobs_and_end_as_they_are_asked(
         large = submit(client, 25)
         assert {completed(client, small), completed(client, large)} == {small, large}
         wait_for(lambda: receiver.received, "the callback, from the worker of its queue")
-    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    metrics = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     seen = set(re.findall(r'dramatiq_messages_total\{[^}]*queue_name="(\w+)"', metrics))
     assert seen == {"render"}
     late = submit(client, 500)
@@ -178,14 +178,14 @@ def signed_in(machine: Machine, users: RoleUsers) -> dict[str, set[str]]:
     }
 
 
-def submit(client: httpx.Client, items: int, **others: str) -> str:
+def submit(client: httpx2.Client, items: int, **others: str) -> str:
     serials = [{"serial": f"{number:05}"} for number in range(items)]
     answer = client.post("/qr/bulk/", json={"gtin": "9506000134352", "items": serials, **others})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["task_id"])
 
 
-def completed(client: httpx.Client, task_id: str) -> str:
+def completed(client: httpx2.Client, task_id: str) -> str:
     """Wait for a job to be completed; return its id."""
 
     def ended() -> bool:

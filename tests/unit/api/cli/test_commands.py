@@ -191,7 +191,7 @@ def test_a_service_that_stays_away_is_given_up_where_patience_ends(
 @pytest.mark.parametrize("url", ["http://127.0.0.1:80a", "http://127.0.0.1:99999", "ftp://h"])
 def test_a_mistyped_url_is_wrong_usage(qrmill: Qrmill, command: list[str], url: str) -> None:
     done = qrmill(*command, "--url", url)
-    assert (done.code, "the API's URL" in done.err) == (2, True)
+    assert (done.code, "API URL" in done.err) == (2, True)
 
 
 def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_path: Path) -> None:

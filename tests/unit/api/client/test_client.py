@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import ssl
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from api.client import (
     UnreachableError,
     WaitTimeoutError,
 )
+from tests.certificates import write_certificate
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import (
     LOST,
@@ -28,6 +30,7 @@ from tests.unit.api.scripted_server import (
     accepted,
     as_json,
     problem,
+    scripted_server,
     task,
 )
 
@@ -187,7 +190,7 @@ def test_another_server_is_told_apart(
     server: ScriptedServer, client: Client, answer: Answer
 ) -> None:
     server.answer_in_turn(answer)
-    with pytest.raises(ApiError, match="was not answered as qrmill does") as raised:
+    with pytest.raises(ApiError, match="did not return a qrmill response") as raised:
         client.status(TASK)
     assert raised.value.status == answer.status
 
@@ -354,7 +357,7 @@ def test_a_webhook_secret_is_asked_for_once(server: ScriptedServer, client: Clie
 @pytest.mark.parametrize("key_id", [KEY, "", "0123456789aB", "0123456789ab\n", "../qr/bulk"])
 def test_what_is_no_key_id_is_not_sent(server: ScriptedServer, client: Client, key_id: str) -> None:
     for ask in (client.keys.revoke, client.keys.make_webhook_secret):
-        with pytest.raises(ValueError, match="a key's id has 12") as raised:
+        with pytest.raises(ValueError, match="invalid key id: must be 12") as raised:
             ask(key_id)
         assert not key_id or key_id not in str(raised.value)
     assert server.requests == []
@@ -422,6 +425,28 @@ def test_what_cannot_be_right_is_refused_at_once(url: str, key: str) -> None:
     with pytest.raises(ValueError, match=r"API key|URL") as raised:
         Client(url, key)
     assert key not in str(raised.value) or not key
+
+
+def test_certificates_are_checked_with_those_that_the_machine_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = write_certificate(tmp_path / "certificate.pem", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with scripted_server() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.script = lambda _: as_json(task("pending"))
+        url = server.url.replace("http", "https")
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        with (
+            Client(url, KEY, attempts=1) as client,
+            pytest.raises(UnreachableError, match="certificate verify failed"),
+        ):
+            client.status(TASK)
+        assert server.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with Client(url, KEY, attempts=1) as client:
+            assert client.status(TASK).status == "pending"
 
 
 @pytest.mark.parametrize("key", ["", " a", "a\n", "ä", "x" * 256])

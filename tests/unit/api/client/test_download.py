@@ -5,6 +5,8 @@ import fcntl
 import hashlib
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +28,31 @@ from tests.unit.api.scripted_server import (
     task,
 )
 
+ROOT = Path(__file__).parents[4]
 CONTENT = bytes(range(256)) * 40
 SIGNATURE = "X-Amz-Signature=abc123"
+
+#: A download in an interpreter that has no more modules than Windows has.
+WITHOUT_POSIX = """
+import sys
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[name] = None  # an import of it raises ImportError
+from pathlib import Path
+from api.client import Client, DownloadError, locking
+
+assert not locking._HAS_FLOCK
+url, task_id, path = sys.argv[1:]
+lock = Path(f"{path}.part.lock")
+with Client(url, "key", attempts=1) as client:
+    lock.touch()
+    try:
+        client.download(task_id, path)
+    except DownloadError as error:
+        print(error)
+    lock.unlink()
+    print(client.download(task_id, path))
+assert not lock.exists()
+"""
 
 
 class Store:
@@ -245,7 +270,7 @@ def test_a_url_that_is_always_refused_is_given_up(
     store: Store, client: Client, tmp_path: Path
 ) -> None:
     store.before = [instead(Answer(403))] * 20
-    with pytest.raises(DownloadError, match="was answered 403"):
+    with pytest.raises(DownloadError, match="returned status 403"):
         client.download(TASK, tmp_path / "bundle.zip")
     assert store.polls == 4
 
@@ -369,12 +394,30 @@ def test_a_file_system_without_locks_is_written_all_the_same(
     assert (tmp_path / "bundle.zip").read_bytes() == CONTENT
 
 
+def test_a_download_works_without_the_modules_of_posix(
+    server: ScriptedServer, store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "bundle.zip"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX, server.url, TASK, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{path}.part is being written by another download\n{path}\n"
+    assert path.read_bytes() == store.content
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_no_secret_of_a_url_gets_into_a_message_or_a_log_line(
     store: Store, client: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     store.before = [cut(50), instead(LOST), instead(Answer(404))]
-    with pytest.raises(DownloadError, match=r"/bundle\.zip was answered 404") as raised:
+    with pytest.raises(DownloadError, match=r"/bundle\.zip returned status 404") as raised:
         client.download(TASK, tmp_path / "bundle.zip")
     assert "/bundle.zip" in caplog.text
     assert "abc123" not in f"{raised.value!r} {caplog.text}"

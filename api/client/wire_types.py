@@ -1,0 +1,330 @@
+"""Requests and responses of the API as types: the client's own, so that it needs no server code.
+
+The service's types with the same fields are in its ``api/schemas``; a test compares both with each
+other and with the OpenAPI document. Limits of values are left to the service, which checks them.
+"""
+
+from typing import Literal
+
+import msgspec
+
+State = Literal["pending", "running", "completed", "failed"]
+ChunkState = Literal["pending", "running", "staged", "failed"]
+CallbackState = Literal["pending", "delivered", "failed"]
+Role = Literal["client", "operator"]
+ImageFormat = Literal["svg", "png"]
+ErrorCorrection = Literal["L", "M", "Q", "H"]
+#: Error codes in the OpenAPI document; a service of another version may send others.
+ErrorCode = Literal[
+    "backlog_full",
+    "forbidden",
+    "invalid_request",
+    "key_in_use",
+    "key_reused",
+    "malformed_csv",
+    "malformed_gzip",
+    "malformed_json",
+    "not_acceptable",
+    "not_found",
+    "not_possible",
+    "over_rate",
+    "too_large",
+    "unauthorized",
+    "unavailable",
+    "unsupported_coding",
+    "unsupported_media_type",
+]
+
+
+class BulkItem(msgspec.Struct, frozen=True):
+    """Values of one symbol.
+
+    Attributes:
+        lot: batch or lot number (AI 10).
+        serial: serial number (AI 21).
+        expiry: expiration date, YYMMDD (AI 17).
+    """
+
+    lot: str | None = None
+    serial: str | None = None
+    expiry: str | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Response to an accepted request."""
+
+    task_id: str
+    status: Literal["pending"]
+    items: int
+    poll_url: str
+
+
+class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One invalid value of a request.
+
+    Attributes:
+        pointer: location in the JSON form, as a JSON Pointer (RFC 6901).
+        code: name of the violated rule.
+        detail: what is wrong and what would be right.
+        line: for CSV, the line on which the record begins, counted from 1.
+        column: for CSV, the field of the record, counted from 1.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error response (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    error_code: str
+    errors: list[Violation] | None = None
+    errors_total: int | None = None
+
+
+class SymbolCount(msgspec.Struct, frozen=True):
+    """Number of symbols of one version and error correction level."""
+
+    version: int
+    error_correction: ErrorCorrection
+    count: int
+
+
+class DryRun(msgspec.Struct, frozen=True):
+    """Result of a dry run; nothing was accepted.
+
+    Attributes:
+        would_accept: whether every value is valid.
+        items: number of items.
+        symbols: symbols of the valid items; empty if a shared value is invalid.
+        errors: the first 100 invalid values.
+        errors_total: number of invalid values.
+    """
+
+    would_accept: bool
+    items: int
+    symbols: list[SymbolCount]
+    errors: list[Violation]
+    errors_total: int
+
+
+class Chunks(msgspec.Struct, frozen=True):
+    """Progress of a task's chunks.
+
+    Attributes:
+        total: number of chunks.
+        staged: rendered, waiting to be bundled.
+        failed: permanently failed.
+    """
+
+    total: int
+    staged: int
+    failed: int
+
+
+class BundleResponse(msgspec.Struct, frozen=True):
+    """The finished ZIP.
+
+    Attributes:
+        bytes: size.
+        sha256: hexadecimal digest of the whole file.
+        expires_at: when the service may delete the file, ISO 8601.
+    """
+
+    bytes: int
+    sha256: str
+    expires_at: str
+
+
+class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Progress of the webhook for a task's end.
+
+    Attributes:
+        state: pending from the request on, until an attempt succeeds or the last one has failed.
+        attempts: number of attempts begun.
+        last_error: result of the last attempt; None unless the attempt failed.
+        next_attempt_at: ISO 8601; None before the task has ended and after the last attempt.
+        delivered_at: ISO 8601; None unless delivered.
+    """
+
+    state: CallbackState
+    attempts: int
+    last_error: str | None
+    next_attempt_at: str | None
+    delivered_at: str | None
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """State and progress of a task.
+
+    Attributes:
+        task_id: UUID of the task.
+        status: state.
+        download_url: presigned again for every poll; None unless completed.
+        expires_at: when ``download_url`` stops working, ISO 8601; None without one.
+        items: number of symbols in the bundle; None unless completed.
+        error: why the task failed; None unless failed.
+        error_code: stable name of ``error``.
+        processed_items: items rendered so far.
+        total_items: items of the request.
+        progress_percent: 0 to 100.
+        chunks: progress of the chunks.
+        created_at: ISO 8601.
+        finished_at: ISO 8601; None in flight.
+        bundle: the finished ZIP; None unless completed.
+        callback: None if the request had no ``callback_url``.
+    """
+
+    task_id: str
+    status: State
+    download_url: str | None
+    expires_at: str | None
+    items: int | None
+    error: str | None
+    error_code: str | None
+    processed_items: int
+    total_items: int
+    progress_percent: float
+    chunks: Chunks
+    created_at: str
+    finished_at: str | None
+    bundle: BundleResponse | None
+    callback: CallbackResponse | None
+
+
+class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A task in a list; fields of the same name as in ``TaskStatus`` have the same meaning.
+
+    Attributes:
+        gtin: GTIN-14 shared by all items.
+        format: image format.
+        size: side of a PNG in pixels.
+        key: name of the API key that sent the request.
+        poll_url: path of the task's status.
+    """
+
+    task_id: str
+    status: State
+    gtin: str
+    format: ImageFormat
+    size: int
+    processed_items: int
+    total_items: int
+    error: str | None
+    error_code: str | None
+    created_at: str
+    finished_at: str | None
+    key: str
+    poll_url: str
+
+
+class TaskList(msgspec.Struct, frozen=True):
+    """A page of tasks, newest first."""
+
+    tasks: list[TaskSummary]
+    next_cursor: str | None
+
+
+class ChunkResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """State of a chunk.
+
+    Attributes:
+        index: number of the chunk, counted from 0.
+        first_item: counted from 1, as in the manifest.
+        last_item: counted from 1, as in the manifest.
+        state: pending if not begun, or requeued.
+        attempts: number of attempts begun.
+        error: why the last failed attempt failed.
+        error_code: stable name of ``error``.
+    """
+
+    index: int
+    first_item: int
+    last_item: int
+    state: ChunkState
+    attempts: int
+    error: str | None
+    error_code: str | None
+
+
+class ChunkList(msgspec.Struct, frozen=True):
+    """A page of a task's chunks, in order."""
+
+    chunks: list[ChunkResponse]
+    next_cursor: str | None
+
+
+class NewKeyRequest(msgspec.Struct, frozen=True):
+    """An API key to create.
+
+    Attributes:
+        name: owner of the key, 1 to 80 characters.
+        role: operators may do everything.
+        per_minute: requests per minute; 0 for the service's default.
+        per_day: requests per day; 0 for the service's default.
+    """
+
+    name: str
+    role: Role = "client"
+    per_minute: int = 0
+    per_day: int = 0
+
+
+class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, without its secret.
+
+    Attributes:
+        key_id: 12 lower-case letters and digits.
+        name: owner of the key.
+        role: operators may do everything.
+        per_minute: requests per minute; 0 for the service's default.
+        per_day: requests per day; 0 for the service's default.
+        created_at: ISO 8601.
+        revoked_at: ISO 8601; None while the key is valid.
+    """
+
+    key_id: str
+    name: str
+    role: Role
+    per_minute: int
+    per_day: int
+    created_at: str
+    revoked_at: str | None
+
+
+class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):
+    """A new API key.
+
+    Attributes:
+        api_key: the token to send as X-API-Key; the service shows it only once.
+    """
+
+    api_key: str
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """Every API key."""
+
+    keys: list[KeyResponse]
+
+
+class WebhookSecretResponse(msgspec.Struct, frozen=True):
+    """A new webhook secret.
+
+    Attributes:
+        key_id: of the API key whose webhooks are signed.
+        webhook_secret: ``whsec_`` and Base64; the service shows it only once.
+        former_signs_until: when the former secret stops signing too, ISO 8601; None without one.
+    """
+
+    key_id: str
+    webhook_secret: str
+    former_signs_until: str | None
