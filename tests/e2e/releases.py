@@ -4,6 +4,7 @@ The one before is a wheel, built from the commit that is named here and installe
 its own; its dependencies are those of this environment.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -125,7 +126,11 @@ class Fleet:
         environ, directory = self._environ[release], self._directory
         if name == "api":
             port, url = self._ports[release], self.urls[release]
-            return service_parts.api(port, url, directory, environ)
+            part = service_parts.api(port, url, directory, environ)
+            if release == "old":  # 0.1.0 has no api.serve
+                command = ["gunicorn" if word == "api.serve" else word for word in part.command]
+                part = dataclasses.replace(part, command=tuple(command))
+            return part
         if name == "worker":
             return service_parts.worker(1, directory, environ, self._redis)
         return service_parts.sweep(directory, environ, self._redis)
