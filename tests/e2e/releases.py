@@ -1,7 +1,7 @@
 """Two releases of the service over one Redis and one S3: this tree, and the one before it.
 
 The one before is a wheel, built from the commit that is named here and installed into a folder of
-its own; its dependencies are those of this environment.
+its own, with its own dependencies in the versions that it has pinned.
 """
 
 import dataclasses
@@ -20,14 +20,13 @@ from deploy.embedded.ports import LOOPBACK, free_port
 from deploy.embedded.process import Part, PartProcess, stop_all, wait_until
 from deploy.embedded.servers import RedisServer, S3Server
 from pipeline.settings import Settings
+from tests.wheels import ROOT, build_wheel, install_into, run
 
 Release = Literal["old", "new"]
 PartName = Literal["api", "worker", "sweep"]
 
 #: 0.1.0. To be raised to the commit of each release, when that is out.
 PREVIOUS = "8eabbada4762963fd58a04c6fe62c6306a867dac"
-_ROOT = Path(__file__).parents[2]
-_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 def install_previous(directory: Path) -> Path:
@@ -40,19 +39,12 @@ def install_previous(directory: Path) -> Path:
     archive = directory / "source.tar"
     command = ["git", "archive", "--format=tar", f"--output={archive}", PREVIOUS]
     try:
-        subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no commit {PREVIOUS[:12]} here to build the previous release from: {error}")
-    _run("tar", "-xf", archive, "-C", source)
-    alone = ("--no-deps", "--no-build-isolation")
-    _run(*_PIP, "wheel", *alone, "--wheel-dir", directory, source)
-    (wheel,) = directory.glob("qrmill-*.whl")
-    _run(*_PIP, "install", "--no-deps", "--no-index", "--target", site, wheel)
+    run("tar", "-xf", archive, "-C", source)
+    install_into(site, build_wheel(source, directory), source / "constraints.txt")
     return site
-
-
-def _run(*command: str | Path) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
 
 
 class Fleet:
@@ -84,7 +76,7 @@ class Fleet:
         environ = service_parts.service_environment(os.environ, self._redis, s3, secret) | own
         self._environ: dict[Release, dict[str, str]] = {
             "old": environ | {"PYTHONPATH": str(previous)},
-            "new": environ | {"PYTHONPATH": str(_ROOT)},
+            "new": environ | {"PYTHONPATH": str(ROOT)},
         }
         self._ports: dict[Release, int] = {"old": free_port(), "new": free_port()}
         self.urls = {release: f"http://{LOOPBACK}:{port}" for release, port in self._ports.items()}
