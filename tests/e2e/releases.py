@@ -1,35 +1,32 @@
 """Two releases of the service over one Redis and one S3: this tree, and the one before it.
 
 The one before is a wheel, built from the commit that is named here and installed into a folder of
-its own. Its dependencies are those of this environment, and what this tree no longer depends on.
+its own, with its own dependencies in the versions that it has pinned.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from deploy.embedded import service_parts
 from deploy.embedded.ports import LOOPBACK, free_port
 from deploy.embedded.process import Part, PartProcess, stop_all, wait_until
 from deploy.embedded.servers import RedisServer, S3Server
 from pipeline.settings import Settings
+from tests.wheels import ROOT, build_wheel, install_into, run
 
 Release = Literal["old", "new"]
 PartName = Literal["api", "worker", "sweep"]
 
 #: 0.2.0. To be raised to the commit of each release, when that is out.
 PREVIOUS = "944bfb88d4c325d46f41dc4e948450d79baf372f"
-_ROOT = Path(__file__).parents[2]
-_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 def install_previous(directory: Path) -> Path:
@@ -42,31 +39,12 @@ def install_previous(directory: Path) -> Path:
     archive = directory / "source.tar"
     command = ["git", "archive", "--format=tar", f"--output={archive}", PREVIOUS]
     try:
-        subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no commit {PREVIOUS[:12]} here to build the previous release from: {error}")
-    _run("tar", "-xf", archive, "-C", source)
-    alone = ("--no-deps", "--no-build-isolation")
-    _run(*_PIP, "wheel", *alone, "--wheel-dir", directory, source)
-    (wheel,) = directory.glob("qrmill-*.whl")
-    _run(*_PIP, "install", "--no-deps", "--no-index", "--target", site, wheel)
-    if missing := _missing_dependencies(wheel):
-        pins = source / "constraints.txt"
-        _run(*_PIP, "install", "--target", site, "--constraint", pins, *missing)
+    run("tar", "-xf", archive, "-C", source)
+    install_into(site, build_wheel(source, directory), source / "constraints.txt")
     return site
-
-
-def _missing_dependencies(wheel: Path) -> list[str]:
-    """Return what a wheel requires and this environment does not have."""
-    (metadata,) = (path for path in distributions(path=[str(wheel)]) if path.name == "qrmill")
-    names = [Requirement(line) for line in metadata.requires or []]
-    needed = {each.name for each in names if each.marker is None or each.marker.evaluate()}
-    here = {canonicalize_name(found.name) for found in distributions()}
-    return sorted(name for name in needed if canonicalize_name(name) not in here)
-
-
-def _run(*command: str | Path) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
 
 
 class Fleet:
@@ -98,7 +76,7 @@ class Fleet:
         environ = service_parts.service_environment(os.environ, self._redis, s3, secret) | own
         self._environ: dict[Release, dict[str, str]] = {
             "old": environ | {"PYTHONPATH": str(previous)},
-            "new": environ | {"PYTHONPATH": str(_ROOT)},
+            "new": environ | {"PYTHONPATH": str(ROOT)},
         }
         self._ports: dict[Release, int] = {"old": free_port(), "new": free_port()}
         self.urls = {release: f"http://{LOOPBACK}:{port}" for release, port in self._ports.items()}
@@ -140,7 +118,11 @@ class Fleet:
         environ, directory = self._environ[release], self._directory
         if name == "api":
             port, url = self._ports[release], self.urls[release]
-            return service_parts.api(port, url, directory, environ)
+            part = service_parts.api(port, url, directory, environ)
+            if release == "old":  # 0.1.0 has no api.serve
+                command = ["gunicorn" if word == "api.serve" else word for word in part.command]
+                part = dataclasses.replace(part, command=tuple(command))
+            return part
         if name == "worker":
             return service_parts.worker(1, directory, environ, self._redis)
         return service_parts.sweep(directory, environ, self._redis)

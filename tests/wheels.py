@@ -1,0 +1,26 @@
+"""Wheels of this project, built as a release builds them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+def build_wheel(source: Path, directory: Path) -> Path:
+    """Return the wheel of the project in ``source``, built into an empty ``directory``."""
+    alone = ("--no-deps", "--no-build-isolation")
+    run(*_PIP, "wheel", *alone, "--wheel-dir", directory, source)
+    (wheel,) = directory.glob("qrmill-*.whl")
+    return wheel
+
+
+def install_into(folder: Path, wheel: Path, pins: Path) -> None:
+    """Install a wheel and its dependencies, of the versions in ``pins``, into ``folder``."""
+    run(*_PIP, "install", "--constraint", pins, "--target", folder, wheel)
+
+
+def run(*command: str | Path) -> None:
+    """Run a command that prints nothing of interest and has to succeed."""
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=150)
