@@ -10,10 +10,10 @@ import structlog
 from api.console.pages import Pages
 from api.console.routes import console_paths, console_routes
 from api.console.sessions import SessionMiddleware
-from api.http import problems
 from api.http.authentication import Authentication
 from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
+from api.http.error_handlers import install_error_handlers
 from api.http.metrics import RequestMetrics
 from api.http.request_log import RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, TrustedProxies
@@ -99,7 +99,7 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
         ],
     )
     app.req_options.strip_url_path_trailing_slash = True
-    problems.install(app)
+    install_error_handlers(app)
     console = console_routes(service, pages, bodies, proxies or TrustedProxies())
     for path, resource in (routes | public | console).items():
         app.add_route(path, resource)
