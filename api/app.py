@@ -1,4 +1,4 @@
-"""The application: ``create_app`` from what it is given, ``get_app`` from the environment."""
+"""The Falcon application: ``create_app`` over a service, ``get_app`` from the environment."""
 
 import os
 import sys
@@ -10,10 +10,10 @@ import structlog
 from api.console.pages import Pages
 from api.console.routes import console_paths, console_routes
 from api.console.sessions import SessionMiddleware
-from api.http import problems
 from api.http.authentication import Authentication
 from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
+from api.http.error_handlers import install_error_handlers
 from api.http.metrics import RequestMetrics
 from api.http.request_log import RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, TrustedProxies
@@ -43,14 +43,14 @@ _BODY_SECONDS = 60
 
 
 class App(falcon.App[falcon.Request, falcon.Response]):
-    """The application over a service.
+    """The Falcon application over a service.
 
     Attributes:
-        service: whose ``endings`` are closed when the process is asked to stop.
+        service: used by the hooks of ``api.gunicorn_conf``.
     """
 
     #: Falcon has a method ``WEBSOCKET`` of its own and would refuse it before any middleware. Here
-    #: such a request goes the way of all: it has no key, or is not allowed.
+    #: such a request is refused like any other: it has no key, or its method is not allowed.
     _META_METHODS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, service: Service, **options: Any) -> None:  # noqa: ANN401 - passed on
@@ -59,10 +59,10 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
 
 def create_app(service: Service, settings: Settings, proxies: TrustedProxies | None = None) -> App:
-    """Return the application over ``service``; nothing is read or connected here.
+    """Return the application over ``service``; it reads nothing and opens no connection.
 
     Args:
-        service: what it shows.
+        service: jobs, keys and everything else that the resources use.
         settings: prefix and limits.
         proxies: trusted about a client's address; None: those on this machine.
     """
@@ -99,7 +99,7 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
         ],
     )
     app.req_options.strip_url_path_trailing_slash = True
-    problems.install(app)
+    install_error_handlers(app)
     console = console_routes(service, pages, bodies, proxies or TrustedProxies())
     for path, resource in (routes | public | console).items():
         app.add_route(path, resource)
@@ -119,7 +119,7 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def get_app() -> App:
-    """Return the application that the environment describes."""
+    """Return the application that the environment configures."""
     settings = read_settings()
     configure_logging(settings)
     for sentence in unknown_variables(os.environ):
@@ -133,7 +133,7 @@ def get_app() -> App:
 
 
 def read_settings() -> Settings:
-    """Return the environment's settings; a wrong one ends the process with a sentence."""
+    """Return the settings of the environment; exit with a message if one is invalid."""
     try:
         return Settings.from_environment(os.environ)
     except SettingsError as error:

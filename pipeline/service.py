@@ -40,7 +40,7 @@ from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.failures import CANCELLED, Failure
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
 from pipeline.model.records import Bundle, Idempotency
-from pipeline.model.states import TERMINAL, State
+from pipeline.model.states import TERMINAL
 from pipeline.monitoring.health import Health
 from pipeline.monitoring.ledger_metrics import LedgerCollector
 from pipeline.monitoring.logs import configure_logging
@@ -351,7 +351,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Standing",
-    "State",
     "StoreUnavailableError",
     "UnavailableError",
     "UncertainAcceptanceError",

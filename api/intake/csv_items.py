@@ -84,7 +84,7 @@ class _Records:
 
 
 def _of_few_fields(lines: Iterable[str]) -> Iterator[str]:
-    """Yield ``lines``; one of countless fields would take many times its size to be read."""
+    """Yield ``lines``; parsing one of countless fields would take many times its size."""
     for number, line in enumerate(lines, 1):
         if line.count(",") > _MOST_COMMAS:
             raise _malformed(f"This line has more than {_MOST_COMMAS} commas", number)
@@ -92,7 +92,7 @@ def _of_few_fields(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _in_words(reason: str) -> str:
-    """Return in a client's words what the csv module says."""
+    """Return an error of the csv module in a client's words."""
     if "unexpected end" in reason:
         return "This record has a quote that is never closed"
     if "field limit" in reason:
@@ -110,13 +110,13 @@ def _malformed(sentence: str, line: int) -> ProblemError:
 
 
 def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
-    """Return a request without items of what in ``query`` has the right type."""
+    """Return a request without items, with the parameters that have the right type."""
     violations.extend(missing_names(BulkRequest, {*query, "items"}, ""))
     return BulkRequest(**PLACEHOLDERS | convert_query(query, BulkRequest, violations))
 
 
 def _columns(header: Sequence[str], violations: Violations) -> list[str]:
-    """Return the names of the columns, empty for one that is unknown or there for a second time."""
+    """Return the names of the columns, empty for one that is unknown or repeated."""
     if len(header) > MAX_ERRORS:  # which is no header; to name each takes its time
         detail = f"There are {len(header)} columns; there may be {', '.join(_COLUMNS)}."
         violations.append(violation(Location("/items", 1), "range", detail))
@@ -139,42 +139,45 @@ def _batches(
     records: _Records, columns: Sequence[str], limits: RequestLimits, violations: Violations
 ) -> Iterator[ItemBatch]:
     count = 0
-    while part := [*islice(records, limits.chunk_size)]:
-        first, count = count, count + len(part)
+    while chunk := [*islice(records, limits.chunk_size)]:
+        first, count = count, count + len(chunk)
         if count > limits.max_items:
             violations.append(wrong_count(f"more than {limits.max_items}", limits))
             return
-        yield _batch(part, first, columns, violations)
+        yield _batch(chunk, first, columns, violations)
     if not count:
         violations.append(wrong_count("0", limits))
 
 
 def _batch(
-    part: Sequence[tuple[int, list[str]]],
+    records: Sequence[tuple[int, list[str]]],
     first: int,
     columns: Sequence[str],
     violations: Violations,
 ) -> ItemBatch:
-    """Return records as a batch whose first item has index ``first`` in the request."""
+    """Return records as a batch whose first item has index ``first`` in the request.
 
-    def locate(number: int, field: str | None) -> Location:
-        pointer, line = f"/items/{first + number}", part[number][0]
+    Each record comes with the line on which it begins.
+    """
+
+    def locate(index: int, field: str | None) -> Location:
+        pointer, line = f"/items/{first + index}", records[index][0]
         if field is None:
             return Location(pointer, line)
         return Location(f"{pointer}/{field}", line, columns.index(field) + 1)
 
-    # Where in a record each field is; the last, an empty one behind it, if it has no column.
+    # Index of each field in a record; without a column, that of the empty one which is added last.
     lot, serial, expiry = (columns.index(n) if n in columns else -1 for n in _COLUMNS)
     items, unreadable = [], []
-    for number, (line, record) in enumerate(part):
+    for index, (line, record) in enumerate(records):
         if len(record) == len(columns):
             record.append("")
             items.append(Item(record[lot] or None, record[serial] or None, record[expiry] or None))
         else:
-            where = Location(f"/items/{first + number}", line, min(len(record), len(columns)) + 1)
+            where = Location(f"/items/{first + index}", line, min(len(record), len(columns)) + 1)
             violations.append(violation(where, "fields", _wrong_length(record, columns)))
             items.append(Item())
-            unreadable.append(number)
+            unreadable.append(index)
     return ItemBatch(items, unreadable, locate)
 
 

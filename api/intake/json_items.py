@@ -37,7 +37,7 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
     Raises:
         ProblemError: 400, the body is not JSON; also while the batches are read.
     """
-    # To find it to be JSON takes many times a body's size if it is made of countless tiny values.
+    # Decoding countless tiny values would take many times the size of the body.
     if body.count(b",") > _MOST_COMMAS * (limits.max_items + 1):
         raise _too_many_values(limits)
     try:
@@ -65,20 +65,22 @@ def _batches(
     items: Sequence[msgspec.Raw], size: int, violations: Violations
 ) -> Iterator[ItemBatch]:
     for first in range(0, len(items), size):
-        part = items[first : first + size]
+        chunk = items[first : first + size]
         try:
-            found = _items_decoder.decode(b"[" + b",".join(part) + b"]")
+            found = _items_decoder.decode(b"[" + b",".join(chunk) + b"]")
         except NOT_DECODED:
-            yield _readable(part, first, violations)
+            yield _decode_one_by_one(chunk, first, violations)
         else:
             read = [Item(item.lot, item.serial, item.expiry) for item in found]
             yield ItemBatch(read, (), _locator(first))
 
 
-def _readable(part: Sequence[msgspec.Raw], first: int, violations: Violations) -> ItemBatch:
-    """Return a batch of the values in ``part`` that have the right type."""
+def _decode_one_by_one(
+    chunk: Sequence[msgspec.Raw], first: int, violations: Violations
+) -> ItemBatch:
+    """Return a batch of items of which at least one has a value of the wrong type."""
     items, unreadable = [], []
-    for index, raw in enumerate(part):
+    for index, raw in enumerate(chunk):
         before = len(violations)
         fields = decode_fields(raw, BulkItem, f"/items/{first + index}", violations)
         items.append(Item(**fields))
@@ -88,8 +90,8 @@ def _readable(part: Sequence[msgspec.Raw], first: int, violations: Violations) -
 
 
 def _locator(first: int) -> Callable[[int, str | None], Location]:
-    def locate(number: int, field: str | None) -> Location:
-        pointer = f"/items/{first + number}"
+    def locate(index: int, field: str | None) -> Location:
+        pointer = f"/items/{first + index}"
         return Location(pointer if field is None else f"{pointer}/{field}")
 
     return locate

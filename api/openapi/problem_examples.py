@@ -15,18 +15,20 @@ from api.http.bodies import (
     unsupported_media_type,
 )
 from api.http.decoding import unknown_names
+from api.http.error_handlers import (
+    backlog_full,
+    idempotency_conflict,
+    not_possible,
+    unavailable,
+)
 from api.http.negotiation import not_acceptable
 from api.http.problems import (
     ProblemError,
     Violations,
-    backlog_full,
-    idempotency_conflict,
     invalid,
     not_found,
-    not_possible,
     operator_required,
     problem_body,
-    unavailable,
 )
 from api.intake.bulk_request import build_job_request
 from api.intake.csv_items import read_csv

@@ -8,9 +8,9 @@ import psutil
 from falcon.testing import StartResponseMock, create_environ
 
 from api.app import App, request_limits
-from api.http import problems
 from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
+from api.http.error_handlers import install_error_handlers
 from api.http.request_log import RequestLog
 from api.resources.bulk import BulkCollection
 from api.resources.symbol import Symbol
@@ -38,7 +38,7 @@ class KnownKey:
 def make_app(service: Service, settings: Settings) -> App:
     key = service.api_keys.create(name="fuzz", role="client").key
     app = App(service, middleware=[RequestLog(), KnownKey(key)])
-    problems.install(app)
+    install_error_handlers(app)
     limits, bodies = request_limits(settings), BodyReader(BodyDeadline(60))
     app.add_route("/qr/", Symbol(limits, bodies))
     app.add_route("/qr/bulk/", BulkCollection(service, limits, bodies, settings.body_limit(), ""))
