@@ -214,6 +214,24 @@ def test_a_poll_that_changed_nothing_is_a_304_without_signing(
     assert signed == []
 
 
+def test_a_poll_of_a_completed_task_computes_the_lifetime_of_its_url_once(
+    client: TestClient, service: JobService, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll_url = post(client)
+    complete(ledger, task_id_of(poll_url))
+    computed: list[int] = []
+    lifetime = service.downloads.lifetime
+
+    def counted(bundle: Bundle) -> int:
+        computed.append(lifetime(bundle))
+        return computed[-1]
+
+    monkeypatch.setattr(service.downloads, "lifetime", counted)
+    answer = client.simulate_get(poll_url)
+    assert (answer.status_code, len(computed)) == (200, 1)
+    assert f"X-Amz-Expires={computed[0]}&" in answer.json["download_url"]
+
+
 def test_a_304_costs_one_round_trip_beside_the_key_and_its_rates(
     client: TestClient, ledger: Ledger
 ) -> None:
