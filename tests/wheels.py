@@ -23,4 +23,4 @@ def install_into(folder: Path, wheel: Path, pins: Path) -> None:
 
 def run(*command: str | Path) -> None:
     """Run a command that prints nothing of interest and has to succeed."""
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=150)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)

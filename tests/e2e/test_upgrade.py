@@ -108,6 +108,7 @@ def fleet(settings: Settings, s3: S3Server, tmp_path: Path, previous: Path) -> I
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)  # the previous release's dependencies are fetched
 def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_of_them(
     fleet: Fleet, service: Service, redis_url: str, tmp_path: Path
 ) -> None:

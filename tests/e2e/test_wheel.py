@@ -39,6 +39,7 @@ def test_the_wheel_has_what_is_needed_at_run_time_and_nothing_else(wheel: Path) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)  # the dependencies are fetched
 def test_a_new_environment_runs_the_service_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     programs, folder = tmp_path / "venv" / "bin", tmp_path / "folder"
     folder.mkdir()
