@@ -8,19 +8,9 @@ import msgspec
 from api.schemas.api_keys import KeyResponse, NewKeyResponse
 from api.schemas.lists import ChunkResponse, TaskSummary
 from api.schemas.tasks import Accepted, BundleResponse, CallbackResponse, Chunks, TaskStatus
-from pipeline.service import ApiKey, Bundle, ChunkStatus, JobStatus
+from pipeline.service import ApiKey, Bundle, ChunkStatus, JobStatus, poll_url
 
 _Schema = TypeVar("_Schema", bound=msgspec.Struct)
-
-
-def poll_url(prefix: str, task_id: str) -> str:
-    """Return the path that reports a task's progress.
-
-    Args:
-        prefix: of the API's paths.
-        task_id: canonical.
-    """
-    return f"{prefix}/qr/bulk/{task_id}/"
 
 
 def accepted(prefix: str, task_id: str, items: int) -> Accepted:

@@ -215,7 +215,7 @@ def test_a_poll_that_changed_nothing_is_a_304_without_signing(
 
 
 def test_a_poll_of_a_completed_task_computes_the_lifetime_of_its_url_once(
-    client: TestClient, service: JobService, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poll_url = post(client)
     complete(ledger, task_id_of(poll_url))
