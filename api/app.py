@@ -67,23 +67,32 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
         proxies: trusted about a client's address; None: those on this machine.
     """
     prefix = settings.api_prefix
+    jobs, api_keys, secrets = service.jobs, service.api_keys, service.webhook_secrets
     limits = request_limits(settings)
     bodies = BodyReader(BodyDeadline(_BODY_SECONDS))
     routes = {
         f"{prefix}/qr": Symbol(limits, bodies),
-        f"{prefix}/qr/bulk": BulkCollection(service, limits, bodies, settings.body_limit(), prefix),
-        f"{prefix}/qr/bulk/{{task_id}}": BulkTask(service),
-        f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(service),
-        f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(service, prefix),
-        f"{prefix}/keys": KeyCollection(service, bodies),
-        f"{prefix}/keys/{{key_id}}": KeyResource(service),
-        f"{prefix}/keys/{{key_id}}/webhook-secret": KeyWebhookSecret(service),
+        f"{prefix}/qr/bulk": BulkCollection(
+            jobs,
+            service.submission,
+            secrets,
+            limits=limits,
+            bodies=bodies,
+            body_limit=settings.body_limit(),
+            prefix=prefix,
+        ),
+        f"{prefix}/qr/bulk/{{task_id}}": BulkTask(jobs, service.downloads),
+        f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(jobs),
+        f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(jobs, prefix),
+        f"{prefix}/keys": KeyCollection(api_keys, bodies),
+        f"{prefix}/keys/{{key_id}}": KeyResource(api_keys),
+        f"{prefix}/keys/{{key_id}}/webhook-secret": KeyWebhookSecret(api_keys, secrets),
     }
     public = {
         "/healthz": Healthz(),
-        "/readyz": Readyz(service),
+        "/readyz": Readyz(service.health),
         f"{prefix}/healthz": Healthz(),
-        f"{prefix}/readyz": Readyz(service),
+        f"{prefix}/readyz": Readyz(service.health),
         f"{prefix}/openapi.json": OpenApiDocument(build_document(prefix, settings.max_items)),
         f"{prefix}/docs": DocsPage(prefix),
     }
@@ -94,8 +103,8 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
         middleware=[
             RequestMetrics(),
             RequestLog(),
-            Authentication(service, open_paths),
-            SessionMiddleware(service, pages, bodies),
+            Authentication(api_keys, service.rate_limits, open_paths),
+            SessionMiddleware(service.sessions, api_keys, pages, bodies),
         ],
     )
     app.req_options.strip_url_path_trailing_slash = True

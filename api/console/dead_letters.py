@@ -8,7 +8,7 @@ from api.console.forms import FormFields
 from api.console.pages import Pages
 from api.console.sessions import RequiresSession
 from api.http.problems import ProblemError
-from pipeline.service import ALL_QUEUES, JobDeadLetter, Service
+from pipeline.service import ALL_QUEUES, DeadLetters, JobDeadLetter, OverviewReader
 
 _ROWS = 100
 
@@ -16,18 +16,19 @@ _ROWS = 100
 class DeadLettersPage(RequiresSession):
     """``GET /ops/dead-letters``."""
 
-    def __init__(self, service: Service, pages: Pages) -> None:
-        self._service = service
+    def __init__(self, dead_letters: DeadLetters, overview: OverviewReader, pages: Pages) -> None:
+        self._dead_letters = dead_letters
+        self._overview = overview
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show the newest dead letters of every queue."""
-        letters = self._service.dead_letters
+        letters = self._dead_letters
         found: list[JobDeadLetter] = []
         for queue in ALL_QUEUES:
             found += letters.newest(queue, _ROWS)
         found.sort(key=lambda letter: letter.died_at, reverse=True)
-        total = self._service.overview.read().dead
+        total = self._overview.read().dead
         self._pages.respond(
             req, resp, "dead-letters.html", letters=found[:_ROWS], total=total, page=_ROWS
         )
@@ -38,12 +39,11 @@ class DeadLettersPage(RequiresSession):
 class DeadLettersAction(RequiresSession):
     """``POST /ops/dead-letters/put-back`` and ``…/discard``."""
 
-    def __init__(self, service: Service, pages: Pages, action: str) -> None:
-        letters = service.dead_letters
+    def __init__(self, dead_letters: DeadLetters, pages: Pages, action: str) -> None:
         self._pages = pages
         self._act, self._done = {
-            "put-back": (letters.requeue, "put-back"),
-            "discard": (letters.discard, "discarded"),
+            "put-back": (dead_letters.requeue, "put-back"),
+            "discard": (dead_letters.discard, "discarded"),
         }[action]
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 
 import falcon
 import structlog
+from dramatiq.brokers.redis import RedisBroker
 
 from api.console.forms import read_form_body
 from api.console.pages import Pages
 from api.console.sessions import RequiresSession
 from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
-from pipeline.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +42,10 @@ class DramatiqDashboard(RequiresSession):
 
     own_forms = True
 
-    def __init__(self, service: Service, pages: Pages, bodies: BodyReader) -> None:
+    def __init__(self, broker: RedisBroker | None, pages: Pages, bodies: BodyReader) -> None:
         self._pages = pages
         self._bodies = bodies
         self._app: Wsgi | None = None
-        broker = service.broker
         self._possible = broker is not None
         if self._possible and find_spec("dramatiq_dashboard") is not None:
             module = import_module("dramatiq_dashboard")

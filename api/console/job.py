@@ -9,10 +9,13 @@ from api.console.sessions import RequiresSession
 from api.http.parameters import canonical_task_id
 from api.http.problems import ProblemError, not_found
 from pipeline.service import (
+    DownloadUrls,
+    Health,
+    Jobs,
     JobStatus,
     ObjectMissingError,
+    Preview,
     Sample,
-    Service,
     StoreUnavailableError,
     UnreadableError,
 )
@@ -28,15 +31,17 @@ _REQUEST_GONE = "The request is no longer in the object store."
 class JobPage(RequiresSession):
     """``GET /ops/jobs/{task_id}``."""
 
-    def __init__(self, service: Service, pages: Pages) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs, preview: Preview, health: Health, pages: Pages) -> None:
+        self._jobs = jobs
+        self._preview = preview
+        self._health = health
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Show the job, and a page of its chunks."""
-        job = find_job(self._service, req, task_id)
+        job = find_job(self._jobs, req, task_id)
         first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
-        chunks = self._service.jobs.chunks(job.task_id, req.context.key, first, _CHUNKS) or []
+        chunks = self._jobs.chunks(job.task_id, req.context.key, first, _CHUNKS) or []
         samples, without = self._samples(req, job)
         self._pages.respond(
             req,
@@ -56,12 +61,12 @@ class JobPage(RequiresSession):
         """Return the first symbols, or why there are none; a page that is refreshed has them."""
         if req.get_header("X-Refresh"):
             return [], ""
-        health = self._service.health.look()
+        health = self._health.look()
         away = {part.name for part in health if part.milliseconds is None}
         if "s3" in away:  # it might hang, and the page with it
             return [], _STORE_AWAY
         try:
-            return self._service.preview.first(job.task_id), ""
+            return self._preview.first(job.task_id), ""
         except ObjectMissingError:
             return [], _REQUEST_GONE
         except UnreadableError:
@@ -73,14 +78,15 @@ class JobPage(RequiresSession):
 class SymbolImage(RequiresSession):
     """``GET /ops/jobs/{task_id}/symbols/{number}``."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs, preview: Preview) -> None:
+        self._jobs = jobs
+        self._preview = preview
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str, number: int) -> None:
         """Respond with one of the first symbols, counted from 1."""
-        job = find_job(self._service, req, task_id)
+        job = find_job(self._jobs, req, task_id)
         try:
-            samples = self._service.preview.first(job.task_id)
+            samples = self._preview.first(job.task_id)
         except ObjectMissingError:
             raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", _REQUEST_GONE) from None
         if not 1 <= number <= len(samples):
@@ -94,12 +100,12 @@ class SymbolImage(RequiresSession):
 class JobAction(RequiresSession):
     """``POST /ops/jobs/{task_id}/retry`` and ``…/cancel``."""
 
-    def __init__(self, service: Service, pages: Pages, action: str) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs, pages: Pages, action: str) -> None:
+        self._jobs = jobs
         self._pages = pages
         self._act, self._done = {
-            "retry": (service.jobs.retry, "retried"),
-            "cancel": (service.jobs.cancel, "cancelled"),
+            "retry": (jobs.retry, "retried"),
+            "cancel": (jobs.cancel, "cancelled"),
         }[action]
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
@@ -113,23 +119,24 @@ class JobAction(RequiresSession):
 class DownloadRedirect(RequiresSession):
     """``GET /ops/jobs/{task_id}/download``: on to a URL that is signed for this one time."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs, downloads: DownloadUrls) -> None:
+        self._jobs = jobs
+        self._downloads = downloads
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Sign a URL and send the browser there."""
-        job = find_job(self._service, req, task_id)
+        job = find_job(self._jobs, req, task_id)
         if job.bundle is None:
             detail = f"The task is {job.state}; there is no bundle to download."
             raise ProblemError(HTTPStatus.CONFLICT, "not_possible", detail)
-        raise falcon.HTTPSeeOther(self._service.downloads.sign(job.task_id, job.bundle).url)
+        raise falcon.HTTPSeeOther(self._downloads.sign(job.task_id, job.bundle).url)
 
 
-def find_job(service: Service, req: falcon.Request, task_id: str) -> JobStatus:
+def find_job(jobs: Jobs, req: falcon.Request, task_id: str) -> JobStatus:
     """Return the job of a task id.
 
     Raises:
         ProblemError: 422, it is none; 404, there is no such job.
     """
     canonical = canonical_task_id(task_id)
-    return service.jobs.status(canonical, req.context.key) or not_found(canonical)
+    return jobs.status(canonical, req.context.key) or not_found(canonical)

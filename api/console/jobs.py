@@ -10,7 +10,7 @@ from api.http.parameters import decode_cursor, encode_cursor
 from api.http.problems import Violations, invalid
 from api.schemas.problems import Violation
 from api.schemas.states import State
-from pipeline.service import JobFilter, Service, parse_task_id
+from pipeline.service import JobFilter, Jobs, parse_task_id
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
@@ -21,8 +21,8 @@ _STATES = get_args(State)
 class JobsPage(RequiresSession):
     """``GET /ops/jobs``."""
 
-    def __init__(self, service: Service, pages: Pages) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs, pages: Pages) -> None:
+        self._jobs = jobs
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -39,7 +39,7 @@ class JobsPage(RequiresSession):
             raise invalid(violations)
         self._go_to_task(sought)
         wanted = _filter(sought, state)
-        page = self._service.jobs.list(wanted, req.context.key, _ROWS, after)
+        page = self._jobs.list(wanted, req.context.key, _ROWS, after)
         self._pages.respond(
             req,
             resp,

@@ -7,7 +7,7 @@ import falcon
 
 from api.console.pages import Pages
 from api.console.sessions import RequiresSession
-from pipeline.service import Overview, Service
+from pipeline.service import Health, Overview, OverviewReader
 
 #: The charts' height and the width of a minute, as overview.html draws them.
 CHART_HEIGHT, MINUTE_WIDTH = 64, 10
@@ -40,20 +40,21 @@ class Chart(NamedTuple):
 class OverviewPage(RequiresSession):
     """``GET /ops/``."""
 
-    def __init__(self, service: Service, pages: Pages) -> None:
-        self._service = service
+    def __init__(self, overview: OverviewReader, health: Health, pages: Pages) -> None:
+        self._overview = overview
+        self._health = health
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show backlog, workers, health and the last hour."""
-        overview = self._service.overview.read()
+        overview = self._overview.read()
         self._pages.respond(
             req,
             resp,
             "overview.html",
             overview=overview,
             charts=charts(overview),
-            health=self._service.health.look(),
+            health=self._health.look(),
         )
 
     on_head = on_get

@@ -18,20 +18,28 @@ def console_routes(
 ) -> dict[str, ConsoleResource | StaticFile]:
     """Return the resources of the console and the dashboard, by path."""
     ops, job = f"{pages.prefix}/ops", f"{pages.prefix}/ops/jobs/{{task_id}}"
-    dashboard = DramatiqDashboard(service, pages, bodies)
+    jobs, dead_letters = service.jobs, service.dead_letters
+    dashboard = DramatiqDashboard(service.broker, pages, bodies)
     return {
-        ops: OverviewPage(service, pages),
-        f"{ops}/sign-in": SignIn(service, pages, bodies, proxies),
-        f"{ops}/sign-out": SignOut(service, pages),
-        f"{ops}/jobs": JobsPage(service, pages),
-        job: JobPage(service, pages),
-        f"{job}/symbols/{{number:int}}": SymbolImage(service),
-        f"{job}/download": DownloadRedirect(service),
-        f"{job}/retry": JobAction(service, pages, "retry"),
-        f"{job}/cancel": JobAction(service, pages, "cancel"),
-        f"{ops}/dead-letters": DeadLettersPage(service, pages),
-        f"{ops}/dead-letters/put-back": DeadLettersAction(service, pages, "put-back"),
-        f"{ops}/dead-letters/discard": DeadLettersAction(service, pages, "discard"),
+        ops: OverviewPage(service.overview, service.health, pages),
+        f"{ops}/sign-in": SignIn(
+            service.sessions,
+            service.api_keys,
+            service.sign_in_limits,
+            pages=pages,
+            bodies=bodies,
+            proxies=proxies,
+        ),
+        f"{ops}/sign-out": SignOut(service.sessions, pages),
+        f"{ops}/jobs": JobsPage(jobs, pages),
+        job: JobPage(jobs, service.preview, service.health, pages),
+        f"{job}/symbols/{{number:int}}": SymbolImage(jobs, service.preview),
+        f"{job}/download": DownloadRedirect(jobs, service.downloads),
+        f"{job}/retry": JobAction(jobs, pages, "retry"),
+        f"{job}/cancel": JobAction(jobs, pages, "cancel"),
+        f"{ops}/dead-letters": DeadLettersPage(dead_letters, service.overview, pages),
+        f"{ops}/dead-letters/put-back": DeadLettersAction(dead_letters, pages, "put-back"),
+        f"{ops}/dead-letters/discard": DeadLettersAction(dead_letters, pages, "discard"),
         f"{ops}/static/{{name}}": StaticFile(),
         f"{ops}/{{rest:path}}": NotFoundPage(),
         f"{pages.prefix}/dramatiq": dashboard,

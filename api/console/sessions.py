@@ -17,7 +17,7 @@ from api.console.pages import HEADERS, Pages
 from api.http.bodies import BodyReader
 from api.http.problems import MEDIA_TYPE, ProblemError
 from api.schemas.problems import Problem
-from pipeline.service import Service
+from pipeline.service import ApiKeys, Sessions
 
 COOKIE = "qrmill_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -54,8 +54,11 @@ class NotFoundPage(RequiresSession):
 class SessionMiddleware:
     """Falcon middleware: sessions, forms, and errors as pages."""
 
-    def __init__(self, service: Service, pages: Pages, bodies: BodyReader) -> None:
-        self._service = service
+    def __init__(
+        self, sessions: Sessions, api_keys: ApiKeys, pages: Pages, bodies: BodyReader
+    ) -> None:
+        self._sessions = sessions
+        self._api_keys = api_keys
         self._pages = pages
         self._bodies = bodies
 
@@ -78,12 +81,12 @@ class SessionMiddleware:
             check_origin(req)
             if not resource.own_forms:
                 req.context.form = read_form(self._bodies, req)
-                use_form(self._service, req.context.session, req.context.form)
+                use_form(self._sessions, req.context.session, req.context.form)
 
     def _find_session(self, req: falcon.Request) -> None:
         token = next(iter(req.get_cookie_values(COOKIE) or []), "")
-        key_id = self._service.sessions.find(token) if token else None
-        key = self._service.api_keys.working(key_id) if key_id else None
+        key_id = self._sessions.find(token) if token else None
+        key = self._api_keys.working(key_id) if key_id else None
         if key is not None and key.role == "operator":
             req.context.session, req.context.key = token, key
             return
@@ -108,14 +111,14 @@ class SessionMiddleware:
             self._pages.respond(req, resp, "error.html", status, problem=problem)
 
 
-def use_form(service: Service, session: str, form: FormFields) -> None:
+def use_form(sessions: Sessions, session: str, form: FormFields) -> None:
     """Check that a form is of this session, and use it up.
 
     Raises:
         ProblemError: 403 when it is not; 409 when it was sent before.
     """
     nonce = check_token(session, form)
-    if not service.sessions.use_form(nonce):
+    if not sessions.use_form(nonce):
         detail = "This form was sent before, and was not carried out again. Open the page again."
         raise ProblemError(HTTPStatus.CONFLICT, "form_sent_before", detail)
 

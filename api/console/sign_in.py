@@ -13,7 +13,7 @@ from api.console.sessions import COOKIE, ConsoleResource, RequiresSession, local
 from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
 from api.http.trusted_proxies import TrustedProxies
-from pipeline.service import SESSION_LIFETIME, Service
+from pipeline.service import SESSION_LIFETIME, ApiKeys, Sessions, SignInLimit
 
 log = structlog.get_logger(__name__)
 
@@ -31,16 +31,27 @@ class SignIn(ConsoleResource):
     """``GET`` and ``POST /ops/sign-in``.
 
     Args:
-        service: knows keys and sessions.
+        sessions: of operators.
+        api_keys: the known keys.
+        sign_in_limits: counts attempts.
         pages: writes the form.
         bodies: reads the form.
         proxies: trusted about the client's address.
     """
 
     def __init__(
-        self, service: Service, pages: Pages, bodies: BodyReader, proxies: TrustedProxies
+        self,
+        sessions: Sessions,
+        api_keys: ApiKeys,
+        sign_in_limits: SignInLimit,
+        *,
+        pages: Pages,
+        bodies: BodyReader,
+        proxies: TrustedProxies,
     ) -> None:
-        self._service = service
+        self._sessions = sessions
+        self._api_keys = api_keys
+        self._sign_in_limits = sign_in_limits
         self._pages = pages
         self._bodies = bodies
         self._proxies = proxies
@@ -68,17 +79,17 @@ class SignIn(ConsoleResource):
                 resp.set_header("Retry-After", "60")
             self._show(req, resp, refused, back)
             return
-        token = self._service.sessions.begin(key_id)
+        token = self._sessions.begin(key_id)
         log.info("signed in", key_id=key_id, address=address)
         _set_cookie(req, resp, self._pages.prefix, COOKIE, token, seconds=SESSION_LIFETIME)
         raise falcon.HTTPSeeOther(back)
 
     def _judge(self, address: str, visit: str, form: FormFields) -> tuple[HTTPStatus | None, str]:
         # First of all: with a cookie of one's own choice, forms without number can be signed.
-        if not self._service.sign_in_limits.allow(address):
+        if not self._sign_in_limits.allow(address):
             return HTTPStatus.TOO_MANY_REQUESTS, ""
-        use_form(self._service, visit, form)
-        key = self._service.api_keys.authenticate((form.get("key") or [""])[0].strip())
+        use_form(self._sessions, visit, form)
+        key = self._api_keys.authenticate((form.get("key") or [""])[0].strip())
         if key is None:
             return HTTPStatus.UNAUTHORIZED, ""
         return (None if key.role == "operator" else HTTPStatus.FORBIDDEN), key.key_id
@@ -103,13 +114,13 @@ class SignIn(ConsoleResource):
 class SignOut(RequiresSession):
     """``POST /ops/sign-out``."""
 
-    def __init__(self, service: Service, pages: Pages) -> None:
-        self._service = service
+    def __init__(self, sessions: Sessions, pages: Pages) -> None:
+        self._sessions = sessions
         self._pages = pages
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """End the session, here and in the browser."""
-        self._service.sessions.end(req.context.session)
+        self._sessions.end(req.context.session)
         _set_cookie(req, resp, self._pages.prefix, COOKIE, "", seconds=0)
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in")
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import falcon
 
 from api.http.problems import ProblemError
-from pipeline.service import Service, Standing
+from pipeline.service import ApiKeys, RateLimits, Standing
 
 _KEY_HINT = "Send your API key in the header X-API-Key."
 
@@ -16,12 +16,14 @@ class Authentication:
     """Refuses requests without a key, and those of a key that is over its rates.
 
     Args:
-        service: knows keys and rates.
+        api_keys: the known keys.
+        rate_limits: counts the requests of each.
         public: paths that need no key; one that ends in a slash includes all paths below it.
     """
 
-    def __init__(self, service: Service, public: frozenset[str]) -> None:
-        self._service = service
+    def __init__(self, api_keys: ApiKeys, rate_limits: RateLimits, public: frozenset[str]) -> None:
+        self._api_keys = api_keys
+        self._rate_limits = rate_limits
         self._public = public
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -33,11 +35,11 @@ class Authentication:
         if self._is_public(req.path):
             return
         token = req.get_header("X-API-Key")
-        key = self._service.api_keys.authenticate(token or "")
+        key = self._api_keys.authenticate(token or "")
         if key is None:
             raise unauthorized(has_key=token is not None)
         req.context.key = key
-        standing = self._service.rate_limits.hit(key)
+        standing = self._rate_limits.hit(key)
         resp.set_headers(rate_headers(standing, time.time()))
         if not standing.allowed:
             window = standing.tightest

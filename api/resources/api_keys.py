@@ -11,7 +11,7 @@ from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, invalid, operator_required
 from api.presenters import iso, key_response, new_key_response
 from api.schemas.api_keys import KeyList, NewKeyRequest, WebhookSecretResponse
-from pipeline.service import Service, UnknownApiKeyError
+from pipeline.service import ApiKeys, UnknownApiKeyError, WebhookSecrets
 
 _BODY_LIMIT = 4096  # bytes
 
@@ -29,8 +29,8 @@ def require_operator(req: falcon.Request) -> None:
 class KeyCollection:
     """``POST /keys/`` and ``GET /keys/``."""
 
-    def __init__(self, service: Service, bodies: BodyReader) -> None:
-        self._service = service
+    def __init__(self, api_keys: ApiKeys, bodies: BodyReader) -> None:
+        self._api_keys = api_keys
         self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -41,14 +41,14 @@ class KeyCollection:
         fields = decode_fields(body, NewKeyRequest, "", violations)
         if violations:
             raise invalid(violations)
-        made = self._service.api_keys.create(**msgspec.structs.asdict(NewKeyRequest(**fields)))
+        made = self._api_keys.create(**msgspec.structs.asdict(NewKeyRequest(**fields)))
         respond_json(resp, HTTPStatus.CREATED, new_key_response(made.key, made.token))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List every key, including revoked ones."""
         check_accepts(req, JSON)
         require_operator(req)
-        found = [key_response(key) for key in self._service.api_keys.list()]
+        found = [key_response(key) for key in self._api_keys.list()]
         respond_json(resp, HTTPStatus.OK, KeyList(found))
 
     on_head = on_get
@@ -57,15 +57,15 @@ class KeyCollection:
 class KeyResource:
     """``DELETE /keys/{key_id}/``."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, api_keys: ApiKeys) -> None:
+        self._api_keys = api_keys
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
         """Revoke a key permanently."""
         check_accepts(req, JSON)
         require_operator(req)
         try:
-            key = self._service.api_keys.revoke(key_id)
+            key = self._api_keys.revoke(key_id)
         except UnknownApiKeyError:
             raise _no_such_key(key_id) from None
         respond_json(resp, HTTPStatus.OK, key_response(key))
@@ -74,8 +74,9 @@ class KeyResource:
 class KeyWebhookSecret:
     """``POST /keys/{key_id}/webhook-secret/``; ``self`` is the key of the request."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, api_keys: ApiKeys, webhook_secrets: WebhookSecrets) -> None:
+        self._api_keys = api_keys
+        self._webhook_secrets = webhook_secrets
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
         """Create a webhook secret; no other response shows it."""
@@ -85,14 +86,14 @@ class KeyWebhookSecret:
             require_operator(req)
             self._check_known(key_id)
         wanted = own if key_id == "self" else key_id
-        made = self._service.webhook_secrets.make(wanted)
+        made = self._webhook_secrets.make(wanted)
         former = made.former[0].until if made.former else None
         body = WebhookSecretResponse(wanted, made.secret, None if former is None else iso(former))
         respond_json(resp, HTTPStatus.CREATED, body)
 
     def _check_known(self, key_id: str) -> None:
         try:
-            self._service.api_keys.find(key_id)
+            self._api_keys.find(key_id)
         except UnknownApiKeyError:
             raise _no_such_key(key_id) from None
 

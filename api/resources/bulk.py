@@ -20,7 +20,14 @@ from api.presenters import accepted
 from api.resources.lists import respond_task_list
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
-from pipeline.service import Idempotency, JobRequest, Service, make_idempotency
+from pipeline.service import (
+    Idempotency,
+    JobRequest,
+    Jobs,
+    Submission,
+    WebhookSecrets,
+    make_idempotency,
+)
 
 _MOST_KEY_LENGTH = 255
 _DRY_RUN = "dry_run"
@@ -34,13 +41,18 @@ class BulkCollection:
 
     def __init__(
         self,
-        service: Service,
+        jobs: Jobs,
+        submission: Submission,
+        webhook_secrets: WebhookSecrets,
+        *,
         limits: RequestLimits,
         bodies: BodyReader,
         body_limit: int,
         prefix: str,
     ) -> None:
-        self._service = service
+        self._jobs = jobs
+        self._submission = submission
+        self._webhook_secrets = webhook_secrets
         self._limits = limits
         self._bodies = bodies
         self._body_limit = body_limit
@@ -49,7 +61,7 @@ class BulkCollection:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List jobs, the newest first."""
-        respond_task_list(self._service, self._prefix, req, resp)
+        respond_task_list(self._jobs, self._prefix, req, resp)
 
     on_head = on_get
 
@@ -61,7 +73,7 @@ class BulkCollection:
             if isinstance(request, DryRun):
                 respond_json(resp, HTTPStatus.OK, request)
                 return
-            job = self._service.submission.submit(
+            job = self._submission.submit(
                 request, req.context.key, idempotency, req.context.request_id
             )
         if job.replayed:
@@ -116,7 +128,7 @@ class BulkCollection:
         return build_job_request(parsed, self._limits, violations), idempotency
 
     def _check_signable(self, req: falcon.Request, violations: Violations) -> None:
-        if not self._service.webhook_secrets.exists(req.context.key.key_id):
+        if not self._webhook_secrets.exists(req.context.key.key_id):
             detail = (
                 "This key has no webhook secret to sign callbacks with. Make one with "
                 "`qrmill keys webhook-secret`, or POST /keys/self/webhook-secret/."

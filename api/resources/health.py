@@ -5,8 +5,8 @@ from http import HTTPStatus
 import falcon
 
 from api.http.bodies import respond_json
-from api.schemas.tasks import Health
-from pipeline.service import Service
+from api.schemas.tasks import Health as HealthResponse
+from pipeline.service import Health
 
 
 class Healthz:
@@ -14,7 +14,7 @@ class Healthz:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Respond with 200."""
-        respond_json(resp, HTTPStatus.OK, Health("ok", []))
+        respond_json(resp, HTTPStatus.OK, HealthResponse("ok", []))
 
     on_head = on_get
 
@@ -22,13 +22,13 @@ class Healthz:
 class Readyz:
     """``GET /readyz``: readiness of Redis, the buckets and the broker."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, health: Health) -> None:
+        self._health = health
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Respond with 200 or 503, and the names of unavailable backends."""
-        down = self._service.health.unready()
+        down = self._health.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK
-        respond_json(resp, status, Health("unavailable" if down else "ok", down))
+        respond_json(resp, status, HealthResponse("unavailable" if down else "ok", down))
 
     on_head = on_get

@@ -21,22 +21,20 @@ from api.schemas.lists import (
     TasksQuery,
 )
 from api.schemas.problems import Violation
-from pipeline.service import JobFilter, Service
+from pipeline.service import JobFilter, Jobs
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
 _Moment = Annotated[datetime, Meta(tz=True)]
 
 
-def respond_task_list(
-    service: Service, prefix: str, req: falcon.Request, resp: falcon.Response
-) -> None:
+def respond_task_list(jobs: Jobs, prefix: str, req: falcon.Request, resp: falcon.Response) -> None:
     """Respond to ``GET /qr/bulk/`` with a page of jobs, the newest first.
 
     A client's list has the jobs of its own key; an operator's has those of all keys.
 
     Args:
-        service: lists the jobs.
+        jobs: lists them.
         prefix: of the API's paths.
         req: has the filters in its query.
         resp: gets the page.
@@ -54,7 +52,7 @@ def respond_task_list(
     wanted = _filter(query, violations)
     if violations:
         raise invalid(violations)
-    page = service.jobs.list(wanted, req.context.key, query.limit, after)
+    page = jobs.list(wanted, req.context.key, query.limit, after)
     rows = [task_summary(job, prefix) for job in page.jobs]
     cursor = None if page.next is None else encode_cursor(page.next)
     respond_json(resp, HTTPStatus.OK, TaskList(rows, cursor))
@@ -63,8 +61,8 @@ def respond_task_list(
 class TaskChunks:
     """``GET /qr/bulk/{task_id}/chunks/``."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Respond with a page of chunks, in their order."""
@@ -75,7 +73,7 @@ class TaskChunks:
         if violations:
             raise invalid(violations)
         # One more than requested shows whether there is another page.
-        found = self._service.jobs.chunks(canonical, req.context.key, query.cursor, query.limit + 1)
+        found = self._jobs.chunks(canonical, req.context.key, query.cursor, query.limit + 1)
         if found is None:
             not_found(canonical)
         more = found[query.limit :]

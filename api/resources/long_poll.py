@@ -5,7 +5,7 @@ import re
 import falcon
 
 from api.http.problems import not_found
-from pipeline.service import JobStatus, Service
+from pipeline.service import Jobs, JobStatus
 
 #: Seconds that a poll waits at most, whatever its client prefers.
 _LONGEST_WAIT = 30
@@ -13,13 +13,11 @@ _LONGEST_WAIT = 30
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
-def poll_job(
-    service: Service, req: falcon.Request, resp: falcon.Response, task_id: str
-) -> JobStatus:
+def poll_job(jobs: Jobs, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
     """Return a job at once, or when it has ended if the client prefers to wait for that.
 
     Args:
-        service: knows the job.
+        jobs: knows the job.
         req: may have a ``Prefer`` header.
         resp: gets ``Preference-Applied`` if the preference was honoured.
         task_id: canonical.
@@ -29,11 +27,11 @@ def poll_job(
     """
     seconds = preferred_wait(req.get_header("Prefer") or "")
     if seconds:
-        job, waited = service.jobs.wait(task_id, req.context.key, seconds)
+        job, waited = jobs.wait(task_id, req.context.key, seconds)
         if waited:
             resp.set_header("Preference-Applied", f"wait={seconds}")
     else:
-        job = service.jobs.status(task_id, req.context.key)
+        job = jobs.status(task_id, req.context.key)
     return job or not_found(task_id)
 
 

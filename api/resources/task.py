@@ -13,22 +13,23 @@ from api.http.parameters import canonical_task_id
 from api.http.problems import not_found
 from api.presenters import accepted, task_status
 from api.resources.long_poll import poll_job
-from pipeline.service import TERMINAL, JobStatus, Service
+from pipeline.service import TERMINAL, DownloadUrls, Jobs, JobStatus
 
 
 class BulkTask:
     """``GET`` and ``DELETE /qr/bulk/{task_id}/``."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs, downloads: DownloadUrls) -> None:
+        self._jobs = jobs
+        self._downloads = downloads
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Return the status of a job, with a newly signed download URL once it is completed."""
         check_accepts(req, JSON)
-        job = poll_job(self._service, req, resp, canonical_task_id(task_id))
+        job = poll_job(self._jobs, req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", POLL_AFTER)
-        lifetime = self._service.downloads.lifetime(job.bundle) if job.bundle else None
+        lifetime = self._downloads.lifetime(job.bundle) if job.bundle else None
         etag = _etag(job, lifetime)
         resp.set_header("ETag", etag.dumps())  # Falcon's own property would make it strong
         # It may be kept, but not used without asking whether it still holds.
@@ -44,13 +45,13 @@ class BulkTask:
         """Cancel a job in flight."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
-        job = self._service.jobs.cancel(canonical, req.context.key)
+        job = self._jobs.cancel(canonical, req.context.key)
         if job is None:
             not_found(canonical)
         self._respond(resp, job)
 
     def _respond(self, resp: falcon.Response, job: JobStatus, lifetime: int | None = None) -> None:
-        bundle, downloads = job.bundle, self._service.downloads
+        bundle, downloads = job.bundle, self._downloads
         download = downloads.sign(job.task_id, bundle, lifetime=lifetime) if bundle else None
         respond_json(resp, HTTPStatus.OK, task_status(job, download))
 
@@ -58,15 +59,15 @@ class BulkTask:
 class BulkRetry:
     """``POST /qr/bulk/{task_id}/retry/``."""
 
-    def __init__(self, service: Service, prefix: str) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs, prefix: str) -> None:
+        self._jobs = jobs
         self._prefix = prefix
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Render again the chunks that a failed job lacks."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
-        job = self._service.jobs.retry(canonical, req.context.key)
+        job = self._jobs.retry(canonical, req.context.key)
         if job is None:
             not_found(canonical)
         respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))

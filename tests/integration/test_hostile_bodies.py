@@ -41,7 +41,16 @@ def make_app(service: Service, settings: Settings) -> App:
     install_error_handlers(app)
     limits, bodies = request_limits(settings), BodyReader(BodyDeadline(60))
     app.add_route("/qr/", Symbol(limits, bodies))
-    app.add_route("/qr/bulk/", BulkCollection(service, limits, bodies, settings.body_limit(), ""))
+    bulk = BulkCollection(
+        service.jobs,
+        service.submission,
+        service.webhook_secrets,
+        limits=limits,
+        bodies=bodies,
+        body_limit=settings.body_limit(),
+        prefix="",
+    )
+    app.add_route("/qr/bulk/", bulk)
     return app
 
 
