@@ -12,14 +12,16 @@ from typing import Annotated
 
 import typer
 
+from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+
 
 class Queue(StrEnum):
-    """The queues of `pipeline.broker.names`, named again: the command line starts without it."""
+    """The queues that a worker can consume, as the choices of an option."""
 
-    RENDER = "render"
-    EXPRESS = "express"
-    BUNDLE = "bundle"
-    WEBHOOK = "webhook"
+    RENDER = RENDER_QUEUE
+    EXPRESS = EXPRESS_QUEUE
+    BUNDLE = BUNDLE_QUEUE
+    WEBHOOK = WEBHOOK_QUEUE
 
 
 #: Milliseconds that a worker has to finish its messages. Those that take longer come back after
@@ -73,7 +75,10 @@ def api(
 def worker(
     queue: Annotated[
         list[Queue] | None,
-        typer.Option(help="Of which queue; may be repeated. Else of all.", show_default=False),
+        typer.Option(
+            help="Of which queue; may be repeated. Else of all.",
+            show_default=False,
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(help="Messages worked on at once.", min=1)] = 2,
 ) -> None:
