@@ -15,15 +15,6 @@ from api.schemas import api_keys, lists, problems, states, tasks
 from render import image
 
 DOCUMENT = build_document("", 5000)
-#: The service's type for each of the client's that has another name there.
-RENAMED = {
-    "BundleResponse": "BundleAnswer",
-    "CallbackResponse": "CallbackAnswer",
-    "ChunkResponse": "ChunkAnswer",
-    "KeyResponse": "KeyAnswer",
-    "NewKeyResponse": "NewKeyAnswer",
-    "WebhookSecretResponse": "WebhookSecretAnswer",
-}
 STRUCTS = [
     kind
     for kind in vars(wire_types).values()
@@ -37,12 +28,11 @@ REMARKS = {
 
 
 def service_type(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    name = RENAMED.get(kind.__name__, kind.__name__)
     for module in (api_keys, lists, problems, tasks):
-        found = vars(module).get(name)
+        found = vars(module).get(kind.__name__)
         if isinstance(found, type) and issubclass(found, msgspec.Struct):
             return found
-    raise LookupError(name)
+    raise LookupError(kind.__name__)
 
 
 def declaration(field: msgspec.structs.FieldInfo) -> tuple[object, ...]:
@@ -50,7 +40,7 @@ def declaration(field: msgspec.structs.FieldInfo) -> tuple[object, ...]:
 
 
 def shape(schema: Any) -> Any:  # noqa: ANN401 - any JSON
-    """A schema without remarks, its references by the service's names."""
+    """A schema without remarks, its references as names."""
     if isinstance(schema, list):
         return [shape(each) for each in schema]
     if not isinstance(schema, dict):
@@ -60,8 +50,7 @@ def shape(schema: Any) -> Any:  # noqa: ANN401 - any JSON
         if key == "properties":  # whose keys are names of fields
             found[key] = {name: shape(field) for name, field in value.items()}
         elif key == "$ref":
-            name = value.rpartition("/")[2]
-            found[key] = RENAMED.get(name, name)
+            found[key] = value.rpartition("/")[2]
         elif key not in REMARKS:
             found[key] = shape(value)
     return found
