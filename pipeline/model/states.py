@@ -5,13 +5,13 @@ A job is one accepted request. Its life:
 ===========  ==========  ==========================================================
 state        event       who moves a job here
 ===========  ==========  ==========================================================
-pending      —           ``JobService.submit``, when the request is safe in S3
-pending      retry       ``JobService.retry``, a failed job
+pending      —           ``Submission.submit``, when the request is safe in S3
+pending      retry       ``Jobs.retry``, a failed job
 running      begin       the first ``render_chunk`` that begins a chunk
 running      reopen      ``render_chunk``, the last of a failed job's failed chunks, when its dead
                          letter was put back and it is staged
 completed    complete    ``bundle_job``, when the bundle's upload is complete
-failed       fail        a chunk or the bundling that failed for good; ``JobService.cancel``; the
+failed       fail        a chunk or the bundling that failed for good; ``Jobs.cancel``; the
                          sweep, when the deadline has passed
 ===========  ==========  ==========================================================
 
