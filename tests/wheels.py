@@ -12,7 +12,7 @@ def build_wheel(source: Path, directory: Path) -> Path:
     """Return the wheel of the project in ``source``, built into an empty ``directory``."""
     alone = ("--no-deps", "--no-build-isolation")
     run(*_PIP, "wheel", *alone, "--wheel-dir", directory, source)
-    (wheel,) = directory.glob("qrmill-*.whl")
+    (wheel,) = directory.glob("*.whl")
     return wheel
 
 

@@ -119,7 +119,7 @@ class Fleet:
         if name == "api":
             port, url = self._ports[release], self.urls[release]
             part = service_parts.api(port, url, directory, environ)
-            if release == "old":  # 0.1.0 has no api.serve
+            if release == "old":  # 0.2.0 has no api.serve
                 command = ["gunicorn" if word == "api.serve" else word for word in part.command]
                 part = dataclasses.replace(part, command=tuple(command))
             return part

@@ -12,24 +12,13 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.running import RunningStack
+from tests.wheels import ROOT, build_wheel
+from tests.wheels import run as run_command
 
-ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "api" / "client"
 EXAMPLE = r"<!-- run -->\n```python\n(.*?)```"
 (README_EXAMPLE,) = re.findall(EXAMPLE, (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
 (PACKAGE_EXAMPLE,) = re.findall(EXAMPLE, (CLIENT / "README.md").read_text("utf-8"), re.DOTALL)
-
-
-def pip(python: Path | str, *arguments: str | Path) -> None:
-    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    subprocess.run(command, check=True, timeout=150)
-
-
-def build_wheel(source: Path, directory: Path) -> Path:
-    alone = ("--no-deps", "--no-build-isolation")
-    pip(sys.executable, "wheel", *alone, "--wheel-dir", directory, source)
-    (wheel,) = directory.iterdir()
-    return wheel
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +30,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a clean environment that has the wheel, with the pinned dependencies."""
     directory = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", directory], check=True, timeout=150)
+    run_command(sys.executable, "-m", "venv", directory)
     found = directory / "bin" / "python"
-    pip(found, "install", "--constraint", ROOT / "constraints.txt", wheel)
+    pip = (found, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    run_command(*pip, "install", "--constraint", ROOT / "constraints.txt", wheel)
     return found
 
 

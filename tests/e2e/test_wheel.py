@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from deploy.embedded.process import wait_until
@@ -16,6 +16,8 @@ from tests.wheels import ROOT, build_wheel, run
 #: Folders of the tree that the service runs from, and files beside them.
 FOLDERS = ("api", "pipeline", "render", "deploy/embedded")
 FILES = ("deploy/__init__.py", "deploy/healthcheck.py")
+#: What the client's own wheel is built from.
+OF_THE_CLIENT = {f"api/client/{name}" for name in ("LICENSE", "README.md", "pyproject.toml")}
 #: Code, scripts of Redis, pages of the console with their files, and the marks of typed packages.
 KINDS = {".py", ".lua", ".html", ".css", ".js", ".svg", ".typed"}
 
@@ -34,7 +36,7 @@ def test_the_wheel_has_what_is_needed_at_run_time_and_nothing_else(wheel: Path) 
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert names == tree | {*FILES}
+    assert names == (tree | {*FILES}) - OF_THE_CLIENT
     assert {Path(name).suffix for name in names} == KINDS
 
 
@@ -60,7 +62,7 @@ def test_a_new_environment_runs_the_service_from_the_wheel(wheel: Path, tmp_path
             submit += ["--gtin", "9506000134352", "--out", "bundle.zip"]
             subprocess.run(submit, cwd=folder, env=environ | own, check=True, timeout=60)
             for page in ("/docs/swagger-ui.css", "/ops/sign-in"):
-                assert httpx.get(f"{ready.api_url}{page}", trust_env=False).status_code == 200
+                assert httpx2.get(f"{ready.api_url}{page}", trust_env=False).status_code == 200
         finally:
             up.terminate()
         assert up.wait(60) == 0
