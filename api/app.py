@@ -38,9 +38,6 @@ from pipeline.service import (
 
 log = structlog.get_logger(__name__)
 
-#: Seconds that a request body may take to arrive.
-_BODY_SECONDS = 60
-
 
 class App(falcon.App[falcon.Request, falcon.Response]):
     """The Falcon application over a service.
@@ -69,7 +66,7 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
     prefix = settings.api_prefix
     jobs, api_keys, secrets = service.jobs, service.api_keys, service.webhook_secrets
     limits = request_limits(settings)
-    bodies = BodyReader(BodyDeadline(_BODY_SECONDS))
+    bodies = BodyReader(BodyDeadline())
     routes = {
         f"{prefix}/qr": Symbol(limits, bodies),
         f"{prefix}/qr/bulk": BulkCollection(

@@ -37,7 +37,7 @@ from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Po
 from pipeline.ledger.waiters import CompletionWaiters, WaitResult
 from pipeline.maintenance.restore import Recovery
 from pipeline.maintenance.results import ResultRecorder
-from pipeline.model.failures import CANCELLED, Failure
+from pipeline.model.failure_reasons import CANCELLED, Failure
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
 from pipeline.model.records import Bundle, Idempotency
 from pipeline.model.states import TERMINAL

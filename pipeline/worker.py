@@ -12,7 +12,7 @@ from dramatiq.middleware import CurrentMessage, Middleware
 
 from pipeline.actors.bundle_job import Bundler
 from pipeline.actors.declare import declare_actors
-from pipeline.actors.failures import FailureRecorder
+from pipeline.actors.failure_recorder import FailureRecorder
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.actors.retries import SafeRetries
 from pipeline.backends import Backends

@@ -11,7 +11,7 @@ from render.image import (
     symbol_side,
 )
 from render.qr.encoding import Symbols, encode
-from render.qr.segments import choose_symbols
+from render.qr.symbol_choice import choose_symbols
 from render.qr.versions import LEVELS
 from render.writers.png import write_pngs
 from render.writers.svg import write_svgs

@@ -1,8 +1,7 @@
 """Reading request bodies, within a limit, and writing JSON responses."""
 
 import io
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from http import HTTPStatus
 
@@ -12,6 +11,7 @@ from falcon.util.mediatypes import parse_header
 from gunicorn.http.errors import ParseException
 
 from api.http.body_deadline import BodyDeadline
+from api.http.content_encoding import DECODERS, PIECE_BYTES, unsupported_coding
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError
 from api.schemas.tasks import Accepted
@@ -19,12 +19,6 @@ from api.schemas.tasks import Accepted
 JSON, CSV = "application/json", "text/csv"
 #: Seconds a client is asked to wait before the next poll.
 POLL_AFTER = "1"
-#: Bytes that are read, and at most inflated, at a time.
-_PIECE = 64 * 1024
-#: zlib's window of 32 KiB, and 16 for the gzip format (zlib manual, inflateInit2).
-_GZIP = 16 + zlib.MAX_WBITS
-#: Members of a gzip body; each, even an empty one, takes its time.
-_MOST_MEMBERS = 1000
 
 
 class BodyReader:
@@ -68,12 +62,12 @@ class BodyReader:
         """
         media_type = _media_type(req, media_types)
         coding = (req.get_header("Content-Encoding") or "identity").strip().lower()
-        if coding not in _DECODERS:
+        if coding not in DECODERS:
             raise unsupported_coding(coding)
         body = io.BytesIO()
         connection = req.env.get("gunicorn.socket")
         with self._deadline.enforced(connection) if connection else nullcontext():
-            for piece in _DECODERS[coding](_received(req, limit)):
+            for piece in DECODERS[coding](_received(req, limit)):
                 if body.tell() + len(piece) > limit:
                     raise too_large(limit)
                 body.write(piece)
@@ -110,7 +104,7 @@ def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
     left = limit + 1 if length is None else length
     while left:
         try:
-            piece = req.stream.read(min(left, _PIECE))
+            piece = req.stream.read(min(left, PIECE_BYTES))
         except (OSError, ParseException) as error:  # the client is gone, or its chunks are broken
             detail = (
                 f"The body broke off or is not chunked as it should be: {type(error).__name__}."
@@ -125,35 +119,6 @@ def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail)
     if length is None and not left:
         raise too_large(limit)
-
-
-def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what gzip ``pieces`` hold, at most :data:`_PIECE` bytes at a time.
-
-    Members may follow one another (RFC 1952, section 2.2), and nothing else may.
-    """
-    member, members = zlib.decompressobj(_GZIP), 1
-    for piece in pieces:
-        waiting = piece
-        while waiting:
-            if member.eof:
-                member, members = zlib.decompressobj(_GZIP), members + 1
-                if members > _MOST_MEMBERS:
-                    raise malformed_gzip(f"it has more than {_MOST_MEMBERS} members")
-            try:
-                yield member.decompress(waiting, _PIECE)
-            except zlib.error as error:
-                raise malformed_gzip(str(error)) from None
-            waiting = member.unused_data if member.eof else member.unconsumed_tail
-    if not member.eof:
-        raise malformed_gzip("it breaks off")
-
-
-def malformed_gzip(reason: str) -> ProblemError:
-    """Return the 400 of a body that is not gzip, or damaged."""
-    return ProblemError(
-        HTTPStatus.BAD_REQUEST, "malformed_gzip", f"The body is not gzip, or damaged: {reason}."
-    )
 
 
 def too_large(limit: int) -> ProblemError:
@@ -174,20 +139,3 @@ def unsupported_media_type(allowed: tuple[str, ...], content_type: str | None) -
         f"The body has to be {' or '.join(allowed)} in UTF-8; Content-Type says "
         f"{content_type or 'nothing'}.",
     )
-
-
-def unsupported_coding(coding: str) -> ProblemError:
-    """Return the 415 of a body with another content coding than gzip."""
-    return ProblemError(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_coding",
-        f"The body's Content-Encoding is {coding!r}; send it with gzip, or without any.",
-        headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
-    )
-
-
-_DECODERS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
-    "identity": iter,
-    "gzip": _inflated,
-    "x-gzip": _inflated,  # RFC 9110, section 8.4.1.3: the same
-}

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+#: Seconds that a request body may take to arrive.
+UPLOAD_SECONDS = 60.0
 #: Seconds between two checks of the bodies that are arriving.
 _PAUSE = 1.0
 
@@ -20,7 +22,7 @@ class BodyDeadline:
         seconds: that a body may take; one more may pass before it is ended.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float = UPLOAD_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._begun: dict[socket.socket, float] = {}

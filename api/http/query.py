@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import falcon
 import msgspec
 
-from api.http.decoding import unknown_names
+from api.http.json_decoding import unknown_names
 from api.http.problems import Violations
 from api.schemas.problems import Violation
 from render.errors import shown

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 
-from api.http.decoding import missing_names, no_such_name
+from api.http.json_decoding import missing_names, no_such_name
 from api.http.problems import MAX_ERRORS, ProblemError, Violations
 from api.http.query import convert_query
 from api.intake.bulk_request import ParsedRequest

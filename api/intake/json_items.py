@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from api.http.decoding import NOT_DECODED, decode_fields
+from api.http.json_decoding import NOT_DECODED, decode_fields
 from api.http.problems import ProblemError, Violations, invalid
 from api.intake.bulk_request import ParsedRequest
 from api.intake.validation import PLACEHOLDERS, ItemBatch, Location, RequestLimits, wrong_count

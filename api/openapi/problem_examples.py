@@ -6,21 +6,15 @@ from typing import Any
 import msgspec
 
 from api.http.authentication import over_rate, unauthorized
-from api.http.bodies import (
-    CSV,
-    JSON,
-    malformed_gzip,
-    too_large,
-    unsupported_coding,
-    unsupported_media_type,
-)
-from api.http.decoding import unknown_names
+from api.http.bodies import CSV, JSON, too_large, unsupported_media_type
+from api.http.content_encoding import malformed_gzip, unsupported_coding
 from api.http.error_handlers import (
     backlog_full,
     idempotency_conflict,
     not_possible,
     unavailable,
 )
+from api.http.json_decoding import unknown_names
 from api.http.negotiation import not_acceptable
 from api.http.problems import (
     ProblemError,

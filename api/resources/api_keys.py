@@ -6,7 +6,7 @@ import falcon
 import msgspec
 
 from api.http.bodies import JSON, BodyReader, respond_json
-from api.http.decoding import decode_fields
+from api.http.json_decoding import decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import ProblemError, Violations, invalid, operator_required
 from api.presenters import iso, key_response, new_key_response

@@ -1,16 +1,14 @@
 """``/qr/bulk/``: accept a request, and list what was accepted."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urlencode
 
 import falcon
 
 from api.http.bodies import CSV, JSON, BodyReader, respond_accepted, respond_json
+from api.http.large_bodies import LargeBodies
 from api.http.negotiation import check_accepts
-from api.http.problems import ProblemError, Violations, one_bad_value
+from api.http.problems import Violations, one_bad_value
 from api.http.query import read_query, take_flag
 from api.intake.bulk_request import build_job_request, dry_run
 from api.intake.csv_items import read_csv
@@ -31,9 +29,6 @@ from pipeline.service import (
 
 _MOST_KEY_LENGTH = 255
 _DRY_RUN = "dry_run"
-#: Slots for large bodies per process, which has far more threads, for long polls; bytes up to which
-#: a body is small; seconds that a large one waits for a slot.
-_SLOTS, _SMALL, _PATIENCE = 16, 64 * 1024, 5
 
 
 class BulkCollection:
@@ -57,7 +52,7 @@ class BulkCollection:
         self._bodies = bodies
         self._body_limit = body_limit
         self._prefix = prefix
-        self._body_slots = threading.BoundedSemaphore(_SLOTS)
+        self._large_bodies = LargeBodies()
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List jobs, the newest first."""
@@ -68,7 +63,7 @@ class BulkCollection:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Accept a request, before anything is rendered; or, with ``dry_run``, only check it."""
         check_accepts(req, JSON)
-        with self._body_slot(req):
+        with self._large_bodies.slot(req):
             request, idempotency = self._read(req)
             if isinstance(request, DryRun):
                 respond_json(resp, HTTPStatus.OK, request)
@@ -79,33 +74,6 @@ class BulkCollection:
         if job.replayed:
             resp.set_header("Idempotency-Replayed", "true")
         respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
-
-    @contextmanager
-    def _body_slot(self, req: falcon.Request) -> Iterator[None]:
-        """Hold one of the slots for large bodies during the block; a small body needs none.
-
-        A compressed body counts as large, because its size is not known in advance.
-
-        Raises:
-            ProblemError: 503, no slot became free in time.
-        """
-        length = req.content_length
-        compressed = req.get_header("Content-Encoding") is not None
-        if length is not None and length <= _SMALL and not compressed:
-            yield
-            return
-        if not self._body_slots.acquire(timeout=_PATIENCE):
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "busy",
-                "Too many large requests are arriving at once; nothing was accepted. Try again in "
-                f"{_PATIENCE} s.",
-                headers={"Retry-After": str(_PATIENCE)},
-            )
-        try:
-            yield
-        finally:
-            self._body_slots.release()
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
         """Return the checked request; its body is freed before the request is accepted."""

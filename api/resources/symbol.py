@@ -6,7 +6,7 @@ import falcon
 import msgspec
 
 from api.http.bodies import JSON, BodyReader
-from api.http.decoding import NOT_DECODED, decode_fields
+from api.http.json_decoding import NOT_DECODED, decode_fields
 from api.http.negotiation import check_accepts
 from api.http.problems import Violations, invalid
 from api.http.query import read_query

@@ -24,6 +24,9 @@ from pipeline.webhooks.schedule import Callbacks
 
 log = structlog.get_logger(__name__)
 
+#: Milliseconds that a bundling may take; a little over what one takes at its largest.
+BUNDLE_TIME_LIMIT = 60 * 60_000
+
 
 class Bundler:
     """Builds bundles; may be shared between threads.

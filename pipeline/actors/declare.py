@@ -6,8 +6,8 @@ import dramatiq
 from dramatiq import Broker, Message
 from dramatiq.middleware import CurrentMessage
 
-from pipeline.actors.bundle_job import Bundler
-from pipeline.actors.render_chunk import ChunkRenderer
+from pipeline.actors.bundle_job import BUNDLE_TIME_LIMIT, Bundler
+from pipeline.actors.render_chunk import RENDER_TIME_LIMIT, ChunkRenderer
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.names import (
     BUNDLE_ACTOR,
@@ -21,7 +21,7 @@ from pipeline.broker.names import (
 )
 from pipeline.broker.newer_messages import requeue_if_newer
 from pipeline.webhooks.schedule import Callbacks
-from pipeline.webhooks.sender import CallbackFailedError, WebhookSender
+from pipeline.webhooks.sender import WEBHOOK_TIME_LIMIT, CallbackFailedError, WebhookSender
 
 #: Of the messages that a worker has fetched, those with the lower number come first.
 _SOONER, _LATER = 0, 10
@@ -60,18 +60,18 @@ def declare_actors(
             callbacks.requeue_later(task_id)
 
     no_options: dict[str, Any] = {}
-    for name, queue, priority, minutes, run, options in (
-        (RENDER_ACTOR, RENDER_QUEUE, _LATER, 10, render, no_options),
-        (EXPRESS_ACTOR, EXPRESS_QUEUE, _SOONER, 10, render, no_options),
-        (BUNDLE_ACTOR, BUNDLE_QUEUE, _SOONER, 60, bundle, no_options),
-        (WEBHOOK_ACTOR, WEBHOOK_QUEUE, _SOONER, 2, call_back, _LEDGER_RETRIES),
+    for name, queue, priority, time_limit, run, options in (
+        (RENDER_ACTOR, RENDER_QUEUE, _LATER, RENDER_TIME_LIMIT, render, no_options),
+        (EXPRESS_ACTOR, EXPRESS_QUEUE, _SOONER, RENDER_TIME_LIMIT, render, no_options),
+        (BUNDLE_ACTOR, BUNDLE_QUEUE, _SOONER, BUNDLE_TIME_LIMIT, bundle, no_options),
+        (WEBHOOK_ACTOR, WEBHOOK_QUEUE, _SOONER, WEBHOOK_TIME_LIMIT, call_back, _LEDGER_RETRIES),
     ):
         dramatiq.actor(
             broker=broker,
             queue_name=queue,
             actor_name=name,
             priority=priority,
-            time_limit=minutes * 60_000,
+            time_limit=time_limit,
             **options,
         )(run)
 

@@ -11,7 +11,7 @@ from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
-from pipeline.model.failures import WORKER_CRASHED, Failure
+from pipeline.model.failure_reasons import WORKER_CRASHED, Failure
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
@@ -20,6 +20,9 @@ from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
+
+#: Milliseconds that a chunk may take; a little over what one takes at its largest.
+RENDER_TIME_LIMIT = 10 * 60_000
 
 
 class ChunkRenderer:

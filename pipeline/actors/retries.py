@@ -3,11 +3,11 @@
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Retries
 
-from pipeline.actors.failures import ERROR_CODE
+from pipeline.actors.failure_recorder import ERROR_CODE
 from pipeline.errors import (
     ObjectMissingError,
 )
-from pipeline.model.failures import BROKER_UNAVAILABLE
+from pipeline.model.failure_reasons import BROKER_UNAVAILABLE
 
 #: Milliseconds before the first retry of what met a missing object; the three of the default end
 #: after 3.5 to 7 seconds.

@@ -15,12 +15,11 @@ from isal import isal_zlib
 
 #: The size of a local file header without name and extra field (APPNOTE.TXT 6.3.10, section 4.3.7).
 HEADER_BYTES = 30
-#: CompletionWaiters of names whose files are compressed already.
+#: Endings of names whose files are compressed already.
 _COMPRESSED = frozenset({".png"})
 #: ISA-L at level 1 deflates an SVG in half of zlib's time to about as many bytes. They are always
 #: the same on the machines that ``render.writers.png`` names: no four bytes from the first, second
-# or third
-#: on come again in an SVG, so the hash that goes wrong there is never found.
+#: or third on come again in an SVG, so the hash that goes wrong there is never found.
 _LEVEL = 1
 #: Bits of the window; negative for deflated data alone, without zlib's header and check sum.
 _WINDOW_BITS = -15

@@ -25,7 +25,7 @@ from pipeline.ledger.entries import (
 )
 from pipeline.ledger.scripts import Scripts
 from pipeline.model.chunks import StagedChunk
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle, CallbackRecord, JobFields, RequestHead, Result
 from pipeline.model.versions import is_newer, refuse_newer

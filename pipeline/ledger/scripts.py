@@ -1,7 +1,7 @@
 """The ledger's Lua scripts: loaded from ``pipeline/ledger/lua``, run as one atomic step each.
 
 Every script begins with the same lines, constants and then ``prelude.lua``: the transition table of
-``pipeline.model.jobs``, the Redis server's clock, so that a worker's wrong clock moves nothing,
+``pipeline.model.states``, the Redis server's clock, so that a worker's wrong clock moves nothing,
 what becomes of a job's callback when the job ends (``call_back``) and when it is opened again
 (``recall``), the count of jobs that end (``count_end``), and the counts of the last hour
 (``count``), which stand in a ring of a field a minute, so that they never grow. A script that

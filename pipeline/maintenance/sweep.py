@@ -24,7 +24,7 @@ from pipeline.maintenance.reconcile import Reconciler
 from pipeline.maintenance.restore import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.maintenance.retention import Retention
-from pipeline.model.failures import DEADLINE, Failure
+from pipeline.model.failure_reasons import DEADLINE, Failure
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.storage.metrics import S3Metrics

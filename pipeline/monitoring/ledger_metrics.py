@@ -29,7 +29,7 @@ from pipeline.broker.names import QUEUES
 from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
-from pipeline.model.failures import JOB_ERROR_CODES
+from pipeline.model.failure_reasons import JOB_ERROR_CODES
 from pipeline.model.states import DURATION_BOUNDS
 from render.image import ImageFormat
 

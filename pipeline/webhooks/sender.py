@@ -30,9 +30,11 @@ from render.errors import InvalidValueError
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks
-# gives as
-#: its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
+#: Milliseconds that an attempt may take.
+WEBHOOK_TIME_LIMIT = 2 * 60_000
+
+#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks gives
+#: as its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
 SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
 _JITTER = 0.1  # of a delay, at most, added to it
 #: Seconds up to which a receiver's Retry-After puts an attempt off beyond the schedule: Standard

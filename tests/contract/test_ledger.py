@@ -14,7 +14,7 @@ from pipeline.ledger.connection import open_redis
 from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import Bundle, JobFields, RequestHead, Result
 from pipeline.model.request_object import Acceptance, encode_head

@@ -24,7 +24,7 @@ from pipeline.ledger import keys
 from pipeline.ledger.entries import NO_MORE_NOW, OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.records import Bundle, Result
 from pipeline.model.request_object import Acceptance, encode_head

@@ -20,7 +20,7 @@ from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.states import DURATION_BOUNDS
 from pipeline.monitoring.ledger_metrics import LedgerCollector, _buckets
 from pipeline.settings import Settings

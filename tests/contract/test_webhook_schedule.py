@@ -16,7 +16,7 @@ from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import CallbackRecord, Result
 from pipeline.settings import Settings

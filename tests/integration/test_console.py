@@ -17,7 +17,7 @@ from pipeline.broker.dead_letters import DeadLetters
 from pipeline.broker.redis_queues import RedisQueues
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.service import Service, Settings

@@ -2,17 +2,19 @@
 
 import gzip
 import json
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from falcon.testing import TestClient
 
 from api.app import create_app
-from api.http import bodies
-from api.resources import bulk
+from api.http import content_encoding, large_bodies
 from pipeline.errors import StoreUnavailableError
 from pipeline.service import Service, Settings
 from pipeline.storage.bucket import Bucket
+
+if TYPE_CHECKING:
+    from api.resources import bulk
 
 GTIN = "9506000134352"
 JSON, CSV = {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}
@@ -39,7 +41,7 @@ def test_a_record_of_countless_fields_is_refused_with_its_line(client: TestClien
 
 
 def test_countless_gzip_members_are_refused(client: TestClient) -> None:
-    body = gzip.compress(b"") * (bodies._MOST_MEMBERS + 1)
+    body = gzip.compress(b"") * (content_encoding._MOST_MEMBERS + 1)
     headers = {**JSON, "Content-Encoding": "gzip"}
     answer = client.simulate_post("/qr/bulk/", body=body, headers=headers)
     assert answer.json["error_code"] == "malformed_gzip"
@@ -49,14 +51,14 @@ def test_countless_gzip_members_are_refused(client: TestClient) -> None:
 def test_large_bodies_wait_for_a_slot_and_small_ones_need_none(
     service: Service, settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "_PATIENCE", 0.1)
-    monkeypatch.setattr(bulk, "_SLOTS", 1)
+    monkeypatch.setattr(large_bodies, "_PATIENCE", 0.1)
+    monkeypatch.setattr(large_bodies, "_SLOTS", 1)
     client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
     found = client.app._router.find("/qr/bulk")
     assert found is not None
     collection = cast("bulk.BulkCollection", found[0])
     large = {"gtin": GTIN, "items": [{"serial": f"{number:020}"} for number in range(2000)]}
-    with collection._body_slots:
+    with collection._large_bodies._slots:
         refused = client.simulate_post("/qr/bulk/", json=large)
         small = client.simulate_post("/qr/bulk/", json={"gtin": GTIN, "items": [{}]})
         body, coded = (
@@ -66,7 +68,7 @@ def test_large_bodies_wait_for_a_slot_and_small_ones_need_none(
         compressed = client.simulate_post("/qr/bulk/", body=body, headers=coded)
     assert (refused.status_code, refused.json["error_code"]) == (503, "busy")
     assert refused.headers["retry-after"]
-    assert len(body) < bulk._SMALL
+    assert len(body) < large_bodies._SMALL
     assert compressed.status_code == 503
     assert small.status_code == 202
     assert client.simulate_post("/qr/bulk/", json=large).status_code == 202

@@ -17,7 +17,7 @@ from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import JobFilter, Listing, Position
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import RequestHead
 from pipeline.model.request_object import Acceptance, encode_head

@@ -14,7 +14,7 @@ from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.waiters import CompletionWaiters
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle
 from pipeline.service import Service, Settings, open_service

@@ -9,7 +9,7 @@ import pytest
 import redis
 from falcon.testing import TestClient
 
-from pipeline.actors.failures import FailureRecorder
+from pipeline.actors.failure_recorder import FailureRecorder
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.broker.names import EXPRESS_QUEUE
 from pipeline.errors import StoreUnavailableError

@@ -11,7 +11,7 @@ from pipeline.errors import NewerVersionError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.versions import VERSION
 from pipeline.service import Settings
 from pipeline.storage import keys

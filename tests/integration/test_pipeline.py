@@ -22,7 +22,7 @@ from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.model.failures import Failure
+from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
 from pipeline.service import Service, Settings

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from render.image import ErrorCorrection
-from render.qr import segments
+from render.qr import symbol_choice
 from render.qr.segment_search import search
-from render.qr.segments import MAX_CHARACTERS, choose_symbols, segment
+from render.qr.segments import segment
+from render.qr.symbol_choice import MAX_CHARACTERS, choose_symbols
 from render.qr.versions import ALPHANUMERIC, BYTE, LEVELS, NUMERIC, count_indicator_bits
 from tests.unit.render import samples
 from tests.unit.render.oracles import (
@@ -40,7 +41,7 @@ def _bits(parts: list[Segment], range_number: int) -> int:
 
 @given(text=st.text("07AZ-az", min_size=1, max_size=7).map(str.encode), ranges=st.integers(0, 2))
 def test_no_other_segments_take_fewer_bits(text: bytes, ranges: int) -> None:
-    shapes = segments._shapes([text])
+    shapes = symbol_choice.find_shapes([text])
     found = search(shapes.distinct, ranges)
     every_way = (
         _bits(segments_of(text, np.array(modes)), ranges)

@@ -15,7 +15,7 @@ from pipeline.errors import (
     StoreUnavailableError,
 )
 from pipeline.ledger.ledger import Ledger
-from pipeline.model.failures import (
+from pipeline.model.failure_reasons import (
     BROKER_UNAVAILABLE,
     BUNDLE_FAILED,
     FAILS_NO_JOB,

@@ -1,9 +1,9 @@
 import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
-from pipeline.actors.failures import error_code
+from pipeline.actors.failure_recorder import error_code
 from pipeline.errors import EnqueueError, ObjectMissingError, StoreUnavailableError
-from pipeline.model.failures import FAILS_NO_JOB, REASONS
+from pipeline.model.failure_reasons import FAILS_NO_JOB, REASONS
 from pipeline.monitoring.ledger_metrics import OUTCOMES
 
 

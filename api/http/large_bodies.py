@@ -1,0 +1,48 @@
+"""Slots for large request bodies: a process decodes and checks only so many at once."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import falcon
+
+from api.http.problems import ProblemError
+
+#: Slots per process, which has far more threads, for long polls; bytes up to which a body is small;
+#: seconds that a large one waits for a slot.
+_SLOTS, _SMALL, _PATIENCE = 16, 64 * 1024, 5
+
+
+class LargeBodies:
+    """The slots of one process."""
+
+    def __init__(self) -> None:
+        self._slots = threading.BoundedSemaphore(_SLOTS)
+
+    @contextmanager
+    def slot(self, req: falcon.Request) -> Iterator[None]:
+        """Hold one of the slots during the block; a small body needs none.
+
+        A compressed body counts as large, because its size is not known in advance.
+
+        Raises:
+            ProblemError: 503, no slot became free in time.
+        """
+        length = req.content_length
+        compressed = req.get_header("Content-Encoding") is not None
+        if length is not None and length <= _SMALL and not compressed:
+            yield
+            return
+        if not self._slots.acquire(timeout=_PATIENCE):
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "busy",
+                "Too many large requests are arriving at once; nothing was accepted. Try again in "
+                f"{_PATIENCE} s.",
+                headers={"Retry-After": str(_PATIENCE)},
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
