@@ -16,20 +16,27 @@ from render.image import Image, RenderOptions
 def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow], list[bytes]]:
     """Return the manifest rows and images of a chunk's ``items``, in their order."""
     job = work.job
+    symbols = render_symbols(job, items)
+    rows = [
+        _row(job, work.first_item + place + 1, item, *symbol)
+        for place, (item, symbol) in enumerate(zip(items, symbols, strict=True))
+    ]
+    return rows, [image.data for _, image in symbols]
+
+
+def render_symbols(job: JobFields, items: Sequence[Item]) -> list[tuple[str, Image]]:
+    """Return the URI and the image of each item, in their order.
+
+    Args:
+        job: what its items share.
+        items: of it; they are rendered together.
+    """
     uris = [
         digital_link_uri(job.link_base, job.gtin, item.lot, item.serial, item.expiry)
         for item in items
     ]
-    rendered = render_chunk(uris, _options(job))
-    rows = [
-        _row(job, work.first_item + place + 1, item, uri, image)
-        for place, (item, uri, image) in enumerate(zip(items, uris, rendered, strict=True))
-    ]
-    return rows, [image.data for image in rendered]
-
-
-def _options(job: JobFields) -> RenderOptions:
-    return RenderOptions(job.format, job.size, job.error_correction)
+    images = render_chunk(uris, RenderOptions(job.format, job.size, job.error_correction))
+    return list(zip(uris, images, strict=True))
 
 
 def _row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ImageRow:

@@ -1,14 +1,11 @@
-"""A job's first symbols, for people to look at: rendered anew from the request, as workers do."""
+"""A job's first symbols, for people to look at: rendered from the request, as workers do."""
 
 from collections import OrderedDict
 from threading import Lock
 from typing import NamedTuple
 
-from pipeline.model.records import RequestHead
+from pipeline.rendering import render_symbols
 from pipeline.storage.records import JobRecords
-from render.chunk import render_chunk
-from render.gs1.link import digital_link_uri
-from render.image import RenderOptions
 
 _COUNT = 6
 #: Jobs whose symbols a process remembers: a request never changes.
@@ -52,13 +49,5 @@ class Preview:
         head, head_bytes = self._records.read_head(task_id)
         offset, length = head.ranges[0]
         items = self._records.read_items(task_id, head_bytes + offset, length)
-        uris = [
-            digital_link_uri(head.link_base, head.gtin, item.lot, item.serial, item.expiry)
-            for item in items[:_COUNT]
-        ]
-        images = render_chunk(uris, _options(head))
-        return [Sample(uri, image.data) for uri, image in zip(uris, images, strict=True)]
-
-
-def _options(head: RequestHead) -> RenderOptions:
-    return RenderOptions(head.format, head.size, head.error_correction)
+        symbols = render_symbols(head, items[:_COUNT])
+        return [Sample(uri, image.data) for uri, image in symbols]
