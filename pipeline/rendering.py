@@ -1,11 +1,9 @@
 """A job's items as images and rows of the manifest."""
 
-import hashlib
 from collections.abc import Sequence
 
-from pipeline.archive.member_names import member_name
+from pipeline.archive.manifest import ManifestRow, manifest_row
 from pipeline.ledger.entries import ChunkWork
-from pipeline.model.chunks import ImageRow
 from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
 from render.chunk import render_chunk
@@ -13,12 +11,12 @@ from render.gs1.link import digital_link_uri
 from render.image import Image, RenderOptions
 
 
-def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ImageRow], list[bytes]]:
+def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ManifestRow], list[bytes]]:
     """Return the manifest rows and images of a chunk's ``items``, in their order."""
     job = work.job
     symbols = render_symbols(job, items)
     rows = [
-        _row(job, work.first_item + place + 1, item, *symbol)
+        manifest_row(job, work.first_item + place + 1, item, *symbol)
         for place, (item, symbol) in enumerate(zip(items, symbols, strict=True))
     ]
     return rows, [image.data for _, image in symbols]
@@ -37,19 +35,3 @@ def render_symbols(job: JobFields, items: Sequence[Item]) -> list[tuple[str, Ima
     ]
     images = render_chunk(uris, RenderOptions(job.format, job.size, job.error_correction))
     return list(zip(uris, images, strict=True))
-
-
-def _row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ImageRow:
-    return ImageRow(
-        index=index,
-        file=member_name(job, index, item),
-        gtin=job.gtin,
-        lot=item.lot,
-        serial=item.serial,
-        expiry=item.expiry,
-        uri=uri,
-        version=image.version,
-        error_correction=image.error_correction,
-        module_px=image.module_px,
-        sha256=hashlib.sha256(image.data).hexdigest(),
-    )

@@ -11,11 +11,12 @@ import typer
 
 from api.cli.api_keys import keys
 from api.cli.doctor import doctor
+from api.cli.lists import chunks, list_tasks
 from api.cli.output import EX_SIGPIPE, EXIT_CODES, UsageError, report
 from api.cli.profile import profile
 from api.cli.server import api, sweep, worker
 from api.cli.submit import submit
-from api.cli.tasks import cancel, chunks, download, list_tasks, retry, status, wait
+from api.cli.tasks import cancel, download, retry, status, wait
 from api.client import QrmillError
 
 app = typer.Typer(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self, Unpack
 from urllib.parse import quote
 
-import httpx2
 import msgspec
 
 from .api_keys import Keys
@@ -27,7 +26,7 @@ from .submit import (
     rewind,
     submit,
 )
-from .transport import Api, RetryPolicy, decode
+from .transport import Api, RetryPolicy, decode, open_http
 from .wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
 from .wire_types import (
     BulkItem,
@@ -87,7 +86,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_url(url)
-        self._http = httpx2.Client(base_url=url)
+        self._http = open_http(url)
         self._timeout = timeout
         self._policy = RetryPolicy(attempts, patience, sleep, clock, on_failure)
         self._api = Api(self._http, api_key, timeout, self._policy)

@@ -82,6 +82,11 @@ class RedactedURL(httpx2.URL):
         return str(httpx2.URL(self, query=None))
 
 
+def open_http(url: str) -> httpx2.Client:
+    """Return an HTTP client of the API at ``url``, which may be used for other servers as well."""
+    return httpx2.Client(base_url=url)
+
+
 class Api:
     """The API, used with one key. Thread-safe.
 

@@ -1,14 +1,12 @@
 """A parsed bulk request, JSON or CSV, becomes a checked job request or a dry run."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
 from api.intake.validation import ItemBatch, ItemCheck, RequestLimits
-from api.schemas.tasks import BulkRequest, DryRun, SymbolCount
+from api.schemas.tasks import BulkRequest
 from pipeline.service import EncodedItems, JobRequest
-from render.image import ErrorCorrection
 
 
 class ParsedRequest(NamedTuple):
@@ -55,26 +53,4 @@ def build_job_request(
         error_correction=head.error_correction,
         link_base=limits.link_base,
         callback_url=head.callback_url or "",
-    )
-
-
-def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations) -> DryRun:
-    """Return what would become of a request, without accepting it.
-
-    Args:
-        parsed: the request as it was sent.
-        limits: of the service.
-        violations: found while the request was parsed; others are added.
-    """
-    check = ItemCheck(parsed.head, limits, violations)
-    count, symbols = 0, Counter[tuple[int, ErrorCorrection]]()
-    for batch in parsed.batches:
-        count += len(batch.items)
-        symbols.update(check.symbols(check.valid_items(batch)))
-    return DryRun(
-        would_accept=not violations,
-        items=count if parsed.total is None else parsed.total,
-        symbols=[SymbolCount(*symbol, number) for symbol, number in sorted(symbols.items())],
-        errors=violations.listed,
-        errors_total=len(violations),
     )

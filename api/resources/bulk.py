@@ -10,8 +10,9 @@ from api.http.large_bodies import LargeBodies
 from api.http.negotiation import check_accepts
 from api.http.problems import Violations, one_bad_value
 from api.http.query import read_query, take_flag
-from api.intake.bulk_request import build_job_request, dry_run
+from api.intake.bulk_request import build_job_request
 from api.intake.csv_items import read_csv
+from api.intake.dry_run import dry_run
 from api.intake.json_items import read_json
 from api.intake.validation import RequestLimits
 from api.presenters import accepted

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from itertools import accumulate, islice
 from typing import TypeVar
 
+from pipeline.archive.manifest import ManifestRow
 from pipeline.archive.members import ZipMember
 from pipeline.errors import ObjectMissingError
-from pipeline.model.chunks import ImageRow, StagedChunk
+from pipeline.model.chunks import StagedChunk
 from pipeline.storage.staging import StagedChunkDamagedError, Staging
 
 #: Chunks read ahead of the one being written; this bounds the memory they take.
@@ -59,7 +60,7 @@ class ChunkReader:
         self._to_keep = sum(size <= _KEPT_BYTES for size in sizes)
         self._kept: dict[int, list[ZipMember]] = {}
 
-    def rows(self) -> Iterator[list[ImageRow]]:
+    def rows(self) -> Iterator[list[ManifestRow]]:
         """Yield the rows of one chunk after another.
 
         Raises:
@@ -76,7 +77,7 @@ class ChunkReader:
         """
         return read_ahead(self._pool, self._read_members, range(len(self._staged)))
 
-    def _read_rows(self, index: int) -> list[ImageRow]:
+    def _read_rows(self, index: int) -> list[ManifestRow]:
         with _naming(index):
             if index >= self._to_keep:
                 return self._staging.read_rows(self._task_id, index, self._staged[index])

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from tempfile import SpooledTemporaryFile
 from zipfile import ZIP_DEFLATED
 
-from pipeline.archive.manifest import manifest_csv, manifest_json
+from pipeline.archive.manifest import ManifestRow, manifest_csv, manifest_json
 from pipeline.archive.members import ZipMember
 from pipeline.archive.zip_stream import MemberStream
-from pipeline.model.chunks import ImageRow
 
 #: The manifest's JSON waits for its turn behind the CSV, in memory up to this size, then on disk.
 _SPOOL_BYTES = 2 * 1024 * 1024
@@ -21,7 +20,7 @@ _LEVEL = 1
 
 
 def stream_archive(
-    accepted_at: int, rows: Iterable[list[ImageRow]], chunks: Iterable[list[ZipMember]]
+    accepted_at: int, rows: Iterable[list[ManifestRow]], chunks: Iterable[list[ZipMember]]
 ) -> Iterator[bytes]:
     """Yield the bundle in pieces of any size.
 

@@ -1,21 +1,73 @@
 """The manifest of a bundle: as CSV (RFC 4180) and as JSON, a row an image."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from typing import IO
 
 import msgspec
 
-from pipeline.model.chunks import ImageRow
+from pipeline.archive.member_names import member_name
+from pipeline.model.jobs import Item
+from pipeline.model.records import JobFields
+from render.image import Image
 
 _COPY_BYTES = 1024 * 1024
 
 
-CSV_COLUMNS = ImageRow.__struct_fields__
+class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One image's row in the manifest, in the manifest's order.
+
+    Attributes:
+        index: counted from 1 through the job.
+        file: the member's name in the bundle.
+        module_px: side of a module in pixels; None for SVG.
+        sha256: of the image, hexadecimal.
+    """
+
+    index: int
+    file: str
+    gtin: str
+    lot: str | None
+    serial: str | None
+    expiry: str | None
+    uri: str
+    version: int
+    error_correction: str
+    module_px: int | None
+    sha256: str
 
 
-def manifest_csv(rows: Iterable[list[ImageRow]], spool: IO[bytes]) -> Iterator[bytes]:
+CSV_COLUMNS = ManifestRow.__struct_fields__
+
+
+def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ManifestRow:
+    """Return the row of one image.
+
+    Args:
+        job: what its items share.
+        index: of the item, counted from 1 through the job.
+        item: what the symbol encodes, beside the job's GTIN.
+        uri: the text of the symbol.
+        image: of the symbol.
+    """
+    return ManifestRow(
+        index=index,
+        file=member_name(job, index, item),
+        gtin=job.gtin,
+        lot=item.lot,
+        serial=item.serial,
+        expiry=item.expiry,
+        uri=uri,
+        version=image.version,
+        error_correction=image.error_correction,
+        module_px=image.module_px,
+        sha256=hashlib.sha256(image.data).hexdigest(),
+    )
+
+
+def manifest_csv(rows: Iterable[list[ManifestRow]], spool: IO[bytes]) -> Iterator[bytes]:
     """Yield the manifest as CSV (RFC 4180), and leave it as JSON lines in ``spool``."""
     yield _csv_lines([CSV_COLUMNS])
     for chunk in rows:

@@ -11,6 +11,8 @@ from pipeline.model.states import State
 
 log = structlog.get_logger(__name__)
 
+#: Milliseconds that the broker keeps a dead letter.
+DEAD_LETTER_TTL = 30 * 86_400_000
 _MOST_RAW = 2000  # characters
 
 

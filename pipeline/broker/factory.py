@@ -13,6 +13,7 @@ import redis
 from dramatiq.middleware import GroupCallbacks, Middleware, TimeLimit
 
 from pipeline.broker.barriers import BarrierBackend
+from pipeline.broker.dead_letters import DEAD_LETTER_TTL
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.heartbeats import WORKER, HeartbeatMiddleware, Heartbeats
 from pipeline.broker.inspection import Queues
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 #: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
 _MAINTENANCE_CHANCE = 100_000
-_DEAD_MESSAGE_TTL = 30 * 86_400_000  # milliseconds
 #: How long the group's barrier lives; a chunk put back later is bundled by the chunk itself.
 _BARRIER_TTL = 86_400_000  # milliseconds
 
@@ -83,7 +83,7 @@ def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
         client=client,
         heartbeat_timeout=settings.heartbeat_timeout_ms,
         maintenance_chance=_MAINTENANCE_CHANCE,
-        dead_message_ttl=_DEAD_MESSAGE_TTL,
+        dead_message_ttl=DEAD_LETTER_TTL,
         middleware=_middleware(client),
     )
     _declare(broker)
@@ -114,7 +114,7 @@ def _open_rabbitmq(
         amqp,
         HeartbeatMiddleware(plain),  # heartbeats and the barriers of groups stay in Redis
         middleware=_middleware(plain),
-        dead_message_ttl=_DEAD_MESSAGE_TTL,
+        dead_message_ttl=DEAD_LETTER_TTL,
     )
     _declare(broker)
     queues = RabbitQueues(amqp, text, heartbeats, QueueAge(text))

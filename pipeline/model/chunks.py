@@ -1,29 +1,6 @@
-"""What is known of a staged chunk: its images' rows, its digests, and where its time went."""
+"""What the ledger records of a staged chunk: its digests, and where its time went."""
 
 import msgspec
-
-
-class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One image's row in the manifest, in the manifest's order.
-
-    Attributes:
-        index: counted from 1 through the job.
-        file: the member's name in the bundle.
-        module_px: side of a module in pixels; None for SVG.
-        sha256: of the image, hexadecimal.
-    """
-
-    index: int
-    file: str
-    gtin: str
-    lot: str | None
-    serial: str | None
-    expiry: str | None
-    uri: str
-    version: int
-    error_correction: str
-    module_px: int | None
-    sha256: str
 
 
 class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from pipeline.archive.manifest import ManifestRow
 from pipeline.archive.members import (
     HEADER_BYTES,
     ZipMember,
@@ -22,7 +23,7 @@ from pipeline.archive.members import (
 )
 from pipeline.archive.zip_stream import MemberStream
 from pipeline.errors import ObjectShortError
-from pipeline.model.chunks import ImageRow, StagedBytes
+from pipeline.model.chunks import StagedBytes
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from render.image import MEDIA_TYPES
@@ -33,13 +34,13 @@ _ROWS_OFFSET = HEADER_BYTES + len(ROWS)
 #: The earliest time a ZIP can carry, so that staged bytes do not depend on the clock.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-_rows_decoder = msgspec.json.Decoder(list[ImageRow])
+_rows_decoder = msgspec.json.Decoder(list[ManifestRow])
 
 
 class Chunk(NamedTuple):
     """A chunk's rows and its images, in the same order."""
 
-    rows: list[ImageRow]
+    rows: list[ManifestRow]
     members: list[ZipMember]
 
 
@@ -54,7 +55,7 @@ class Staging(Protocol):
         self,
         task_id: str,
         chunk_index: int,
-        rows: Sequence[ImageRow],
+        rows: Sequence[ManifestRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
     ) -> StagedBytes:
@@ -63,7 +64,7 @@ class Staging(Protocol):
         ``going_on`` is called before every request to S3.
         """
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
         """Return a chunk's rows.
 
         Raises:
@@ -101,7 +102,7 @@ class ZipStaging(_BucketStaging):
         self,
         task_id: str,
         chunk_index: int,
-        rows: Sequence[ImageRow],
+        rows: Sequence[ManifestRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
     ) -> StagedBytes:
@@ -116,7 +117,7 @@ class ZipStaging(_BucketStaging):
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
         """Return a chunk's rows, read as the range of the object that holds them."""
         key = keys.staged_zip(task_id, chunk_index)
         try:
@@ -143,7 +144,7 @@ class ObjectStaging(_BucketStaging):
         self,
         task_id: str,
         chunk_index: int,
-        rows: Sequence[ImageRow],
+        rows: Sequence[ManifestRow],
         images: Sequence[bytes],
         going_on: Callable[[], None],
     ) -> StagedBytes:
@@ -158,7 +159,7 @@ class ObjectStaging(_BucketStaging):
         self._bucket.put(key, encoded, "application/json")
         return _staged(encoded, b"".join((encoded, *images)))
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ImageRow]:
+    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
         """Return a chunk's rows from their object."""
         key = keys.staged_image(task_id, chunk_index, ROWS)
         return _checked_rows(key, self._bucket.get(key), staged)
@@ -191,7 +192,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ImageRow]:
+def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ManifestRow]:
     if _sha256(data) != staged.rows_sha256:
         raise StagedChunkDamagedError(f"{key}: the rows are not what the ledger recorded")
     return _rows_decoder.decode(data)

@@ -1,11 +1,9 @@
-"""The body and the headers of a webhook."""
+"""The body of a webhook: the event that a job has ended."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
-from standardwebhooks import Webhook
 
 from pipeline.model.records import JobFields, Result
 
@@ -50,22 +48,3 @@ def make_event(job: JobFields, result: Result, poll_url: str) -> CallbackEvent:
             poll_url=poll_url,
         ),
     )
-
-
-def signed_headers(event: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
-    """Return the headers that vouch for ``body``: one signature a secret, the newest first.
-
-    Args:
-        event: id of what the callback is about.
-        at: time of the attempt, in UTC.
-        body: as it is sent.
-        secrets: each ``whsec_`` and Base64.
-    """
-    signatures = [Webhook(secret).sign(event, at, body.decode()) for secret in secrets]
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "qrmill",
-        "webhook-id": event,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }

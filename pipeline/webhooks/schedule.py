@@ -4,6 +4,7 @@ A job that ends with a callback URL gets a pending callback in the same atomic s
 opened again loses it. Messages about it are nudges, as everywhere: what counts is the ledger.
 """
 
+import random
 from contextlib import suppress
 from typing import NamedTuple, cast
 
@@ -20,6 +21,13 @@ from pipeline.ledger.scripts import Scripts
 from pipeline.model.records import JobFields, Result
 from pipeline.model.states import CallbackState
 
+#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks gives
+#: as its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
+SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
+_JITTER = 0.1  # of a delay, at most, added to it
+#: Seconds up to which a receiver's Retry-After puts an attempt off beyond the schedule: Standard
+#: Webhooks ("Delivery success and failure") wants it taken into consideration, and not obeyed.
+LONGEST_RETRY_AFTER = 6 * 3600
 #: Messages about callbacks that may wait before no more of them are sent but by the end of a job.
 _WAITING = 100
 #: Milliseconds until a message comes again that found its worker busy with other callbacks.
@@ -139,3 +147,16 @@ class Callbacks:
         names = [keys.job(task_id), keys.CALLBACKS]
         arguments = (task_id, attempt.event, attempt.number, state, error, delay)
         return bool(self._run("settle_callback", names, *arguments))
+
+
+def next_delay(number: int, retry_after: float) -> int | None:
+    """Return the milliseconds until the next attempt; None after the last one.
+
+    Args:
+        number: of the attempt that has failed, counted from 1.
+        retry_after: seconds that the receiver wants to be left alone.
+    """
+    if number > len(SCHEDULE):
+        return None
+    wanted = max(SCHEDULE[number - 1], min(retry_after, LONGEST_RETRY_AFTER))
+    return round(wanted * random.uniform(1, 1 + _JITTER) * 1000)  # noqa: S311 - no secret

@@ -5,7 +5,6 @@ attempt), ``webhook-timestamp`` (of the attempt) and ``webhook-signature`` (one 
 now). The body names the task and never a download URL, which only a poll with the API key gives.
 """
 
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -21,9 +20,10 @@ from pipeline.model.records import CallbackRecord
 from pipeline.model.states import CallbackState
 from pipeline.storage.records import JobRecords
 from pipeline.webhooks.addresses import NotReachableError, resolve
-from pipeline.webhooks.events import make_event, signed_headers
+from pipeline.webhooks.events import make_event
+from pipeline.webhooks.headers import signed_headers
 from pipeline.webhooks.http import Answer, DeliveryError, post
-from pipeline.webhooks.schedule import Attempt, Callbacks
+from pipeline.webhooks.schedule import Attempt, Callbacks, next_delay
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.urls import CallbackRules, parse_callback_url
 from render.errors import InvalidValueError
@@ -33,13 +33,6 @@ log = structlog.get_logger(__name__)
 #: Milliseconds that an attempt may take.
 WEBHOOK_TIME_LIMIT = 2 * 60_000
 
-#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks gives
-#: as its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
-SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
-_JITTER = 0.1  # of a delay, at most, added to it
-#: Seconds up to which a receiver's Retry-After puts an attempt off beyond the schedule: Standard
-#: Webhooks ("Delivery success and failure") wants it taken into consideration, and not obeyed.
-LONGEST_RETRY_AFTER = 6 * 3600
 _GONE = 410
 _SUCCESS = range(200, 300)
 #: Callbacks that one worker process sends at once, each of another API key, so that the slow
@@ -159,12 +152,10 @@ class WebhookSender:
             self._record(attempt, "delivered")
 
     def _put_off(self, attempt: Attempt, error: str, retry_after: float = 0.0) -> None:
-        if attempt.number > len(SCHEDULE):
+        delay = next_delay(attempt.number, retry_after)
+        if delay is None:
             self._give_up(attempt, error)
-            return
-        wanted = max(SCHEDULE[attempt.number - 1], min(retry_after, LONGEST_RETRY_AFTER))
-        delay = wanted * random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
-        if self._callbacks.reschedule(attempt, error, round(delay * 1000)):
+        elif self._callbacks.reschedule(attempt, error, delay):
             log.warning("callback put off", attempt=attempt.number, reason=error)
 
     def _give_up(self, attempt: Attempt, error: str) -> None:

@@ -6,9 +6,10 @@ import zipfile
 
 import pytest
 
+from pipeline.archive.manifest import ManifestRow
 from pipeline.archive.members import make_member
 from pipeline.errors import ObjectMissingError
-from pipeline.model.chunks import ImageRow, StagedBytes
+from pipeline.model.chunks import StagedBytes
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
 from tests.s3_servers import EVERY_S3
@@ -25,9 +26,9 @@ def staging(request: pytest.FixtureRequest, staging_bucket: Bucket) -> Staging:
     return make_staging(request.param, staging_bucket)
 
 
-def rows(images: list[bytes], ending: str = "png") -> list[ImageRow]:
+def rows(images: list[bytes], ending: str = "png") -> list[ManifestRow]:
     return [
-        ImageRow(
+        ManifestRow(
             index=index,
             file=f"{index:05}_Ü.{ending}",
             gtin="09506000134352",

@@ -199,7 +199,7 @@ def run_jobs(walk: Walk) -> None:
     assert walk.submit(25, key="order") == first
     secret = walk.client.simulate_post("/keys/self/webhook-secret/").json["webhook_secret"]
     with receiving(500) as receiver, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.webhooks.sender.SCHEDULE", (0, 0))
+        patch.setattr("pipeline.webhooks.schedule.SCHEDULE", (0, 0))
         told = walk.submit(callback_url=receiver.url)
         walk.await_end(told)
         wait_for(

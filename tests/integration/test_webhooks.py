@@ -19,7 +19,7 @@ from pipeline.ledger import keys
 from pipeline.maintenance.sweep import Sweep, open_sweep
 from pipeline.service import Service, Settings
 from pipeline.settings import variable
-from pipeline.webhooks.sender import LONGEST_RETRY_AFTER, SCHEDULE
+from pipeline.webhooks.schedule import LONGEST_RETRY_AFTER, SCHEDULE
 from tests.integration.conftest import StartWorker
 from tests.receiver import receiving
 from tests.waiting import wait_for
@@ -51,7 +51,7 @@ def secret(client: TestClient) -> str:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three attempts, one right after the other."""
-    monkeypatch.setattr("pipeline.webhooks.sender.SCHEDULE", (0, 0))
+    monkeypatch.setattr("pipeline.webhooks.schedule.SCHEDULE", (0, 0))
 
 
 def submit(client: TestClient, url: str, **fields: Any) -> str:  # noqa: ANN401 - any JSON

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.archive.bundle import stream_archive
-from pipeline.archive.manifest import CSV_COLUMNS
+from pipeline.archive.manifest import CSV_COLUMNS, ManifestRow
 from pipeline.archive.members import ZipMember, make_member
-from pipeline.model.chunks import ImageRow
 from render.image import ImageFormat
 
 ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two
@@ -23,12 +22,12 @@ ACCEPTED_AT = 1_795_000_001  # an odd second: ZIP times have a resolution of two
 
 def make_chunks(
     image_format: ImageFormat, chunks: int = 3, size: int = 4
-) -> list[tuple[list[ImageRow], list[ZipMember]]]:
+) -> list[tuple[list[ManifestRow], list[ZipMember]]]:
     made = []
     for chunk in range(chunks):
         images = [f"{chunk}-{place}".encode() * 50 for place in range(size)]
         rows = [
-            ImageRow(
+            ManifestRow(
                 index=chunk * size + place + 1,
                 file=f"{chunk * size + place + 1:05}_a.{image_format}",
                 gtin="09506000134352",

@@ -9,8 +9,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from pipeline.model.jobs import poll_url
 from pipeline.model.records import JobFields, Result
-from pipeline.webhooks.events import make_event, signed_headers
-from pipeline.webhooks.sender import SCHEDULE
+from pipeline.webhooks.events import make_event
+from pipeline.webhooks.headers import signed_headers
+from pipeline.webhooks.schedule import SCHEDULE
 
 SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
 JOB = JobFields(
