@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from api.openapi.components import ERRORS, RATE_HEADERS, REF, problem
 from api.openapi.paths import bulk_paths, health_paths, key_paths, symbol_paths
 from api.openapi.problem_examples import problem_examples
+from api.openapi.responses import ERRORS, RATE_HEADERS, REF, problem
 from api.schemas import api_keys as key_schemas
 from api.schemas import lists as list_schemas
 from api.schemas import tasks as schemas

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.openapi import request_examples as examples
-from api.openapi.components import (
+from api.openapi.responses import (
     REF,
     accepted_headers,
     body,

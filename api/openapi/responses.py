@@ -1,4 +1,4 @@
-"""Building blocks of the operations in the OpenAPI document."""
+"""Responses, headers and parameters that operations of the OpenAPI document share."""
 
 from typing import Any
 
