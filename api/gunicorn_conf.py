@@ -1,4 +1,4 @@
-"""How gunicorn serves the API: ``python -P -m api.serve --config python:api.gunicorn_conf``.
+"""How gunicorn serves the API: ``python -P -m api.gunicorn_app --config python:api.gunicorn_conf``.
 
 Bind address, number of processes and ``api.app:get_app()`` come from the command line.
 """

@@ -32,9 +32,9 @@ _PYTHON = (sys.executable, "-P", "-m")
 
 
 def api_command(bind: str, processes: int) -> tuple[str, ...]:
-    """Return the API's command line: gunicorn (`api.serve`), with `api.gunicorn_conf`."""
+    """Return the API's command line: gunicorn (`api.gunicorn_app`), with `api.gunicorn_conf`."""
     return (
-        *(*_PYTHON, "api.serve", "--config", "python:api.gunicorn_conf"),
+        *(*_PYTHON, "api.gunicorn_app", "--config", "python:api.gunicorn_conf"),
         *("--bind", bind, "--workers", str(processes), "api.app:get_app()"),
     )
 

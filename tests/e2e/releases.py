@@ -119,8 +119,10 @@ class Fleet:
         if name == "api":
             port, url = self._ports[release], self.urls[release]
             part = service_parts.api(port, url, directory, environ)
-            if release == "old":  # 0.2.0 has no api.serve
-                command = ["gunicorn" if word == "api.serve" else word for word in part.command]
+            if release == "old":  # 0.2.0 has no api.gunicorn_app
+                command = [
+                    "gunicorn" if word == "api.gunicorn_app" else word for word in part.command
+                ]
                 part = dataclasses.replace(part, command=tuple(command))
             return part
         if name == "worker":

@@ -1,4 +1,4 @@
-"""``python -P -m api.serve``: gunicorn without its working directory on the import path."""
+"""``python -P -m api.gunicorn_app``: gunicorn without its working directory on the import path."""
 
 import os
 
