@@ -18,13 +18,13 @@ from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.ledger.idempotency import IdempotencyKeys
 from pipeline.ledger.ledger import Ledger
+from pipeline.maintenance.deadlines import fail_late_job
 from pipeline.maintenance.lease import SweepLease
 from pipeline.maintenance.newer_versions import NewerVersions
 from pipeline.maintenance.reconcile import Reconciler
 from pipeline.maintenance.restore import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.maintenance.retention import Retention
-from pipeline.model.failure_reasons import DEADLINE, Failure
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.storage.metrics import S3Metrics
@@ -208,7 +208,8 @@ class Sweep:
             can_send=BrokerUnavailableError not in self._away,
         )
         if action == "late":
-            self._fail_late(task_id)
+            if fail_late_job(self._ledger, task_id, self._settings.job_deadline):
+                self._late.append(task_id)
         elif action == "bundle":
             if not self._ask(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
                 return
@@ -219,13 +220,6 @@ class Sweep:
             return
         self.metrics.count(action)
         log.warning("job moved", task_id=task_id, need=action, chunks=len(chunks))
-
-    def _fail_late(self, task_id: str) -> None:
-        seconds = self._settings.job_deadline
-        failure = Failure(DEADLINE, f"It did not end within {seconds} seconds.", final=True)
-        result = self._ledger.fail_job(task_id, failure)
-        if result is not None and result.error_code == failure.code:
-            self._late.append(task_id)
 
 
 def open_sweep(settings: Settings) -> Sweep:
