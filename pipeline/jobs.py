@@ -8,10 +8,7 @@ import structlog
 
 from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.dispatcher import Dispatcher
-from pipeline.errors import (
-    BrokerUnavailableError,
-    UnreadableError,
-)
+from pipeline.errors import BrokerUnavailableError, UnreadableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.ledger.waiters import CompletionWaiters, WaitResult

@@ -1,6 +1,7 @@
 """The seam between the API and the pipeline: what one can ask of the service.
 
-The API imports this module and nothing else of the pipeline; the types it needs are here too.
+The API imports this module and nothing else of the pipeline, and the types it needs are here too;
+only the names of the queues come to the command line from :mod:`pipeline.broker.names`.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,6 @@ from pipeline.broker.names import ALL_QUEUES
 from pipeline.doctor.check import Finding, compare_clocks
 from pipeline.doctor.run import check_up
 from pipeline.errors import (
-    BrokerUnavailableError,
     LedgerUnavailableError,
     ObjectMissingError,
     StoreUnavailableError,
@@ -181,7 +181,6 @@ __all__ = [
     "ApiKey",
     "ApiKeys",
     "BacklogFullError",
-    "BrokerUnavailableError",
     "Bundle",
     "CallbackEvent",
     "CallbackRules",

@@ -105,6 +105,7 @@ class Submission:
         task_id = str(uuid.uuid4())
         if idempotency is None:
             self._accept(request, key, _acceptance(task_id, key, request_id), None)
+            self._metrics.count(request.format, request.items.count)
             return Accepted(task_id, request.items.count, replayed=False)
         reservation = self._idempotency.reserve(key.key_id, idempotency, task_id)
         if not reservation.replayed:
@@ -118,6 +119,7 @@ class Submission:
             # lease runs out: the next request with the key takes over the job as it is.
             with suppress(LedgerUnavailableError):
                 reservation.confirm()
+            self._metrics.count(request.format, request.items.count)
         return Accepted(reservation.task_id, request.items.count, replayed=reservation.replayed)
 
     def _accept_reserved(
@@ -166,7 +168,6 @@ class Submission:
                 self._roll_back(task_id, key, error, reservation)
                 raise
             raise UncertainAcceptanceError(str(error)) from error
-        self._metrics.count(request.format, head.items)
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
 
     def _delete_request(

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.options import TaskId, Url, open_client
-from api.cli.output import (
-    Json,
-    print_document,
-    print_message,
-    print_rows,
-)
+from api.cli.output import Json, print_document, print_message, print_rows
 from api.schemas.states import State
 
 if TYPE_CHECKING:

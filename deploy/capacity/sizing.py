@@ -27,9 +27,8 @@ _PAGE = 1000
 #: Seconds that the sweep and Redis compute for a page: measured with 20,000 jobs in S3, on two
 #: cores, by itself and not by ``make bench``.
 _PAGE_SECONDS = 0.022
-#: Jobs that a sweep removes at most, a second after the one before
-# (``pipeline.maintenance.sweep``), and
-#: the seconds that takes: measured as those of a page, with 1000 objects.
+#: Jobs that a sweep removes at most (``pipeline.maintenance.retention``), a second after the one
+#: before, and the seconds that takes: measured as those of a page, with 1000 objects.
 _REMOVALS, _TICK, _REMOVAL_SECONDS = 250, 1.0, 0.5
 #: Requests a second that S3 serves at least for one prefix, before it splits it further: AWS,
 #: Amazon S3 User Guide, "Best practices design patterns: optimizing Amazon S3 performance".

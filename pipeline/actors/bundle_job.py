@@ -113,14 +113,16 @@ class Bundler:
         taken the claim, and reads what is staged.
         """
         result = self._ledger.complete_job(job.task_id, claimant, bundle)
-        if result is None:
-            self._tell_abandoned()
-            return
+        state = result.state if result else self._ledger.states([job.task_id])[0]
         times = msgspec.structs.asdict(bundle.times)
-        log.info("bundle done", state=result.state, bytes=bundle.bytes, items=job.items, **times)
-        self._record_end(job.task_id, result)
-        if job.callback_url:
-            self._callbacks.enqueue(job.task_id)
+        log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items, **times)
+        if result is None:
+            return
+        try:
+            self._record_end(job.task_id, result)
+        finally:
+            if job.callback_url:
+                self._callbacks.enqueue(job.task_id)
 
     def _record_end(self, task_id: str, result: Result) -> None:
         try:

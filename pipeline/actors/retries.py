@@ -4,9 +4,7 @@ from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Retries
 
 from pipeline.actors.failure_recorder import ERROR_CODE
-from pipeline.errors import (
-    ObjectMissingError,
-)
+from pipeline.errors import ObjectMissingError
 from pipeline.model.failure_reasons import BROKER_UNAVAILABLE
 
 #: Milliseconds before the first retry of what met a missing object; the three of the default end

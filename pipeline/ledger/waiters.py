@@ -70,15 +70,22 @@ class CompletionWaiters:
             look: reads the job.
         """
         until = time.monotonic() + seconds
-        with self._waiting(task_id) as waiter:
-            done = waiter is None
-            while True:
-                # Before the first wait too: it may have ended before there was somebody to wake.
-                job = look()
-                ended = job is None or job.state in TERMINAL
-                if ended or done or waiter is None:
-                    return WaitResult(job, waited=ended or waiter is not None)
-                done = self._closed or not waiter.wait(until - time.monotonic())
+        # Before the first look: the job may end between that and the wait.
+        with self._entered(task_id) as waiter:
+            job = look()
+            if _has_ended(job):
+                return WaitResult(job, waited=True)
+            if self._closed or not self._places.acquire(blocking=False):
+                return WaitResult(job, waited=False)
+            try:
+                self._listen()
+                done = False
+                while not (done or _has_ended(job)):
+                    done = self._closed or not waiter.wait(until - time.monotonic())
+                    job = look()
+            finally:
+                self._places.release()
+        return WaitResult(job, waited=True)
 
     def close(self) -> None:
         """Let nobody wait any longer. It only sets flags, so a signal handler may call it."""
@@ -86,31 +93,25 @@ class CompletionWaiters:
         self._subscriber.stop()
 
     @contextmanager
-    def _waiting(self, task_id: str) -> Iterator[_Waiter | None]:
-        """Give a place to wait for ``task_id``; None when all are taken or the process ends."""
-        if self._closed or not self._places.acquire(blocking=False):
-            yield None
-            return
+    def _entered(self, task_id: str) -> Iterator[_Waiter]:
+        """Have a waiter woken when ``task_id`` may have ended, during the block."""
         waiter = _Waiter()
-        try:
-            self._enter(task_id, waiter)
-            yield waiter
-        finally:
-            self._leave(task_id, waiter)
-            self._places.release()
-
-    def _enter(self, task_id: str, waiter: _Waiter) -> None:
         with self._lock:
             self._waiters[task_id].add(waiter)
+        try:
+            yield waiter
+        finally:
+            with self._lock:
+                self._waiters[task_id].discard(waiter)
+                if not self._waiters[task_id]:
+                    del self._waiters[task_id]
+
+    def _listen(self) -> None:
+        """Start the subscriber with the first request that waits; its first word wakes all."""
+        with self._lock:
             if not self._listening:
                 self._subscriber.start()
                 self._listening = True
-
-    def _leave(self, task_id: str, waiter: _Waiter) -> None:
-        with self._lock:
-            self._waiters[task_id].discard(waiter)
-            if not self._waiters[task_id]:
-                del self._waiters[task_id]
 
     def _wake(self, task_id: str) -> None:
         with self._lock:
@@ -123,3 +124,8 @@ class CompletionWaiters:
             waiters = [waiter for group in self._waiters.values() for waiter in group]
         for waiter in waiters:
             waiter.wake()
+
+
+def _has_ended(job: JobStatus | None) -> bool:
+    """Return whether there is nothing to wait for."""
+    return job is None or job.state in TERMINAL

@@ -62,8 +62,7 @@ class Reconciler:
         """Compare, and yield after each job; few of them have to be looked at.
 
         Raises:
-            UnavailableError: what was done is done; the next
-                comparison begins anew.
+            UnavailableError: what was done is done; the next one begins from the start.
         """
         for task_id, state in self._known(self._records.list_jobs()):
             if state is None or state not in TERMINAL:

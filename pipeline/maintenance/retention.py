@@ -82,7 +82,7 @@ class Retention:
                 return
             with self._newer.left(task_id):
                 if state == "newer":
-                    raise NewerVersionError(f"the ledger entry of {task_id} is a newer release's")
+                    raise NewerVersionError(f"the ledger entry of {task_id} has a newer version")
                 if state != "completed":
                     self._staging.drop(task_id)
                 expired[task_id] = key_id

@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
-from pipeline.errors import (
-    ObjectMissingError,
-    UnavailableError,
-)
+from pipeline.errors import ObjectMissingError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
