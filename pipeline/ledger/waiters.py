@@ -79,13 +79,20 @@ class CompletionWaiters:
                 return WaitResult(job, waited=False)
             try:
                 self._listen()
-                done = False
-                while not (done or _has_ended(job)):
-                    done = self._closed or not waiter.wait(until - time.monotonic())
-                    job = look()
+                job = self._look_when_woken(waiter, until, look)
             finally:
                 self._places.release()
         return WaitResult(job, waited=True)
+
+    def _look_when_woken(
+        self, waiter: _Waiter, until: float, look: Callable[[], JobStatus | None]
+    ) -> JobStatus | None:
+        """Look at the job each time it may have ended, and once more at ``until``."""
+        while True:
+            woken = not self._closed and waiter.wait(until - time.monotonic())
+            job = look()
+            if not woken or _has_ended(job):
+                return job
 
     def close(self) -> None:
         """Let nobody wait any longer. It only sets flags, so a signal handler may call it."""

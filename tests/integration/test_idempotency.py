@@ -10,11 +10,10 @@ import redis
 from falcon.testing import Result, TestClient
 
 from api.app import create_app
-from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
+from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger import idempotency
 from pipeline.service import (
     BacklogFullError,
-    BrokerUnavailableError,
     Service,
     Settings,
 )
