@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -58,10 +59,21 @@ def run_chosen(chosen: argparse.Namespace, names: Collection[str], run: RunFault
     for number in _ENDS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
             signal.signal(number, lambda number, _: sys.exit(128 + number))
+    sys.unraisablehook = _signal_again
     rows = _run(chosen.faults or [*names], run, chosen.keep)
     console = Console(width=None if sys.stdout.isatty() else 140)
     print_rows(rows, console)
     return 0 if all(row.good for row in rows) else 1
+
+
+def _signal_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again, a little later, whose exception was lost: it came in a finaliser."""
+    sys.__unraisablehook__(lost)
+    if isinstance(lost.exc_value, KeyboardInterrupt | SystemExit):
+        interrupted = isinstance(lost.exc_value, KeyboardInterrupt)
+        number = signal.SIGINT if interrupted else signal.SIGTERM
+        main = threading.main_thread().ident  # only a signal of its own ends its sleep
+        threading.Timer(0.1, signal.pthread_kill, [main, number]).start()
 
 
 def _run(names: list[str], run: RunFault, keep: Path | None) -> list[Row]:
