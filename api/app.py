@@ -11,10 +11,10 @@ from api.console.pages import Pages
 from api.console.routes import console_paths, console_routes
 from api.console.sessions import SessionMiddleware
 from api.http.authentication import Authentication
-from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
 from api.http.error_handlers import install_error_handlers
 from api.http.metrics import RequestMetrics
+from api.http.request_bodies import BodyReader
 from api.http.request_log import RequestLog
 from api.http.trusted_proxies import THIS_MACHINE, TrustedProxies
 from api.intake.validation import RequestLimits

@@ -14,7 +14,7 @@ from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Po
 from pipeline.ledger.waiters import CompletionWaiters, WaitResult
 from pipeline.maintenance.restore import Recovery
 from pipeline.maintenance.results import ResultRecorder
-from pipeline.model.failure_reasons import CANCELLED, Failure
+from pipeline.model.failure_reasons import CANCELLED_BY_REQUEST
 from pipeline.model.jobs import JobStatus
 from pipeline.storage.records import JobRecords
 from pipeline.webhooks.schedule import Callbacks
@@ -148,9 +148,8 @@ class Jobs:
         found = self.status(task_id, key)
         if found is None:
             return None
-        failure = Failure(CANCELLED, "It was cancelled by request.", final=True)
-        result = self._ledger.fail_job(task_id, failure)
-        if result is None or result.error_code != failure.code:
+        result = self._ledger.fail_job(task_id, CANCELLED_BY_REQUEST)
+        if result is None or result.error_code != CANCELLED_BY_REQUEST.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
         self._results.write(task_id, result)
         if found.callback_url:

@@ -9,6 +9,9 @@ MEDIA_TYPES: dict[str, str] = {"svg": "image/svg+xml", "png": "image/png"}
 #: Error correction level, ISO/IEC 18004:2015 section 7.5.1: about 7, 15, 25, 30 % of codewords.
 ErrorCorrection = Literal["L", "M", "Q", "H"]
 
+#: Least and greatest side of a PNG image, in pixels.
+MIN_SIZE, MAX_SIZE = 50, 2000
+
 #: Width of the light margin on each side, in modules (ISO/IEC 18004:2015 section 6.3.8).
 QUIET_ZONE = 4
 

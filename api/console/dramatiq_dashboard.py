@@ -19,8 +19,8 @@ from dramatiq.brokers.redis import RedisBroker
 from api.console.forms import read_form_body
 from api.console.pages import Pages
 from api.console.sessions import RequiresSession
-from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
+from api.http.request_bodies import BodyReader
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 import falcon
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
+from api.http.request_bodies import BodyReader
 
 #: Name of the form field that holds the token.
 TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name

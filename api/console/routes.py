@@ -8,7 +8,7 @@ from api.console.overview import OverviewPage
 from api.console.pages import Pages, StaticFile
 from api.console.sessions import ConsoleResource, NotFoundPage
 from api.console.sign_in import SignIn, SignOut
-from api.http.bodies import BodyReader
+from api.http.request_bodies import BodyReader
 from api.http.trusted_proxies import TrustedProxies
 from pipeline.service import Service
 

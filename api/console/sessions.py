@@ -14,8 +14,8 @@ import msgspec
 
 from api.console.forms import FormFields, check_origin, check_token, read_form
 from api.console.pages import HEADERS, Pages
-from api.http.bodies import BodyReader
 from api.http.problems import MEDIA_TYPE, ProblemError
+from api.http.request_bodies import BodyReader
 from api.schemas.problems import Problem
 from pipeline.service import ApiKeys, Sessions
 

@@ -10,8 +10,8 @@ import structlog
 from api.console.forms import FormFields, check_origin, issue_token, read_form
 from api.console.pages import Pages
 from api.console.sessions import COOKIE, ConsoleResource, RequiresSession, local_path, use_form
-from api.http.bodies import BodyReader
 from api.http.problems import ProblemError
+from api.http.request_bodies import BodyReader
 from api.http.trusted_proxies import TrustedProxies
 from pipeline.service import SESSION_LIFETIME, ApiKeys, Sessions, SignInLimit
 

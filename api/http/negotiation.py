@@ -6,6 +6,8 @@ import falcon
 
 from api.http.problems import ProblemError
 
+JSON, CSV = "application/json", "text/csv"
+
 
 def check_accepts(req: falcon.Request, media_type: str) -> None:
     """Check that the client accepts a response of ``media_type``.

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from api.http.problems import Violations
 from api.schemas.problems import Violation
-from api.schemas.tasks import MAX_SIZE, MIN_SIZE, BulkRequest, SymbolRequest
+from api.schemas.tasks import BulkRequest, SymbolRequest
 from pipeline.service import CallbackRules, Item, parse_callback_url
 from render.chunk import choose_versions, least_sizes
 from render.errors import InvalidValueError, shown
 from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
 from render.gs1.gtin import normalize_gtin
 from render.gs1.link import digital_link_uri
-from render.image import QUIET_ZONE, ErrorCorrection, RenderOptions, symbol_side
+from render.image import MAX_SIZE, MIN_SIZE, QUIET_ZONE, ErrorCorrection, RenderOptions, symbol_side
 
 #: Placeholder for a GTIN that is missing or of the wrong type. That violation is already recorded,
 #: and the other values can still be checked.

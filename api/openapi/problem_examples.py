@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from api.http.authentication import over_rate, unauthorized
-from api.http.bodies import CSV, JSON, too_large, unsupported_media_type
 from api.http.content_encoding import malformed_gzip, unsupported_coding
 from api.http.error_handlers import (
     backlog_full,
@@ -15,7 +14,7 @@ from api.http.error_handlers import (
     unavailable,
 )
 from api.http.json_decoding import unknown_names
-from api.http.negotiation import not_acceptable
+from api.http.negotiation import CSV, JSON, not_acceptable
 from api.http.problems import (
     ProblemError,
     Violations,
@@ -24,6 +23,7 @@ from api.http.problems import (
     operator_required,
     problem_body,
 )
+from api.http.request_bodies import too_large, unsupported_media_type
 from api.intake.bulk_request import build_job_request
 from api.intake.csv_items import read_csv
 from api.intake.json_items import read_json

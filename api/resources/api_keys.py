@@ -5,10 +5,11 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.http.bodies import JSON, BodyReader, respond_json
 from api.http.json_decoding import decode_fields
-from api.http.negotiation import check_accepts
+from api.http.json_responses import respond_json
+from api.http.negotiation import JSON, check_accepts
 from api.http.problems import ProblemError, Violations, invalid, operator_required
+from api.http.request_bodies import BodyReader
 from api.presenters import iso, key_response, new_key_response
 from api.schemas.api_keys import KeyList, NewKeyRequest, WebhookSecretResponse
 from pipeline.service import ApiKeys, UnknownApiKeyError, WebhookSecrets

@@ -5,11 +5,12 @@ from urllib.parse import urlencode
 
 import falcon
 
-from api.http.bodies import CSV, JSON, BodyReader, respond_accepted, respond_json
+from api.http.json_responses import respond_json
 from api.http.large_bodies import LargeBodies
-from api.http.negotiation import check_accepts
+from api.http.negotiation import CSV, JSON, check_accepts
 from api.http.problems import Violations, one_bad_value
 from api.http.query import read_query, take_flag
+from api.http.request_bodies import BodyReader
 from api.intake.bulk_request import build_job_request
 from api.intake.csv_items import read_csv
 from api.intake.dry_run import dry_run
@@ -17,6 +18,7 @@ from api.intake.json_items import read_json
 from api.intake.validation import RequestLimits
 from api.presenters import accepted
 from api.resources.lists import respond_task_list
+from api.resources.task import respond_accepted
 from api.schemas.problems import Violation
 from api.schemas.tasks import PARAMETERS, DryRun
 from pipeline.service import (

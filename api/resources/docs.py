@@ -10,7 +10,7 @@ from typing import Any
 import falcon
 import msgspec
 
-from api.http.bodies import JSON
+from api.http.negotiation import JSON
 
 _PAGE = """<!doctype html>
 <html lang="en">

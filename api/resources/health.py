@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import falcon
 
-from api.http.bodies import respond_json
+from api.http.json_responses import respond_json
 from api.schemas.tasks import Health as HealthResponse
 from pipeline.service import Health
 

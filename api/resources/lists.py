@@ -8,8 +8,8 @@ import falcon
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.http.bodies import JSON, respond_json
-from api.http.negotiation import check_accepts
+from api.http.json_responses import respond_json
+from api.http.negotiation import JSON, check_accepts
 from api.http.parameters import canonical_task_id, decode_cursor, encode_cursor
 from api.http.problems import ProblemError, Violations, invalid, not_found
 from api.http.query import decode_query

@@ -5,11 +5,11 @@ import hashlib
 import falcon
 import msgspec
 
-from api.http.bodies import JSON, BodyReader
 from api.http.json_decoding import NOT_DECODED, decode_fields
-from api.http.negotiation import check_accepts
+from api.http.negotiation import JSON, check_accepts
 from api.http.problems import Violations, invalid
 from api.http.query import read_query
+from api.http.request_bodies import BodyReader
 from api.intake.validation import ANY_GTIN, ItemBatch, ItemCheck, Location, RequestLimits
 from api.schemas.tasks import BulkItem, SymbolRequest
 from pipeline.service import Item

@@ -7,13 +7,23 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from api.http.bodies import JSON, POLL_AFTER, respond_accepted, respond_json
-from api.http.negotiation import check_accepts
+from api.http.json_responses import respond_json
+from api.http.negotiation import JSON, check_accepts
 from api.http.parameters import canonical_task_id
 from api.http.problems import not_found
 from api.presenters import accepted, task_status
 from api.resources.long_poll import poll_job
+from api.schemas.tasks import Accepted
 from pipeline.service import TERMINAL, DownloadUrls, Jobs, JobStatus
+
+#: Seconds a client is asked to wait before the next poll.
+_POLL_AFTER = "1"
+
+
+def respond_accepted(resp: falcon.Response, accepted: Accepted) -> None:
+    """Respond with 202 for a job that waits to be rendered."""
+    resp.set_headers({"Location": accepted.poll_url, "Retry-After": _POLL_AFTER})
+    respond_json(resp, HTTPStatus.ACCEPTED, accepted)
 
 
 class BulkTask:
@@ -28,7 +38,7 @@ class BulkTask:
         check_accepts(req, JSON)
         job = poll_job(self._jobs, req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
-            resp.set_header("Retry-After", POLL_AFTER)
+            resp.set_header("Retry-After", _POLL_AFTER)
         lifetime = self._downloads.lifetime(job.bundle) if job.bundle else None
         etag = _etag(job, lifetime)
         resp.set_header("ETag", etag.dumps())  # Falcon's own property would make it strong

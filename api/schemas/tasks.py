@@ -12,15 +12,13 @@ from msgspec import Meta
 from api.schemas.problems import Violation
 from api.schemas.states import CallbackState, State
 from render.gs1 import gtin
-from render.image import ErrorCorrection, ImageFormat
+from render.image import MAX_SIZE, MIN_SIZE, ErrorCorrection, ImageFormat
 
 #: ``lot`` and ``serial`` as every service accepts them; the configured character set may be wider.
 _ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20}$"}
 
 #: RFC 3986, section 5.2.4; no percent-encoding helps (WHATWG URL, "single-dot path segment").
 _DOTS = "`.` or `..` alone is taken as it is, but browsers drop it from the URI"
-
-MIN_SIZE, MAX_SIZE = 50, 2000
 
 
 class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
-from pipeline.model.failure_reasons import WORKER_CRASHED, Failure
+from pipeline.model.failure_reasons import crashed_each_time
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
@@ -116,10 +116,6 @@ class ChunkRenderer:
         return renew
 
     def _give_up(self, work: ChunkWork) -> None:
-        detail = (
-            f"Chunk {work.chunk_index} was begun {self._max_attempts} times and never ended: its "
-            "worker died each time."
-        )
-        failure = Failure(WORKER_CRASHED, detail)
+        failure = crashed_each_time(work.chunk_index, self._max_attempts)
         self._ledger.fail_job(work.job.task_id, failure, work.chunk_index)
         log.error("chunk given up", attempts=self._max_attempts)

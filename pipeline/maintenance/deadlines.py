@@ -1,7 +1,7 @@
 """Deadlines: a job that has not ended in time fails."""
 
 from pipeline.ledger.ledger import Ledger
-from pipeline.model.failure_reasons import DEADLINE, Failure
+from pipeline.model.failure_reasons import DEADLINE, missed_deadline
 
 
 def fail_late_job(ledger: Ledger, task_id: str, seconds: int) -> bool:
@@ -18,6 +18,5 @@ def fail_late_job(ledger: Ledger, task_id: str, seconds: int) -> bool:
     Raises:
         LedgerUnavailableError: Redis is out of reach.
     """
-    failure = Failure(DEADLINE, f"It did not end within {seconds} seconds.", final=True)
-    result = ledger.fail_job(task_id, failure)
+    result = ledger.fail_job(task_id, missed_deadline(seconds))
     return result is not None and result.error_code == DEADLINE

@@ -24,6 +24,12 @@ from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 
+#: Seconds between comparisons.
+PERIOD = 3600.0
+#: Seconds until the next one when another server answers: the one before may have taken jobs, from
+#: those who were cut off with it, until it noticed that it is the master no more.
+PERIOD_AFTER_FAILOVER = 60.0
+
 
 class Reconciler:
     """Compares S3 with the ledger; two at once do no harm, but the work twice.

@@ -21,7 +21,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.deadlines import fail_late_job
 from pipeline.maintenance.lease import SweepLease
 from pipeline.maintenance.newer_versions import NewerVersions
-from pipeline.maintenance.reconcile import Reconciler
+from pipeline.maintenance.reconcile import PERIOD, PERIOD_AFTER_FAILOVER, Reconciler
 from pipeline.maintenance.restore import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.maintenance.retention import Retention
@@ -36,10 +36,6 @@ _TICK = 1.0  # seconds between sweeps
 _TIMEOUT = 10  # seconds to wait for Redis or S3
 #: Seconds to wait for RabbitMQ, less than the sweep's lease.
 _BROKER_TIMEOUT = 3
-_RECONCILE = 3600.0  # seconds between comparisons with what S3 holds
-#: Seconds until the next one when another server answers: the one before may have taken jobs, from
-#: those who were cut off with it, until it noticed that it is the master no more.
-_RECONCILE_AGAIN = 60.0
 #: How much longer than usual a job may stand still while the queues are not empty: its messages
 #: may be waiting there behind others.
 _LONG = 10
@@ -161,7 +157,7 @@ class Sweep:
         if server is not None or time.monotonic() >= self._reconcile_at:
             if not self._reconcile():
                 return False
-            self._reconcile_at = time.monotonic() + (_RECONCILE_AGAIN if server else _RECONCILE)
+            self._reconcile_at = time.monotonic() + (PERIOD_AFTER_FAILOVER if server else PERIOD)
         if server is not None:
             self._note_reconciled(server)
         return True

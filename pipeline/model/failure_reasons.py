@@ -44,3 +44,21 @@ class Failure(NamedTuple):
     code: str
     detail: str
     final: bool = False
+
+
+#: A client or an operator cancelled the job.
+CANCELLED_BY_REQUEST = Failure(CANCELLED, "It was cancelled by request.", final=True)
+
+
+def missed_deadline(seconds: int) -> Failure:
+    """Return the failure of a job that has not ended within ``seconds``."""
+    return Failure(DEADLINE, f"It did not end within {seconds} seconds.", final=True)
+
+
+def crashed_each_time(chunk_index: int, attempts: int) -> Failure:
+    """Return the failure of a job one of whose chunks has ended a worker ``attempts`` times."""
+    detail = (
+        f"Chunk {chunk_index} was begun {attempts} times and never ended: its worker died each "
+        "time."
+    )
+    return Failure(WORKER_CRASHED, detail)

@@ -8,9 +8,9 @@ import psutil
 from falcon.testing import StartResponseMock, create_environ
 
 from api.app import App, request_limits
-from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
 from api.http.error_handlers import install_error_handlers
+from api.http.request_bodies import BodyReader
 from api.http.request_log import RequestLog
 from api.resources.bulk import BulkCollection
 from api.resources.symbol import Symbol

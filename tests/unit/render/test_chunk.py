@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from render.chunk import choose_versions, least_sizes, render_chunk
-from render.image import ErrorCorrection, ImageFormat, RenderOptions
+from render.image import MAX_SIZE, ErrorCorrection, ImageFormat, RenderOptions
 from render.qr.versions import LEVELS
 from tests.unit.render import samples
 from tests.unit.render.oracles import png_pixels, read, svg_pixels
 
-MAX_SIZE = 2000
 _CHUNK = 50
 
 uris = st.lists(samples.texts.map(bytes.decode), min_size=1, max_size=6)

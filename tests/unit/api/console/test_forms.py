@@ -11,9 +11,9 @@ from itsdangerous import URLSafeTimedSerializer
 
 from api.console import forms as ops_forms
 from api.console.forms import TOKEN_FIELD, check_token, issue_token, read_form
-from api.http.bodies import BodyReader
 from api.http.body_deadline import BodyDeadline
 from api.http.problems import ProblemError
+from api.http.request_bodies import BodyReader
 
 VISIT = "chosen by the visitor"
 SIGNER = URLSafeTimedSerializer(VISIT, salt="qrmill.console.form")

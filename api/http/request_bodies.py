@@ -1,4 +1,4 @@
-"""Reading request bodies, within a limit, and writing JSON responses."""
+"""Reading request bodies, within a limit."""
 
 import io
 from collections.abc import Iterator
@@ -6,19 +6,13 @@ from contextlib import nullcontext
 from http import HTTPStatus
 
 import falcon
-import msgspec
 from falcon.util.mediatypes import parse_header
 from gunicorn.http.errors import ParseException
 
 from api.http.body_deadline import BodyDeadline
 from api.http.content_encoding import DECODERS, PIECE_BYTES, unsupported_coding
-from api.http.negotiation import check_accepts
+from api.http.negotiation import JSON, check_accepts
 from api.http.problems import ProblemError
-from api.schemas.tasks import Accepted
-
-JSON, CSV = "application/json", "text/csv"
-#: Seconds a client is asked to wait before the next poll.
-POLL_AFTER = "1"
 
 
 class BodyReader:
@@ -72,19 +66,6 @@ class BodyReader:
                     raise too_large(limit)
                 body.write(piece)
         return media_type, body.getvalue()
-
-
-def respond_json(resp: falcon.Response, status: HTTPStatus, body: msgspec.Struct) -> None:
-    """Respond with ``status`` and ``body`` as JSON."""
-    resp.status = status.value
-    resp.content_type = JSON
-    resp.data = msgspec.json.encode(body)
-
-
-def respond_accepted(resp: falcon.Response, accepted: Accepted) -> None:
-    """Respond with 202 for a job that waits to be rendered."""
-    resp.set_headers({"Location": accepted.poll_url, "Retry-After": POLL_AFTER})
-    respond_json(resp, HTTPStatus.ACCEPTED, accepted)
 
 
 def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:

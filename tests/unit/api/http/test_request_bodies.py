@@ -9,9 +9,10 @@ from falcon.testing import create_environ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.bodies import CSV, JSON, BodyReader
 from api.http.body_deadline import BodyDeadline
+from api.http.negotiation import CSV, JSON
 from api.http.problems import ProblemError
+from api.http.request_bodies import BodyReader
 
 LIMIT = 1_000_000
 BODIES = BodyReader(BodyDeadline(60))
