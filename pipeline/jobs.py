@@ -12,7 +12,7 @@ from pipeline.errors import BrokerUnavailableError, UnreadableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.ledger.waiters import CompletionWaiters, WaitResult
-from pipeline.maintenance.restore import Recovery
+from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.failure_reasons import CANCELLED_BY_REQUEST
 from pipeline.model.jobs import JobStatus

@@ -31,7 +31,7 @@ from pipeline.jobs import Jobs, NotPossibleError
 from pipeline.ledger.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.ledger.listing import ChunkStatus, JobFilter, Listing, Position
 from pipeline.ledger.waiters import CompletionWaiters
-from pipeline.maintenance.restore import Recovery
+from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
 from pipeline.model.records import Bundle, Idempotency

@@ -21,8 +21,8 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.deadlines import fail_late_job
 from pipeline.maintenance.lease import SweepLease
 from pipeline.maintenance.newer_versions import NewerVersions
-from pipeline.maintenance.reconcile import PERIOD, PERIOD_AFTER_FAILOVER, Reconciler
-from pipeline.maintenance.restore import Recovery
+from pipeline.maintenance.reconcile_with_s3 import PERIOD, PERIOD_AFTER_FAILOVER, Reconciler
+from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.maintenance.retention import Retention
 from pipeline.monitoring.metrics import SweepMetrics

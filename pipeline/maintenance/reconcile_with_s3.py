@@ -14,7 +14,7 @@ import structlog
 from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.newer_versions import NewerVersions
-from pipeline.maintenance.restore import Recovery
+from pipeline.maintenance.restore_job import Recovery
 from pipeline.model.states import TERMINAL
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
