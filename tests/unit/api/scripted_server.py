@@ -12,6 +12,22 @@ from typing import Any, NamedTuple
 from api.schemas.tasks import TaskStatus
 
 TASK = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
+#: A task as a page of tasks has it.
+LISTED_TASK = {
+    "task_id": TASK,
+    "status": "failed",
+    "gtin": "9506000134352",
+    "format": "svg",
+    "size": 400,
+    "processed_items": 0,
+    "total_items": 2,
+    "error": "Why.",
+    "error_code": "cancelled",
+    "created_at": "2026-11-23T10:00:00+00:00",
+    "finished_at": None,
+    "key": "shop",
+    "poll_url": "/",
+}
 
 
 class Request(NamedTuple):

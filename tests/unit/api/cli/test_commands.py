@@ -14,6 +14,7 @@ from api.client import Client
 from tests.command_line import QRMILL, environment
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import (
+    LISTED_TASK,
     LOST,
     TASK,
     Answer,
@@ -201,22 +202,7 @@ def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_pa
 
 
 def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qrmill) -> None:
-    row = {
-        "task_id": TASK,
-        "status": "failed",
-        "gtin": GTIN,
-        "format": "svg",
-        "size": 400,
-        "processed_items": 0,
-        "total_items": 2,
-        "error": "Why.",
-        "error_code": "cancelled",
-        "created_at": "2026-11-23T10:00:00+00:00",
-        "finished_at": None,
-        "key": "shop",
-        "poll_url": "/",
-    }
-    server.script = lambda _: as_json({"tasks": [row, row], "next_cursor": None})
+    server.script = lambda _: as_json({"tasks": [LISTED_TASK, LISTED_TASK], "next_cursor": None})
     for arguments in ([], ["--json"]):
         cut = qrmill("list", "--limit", "1", *arguments)
         assert cut.err == "There are more than 1; --limit shows more.\n"

@@ -21,6 +21,7 @@ from api.client import (
 from tests.certificates import write_certificate
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import (
+    LISTED_TASK,
     LOST,
     TASK,
     Answer,
@@ -278,26 +279,11 @@ def test_a_poll_that_was_held_is_followed_by_the_next(
 
 
 def test_lists_are_read_page_by_page(server: ScriptedServer, client: Client) -> None:
-    row = {
-        "task_id": TASK,
-        "status": "failed",
-        "gtin": GTIN,
-        "format": "svg",
-        "size": 400,
-        "processed_items": 0,
-        "total_items": 2,
-        "error": "Why.",
-        "error_code": "cancelled",
-        "created_at": "2026-11-23T10:00:00+00:00",
-        "finished_at": None,
-        "key": "shop",
-        "poll_url": "/",
-    }
     server.answer_in_turn(
-        as_json({"tasks": [row, row], "next_cursor": "a+b="}),
+        as_json({"tasks": [LISTED_TASK, LISTED_TASK], "next_cursor": "a+b="}),
         problem(503, "unavailable"),
         as_json({"tasks": [], "next_cursor": "c"}),
-        as_json({"tasks": [row], "next_cursor": None}),
+        as_json({"tasks": [LISTED_TASK], "next_cursor": None}),
     )
     since = datetime(2026, 11, 23, 8, tzinfo=UTC)
     found = client.list(status="failed", created_since=since)
