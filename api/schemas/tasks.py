@@ -1,4 +1,4 @@
-"""What goes over the wire: the types of requests and answers, and the source of the API document.
+"""What goes over the wire: types of requests and responses, and the source of the API document.
 
 Rules that the types alone cannot tell stand in ``extra_json_schema``; ``api.intake.validation``
 checks them and gives each its own message.

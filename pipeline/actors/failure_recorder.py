@@ -1,4 +1,4 @@
-"""Dramatiq middleware that tells the ledger when a message has failed for good, and why."""
+"""Dramatiq middleware that records in the ledger why a message has failed permanently."""
 
 import traceback
 

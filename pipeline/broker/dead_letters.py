@@ -1,4 +1,4 @@
-"""Dead letters: messages that failed for good. Listed, put back onto their queue, or discarded."""
+"""Dead letters: permanently failed messages. Listed, requeued or discarded."""
 
 from typing import Any, NamedTuple, cast
 

@@ -1,4 +1,4 @@
-"""What the pipeline asks of a broker's queues: how full they are, how old, and their dead letters.
+"""The queries that the pipeline makes of a broker's queues: length, age and dead letters.
 
 Dramatiq's own metrics come from workers and say nothing when all are dead, so what stands in the
 queues is asked of the broker itself. Every method raises:

@@ -1,4 +1,4 @@
-"""Since when there is work that nobody has begun, by the ledger, for a broker that does not tell.
+"""Age of the oldest waiting message, estimated from the ledger where RabbitMQ reports none.
 
 A chunk that was never begun has waited since its job was accepted or opened again, a bundling since
 the last chunk was staged, a callback since it was due.

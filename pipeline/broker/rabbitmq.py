@@ -1,4 +1,4 @@
-"""RabbitMQ as Dramatiq's broker: quorum queues, confirmed messages, dead letters that tell why.
+"""RabbitMQ as Dramatiq's broker: quorum queues, confirmed messages, dead letters with reasons.
 
 A quorum queue is RabbitMQ's only replicated queue (mirrored ones are gone in 4.0). Dramatiq's
 broker declares classic ones, so the arguments of the three queues are given here: the queue itself,

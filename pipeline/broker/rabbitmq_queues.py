@@ -1,4 +1,4 @@
-"""The queues where RabbitMQ is the broker: what AMQP tells of them, and what the ledger adds.
+"""The queues where RabbitMQ is the broker: what AMQP reports of them, and what the ledger adds.
 
 AMQP says how many messages of a queue no consumer has fetched, and gives dead letters out to
 whoever asks. It says neither how many are fetched (workers tell that with their signs of life,

@@ -1,4 +1,4 @@
-"""What the ledger's scripts take and answer: work, ends, and entries as Redis holds them."""
+"""What the ledger's scripts take and return: work, ends, and entries as Redis holds them."""
 
 from typing import Any, Literal, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Waiting for jobs to end, without asking again and again.
+"""Waiting for jobs to end, without polling.
 
 One thread a process listens to the channel on which the ledger's scripts tell what has ended, and
 wakes the requests that wait for it. It starts when the first request waits.

@@ -1,4 +1,4 @@
-"""What S3 holds, compared with the ledger: lost jobs come back, and what nobody knows of goes.
+"""Compare S3 with the ledger: restore jobs that Redis has lost, delete orphaned objects.
 
 It goes by pages: one page of S3's listing names at most 1000 jobs, and one question to Redis tells
 their states. Only jobs that have not ended, or that Redis does not know, cost requests of their

@@ -1,4 +1,4 @@
-"""Bringing a job back that Redis has lost, from what S3 holds of it."""
+"""Restore one job that Redis has lost from its objects in S3."""
 
 import time
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The record in S3 of how a job ended for good, from which a lost ledger is rebuilt.
+"""The record in S3 of how a job ended permanently, from which a lost ledger is rebuilt.
 
 The ledger marks each such end until its record is there, so that the sweep writes what the process
 that ended the job could not.

@@ -1,4 +1,4 @@
-"""Do the parts answer? Asked aside, so that one that hangs holds nobody up."""
+"""Health checks of Redis, S3 and the broker, in threads so that a hanging one blocks no caller."""
 
 import time
 from collections.abc import Callable, Mapping

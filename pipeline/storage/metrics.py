@@ -1,4 +1,4 @@
-"""What the service asks of S3, for Prometheus: counted by boto3's own events.
+"""The service's requests to S3, for Prometheus: counted by boto3's own events.
 
 Nothing is measured at the call sites, so no call is forgotten. Operations are the S3 API's names;
 the service uses about a dozen. Signing a URL is no call and is not counted.

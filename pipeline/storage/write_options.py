@@ -1,4 +1,4 @@
-"""What objects are written with: the encryption asked of S3, and a checksum of every body.
+"""What objects are written with: server-side encryption, and a checksum of every body.
 
 Encryption is asked for with the object, and with an upload when it is created; its parts are
 encrypted alike and may not ask again (S3 User Guide, "Specifying SSE-KMS", CreateMultipartUpload).

@@ -1,4 +1,4 @@
-"""Webhooks: telling a callback URL that a job has ended, signed, until it answers with 2xx.
+"""Webhooks: send a signed event to a callback URL when a job has ended, until it returns 2xx.
 
 The form is that of Standard Webhooks 1.0.0: the headers ``webhook-id`` (the same in every
 attempt), ``webhook-timestamp`` (of the attempt) and ``webhook-signature`` (one a secret that signs
