@@ -136,7 +136,7 @@ class Jobs:
                 self._dispatcher.send_chunks(task_id, chunks)
             else:
                 self._dispatcher.send_bundle(task_id)
-        log.info("job opened again", task_id=task_id, chunks=len(chunks))
+        log.info("job reopened", task_id=task_id, chunks=len(chunks))
         return self._ledger.status(task_id)
 
     def cancel(self, task_id: str, key: ApiKey) -> JobStatus | None:

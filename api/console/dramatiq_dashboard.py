@@ -77,7 +77,7 @@ class DramatiqDashboard(RequiresSession):
             chunks = self._app(environ, lambda *response: started.append(response))
             resp.data = b"".join(chunks)
         except _WRONG_INPUT as error:
-            log.warning("dashboard refused", reason=type(error).__name__, path=req.path)
+            log.warning("dashboard request refused", reason=type(error).__name__, path=req.path)
             detail = "The dashboard cannot do anything with this address or form."
             raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_query", detail) from None
         status, headers = started[0]

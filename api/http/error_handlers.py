@@ -86,7 +86,7 @@ def _from_unreadable(
     req: falcon.Request, resp: falcon.Response, error: UnreadableError, params: dict[str, str]
 ) -> None:
     # Not 503, which asks to try again, nor 404, which lets a promise be forgotten.
-    log.error("job not readable in S3", task_id=params.get("task_id"), reason=str(error))
+    log.error("job unreadable in S3", task_id=params.get("task_id"), reason=str(error))
     detail = (
         "What the object store has of this task is damaged, so nobody can say how far it is. Send "
         "the request anew, or tell the operator: the request id finds what is damaged in the log."

@@ -115,7 +115,7 @@ class Bundler:
         result = self._ledger.complete_job(job.task_id, claimant, bundle)
         state = result.state if result else self._ledger.states([job.task_id])[0]
         times = msgspec.structs.asdict(bundle.times)
-        log.info("bundle done", state=state, bytes=bundle.bytes, items=job.items, **times)
+        log.info("bundle completed", state=state, bytes=bundle.bytes, items=job.items, **times)
         if result is None:
             return
         try:
@@ -128,10 +128,10 @@ class Bundler:
         try:
             self._results.write(task_id, result)
         except StoreUnavailableError as error:
-            log.warning("end left to the sweep", reason=str(error))
+            log.warning("result not recorded", reason=str(error))
 
     def _tell_abandoned(self) -> None:
-        log.warning("bundle abandoned", reason="the claim was lost")
+        log.warning("bundle lease lost", reason="the claim was lost")
 
     def _give_back(self, task_id: str, claimant: str) -> None:
         # The error that led here is the one to be told, and a claim runs out by itself.

@@ -71,7 +71,7 @@ class FailureRecorder(Middleware):
             return
         if message.actor_name == WEBHOOK_ACTOR:
             if not isinstance(exception, CallbackFailedError):
-                log.warning("callback attempt broke off", reason=type(exception).__name__)
+                log.warning("webhook attempt aborted", reason=type(exception).__name__)
             return
         code = error_code(message.actor_name, exception)
         message.options[ERROR_CODE] = code
@@ -101,7 +101,7 @@ class FailureRecorder(Middleware):
         what = f"Chunk {chunk[0]}" if chunk else "The bundling"
         count = "1 try" if tries == 1 else f"{tries} tries"
         detail = f"{what} failed after {count}: {REASONS[code]}."
-        log.error("failed for good", error_code=code, tries=tries)
+        log.error("failed permanently", error_code=code, tries=tries)
         if code not in FAILS_NO_JOB:
             index = chunk[0] if chunk else None
             failure = Failure(code, detail)

@@ -118,4 +118,4 @@ class ChunkRenderer:
     def _give_up(self, work: ChunkWork) -> None:
         failure = crashed_each_time(work.chunk_index, self._max_attempts)
         self._ledger.fail_job(work.job.task_id, failure, work.chunk_index)
-        log.error("chunk given up", attempts=self._max_attempts)
+        log.error("chunk attempts exhausted", attempts=self._max_attempts)

@@ -202,7 +202,7 @@ class ApiKeys:
         except ObjectMissingError:
             return None
         except msgspec.DecodeError as error:
-            log.warning("not an API key", object=name, reason=str(error))
+            log.warning("API key unreadable", object=name, reason=str(error))
             return None
 
     def _write(self, key: ApiKey) -> None:

@@ -84,7 +84,7 @@ class DeadLetters:
         What no worker could read stays where it is.
         """
         moved = self._queues.requeue(queue, letter_ids)
-        log.info("dead letters put back", queue=queue, count=moved)
+        log.info("dead letters requeued", queue=queue, count=moved)
         return moved
 
     def discard(self, queue: str, letter_ids: list[str]) -> int:

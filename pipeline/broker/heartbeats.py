@@ -151,7 +151,7 @@ class HeartbeatMiddleware(Middleware):
                 told = False
             except redis.RedisError as error:
                 if not told:
-                    log.warning("no heartbeat", reason=f"{type(error).__name__}: {error}")
+                    log.warning("heartbeat not written", reason=f"{type(error).__name__}: {error}")
                 told = True
         with suppress(redis.RedisError):  # it is forgotten after a while
             self._client.zrem(keys.HEARTBEATS, self.name)

@@ -71,7 +71,7 @@ class EnqueueNotifier(Middleware):
         try:
             self._client.publish(keys.ENQUEUED, queue)
         except redis.RedisError as error:  # the message is there; it will be found
-            log.warning("nobody woken", reason=f"{type(error).__name__}: {error}")
+            log.warning("worker not notified", reason=f"{type(error).__name__}: {error}")
 
     def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:
         """Begin to listen."""
@@ -199,7 +199,7 @@ class WakingConsumer(_RedisConsumer):
             lost = {each.decode() for each in fetched} - self._unacked
             if lost:
                 broker.do_requeue(self.queue_name, *lost)
-                log.warning("messages put back", queue=self.queue_name, count=len(lost))
+                log.warning("messages requeued", queue=self.queue_name, count=len(lost))
 
     def _done(self, message: MessageProxy) -> None:
         self._unacked.discard(message.options["redis_message_id"])

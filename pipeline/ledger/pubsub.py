@@ -51,7 +51,7 @@ class Subscriber:
                 self._follow()
             except Exception as error:  # noqa: BLE001 - whatever it was, others still wait
                 reason = f"{type(error).__name__}: {error}"
-                log.warning("channel not heard", channel=self._channel, reason=reason)
+                log.warning("subscription lost", channel=self._channel, reason=reason)
                 # Who waits finds out for itself whether Redis answers.
                 self._on_gap()
                 pause.wait(_TICK)

@@ -113,7 +113,7 @@ class Reconciler:
             return
         except UnreadableError as error:
             # One damaged job keeps no other from coming back; it is removed when its time is over.
-            log.error("job not readable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message says all
+            log.error("job unreadable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message says all
 
     def _drop_orphaned_staging(self, task_id: str) -> None:
         # Asked again: since its page was, it may have come back.

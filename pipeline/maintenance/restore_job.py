@@ -69,7 +69,7 @@ class Recovery:
             # Should this not get out, the sweep finds a job that nobody moves.
             with suppress(BrokerUnavailableError):
                 self._dispatcher.send_chunks(task_id, range(head.chunks))
-            log.warning("job begun anew from S3", task_id=task_id, items=head.items)
+            log.warning("job restarted from S3", task_id=task_id, items=head.items)
         self._keep_idempotency(head)
         return True
 
@@ -91,7 +91,7 @@ class Recovery:
         callback = self._read_callback(head)
         if not self._ledger.restore_job(head, head_bytes, result, callback):
             return False
-        log.warning("job ended again from S3", task_id=task_id, state=result.state)
+        log.warning("job result restored from S3", task_id=task_id, state=result.state)
         return True
 
     def _read_callback(self, head: RequestHead) -> CallbackRecord | None:

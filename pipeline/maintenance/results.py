@@ -64,7 +64,7 @@ class ResultRecorder:
         try:
             self._staging.drop(task_id)
         except StoreUnavailableError as error:
-            log.warning("staging left behind", task_id=task_id, reason=str(error))
+            log.warning("staging not deleted", task_id=task_id, reason=str(error))
 
 
 def _final_result(status: JobStatus | None) -> Result | None:

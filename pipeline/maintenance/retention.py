@@ -68,7 +68,7 @@ class Retention:
                 return
             with self._newer.left(task_id):
                 if self._results.write_late(task_id):
-                    log.info("end recorded", task_id=task_id)
+                    log.info("result recorded", task_id=task_id)
 
     def remove_expired_jobs(self) -> None:
         """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.
@@ -90,4 +90,4 @@ class Retention:
         for task_id, key_id in expired.items():
             self._ledger.discard_job(task_id, key_id)
             self._metrics.count("removed")
-            log.info("job removed", task_id=task_id)
+            log.info("job deleted", task_id=task_id)

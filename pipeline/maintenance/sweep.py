@@ -174,7 +174,7 @@ class Sweep:
             if time.monotonic() - self._swept_at < _TICK:
                 continue
             if not self._sweep():
-                log.warning("comparison with S3 broken off", reason="another sweep took the lease")
+                log.warning("reconciliation with S3 aborted", reason="another sweep took the lease")
                 return False
             if not self._away:
                 self.metrics.completed()
@@ -215,7 +215,7 @@ class Sweep:
         else:  # it moves, or has ended
             return
         self.metrics.count(action)
-        log.warning("job moved", task_id=task_id, need=action, chunks=len(chunks))
+        log.warning("job rescued", task_id=task_id, need=action, chunks=len(chunks))
 
 
 def open_sweep(settings: Settings) -> Sweep:
@@ -281,5 +281,5 @@ def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
             told = False
         except UnavailableError as error:
             if not told:
-                log.warning("sweep waits", reason=f"{type(error).__name__}: {error}")
+                log.warning("sweep degraded", reason=f"{type(error).__name__}: {error}")
             told = True

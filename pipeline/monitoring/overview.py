@@ -128,7 +128,7 @@ class OverviewReader:
         try:
             return self._queues.read()
         except BrokerUnavailableError as error:  # the rest is worth showing, then above all
-            log.warning("queues not read", reason=str(error))
+            log.warning("queues unavailable", reason=str(error))
             return []
 
 

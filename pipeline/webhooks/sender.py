@@ -91,7 +91,7 @@ class WebhookSender:
                 return False
             attempt = self._callbacks.claim(task_id, self._lease, message_id)
             if attempt is None:
-                log.info("callback skipped", reason="none is due, or another is at it")
+                log.info("webhook skipped", reason="none is due, or another is at it")
             else:
                 self._try(attempt)
         return True
@@ -148,7 +148,7 @@ class WebhookSender:
 
     def _succeed(self, attempt: Attempt) -> None:
         if self._callbacks.delivered(attempt):
-            log.info("callback delivered", attempt=attempt.number)
+            log.info("webhook delivered", attempt=attempt.number)
             self._record(attempt, "delivered")
 
     def _put_off(self, attempt: Attempt, error: str, retry_after: float = 0.0) -> None:
@@ -156,11 +156,11 @@ class WebhookSender:
         if delay is None:
             self._give_up(attempt, error)
         elif self._callbacks.reschedule(attempt, error, delay):
-            log.warning("callback put off", attempt=attempt.number, reason=error)
+            log.warning("webhook rescheduled", attempt=attempt.number, reason=error)
 
     def _give_up(self, attempt: Attempt, error: str) -> None:
         if self._callbacks.fail(attempt, error):
-            log.error("callback failed for good", attempt=attempt.number, reason=error)
+            log.error("webhook failed permanently", attempt=attempt.number, reason=error)
             self._record(attempt, "failed", error)
             raise CallbackFailedError(f"attempt {attempt.number} was the last: {error}")
 
@@ -178,7 +178,7 @@ class WebhookSender:
             self._records.write_callback(attempt.job.task_id, record)
         except StoreUnavailableError as reason:
             # The ledger has it. Only should that be lost as well is the callback sent once more.
-            log.warning("callback not recorded", reason=str(reason))
+            log.warning("webhook result not recorded", reason=str(reason))
 
 
 class _NotSentError(Exception):

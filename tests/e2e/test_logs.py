@@ -22,11 +22,11 @@ def test_a_request_id_leads_to_every_line_of_its_job(
 
     def whole() -> list[dict[str, object]]:
         found = lines()
-        return found if any(line["event"] == "bundle done" for line in found) else []
+        return found if any(line["event"] == "bundle completed" for line in found) else []
 
     found = wait_for(whole, "the bundle's line")
     events = [line["event"] for line in found]
-    for event in ("request", "job accepted", "chunk staged", "bundle done"):
+    for event in ("request", "job accepted", "chunk staged", "bundle completed"):
         assert event in events
     ours = [line for line in found if line["event"] != "request"]
     assert {line["task_id"] for line in ours} == {accepted["task_id"]}

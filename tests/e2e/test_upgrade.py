@@ -141,7 +141,7 @@ def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_o
         for release in ("old", "new"):
             assert fleet.events(release, "api")["job accepted"] >= _PHASE
             assert fleet.events(release, "worker")["chunk staged"] >= _PHASE
-            assert fleet.events(release, "worker")["bundle done"] >= _PHASE
+            assert fleet.events(release, "worker")["bundle completed"] >= _PHASE
         verify(load, tmp_path)
 
 

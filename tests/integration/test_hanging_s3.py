@@ -146,7 +146,7 @@ def test_a_bundle_whose_record_is_refused_is_done_and_the_record_left_to_the_swe
     start_worker(settings=behind)
     task_id = service.submission.submit(make_request(), key).task_id
     assert ended(service, task_id, key).state == "completed"
-    wait_for(lambda: "end left to the sweep" in "".join(capsys.readouterr()), "the worker to tell")
+    wait_for(lambda: "result not recorded" in "".join(capsys.readouterr()), "the worker to tell")
     assert keys.result_object(task_id) not in [*bucket.list_keys(keys.JOBS)]
     monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
     assert open_sweep(settings).once()

@@ -83,7 +83,7 @@ def test_a_ledger_entry_of_a_newer_version_is_not_touched(
     before = connection.hgetall(ledger_keys.job(task_id))
     start_worker()
     wait_for(
-        lambda: connection.hlen(ledger_keys.delayed_messages(RENDER_QUEUE)), "messages put back"
+        lambda: connection.hlen(ledger_keys.delayed_messages(RENDER_QUEUE)), "messages requeued"
     )
     for _ in range(2):  # the first one compares with S3 as well
         assert open_sweep(settings).once()

@@ -137,7 +137,7 @@ def test_an_answer_that_is_no_success_is_followed_by_another_attempt_at_the_same
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.verified(secret) == second.verified(secret)
     logged = "".join(capsys.readouterr())
-    assert "callback delivered" in logged
+    assert "webhook delivered" in logged
     assert "shop=7" not in logged  # a query may well be a secret of the receiver's
     assert secret not in logged
 
@@ -187,7 +187,7 @@ def test_after_the_last_attempt_it_is_a_dead_letter_that_can_be_put_back(
         assert (told["attempts"], told["last_error"]) == (3, "answered 404")
         assert told["next_attempt_at"] is None
         logged = "".join(capsys.readouterr())
-        assert logged.count("callback failed for good") == 1
+        assert logged.count("webhook failed permanently") == 1
         assert "broke off" not in logged
         dead = f"dramatiq:{WEBHOOK_QUEUE}.XQ"
         wait_for(lambda: connection.zcard(dead) == 1, "a dead letter")
@@ -220,8 +220,8 @@ def test_an_attempt_that_cannot_be_recorded_breaks_off_and_did_not_fail_for_good
         assert callback(client, task_id)["state"] == "pending"
         assert receiver.received[0].verified(secret)
     logged = "".join(capsys.readouterr())
-    assert "callback attempt broke off" in logged
-    assert "failed for good" not in logged
+    assert "webhook attempt aborted" in logged
+    assert "failed permanently" not in logged
 
 
 @pytest.mark.usefixtures("worker", "secret")
