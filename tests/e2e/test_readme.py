@@ -99,19 +99,3 @@ def test_a_csv_is_tried_and_one_symbol_rendered(
     (error,) = dry_run["errors"]
     assert (error["pointer"], error["line"], error["column"]) == ("/items/1/serial", 3, 2)
     assert (tmp_path / "one.svg").read_text("utf-8").startswith("<svg")
-
-
-def test_every_file_of_the_rooms_has_its_line() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for room in ("api", "pipeline", "render", "deploy/capacity", "deploy/embedded"):
-        for path in (ROOT / room).rglob("*.py"):
-            if path.name not in {"__init__.py", "__main__.py"}:
-                assert f"| `{path.relative_to(ROOT)}` |" in readme, path
-
-
-def test_the_rooms_are_those_of_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for named in re.findall(
-        r"^\| `((?:api|pipeline|render|deploy)/[\w/.]+)` \|", readme, re.MULTILINE
-    ):
-        assert (ROOT / named).exists(), named
