@@ -1,4 +1,4 @@
-"""The seam to the pipeline: a chunk of URIs and options in, a chunk of images out."""
+"""Rendering of a chunk: from URIs and options to images. The interface to the pipeline."""
 
 from collections.abc import Sequence
 
@@ -18,20 +18,20 @@ from render.writers.svg import write_svgs
 
 
 def render_chunk(uris: Sequence[str], options: RenderOptions) -> list[Image]:
-    """Return one image for each URI, in their order.
+    """Return one image per URI, in the order of the URIs.
 
-    An image depends on its URI and ``options`` alone: the same bytes come out whatever else is in
-    the chunk. Any number of threads may render at once; the tables that they share are built once
-    and never written to again. Beside the images, a call holds less than 10 MiB for versions up to
-    10 and less than 50 MiB for version 40, however long the chunk.
+    The bytes of an image depend only on its URI and ``options``, not on the rest of the chunk.
+    Several threads may render at the same time; the tables that they share are built once and never
+    modified. In addition to the images, a call uses less than 10 MiB for versions up to 10 and less
+    than 50 MiB for version 40, for chunks of any length.
 
     Args:
-        uris: ASCII text of each symbol, at most what version 40 holds.
-        options: format, size in pixels and least error correction level of all of them.
+        uris: the ASCII text of each symbol, at most as long as version 40 can hold.
+        options: format, size in pixels and lowest error correction level of all symbols.
 
     Raises:
-        ValueError: a URI is empty, not ASCII or too long, or its symbol does not fit
-            ``options.size``; the caller checks with :func:`least_sizes` before it accepts an item.
+        ValueError: If a URI is empty, not ASCII or too long, or if its symbol does not fit
+            ``options.size``. Callers check with :func:`least_sizes` before they accept an item.
     """
     images: dict[int, Image] = {}
     for symbols in encode(_texts(uris), options.error_correction):
@@ -40,12 +40,12 @@ def render_chunk(uris: Sequence[str], options: RenderOptions) -> list[Image]:
 
 
 def least_sizes(uris: Sequence[str], options: RenderOptions) -> list[int]:
-    """Return for each URI the least PNG side in pixels that gives each module one whole pixel.
+    """Return for each URI the smallest PNG side, in pixels, at which a module is one pixel wide.
 
     Only chooses versions, which is much cheaper than encoding.
 
     Raises:
-        ValueError: a URI is empty, not ASCII or too long for version 40.
+        ValueError: If a URI is empty, not ASCII or too long for version 40.
     """
     versions, _ = choose_symbols(_texts(uris), options.error_correction)
     return [symbol_side(version) + 2 * QUIET_ZONE for version in versions.tolist()]
@@ -54,10 +54,10 @@ def least_sizes(uris: Sequence[str], options: RenderOptions) -> list[int]:
 def choose_versions(
     uris: Sequence[str], options: RenderOptions
 ) -> list[tuple[int, ErrorCorrection]]:
-    """Return the version and the error correction level that each URI's symbol gets.
+    """Return the version and the error correction level of each URI's symbol.
 
     Raises:
-        ValueError: a URI is empty, not ASCII or too long for version 40.
+        ValueError: If a URI is empty, not ASCII or too long for version 40.
     """
     versions, levels = choose_symbols(_texts(uris), options.error_correction)
     return [
@@ -71,7 +71,7 @@ def _texts(uris: Sequence[str]) -> list[bytes]:
 
 
 def _write(symbols: Symbols, options: RenderOptions) -> list[Image]:
-    """Return the images of symbols in the format asked for."""
+    """Return the images of symbols in the requested format."""
     version, level = symbols.version, symbols.error_correction
     if options.format == "svg":
         return [Image(data, version, level, None) for data in write_svgs(symbols.rows)]

@@ -1,15 +1,16 @@
-"""What goes into rendering a chunk and what comes out of it."""
+"""Rendering options and rendered images."""
 
 from typing import Literal, NamedTuple
 
-#: File format of an image, also its file name's ending.
+#: File format of an image, and the suffix of its file name.
 ImageFormat = Literal["svg", "png"]
-#: The media type of each, as IANA has it.
+#: Media type of each format, as registered with IANA.
 MEDIA_TYPES: dict[str, str] = {"svg": "image/svg+xml", "png": "image/png"}
-#: Error correction level, ISO/IEC 18004:2015 section 7.5.1: about 7, 15, 25, 30 % of codewords.
+#: Error correction levels, which recover about 7, 15, 25 and 30 % of codewords
+#: (ISO/IEC 18004:2015 section 7.5.1).
 ErrorCorrection = Literal["L", "M", "Q", "H"]
 
-#: Least and greatest side of a PNG image, in pixels.
+#: Smallest and largest side of a PNG, in pixels.
 MIN_SIZE, MAX_SIZE = 50, 2000
 
 #: Width of the light margin on each side, in modules (ISO/IEC 18004:2015 section 6.3.8).
@@ -17,12 +18,12 @@ QUIET_ZONE = 4
 
 
 class RenderOptions(NamedTuple):
-    """How all images of a chunk are to be made.
+    """Options that all images of a chunk share.
 
     Attributes:
         format: ``svg`` or ``png``.
-        size: side of a PNG in pixels; SVG ignores it.
-        error_correction: the least level; a symbol gets a higher one when that costs no larger
+        size: side of a PNG in pixels; ignored for SVG.
+        error_correction: the lowest level; a symbol gets a higher one if that needs no larger
             version.
     """
 
@@ -35,9 +36,9 @@ class Image(NamedTuple):
     """One rendered symbol.
 
     Attributes:
-        data: the SVG or PNG file.
-        version: the symbol's version, 1 to 40 (ISO/IEC 18004:2015 section 6.3.1.1).
-        error_correction: the level it was encoded with.
+        data: the bytes of the SVG or PNG file.
+        version: version of the symbol, 1 to 40 (ISO/IEC 18004:2015 section 6.3.1.1).
+        error_correction: error correction level of the symbol.
         module_px: side of a module in pixels; None for SVG, which has no pixels.
     """
 
@@ -53,7 +54,10 @@ def symbol_side(version: int) -> int:
 
 
 def module_pixels(side: int, size: int) -> int:
-    """Return how many whole pixels a module gets when ``side`` modules and the quiet zones share
-    ``size`` pixels; 0 when they do not fit.
-    """  # noqa: D205 - one sentence
+    """Return the side of a module in whole pixels; 0 if the symbol does not fit.
+
+    Args:
+        side: side of the symbol in modules, without quiet zones.
+        size: side of the image in pixels, with quiet zones.
+    """
     return size // (side + 2 * QUIET_ZONE)

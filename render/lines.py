@@ -1,10 +1,10 @@
-"""Lines of modules packed into machine words.
+"""Rows and columns of modules, packed into machine words.
 
-A *line* is a row or a column of a symbol. The lines of a symbol with ``side`` rows are its rows,
-top to bottom, and then its columns, left to right: 2 * side lines, so that whatever holds for rows
-and for columns is computed once. Module ``j`` of a line (the column in a row, the row in a column)
-is bit ``GUARD + j``, counted from the least significant bit of word 0 on; dark is 1. All other bits
-are 0, light. Versions 1 to 10 need one word a line, version 40 three.
+A *line* is a row or a column of a symbol. A symbol with ``side`` rows has 2 * side lines: its rows
+from top to bottom, then its columns from left to right. So a rule for both rows and columns is
+computed in one pass. Module ``j`` of a line (the column in a row, the row in a column) is bit
+``GUARD + j``, counted from the least significant bit of word 0; dark is 1. All other bits are 0,
+which is light. Versions 1 to 10 need one word per line, version 40 needs three.
 
 Arrays of lines are uint64 (words, lines, n): operations run along the n symbols.
 """
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 
 WORD_BITS = 64
-#: Light modules in front of a line's first one: the penalty rules look that far beyond the symbol.
+#: Number of light modules before a line's first one: the penalty rules read that far outside the
+#: symbol.
 GUARD = 4
 
 
 def word_count(side: int) -> int:
-    """Return the number of words of a line of ``side`` modules."""
+    """Return the number of words in a line of ``side`` modules."""
     return -(-(GUARD + side) // WORD_BITS)
 
 
@@ -42,7 +43,7 @@ def first_modules(side: int, count: int) -> Words:
 
 
 def shift_back(lines: Words, modules: int, out: Words) -> Words:
-    """Put the module ``modules`` further on at each place of ``out``, light behind the end."""
+    """Move each module ``modules`` places towards the line's beginning; the end becomes light."""
     np.right_shift(lines, modules, out=out)
     if len(lines) > 1:
         out[:-1] |= lines[1:] << (WORD_BITS - modules)
@@ -50,7 +51,7 @@ def shift_back(lines: Words, modules: int, out: Words) -> Words:
 
 
 def shift_on(lines: Words, modules: int, out: Words) -> Words:
-    """Put the module ``modules`` before at each place of ``out``, light in front of the line."""
+    """Move each module ``modules`` places towards the line's end; the beginning becomes light."""
     np.left_shift(lines, modules, out=out)
     if len(lines) > 1:
         out[1:] |= lines[:-1] >> (WORD_BITS - modules)
@@ -58,10 +59,10 @@ def shift_on(lines: Words, modules: int, out: Words) -> Words:
 
 
 def rows_of(lines: Words, side: int) -> Words:
-    """Return rows without the guard, symbol by symbol: uint64 (n, side, words).
+    """Return the rows without guard modules, symbol by symbol: uint64 (n, side, words).
 
     Module x of a row is bit x % 64 of word x // 64.
     """
     rows = shift_back(lines[:, :side], GUARD, np.empty_like(lines[:, :side]))
-    # Without the guard, side 61 (version 11) fits one word less.
+    # Without guard modules, side 61 (version 11) needs one word less.
     return np.ascontiguousarray(rows[: -(-side // WORD_BITS)].transpose(2, 1, 0))

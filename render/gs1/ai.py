@@ -1,4 +1,4 @@
-"""Values of the application identifiers an item has: lot (AI 10), serial (AI 21), expiry (AI 17).
+"""Values of application identifiers: lot (AI 10), serial (AI 21), expiration date (AI 17).
 
 Sources: GS1 General Specifications, section 3.4.1 (AI 10), 3.5.2 (AI 21), 3.4.6 (AI 17), section
 7.11 (character set 82, figure 7.11-1) and section 7.12 (the century of a two-digit year).
@@ -24,7 +24,7 @@ _FORBIDDEN = {
 }
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _CSET82 = _PRINTABLE.translate(str.maketrans("", "", OUTSIDE_CSET82))
-#: Any number of values, each with a line feed behind it, which is in neither set.
+#: Any number of values, each followed by a line feed, which is in neither set.
 _ALL_ALLOWED = {
     charset: re.compile(f"(?:[{re.escape(characters)}]{{1,{MAX_LENGTH}}}+\n)*+")
     for charset, characters in (("cset82", _CSET82), ("ascii", _PRINTABLE))
@@ -36,14 +36,14 @@ def check_alphanumeric(value: str, charset: Charset) -> None:
     """Check a lot or serial number: 1 to 20 characters of ``charset``.
 
     Raises:
-        InvalidValueError: empty, too long, or a character outside the set, named with its position
-            counted from 1.
+        InvalidValueError: If the value is empty or too long, or has a character outside the set;
+            the error names the character and its position, counted from 1.
     """
     if not 1 <= len(value) <= MAX_LENGTH:
         raise InvalidValueError(
             "length",
-            f"{shown(value)} has {len(value)} characters; 1 to {MAX_LENGTH} are allowed, "
-            "null for none.",
+            f"{shown(value)} has {len(value)} characters; send 1 to {MAX_LENGTH} characters, "
+            "or null for none.",
         )
     found = _FORBIDDEN[charset].search(value)
     if found:
@@ -58,9 +58,9 @@ def check_alphanumeric(value: str, charset: Charset) -> None:
 
 
 def all_alphanumeric(values: Sequence[str], charset: Charset) -> bool:
-    """Say whether :func:`check_alphanumeric` finds nothing wrong with any of ``values``.
+    """Return whether all ``values`` pass :func:`check_alphanumeric`.
 
-    It takes a quarter of the time that asking for each takes.
+    This takes a quarter of the time of checking each value.
     """
     lines = "\n".join([*values, ""])
     return lines.count("\n") == len(values) and bool(_ALL_ALLOWED[charset].fullmatch(lines))
@@ -68,14 +68,13 @@ def all_alphanumeric(values: Sequence[str], charset: Charset) -> bool:
 
 @lru_cache(maxsize=4096)
 def check_expiry(value: str) -> None:
-    """Check an expiry date YYMMDD; day 00 stands for the last day of the month.
+    """Check an expiration date YYMMDD; day 00 means the last day of the month.
 
-    The century does not change which dates are real, but for 29 February 00: the General
-    Specifications, section 7.12, put year 00 into the century around today, so it is 2000 or 2100,
-    and 2100 is not a leap year. Until 2050 a two-digit year 00 is 2000.
+    The century matters only for 29 February of year 00, because 2000 is a leap year and 2100 is
+    not. By the General Specifications, section 7.12, year 00 means 2000 until the year 2050.
 
     Raises:
-        InvalidValueError: not six ASCII digits, or not a date.
+        InvalidValueError: If the value is not six ASCII digits, or not a date.
     """
     if not _SIX_DIGITS.fullmatch(value):
         raise InvalidValueError(
@@ -84,12 +83,12 @@ def check_expiry(value: str) -> None:
     year, month, day = 2000 + int(value[:2]), int(value[2:4]), int(value[4:])
     if not 1 <= month <= 12:  # noqa: PLR2004 - months of a year
         raise InvalidValueError(
-            "expiry_date", f"{shown(value)} has month {value[2:4]}; 01 to 12 exist."
+            "expiry_date", f"{shown(value)} has month {value[2:4]}; send 01 to 12."
         )
     last = calendar.monthrange(year, month)[1]
     if day > last:
         raise InvalidValueError(
             "expiry_date",
-            f"{shown(value)} has day {value[4:]}, but {year}-{month:02} ends on day {last}; "
-            "day 00 means its last day.",
+            f"{shown(value)} has day {value[4:]}, but {year}-{month:02} has {last} days; "
+            "day 00 means the last day.",
         )

@@ -1,4 +1,4 @@
-"""Global Trade Item Numbers: separators dropped, check digit proved, padded to GTIN-14.
+"""Global Trade Item Numbers: remove separators, verify the check digit, pad to GTIN-14.
 
 Sources: GS1 General Specifications, section 3.3.2 (AI 01: a GTIN of 14 digits, shorter ones filled
 with leading zeros) and section 7.9.1 (standard check digit calculation).
@@ -8,8 +8,9 @@ import re
 
 from render.errors import InvalidValueError, shown
 
-#: What a client may send: digits with white space and hyphens between them. Only ASCII counts:
-#: the General Specifications know no other digits, and Python's ``\\d`` and ``\\s`` do.
+#: The GTINs that a client may send: digits with white space and hyphens between them. Only ASCII
+#: characters are matched, because the General Specifications have no other digits, while Python's
+#: ``\\d`` and ``\\s`` match more.
 PATTERN = r"^[\d\s\-]{8,17}$"
 _ACCEPTED = re.compile(r"[\d\s\-]{8,17}", re.ASCII)
 _SEPARATORS = re.compile(r"[\s\-]+", re.ASCII)
@@ -17,10 +18,10 @@ _LENGTHS = (8, 12, 13, 14)
 
 
 def check_digit(payload: str) -> int:
-    """Return the check digit (0-9) that belongs behind ``payload``, its digits without one.
+    """Return the check digit (0-9) of ``payload``, the digits of a GTIN without its check digit.
 
-    GS1 General Specifications, section 7.9.1: weights 3, 1, 3, … from the right, and the
-    difference of the sum to the next multiple of ten.
+    GS1 General Specifications, section 7.9.1: sum the digits with the weights 3, 1, 3, … from the
+    right; the check digit is the difference to the next multiple of ten.
     """
     weighted = sum(
         int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(payload))
@@ -29,20 +30,21 @@ def check_digit(payload: str) -> int:
 
 
 def normalize_gtin(text: str) -> str:
-    """Return ``text`` as a GTIN-14: 14 ASCII digits, checked.
+    """Return a GTIN as a checked GTIN-14 of 14 ASCII digits.
 
     Args:
         text: 8 to 17 characters: the 8, 12, 13 or 14 digits of a GTIN, with ASCII white space and
             hyphens anywhere between them.
 
     Raises:
-        InvalidValueError: another character, another number of digits, or a wrong check digit.
+        InvalidValueError: If ``text`` has another character, another number of digits, or a wrong
+            check digit.
     """
     if not _ACCEPTED.fullmatch(text):
         raise InvalidValueError(
             "gtin_format",
-            f"{shown(text)} is not a GTIN: send its 8, 12, 13 or 14 digits 0-9, at most 17 "
-            "characters with spaces and hyphens.",
+            f"{shown(text)} is not a GTIN: send 8, 12, 13 or 14 digits, with spaces and hyphens "
+            "at most 17 characters.",
         )
     digits = _SEPARATORS.sub("", text)
     if len(digits) not in _LENGTHS:
@@ -55,6 +57,6 @@ def normalize_gtin(text: str) -> str:
         raise InvalidValueError(
             "gtin_check_digit",
             f"{shown(text)} ends in {digits[-1]}, but the check digit of {digits[:-1]} is "
-            f"{expected}: one digit is mistyped or two are swapped.",
+            f"{expected}: check for a mistyped digit or two swapped digits.",
         )
     return digits.zfill(14)

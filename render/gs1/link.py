@@ -6,7 +6,7 @@ path, in the order 01, 22, 10, 21; data attributes in the query) and RFC 3986, s
 
 from urllib.parse import quote
 
-#: ``quote`` leaves letters, digits and ``_.-~``; the contract wants the tilde encoded as well.
+#: ``quote`` does not encode letters, digits and ``_.-~``; the HTTP contract encodes the tilde too.
 _TILDE = "%7E"
 
 
@@ -20,16 +20,16 @@ def digital_link_uri(
 ) -> str:
     """Return ``{base}/01/{gtin14}[/10/{lot}][/21/{serial}][?17={expiry}]`` of checked values.
 
-    A lot or serial that is ``.`` or ``..`` stays what it is: the standard's grammar allows it, and
-    scanners read it. Browsers drop such a segment (RFC 3986, section 5.2.4), and ``%2E`` too
-    (WHATWG URL, "single-dot path segment"), so no way of writing it would get past them.
+    A lot or serial of ``.`` or ``..`` is not changed, because the standard's grammar allows it and
+    scanners read it. Browsers remove such a segment (RFC 3986, section 5.2.4) even when it is
+    written as ``%2E`` (WHATWG URL, "single-dot path segment"), so no encoding would survive them.
 
     Args:
         base: scheme, host and optional path, without a trailing slash.
-        gtin14: 14 digits.
-        lot: AI 10, or None.
-        serial: AI 21, or None.
-        expiry: AI 17 as YYMMDD, or None.
+        gtin14: GTIN of 14 digits.
+        lot: batch or lot number (AI 10), or None.
+        serial: serial number (AI 21), or None.
+        expiry: expiration date (AI 17) as YYMMDD, or None.
     """
     uri = f"{base}/01/{gtin14}"
     if lot is not None:

@@ -1,7 +1,7 @@
-"""Data codewords: segments to fields of bits, fields to bytes, terminator and padding.
+"""Data codewords: from segments to fields of bits, to bytes, with terminator and padding.
 
-Clauses are those of ISO/IEC 18004:2015. Arrays of codewords have the symbols last, shape
-(codewords, n), so that operations on a codeword of all symbols run along contiguous memory.
+Clauses are those of ISO/IEC 18004:2015. Arrays of codewords have the shape (codewords, n) with the
+symbols last, so that operations on one codeword of all symbols run along contiguous memory.
 """
 
 from collections.abc import Sequence
@@ -26,23 +26,24 @@ from render.qr.versions import (
 _TERMINATOR_BITS = 4  # 7.4.9
 _PAD_CODEWORDS = (0b11101100, 0b00010001)  # 7.4.10, alternately
 
-#: Characters that share a field of bits, by mode: three digits, two alphanumeric, one byte.
+#: Number of characters that share a field of bits, by mode: three digits, two alphanumeric
+#: characters, one byte.
 _GROUP = np.array([3, 2, 1])
-#: Factor of a character in front of another one of its group, by mode (7.4.3, 7.4.4).
+#: Factor of a character that is followed by another one in its group, by mode (7.4.3, 7.4.4).
 _RADIX = np.array([10, 45, 1], np.uint64)
-#: Width of a group's field by mode and number of characters (7.4.3, 7.4.4, 7.4.5).
+#: Width in bits of a group's field, by mode and number of characters (7.4.3, 7.4.4, 7.4.5).
 _WIDTH = np.array([[0, 4, 7, 10], [0, 6, 11, 0], [0, 8, 0, 0]])
-#: A field of at most 30 bits (20 of a header, 10 of three digits) lies in at most five bytes.
+#: A field of at most 30 bits (20 of a header, 10 of three digits) spans at most five bytes.
 _BYTES_OF_FIELD = 5
 
 
 class _Segments(NamedTuple):
-    """Segments of all symbols, one symbol's behind the other's.
+    """Segments of all symbols, symbol by symbol.
 
     Attributes:
-        starts: intp (segments,), place of the first character among those of all symbols.
+        starts: intp (segments,), index of the first character among those of all symbols.
         lengths: intp (segments,), number of characters.
-        modes: uint8 (segments,).
+        modes: uint8 (segments,), mode of each segment.
     """
 
     starts: NDArray[np.intp]
@@ -51,14 +52,14 @@ class _Segments(NamedTuple):
 
 
 class _Fields(NamedTuple):
-    """Fields of bits, one symbol's behind the other's: groups of characters.
+    """Fields of bits of all symbols, symbol by symbol. Each field is a group of characters.
 
-    The header of a segment belongs to the field of its first group.
+    The field of a segment's first group includes the segment's header.
 
     Attributes:
-        values: uint64 (fields,).
-        widths: intp (fields,), in bits, at most 30.
-        symbols: intp (fields,), the symbol that each belongs to.
+        values: uint64 (fields,), value of each field.
+        widths: intp (fields,), width of each field in bits, at most 30.
+        symbols: intp (fields,), index of the symbol that each field belongs to.
     """
 
     values: NDArray[np.uint64]
@@ -72,7 +73,7 @@ def data_codewords(
     """Return the data codewords of symbols of one version and level.
 
     Args:
-        texts: n texts that fit the version and level in these modes.
+        texts: n texts that fit the version and level when encoded in ``modes``.
         modes: uint8 (n, longest text or more), the mode of each character.
         version: 1 to 40.
         level: error correction level.
@@ -83,8 +84,8 @@ def data_codewords(
     capacity = int(data_bits()[version, LEVELS.index(level)])
     fields = _fields(texts, modes, count_range(version))
     codewords, used = _pack(fields, len(texts), capacity // 8)
-    # 7.4.10: zeros up to a byte. Where the symbol is full, the terminator is cut short (7.4.9):
-    # it ends behind the last codeword, and no pad codeword follows.
+    # Zeros fill the last byte (7.4.10). In a full symbol the terminator is shortened (7.4.9): it
+    # ends with the last codeword, and no pad codeword follows.
     ended = (used + _TERMINATOR_BITS + 7) // 8
     codewords |= _padding(len(codewords), ended)
     return codewords
@@ -107,7 +108,7 @@ def _fields(texts: Sequence[bytes], modes: NDArray[np.uint8], range_number: int)
 
 
 def _segments(modes: NDArray[np.uint8], symbols: NDArray[np.intp]) -> _Segments:
-    """Return the runs of one mode in one symbol, by the mode and symbol of each character."""
+    """Return the segments, given the mode and the symbol of each character."""
     begins = np.ones(len(modes), np.bool_)
     np.not_equal(modes[1:], modes[:-1], out=begins[1:])
     begins[1:] |= symbols[1:] != symbols[:-1]
@@ -118,12 +119,12 @@ def _segments(modes: NDArray[np.uint8], symbols: NDArray[np.intp]) -> _Segments:
 def _group_starts(
     segments: _Segments, count: NDArray[np.intp], first: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """Return the place of each group's first character: intp (groups,).
+    """Return the index of each group's first character: intp (groups,).
 
     Args:
         segments: the segments.
-        count: intp (segments,), groups of each segment.
-        first: intp (segments,), number of groups in front of each segment.
+        count: intp (segments,), number of groups in each segment.
+        first: intp (segments,), number of groups before each segment.
     """
     size = _GROUP[segments.modes]
     # The group with number n starts at start + (n - first) * size.
@@ -133,7 +134,7 @@ def _group_starts(
 
 
 def _headers(segments: _Segments, range_number: int) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Return values and widths of mode indicators with character counts (7.4.1)."""
+    """Return values and widths of headers: mode indicator and character count (7.4.1)."""
     count_bits = np.array(count_indicator_bits(range_number))[segments.modes]
     values = (np.array(MODE_INDICATORS)[segments.modes] << count_bits) | segments.lengths
     return values.astype(np.uint64), count_bits + MODE_INDICATOR_BITS
@@ -147,7 +148,7 @@ def _groups(
     Args:
         characters: uint8 (characters,).
         modes: uint8 (groups,), the mode of each group.
-        groups: intp (groups,), the place of each group's first character.
+        groups: intp (groups,), the index of each group's first character.
     """
     sizes = np.diff(groups, append=len(characters))
     digits = _alphanumeric_values()[characters]
@@ -161,14 +162,14 @@ def _groups(
 
 @cache
 def _alphanumeric_values() -> NDArray[np.uint8]:
-    """Return the value of each character by its code, uint8 (256,); digits have their own."""
+    """Return the alphanumeric value of each character code: uint8 (256,)."""
     values = np.zeros(256, np.uint8)
     values[list(alphanumeric_characters())] = np.arange(len(alphanumeric_characters()))
     return values
 
 
 def _pack(fields: _Fields, count: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    """Return the bytes of each symbol, uint8 (size, count), and how many bits are used."""
+    """Return the bytes of each symbol, uint8 (size, count), and the number of bits used."""
     ends = np.cumsum(fields.widths)
     ends_of_symbols = ends[np.searchsorted(fields.symbols, np.arange(count), side="right") - 1]
     used = np.diff(ends_of_symbols, prepend=0)
@@ -178,13 +179,13 @@ def _pack(fields: _Fields, count: int, size: int) -> tuple[NDArray[np.uint8], ND
     packed = np.zeros((size + _BYTES_OF_FIELD - 1, count), np.uint8)
     places = (starts >> 3) * count + fields.symbols
     for byte in by_byte[:_BYTES_OF_FIELD]:
-        np.add.at(packed.reshape(-1), places, byte)  # bits of fields never meet: adding is or-ing
+        np.add.at(packed.reshape(-1), places, byte)  # fields do not overlap, so adding is or-ing
         places += count
     return packed[:size], used
 
 
 def _padding(size: int, ended: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Return pad codewords from the byte ``ended`` of each symbol on: uint8 (size, symbols)."""
+    """Return pad codewords, from byte ``ended`` of each symbol: uint8 (size, symbols)."""
     since = np.arange(size, dtype=np.int16)[:, None] - ended.astype(np.int16)
     pads = np.array(_PAD_CODEWORDS, np.uint8).take(since & 1)
     pads[since < 0] = 0

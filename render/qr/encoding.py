@@ -15,8 +15,8 @@ from render.qr.placement import place
 from render.qr.segments import Segmentation, segment
 from render.qr.versions import LEVELS
 
-#: Symbols that go through the stages together: enough to make the price of a call small, few
-#: enough for the working arrays to stay in a processor's cache.
+#: Number of symbols that are encoded together: enough to make the cost of each NumPy call
+#: negligible, and few enough to keep the working arrays in the processor's cache.
 BATCH = 256
 
 
@@ -24,9 +24,9 @@ class Symbols(NamedTuple):
     """Encoded symbols of one version and level.
 
     Attributes:
-        places: intp (n,), where each one's text stands among the texts that were encoded.
+        places: intp (n,), index of each symbol's text among the encoded texts.
         version: 1 to 40.
-        error_correction: the level they have, at least the one asked for.
+        error_correction: level of the symbols, at least the requested one.
         masks: uint8 (n,), the mask pattern of each, 0 to 7.
         rows: uint64 (n, side, words), packed modules: module x of a row is bit x % 64 of word
             x // 64, 1 for dark; no quiet zone.
@@ -40,14 +40,14 @@ class Symbols(NamedTuple):
 
 
 def encode(texts: Sequence[bytes], level: ErrorCorrection) -> Iterator[Symbols]:
-    """Encode ``texts``, and yield batches of at most :data:`BATCH` symbols alike.
+    """Encode ``texts``, and yield batches of at most :data:`BATCH` symbols of one kind.
 
-    Each symbol has the least version that holds its text at ``level`` and the highest level that
-    this version affords. It depends on its text and ``level`` alone, not on what it is encoded
-    with.
+    Each symbol has the lowest version that holds its text at ``level``, and the highest level at
+    which this version holds the text. A symbol depends only on its text and ``level``, not on the
+    other texts.
 
     Raises:
-        ValueError: a text is empty or too long for version 40.
+        ValueError: If a text is empty or too long for version 40.
     """
     segmentation = segment(texts, level)
     for version, level_number, alike in _kinds(segmentation):
@@ -60,7 +60,7 @@ def encode(texts: Sequence[bytes], level: ErrorCorrection) -> Iterator[Symbols]:
 
 
 def _kinds(segmentation: Segmentation) -> Iterator[tuple[int, int, NDArray[np.intp]]]:
-    """Yield each version and level that occurs, and the places of the texts that have them."""
+    """Yield each version and level that occurs, and the indexes of their texts."""
     kinds = segmentation.versions.astype(np.intp) * len(LEVELS) + segmentation.levels
     for kind in np.unique(kinds).tolist():
         version, level_number = divmod(kind, len(LEVELS))

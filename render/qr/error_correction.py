@@ -1,8 +1,8 @@
 """Reed-Solomon error correction codewords and the final sequence of codewords.
 
 Clauses are those of ISO/IEC 18004:2015. The remainder of a block is the sum (exclusive or) of the
-remainders of its codewords, each at its place, so that a table look-up a codeword does it: one
-table row holds a whole remainder in a few machine words.
+remainders of its codewords at their places. So one table lookup per codeword is enough; each table
+row holds a whole remainder in a few machine words.
 """
 
 from functools import cache
@@ -16,13 +16,13 @@ from render.qr.versions import blocks, galois_tables, generator_logarithms
 
 
 class _Sequence(NamedTuple):
-    """How codewords of one version and level are put in order.
+    """The order of the codewords of one version and level.
 
     Attributes:
-        of_blocks: intp (blocks, longest block), the data codeword at each place of each block;
-            shorter blocks begin with the number of data codewords, which stands for a zero.
-        final: intp (codewords,), for each place of the final sequence (7.6) the codeword that
-            stands there: data codewords, then each block's error correction codewords.
+        of_blocks: intp (blocks, longest block), index of the data codeword at each place of each
+            block. Shorter blocks begin with the number of data codewords, the index of a zero.
+        final: intp (codewords,), index of the codeword at each place of the final sequence (7.6),
+            counted through the data codewords and then each block's error correction codewords.
     """
 
     of_blocks: NDArray[np.intp]
@@ -56,7 +56,7 @@ def _remainders(in_blocks: NDArray[np.uint8], degree: int) -> NDArray[np.uint8]:
     total = np.zeros((count, symbols, table.shape[2]), np.uint64)
     term = np.empty_like(total)
     for place in range(longest):
-        # With mode "clip" numpy needs no buffer between the table and ``out``.
+        # With mode "clip", NumPy needs no buffer between the table and ``out``.
         table[place].take(in_blocks[:, place], axis=0, out=term, mode="clip")
         total ^= term
     codewords = total.view(np.uint8)[:, :, :degree]
@@ -78,7 +78,7 @@ def _remainder_table(degree: int, longest: int) -> NDArray[np.uint64]:
     remainder = at_end
     for place in range(longest - 1, -1, -1):
         table[place, :, :degree] = remainder
-        # One place further from the end is a factor x more: shift, and reduce what falls out.
+        # One place further from the end is one more factor x: shift, and reduce the overflow.
         shifted = np.zeros_like(remainder)
         shifted[:, :-1] = remainder[:, 1:]
         remainder = shifted ^ at_end[remainder[:, 0]]

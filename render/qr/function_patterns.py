@@ -1,4 +1,4 @@
-"""Function patterns, and the modules that are left for codewords.
+"""Function patterns, and the encoding region that remains for codewords.
 
 Clauses are those of ISO/IEC 18004:2015.
 """
@@ -20,8 +20,8 @@ class FunctionPatterns(NamedTuple):
 
     Attributes:
         dark: bool (side, side), the dark modules of finder, timing and alignment patterns.
-        free: bool (side, side), the encoding region: what is neither pattern nor reserved for
-            format and version information.
+        free: bool (side, side), the encoding region: modules that neither belong to a pattern nor
+            are reserved for format and version information.
     """
 
     dark: NDArray[np.bool_]
@@ -30,7 +30,7 @@ class FunctionPatterns(NamedTuple):
 
 @cache
 def function_patterns(version: int) -> FunctionPatterns:
-    """Return the function patterns of a version; the information areas are light and not free."""
+    """Return the function patterns of a version; information areas are light and not free."""
     side = symbol_side(version)
     patterns = FunctionPatterns(
         np.zeros((side, side), np.bool_),
@@ -38,7 +38,7 @@ def function_patterns(version: int) -> FunctionPatterns:
     )
     _reserve_information(patterns.free, version)
     _draw_timing(patterns)
-    # Alignment patterns go over the timing patterns, with which they agree (6.3.6).
+    # Alignment patterns overlap the timing patterns and agree with them (6.3.6).
     for row, column in _alignment_pattern_centres(version, side):
         _draw_square(patterns, row, column, reach=2, light_rings=(1,))
     for row, column in ((3, 3), (3, side - 4), (side - 4, 3)):
@@ -47,7 +47,7 @@ def function_patterns(version: int) -> FunctionPatterns:
 
 
 def _reserve_information(free: NDArray[np.bool_], version: int) -> None:
-    """Take out the areas of format information (7.9.1) and version information (7.10)."""
+    """Reserve the areas of format information (7.9.1) and version information (7.10)."""
     free[8, :9] = free[:9, 8] = False
     free[8, -8:] = free[-8:, 8] = False
     if version >= _FIRST_WITH_VERSION_INFORMATION:
@@ -61,7 +61,7 @@ def _draw_timing(patterns: FunctionPatterns) -> None:
 
 
 def _alignment_pattern_centres(version: int, side: int) -> list[tuple[int, int]]:
-    """Return row and column of each alignment pattern; finder patterns have no room for one."""
+    """Return the centre of each alignment pattern; there is none at a finder pattern."""
     last = side - 7
     return [
         (row, column)
@@ -77,7 +77,7 @@ def _draw_square(
     """Draw concentric squares: a finder pattern with its separator, or an alignment pattern.
 
     Args:
-        patterns: where to draw, as far as the symbol reaches.
+        patterns: the patterns to draw into; the square is clipped at the symbol's edge.
         row: row of the centre.
         column: column of the centre.
         reach: distance of the outermost ring from the centre.

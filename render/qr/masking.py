@@ -1,7 +1,7 @@
-"""Data masking: eight patterns, of which each symbol gets the one with the lowest penalty.
+"""Data masking: of eight patterns, each symbol gets the one with the lowest penalty.
 
-Source: ISO/IEC 18004:2015, 7.8. The penalty is taken before format and version information are
-drawn, which 7.9 and 7.10 do on the masked symbol; their areas are light until then.
+Source: ISO/IEC 18004:2015, 7.8. The penalty is computed before format and version information are
+drawn, because 7.9 and 7.10 add them to the masked symbol; until then, their areas are light.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _CONDITIONS: tuple[Callable[[_Indices, _Indices], NDArray[np.bool_]], ...] = (
 
 
 def choose_masks(lines: Words, version: int) -> NDArray[np.uint8]:
-    """Return the mask with the lowest penalty, of equal ones the first: uint8 (n,).
+    """Return the first mask with the lowest penalty of each symbol: uint8 (n,).
 
     Args:
         lines: uint64 (words, 2 * side, n), the placed codewords.
@@ -55,7 +55,7 @@ def finish(lines: Words, masks: NDArray[np.uint8], version: int, level: ErrorCor
         lines: uint64 (words, 2 * side, n), the placed codewords.
         masks: uint8 (n,), the mask of each symbol.
         version: 1 to 40.
-        level: error correction level, told by the format information.
+        level: error correction level, for the format information.
     """
     rows = _finishing_patterns(version, level).take(masks, axis=2)
     rows ^= lines[:, : rows.shape[1]]
@@ -63,7 +63,7 @@ def finish(lines: Words, masks: NDArray[np.uint8], version: int, level: ErrorCor
 
 
 def _patterns(version: int) -> NDArray[np.bool_]:
-    """Return for each mask what is inverted or dark in any symbol: bool (8, side, side)."""
+    """Return for each mask the modules that it inverts or that are dark: bool (8, side, side)."""
     patterns = function_patterns(version)
     side = len(patterns.dark)
     row, column = np.arange(side)[:, None], np.arange(side)

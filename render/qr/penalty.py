@@ -1,8 +1,8 @@
 """Penalty scores of masked symbols, on packed lines.
 
-Source: ISO/IEC 18004:2015, 7.8.3.1 and table 11. A run of equal modules shows as a run of ones
-where neighbours are compared, and a run of at least so many ones as a one in the conjunction of
-shifted words. Around the symbol everything is light (6.3.8, the quiet zone).
+Source: ISO/IEC 18004:2015, 7.8.3.1 and table 11. Comparing neighbours turns a run of equal modules
+into a run of ones, and the conjunction of shifted words finds runs of a minimum length. Everything
+around the symbol is light (6.3.8, the quiet zone).
 """
 
 from functools import cache
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 from render.lines import Words, first_modules, shift_back, shift_on
 
-# Table 11: the points N2 to N4. N1, 3 points, is in how runs are counted.
+# Table 11: the points N2 to N4. N1, 3 points, follows from the way in which runs are counted.
 _BLOCK_POINTS = 3
 _FINDER_POINTS = 40
 _BALANCE_POINTS = 10
 
 
 class Penalty:
-    """Scores of symbols of one side, with the arrays it works in.
+    """Penalty scores of symbols with one side length.
 
-    An instance belongs to one thread: it keeps its working arrays, so that scoring the eight masks
-    of a batch allocates them once.
+    An instance belongs to one thread. It keeps its working arrays, so that scoring the eight masks
+    of a batch allocates them only once.
     """
 
     def __init__(self, lines: Words) -> None:
-        """Take the shape of ``lines``: uint64 (words, 2 * side, n)."""
+        """Allocate working arrays for ``lines``: uint64 (words, 2 * side, n)."""
         self._side = lines.shape[1] // 2
         self._pairs = first_modules(self._side, self._side - 1)
         self._differ, self._equal, self._three, self._later, self._found, self._shifted = (
@@ -40,7 +40,7 @@ class Penalty:
         return self._runs() + self._blocks(lines) + self._finders(lines) + self._balance(lines)
 
     def _compare_neighbours(self, lines: Words) -> None:
-        """Find, at each module, whether it differs from the next one, and where three are equal."""
+        """Find modules that differ from the next one, and those where three equal ones begin."""
         shift_back(lines, 1, out=self._differ)
         self._differ ^= lines
         self._differ &= self._pairs
@@ -50,10 +50,10 @@ class Penalty:
         shift_back(self._three, 2, out=self._later)
 
     def _runs(self) -> NDArray[np.int32]:
-        """Return N1: 3 points for 5 equal modules in a line and 1 for each further one.
+        """Return N1: 3 points for 5 equal modules in a line, and 1 point for each further module.
 
-        A run of 5 + i modules scores 3 + i. It has 1 + i places from which five modules are equal,
-        and two ends.
+        A run of 5 + i modules scores 3 + i points. It has 1 + i places where five equal modules
+        begin, and two ends.
         """
         five = np.bitwise_and(self._three, self._later, out=self._found)
         places = self._sum(five)
@@ -63,7 +63,7 @@ class Penalty:
         return places + ends
 
     def _blocks(self, lines: Words) -> NDArray[np.int32]:
-        """Return N2: 3 points for each square of 2 x 2 equal modules, overlapping ones as well."""
+        """Return N2: 3 points for each square of 2 x 2 equal modules; squares may overlap."""
         side = self._side
         unequal = np.bitwise_xor(
             lines[:, : side - 1], lines[:, 1:side], out=self._found[:, : side - 1]
@@ -75,11 +75,11 @@ class Penalty:
         return _BLOCK_POINTS * equal
 
     def _finders(self, lines: Words) -> NDArray[np.int32]:
-        """Return N3: 40 points for each 1:1:3:1:1 pattern beside four light modules.
+        """Return N3: 40 points for each 1:1:3:1:1 pattern next to four light modules.
 
-        Of patterns that share modules the first counts. Only the next one, 4 or 6 modules on, can
-        share modules with it: two in a row that both count have their light areas outside, which
-        leaves none for a third one between them.
+        Of patterns that share modules, only the first counts. A pattern can share modules only with
+        the next one, 4 or 6 modules further: of two that overlap and both qualify, each has its
+        light area on the outer side, so that no third one fits between them.
         """
         found = self._finder_patterns(lines)
         dark = self._four_modules_with_a_dark_one(lines)
@@ -95,7 +95,7 @@ class Penalty:
         return _FINDER_POINTS * self._sum(found)
 
     def _finder_patterns(self, lines: Words) -> Words:
-        """Return where the seven modules dark, light, dark, dark, dark, light, dark begin."""
+        """Return the places where dark, light, dark, dark, dark, light, dark begin."""
         borders = shift_back(self._differ, 1, out=self._shifted)
         borders &= self._differ
         found = np.bitwise_and(self._later, lines, out=self._found)
@@ -104,7 +104,7 @@ class Penalty:
         return found
 
     def _four_modules_with_a_dark_one(self, lines: Words) -> Words:
-        """Return where one of the four modules from there on is dark."""
+        """Return the places from which at least one of four modules is dark."""
         two = shift_back(lines, 1, out=self._three)
         two |= lines
         four = shift_back(two, 2, out=self._equal)
@@ -112,7 +112,7 @@ class Penalty:
         return four
 
     def _balance(self, lines: Words) -> NDArray[np.int32]:
-        """Return N4: 10 points for each whole 5 % that the share of dark modules is off 50 %."""
+        """Return N4: 10 points per full 5 % by which the share of dark modules is off 50 %."""
         return _balance_points(self._side)[self._sum(lines[:, : self._side])]
 
     def _sum(self, lines: Words) -> NDArray[np.int32]:
@@ -127,5 +127,5 @@ def _balance_points(side: int) -> NDArray[np.int32]:
     """Return N4 by the number of dark modules: int32 (side * side + 1,)."""
     modules = side * side
     dark = np.arange(modules + 1)
-    # 20 * |dark / modules - 1/2| in whole numbers, rounded down.
+    # 20 * |dark / modules - 1/2| in integers, rounded down.
     return (_BALANCE_POINTS * (abs(20 * dark - 10 * modules) // modules)).astype(np.int32)

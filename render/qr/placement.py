@@ -1,7 +1,7 @@
 """Codeword placement: from codewords to the packed lines of the encoding region.
 
 Source: ISO/IEC 18004:2015, 7.7.3. Each bit of a line comes from a known bit of the codewords, so
-that placement is a gather: byte after byte of the lines, bit after bit of those bytes.
+placement is a gather operation over the bits of all lines.
 """
 
 from functools import cache
@@ -18,14 +18,14 @@ _SHIFTS = np.arange(7, -1, -1, dtype=np.uint8)[None, :, None]
 
 
 def place(codewords: NDArray[np.uint8], version: int) -> Words:
-    """Return the lines of the encoding region, everything else light.
+    """Return the lines of the encoding region; all other modules are light.
 
     Args:
         codewords: uint8 (codewords, n), the final sequence.
         version: 1 to 40.
 
     Returns:
-        uint64 (words, 2 * side, n) as :mod:`render.lines` has them.
+        uint64 (words, 2 * side, n), in the layout of :mod:`render.lines`.
     """
     count = codewords.shape[1]
     bits = np.zeros((8 * len(codewords) + 1, count), np.uint8)
@@ -41,11 +41,11 @@ def place(codewords: NDArray[np.uint8], version: int) -> Words:
 
 
 def _gather(bits: NDArray[np.uint8], sources: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Return bytes, uint8 (m, n), of bits (bits, n), by the source (8, m) of each bit."""
+    """Return bytes, uint8 (m, n), from bits (bits, n) and the source (8, m) of each bit."""
     total: NDArray[np.uint8] = bits.take(sources[7], axis=0)
     bit = np.empty_like(total)
     for source in sources[6::-1]:
-        # With mode "clip" numpy needs no buffer; it adds bytes faster than it shifts them.
+        # With mode "clip", NumPy needs no buffer. It adds bytes faster than it shifts them.
         bits.take(source, axis=0, out=bit, mode="clip")
         total += total
         total |= bit
@@ -54,11 +54,11 @@ def _gather(bits: NDArray[np.uint8], sources: NDArray[np.intp]) -> NDArray[np.ui
 
 @cache
 def _sources(version: int) -> NDArray[np.intp]:
-    """Return for each bit of the lines the bit of the codewords that goes there.
+    """Return the index of the codeword bit for each bit of the lines.
 
-    intp (8, bytes of a line * 2 * side): by bit of a byte, least significant first, then by byte
-    of a line, then by line. What is not in the encoding region, and the remainder bits (7.6),
-    come from the bit behind the last codeword, which is light.
+    intp (8, bytes per line * 2 * side), ordered by bit of a byte (least significant first), byte of
+    a line, and line. Modules outside the encoding region, and the remainder bits (7.6), have the
+    index of the bit after the last codeword, which is light.
     """
     free = function_patterns(version).free
     side = len(free)
@@ -75,10 +75,10 @@ def _sources(version: int) -> NDArray[np.intp]:
 
 
 def _module_order(free: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows and columns of free modules in the order in which bits are placed.
+    """Return rows and columns of free modules in the order in which bits are placed (7.7.3).
 
-    Strips two modules wide, from the right to the left, upwards and downwards in turn, the right
-    module of a strip first. The vertical timing pattern belongs to no strip.
+    Strips are two modules wide and run from right to left, upwards and downwards in turn, with the
+    right module first. The vertical timing pattern belongs to no strip.
     """
     side = len(free)
     columns = np.delete(np.arange(side), _TIMING_COLUMN)[::-1].reshape(-1, 2)

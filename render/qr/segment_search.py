@@ -1,7 +1,7 @@
-"""The cheapest cut of texts into segments, by dynamic programming over their characters.
+"""Search for the cheapest segments of texts, by dynamic programming over their characters.
 
-Clauses are those of ISO/IEC 18004:2015. A text is given by its *shape*, the class of each of its
-characters: the narrowest mode that has it.
+Clauses are those of ISO/IEC 18004:2015. A text is represented by its *shape*, the class of each of
+its characters. The class is the narrowest mode that can encode the character.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from render.qr.versions import (
     count_indicator_bits,
 )
 
-# Where the encoder stands after a character: its mode, and how many characters an unfinished group
-# of it has. The first three are those in which a segment begins, in the order of the modes.
+# States of the encoder after a character: the mode, and the number of characters in an unfinished
+# group. A segment begins in one of the first three states, which are in the order of the modes.
 _STATES = 6
 _MODE_OF_STATE = np.array([NUMERIC, ALPHANUMERIC, BYTE, NUMERIC, NUMERIC, ALPHANUMERIC], np.uint8)
 _STATE_BEFORE = np.array([4, 5, 2, 0, 3, 1])
 # Three digits take 4 + 3 + 3 bits, two alphanumeric characters 6 + 5 (7.4.3 and 7.4.4).
 _BITS_TO_STATE = (3, 5, 8, 4, 3, 6)
-# A cost carries the state it came from in its low bits, so that one minimum finds both, and of
-# equal costs always the same one.
+# A cost holds its origin, the state before, in its low bits. So one minimum finds both, and always
+# chooses the same one of equal costs.
 _ORIGIN_BITS = 3
 _ORIGIN = (1 << _ORIGIN_BITS) - 1
-#: Bits that no text needs: the cost of a character that a mode does not have.
+#: Cost, in bits, of a character that a mode cannot encode: more than any text needs.
 _NEVER = 1 << 20
 
 
@@ -38,14 +38,14 @@ class Search(NamedTuple):
     """The cheapest segments of m shapes, with headers of one range of versions.
 
     Attributes:
-        range_number: which range, as a place in :data:`render.qr.versions.COUNT_RANGES`.
+        range_number: index of the range in :data:`render.qr.versions.COUNT_RANGES`.
         lengths: intp (m,), number of characters.
-        widest: uint8 (m,), the mode that has all characters.
-        best: int32 (longest, m), the least cost up to each character, and as its origin the state
+        widest: uint8 (m,), the narrowest mode that can encode all characters.
+        best: int32 (longest, m), the lowest cost up to each character; its origin is the state
             after that character.
-        costs: int32 (longest, 6, m), the least cost of being in each state when the next
-            character comes. Its origin is the state after the character before: another one where
-            a new segment begins.
+        costs: int32 (longest, 6, m), the lowest cost of being in each state before the next
+            character. Its origin is the state after the previous character, which is a different
+            state if a new segment begins.
     """
 
     range_number: int
@@ -55,11 +55,11 @@ class Search(NamedTuple):
     costs: NDArray[np.int32]
 
     def bits(self) -> NDArray[np.int32]:
-        """Return the bits of the cheapest segments: int32 (m,)."""
+        """Return the number of bits of the cheapest segments: int32 (m,)."""
         return self.best[self.lengths - 1, np.arange(len(self.lengths))] >> _ORIGIN_BITS
 
     def bits_of_one_segment(self) -> NDArray[np.int32]:
-        """Return the bits of each shape as one segment, header included: int32 (m,)."""
+        """Return the number of bits of each shape as one segment, with header: int32 (m,)."""
         lengths = self.lengths
         by_mode = np.array([(10 * lengths + 2) // 3, (11 * lengths + 1) // 2, 8 * lengths])
         by_mode += _header_bits(self.range_number)
@@ -68,7 +68,7 @@ class Search(NamedTuple):
     def modes(self, columns: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return the mode of each character of some shapes: uint8 (columns, longest).
 
-        Walks back from the last character of each shape along the origins.
+        Follows the origins back from the last character of each shape.
         """
         lengths = self.lengths[columns]
         ends = self.best[:, columns] & _ORIGIN
@@ -108,13 +108,13 @@ def search(shapes: Sequence[bytes], range_number: int) -> Search:
 
 
 def _header_bits(range_number: int) -> NDArray[np.int32]:
-    """Return the bits of a segment's header by mode: int32 (3, 1)."""
+    """Return the number of bits of a segment's header by mode: int32 (3, 1)."""
     counts = np.array([count_indicator_bits(range_number)], np.int32)
     return counts.T + np.int32(MODE_INDICATOR_BITS)
 
 
 def _class_matrix(shapes: Sequence[bytes], longest: int) -> NDArray[np.uint8]:
-    """Return the class of each character: uint8 (longest, shapes), zero behind a shape's end."""
+    """Return the class of each character: uint8 (longest, shapes), zero after a shape's end."""
     joined = b"".join([shape.ljust(longest, b"\0") for shape in shapes])
     return np.ascontiguousarray(np.frombuffer(joined, np.uint8).reshape(-1, longest).T)
 

@@ -1,9 +1,9 @@
-"""Segments: how a text is cut into runs of one mode.
+"""Segments: the division of a text into runs of characters in one mode.
 
-A segment is a run of characters in one mode (ISO/IEC 18004:2015, 7.4). Digits take 3 1/3 bits in
-numeric mode, the 45 characters of table 5 take 5 1/2 in alphanumeric mode, anything takes 8 in
-byte mode, and each segment costs a header. The best cut depends only on which characters are digits
-or alphanumeric, so texts of the same shape are cut once.
+A segment is a run of characters in one mode (ISO/IEC 18004:2015, 7.4). A digit takes 3 1/3 bits in
+numeric mode, one of the 45 characters of table 5 takes 5 1/2 bits in alphanumeric mode, any
+character takes 8 bits in byte mode, and each segment has a header. The best division depends only
+on which characters are digits or alphanumeric, so it is computed once for all texts of one shape.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from render.qr.versions import (
 
 
 class Segmentation(NamedTuple):
-    """How each of n texts is encoded.
+    """Version, level and segments of n texts.
 
     Attributes:
-        versions: uint8 (n,), the least version that holds the text at the level asked for.
-        levels: uint8 (n,), the highest level with which that version holds it, as a place in
+        versions: uint8 (n,), the lowest version that holds the text at the requested level.
+        levels: uint8 (n,), the highest level at which that version holds the text, as an index of
             :data:`render.qr.versions.LEVELS`.
-        modes: uint8 (n, longest text), the mode of each character; undefined behind the text's
-            end. Where one segment fits the version and level, there is one, although more might
-            save bits that only padding would take.
+        modes: uint8 (n, longest text), the mode of each character; undefined after a text's end. A
+            text that fits as one segment has one segment, although several might save bits,
+            because padding would fill the bits saved.
     """
 
     versions: NDArray[np.uint8]
@@ -38,10 +38,10 @@ class Segmentation(NamedTuple):
 
 
 def segment(texts: Sequence[bytes], level: ErrorCorrection) -> Segmentation:
-    """Return the segmentation of ``texts`` for the least version at ``level``.
+    """Return the segmentation of ``texts`` for the lowest version at ``level``.
 
     Raises:
-        ValueError: a text is empty or too long for version 40.
+        ValueError: If a text is empty or too long for version 40.
     """
     shapes = find_shapes(texts)
     longest = max(map(len, texts), default=0)
@@ -56,7 +56,7 @@ def segment(texts: Sequence[bytes], level: ErrorCorrection) -> Segmentation:
 
 
 def _cut(shapes: list[bytes], level: int) -> Segmentation:
-    """Return the segmentation of one batch of shapes, at a level counted as in ``LEVELS``."""
+    """Return the segmentation of one batch of shapes; ``level`` is an index of ``LEVELS``."""
     versions = np.empty(len(shapes), np.uint8)
     levels = np.empty_like(versions)
     modes = np.empty((len(shapes), max(map(len, shapes))), np.uint8)

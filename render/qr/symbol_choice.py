@@ -1,7 +1,7 @@
-"""The choice of symbols: the least version that holds a text, and the highest level that fits it.
+"""Choice of symbols: the lowest version that holds a text, and the highest level that fits it.
 
-Texts of the same shape need the same symbol, so each shape is looked at once; texts of like length
-are looked at together (ISO/IEC 18004:2015, 7.3.2 and table 7).
+Texts of the same shape need the same kind of symbol, so each shape is processed once, together with
+shapes of similar length (ISO/IEC 18004:2015, 7.3.2 and table 7).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,16 +23,21 @@ from render.qr.versions import (
     data_bits,
 )
 
-#: Most characters that any symbol holds: digits in version 40-L (table 7).
+#: Maximum number of characters in any symbol: digits in version 40-L (table 7).
 MAX_CHARACTERS = 7089
-#: Characters that are cut at a time; bounds the memory of the search to about 1 MB.
+#: Number of characters that are segmented at a time; limits the memory of the search to about
+#: 1 MB.
 _BATCH_CHARACTERS = 1 << 15
 
 
 class Shapes(NamedTuple):
-    """Distinct shapes of a chunk: each a text with every character replaced by its class.
+    """Distinct shapes of n texts. A shape is a text with every character replaced by its class.
 
-    The class of a character is the narrowest mode that has it.
+    The class of a character is the narrowest mode that can encode it.
+
+    Attributes:
+        distinct: each shape once.
+        of_text: intp (n,), the index of each text's shape in ``distinct``.
     """
 
     distinct: list[bytes]
@@ -42,10 +47,10 @@ class Shapes(NamedTuple):
 def choose_symbols(
     texts: Sequence[bytes], level: ErrorCorrection
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the versions and levels of :func:`segment`, without cutting the texts.
+    """Return the versions and levels of :func:`segment`, without computing segments.
 
     Raises:
-        ValueError: a text is empty or too long for version 40.
+        ValueError: If a text is empty or too long for version 40.
     """
     shapes = find_shapes(texts)
     versions = np.empty(len(shapes.distinct), np.uint8)
@@ -59,7 +64,7 @@ def choose_symbols(
 
 @cache
 def _classes() -> bytes:
-    """Return a translation of each byte value to its class."""
+    """Return a table for ``bytes.translate`` that maps each character to its class."""
     classes = bytearray([BYTE]) * 256
     for character in alphanumeric_characters():
         classes[character] = NUMERIC if chr(character).isdigit() else ALPHANUMERIC
@@ -70,7 +75,7 @@ def find_shapes(texts: Sequence[bytes]) -> Shapes:
     """Return the distinct shapes of texts.
 
     Raises:
-        ValueError: a text is empty or too long for version 40.
+        ValueError: If a text is empty or too long for version 40.
     """
     for text in texts:
         if not text:
@@ -84,12 +89,12 @@ def find_shapes(texts: Sequence[bytes]) -> Shapes:
 
 
 def _too_long(length: int) -> ValueError:
-    """Return the error for a text that no symbol holds."""
+    """Return the error for a text that is too long for any symbol."""
     return ValueError(f"a URI of {length} characters does not fit a QR code symbol of version 40")
 
 
 def batches(shapes: list[bytes]) -> Iterator[tuple[NDArray[np.intp], list[bytes]]]:
-    """Yield shapes of like length together, with their places."""
+    """Yield batches of shapes of similar length, with their indexes."""
     places = np.argsort([len(shape) for shape in shapes], kind="stable")
     while len(places):
         fitting = max(1, _BATCH_CHARACTERS // len(shapes[places[-1]]))
@@ -101,11 +106,11 @@ class Held(NamedTuple):
     """Shapes that fit one range of versions.
 
     Attributes:
-        places: intp (n,), where they are in the batch.
-        columns: intp (n,), where they are in the search.
-        versions: intp (n,), the least version that holds each.
-        bits: int32 (n,), the bits that each needs.
-        search: how to cut them.
+        places: intp (n,), index of each shape in the batch.
+        columns: intp (n,), index of each shape in the search.
+        versions: intp (n,), the lowest version that holds each shape.
+        bits: int32 (n,), the number of bits that each shape needs.
+        search: the search that found their segments.
     """
 
     places: NDArray[np.intp]
@@ -115,17 +120,18 @@ class Held(NamedTuple):
     search: Search
 
     def highest_levels(self) -> NDArray[np.intp]:
-        """Return the highest level at which each fits its version: intp (n,)."""
-        # Every higher level holds less, so the number that still fit is the highest that does.
+        """Return the highest level at which each shape fits its version: intp (n,)."""
+        # A higher level holds fewer bits, so the number of levels that fit gives the highest one.
         capacity = data_bits()[self.versions]
         highest: NDArray[np.intp] = (capacity >= self.bits[:, None]).sum(axis=1) - 1
         return highest
 
 
 def searches(shapes: list[bytes], level: int) -> Iterator[Held]:
-    """Yield the cheapest segments of shapes, range after range of versions.
+    """Yield the cheapest segments of shapes, one range of versions after the other.
 
-    Wider count indicators make a text longer, so a text is in the first range that holds it.
+    Higher ranges have wider count indicators, which make a text longer, so a text belongs to the
+    first range that holds it.
     """
     left = np.arange(len(shapes))
     for range_number, (first, last) in enumerate(COUNT_RANGES):

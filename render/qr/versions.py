@@ -1,7 +1,7 @@
-"""What ISO/IEC 18004 fixes for each version and error correction level of a QR code symbol.
+"""Tables of ISO/IEC 18004 for the versions and error correction levels of QR code symbols.
 
-The figures are segno's; this is the one place that reads them. Clauses are those of
-ISO/IEC 18004:2015. Levels are counted 0 to 3 in the order of :data:`LEVELS`, weakest first.
+The tables are segno's, and only this module reads them. Clauses are those of ISO/IEC 18004:2015.
+Levels are numbered 0 to 3 in the order of :data:`LEVELS`, weakest first.
 """
 
 from functools import cache
@@ -19,7 +19,7 @@ LEVELS: tuple[ErrorCorrection, ...] = ("L", "M", "Q", "H")
 #: First and last version of the three ranges that share widths of count indicators (table 3).
 COUNT_RANGES = ((1, 9), (10, 26), (27, 40))
 
-#: Modes are counted in this order wherever an array holds them.
+#: Numbers of the modes in all arrays.
 NUMERIC, ALPHANUMERIC, BYTE = range(3)
 #: Mode indicators, 4 bits each (7.4.1, table 2).
 MODE_INDICATORS = (consts.MODE_NUMERIC, consts.MODE_ALPHANUMERIC, consts.MODE_BYTE)
@@ -27,10 +27,10 @@ MODE_INDICATOR_BITS = 4
 
 
 class Blocks(NamedTuple):
-    """How the codewords of a symbol are divided for error correction (7.5.1, table 9).
+    """The division of a symbol's codewords into blocks for error correction (7.5.1, table 9).
 
     Attributes:
-        data: number of data codewords of each block, in order; they differ by at most one.
+        data: number of data codewords of each block, in order; the numbers differ by at most one.
         correction: number of error correction codewords of every block.
     """
 
@@ -56,15 +56,15 @@ def blocks(version: int, level: ErrorCorrection) -> Blocks:
 
 
 def _blocks_by_length() -> dict[int, dict[int, tuple[consts.EC, ...]]]:
-    """Return segno's table 9, whose entries for Micro QR codes hide its type."""
+    """Return segno's table 9, cast because its entries for Micro QR codes widen its type."""
     return cast("dict[int, dict[int, tuple[consts.EC, ...]]]", consts.ECC)
 
 
 @cache
 def data_bits() -> NDArray[np.int32]:
-    """Return how many data bits a symbol holds: int32 (41, 4), by version and level (table 7).
+    """Return the number of data bits of a symbol: int32 (41, 4), by version and level (table 7).
 
-    Row 0 is zero: there is no version 0.
+    Row 0 is zero, because there is no version 0.
     """
     table = np.zeros((MAX_VERSION + 1, len(LEVELS)), np.int32)
     capacity = cast("dict[int, dict[int, int]]", consts.SYMBOL_CAPACITY)
@@ -75,7 +75,7 @@ def data_bits() -> NDArray[np.int32]:
 
 
 def count_range(version: int) -> int:
-    """Return which of :data:`COUNT_RANGES` a version is in."""
+    """Return the index in :data:`COUNT_RANGES` of the range that contains a version."""
     return next(n for n, (_, last) in enumerate(COUNT_RANGES) if version <= last)
 
 
@@ -99,7 +99,7 @@ def format_information(level: ErrorCorrection, mask: int) -> int:
 
 
 def version_information(version: int) -> int:
-    """Return the 18 bits of version information, for versions from 7 on (annex D, table D.1)."""
+    """Return the 18 bits of version information of a version from 7 (annex D, table D.1)."""
     return consts.VERSION_INFO[version - 7]
 
 
@@ -112,8 +112,8 @@ def alphanumeric_characters() -> bytes:
 def galois_tables() -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
     """Return powers and logarithms in the field of 256 elements modulo 285 (7.5.2).
 
-    Powers are uint8 (510,), so that the sum of two logarithms needs no reduction; logarithms are
-    intp (256,), entry 0 meaningless.
+    Powers are uint8 (510,), so that the sum of two logarithms needs no reduction. Logarithms are
+    intp (256,); entry 0 is undefined.
     """
     powers = np.array(list(consts.GALIOS_EXP)[:255] * 2, np.uint8)
     logarithms = np.zeros(256, np.intp)

@@ -1,1 +1,1 @@
-"""Image files of packed modules; they know nothing of QR versions."""
+"""Writers of image files from packed modules; independent of QR versions."""

@@ -1,13 +1,13 @@
-"""PNG of packed modules: 1 bit a pixel, an exact side, every module a whole number of pixels.
+"""PNG files of packed modules: 1 bit per pixel, every module a whole number of pixels wide.
 
 Source: Portable Network Graphics (PNG) Specification, third edition: section 5.3 (chunk layout),
 11.2.2 (IHDR), 7.2 (scanlines, packed high bit first), 9.2 (filter types 0 None and 2 Up).
 
-The data are deflated by ISA-L at level 0: the least time (``python -m tests.benchmarks deflate``),
-and of one release the same bytes on every x86-64 processor with SSE4.2, so from 2008 on. Its other
-levels give smaller files, but not always the same: levels 1 and 2 compute the hash of the third
-byte from the address at which they keep their state, so that about one thread in a thousand makes
-another file of the same pixels; level 3 goes by what the processor can do.
+The data are deflated by ISA-L at level 0, which is the fastest level (``python -m tests.benchmarks
+deflate``). One release of ISA-L writes the same bytes at level 0 on every x86-64 processor with
+SSE4.2, which means since 2008. Other levels give smaller files, but not always the same bytes:
+levels 1 and 2 compute the hash of the third byte from the address of their state, so that about one
+thread in a thousand writes a different file of the same pixels; level 3 depends on the processor.
 """
 
 import struct
@@ -26,20 +26,20 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_NONE, _FILTER_UP = 0, 2
 _WHITE = 255
 _DEFLATE_LEVEL = 0
-#: Bytes of scanlines that are computed together.
+#: Number of bytes of scanlines that are computed together.
 _BATCH_BYTES = 1 << 19
 
 
 class _Geometry(NamedTuple):
-    """Where the modules of symbols of one side are in an image of one size.
+    """Positions of modules in images of one size, for symbols of one side length.
 
     Attributes:
         pixels: side of a module in pixels.
-        margin: pixels above the symbol and left of it.
-        columns: intp (m, scanline bytes), for each byte of a scanline the up to m columns of
-            modules that have pixels in it.
-        parts: uint8 (m, scanline bytes), the bits of the byte that each of them has; 0 where a
-            byte has fewer.
+        margin: number of pixels above the symbol, and to the left of it.
+        columns: intp (m, bytes per scanline), the up to m module columns that have pixels in each
+            byte of a scanline.
+        parts: uint8 (m, bytes per scanline), the bits of the byte that belong to each of these
+            columns; 0 where a byte has fewer than m columns.
     """
 
     pixels: int
@@ -49,19 +49,19 @@ class _Geometry(NamedTuple):
 
 
 def write_pngs(rows: Words, size: int) -> list[bytes]:
-    """Return a PNG of ``size`` x ``size`` pixels of each symbol in its middle, the rest white.
+    """Return a PNG of ``size`` x ``size`` pixels for each symbol, centred on white.
 
     Args:
         rows: uint64 (n, side, words), square matrices: module x of a row is bit x % 64 of word
             x // 64, 1 for dark.
-        size: side in pixels; at least one pixel a module with the quiet zones.
+        size: side in pixels; at least one pixel per module, including the quiet zones.
 
     Raises:
-        ValueError: ``size`` is too small for the matrices.
+        ValueError: If ``size`` is too small for the matrices.
     """
     side = rows.shape[1]
     geometry = _geometry(side, size)
-    # All images have the same scanlines but for the first one of each row of modules.
+    # Images differ only in the first scanline of each row of modules.
     image = _blank(side, size, geometry)
     start = geometry.margin
     of_rows = image[start : start + side * geometry.pixels : geometry.pixels, 1:]
@@ -85,7 +85,7 @@ def _geometry(side: int, size: int) -> _Geometry:
     pixel = np.arange(-(-size // 8) * 8)
     module = (pixel - margin) // pixels
     byte = pixel // 8
-    # A module with pixels in a byte takes the next place there after the module left of it.
+    # Modules with pixels in the same byte are numbered from left to right.
     place = module - module[byte * 8]
     columns = np.zeros((place.max() + 1, len(pixel) // 8), np.intp)
     parts = np.zeros(columns.shape, np.uint8)
@@ -99,8 +99,9 @@ def _geometry(side: int, size: int) -> _Geometry:
 def _blank(side: int, size: int, geometry: _Geometry) -> NDArray[np.uint8]:
     """Return filtered scanlines without modules: uint8 (size, 1 + bytes), filter type first.
 
-    A scanline like the one above is filtered with Up, which leaves zeros. The first one, the first
-    one of each row of modules and the first one below the symbol are not filtered.
+    A scanline that equals the one above has the filter Up, which makes all its bytes zero. The
+    image's first scanline, the first one of each row of modules, and the first one below the symbol
+    are not filtered.
     """
     image = np.zeros((size, 1 + geometry.parts.shape[1]), np.uint8)
     image[:, 0] = _FILTER_UP
@@ -112,7 +113,7 @@ def _blank(side: int, size: int, geometry: _Geometry) -> NDArray[np.uint8]:
 
 
 def _scanlines(rows: Words, geometry: _Geometry) -> NDArray[np.uint8]:
-    """Return one scanline of each row of modules: uint8 (n, side, bytes), 1 for white."""
+    """Return one scanline per row of modules: uint8 (n, side, bytes), 1 for white."""
     modules = np.unpackbits(rows.view(np.uint8), axis=2, bitorder="little")
     np.negative(modules, out=modules)  # a byte of ones where the module is dark
     scanlines = np.zeros((*rows.shape[:2], geometry.parts.shape[1]), np.uint8)
@@ -135,6 +136,6 @@ def _end() -> bytes:
 
 
 def _chunk(kind: bytes, data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return length, type, data and check sum of a chunk."""
+    """Return length, type, data and checksum of a chunk (5.3)."""
     checksum = zlib.crc32(data, zlib.crc32(kind))
     return struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum)

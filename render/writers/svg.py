@@ -1,8 +1,8 @@
-"""SVG of packed modules: one path for the dark ones, a horizontal run after the other.
+"""SVG documents of packed modules: one path of horizontal runs of dark modules.
 
 Source: Scalable Vector Graphics (SVG) 2, section 9.3 (path data). A run is a stroke one user unit
-wide, ``h`` and its length; ``m`` goes on to the next run of the row, ``M`` to the next row. The
-view box is moved by half a unit, so that strokes along whole numbers fill modules.
+wide: ``h`` and the run's length. ``m`` moves to the next run of the row, ``M`` to the next row. The
+view box is shifted by half a unit, so that strokes along whole numbers fill modules.
 """
 
 from functools import cache
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from render.image import QUIET_ZONE
 from render.lines import WORD_BITS, Words
 
-#: Symbols that are written together; their working arrays stay in a processor's cache.
+#: Number of symbols that are written together, so that working arrays stay in the processor's
+#: cache.
 _BATCH = 32
 _END = b'"/></svg>'
 _SEPARATOR = b"\n"
-# A token has a fixed width, filled with zero bytes, which are dropped from the joined tokens.
+# A token has a fixed width and is filled with zero bytes, which are removed from the joined tokens.
 _FILLER = b"\0"
 Tokens = NDArray[np.bytes_]
 
@@ -27,9 +28,9 @@ class _Runs(NamedTuple):
     """Runs of dark modules, in order.
 
     Attributes:
-        rows: intp (runs,), the row of each, counted through all symbols.
-        columns: intp (runs,), its first column.
-        lengths: intp (runs,), its modules.
+        rows: intp (runs,), row of each run, counted through all symbols.
+        columns: intp (runs,), first column of each run.
+        lengths: intp (runs,), number of modules of each run.
     """
 
     rows: NDArray[np.intp]
@@ -38,14 +39,16 @@ class _Runs(NamedTuple):
 
 
 class _TokenTable(NamedTuple):
-    """The pieces of path data that symbols of one side are made of.
+    """The pieces of path data for symbols of one side length.
 
     Attributes:
-        runs: bytes (width * width,), a run by length * width + light modules to the next run of
-            the row, 0 for the row's last.
-        rows: bytes (side * width,), the move to a row's first run by row * width + column; column
-            ``side`` stands for an empty row. In row 0 a separator comes first.
-        width: more than any length, number of light modules or column.
+        runs: bytes (width * width,), the token of a run. Its index is length * width + gap, where
+            the gap is the number of light modules up to the next run of the row, and 0 for the
+            row's last run.
+        rows: bytes (side * width,), the token that moves to a row's first run. Its index is
+            row * width + column; column ``side`` means an empty row. Tokens of row 0 begin with a
+            separator.
+        width: a number larger than any length, gap or column.
     """
 
     runs: Tokens
@@ -54,11 +57,11 @@ class _TokenTable(NamedTuple):
 
 
 def write_svgs(rows: Words) -> list[bytes]:
-    """Return an SVG document of each symbol with its quiet zone, one user unit a module.
+    """Return an SVG document for each symbol with its quiet zone, one user unit per module.
 
     Args:
         rows: uint64 (n, side, words), square matrices: module x of a row is bit x % 64 of word
-            x // 64, 1 for dark; bits behind the last module are 0.
+            x // 64, 1 for dark; bits after the last module are 0.
     """
     head = _head(rows.shape[1])
     return [
@@ -81,12 +84,12 @@ def _head(side: int) -> bytes:
 
 
 def _paths(rows: Words) -> list[bytes]:
-    """Return the path data of the dark modules of each symbol."""
+    """Return the path data of each symbol's dark modules."""
     count, side, _ = rows.shape
     runs = _runs(rows)
     runs_of_row = np.bincount(runs.rows, minlength=count * side)
     first_runs = np.cumsum(runs_of_row) - runs_of_row
-    # In front of its runs, each row has a token of its own, be it empty.
+    # Each row has a token of its own before its runs, which may be empty.
     tokens = np.empty(len(runs.rows) + count * side, _token_table(side).runs.dtype)
     tokens[np.arange(1, len(runs.rows) + 1) + runs.rows] = _run_tokens(runs, side)
     moves = _row_tokens(runs, first_runs, runs_of_row, side)
@@ -101,7 +104,7 @@ def _runs(rows: Words) -> _Runs:
     borders = np.zeros((*rows.shape[:2], side // WORD_BITS + 1), np.uint64)
     borders[..., : rows.shape[2]] = rows ^ (rows << 1)
     borders[..., 1:] ^= rows[..., : borders.shape[2] - 1] >> (WORD_BITS - 1)
-    # Only the bytes with modules, and the border behind the last one.
+    # Unpack only the bytes with modules and the border after the last module.
     used_bytes = side // 8 + 1
     bits = np.unpackbits(borders.view(np.uint8)[..., :used_bytes], axis=2, bitorder="little")
     places = np.flatnonzero(bits.view(np.bool_))
@@ -126,7 +129,7 @@ def _run_tokens(runs: _Runs, side: int) -> Tokens:
 def _row_tokens(
     runs: _Runs, first_runs: NDArray[np.intp], runs_of_row: NDArray[np.intp], side: int
 ) -> Tokens:
-    """Return the token in front of each row's runs: bytes (rows,)."""
+    """Return the token before each row's runs: bytes (rows,)."""
     columns = np.append(runs.columns, side)[first_runs]
     columns[runs_of_row == 0] = side
     table = _token_table(side)
@@ -144,7 +147,7 @@ def _token_table(side: int) -> _TokenTable:
             row[gap] = b"h%dm%d 0" % (length, gap)
     moves = [[b"M%d %d" % (x, y) for x in range(side)] + [b""] for y in range(side)]
     moves[0] = [_SEPARATOR + move for move in moves[0]]
-    # Tokens as wide as a machine word or two are copied fastest.
+    # Tokens of one or two machine words are copied fastest.
     longest = max(len(token) for row in runs + moves for token in row)
     dtype = f"S{8 if longest <= 8 else 16}"  # noqa: PLR2004 - bytes of a word
     return _TokenTable(np.array(runs, dtype).ravel(), np.array(moves, dtype).ravel(), width)

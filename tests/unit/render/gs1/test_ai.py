@@ -131,10 +131,10 @@ def test_leap_days_and_last_days_of_months_are_accepted(value: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("230229", "2023-02 ends on day 28"),
-        ("240230", "2024-02 ends on day 29"),
-        ("240431", "2024-04 ends on day 30"),
-        ("240132", "2024-01 ends on day 31"),
+        ("230229", "2023-02 has 28 days"),
+        ("240230", "2024-02 has 29 days"),
+        ("240431", "2024-04 has 30 days"),
+        ("240132", "2024-01 has 31 days"),
         ("240001", "month 00"),
         ("241301", "month 13"),
     ],
