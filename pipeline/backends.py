@@ -14,17 +14,17 @@ from pipeline.storage.staging import Staging, make_staging
 
 
 class Backends:
-    """What a role's collaborators stand on; each client is made when it is first asked for.
+    """The clients of Redis, S3 and the broker, each created at its first use.
 
-    Nothing is connected here: that happens at a client's first command.
+    Creating a client opens no connection; its first command does.
 
     Args:
-        settings: the addresses.
+        settings: addresses and credentials of the backends.
         redis_timeout: seconds to wait for a connection to Redis, and for each reply.
-        s3_timeout: seconds to wait for S3's response to each attempt.
-        s3_attempts: attempts at a request to S3.
-        broker_timeout: seconds to wait for RabbitMQ, where that is the broker; those for Redis by
-            default.
+        s3_timeout: seconds to wait for the response to each attempt of an S3 request.
+        s3_attempts: maximum number of attempts of an S3 request.
+        broker_timeout: seconds to wait for RabbitMQ, if that is the broker; defaults to
+            ``redis_timeout``.
     """
 
     def __init__(
@@ -43,17 +43,17 @@ class Backends:
 
     @cached_property
     def redis(self) -> Redis:
-        """A client that decodes responses, for the ledger and what else stands in Redis."""
+        """A Redis client that decodes responses, for the ledger and other state in Redis."""
         return open_redis(self._settings.redis_url, timeout=self._redis_timeout, decode=True)
 
     @cached_property
     def undecoded_redis(self) -> Redis:
-        """A client that does not, for Dramatiq."""
+        """A Redis client that returns bytes, for Dramatiq."""
         return open_redis(self._settings.redis_url, timeout=self._redis_timeout)
 
     @cached_property
     def broker(self) -> BrokerParts:
-        """The broker and what is known of its queues and workers."""
+        """The broker, with access to its queues and workers."""
         return open_broker(
             self._settings, self.redis, self.undecoded_redis, timeout=self._broker_timeout
         )
@@ -65,10 +65,10 @@ class Backends:
 
     @cached_property
     def storage(self) -> Storage:
-        """The buckets.
+        """The main bucket and the staging bucket.
 
         Raises:
-            SettingsError: boto3's own configuration is wrong, or names no credentials.
+            SettingsError: If boto3's own configuration is invalid or names no credentials.
         """
         return open_storage(
             self._settings, read_timeout=self._s3_timeout, attempts=self._s3_attempts
@@ -76,10 +76,10 @@ class Backends:
 
     @cached_property
     def records(self) -> JobRecords:
-        """The objects of jobs in the main bucket."""
+        """The records of jobs in the main bucket."""
         return JobRecords(self.storage.bucket)
 
     @cached_property
     def staging(self) -> Staging:
-        """The staged chunks, laid out as the settings say."""
+        """The staged chunks, in the layout that ``QRMILL_STAGING`` selects."""
         return make_staging(self._settings.staging, self.storage.staging_bucket)

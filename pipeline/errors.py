@@ -2,24 +2,24 @@
 
 
 class UnavailableError(Exception):
-    """A backend did not answer or refused; the same request may succeed later."""
+    """A backend did not respond or rejected the request; a retry may succeed later."""
 
 
 class LedgerUnavailableError(UnavailableError):
-    """Redis did not answer; the command may or may not have run, and can be repeated."""
+    """Redis did not respond; the command may or may not have run, and can be repeated."""
 
 
 class NewerVersionError(LedgerUnavailableError):
-    """A newer release has written this of a job, and one that reads it has to go on with it."""
+    """A newer release wrote this message, entry or record, and only that release can read it."""
 
 
 class StoreUnavailableError(UnavailableError):
-    """S3 did not answer or refused.
+    """S3 did not respond or rejected the request.
 
     Attributes:
-        code: S3's error code; the exception's name when there was no answer.
-        operation: what was asked, as the S3 API names it; empty when there was no answer.
-        by_kms: it was the encryption key that was refused.
+        code: S3's error code, or the exception's name if there was no response.
+        operation: the operation's name in the S3 API; empty if there was no response.
+        by_kms: whether access to the encryption key was denied.
     """
 
     def __init__(
@@ -32,26 +32,26 @@ class StoreUnavailableError(UnavailableError):
 
 
 class ObjectMissingError(Exception):
-    """There is no object at that key."""
+    """No object exists under the requested key."""
 
 
 class ObjectShortError(ObjectMissingError):
-    """The object ends before the bytes that were asked for; asking again does not help."""
+    """The object is shorter than the requested range; a retry does not help."""
 
 
 class BrokerUnavailableError(UnavailableError):
-    """The broker did not answer."""
+    """The broker did not respond."""
 
 
 class EnqueueError(BrokerUnavailableError):
-    """The broker did not take a message; it may still have it."""
+    """The broker did not confirm a message; the message may be enqueued all the same."""
 
 
 class UnreadableError(Exception):
-    """An object of a job in S3 is not what was written there; the message names it.
+    """An object of a job in S3 is damaged; the error's text names the object.
 
     Attributes:
-        key_id: of the API key that owns the job; None where that cannot be read either.
+        key_id: id of the API key that owns the job; None if that cannot be read either.
     """
 
     key_id: str | None = None

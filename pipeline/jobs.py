@@ -23,24 +23,24 @@ log = structlog.get_logger(__name__)
 
 
 class NotPossibleError(Exception):
-    """The job's state forbids it; the message says why."""
+    """The job's state forbids the action; the error's text says why."""
 
 
 class Jobs:
-    """Accepted jobs, as an API key sees them.
+    """Accepted jobs, as seen by the owner of an API key.
 
     Every method raises:
-        UnavailableError: try again later.
+        UnavailableError: If a backend is unavailable; a retry may succeed later.
 
     Args:
-        ledger, records: where jobs are.
+        ledger, records: the state of jobs in Redis, and their records in S3.
         dispatcher: sends the messages of a re-run.
-        recovery: brings back what Redis has lost.
-        results: records how a job ended.
+        recovery: restores jobs that Redis has lost.
+        results: writes result records.
         listing: lists jobs and chunks.
-        waiters: wakes polls that wait for a job's end.
-        callbacks: of jobs that have ended.
-        deadline: milliseconds that a job gets when it is run again.
+        waiters: wakes long polls when a job ends.
+        callbacks: enqueues the webhooks of ended jobs.
+        deadline: milliseconds within which a re-run must end.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Jobs:
         self._deadline = deadline
 
     def status(self, task_id: str, key: ApiKey) -> JobStatus | None:
-        """Return what is known of a job; None when there is none that ``key`` may see.
+        """Return the status of a job; None if there is no job that ``key`` may see.
 
-        A job that Redis has lost is restored from S3 by this.
+        A job that Redis has lost is restored from S3 first.
 
         Raises:
-            UnreadableError: Redis has lost it, and what S3 has of it is damaged.
+            UnreadableError: If Redis has lost the job, and its objects in S3 are damaged.
         """
         found = self._ledger.status(task_id)
         if found is None and self._restore(task_id, key):
@@ -92,16 +92,16 @@ class Jobs:
     def wait(self, task_id: str, key: ApiKey, seconds: float) -> WaitResult:
         """Return :meth:`status` as soon as the job has ended, or after ``seconds``.
 
-        Only so many may wait at once in a process; over that, this returns at once.
+        Returns immediately if ``QRMILL_LONG_POLLS`` callers of this process are waiting already.
         """
         return self._waiters.wait(task_id, seconds, lambda: self.status(task_id, key))
 
     def stop_waiting(self) -> None:
-        """Let all that wait return. It only sets flags, so a signal handler may call it."""
+        """Make all waiting calls return. Only sets flags, so that a signal handler may call it."""
         self._waiters.close()
 
     def list(self, wanted: JobFilter, key: ApiKey, limit: int, after: Position | None) -> JobPage:
-        """Return a page of jobs: a client's own, or an operator's choice of all."""
+        """Return a page of jobs: the client's own, or those of any API key for an operator."""
         if key.role != "operator":
             wanted = msgspec.structs.replace(wanted, key_id=key.key_id)
         return self._listing.jobs(wanted, limit, after)
@@ -109,15 +109,18 @@ class Jobs:
     def chunks(
         self, task_id: str, key: ApiKey, first: int, limit: int
     ) -> Sequence[ChunkStatus] | None:
-        """Return a page of a job's chunks from index ``first`` on; None when it may not be seen."""
+        """Return a page of a job's chunks from index ``first``; None if ``key`` may not see it."""
         found = self.status(task_id, key)
         return None if found is None else self._listing.chunks(found, first, limit)
 
     def retry(self, task_id: str, key: ApiKey) -> JobStatus | None:
-        """Render again what is not staged of a failed job; None when there is none to be seen.
+        """Re-run a failed job: render the chunks that are not staged.
+
+        Returns:
+            The job's new status; None if there is no job that ``key`` may see.
 
         Raises:
-            NotPossibleError: it has not failed, or is being removed.
+            NotPossibleError: If the job has not failed, or is being deleted.
         """
         found = self.status(task_id, key)
         if found is None:
@@ -128,9 +131,9 @@ class Jobs:
             chunks = self._ledger.retry_job(task_id, self._deadline)
         if chunks is None:
             raise NotPossibleError(
-                "There is nothing to re-run: the task has not failed, or is being removed."
+                "There is nothing to re-run: the task has not failed, or is being deleted."
             )
-        # Should this not get out, the sweep finds a job that nobody moves.
+        # If the broker is unavailable, the sweep finds the job and enqueues its chunks.
         with suppress(BrokerUnavailableError):
             if chunks:
                 self._dispatcher.send_chunks(task_id, chunks)
@@ -140,10 +143,13 @@ class Jobs:
         return self._ledger.status(task_id)
 
     def cancel(self, task_id: str, key: ApiKey) -> JobStatus | None:
-        """Cancel a job in flight; None when there is none to be seen. Twice is once.
+        """Cancel a job in flight; cancelling it again has no effect.
+
+        Returns:
+            The job's new status; None if there is no job that ``key`` may see.
 
         Raises:
-            NotPossibleError: it has ended otherwise, before this came.
+            NotPossibleError: If the job has already ended in another way.
         """
         found = self.status(task_id, key)
         if found is None:

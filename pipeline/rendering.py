@@ -1,4 +1,4 @@
-"""A job's items as images and rows of the manifest."""
+"""Rendering of a job's items into images and manifest rows."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from render.image import Image, RenderOptions
 
 
 def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ManifestRow], list[bytes]]:
-    """Return the manifest rows and images of a chunk's ``items``, in their order."""
+    """Return the manifest rows and the images of a chunk's ``items``, in the items' order."""
     job = work.job
     symbols = render_symbols(job, items)
     rows = [
@@ -23,11 +23,11 @@ def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ManifestR
 
 
 def render_symbols(job: JobFields, items: Sequence[Item]) -> list[tuple[str, Image]]:
-    """Return the URI and the image of each item, in their order.
+    """Return the URI and the image of each item, in the items' order.
 
     Args:
-        job: what its items share.
-        items: of it; they are rendered together.
+        job: the fields that all items share.
+        items: items of the job; they are rendered together.
     """
     uris = [
         digital_link_uri(job.link_base, job.gtin, item.lot, item.serial, item.expiry)

@@ -1,7 +1,7 @@
-"""The seam between the API and the pipeline: what one can ask of the service.
+"""The interface between the API and the pipeline: everything the API needs of it.
 
-The API imports this module and nothing else of the pipeline, and the types it needs are here too;
-only the names of the queues come to the command line from :mod:`pipeline.broker.names`.
+The API imports this module and no other module of the pipeline, except for the names of the queues
+in :mod:`pipeline.broker.names`. The pipeline's types that the API uses are exported here as well.
 """
 
 from collections.abc import Callable
@@ -53,28 +53,29 @@ from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.urls import CallbackRules, callback_rules, parse_callback_url
 
-#: Seconds the API waits for Redis, and for each attempt at S3: a client is waiting too. With an S3
-#: that hangs, a POST is refused after two attempts at writing and a fail-fast one at undoing: nine.
+#: Seconds that the API waits for Redis, and for each attempt at an S3 request. They are short
+#: because a client is waiting: while S3 hangs, a POST gets its 503 after about nine seconds, which
+#: are two attempts to write the request object and one fail-fast attempt to delete it.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
 _FAIL_FAST_TIMEOUT = 2
 
 
 class Service(NamedTuple):
-    """What the API stands on.
+    """The collaborators of the API.
 
     Attributes:
         jobs: accepted jobs.
         submission: accepts requests.
-        api_keys, webhook_secrets: of clients and operators.
-        rate_limits: of API keys.
-        sessions, sign_in_limits: of the console.
+        api_keys, webhook_secrets: credentials of clients and operators.
+        rate_limits: request counters per API key.
+        sessions, sign_in_limits: sessions of the console, and the limit on sign-in attempts.
         downloads: signs download URLs.
-        dead_letters, overview, preview: what the console shows.
-        health: of Redis, S3 and the broker.
-        broker: for Dramatiq's own dashboard, which works on it; None when it is not Redis.
-        expose_metrics: answers Prometheus from this process, if the settings name a port; to be
-            called once.
+        dead_letters, overview, preview: the data of the console's pages.
+        health: health checks of Redis, S3 and the broker.
+        broker: the broker that Dramatiq's own dashboard reads; None if it is RabbitMQ.
+        expose_metrics: starts the metrics server of this process if the settings name a port; must
+            be called once.
     """
 
     jobs: Jobs
@@ -94,7 +95,7 @@ class Service(NamedTuple):
 
 
 def open_service(settings: Settings) -> Service:
-    """Return the service that ``settings`` names; connections are made when first used."""
+    """Return the service for ``settings``; connections are opened at their first use."""
     backends = Backends(
         settings,
         redis_timeout=_REDIS_TIMEOUT,

@@ -1,4 +1,4 @@
-"""Accepting a request: into S3, into the ledger, onto the queue; all of it or nothing."""
+"""Acceptance of requests: write to S3, create the job, enqueue its chunks, or undo everything."""
 
 import time
 import uuid
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Accepted(NamedTuple):
-    """An accepted request: its job, its number of items, and whether it was accepted before."""
+    """An accepted request: its job, its number of items, and whether this is a replay."""
 
     task_id: str
     items: int
@@ -32,12 +32,14 @@ class Accepted(NamedTuple):
 
 
 class UncertainAcceptanceError(LedgerUnavailableError):
-    """Redis or S3 went away in the middle: the job may or may not be there.
+    """Redis or S3 became unavailable during acceptance: the job may or may not exist.
 
-    The same request with the same Idempotency-Key finds out; without one, the job may run unseen.
+    Sending the same request with the same Idempotency-Key resolves this. Without such a key, the
+    job may run although its client has no task id.
 
     Attributes:
-        delete_pending: S3 was asked to remove the request, did not answer, and may yet do it.
+        delete_pending: whether S3 may still execute a deletion of the request object that it has
+            not responded to.
     """
 
     def __init__(self, reason: str, *, delete_pending: bool = False) -> None:
@@ -49,13 +51,14 @@ class Submission:
     """Accepts requests.
 
     Args:
-        ledger: where jobs are entered.
-        records: where requests are kept.
-        fail_fast_records: the same, to remove one from it when this has taken long already.
+        ledger: the ledger that jobs are created in.
+        records: the records in S3 that request objects are written to.
+        fail_fast_records: the same records through a fail-fast client, which deletes the request
+            object of an acceptance that has already taken long.
         dispatcher: sends the messages.
-        idempotency: keys of requests that may be sent again.
-        backlog: what waits.
-        deadline: milliseconds that a job may take.
+        idempotency: reserves Idempotency-Keys.
+        backlog: limits the number of waiting messages.
+        deadline: milliseconds within which a job must end.
     """
 
     def __init__(
@@ -85,22 +88,23 @@ class Submission:
         idempotency: Idempotency | None = None,
         request_id: str = "",
     ) -> Accepted:
-        """Accept a checked request: keep it in S3, enter it in the ledger, enqueue its chunks.
+        """Accept a checked request: write it to S3, create its job, enqueue its chunks.
 
-        When one of these fails, what went before is undone, and nothing was accepted. Only when
-        Redis or S3 goes away in the middle can that not be told; the request is kept then.
+        If one of these steps fails, the steps before it are undone, and nothing was accepted. If
+        Redis or S3 becomes unavailable meanwhile, the outcome is uncertain and the request is kept.
 
         Args:
-            request: checked.
-            key: who sent it.
-            idempotency: of its Idempotency-Key, if it has one; the same key and body again are the
-                same job.
-            request_id: of the HTTP request; the workers' log lines carry it.
+            request: the checked request.
+            key: the API key that sent it.
+            idempotency: the Idempotency-Key and body, if the request has such a key; the same key
+                and body again return the same job.
+            request_id: id of the HTTP request, which the workers' log lines carry.
 
         Raises:
-            IdempotencyError: the key is in use, or was used with another body.
-            BacklogFullError: too much is waiting.
-            UnavailableError: try again later.
+            IdempotencyError: If the Idempotency-Key is in use, or was used with another body.
+            BacklogFullError: If too many messages are waiting.
+            UncertainAcceptanceError: If it is unknown whether the request was accepted.
+            UnavailableError: If a backend is unavailable; nothing was accepted.
         """
         task_id = str(uuid.uuid4())
         if idempotency is None:
@@ -109,14 +113,15 @@ class Submission:
             return Accepted(task_id, request.items.count, replayed=False)
         reservation = self._idempotency.reserve(key.key_id, idempotency, task_id)
         if not reservation.replayed:
-            # One that was taken over may have got as far as a job, which the sweep moves on.
+            # The request that held this key before may have created the job already. If so, the
+            # sweep enqueues what is missing.
             if not (
                 reservation.is_takeover and self._ledger.status(reservation.task_id) is not None
             ):
                 acceptance = _acceptance(reservation.task_id, key, request_id, idempotency)
                 self._accept_reserved(request, key, acceptance, reservation)
-            # Should this not get through, the job is there all the same, and the reservation's
-            # lease runs out: the next request with the key takes over the job as it is.
+            # If this fails, the job exists all the same. The reservation expires, and the next
+            # request with the key takes over the existing job.
             with suppress(LedgerUnavailableError):
                 reservation.confirm()
             self._metrics.count(request.format, request.items.count)
@@ -128,14 +133,15 @@ class Submission:
         try:
             self._accept(request, key, acceptance, reservation)
         except UncertainAcceptanceError as error:
-            # The key keeps the job's id, and whoever sends it again takes both over: at once, or
-            # when S3 will have done what it was asked last.
+            # The Idempotency-Key keeps the job's id, and the next request with the key takes over
+            # both: at once, or after the time within which S3 may still execute a deletion.
             with suppress(LedgerUnavailableError):
                 if not error.delete_pending:
                     reservation.expire()
             raise
         except BaseException as error:
-            # What the first holder of the key wrote, or S3 took without a word, may yet be there.
+            # A request object may exist: written by the first holder of the key, or by a PUT that
+            # S3 executed without responding. So the key keeps its task id and only expires.
             silent = isinstance(error, StoreUnavailableError) and not error.operation
             with suppress(LedgerUnavailableError):
                 (reservation.expire if reservation.is_takeover or silent else reservation.release)()
@@ -155,7 +161,9 @@ class Submission:
             keep_going = reservation.renew if reservation else lambda: True
             self._records.write_request(task_id, [head_line, *request.items.chunks], keep_going)
         except UploadAbandonedError as error:
-            raise UncertainAcceptanceError("another request with the key took over") from error
+            raise UncertainAcceptanceError(
+                "another request took over the Idempotency-Key"
+            ) from error
         except StoreUnavailableError as error:
             self._delete_request(task_id, error, reservation)
             raise
@@ -173,22 +181,22 @@ class Submission:
     def _delete_request(
         self, task_id: str, reason: StoreUnavailableError, reservation: Reservation | None
     ) -> None:
-        """Remove a request object that may have arrived although the store did not say so.
+        """Delete a request object that S3 may have stored although it did not respond.
 
-        One that stays is found by the sweep and becomes a job; so its task id has to stay as well,
-        for whoever sends the request again.
+        If the object remains, the sweep finds it and creates its job. Its task id must then remain
+        reserved as well, for the client that sends the request again.
         """
         if reservation and not _is_ours(reservation):
             raise UncertainAcceptanceError(str(reason)) from reason
-        self._remove(task_id, reason)
+        self._delete(task_id, reason)
 
     def _roll_back(
         self, task_id: str, key: ApiKey, reason: BaseException, reservation: Reservation | None
     ) -> None:
-        """Undo an acceptance, unless the ledger may still have the job or another request has it.
+        """Undo an acceptance, unless the job may exist or belongs to another request by now.
 
-        Its request has to stay then, or the job would be one that can never be rendered. A message
-        that did get out finds no such job, and ends there.
+        In these cases the request object must stay, because a job without one can never be
+        rendered. A message that was already enqueued finds no job and does nothing.
         """
         if reservation and not _is_ours(reservation):
             raise UncertainAcceptanceError(str(reason)) from reason
@@ -196,9 +204,9 @@ class Submission:
             self._ledger.discard_job(task_id, key.key_id)
         except LedgerUnavailableError:
             raise UncertainAcceptanceError(str(reason)) from reason
-        self._remove(task_id, reason)
+        self._delete(task_id, reason)
 
-    def _remove(self, task_id: str, reason: BaseException) -> None:
+    def _delete(self, task_id: str, reason: BaseException) -> None:
         try:
             self._fail_fast_records.delete_request(task_id)
         except StoreUnavailableError as error:
@@ -208,7 +216,7 @@ class Submission:
 
 
 def _is_ours(reservation: Reservation) -> bool:
-    """Say whether nobody else can be at the same request now, so that it may be undone."""
+    """Return whether no other request can hold the reservation, so that undoing is safe."""
     try:
         return reservation.renew()
     except LedgerUnavailableError:

@@ -1,1 +1,1 @@
-"""ZIP members, the manifest and the bundle as a stream; pure."""
+"""ZIP members, the manifest and the bundle as a stream, without I/O."""

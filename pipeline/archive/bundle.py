@@ -1,7 +1,8 @@
-"""A job's bundle as a stream of bytes: manifest first, then every image, in order.
+"""A job's bundle as a stream of bytes: the manifest first, then every image in order.
 
-The same job gives the same bytes whoever makes them: every member carries the time the job was
-accepted, in UTC, and nothing else depends on the machine, the clock or the order of arrival.
+The same job gives the same bytes on every worker: each member carries the time at which the job was
+accepted, in UTC, and nothing depends on the machine, the clock or the order in which chunks were
+staged.
 """
 
 import time
@@ -13,9 +14,10 @@ from pipeline.archive.manifest import ManifestRow, manifest_csv, manifest_json
 from pipeline.archive.members import ZipMember
 from pipeline.archive.zip_stream import MemberStream
 
-#: The manifest's JSON waits for its turn behind the CSV, in memory up to this size, then on disk.
+#: The rows of manifest.json are kept while manifest.csv is written: in memory up to this size in
+#: bytes, then in a temporary file.
 _SPOOL_BYTES = 2 * 1024 * 1024
-#: zlib's level for the manifests: half the time of its default for a tenth more bytes.
+#: zlib level of the manifests: half the time of the default level, for a tenth more bytes.
 _LEVEL = 1
 
 
@@ -25,9 +27,9 @@ def stream_archive(
     """Yield the bundle in pieces of any size.
 
     Args:
-        accepted_at: the job's time, in seconds since the epoch.
-        rows: the rows of one chunk after another; read once, before any image.
-        chunks: the images of one chunk after another.
+        accepted_at: time of the job's acceptance, in seconds since the epoch.
+        rows: the manifest rows of each chunk; consumed before any image.
+        chunks: the images of each chunk, as ZIP members.
     """
     archive = MemberStream(time.gmtime(accepted_at))
     with SpooledTemporaryFile(_SPOOL_BYTES) as spool:

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: as CSV (RFC 4180) and as JSON, a row an image."""
+"""The manifest of a bundle, as CSV (RFC 4180) and as JSON, with one row per image."""
 
 import csv
 import hashlib
@@ -17,13 +17,13 @@ _COPY_BYTES = 1024 * 1024
 
 
 class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One image's row in the manifest, in the manifest's order.
+    """The manifest row of one image; the fields are the manifest's columns, in their order.
 
     Attributes:
-        index: counted from 1 through the job.
-        file: the member's name in the bundle.
+        index: position of the item in the job, counted from 1.
+        file: name of the image in the bundle.
         module_px: side of a module in pixels; None for SVG.
-        sha256: of the image, hexadecimal.
+        sha256: SHA-256 of the image, hexadecimal.
     """
 
     index: int
@@ -43,14 +43,14 @@ CSV_COLUMNS = ManifestRow.__struct_fields__
 
 
 def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ManifestRow:
-    """Return the row of one image.
+    """Return the manifest row of one image.
 
     Args:
-        job: what its items share.
-        index: of the item, counted from 1 through the job.
-        item: what the symbol encodes, beside the job's GTIN.
-        uri: the text of the symbol.
-        image: of the symbol.
+        job: the fields that all items share.
+        index: position of the item in the job, counted from 1.
+        item: the item that the symbol encodes together with the job's GTIN.
+        uri: the Digital Link URI in the symbol.
+        image: the image of the symbol.
     """
     return ManifestRow(
         index=index,
@@ -68,7 +68,7 @@ def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image)
 
 
 def manifest_csv(rows: Iterable[list[ManifestRow]], spool: IO[bytes]) -> Iterator[bytes]:
-    """Yield the manifest as CSV (RFC 4180), and leave it as JSON lines in ``spool``."""
+    """Yield the manifest as CSV (RFC 4180), and write its rows as JSON lines to ``spool``."""
     yield _csv_lines([CSV_COLUMNS])
     for chunk in rows:
         spool.writelines(msgspec.json.encode(row) + b"\n" for row in chunk)
@@ -82,7 +82,7 @@ def _csv_lines(records: Iterable[Iterable[object]]) -> bytes:
 
 
 def manifest_json(spool: IO[bytes]) -> Iterator[bytes]:
-    """Yield the rows in ``spool`` as one JSON array, a row a line."""
+    """Yield the rows in ``spool`` as one JSON array, with one row per line."""
     spool.seek(0)
     before = b"[\n"
     while lines := spool.readlines(_COPY_BYTES):

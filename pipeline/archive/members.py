@@ -1,7 +1,7 @@
-"""The members of a ZIP in the form they have in it: deflated or stored, their check sums known.
+"""ZIP members in their final form: deflated or stored, with known checksum and size.
 
-A chunk's images become members where they are rendered. Staging and bundling then copy bytes: the
-one thread that writes a bundle compresses no image and computes no check sum.
+The worker that renders a chunk also turns its images into members. Staging and bundling then only
+copy bytes: the single thread that writes a bundle compresses no image and computes no checksum.
 """
 
 import io
@@ -15,13 +15,14 @@ from isal import isal_zlib
 
 #: The size of a local file header without name and extra field (APPNOTE.TXT 6.3.10, section 4.3.7).
 HEADER_BYTES = 30
-#: Endings of names whose files are compressed already.
+#: Suffixes of files that are already compressed.
 _COMPRESSED = frozenset({".png"})
-#: ISA-L at level 1 deflates an SVG in half of zlib's time to about as many bytes. They are always
-#: the same on the machines that ``render.writers.png`` names: no four bytes from the first, second
-#: or third on come again in an SVG, so the hash that goes wrong there is never found.
+#: ISA-L at level 1 deflates an SVG in half of zlib's time to about the same size. Its output is
+#: deterministic on the machines that ``render.writers.png`` names. The hash that ISA-L may compute
+#: wrongly concerns the start of the file, and the four bytes from the first, second or third byte
+#: of an SVG never occur again, so that hash is never looked up.
 _LEVEL = 1
-#: Bits of the window; negative for deflated data alone, without zlib's header and check sum.
+#: Window size in bits; negative for raw deflate data without zlib's header and checksum.
 _WINDOW_BITS = -15
 
 
@@ -29,11 +30,11 @@ class ZipMember(NamedTuple):
     """A file in a ZIP.
 
     Attributes:
-        name: within the archive.
-        data: its bytes as they stand there.
+        name: name in the archive.
+        data: the file's data as stored in the archive, deflated or not.
         method: ``zipfile.ZIP_DEFLATED`` or ``zipfile.ZIP_STORED``.
-        crc: CRC-32 of the file.
-        size: of the file, in bytes.
+        crc: CRC-32 of the uncompressed file.
+        size: size of the uncompressed file, in bytes.
     """
 
     name: str
@@ -44,7 +45,7 @@ class ZipMember(NamedTuple):
 
 
 def make_member(name: str, file: bytes) -> ZipMember:
-    """Return a file as a member: PNG is stored, as it is compressed already; SVG is deflated."""
+    """Return a file as a member: a PNG is stored, because it is compressed; an SVG is deflated."""
     if PurePosixPath(name).suffix in _COMPRESSED:
         return store_member(name, file)
     deflated = isal_zlib.compress(file, _LEVEL, _WINDOW_BITS)
@@ -52,7 +53,7 @@ def make_member(name: str, file: bytes) -> ZipMember:
 
 
 def store_member(name: str, file: bytes) -> ZipMember:
-    """Return a file as a member that is not compressed."""
+    """Return a file as a stored, uncompressed member."""
     return ZipMember(name, file, zipfile.ZIP_STORED, zlib.crc32(file), len(file))
 
 
@@ -60,7 +61,7 @@ def read_members(archive: bytes) -> Iterator[ZipMember]:
     """Yield the members of a ZIP that a ``MemberStream`` wrote, in their order.
 
     Raises:
-        zipfile.BadZipFile: it is none.
+        zipfile.BadZipFile: If ``archive`` is not a ZIP.
     """
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         for found in opened.infolist():

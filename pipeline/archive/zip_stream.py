@@ -1,9 +1,9 @@
-"""zipstream-ng's ``ZipStream``, fit for 100,000 members and for members made elsewhere.
+"""zipstream-ng's ``ZipStream``, extended for 100,000 members and for members made elsewhere.
 
-It leans on what is not public in the library, so ``pyproject.toml`` keeps to the releases that have
-it: ``_pos`` is how many bytes were written, as ``_track`` counts them; ``_gen_file_entry`` writes a
-member and appends it to ``_filelist``; the end of the archive takes that list's length, and of each
-entry ``_central_directory_header_data()``. The tests ask other readers of ZIP.
+This module uses private parts of the library, so ``pyproject.toml`` limits its releases: ``_pos``
+is the number of bytes written, as counted by ``_track``; ``_gen_file_entry`` writes a member and
+appends it to ``_filelist``; the end of the archive is written from that list's length and each
+entry's ``_central_directory_header_data()``. Tests read the archives with other ZIP readers.
 """
 
 import time
@@ -14,21 +14,21 @@ from zipstream import ZipStream, ZipStreamInfo
 
 from pipeline.archive.members import ZipMember
 
-#: Bytes of the directory that are handed on at once.
+#: Bytes of the central directory that are yielded at once.
 _RUN_BYTES = 1024 * 1024
-#: A local file header's time and date stand behind its first ten bytes (APPNOTE.TXT 6.3.10,
-#: section 4.3.7), in four bytes.
+#: The four bytes of a local file header that hold time and date (APPNOTE.TXT 6.3.10,
+#: section 4.3.7).
 _STAMP = slice(10, 14)
-#: A regular file that its owner may read and write, as the library has it for data.
+#: External attributes: a file with mode 0600, as the library writes for data.
 _ATTRIBUTES = 0o600 << 16
 
 DateTime = tuple[int, int, int, int, int, int]
 
 
 class MemberStream(ZipStream):
-    """A ``ZipStream`` whose members all carry one given time, and may be copied as they are.
+    """A ``ZipStream`` whose members all carry the same time, and can be copied in final form.
 
-    The library's own stamp is the time at which a member is added.
+    The library itself stamps each member with the time at which the member is added.
     """
 
     def __init__(self, stamp: time.struct_time | DateTime) -> None:
@@ -38,15 +38,15 @@ class MemberStream(ZipStream):
         date = (year - 1980) << 9 | month << 5 | day
         clock = hour << 11 | minute << 5 | second // 2
         self._stamp_bytes = clock.to_bytes(2, "little") + date.to_bytes(2, "little")
-        # The library keeps an object per member here: 41 MiB more at 100,000 members. Their
-        # entries in the directory, about 100 bytes each, take 7 MiB.
+        # The library keeps one object per member here, which takes 41 MiB more at 100,000 members.
+        # Their entries in the central directory take 7 MiB.
         self._filelist = _CentralDirectory(self._stamp)
 
     def copy(self, member: ZipMember) -> bytes:
-        """Return a member as it stands in the archive; its place there is behind the last one.
+        """Append a member in final form, and return its local header and data.
 
-        What is known before needs no data descriptor behind the data, and no ZIP64: an image never
-        has 4 GiB.
+        Size and checksum are known, so the member needs no data descriptor. It needs no ZIP64
+        either, because an image is always smaller than 4 GiB.
         """
         info = ZipStreamInfo(member.name, self._stamp)
         info.compress_type = member.method
@@ -67,7 +67,7 @@ class MemberStream(ZipStream):
 
 
 class _CentralDirectory:
-    """Replaces the library's list of members: keeps the directory's bytes instead."""
+    """A replacement for the library's list of members that keeps only their directory entries."""
 
     def __init__(self, stamp: DateTime) -> None:
         self._stamp = stamp
@@ -88,7 +88,7 @@ class _CentralDirectory:
 
 
 class _Entries(bytes):
-    """A run of the directory's bytes, asked as the library asks one entry."""
+    """A run of directory entries, with the interface that the library expects of one entry."""
 
     __slots__ = ()
 

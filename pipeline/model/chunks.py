@@ -1,16 +1,16 @@
-"""What the ledger records of a staged chunk: its digests, and where its time went."""
+"""Staged chunks as the ledger records them: digests, sizes and timings."""
 
 import msgspec
 
 
 class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time of the attempt that staged a chunk went, by its worker's clock.
+    """Timings of the attempt that staged a chunk, by the worker's clock.
 
     Attributes:
-        begun_at: in milliseconds since the epoch.
-        read_ms: from then until its items were there, in milliseconds.
-        render_ms: until its images were.
-        stage_ms: until they were in S3.
+        begun_at: start of the attempt, in milliseconds since the epoch.
+        read_ms: milliseconds spent on reading the chunk's items.
+        render_ms: milliseconds spent on rendering its images.
+        stage_ms: milliseconds spent on writing them to S3.
     """
 
     begun_at: int
@@ -20,18 +20,18 @@ class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total_ms(self) -> int:
-        """All of it, in whole milliseconds."""
+        """Duration of the attempt, in whole milliseconds."""
         return round(self.read_ms + self.render_ms + self.stage_ms)
 
 
 class StagedBytes(msgspec.Struct, frozen=True):
-    """What was written to staging for a chunk.
+    """Digests and sizes of the objects that were staged for a chunk.
 
     Attributes:
-        sha256: of all that was staged, hexadecimal.
-        bytes: size of all that was staged.
-        rows_sha256, rows_bytes: of the chunk's rows as they are staged; these hold the digests of
-            the images.
+        sha256: SHA-256 of everything that was staged, hexadecimal.
+        bytes: size of everything that was staged.
+        rows_sha256, rows_bytes: SHA-256 and size of the chunk's manifest rows as staged, which
+            contain the digests of the images.
     """
 
     sha256: str
@@ -41,10 +41,10 @@ class StagedBytes(msgspec.Struct, frozen=True):
 
 
 class StagedChunk(StagedBytes, frozen=True):
-    """What the ledger records of a staged chunk.
+    """A staged chunk as the ledger records it.
 
     Attributes:
-        times: of the attempt that staged it.
+        times: timings of the attempt that staged the chunk.
     """
 
     times: ChunkTimes

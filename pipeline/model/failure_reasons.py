@@ -1,6 +1,6 @@
-"""Why a job fails: the error codes of polls, logs and metrics, and their words.
+"""Reasons why a job fails: the error codes in polls, logs and metrics, and their texts.
 
-The codes are part of the HTTP contract and labels of metrics: they do not change.
+The codes are part of the HTTP contract and are labels of metrics, so they do not change.
 """
 
 from typing import NamedTuple
@@ -16,29 +16,30 @@ TIME_LIMIT = "time_limit"
 RENDER_FAILED = "render_failed"
 BUNDLE_FAILED = "bundle_failed"
 
-#: Why an attempt failed, in words for clients.
+#: The text of each error code of an attempt, as a clause for clients.
 REASONS = {
-    STORAGE_UNAVAILABLE: "the object store did not answer",
-    OBJECT_MISSING: "an object it needs is no longer in the object store",
-    LEDGER_UNAVAILABLE: "the ledger did not answer",
-    BROKER_UNAVAILABLE: "the broker did not take a message",
-    TIME_LIMIT: "it took longer than it may",
+    STORAGE_UNAVAILABLE: "the object store did not respond",
+    OBJECT_MISSING: "an object it needs is missing from the object store",
+    LEDGER_UNAVAILABLE: "the ledger did not respond",
+    BROKER_UNAVAILABLE: "the broker did not accept a message",
+    TIME_LIMIT: "it exceeded its time limit",
     RENDER_FAILED: "its symbols could not be rendered",
     BUNDLE_FAILED: "the archive could not be written",
 }
-#: What failed because Redis or the broker was away did not fail; the sweep enqueues it again.
+#: Codes that do not fail the job: Redis or the broker was unavailable, and the sweep enqueues the
+#: chunk or bundle again.
 FAILS_NO_JOB = frozenset({LEDGER_UNAVAILABLE, BROKER_UNAVAILABLE})
 #: The codes that a failed job can have.
 JOB_ERROR_CODES = frozenset({CANCELLED, DEADLINE, WORKER_CRASHED} | (REASONS.keys() - FAILS_NO_JOB))
 
 
 class Failure(NamedTuple):
-    """Why a job fails.
+    """The reason why a job fails.
 
     Attributes:
-        code: for programs.
-        detail: for people.
-        final: no message may reopen the job; only a retry does.
+        code: the error code, for programs.
+        detail: the explanation, for people.
+        final: whether only a re-run may reopen the job, and no message.
     """
 
     code: str
@@ -47,18 +48,18 @@ class Failure(NamedTuple):
 
 
 #: A client or an operator cancelled the job.
-CANCELLED_BY_REQUEST = Failure(CANCELLED, "It was cancelled by request.", final=True)
+CANCELLED_BY_REQUEST = Failure(CANCELLED, "The task was cancelled by request.", final=True)
 
 
 def missed_deadline(seconds: int) -> Failure:
     """Return the failure of a job that has not ended within ``seconds``."""
-    return Failure(DEADLINE, f"It did not end within {seconds} seconds.", final=True)
+    return Failure(DEADLINE, f"The task did not end within {seconds} seconds.", final=True)
 
 
 def crashed_each_time(chunk_index: int, attempts: int) -> Failure:
-    """Return the failure of a job one of whose chunks has ended a worker ``attempts`` times."""
+    """Return the failure of a job with a chunk that killed its worker ``attempts`` times."""
     detail = (
-        f"Chunk {chunk_index} was begun {attempts} times and never ended: its worker died each "
-        "time."
+        f"Chunk {chunk_index} was started {attempts} times and never finished: its worker died "
+        "each time."
     )
     return Failure(WORKER_CRASHED, detail)

@@ -1,4 +1,4 @@
-"""Jobs: what a request asks for, and what the ledger knows of it."""
+"""Jobs: the checked request, its items, and the status in the ledger."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,12 +11,12 @@ from render.image import ErrorCorrection, ImageFormat
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """One symbol's values, checked.
+    """The checked values of one symbol.
 
     Attributes:
-        lot: AI 10, or None.
-        serial: AI 21, or None.
-        expiry: AI 17 as YYMMDD, or None.
+        lot: batch or lot number (AI 10), or None.
+        serial: serial number (AI 21), or None.
+        expiry: expiration date (AI 17) as YYMMDD, or None.
     """
 
     lot: str | None = None
@@ -25,14 +25,14 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EncodedItems:
-    """A request's items as the request object holds them, filled chunk by chunk.
+    """A request's items as the JSON of the request object, appended chunk by chunk.
 
-    Only their JSON is held, a tenth of what as many :class:`Item` take.
+    The JSON takes a tenth of the memory that the same number of :class:`Item` objects take.
 
     Attributes:
-        chunk_size: items a chunk has; the last one may have fewer.
-        chunks: a JSON array of items each.
-        count: how many items there are.
+        chunk_size: number of items per chunk; the last chunk may have fewer.
+        chunks: one JSON array of items per chunk.
+        count: number of items in all chunks.
     """
 
     def __init__(self, chunk_size: int) -> None:
@@ -41,29 +41,32 @@ class EncodedItems:
         self.count = 0
 
     def append(self, items: Sequence[Item]) -> None:
-        """Add the next chunk.
+        """Append the next chunk.
 
         Raises:
-            ValueError: it is longer than a chunk, or comes behind one that was shorter.
+            ValueError: If there are more items than a chunk holds, or if the chunk before was not
+                full.
         """
         if len(items) > self.chunk_size or self.count % self.chunk_size:
-            raise ValueError(f"{len(items)} items behind {self.count} are not the next chunk")
+            raise ValueError(
+                f"{len(items)} items after {self.count} are no chunk of {self.chunk_size}"
+            )
         self.chunks.append(msgspec.json.encode(items))
         self.count += len(items)
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked request: everything that decides what the bundle's bytes will be, but its time.
+    """A checked request: everything but the time of acceptance that determines the bundle's bytes.
 
     Attributes:
-        gtin: GTIN-14.
-        items: 1 to ``QRMILL_MAX_ITEMS``.
-        format: ``svg`` or ``png``.
+        gtin: GTIN-14 shared by all items.
+        items: 1 to ``QRMILL_MAX_ITEMS`` items.
+        format: image format, ``svg`` or ``png``.
         size: side of a PNG in pixels.
-        error_correction: the least level of its symbols.
-        link_base: what the URIs begin with; kept with the job, so that a re-run after a change of
-            settings still makes the same bytes.
-        callback_url: where to tell that the job has ended; empty for nowhere.
+        error_correction: lowest error correction level of the symbols.
+        link_base: base of the Digital Link URIs; stored with the job, so that a re-run gives the
+            same bytes after the setting has changed.
+        callback_url: URL of the webhook; empty for none.
     """
 
     gtin: str
@@ -76,20 +79,23 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger knows of a job.
+    """The status of a job in the ledger.
 
     Attributes:
-        processed_items: items whose chunk is staged.
-        chunks: chunks the job has; ``staged`` and ``failed`` of them have got that far.
-        error: why it failed, for people; ``error_code`` for programs.
-        final: it failed, and no message opens it again.
-        created_at, finished_at: in milliseconds since the epoch.
-        callback_state: of the callback about the job's end; None before it, or when none was asked
-            for.
-        callback_event: id of that end, the same in every attempt to tell it.
-        callback_attempts: attempts begun; ``callback_error`` says why the last one failed.
-        callback_due_at, callback_delivered_at: in milliseconds since the epoch; an attempt at work
-            has its due time behind it, so that another follows if it never reports.
+        processed_items: number of items whose chunk is staged.
+        chunks, staged, failed: number of chunks in total, staged, and failed.
+        error, error_code: why the job failed, for people and for programs.
+        final: whether the job failed and only a re-run, no message, may reopen it.
+        created_at, finished_at: times of acceptance and end, in milliseconds since the epoch.
+        callback_state: state of the webhook; None before the job's end, and if the request has no
+            ``callback_url``.
+        callback_event: the webhook's id, the same in every attempt.
+        callback_attempts: number of attempts begun.
+        callback_error: why the last attempt failed.
+        callback_due_at: time of the next attempt, in milliseconds since the epoch. While an attempt
+            runs, this is the end of its lease, so that another one follows if the attempt never
+            reports its outcome.
+        callback_delivered_at: time of the delivery, in milliseconds since the epoch.
     """
 
     task_id: str
@@ -121,15 +127,15 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def poll_url(prefix: str, task_id: str) -> str:
-    """Return the path at which a client polls a job, below the API's ``prefix``."""
+    """Return the path that a client polls for a job, including the API's ``prefix``."""
     return f"{prefix}/qr/bulk/{task_id}/"
 
 
 def parse_task_id(text: str) -> str:
-    """Return ``text`` in the canonical form of a UUID (RFC 9562, section 4), in lower case.
+    """Return a task id in the canonical form of a UUID (RFC 9562, section 4), in lower case.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: If ``text`` is not a UUID in its canonical form.
     """
     canonical = str(UUID(text))
     if canonical != text.lower():

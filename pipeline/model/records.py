@@ -1,4 +1,4 @@
-"""The records of a job in S3: its request's head, how it ended, and how its callback ended."""
+"""Records of a job in S3: the head of its request, its result, and the result of its webhook."""
 
 from typing import Literal
 
@@ -9,17 +9,17 @@ from render.image import ErrorCorrection, ImageFormat
 
 
 class JobFields(msgspec.Struct, frozen=True, kw_only=True):
-    """What stays the same through a job's life, but for its items.
+    """The fields of a job that never change, without its items.
 
     Attributes:
-        task_id: the job's id.
-        key_id, key_name: the API key that owns the job, and whose that is.
-        request_id: of the request that was accepted, for the log.
-        created_at: when it was accepted, in milliseconds since the epoch: its place in lists. It
-            is stored as ``accepted_ms``.
+        task_id: id of the job.
+        key_id, key_name: id and name of the API key that owns the job.
+        request_id: id of the accepted HTTP request, for the log.
+        created_at: time of acceptance in milliseconds since the epoch, by which lists are sorted;
+            stored as ``accepted_ms``.
         gtin, format, size, error_correction, link_base, callback_url: as in :class:`JobRequest`.
-        items: how many there are.
-        chunk_size: items a chunk has; the last one has what is left.
+        items: number of items.
+        chunk_size: number of items per chunk; the last chunk has the remaining ones.
     """
 
     task_id: str
@@ -38,29 +38,30 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def accepted_at(self) -> int:
-        """When it was accepted, in whole seconds: the time of every member of the bundle."""
+        """Time of acceptance in seconds since the epoch, the time of all members of the bundle."""
         return self.created_at // 1000
 
     @property
     def chunks(self) -> int:
-        """How many chunks the job has."""
+        """Number of chunks of the job."""
         return -(-self.items // self.chunk_size)
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """An Idempotency-Key and the body it came with, as SHA-256, hexadecimal."""
+    """SHA-256, hexadecimal, of an Idempotency-Key and of the body that was sent with it."""
 
     key_sha256: str
     body_sha256: str
 
 
 class RequestHead(JobFields, frozen=True, kw_only=True):
-    """What the request object says of a job before its items; enough to rebuild the ledger.
+    """The head of a request object; contains all that is needed to rebuild the job in the ledger.
 
     Attributes:
-        version: of this layout.
-        ranges: offset and length of each chunk's items, in bytes behind this head.
-        idempotency: the request's idempotency key and body, if it had one.
+        version: schema version of the request object.
+        ranges: offset and length in bytes of each chunk's items; offsets count from the end of the
+            head.
+        idempotency: the Idempotency-Key and body, if the request had such a key.
     """
 
     version: Literal[1] = 1
@@ -69,13 +70,13 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
 
 
 class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time of a bundling went, by its worker's clock.
+    """Timings of the building of a bundle, by the worker's clock.
 
     Attributes:
-        begun_at: in milliseconds since the epoch.
-        read_ms: spent waiting for staged chunks, in milliseconds.
-        zip_ms: spent on the manifest and the archive.
-        upload_ms: spent on the upload beside that, mostly waiting for S3.
+        begun_at: start, in milliseconds since the epoch.
+        read_ms: milliseconds spent on waiting for staged chunks.
+        zip_ms: milliseconds spent on the manifest and the archive.
+        upload_ms: milliseconds spent on the rest of the upload, mostly on waiting for S3.
     """
 
     begun_at: int
@@ -85,13 +86,13 @@ class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """The finished ZIP.
+    """A bundle that is in S3.
 
     Attributes:
-        bytes: its size.
-        sha256: of the whole file, hexadecimal.
-        expires_at: when it may be removed, in seconds since the epoch.
-        times: of its bundling.
+        bytes: size of the ZIP.
+        sha256: SHA-256 of the ZIP, hexadecimal.
+        expires_at: time from which the sweep may delete the bundle, in seconds since the epoch.
+        times: timings of its building.
     """
 
     bytes: int
@@ -101,12 +102,13 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The result record in S3: how a job ended, where no message can change that any more.
+    """The result record in S3: how a job ended. Written when no message can reopen the job.
 
     Attributes:
-        state: ``completed``, or ``failed`` when it was cancelled or late.
-        finished_at: in milliseconds since the epoch.
-        bundle: of a completed job; ``error`` and ``error_code`` of a failed one.
+        state: ``completed``, or ``failed`` if the job was cancelled or missed its deadline.
+        finished_at: time of the end, in milliseconds since the epoch.
+        bundle: the bundle of a completed job.
+        error, error_code: why the job failed.
     """
 
     version: Literal[1] = 1
@@ -118,11 +120,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a callback ended.
+    """The result of a webhook.
 
     Attributes:
-        job_state, job_error_code: the end it is about.
-        callback_state: ``delivered`` or ``failed``; the others as in :class:`JobStatus`.
+        job_state, job_error_code: the end of the job that the webhook reports.
+        callback_state: ``delivered`` or ``failed``; the other fields are those of
+            :class:`JobStatus`.
     """
 
     version: Literal[1] = 1
@@ -135,11 +138,11 @@ class CallbackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     callback_delivered_at: int | None = None
 
     def is_about(self, result: Result) -> bool:
-        """Return whether this is the callback about ``result``, and not about an end before it."""
+        """Return whether the webhook reports ``result``, and not an earlier end of the job."""
         return (self.job_state, self.job_error_code) == (result.state, result.error_code)
 
     def fields(self) -> list[str | int]:
-        """Return the ledger's fields and their values, one after the other."""
+        """Return the fields of the ledger entry, names and values alternating."""
         values = msgspec.structs.asdict(self).items()
         kept = [(name, value) for name, value in values if name.startswith("callback_")]
         return [part for pair in kept if pair[1] is not None for part in pair]

@@ -1,8 +1,7 @@
-"""The request object: an accepted request in S3, laid out so that a chunk reads only its own items.
+"""The request object: an accepted request in S3 from which a chunk reads only its own items.
 
-First a line of JSON, the :class:`~pipeline.model.records.RequestHead`, then one JSON array of items
-a chunk, one after another. The head says where each array stands, counted from the end of the
-head's line.
+The first line is JSON, the :class:`~pipeline.model.records.RequestHead`. One JSON array of items
+per chunk follows. The head has the offset of each array, counted from the end of the first line.
 """
 
 from itertools import accumulate, pairwise
@@ -13,20 +12,20 @@ import msgspec
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import Idempotency, RequestHead
 
-_LONGEST_REQUEST_ID = 64  # characters, none of which is longer in JSON
+_LONGEST_REQUEST_ID = 64  # characters, none of which JSON escapes
 _items_decoder = msgspec.json.Decoder(list[Item])
 
 
 class Acceptance(NamedTuple):
-    """As which job a request is accepted.
+    """The identity of the job that a request becomes.
 
     Attributes:
-        task_id: the new job's id.
-        key_id: the API key that sent it.
-        created_at: when it is accepted, in milliseconds since the epoch.
-        idempotency: of its Idempotency-Key, if it has one.
-        key_name: whose the API key is.
-        request_id: of the HTTP request, for the log; at most 64 characters.
+        task_id: id of the new job.
+        key_id: id of the API key that sent the request.
+        created_at: time of acceptance, in milliseconds since the epoch.
+        idempotency: the Idempotency-Key and body, if the request has such a key.
+        key_name: name of the API key.
+        request_id: id of the HTTP request, for the log; at most 64 characters.
     """
 
     task_id: str
@@ -38,11 +37,11 @@ class Acceptance(NamedTuple):
 
 
 def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHead, bytes]:
-    """Return the head, and the head's line, behind which the chunks of items stand.
+    """Return the head of a request object, as a struct and as the object's first line.
 
     Args:
-        request: checked.
-        acceptance: as which job, whose, and when.
+        request: the checked request.
+        acceptance: the identity of the job.
     """
     ends = accumulate(map(len, request.items.chunks), initial=0)
     head = RequestHead(
@@ -62,10 +61,10 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         chunk_size=request.items.chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],
     )
-    # As long whatever the HTTP request's id: the same request sent again may be written over this,
-    # while the ledger has the places of the items in this.
+    # The line's length must not depend on the request id. The same request, sent again with another
+    # request id, may overwrite this object while the ledger has the offsets of this one.
     padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
-    # Release 0.2.0 reads the moment in seconds as well.
+    # Release 0.2.0 also reads the time of acceptance in seconds.
     stored = {**msgspec.to_builtins(head), "accepted_at": head.accepted_at}
     return head, msgspec.json.encode(stored) + padding + b"\n"
 
@@ -77,15 +76,18 @@ def decode_head(data: bytes) -> RequestHead:
         data: the object, or at least its first line.
 
     Raises:
-        msgspec.DecodeError: it is not the layout that this version writes.
+        msgspec.DecodeError: If the line does not have the layout of this schema version.
     """
     return msgspec.json.decode(data.partition(b"\n")[0], type=RequestHead)
 
 
 def decode_items(data: bytes) -> list[Item]:
-    """Return the items of one chunk from the bytes that its range names.
+    """Return the items of one chunk.
+
+    Args:
+        data: the bytes of the chunk's range in the request object.
 
     Raises:
-        msgspec.DecodeError: these are not the bytes of a chunk.
+        msgspec.DecodeError: If the bytes are not a chunk's items.
     """
     return _items_decoder.decode(data)

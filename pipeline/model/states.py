@@ -1,22 +1,19 @@
-"""The states of jobs and callbacks, and the one table of the states that follow.
+"""States of jobs, chunks and webhooks, and the transitions between the states of a job.
 
-A job is one accepted request. Its life:
+===========  ==========  =======================================================================
+state        event       what moves a job to this state
+===========  ==========  =======================================================================
+pending      (created)   ``Submission.submit``, after the request object was written to S3
+pending      retry       ``Jobs.retry``, which re-runs a failed job
+running      begin       ``render_chunk``, when the job's first chunk begins
+running      reopen      ``render_chunk``, when the last failed chunk of a failed job is staged,
+                         after its dead letter was requeued
+completed    complete    ``bundle_job``, after the upload of the bundle
+failed       fail        a chunk or the bundling that failed permanently; ``Jobs.cancel``; the
+                         sweep, after the deadline
+===========  ==========  =======================================================================
 
-===========  ==========  ==========================================================
-state        event       who moves a job here
-===========  ==========  ==========================================================
-pending      —           ``Submission.submit``, when the request is safe in S3
-pending      retry       ``Jobs.retry``, a failed job
-running      begin       the first ``render_chunk`` that begins a chunk
-running      reopen      ``render_chunk``, the last of a failed job's failed chunks, when its dead
-                         letter was put back and it is staged
-completed    complete    ``bundle_job``, when the bundle's upload is complete
-failed       fail        a chunk or the bundling that failed for good; ``Jobs.cancel``; the
-                         sweep, when the deadline has passed
-===========  ==========  ==========================================================
-
-The ledger carries :data:`TRANSITIONS` into its scripts, so that there is one table and no second
-opinion.
+The ledger passes :data:`TRANSITIONS` to its Lua scripts, so that the table exists only once.
 """
 
 from typing import Literal
@@ -26,8 +23,8 @@ ChunkState = Literal["pending", "running", "staged", "failed"]
 CallbackState = Literal["pending", "delivered", "failed"]
 Event = Literal["begin", "complete", "fail", "reopen", "retry"]
 
-#: (state, event) -> the state that follows. A pair that is not here changes nothing: it is what is
-#: left of a message that came late or twice.
+#: (state, event) -> the next state. An event without an entry changes nothing: it comes from a
+#: message that was delivered late or twice.
 TRANSITIONS: dict[tuple[State, Event], State] = {
     ("pending", "begin"): "running",
     ("pending", "fail"): "failed",
@@ -38,5 +35,5 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 }
 TERMINAL: frozenset[State] = frozenset({"completed", "failed"})
 
-#: Upper bounds in seconds of the classes in which the ledger counts how long jobs took.
+#: Upper bounds, in seconds, of the histogram buckets in which the ledger counts job durations.
 DURATION_BOUNDS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)

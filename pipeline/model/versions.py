@@ -1,14 +1,16 @@
-"""The version of what processes of different releases hand to each other, and when it changes.
+"""The schema version of everything that processes of different releases exchange.
 
 Messages (option ``version``), ledger entries (field ``version``) and the records of a job in S3
-(``version``) carry it. A release may add: a field with a default, an actor, a key, a queue; the
-version stays, because a process that does not know what was added reads what it knows. It rises
-only when an older release would go wrong, and in two releases: the first reads both, the second
-writes the new one. What has none is of version 1. Words on channels are bare names: another meaning
-is another channel.
+(field ``version``) carry the schema version. Without one, the version is 1.
 
-A process that meets a version above its own leaves it to a newer one: a message goes back onto its
-queue, a ledger entry or a record is not touched.
+A release may add a field with a default, an actor, a key or a queue without raising the version,
+because an older process ignores what it does not know. The version rises only when an older release
+would do something wrong, and this takes two releases: the first reads both versions, the second
+writes the new one. Messages on Redis channels are bare names and have no version; a new meaning
+needs a new channel.
+
+A process that meets a higher version than its own leaves it to a process of a newer release: it
+requeues a message, and does not change a ledger entry or a record.
 """
 
 from typing import Annotated
@@ -17,7 +19,7 @@ import msgspec
 
 from pipeline.errors import NewerVersionError
 
-#: What this release writes, and the highest that it reads.
+#: The version that this release writes, and the highest that it can read.
 VERSION = 1
 
 
@@ -26,30 +28,30 @@ class _Stamp(msgspec.Struct):
 
 
 def version_of(record: bytes) -> int:
-    """Return the version of a record in S3.
+    """Return the schema version of a record in S3.
 
     Raises:
-        msgspec.DecodeError: it is no record.
+        msgspec.DecodeError: If ``record`` is not a record.
     """
     return msgspec.json.decode(record, type=_Stamp).version
 
 
 def is_newer(version: int) -> bool:
-    """Return whether a version is above what this release reads."""
+    """Return whether a version is higher than this release can read."""
     return version > VERSION
 
 
 def refuse_newer(version: int, what: str) -> None:
-    """Refuse to read what a newer release has written.
+    """Raise an error if a newer release has written what is to be read.
 
     Args:
-        version: of what is to be read; 1 where it says none.
-        what: is to be read, for the message.
+        version: the schema version; 1 where none is stated.
+        what: what is to be read, for the error's text.
 
     Raises:
-        NewerVersionError: the version is above what this release reads.
+        NewerVersionError: If the version is higher than this release can read.
     """
     if is_newer(version):
         raise NewerVersionError(
-            f"{what} has version {version}, and this release reads up to {VERSION}"
+            f"{what} has schema version {version}; this release reads versions up to {VERSION}"
         )

@@ -86,7 +86,7 @@ def test_an_operator_gets_from_the_alert_to_the_completed_re_run(
     failed = qrmill("list", "--status", "failed", "--gtin", GTIN, **operator).stdout.splitlines()
     (found,) = [line.split("\t") for line in failed[1:]]
     assert (found[0], found[6]) == (task_id, "object_missing")
-    assert "no longer in the object store" in qrmill("status", task_id, **operator).stdout
+    assert "missing from the object store" in qrmill("status", task_id, **operator).stdout
     # Each chunk looks for the request a few times more, and for as long as chance will have it.
     failed_ones = [["1-500", "failed"], ["501-1000", "failed"], ["1001-1200", "failed"]]
     wait_for(lambda: chunks_of(task_id, operator) == failed_ones, "all chunks to fail", pause=0.5)

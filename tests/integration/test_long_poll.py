@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.model.states import State
 
 GTIN = "9506000134352"
-CANCELLED = Failure("cancelled", "It was cancelled by request.", final=True)
+CANCELLED = Failure("cancelled", "The task was cancelled by request.", final=True)
 
 
 def post(client: TestClient, items: int = 1) -> str:

@@ -32,7 +32,7 @@ JOB = JobFields(
 RESULT = Result(
     state="failed",
     finished_at=1_795_000_000_123,
-    error="It was cancelled by request.",
+    error="The task was cancelled by request.",
     error_code="cancelled",
 )
 
@@ -47,7 +47,7 @@ def test_a_body_is_small_and_says_what_the_poll_says_but_no_download_url() -> No
             "task_id": JOB.task_id,
             "status": "failed",
             "items": 7,
-            "error": "It was cancelled by request.",
+            "error": "The task was cancelled by request.",
             "error_code": "cancelled",
             "poll_url": f"/products/api/v1/qr/bulk/{JOB.task_id}/",
         },
