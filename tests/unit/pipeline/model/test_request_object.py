@@ -88,5 +88,5 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
     for wrong in (filled, encoded([], 2)):
         with pytest.raises(ValueError, match="are no chunk of 2"):
             wrong.append([Item()] * 3)
-    with pytest.raises(ValueError, match="behind 5"):
+    with pytest.raises(ValueError, match="after 5"):
         filled.append([Item()])
