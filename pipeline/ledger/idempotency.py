@@ -124,7 +124,10 @@ class IdempotencyKeys:
         return Reservation(self._run, name, key.body_sha256, reserved)
 
     def confirm(self, key_id: str, key: Idempotency, task_id: str, *, age: int) -> None:
-        """Record that a request was accepted ``age`` milliseconds ago, without holding its key."""
+        """Record that a request was accepted ``age`` milliseconds ago.
+
+        The caller need not hold the key. A key that would have expired by now is not recorded.
+        """
         left = _LIFETIME - age
         if left > 0:
             name = keys.idempotency(key_id, key.key_sha256)

@@ -224,8 +224,7 @@ class Ledger:
             failure: reason to report.
             chunk_index: index of the chunk that failed, if a chunk failed.
             letter_id: id of the dead letter; when requeued, it reopens the job.
-            message_id: id that the dead letter had as a message; a message with this id no longer
-                reopens the job.
+            message_id: id that the dead letter had as a message; the id stops reopening the job.
 
         Returns:
             The result of the failed job, whether it failed now or before; None if the job is

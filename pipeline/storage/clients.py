@@ -163,7 +163,7 @@ def _public_endpoint(settings: Settings, client: "S3Client") -> str:
 
 
 def _addressing_style(settings: Settings) -> Literal["path", "virtual"]:
-    """Return whether URLs contain the bucket in the path or in the host (``virtual``).
+    """Return ``path`` or ``virtual``: the bucket is in the path or in the host of URLs.
 
     The setting decides unless it is ``auto``. At AWS, the bucket is in the host, as AWS recommends.
     A bucket name with a dot is in the path, because no TLS certificate matches such a host (S3 User

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Seconds that two clocks may differ without a correction.
 _TOLERATED = 60
 #: Statuses of rejected requests.
-_REFUSALS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+_REJECTIONS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 _OFFSET = "qrmill_clock_offset"
 
 
@@ -68,9 +68,9 @@ class ClockSkew:
         Servers differ in the code and status of this error. The first attempt is therefore retried
         if it was rejected and its response changed the offset.
         """
-        refused = response is not None and response[0].status_code in _REFUSALS
+        rejected = response is not None and response[0].status_code in _REJECTIONS
         observed = abs(self._offset - request_dict["context"].get(_OFFSET, 0.0)) > _TOLERATED
-        return 0.0 if attempts == 1 and refused and observed else None
+        return 0.0 if attempts == 1 and rejected and observed else None
 
 
 class _SkewedContext(dict[str, Any]):
