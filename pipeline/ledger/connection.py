@@ -1,19 +1,20 @@
-"""Clients of Redis by URL: of one server, with or without TLS, or of the master Sentinels name.
+"""Redis clients by URL: for one server, or for the master that Redis Sentinels report.
 
 =============================================================  ===================================
-URL                                                            names
+URL                                                            server
 =============================================================  ===================================
 ``redis://user:password@host:6379/0``                          one server
-``rediss://user:password@host:6379/0``                         the same over TLS
+``rediss://user:password@host:6379/0``                         one server over TLS
 ``unix://user:password@/path/to/socket?db=0``                  one server on this machine
-``redis+sentinel://user:password@host:26379,host/service/0``   the master of ``service``, as any of
-                                                               the Sentinels named says
-``rediss+sentinel://…``                                        the same, all of it over TLS
+``redis+sentinel://user:password@host:26379,host/service/0``   the master of ``service`` that any
+                                                               of the listed Sentinels reports
+``rediss+sentinel://…``                                        the same, with TLS to the Sentinels
+                                                               and to the master
 =============================================================  ===================================
 
-The query has the parameters of redis-py's connections, such as ``ssl_ca_certs``; user and password
-are the server's. Sentinels that ask for some of their own get ``sentinel_username`` and
-``sentinel_password`` of the query.
+The query takes the parameters of redis-py's connections, such as ``ssl_ca_certs``. The user and the
+password are those of the server. For Sentinels with credentials of their own, the query takes
+``sentinel_username`` and ``sentinel_password``.
 """
 
 import socket
@@ -34,14 +35,14 @@ from pipeline.errors import LedgerUnavailableError, NewerVersionError
 
 _SERVER = ("redis", "rediss", "unix")
 _SENTINEL = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
-#: IANA has no port for Sentinel; this is what its own configuration begins with.
+#: Default port of Sentinel's own configuration; IANA has not assigned one.
 _SENTINEL_PORT = 26379
-#: Seconds that one Sentinel has: another may answer while it does not.
+#: Timeout of one Sentinel in seconds; another Sentinel may respond if this one does not.
 _SENTINEL_SECONDS = 1.0
-#: Seconds that a connection is silent before the kernel asks for a sign of life, seconds until it
-#: asks again, and how often it asks.
+#: TCP keep-alive: seconds of silence before the first probe, seconds between probes, and number of
+#: probes.
 _IDLE, _PROBE_INTERVAL, _PROBES = 30, 5, 3
-#: What the error of a script begins with that met a newer release's entry.
+#: First word of a script's error when the entry was written by a newer release.
 NEWER_MARK = "NEWER"
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _FORMS = (
@@ -51,17 +52,20 @@ _FORMS = (
 
 
 class RedisUrlError(ValueError):
-    """A URL names no Redis; the message says what is wrong, and no password."""
+    """Raised when a URL is not a valid Redis URL.
+
+    The message states what is wrong and contains no password.
+    """
 
 
 class SentinelUrl(NamedTuple):
-    """A URL with Sentinels, taken apart.
+    """The components of a URL with Sentinels.
 
     Attributes:
         hosts: host and port of each Sentinel.
-        service: what they call the group of servers.
-        server: options of a connection to its master, as redis-py takes them.
-        own: options of a connection to a Sentinel.
+        service: name of the group of servers in the Sentinels' configuration.
+        server: redis-py options of a connection to the master.
+        own: redis-py options of a connection to a Sentinel.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -70,41 +74,42 @@ class SentinelUrl(NamedTuple):
     own: dict[str, Any]
 
     def sentinel(self) -> Sentinel:
-        """Return redis-py's view of the Sentinels, each of whom is asked once."""
+        """Return redis-py's object for the Sentinels; it queries each Sentinel without retries."""
         own = {**self.own, "socket_timeout": _SENTINEL_SECONDS, "retry": Retry(NoBackoff(), 0)}
         own["socket_connect_timeout"] = _SENTINEL_SECONDS
         return Sentinel(self.hosts, sentinel_kwargs=own)  # type: ignore[no-untyped-call] # no types here
 
     def clients(self) -> list[redis.Redis]:
-        """Return a client of each Sentinel."""
+        """Return one client for each Sentinel."""
         found: list[redis.Redis] = self.sentinel().sentinels
         return found
 
 
 def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis:
-    """Return a client that fails at once rather than retry behind the caller's back.
+    """Return a client that does not retry, so that errors reach the caller at once.
 
-    Behind Sentinels it asks them for the master at every new connection, and closes those it has
-    when that one answers that it is none any more.
+    With Sentinels, the client queries them for the master at every new connection. It closes its
+    connections when the server reports that it is no longer the master.
 
-    Its connections end when the network is silent: one that only listens within a minute, and one
-    that has sent something within ``timeout``. Else the kernel would still send a command that was
-    given up when the network is back, and a fetch would be carried out for nobody.
+    A connection is closed when the network is silent: within a minute if it only listens, and
+    within ``timeout`` if it has sent data. Otherwise the kernel would still deliver an abandoned
+    command when the network returns. An abandoned fetch would then take messages that no worker
+    processes.
 
     Args:
-        url: one of the forms above.
-        timeout: seconds to wait for a connection or an answer.
-        decode: True for text, False for bytes.
+        url: Redis URL in one of the forms above.
+        timeout: seconds to wait for a connection or a response.
+        decode: True if the client returns text, False if it returns bytes.
 
     Raises:
-        RedisUrlError: it has none of these forms.
+        RedisUrlError: the URL has none of these forms.
     """
     retry = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         "decode_responses": decode,
-        **_silence(url, timeout),
+        **_keepalive_options(url, timeout),
     }
     parts = parse_sentinel_url(url)
     if parts is None:
@@ -114,8 +119,8 @@ def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis
     return cast("redis.Redis", client)
 
 
-def _silence(url: str, timeout: float) -> dict[str, Any]:
-    """Return the options that end a silent connection (RFC 9293, 3.8.4; RFC 5482)."""
+def _keepalive_options(url: str, timeout: float) -> dict[str, Any]:
+    """Return the options that close a silent connection (RFC 9293, 3.8.4; RFC 5482)."""
     if url.startswith("unix:") or not sys.platform.startswith("linux"):
         return {}
     return {
@@ -129,10 +134,10 @@ def _silence(url: str, timeout: float) -> dict[str, Any]:
 
 
 def parse_sentinel_url(url: str) -> SentinelUrl | None:
-    """Return the parts of a URL with Sentinels; None when it names a server.
+    """Return the components of a URL with Sentinels, or None if the URL has none.
 
     Raises:
-        RedisUrlError: it cannot be read.
+        RedisUrlError: the URL is malformed.
     """
     scheme, _, rest = url.partition("://")
     if scheme not in _SENTINEL:
@@ -141,7 +146,7 @@ def parse_sentinel_url(url: str) -> SentinelUrl | None:
     credentials, at, hosts = authority.rpartition("@")
     service, _, database = path.partition("/")
     if not service or not hosts:
-        raise RedisUrlError(_wrong(url))
+        raise RedisUrlError(_forms(url))
     query = dict(parse_qsl(rest.partition("?")[2]))
     own = {
         name: query.pop(f"sentinel_{name}")
@@ -157,33 +162,36 @@ def parse_sentinel_url(url: str) -> SentinelUrl | None:
 
 
 def check_redis_url(url: str) -> None:
-    """Check a URL as far as that can be done without a server.
+    """Validate a URL without connecting to a server.
 
     Raises:
-        RedisUrlError: it has none of the forms above, a parameter of its query is wrong, or a file
-            that it names is not there.
+        RedisUrlError: the URL has none of the forms above, a parameter of its query is invalid, or
+            a file that it names does not exist.
     """
     scheme, _, rest = url.partition("://")
     if scheme not in (*_SERVER, *_SENTINEL) or "#" in rest:
-        raise RedisUrlError(_wrong(url))
+        raise RedisUrlError(_forms(url))
     if scheme in _SERVER:
         _check_server(url)
     for name, value in parse_qsl(rest.partition("?")[2]):
         if name in _FILES and not Path(value).is_file():
-            raise RedisUrlError(f"{shown_url(url)!r}: its {name} names no file: {value!r}")
+            raise RedisUrlError(f"{shown_url(url)!r}: {name} is not a file: {value!r}")
     try:
         open_redis(url, timeout=1).connection_pool.make_connection()  # made, and not yet connected
     except (TypeError, ValueError, redis.RedisError) as error:
         if isinstance(error, RedisUrlError):
             raise
-        raise RedisUrlError(f"{shown_url(url)!r}: redis-py does not take it: {error}") from None
+        raise RedisUrlError(f"{shown_url(url)!r}: redis-py rejects it: {error}") from None
 
 
 def shown_url(url: str) -> str:
-    """Return the scheme, hosts and path of a URL; user, password and query may be secrets."""
+    """Return the scheme, hosts and path of a URL.
+
+    The user, the password and the query are left out, because they may be secrets.
+    """
     scheme, separator, rest = url.rpartition("://") if "://" not in url else url.partition("://")
     address, _, query = rest.partition("?")
-    # With one there, the question mark may be a password's.
+    # With an "@" after the question mark, the question mark may be part of a password.
     return f"{scheme}{separator}{'…' if '@' in query else address.rpartition('@')[2]}"
 
 
@@ -192,16 +200,16 @@ def _check_server(url: str) -> None:
         parts = urlsplit(url)
         if parts.port != 0 and (parts.hostname or (parts.scheme == "unix" and parts.path)):
             return
-    except ValueError:  # a port that is no number, or a broken address
+    except ValueError:  # the port is not a number, or the address is malformed
         pass
-    raise RedisUrlError(_wrong(url))
+    raise RedisUrlError(_forms(url))
 
 
 def _options(plain: str) -> dict[str, Any]:
     try:
         options: dict[str, Any] = parse_url(plain)  # type: ignore[no-untyped-call] # nor here
-    except ValueError as error:  # its message names a parameter and not its value
-        raise RedisUrlError(f"the query is wrong: {error}") from None
+    except ValueError as error:  # the message names the parameter, not its value
+        raise RedisUrlError(f"invalid query: {error}") from None
     del options["host"]
     if "connection_class" in options:
         options["ssl"] = options.pop("connection_class") is not None
@@ -215,16 +223,19 @@ def _host(text: str, url: str) -> tuple[str, int]:
             return parts.hostname, parts.port or _SENTINEL_PORT
     except ValueError:
         pass
-    raise RedisUrlError(_wrong(url))
+    raise RedisUrlError(_forms(url))
 
 
-def _wrong(url: str) -> str:
+def _forms(url: str) -> str:
     return f"{shown_url(url)!r}: it has to be {_FORMS}"
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what Redis raises into :class:`LedgerUnavailableError`."""
+    """Raise :class:`LedgerUnavailableError` for the errors of redis-py.
+
+    A script's error about an entry of a newer release becomes :class:`NewerVersionError`.
+    """
     try:
         yield
     except redis.RedisError as error:

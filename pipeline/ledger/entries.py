@@ -1,4 +1,4 @@
-"""What the ledger's scripts take and return: work, ends, and entries as Redis holds them."""
+"""Arguments and results of the ledger's scripts, and conversions of the entries in Redis."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +9,7 @@ from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle, JobFields, RequestHead, Result
 from pipeline.model.states import State
 
-#: What :meth:`Ledger.stage_chunk` answers beside a number of chunks.
+#: Results of :meth:`Ledger.stage_chunk` that are not a number of chunks.
 NO_MORE_NOW, OF_NO_USE = -1, -2
 
 Action = Literal["ended", "late", "bundle", "chunks", "moving"]
@@ -19,9 +19,10 @@ class ChunkWork(msgspec.Struct, frozen=True):
     """A chunk to be rendered.
 
     Attributes:
-        message_id: of the message that asks for it.
-        attempt: deliveries of it that did not end with an error, this one included.
-        offset, length: where its items stand in the request object, in bytes.
+        message_id: id of the message that requests the chunk.
+        attempt: number of deliveries of the chunk that did not end with an error, including this
+            one.
+        offset, length: range of the chunk's items in the request object, in bytes.
     """
 
     job: JobFields
@@ -38,23 +39,24 @@ class ChunkWork(msgspec.Struct, frozen=True):
 
     @property
     def item_count(self) -> int:
-        """Items in the chunk; the job's last chunk may have fewer."""
+        """Number of items in the chunk; the job's last chunk may have fewer than the others."""
         return min(self.job.chunk_size, self.job.items - self.first_item)
 
 
 class Diagnosis(NamedTuple):
-    """What a job in flight needs, and for ``chunks`` which of them."""
+    """The action that a job in flight needs, and the chunks it concerns if it is ``chunks``."""
 
     action: Action
     chunks: list[int]
 
 
 class ExpiredJob(NamedTuple):
-    """A job that has outlived its time.
+    """A job whose retention period is over.
 
     Attributes:
-        state: empty when nothing but its end is known; ``newer`` of one that a newer release wrote.
-        key_id: of the API key that owned it; empty when that is not known.
+        state: the job's state; empty if its entry is missing; ``newer`` if a newer release wrote
+            the entry.
+        key_id: id of the API key that owns the job; empty if that is unknown.
     """
 
     task_id: str
@@ -63,12 +65,12 @@ class ExpiredJob(NamedTuple):
 
 
 def version_of(fields: dict[str, Any]) -> int:
-    """Return the version of an entry."""
+    """Return the schema version of an entry."""
     return int(fields.get("version", 1))
 
 
 def status_of(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
-    """Return what an entry's hash and the counts of its chunks say."""
+    """Return the status of a job from its hash and its numbers of staged and failed chunks."""
     bundle = fields.pop("bundle", None)
     decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
     if decoded is not None:
@@ -77,8 +79,8 @@ def status_of(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
     return msgspec.convert(values, JobStatus, strict=False)
 
 
-def parts_of(task_id: str) -> list[str]:
-    """Return the keys of an entry that a re-run begins anew, the job's own first."""
+def state_keys(task_id: str) -> list[str]:
+    """Return the keys that hold the changing state of a job, the job hash first."""
     families = (
         keys.job,
         keys.staged,
@@ -91,34 +93,34 @@ def parts_of(task_id: str) -> list[str]:
     return [family(task_id) for family in families]
 
 
-def keys_of(task_id: str) -> list[str]:
-    """Return all keys of an entry."""
-    return [*parts_of(task_id), keys.ranges(task_id), keys.letters(task_id)]
+def entry_keys(task_id: str) -> list[str]:
+    """Return all keys of a job's entry."""
+    return [*state_keys(task_id), keys.ranges(task_id), keys.letters(task_id)]
 
 
 def flat_fields(head: RequestHead) -> list[str | int]:
-    """Return names and values by turns, as HSET takes them."""
+    """Return alternating field names and values, the form that HSET takes."""
     fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
     del fields["created_at"]  # the scripts write it
-    # Release 0.2.0 reads the moment in seconds here.
+    # Release 0.2.0 reads the time of acceptance in seconds from this field.
     fields |= {"accepted_at": head.accepted_at, "chunks": head.chunks, "version": head.version}
     return [part for pair in fields.items() for part in pair]
 
 
 def flat_ranges(head: RequestHead, head_bytes: int) -> list[str]:
-    """Return where each chunk's items stand in the request object: offset and length, in bytes."""
+    """Return ``offset length`` of each chunk's items in the request object, in bytes."""
     return [f"{head_bytes + offset} {length}" for offset, length in head.ranges]
 
 
 def result_of(fields: dict[str, Any]) -> Result:
-    """Return how a job ended, as its entry's hash has it."""
+    """Return the result of an ended job from the fields of its hash."""
     bundle = fields.get("bundle")
     decoded = msgspec.json.decode(bundle, type=Bundle) if bundle else None
     return msgspec.convert({**fields, "bundle": decoded, "version": 1}, Result, strict=False)
 
 
 def job_fields(flat: list[str]) -> JobFields:
-    """Return what names and values by turns, as HGETALL gives them, say."""
+    """Return the job in alternating field names and values, the form that HGETALL returns."""
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     fields["accepted_ms"] = fields["created_at"]
     return msgspec.convert(fields, JobFields, strict=False)

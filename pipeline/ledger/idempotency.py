@@ -1,9 +1,10 @@
-"""Idempotency-Keys: the same request, sent again, is the same job.
+"""Idempotency keys: a request that is sent again with the same key gets the same job.
 
-A key is reserved under a lease before anything is written, and confirmed when the request is
-accepted. Whoever reserved it and died leaves a lease that runs out: the next request with the key
-takes it over together with the task id, so that what the first one wrote is written again at the
-same places. Writing twice does no harm; undoing does, so the first one has to ask before it undoes.
+A request reserves its key under a lease before it writes anything, and confirms the key when the
+request is accepted. If the process that reserved the key dies, the lease expires. The next request
+with the key takes over the reservation and the task id, so that it writes the same objects again at
+the same keys. Writing them twice is harmless, but deleting them is not. A request therefore renews
+its lease before it deletes what it wrote.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from pipeline.ledger import keys
 from pipeline.ledger.scripts import Scripts
 from pipeline.model.records import Idempotency
 
-#: Milliseconds a reservation lasts unless it is renewed, and a confirmed key.
+#: Milliseconds until a reservation expires unless it is renewed, and until a confirmed key expires.
 _LEASE, _LIFETIME = 15_000, 86_400_000
 
 Verdict = Literal["new", "replay", "busy", "mismatch"]
@@ -24,10 +25,11 @@ Run = Callable[..., Any]
 
 
 class IdempotencyError(Exception):
-    """A key cannot be used for this request.
+    """Raised when an idempotency key cannot be used for a request.
 
     Attributes:
-        busy: its first request is being handled now; else it came with another body.
+        busy: True if another request with the key is being handled; False if the key was used with
+            another body.
     """
 
     def __init__(self, *, busy: bool) -> None:
@@ -36,16 +38,19 @@ class IdempotencyError(Exception):
 
 
 class Reservation:
-    """An Idempotency-Key that this request holds, or whose request was accepted before.
+    """An idempotency key that this request holds, or whose request was accepted before.
 
-    What undoes a request has to be allowed by :meth:`renew`: once the lease has run out, another
-    request with the key may have taken it over, and acts on the same task id. Every method raises
-    ``LedgerUnavailableError``.
+    Call :meth:`renew` before deleting what the request wrote. Once the lease has expired, another
+    request with the key may have taken over the reservation and may write for the same task id.
+
+    Every method raises:
+        LedgerUnavailableError: Redis is unreachable.
 
     Attributes:
-        task_id: whose job it is.
-        replayed: its request was accepted before.
-        is_takeover: another request held it first, and nobody knows how far that got.
+        task_id: id of the job that belongs to the key.
+        replayed: True if a request with the key was accepted before.
+        is_takeover: True if the reservation was taken over from another request, whose progress is
+            unknown.
     """
 
     def __init__(self, run: Run, name: str, body_sha256: str, reserved: "_Reserved") -> None:
@@ -56,22 +61,22 @@ class Reservation:
         self._until = reserved.until
 
     def renew(self) -> bool:
-        """Hold it for another lease; return False if another request has taken it over."""
+        """Renew the lease; return False if another request has taken over the reservation."""
         return self._lease(_LEASE)
 
     def expire(self) -> None:
-        """End the lease, because nothing knows whether the request was accepted.
+        """End the lease at once, because it is unknown whether the request was accepted.
 
-        The next request with the key need not wait for that, and takes the task id over.
+        The next request with the key takes over the task id without waiting for the lease.
         """
         self._lease(0)
 
     def confirm(self) -> None:
-        """Say that the request was accepted."""
+        """Record that the request was accepted."""
         self._settle(_LIFETIME)
 
     def release(self) -> None:
-        """Give the key back, as the request was not accepted."""
+        """Release the key, because the request was not accepted."""
         if self.renew():
             self._settle("")
 
@@ -92,21 +97,25 @@ class _Reserved(NamedTuple):
 
 
 class IdempotencyKeys:
-    """The keys of all clients, in Redis. Every method raises ``LedgerUnavailableError``."""
+    """The idempotency keys of all clients, in Redis.
+
+    Every method raises:
+        LedgerUnavailableError: Redis is unreachable.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
         scripts = Scripts(client)
         self._run, self._run_and_replicate = scripts.run, scripts.run_and_replicate
 
     def reserve(self, key_id: str, key: Idempotency, task_id: str) -> Reservation:
-        """Reserve ``key`` for ``task_id``, or find whose it is.
+        """Reserve ``key`` for ``task_id``, or return the reservation of the job that has the key.
 
         Raises:
-            IdempotencyError: it is in use now, or was used with another body.
+            IdempotencyError: the key is in use, or was used with another body.
         """
         name = keys.idempotency(key_id, key.key_sha256)
         arguments = (key.body_sha256, task_id, _LEASE, _LIFETIME)
-        # Were it forgotten once the request is in S3, the same sent again would be a second job.
+        # If a failover lost the reservation, the same request sent again would become a second job.
         verdict, holder, until = self._run_and_replicate("reserve_key", [name], *arguments)
         if cast("Verdict", verdict) in {"busy", "mismatch"}:
             raise IdempotencyError(busy=verdict == "busy")
@@ -115,7 +124,10 @@ class IdempotencyKeys:
         return Reservation(self._run, name, key.body_sha256, reserved)
 
     def confirm(self, key_id: str, key: Idempotency, task_id: str, *, age: int) -> None:
-        """Say that a request was accepted ``age`` milliseconds ago, though nobody holds its key."""
+        """Record that a request was accepted ``age`` milliseconds ago.
+
+        The caller need not hold the key. A key that would have expired by now is not recorded.
+        """
         left = _LIFETIME - age
         if left > 0:
             name = keys.idempotency(key_id, key.key_sha256)
@@ -123,12 +135,12 @@ class IdempotencyKeys:
 
 
 def make_idempotency(header: str, body: bytes, parameters: str = "") -> Idempotency:
-    """Return the digests of an Idempotency-Key and of the request it came with.
+    """Return the digests of an idempotency key and of the request that carries it.
 
     Args:
-        header: the key.
-        body: without its content coding.
-        parameters: what the request says outside its body, always written the same way.
+        header: value of the ``Idempotency-Key`` header.
+        body: request body, with its content coding removed.
+        parameters: the request's parameters outside its body, in a canonical form.
     """
     digest = hashlib.sha256(parameters.encode())
     digest.update(body)

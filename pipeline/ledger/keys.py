@@ -1,52 +1,58 @@
-"""Every key in Redis, built here and nowhere else.
+"""The names of all keys and channels in Redis; no other module builds them.
 
-``{id}`` is the task id; its braces keep a job's keys together.
+``{id}`` is the task id; the braces put all keys of a job into one hash slot.
 
 ====================================  ======  =====================================================
-key                                   type    what
+key                                   type    content
 ====================================  ======  =====================================================
-``qrmill:{id}:job``                   hash    state, counts, times, error, bundle: one job
+``qrmill:{id}:job``                   hash    one job: state, counts, times, error, bundle
 ``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
-``qrmill:{id}:staged``                hash    chunk index -> what is known of it, as JSON
+``qrmill:{id}:staged``                hash    chunk index -> record of the staged chunk, as JSON
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
-``qrmill:{id}:leases``                hash    chunk index -> when its attempt counts as dead (ms)
+``qrmill:{id}:leases``                hash    chunk index -> end of its attempt's lease (ms)
 ``qrmill:{id}:excused``               hash    chunk index -> deliveries that ended with an error
-``qrmill:{id}:errors``                hash    chunk index -> the last of these errors
-``qrmill:{id}:failures``              hash    chunk index -> why it failed for good
-``qrmill:{id}:letters``               set     ids of its dead letters: put back, they open it
-``qrmill:jobs:active``                zset    task ids without an end yet, by creation time (ms)
-``qrmill:jobs:ended``                 zset    task ids that have ended, by the time of that (ms)
-``qrmill:jobs:unrecorded``            zset    task ids whose end is not in S3 yet, by the time since
-                                              when that is so (ms)
+``qrmill:{id}:errors``                hash    chunk index -> last error of its attempts, as JSON
+``qrmill:{id}:failures``              hash    chunk index -> why it failed permanently, as JSON
+``qrmill:{id}:letters``               set     ids of its dead letters; when requeued, they reopen it
+``qrmill:jobs:active``                zset    task ids of jobs in flight, by creation time (ms)
+``qrmill:jobs:ended``                 zset    task ids of ended jobs, by the time of the end (ms)
+``qrmill:jobs:unrecorded``            zset    task ids of ended jobs without a result record in S3,
+                                              by the time since when it is missing (ms)
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
-                                              when the sweep sends a message about it
-``qrmill:idempotency:<key id>:<…>``   hash    an Idempotency-Key: body, task id, until, done
-``qrmill:drained``                    hash    ten seconds since the epoch -> chunks staged in them,
-                                              of the last minute
-``qrmill:counts``                     hash    jobs that ended, by kind, format and outcome: metrics
-``qrmill:minutes``                    hash    ``<what>:<minute of the hour>`` -> ``minute count``
-``qrmill:console:session:<sha256>``   string  an operator's session: the id of their API key
-``qrmill:console:form:<nonce>``       string  a form of the console that was sent
-``qrmill:held``                       hash    worker on RabbitMQ -> messages it holds, by queue
-``qrmill:letters``                    string  lock of who looks at dead letters in RabbitMQ
-``qrmill:sweep``                      string  who sweeps: a lease
-``qrmill:alive``                      string  run id of the server that S3 was compared with
+                                              when the sweep enqueues a message about it
+``qrmill:idempotency:<key id>:<…>``   hash    an idempotency key: digest of the body, task id, end
+                                              of the lease (ms), and whether it was accepted
+``qrmill:drained``                    hash    interval of ten seconds, counted since the epoch ->
+                                              chunks staged in it; the last minute only
+``qrmill:counts``                     hash    ended jobs by kind, format and outcome, for metrics
+``qrmill:minutes``                    hash    ``<event>:<minute of the hour>`` -> ``minute count``,
+                                              the minute counted since the epoch
+``qrmill:console:session:<sha256>``   string  an operator's session: the id of the API key
+``qrmill:console:form:<nonce>``       string  marks a console form as submitted
+``qrmill:held``                       hash    worker on RabbitMQ -> its unacknowledged messages, by
+                                              queue
+``qrmill:letters``                    string  lock for reading dead letters in RabbitMQ
+``qrmill:sweep``                      string  lease of the active sweep
+``qrmill:alive``                      string  run id of the Redis server that was last reconciled
+                                              with S3
 ``qrmill:ended``                      channel task ids of jobs that have just ended
-``qrmill:enqueued``                   channel queues that have just got a message
-``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in its window of <s> seconds
-``qrmill:attempts:of:<address>``      string  attempts to sign in, in a window of a minute
-``qrmill:attempts:all``               string  the same, of all addresses
-``qrmill:barrier:<uuid>``             string  messages of a Dramatiq group that are not done;
-                                              ``…@events``: a note that none is left
-``dramatiq:<queue>``                  list    ids of messages that wait; ``<queue>.DQ``: delayed
-``dramatiq:<queue>.msgs``             hash    id -> message, worked on or not; ``.DQ``, ``.XQ``
-``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of that (ms)
-``dramatiq:__heartbeats__``           zset    broker clients, by when each was last heard of (ms);
-                                              on RabbitMQ, workers alone
-``dramatiq:__acks__.<client>.<q>``    set     ids that a broker client has fetched of a queue
-``dramatiq:…``                        —       the rest of the broker's own
+``qrmill:enqueued``                   channel names of queues that have just received a message
+``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in a window of <s> seconds
+``qrmill:attempts:of:<address>``      string  sign-in attempts from an address in one minute
+``qrmill:attempts:all``               string  sign-in attempts from all addresses in one minute
+``qrmill:barrier:<uuid>``             string  number of unfinished messages of a Dramatiq group;
+                                              ``…@events``: notice that all are finished
+``dramatiq:<queue>``                  list    ids of waiting messages; ``<queue>.DQ``: delayed ones
+``dramatiq:<queue>.msgs``             hash    id -> waiting or unacknowledged message; also
+                                              ``.DQ.msgs`` (delayed), ``.XQ.msgs`` (dead letters)
+``dramatiq:<queue>.XQ``               zset    ids of dead letters, by the time of their death (ms)
+``dramatiq:__heartbeats__``           zset    broker clients by time of last heartbeat (ms);
+                                              only workers if the broker is RabbitMQ
+``dramatiq:__acks__.<client>.<q>``    set     ids of messages that a broker client has fetched from
+                                              a queue and not acknowledged
+``dramatiq:…``                        —       other keys of the broker
 ====================================  ======  =====================================================
 """
 

@@ -1,7 +1,8 @@
-"""The ledger: what the service knows of jobs, in Redis, every step one atomic script.
+"""The ledger: the state of all jobs in Redis, changed by atomic Lua scripts.
 
-Each step can be repeated, by the same process or another, and do no harm: a chunk is staged once
-however often it is reported, a job ends once, and one bundler at a time holds the claim.
+Every step is idempotent: the same process or another one can repeat it safely. A chunk is recorded
+as staged once, however often it is reported. A job ends once. One bundler at a time holds the
+claim on a job's bundle.
 """
 
 from typing import Any, cast
@@ -15,11 +16,11 @@ from pipeline.ledger.entries import (
     ChunkWork,
     Diagnosis,
     ExpiredJob,
+    entry_keys,
     flat_fields,
     flat_ranges,
     job_fields,
-    keys_of,
-    parts_of,
+    state_keys,
     status_of,
     version_of,
 )
@@ -32,27 +33,27 @@ from pipeline.model.versions import is_newer, refuse_newer
 
 
 class Ledger:
-    """The ledger's steps. Times are in milliseconds.
+    """The steps of jobs and their chunks. All times and durations are in milliseconds.
 
     Every method raises:
-        LedgerUnavailableError: Redis is out of reach.
+        LedgerUnavailableError: Redis is unreachable.
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        """Take a Redis client that decodes responses; nothing is sent yet."""
+        """Initialize with a Redis client that decodes responses; no command is sent."""
         self._client = client
         self._run = Scripts(client).run
 
     def create_job(
         self, head: RequestHead, created_at: int, head_bytes: int, deadline: int
     ) -> bool:
-        """Enter an accepted job; False if it is there already.
+        """Create the entry of an accepted job; return False if it already exists.
 
         Args:
-            head: of the request object.
-            created_at: since the epoch.
-            head_bytes: size of the head as it stands in the object, where the items' ranges begin.
-            deadline: how long from now the job may take.
+            head: head of the request object.
+            created_at: time of creation, since the epoch.
+            head_bytes: size of the encoded head in bytes; the ranges of the items begin there.
+            deadline: time from now within which the job has to end.
         """
         task_id = head.task_id
         fields = flat_fields(head)
@@ -69,9 +70,10 @@ class Ledger:
         result: Result,
         callback: CallbackRecord | None = None,
     ) -> bool:
-        """Enter a job that has ended, from its records; False if it is there already.
+        """Create the entry of an ended job from its records; return False if it already exists.
 
-        One that is there as a job in flight has lost its end, and gets it back.
+        An existing entry in flight is replaced, because Redis lost the end of that job. The entry
+        is kept if the job was reopened after that end.
         """
         fields = [*flat_fields(head), "state", result.state]
         if result.bundle is not None:
@@ -85,23 +87,24 @@ class Ledger:
         names = [keys.job(head.task_id), keys.ranges(head.task_id), keys.ENDED_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.CALLBACKS]
         names += [keys.ACTIVE_JOBS, keys.ENDED, keys.COUNTS, keys.letters(head.task_id)]
-        names += parts_of(head.task_id)[1:]
+        names += state_keys(head.task_id)[1:]
         arguments: list[str | int] = [head.task_id, head.created_at]
         arguments.append(result.finished_at)
         arguments += [len(fields) // 2, *fields, *flat_ranges(head, head_bytes)]
         return bool(self._run("restore_job", names, *arguments))
 
     def discard_job(self, task_id: str, key_id: str) -> None:
-        """Forget a job that could not be enqueued, or that outlived its time."""
+        """Delete a job that could not be enqueued, or whose retention period is over."""
         indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
         indexes += [keys.ALL_JOBS, keys.CALLBACKS, keys.UNRECORDED]
-        self._run("discard_job", [*indexes, *keys_of(task_id)], task_id)
+        self._run("discard_job", [*indexes, *entry_keys(task_id)], task_id)
 
     def status(self, task_id: str) -> JobStatus | None:
-        """Return what is known of a job, or None.
+        """Return the status of a job, or None if the job is unknown.
 
         Raises:
-            NewerVersionError: its entry is of a version that this release does not read.
+            NewerVersionError: a newer release wrote the entry, in a version that this release
+                cannot read.
         """
         for fields, staged, failed in self._entries([task_id]):
             refuse_newer(version_of(fields), f"the ledger entry of {task_id}")
@@ -109,17 +112,18 @@ class Ledger:
         return None
 
     def statuses(self, task_ids: list[str]) -> list[JobStatus]:
-        """Return what is known of some jobs, in their order, in one round trip.
+        """Return the statuses of several jobs in the given order, in one round trip.
 
-        Those whose entry is of a version that this release does not read are left out.
+        Unknown jobs are left out, as are entries whose version this release cannot read.
         """
         found = self._entries(task_ids) if task_ids else []
         return [status_of(*entry) for entry in found if not is_newer(version_of(entry[0]))]
 
     def states(self, task_ids: list[str]) -> list[str | None]:
-        """Return the states of some jobs, None for one that is unknown, by one command.
+        """Return the state of each job, or None where the job is unknown, with one command.
 
-        They may be of jobs of a newer release, and ones that this release does not know.
+        Entries of a newer release are included, so a state may be one that this release does not
+        know.
         """
         found = self._run("job_states", [keys.job(task_id) for task_id in task_ids])
         return cast("list[str | None]", found)
@@ -137,10 +141,10 @@ class Ledger:
     def begin_chunk(
         self, task_id: str, chunk_index: int, lease: int, message_id: str = ""
     ) -> ChunkWork | None:
-        """Count a delivery of a chunk and return the work, or None when there is nothing to do.
+        """Count a delivery of a chunk and return the work, or None if there is nothing to do.
 
-        A chunk that failed for good is begun again by its dead letter, put back by hand, and by no
-        message that only came late or once more.
+        A chunk that failed permanently is begun again only by its requeued dead letter. A late or
+        duplicate message does not begin it.
         """
         families = (
             keys.job,
@@ -161,16 +165,19 @@ class Ledger:
         return ChunkWork(job_fields(fields), chunk_index, message_id, attempt, offset, length)
 
     def renew_chunk(self, task_id: str, chunk_index: int, lease: int) -> None:
-        """Keep a chunk that is being worked on for another ``lease``."""
+        """Renew the lease of a chunk that is being processed."""
         names = [keys.job(task_id), keys.leases(task_id)]
         self._run("renew_chunk", names, chunk_index, lease)
 
     def stage_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
-        """Record a staged chunk; a failed job may be open again by this, and gets ``deadline``.
+        """Record a staged chunk.
+
+        A failed job is reopened if the chunk was the last of its failed ones. The reopened job has
+        to end within ``deadline`` from now.
 
         Returns:
-            How many chunks are left; :data:`NO_MORE_NOW` when the job waits for something else;
-            :data:`OF_NO_USE` when what was staged can be removed.
+            The number of chunks that are not staged yet; :data:`NO_MORE_NOW` if the job does not
+            wait for chunks now; :data:`OF_NO_USE` if the staged chunk can be deleted.
         """
         task_id = work.job.task_id
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
@@ -188,14 +195,15 @@ class Ledger:
         return int(self._run("stage_chunk", names, *arguments))
 
     def record_attempt_error(self, task_id: str, chunk_index: int, failure: Failure) -> None:
-        """Record the error with which an attempt ended, so that it does not count as a crash."""
+        """Record the error that ended an attempt, so that the attempt does not count as a crash."""
         names = [keys.attempts(task_id), keys.handled_errors(task_id), keys.errors(task_id)]
         self._run("record_attempt_error", names, chunk_index, failure.code, failure.detail)
 
     def unstage_chunk(self, job: JobFields, chunk_index: int, claimant: str) -> bool:
-        """Forget that a chunk is staged, because what lies there is not what was recorded.
+        """Mark a chunk as not staged, because the staged bytes differ from the recorded ones.
 
-        False: ``claimant`` has lost the claim, and whoever has it judges for itself.
+        Returns False if ``claimant`` has lost the claim, or if the chunk was not recorded as
+        staged. The process that holds the claim now checks the chunk itself.
         """
         count = min(job.chunk_size, job.items - chunk_index * job.chunk_size)
         names = [keys.job(job.task_id), keys.staged(job.task_id)]
@@ -209,17 +217,18 @@ class Ledger:
         letter_id: str = "",
         message_id: str = "",
     ) -> Result | None:
-        """Fail a job, because a chunk failed for good, or for another reason.
+        """Fail a job, because a chunk failed permanently or for another reason.
 
         Args:
-            task_id: the job.
-            failure: what to tell of it.
-            chunk_index: of the chunk that failed.
-            letter_id: of the dead letter about it; put back, it opens the job again.
-            message_id: that the letter had as a message; what comes again under it opens nothing.
+            task_id: id of the job.
+            failure: reason to report.
+            chunk_index: index of the chunk that failed, if a chunk failed.
+            letter_id: id of the dead letter; when requeued, it reopens the job.
+            message_id: id that the dead letter had as a message; the id stops reopening the job.
 
         Returns:
-            How the job has failed, by this or before; None when it is unknown or has not failed.
+            The result of the failed job, whether it failed now or before; None if the job is
+            unknown or has not failed.
         """
         chunk = "" if chunk_index is None else chunk_index
         closed = "closed" if failure.final else ""
@@ -232,7 +241,7 @@ class Ledger:
             letter_id,
             message_id,
         )
-        names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
+        names = [*state_keys(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
         names += [keys.UNRECORDED]
         reply = self._run("fail_job", names, *arguments)
@@ -242,11 +251,11 @@ class Ledger:
         return Result(state="failed", finished_at=int(finished_at), error=error, error_code=code)
 
     def retry_job(self, task_id: str, deadline: int) -> list[int] | None:
-        """Open a failed job again; return the chunks to render, or None if it has not failed.
+        """Reopen a failed job and return the indexes of the chunks to render.
 
-        Nor is one opened that is being removed.
+        Returns None if the job has not failed or is being deleted.
         """
-        names = [*parts_of(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
+        names = [*state_keys(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS]
         names += [keys.UNRECORDED]
         reply = self._run("retry_job", names, task_id, deadline)
         return reply[1:] if reply else None
@@ -254,10 +263,11 @@ class Ledger:
     def claim_bundle(
         self, task_id: str, claimant: str, lease: int, deadline: int, message_id: str = ""
     ) -> JobFields | None:
-        """Claim the bundling for ``lease``; None when there is nothing to be done.
+        """Claim a job's bundle for ``lease``; return None if there is nothing to bundle.
 
-        A job whose bundling had failed for good is opened again by its dead letter, put back by
-        hand, and gets ``deadline``.
+        Also returns None if another process holds the claim. A job whose bundling failed
+        permanently is reopened by its requeued dead letter, and has to end within ``deadline``
+        from now.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS, keys.letters(task_id)]
@@ -265,11 +275,14 @@ class Ledger:
         return job_fields(fields) if fields else None
 
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:
-        """Keep a claim for another ``lease``; 0 gives it back. False: it is lost."""
+        """Renew a claim for ``lease``; 0 releases it. Returns False if the claim was lost."""
         return bool(self._run("renew_claim", [keys.job(task_id)], claimant, lease))
 
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Result | None:
-        """Record the finished bundle; return None if ``claimant`` has lost the claim."""
+        """Record the finished bundle and complete the job.
+
+        Returns None if ``claimant`` has lost the claim or the job is not running.
+        """
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
         value = msgspec.json.encode(bundle).decode()
@@ -279,24 +292,33 @@ class Ledger:
         return Result(state="completed", finished_at=int(finished_at), bundle=bundle)
 
     def note_record(self, task_id: str, finished_at: int | None) -> bool:
-        """Note that S3 knows of a job's end at ``finished_at``, or that it has none to be recorded.
+        """Note that S3 has the result record of a job that ended at ``finished_at``.
 
-        False: the job was opened again or has ended anew since, and that end has to be written.
+        Args:
+            task_id: id of the job.
+            finished_at: end in the written record; None if the job has no end to record.
+
+        Returns:
+            False if the job was reopened or has ended again since. The record of the current state
+            has to be written then.
         """
         names = [keys.job(task_id), keys.UNRECORDED]
         end = "" if finished_at is None else finished_at
         return bool(self._run("note_record", names, task_id, end))
 
     def take_unrecorded(self, count: int, quiet: int, patience: int) -> list[str]:
-        """Return up to ``count`` task ids of jobs whose end S3 has not been told for ``patience``.
+        """Return up to ``count`` task ids of ended jobs that still lack a result record in S3.
 
-        For ``quiet`` they are not returned again.
+        Args:
+            count: largest number of ids.
+            quiet: time for which the returned ids are not returned again.
+            patience: time for which the record has to have been missing.
         """
         found = self._run("take_due", [keys.UNRECORDED], count, quiet, patience)
         return cast("list[str]", found)
 
     def staged_chunks(self, task_id: str) -> list[StagedChunk]:
-        """Return what is recorded of a job's staged chunks, in their order."""
+        """Return the records of a job's staged chunks, ordered by chunk index."""
         with translated():
             found = cast("dict[str, str]", self._client.hgetall(keys.staged(task_id)))
         ordered = sorted(found.items(), key=lambda pair: int(pair[0]))
@@ -311,14 +333,16 @@ class Ledger:
         queues_empty: bool,
         can_send: bool = True,
     ) -> Diagnosis:
-        """Return what a job in flight needs, if nothing is moving it.
+        """Return the action that a stalled job in flight needs.
 
         Args:
-            task_id: the job.
-            patience: how long nothing may move when the queues are empty.
-            long_patience: how long when they are not, and its messages may be waiting there.
-            queues_empty: whether they are.
-            can_send: False when the broker is away, and what a job needs would not reach it.
+            task_id: id of the job.
+            patience: time without progress after which a job is stalled if the queues are empty.
+            long_patience: the same if the queues are not empty: the job's messages may be waiting
+                in them.
+            queues_empty: whether the queues are empty.
+            can_send: False while the broker is unavailable. Only an end or a passed deadline is
+                reported then, because no message could be sent.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.leases(task_id), keys.ACTIVE_JOBS]
         arguments = (task_id, patience, long_patience, int(queues_empty), int(can_send))
@@ -326,20 +350,21 @@ class Ledger:
         return Diagnosis(action, [int(index) for index in chunks])
 
     def active_jobs(self) -> list[str]:
-        """Return the task ids of all jobs in flight, the oldest first."""
+        """Return the task ids of all jobs in flight, oldest first."""
         with translated():
             return cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, -1))
 
     def claim_expired(self, when: int, count: int) -> list[ExpiredJob]:
-        """Close up to ``count`` jobs that ended before ``when``, the oldest first, to be removed.
+        """Mark up to ``count`` jobs that ended by ``when`` as being deleted, oldest first.
 
-        Nothing opens them again; asked once more, this returns those that are still there.
+        No message and no retry reopens a marked job. Later calls return the marked jobs again until
+        they are deleted.
         """
         before, behind = keys.job("/").split("/")
         found = self._run("claim_expired", [keys.ENDED_JOBS], before, behind, when, count)
         return [ExpiredJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
     def ping(self) -> None:
-        """Prove that Redis answers."""
+        """Check that Redis responds."""
         with translated():
             self._client.ping()

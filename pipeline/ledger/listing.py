@@ -1,7 +1,7 @@
-"""Lists: the jobs of a key or of all keys, and the chunks of a job, a page at a time.
+"""Paged lists of the jobs of one API key or of all keys, and of the chunks of a job.
 
-A page ends at a job and the next one begins behind that job, whatever arrives meanwhile: new jobs
-stand before the first page, so none is repeated and none is hidden.
+Each page begins after the last job of the previous page. Jobs that are created meanwhile sort
+before the first page, so later pages neither repeat nor skip a job.
 """
 
 from typing import NamedTuple
@@ -17,25 +17,26 @@ from pipeline.model.chunks import StagedChunk
 from pipeline.model.jobs import JobStatus
 from pipeline.model.states import ChunkState
 
-#: Jobs looked at for one page: a filter that few of them pass gives a short page, not a slow one.
-_LOOKED_AT = 5000
+#: Largest number of jobs read for one page, so that a filter that few jobs match makes the page
+#: short and not slow.
+_MOST_READ = 5000
 
 
 class Position(NamedTuple):
-    """The last job of a page: when it was created, in milliseconds since the epoch, and its id."""
+    """The last job of a page: its time of creation in milliseconds since the epoch, and its id."""
 
     created_at: int
     task_id: str
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs are listed.
+    """The jobs to list.
 
     Attributes:
-        key_id: of one API key; None for those of all.
-        fields: values that fields of the job have to have, such as its state.
-        since, before: when they were created, in milliseconds since the epoch: not before
-            ``since``, and before ``before``.
+        key_id: id of the API key that owns the jobs; None for the jobs of all keys.
+        fields: required values of the job's fields, such as its state.
+        since, before: bounds of the time of creation, in milliseconds since the epoch; ``since`` is
+            inclusive, ``before`` is exclusive.
     """
 
     key_id: str | None
@@ -45,9 +46,9 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobPage(NamedTuple):
-    """Jobs, the newest first, and where the next page begins; None behind the last one.
+    """Jobs, newest first, and the position after which the next page begins.
 
-    A page may be short, even empty, before the last one.
+    The position is None on the last page. Pages before the last one may be short or even empty.
     """
 
     jobs: list[JobStatus]
@@ -55,14 +56,14 @@ class JobPage(NamedTuple):
 
 
 class ChunkStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger knows of a chunk.
+    """The status of a chunk.
 
     Attributes:
-        index: of the chunk, counted from 0.
-        first_item, last_item: counted from 1, as in the manifest.
-        attempts: deliveries that were begun since the job was accepted or re-run.
-        error, error_code: of the last attempt that failed; None of a staged chunk.
-        took: milliseconds that the attempt which staged it took; None until then.
+        index: index of the chunk, counted from 0.
+        first_item, last_item: its first and last item, counted from 1 as in the manifest.
+        attempts: number of deliveries begun since the job was accepted or last retried.
+        error, error_code: error of the last failed attempt; None for a staged chunk.
+        took: duration in milliseconds of the attempt that staged the chunk; None until then.
     """
 
     index: int
@@ -81,7 +82,7 @@ class _Error(msgspec.Struct):
 
 
 class _Cells(NamedTuple):
-    """What each of a job's hashes says of one chunk."""
+    """One chunk's value in each of the job's hashes; None where the hash has none."""
 
     staged: str | None
     attempts: str | None
@@ -91,16 +92,20 @@ class _Cells(NamedTuple):
 
 
 class Listing:
-    """Reads lists from the ledger. Every method raises ``LedgerUnavailableError``."""
+    """Paged lists from the ledger.
+
+    Every method raises:
+        LedgerUnavailableError: Redis is unreachable.
+    """
 
     def __init__(self, client: redis.Redis, ledger: Ledger) -> None:
-        """Take a client that decodes responses, and the ledger that tells of one job."""
+        """Initialize with a client that decodes responses, and the ledger to read the jobs from."""
         self._client = client
         self._ledger = ledger
         self._run = Scripts(client).run
 
     def jobs(self, wanted: JobFilter, limit: int, after: Position | None) -> JobPage:
-        """Return up to ``limit`` jobs, from behind ``after`` on."""
+        """Return up to ``limit`` jobs that match ``wanted``, beginning after ``after``."""
         index = keys.ALL_JOBS if wanted.key_id is None else keys.jobs_of(wanted.key_id)
         latest = "+inf" if wanted.before is None else str(wanted.before - 1)
         task_id = ""
@@ -109,13 +114,13 @@ class Listing:
         earliest = "-inf" if wanted.since is None else wanted.since
         fields = [part for pair in wanted.fields.items() for part in pair]
         around = keys.job("/").split("/")
-        arguments = (*around, limit, _LOOKED_AT, latest, task_id, earliest, *fields)
+        arguments = (*around, limit, _MOST_READ, latest, task_id, earliest, *fields)
         created_at, last, *found = self._run("list_jobs", [index], *arguments)
         behind = Position(int(created_at), last) if last else None
         return JobPage(self._ledger.statuses(found), behind)
 
     def chunks(self, job: JobStatus, first: int, limit: int) -> list[ChunkStatus]:
-        """Return up to ``limit`` chunks of ``job``, from index ``first`` on."""
+        """Return up to ``limit`` chunks of ``job``, beginning at index ``first``."""
         indexes = range(first, min(first + limit, job.chunks))
         if not indexes:
             return []
@@ -134,15 +139,15 @@ def _chunk(job: JobStatus, now: int, index: int, cells: _Cells) -> ChunkStatus:
     first = index * job.chunk_size + 1
     staged = cells.staged is not None or job.state == "completed"
     last_error = None if staged else cells.failure or cells.error
-    told = msgspec.json.decode(last_error, type=_Error) if last_error else None
+    error = msgspec.json.decode(last_error, type=_Error) if last_error else None
     return ChunkStatus(
         index=index,
         first_item=first,
         last_item=min(job.items, first + job.chunk_size - 1),
         state=_chunk_state(cells, now, staged=staged),
         attempts=int(cells.attempts or 0),
-        error=told.detail if told else None,
-        error_code=told.code if told else None,
+        error=error.detail if error else None,
+        error_code=error.code if error else None,
         took=_took(cells.staged),
     )
 

@@ -1,4 +1,4 @@
-"""Listening to a Redis channel in a thread, however often the connection is lost."""
+"""A subscription to a Redis channel in a thread that reconnects after a lost connection."""
 
 import threading
 from collections.abc import Callable
@@ -8,19 +8,20 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-#: Seconds the listener waits for a message before it looks whether it should stop, and before it
-#: connects again after Redis went away.
+#: Seconds to wait for a message before checking whether to stop, and seconds to wait before
+#: reconnecting after a lost connection.
 _TICK = 0.5
 
 
 class Subscriber:
-    """Hands on what is said on one channel.
+    """A subscriber that passes the messages of one channel to a callback.
 
     Args:
-        client: of either kind.
-        channel: its name.
-        on_message: called with each message, as text.
-        on_gap: called when messages may have been missed: at the beginning, and after a loss.
+        client: Redis client; it may decode responses or not.
+        channel: name of the channel.
+        on_message: called with the text of each message.
+        on_gap: called when messages may have been missed: after each subscription, after a lost
+            connection, and when the subscriber stops.
     """
 
     def __init__(
@@ -37,35 +38,38 @@ class Subscriber:
         self._stopped = False
 
     def start(self) -> None:
-        """Begin to listen, in a thread that does not keep the process alive."""
+        """Start listening in a daemon thread."""
         threading.Thread(target=self._listen, name=f"listener {self._channel}", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop soon, and catch up a last time. Only a flag is set: a signal handler may do it."""
+        """Stop the thread soon; it calls ``on_gap`` a last time.
+
+        This method only sets a flag, so a signal handler may call it.
+        """
         self._stopped = True
 
     def _listen(self) -> None:
         pause = threading.Event()
         while not self._stopped:
             try:
-                self._follow()
-            except Exception as error:  # noqa: BLE001 - whatever it was, others still wait
+                self._receive()
+            except Exception as error:  # noqa: BLE001 - the thread must survive every error
                 reason = f"{type(error).__name__}: {error}"
                 log.warning("subscription lost", channel=self._channel, reason=reason)
-                # Who waits finds out for itself whether Redis answers.
+                # Each waiting request then checks for itself whether Redis responds.
                 self._on_gap()
                 pause.wait(_TICK)
         self._on_gap()
 
-    def _follow(self) -> None:
+    def _receive(self) -> None:
         with self._client.pubsub() as channel:  # type: ignore[no-untyped-call] # redis-py has no types here
             channel.subscribe(self._channel)
             while not self._stopped:
                 message = channel.get_message(timeout=_TICK)
                 if message is None:
                     continue
-                if message["type"] == "subscribe":  # what was said before then went unheard
+                if message["type"] == "subscribe":  # earlier messages were missed
                     self._on_gap()
                 elif message["type"] == "message":
-                    said = message["data"]
-                    self._on_message(said if isinstance(said, str) else said.decode())
+                    data = message["data"]
+                    self._on_message(data if isinstance(data, str) else data.decode())

@@ -1,14 +1,20 @@
-"""The ledger's Lua scripts: loaded from ``pipeline/ledger/lua``, run as one atomic step each.
+"""The ledger's Lua scripts, loaded from ``pipeline/ledger/lua``; each runs as one atomic step.
 
-Every script begins with the same lines, constants and then ``prelude.lua``: the transition table of
-``pipeline.model.states``, the Redis server's clock, so that a worker's wrong clock moves nothing,
-what becomes of a job's callback when the job ends (``call_back``) and when it is opened again
-(``recall``), the count of jobs that end (``count_end``), and the counts of the last hour
-(``count``), which stand in a ring of a field a minute, so that they never grow. A script that
-begins something with a job's entry asks first whether that is ``newer`` than what this release
-reads, and answers ``NEWER`` then. Redis knows scripts by their content, so those of two releases
-run side by side. A process reads all of them when its clients are opened and none later, so that it
-runs none that came after its Python.
+Every script is prefixed with constants and with ``prelude.lua``, which provide:
+
+- the transition table of ``pipeline.model.states``;
+- ``now``, the Redis server's clock, so that a wrong clock of a worker has no effect;
+- ``call_back``, which schedules a job's callback when the job ends, and ``recall``, which removes
+  the callback when the job is reopened;
+- ``count_end``, which counts ended jobs;
+- ``count``, which counts events of the last hour in a ring of one field per minute, so that the
+  counts never grow;
+- ``newer``, which reports whether a job's entry has a version that this release cannot read. A
+  script that begins work on an entry checks this first and returns the error ``NEWER``.
+
+Redis identifies scripts by their content, so the scripts of two releases run side by side. A
+process reads all scripts when its clients are opened and none later, so that it never runs a script
+that is newer than its Python code.
 """
 
 from functools import cache
@@ -22,7 +28,7 @@ from pipeline.ledger.connection import NEWER_MARK, translated
 from pipeline.model.states import DURATION_BOUNDS, TRANSITIONS
 from pipeline.model.versions import VERSION
 
-#: Milliseconds that a replica has to take a write; in one network it takes less than one.
+#: Milliseconds to wait until a replica has a write; within one network, less than 1 ms is needed.
 _REPLICA_TIME = 100
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Scripts:
-    """The scripts over one Redis client that decodes responses."""
+    """The scripts, run by one Redis client that decodes responses."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -38,10 +44,10 @@ class Scripts:
         self._registered: dict[str, Script] = {}
 
     def run(self, name: str, names: list[str], *arguments: str | int) -> Any:  # noqa: ANN401 - a script's reply has no type
-        """Run the script ``name`` with keys ``names``.
+        """Run the script ``name`` with the keys ``names``.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         script = self._registered.get(name)
         if script is None:
@@ -50,12 +56,13 @@ class Scripts:
             return script(keys=names, args=arguments)
 
     def run_and_replicate(self, name: str, names: list[str], *arguments: str | int) -> Any:  # noqa: ANN401 - as above
-        """Run a script, and where Sentinels watch let a replica know what it did before going on.
+        """Run a script and, with Redis Sentinel, wait until a replica has its writes.
 
-        What no replica has taken in time may be forgotten in a failover, as after :meth:`run`.
+        If no replica has the writes within :data:`_REPLICA_TIME`, a failover may lose them. The
+        writes of :meth:`run` always have this risk.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         if not isinstance(self._client.connection_pool, SentinelConnectionPool):
             return self.run(name, names, *arguments)
@@ -67,7 +74,7 @@ class Scripts:
 
 @cache
 def _sources() -> dict[str, str]:
-    """Return every script by its name, each with the constants and the prelude before it."""
+    """Return each script by its name, prefixed with the constants and the prelude."""
     files = resources.files("pipeline.ledger").joinpath("lua").iterdir()
     sources = {
         file.name.removesuffix(".lua"): file.read_text("utf-8")
@@ -79,7 +86,7 @@ def _sources() -> dict[str, str]:
 
 
 def _constants() -> str:
-    """Return the constants of Python that the scripts share, in Lua."""
+    """Return Lua code that defines the Python constants shared by all scripts."""
     table = ", ".join(
         f'["{state} {event}"] = "{after}"' for (state, event), after in TRANSITIONS.items()
     )

@@ -1,7 +1,8 @@
 """Waiting for jobs to end, without polling.
 
-One thread a process listens to the channel on which the ledger's scripts tell what has ended, and
-wakes the requests that wait for it. It starts when the first request waits.
+The ledger's scripts publish the id of each ended job on a Redis channel. One thread per process
+subscribes to this channel and wakes the requests that wait for the job. The thread starts with the
+first request that waits.
 """
 
 import threading
@@ -20,39 +21,45 @@ from pipeline.model.states import TERMINAL
 
 
 class _Waiter:
-    """One request's place: it is woken when its job may have ended."""
+    """A waiting request, woken when its job may have ended."""
 
     def __init__(self) -> None:
         self._woken = threading.Event()
 
     def wake(self) -> None:
-        """Let :meth:`wait` return."""
+        """Make :meth:`wait` return."""
         self._woken.set()
 
     def wait(self, seconds: float) -> bool:
-        """Return True when woken, False after ``seconds``."""
+        """Return True as soon as the request is woken, or False after ``seconds``."""
         woken = self._woken.wait(max(0.0, seconds))
         self._woken.clear()
         return woken
 
 
 class WaitResult(NamedTuple):
-    """A job as it was last seen, and whether it was waited for; False: there was no place."""
+    """The result of waiting for a job.
+
+    Attributes:
+        job: the job's last known status; None if the job is unknown.
+        waited: False if the request did not wait, because too many requests wait already or the
+            process is shutting down.
+    """
 
     job: JobStatus | None
     waited: bool
 
 
 class CompletionWaiters:
-    """Tells waiting requests that their job has ended.
+    """The waiting requests of a process.
 
     Args:
-        client: decodes responses.
-        most: requests that may wait at once.
+        client: Redis client that decodes responses.
+        limit: largest number of requests that may wait at once.
     """
 
-    def __init__(self, client: redis.Redis, most: int) -> None:
-        self._places = threading.BoundedSemaphore(most)
+    def __init__(self, client: redis.Redis, limit: int) -> None:
+        self._slots = threading.BoundedSemaphore(limit)
         self._lock = threading.Lock()
         self._waiters: defaultdict[str, set[_Waiter]] = defaultdict(set)
         self._subscriber = Subscriber(client, keys.ENDED, self._wake, self._wake_all)
@@ -60,48 +67,51 @@ class CompletionWaiters:
         self._closed = False
 
     def wait(
-        self, task_id: str, seconds: float, look: Callable[[], JobStatus | None]
+        self, task_id: str, seconds: float, read_job: Callable[[], JobStatus | None]
     ) -> WaitResult:
-        """Return a job when it has ended, or as it stands after ``seconds``.
+        """Wait until a job has ended, for at most ``seconds``, and return the job.
 
         Args:
-            task_id: the job.
-            seconds: how long to wait at most.
-            look: reads the job.
+            task_id: id of the job.
+            seconds: longest time to wait.
+            read_job: returns the job's current status, or None if the job is unknown.
         """
         until = time.monotonic() + seconds
-        # Before the first look: the job may end between that and the wait.
-        with self._entered(task_id) as waiter:
-            job = look()
+        # Registered before the first read, because the job may end between the read and the wait.
+        with self._registered(task_id) as waiter:
+            job = read_job()
             if _has_ended(job):
                 return WaitResult(job, waited=True)
-            if self._closed or not self._places.acquire(blocking=False):
+            if self._closed or not self._slots.acquire(blocking=False):
                 return WaitResult(job, waited=False)
             try:
                 self._listen()
-                job = self._look_when_woken(waiter, until, look)
+                job = self._read_when_woken(waiter, until, read_job)
             finally:
-                self._places.release()
+                self._slots.release()
         return WaitResult(job, waited=True)
 
-    def _look_when_woken(
-        self, waiter: _Waiter, until: float, look: Callable[[], JobStatus | None]
+    def _read_when_woken(
+        self, waiter: _Waiter, until: float, read_job: Callable[[], JobStatus | None]
     ) -> JobStatus | None:
-        """Look at the job each time it may have ended, and once more at ``until``."""
+        """Read the job each time it may have ended, and once more at ``until``."""
         while True:
             woken = not self._closed and waiter.wait(until - time.monotonic())
-            job = look()
+            job = read_job()
             if not woken or _has_ended(job):
                 return job
 
     def close(self) -> None:
-        """Let nobody wait any longer. It only sets flags, so a signal handler may call it."""
+        """Stop all waiting.
+
+        This method only sets flags, so a signal handler may call it.
+        """
         self._closed = True
         self._subscriber.stop()
 
     @contextmanager
-    def _entered(self, task_id: str) -> Iterator[_Waiter]:
-        """Have a waiter woken when ``task_id`` may have ended, during the block."""
+    def _registered(self, task_id: str) -> Iterator[_Waiter]:
+        """Register a waiter during the block; it is woken when ``task_id`` may have ended."""
         waiter = _Waiter()
         with self._lock:
             self._waiters[task_id].add(waiter)
@@ -114,7 +124,7 @@ class CompletionWaiters:
                     del self._waiters[task_id]
 
     def _listen(self) -> None:
-        """Start the subscriber with the first request that waits; its first word wakes all."""
+        """Start the subscriber with the first request that waits; subscribing wakes them all."""
         with self._lock:
             if not self._listening:
                 self._subscriber.start()
@@ -134,5 +144,5 @@ class CompletionWaiters:
 
 
 def _has_ended(job: JobStatus | None) -> bool:
-    """Return whether there is nothing to wait for."""
+    """Return whether a job is unknown or has ended, so that there is nothing to wait for."""
     return job is None or job.state in TERMINAL

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-#: Objects one DeleteObjects request may name (S3 API reference, DeleteObjects).
+#: Largest number of objects in one request (S3 API Reference, DeleteObjects).
 _DELETE_BATCH = 1000
-#: Times a body is asked for when it breaks off on the way.
+#: Number of times an object is requested if its body breaks off in transit.
 _READ_ATTEMPTS = 3
 
 
 class Bucket:
     """The objects of one bucket.
 
-    Every method that talks to the server raises:
-        StoreUnavailableError: no answer, or a refusal.
+    Every method that sends a request raises:
+        StoreUnavailableError: S3 does not respond, or returns an error.
 
     Args:
-        client: signs, sends, tries again.
-        name: of the bucket.
-        headers: what objects are written with.
+        client: S3 client that signs, sends and retries requests.
+        name: name of the bucket.
+        headers: encryption and checksum parameters for the objects to write.
     """
 
     def __init__(self, client: "S3Client", name: str, headers: ObjectHeaders = PLAIN) -> None:
@@ -39,7 +39,7 @@ class Bucket:
         self._headers = headers
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        """Write an object, whole or not at all."""
+        """Write an object atomically."""
         with translated():
             self._client.put_object(
                 Bucket=self.name,
@@ -54,26 +54,26 @@ class Bucket:
         """Return an object, or ``length`` bytes of it from ``offset``.
 
         Raises:
-            ObjectMissingError: there is none.
-            ObjectShortError: it ends before that.
+            ObjectMissingError: the object does not exist.
+            ObjectShortError: the object ends before the requested range does.
         """
         if length is None:
             return self._read(key, {})
         data = self._read(key, {"Range": f"bytes={offset}-{offset + length - 1}"})
         if len(data) != length:
-            # Not a body that broke off on the way: the server announced as many as came.
-            raise ObjectShortError(f"{key}: {len(data)} bytes are there, not {length}")
+            # The body did not break off in transit: it has the length that the server announced.
+            raise ObjectShortError(f"{key}: {len(data)} bytes instead of {length}")
         return data
 
     def get_start(self, key: str, length: int) -> bytes:
-        """Return the first ``length`` bytes of an object, or all of it if it is shorter.
+        """Return the first ``length`` bytes of an object, or the whole object if it is shorter.
 
         Raises:
-            ObjectMissingError: there is none.
+            ObjectMissingError: the object does not exist.
         """
         try:
             return self._read(key, {"Range": f"bytes=0-{length - 1}"})
-        except ObjectShortError:  # it is empty, of which there is no range
+        except ObjectShortError:  # the object is empty, so no range is valid
             return b""
 
     def list_keys(self, prefix: str) -> Iterator[str]:
@@ -81,7 +81,7 @@ class Bucket:
         return (key for key, _ in self.list_ages(prefix))
 
     def list_ages(self, prefix: str) -> Iterator[tuple[str, datetime]]:
-        """Yield the keys that begin with ``prefix``, in order, and when each was last written."""
+        """Yield each key that begins with ``prefix``, in order, and the time of its last write."""
         pages = self._client.get_paginator("list_objects_v2")
         with translated():
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
@@ -90,10 +90,10 @@ class Bucket:
                 )
 
     def list_folders(self, prefix: str) -> Iterator[list[str]]:
-        """Yield the names between ``prefix`` and the next slash, each once, a page at a time.
+        """Yield pages of the distinct names between ``prefix`` and the next slash.
 
-        A page has at most 1000, however many objects lie below each name (S3 API Reference,
-        ListObjectsV2, ``CommonPrefixes``).
+        A page has at most 1000 names, regardless of the number of objects below each name (S3 API
+        Reference, ListObjectsV2, ``CommonPrefixes``).
         """
         pages = self._client.get_paginator("list_objects_v2")
         with translated():
@@ -102,28 +102,28 @@ class Bucket:
                     yield [each["Prefix"].removeprefix(prefix).removesuffix("/") for each in found]
 
     def delete(self, key: str) -> None:
-        """Remove an object; it is no error if there is none."""
+        """Delete an object; a missing object is not an error."""
         with translated():
             self._client.delete_object(Bucket=self.name, Key=key)
 
     def delete_all(self, prefix: str) -> None:
-        """Remove every object whose key begins with ``prefix``."""
+        """Delete every object whose key begins with ``prefix``."""
         self.delete_each(self.list_keys(prefix))
 
     def delete_each(self, found: Iterator[str]) -> None:
-        """Remove the objects with these keys, up to 1000 by a request; some may not be there."""
+        """Delete the objects with these keys, up to 1000 per request; ignore missing objects."""
         while batch := [*islice(found, _DELETE_BATCH)]:
             objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
             with translated():
-                answer = self._client.delete_objects(
+                response = self._client.delete_objects(
                     Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
                 )
-            if refused := answer.get("Errors"):
-                code = refused[0].get("Code", "unknown")
+            if errors := response.get("Errors"):
+                code = errors[0].get("Code", "unknown")
                 raise StoreUnavailableError(f"DeleteObjects: {code}", code, "DeleteObjects")
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Return a URL that downloads an object for ``seconds``; nothing is sent."""
+        """Return a URL that downloads an object and is valid for ``seconds``; sends no request."""
         with translated():
             return self._client.generate_presigned_url(
                 "get_object",
@@ -137,41 +137,41 @@ class Bucket:
             )
 
     def check(self) -> None:
-        """Prove that the bucket is there and may be read."""
+        """Check that the bucket exists and can be read."""
         self.headers()
 
     def headers(self) -> dict[str, str]:
-        """Return what the server says of itself when it is asked for the bucket.
+        """Return the response headers of a HEAD request for the bucket.
 
         Raises:
-            ObjectMissingError: there is no such bucket.
+            ObjectMissingError: the bucket does not exist.
         """
         with translated():
-            answer = self._client.head_bucket(Bucket=self.name)
-        return dict(answer["ResponseMetadata"]["HTTPHeaders"])
+            response = self._client.head_bucket(Bucket=self.name)
+        return dict(response["ResponseMetadata"]["HTTPHeaders"])
 
     def object_headers(self, key: str) -> dict[str, str]:
-        """Return the headers with which the server describes an object.
+        """Return the response headers of a HEAD request for an object.
 
         Raises:
-            ObjectMissingError: there is none.
+            ObjectMissingError: the object does not exist.
         """
         with translated():
-            answer = self._client.head_object(Bucket=self.name, Key=key)
-        return dict(answer["ResponseMetadata"]["HTTPHeaders"])
+            response = self._client.head_object(Bucket=self.name, Key=key)
+        return dict(response["ResponseMetadata"]["HTTPHeaders"])
 
     def upload(self, key: str, upload: Upload) -> Uploaded:
-        """Write an object from a stream as a multipart upload, whole or not at all.
+        """Write an object atomically from a stream, as a multipart upload.
 
         Raises:
-            UploadAbandonedError: ``keep_going`` returned False.
+            UploadAbandonedError: the upload's ``keep_going`` returned False.
         """
         return MultipartUpload(self._client, self.name, key, self._headers).write(upload)
 
     def abort_uploads(self, begun_before: datetime) -> int:
-        """Abort multipart uploads that were begun long ago; return how many."""
+        """Abort the multipart uploads begun before ``begun_before`` and return their number."""
         aborted = 0
-        # Some servers answer a list of no uploads with NoSuchUpload.
+        # Some servers return NoSuchUpload instead of an empty list.
         with suppress(ObjectMissingError), translated():
             for page in self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.name
@@ -190,7 +190,7 @@ class Bucket:
                 with translated():
                     return body.read()
             except StoreUnavailableError:
-                # boto3 retries a request that is refused, but not a body that breaks off.
+                # boto3 retries a failed request, but not a body that breaks off.
                 if attempt == _READ_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")

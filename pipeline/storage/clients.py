@@ -1,10 +1,12 @@
-"""The S3 clients of a process: made here alone, with one set of credentials and one clock.
+"""The S3 clients of a process, with shared credentials and a shared clock correction.
 
-How long a call takes with an S3 that accepts connections and never answers is the product of two
-numbers: seconds to wait for a response, and attempts. Whoever waits decides. Workers and the sweep
-have time: three attempts of ten seconds. The API has a client waiting who would rather try again:
-two attempts of three seconds. Its probes, and what it has to undo after a timeout, use a fail-fast
-client: one attempt of two seconds, with the credentials and the clock of the other one.
+All S3 clients are created in this module. If S3 accepts connections and never responds, a call
+takes the read timeout multiplied by the number of attempts. Each role chooses both numbers:
+
+- Workers and the sweep can wait: three attempts of ten seconds.
+- The API has a waiting client that can retry by itself: two attempts of three seconds.
+- The API's health checks, and its cleanup after a timeout, use a fail-fast client: one attempt of
+  two seconds. This client shares the credentials and the clock correction of the other one.
 """
 
 from collections.abc import Iterator
@@ -31,16 +33,16 @@ _ATTEMPTS = 3
 
 
 class Storage(NamedTuple):
-    """The buckets, and what signs for them.
+    """The buckets, and the client and credentials that they use.
 
     Attributes:
-        bucket: of requests, bundles and API keys.
-        staging_bucket: of staged chunks.
-        public_bucket: the first one at the address at which clients reach it; for signing alone.
-        client: what the first two ask with.
-        clock_skew: the correction of the clock that all of them sign by.
-        credentials: with which all of them sign.
-        session: which has them.
+        bucket: the main bucket, for requests, bundles and API keys.
+        staging_bucket: the bucket for staged chunks.
+        public_bucket: the main bucket at its public endpoint; used only to sign download URLs.
+        client: client of ``bucket`` and ``staging_bucket``.
+        clock_skew: clock correction for the signatures of all three.
+        credentials: expiry of the credentials of all three.
+        session: boto3 session that holds the credentials.
     """
 
     bucket: Bucket
@@ -59,25 +61,25 @@ def open_storage(
     attempts: int = _ATTEMPTS,
     sharing: Storage | None = None,
 ) -> Storage:
-    """Return the storage that ``settings`` name; connections are made when first used.
+    """Return the storage for ``settings``; connections are opened on first use.
 
-    Without keys in the settings, boto3 looks for credentials: in the environment, in its files, a
-    web identity token (``AWS_ROLE_ARN``, ``AWS_WEB_IDENTITY_TOKEN_FILE``), a container's endpoint,
-    an instance's role (Boto3 documentation, "Credentials").
+    Without keys in the settings, boto3 searches for credentials: in the environment, in its files,
+    by a web identity token (``AWS_ROLE_ARN``, ``AWS_WEB_IDENTITY_TOKEN_FILE``), at a container's
+    endpoint, and by an instance's role (Boto3 documentation, "Credentials").
 
     Args:
-        settings: addresses, region, keys, encryption.
+        settings: endpoints, region, access keys and encryption.
         read_timeout: seconds to wait for a response.
-        attempts: how often a request is sent that gets no response, or a transient error.
-        sharing: a storage of the same settings whose credentials and clock this one uses.
+        attempts: number of attempts for a request that gets no response or a transient error.
+        sharing: storage with the same settings, whose credentials and clock correction to use.
 
     Raises:
-        SettingsError: boto3's own configuration is wrong, or names credentials that cannot be had.
+        SettingsError: boto3's own configuration is invalid, or the credentials cannot be loaded.
     """
-    with _explained():
+    with _as_settings_error():
         session = sharing.session if sharing else _open_session(settings)
         credentials = session.get_credentials()
-    # The client for URLs never gets a response, so it shares what the other one observes.
+    # The public client sends no request, so it uses the clock skew that the other client observes.
     clock_skew = sharing.clock_skew if sharing else ClockSkew()
     patience = {"read_timeout": read_timeout, "attempts": attempts}
     client = connect_s3(session, settings, endpoint_url=settings.s3_endpoint_url, **patience)
@@ -114,16 +116,19 @@ def connect_s3(
     read_timeout: int,
     attempts: int = _ATTEMPTS,
 ) -> "S3Client":
-    """Return an S3 client; it is safe to share between threads.
+    """Return an S3 client, which is safe to share between threads.
 
-    Signature version 4 is set by hand because presigned URLs would be signed with version 2, and
-    checksums are computed when required, because a ranged read would else be compared with the
-    whole object's and older servers know no others. The region's own endpoint is used in
-    ``us-east-1`` too: the global one answers for young buckets elsewhere with redirects (S3 User
-    Guide, "Request redirection").
+    The client differs from boto3's defaults in three points:
+
+    - Signature version 4 is explicit, because presigned URLs would be signed with version 2.
+    - Checksums are only computed and validated when required. Otherwise a ranged read would be
+      compared with the checksum of the whole object, and older servers would reject the newer
+      checksums.
+    - The regional endpoint is used in ``us-east-1`` too. The global endpoint returns redirects for
+      recently created buckets of other regions (S3 User Guide, "Request redirection").
     """
     config = Config(
-        # Put together anew for each request, botocore's own took a fifth of a small request's CPU.
+        # Building botocore's own user agent per request took a fifth of a small request's CPU time.
         user_agent=f"qrmill/{version('qrmill')}",
         signature_version="s3v4",
         request_checksum_calculation="when_required",
@@ -138,8 +143,9 @@ def connect_s3(
         },
     )
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
-    # As the file that botocore makes of it, a body would wait for the server's 100 (Continue)
-    # (RFC 9110, section 10.1.1) and go out in pieces of 16 KiB. Parts of uploads may do so.
+    # botocore converts bodies to files. A file waits for the server's 100 (Continue) (RFC 9110,
+    # section 10.1.1) and is sent in pieces of 16 KiB. PutObject therefore sends the bytes as they
+    # are; only the parts of multipart uploads are still sent as files.
     client.meta.events.unregister(
         "before-parameter-build.s3.PutObject", convert_body_to_file_like_object
     )
@@ -147,21 +153,22 @@ def connect_s3(
 
 
 def _public_endpoint(settings: Settings, client: "S3Client") -> str:
-    """Return where clients reach S3.
+    """Return the endpoint at which clients of the service reach S3.
 
-    Of AWS that is the region's own endpoint, said outright: without one botocore signs URLs for the
-    global endpoint, whose redirects into the region a signature does not survive
-    (``botocore.signers._should_use_global_endpoint``).
+    For AWS, this is the explicit regional endpoint. Without an explicit endpoint, botocore signs
+    URLs for the global one (``botocore.signers._should_use_global_endpoint``). The global endpoint
+    redirects to the region, where the signature is invalid.
     """
     return settings.s3_public_endpoint_url or settings.s3_endpoint_url or client.meta.endpoint_url
 
 
 def _addressing_style(settings: Settings) -> Literal["path", "virtual"]:
-    """Return where the bucket stands in a URL.
+    """Return ``path`` or ``virtual``: the bucket is in the path or in the host of URLs.
 
-    At AWS it stands in the host, which is what AWS wants, unless it has a dot, which no certificate
-    matches (S3 User Guide, "Virtual hosting of general purpose buckets"). Other servers have often
-    no names for buckets.
+    The setting decides unless it is ``auto``. At AWS, the bucket is in the host, as AWS recommends.
+    A bucket name with a dot is in the path, because no TLS certificate matches such a host (S3 User
+    Guide, "Virtual hosting of general purpose buckets"). For other servers, the bucket is in the
+    path, because many of them have no host name per bucket.
     """
     if settings.s3_addressing_style != "auto":
         return settings.s3_addressing_style
@@ -171,11 +178,11 @@ def _addressing_style(settings: Settings) -> Literal["path", "virtual"]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _as_settings_error() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, OSError) as error:
         raise SettingsError(
-            f"The S3 credentials cannot be had ({error}): set QRMILL_S3_ACCESS_KEY_ID and its "
-            "secret, or correct the AWS_ variables and files that boto3 reads."
+            f"The S3 credentials cannot be loaded ({error}): set QRMILL_S3_ACCESS_KEY_ID and "
+            "QRMILL_S3_SECRET_ACCESS_KEY, or correct the AWS_ variables and files that boto3 reads."
         ) from error

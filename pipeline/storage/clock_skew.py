@@ -1,9 +1,9 @@
-"""Signing by the S3 server's clock when this machine's is wrong.
+"""Correction of the local clock by the S3 server's clock, for signatures.
 
-S3 refuses a signature whose time is more than a quarter of an hour off (S3 API reference, error
+S3 rejects a signature whose time is more than 15 minutes off (S3 API Reference, error
 ``RequestTimeTooSkewed``). Every response carries the server's time in its ``Date`` header. After
-the first response, even a refusal, requests and download URLs are signed by the server's time.
-Only attached clients are corrected: other boto3 clients of the process sign by its own clock.
+the first response, even an error, requests and download URLs are signed with the server's time.
+Only attached clients are corrected. Other boto3 clients of the process sign with the local clock.
 """
 
 import time
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 #: Seconds that two clocks may differ without a correction.
 _TOLERATED = 60
-#: Statuses of refusals.
-_REFUSALS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+#: Statuses of rejected requests.
+_REJECTIONS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 _OFFSET = "qrmill_clock_offset"
 
 
 class ClockSkew:
-    """The difference between the server's clock and ours, observed and applied by S3 clients."""
+    """The offset of the server's clock from the local one, observed and applied by S3 clients."""
 
     def __init__(self) -> None:
         self._offset = 0.0
@@ -38,7 +38,7 @@ class ClockSkew:
         return time.time() + self._offset
 
     def attach(self, client: "S3Client") -> None:
-        """Let ``client`` observe the server's time and sign by it."""
+        """Make ``client`` observe the server's time and sign with it."""
         client.meta.events.register("response-received.s3", self._observe)
         client.meta.events.register("before-sign.s3", self._tag_request)
         # The handler returns a delay, which the stubs do not declare.
@@ -51,7 +51,7 @@ class ClockSkew:
             self._offset = offset if abs(offset) > _TOLERATED else 0.0
 
     def _tag_request(self, request: AWSRequest, **_: object) -> None:
-        """Note the offset that ``request`` is signed with, and apply it."""
+        """Record the current offset in ``request`` and apply it to the signature."""
         request.context[_OFFSET] = self._offset
         if self._offset:
             request.context = _SkewedContext(request.context, self._offset)
@@ -63,21 +63,21 @@ class ClockSkew:
         request_dict: dict[str, Any],
         **_: object,
     ) -> float | None:
-        """Return the delay in seconds before a retry, or None for no retry of ours.
+        """Return the delay in seconds before a retry, or None to leave the decision to botocore.
 
-        Servers differ in the error's code and status, so the first attempt is retried if it was
-        refused and its response changed the offset.
+        Servers differ in the code and status of this error. The first attempt is therefore retried
+        if it was rejected and its response changed the offset.
         """
-        refused = response is not None and response[0].status_code in _REFUSALS
+        rejected = response is not None and response[0].status_code in _REJECTIONS
         observed = abs(self._offset - request_dict["context"].get(_OFFSET, 0.0)) > _TOLERATED
-        return 0.0 if attempts == 1 and refused and observed else None
+        return 0.0 if attempts == 1 and rejected and observed else None
 
 
 class _SkewedContext(dict[str, Any]):
-    """A request's context that stores its ``timestamp`` moved by an offset.
+    """A request's context that adds an offset to the ``timestamp`` stored in it.
 
-    botocore's signers read the clock themselves, put the time there, and then sign by what they
-    find there (``botocore.auth.SigV4Auth.add_auth``). No event comes between the two.
+    botocore's signers store the local time in the context and then sign with the stored time
+    (``botocore.auth.SigV4Auth.add_auth``). No event is emitted between the two steps.
     """
 
     def __init__(self, context: Mapping[str, Any], offset: float) -> None:

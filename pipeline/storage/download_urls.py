@@ -1,4 +1,4 @@
-"""Download URLs of bundles: signed anew at every poll, and true about when they end."""
+"""Presigned download URLs of bundles, signed at every poll, with their actual expiry."""
 
 from typing import NamedTuple
 
@@ -10,20 +10,20 @@ from pipeline.storage.credentials import CredentialsExpiry
 
 
 class Download(NamedTuple):
-    """A URL that downloads a bundle, and when it stops working, in seconds since the epoch."""
+    """A URL that downloads a bundle, and its expiry in seconds since the epoch."""
 
     url: str
     expires_at: int
 
 
 class DownloadUrls:
-    """Signs download URLs; nothing is sent but for new credentials.
+    """The signer of download URLs; it sends no request, except to renew credentials.
 
     Args:
-        bucket: as clients reach it.
-        credentials: it signs with these.
-        clock_skew: corrects the clock that it signs by.
-        ttl: seconds a URL works, unless the bundle or the credentials expire before.
+        bucket: main bucket at its public endpoint.
+        credentials: expiry of the credentials that sign the URLs.
+        clock_skew: clock correction for the signatures.
+        ttl: lifetime of a URL in seconds; shorter if the bundle or the credentials expire earlier.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class DownloadUrls:
         self._ttl = ttl
 
     def lifetime(self, bundle: Bundle) -> int:
-        """Return for how many seconds a URL would work that is signed now.
+        """Return the lifetime in seconds of a URL that is signed now; at least 1.
 
         Raises:
-            StoreUnavailableError: the credentials have expired, and there are no new ones.
+            StoreUnavailableError: the credentials have expired and cannot be renewed.
         """
         left = self._credentials.seconds_left()
         kept = bundle.expires_at - int(self._clock_skew.now())
@@ -46,15 +46,15 @@ class DownloadUrls:
         return max(1, least)
 
     def sign(self, task_id: str, bundle: Bundle, *, lifetime: int | None = None) -> Download:
-        """Return a URL of a completed job's bundle.
+        """Return a download URL for a completed job's bundle.
 
         Args:
-            task_id: the job.
-            bundle: its bundle.
-            lifetime: of the URL, if :meth:`lifetime` was called just before.
+            task_id: id of the job.
+            bundle: bundle of the job.
+            lifetime: result of a call of :meth:`lifetime` just before; computed if None.
 
         Raises:
-            StoreUnavailableError: the credentials have expired, and there are no new ones.
+            StoreUnavailableError: the credentials have expired and cannot be renewed.
         """
         if lifetime is None:
             lifetime = self.lifetime(bundle)

@@ -1,15 +1,16 @@
-"""Every key in S3, built here and nowhere else.
+"""The keys of all objects in S3; no other module builds them.
 
 Main bucket:
 
 ====================================  =============================================================
-``jobs/<id>/request.json``            the accepted request: a head line, then the chunks' items
+``jobs/<id>/request.json``            the accepted request: a line with the head, then the items
+                                      chunk by chunk
 ``jobs/<id>/bundle.zip``              the bundle
-``jobs/<id>/result.json``             how the job ended, for good
-``jobs/<id>/callback.json``           how the callback about that ended
-``keys/<key id>.json``                an API key: its hash, role and rates
-``webhook-secrets/<key id>.json``     what an API key's callbacks are signed with
-``checkup-<random>``                  of a check-up that runs, in both buckets
+``jobs/<id>/result.json``             the result record: how the job ended
+``jobs/<id>/callback.json``           the outcome of the callback about that result
+``keys/<key id>.json``                an API key: its hash, role and rate limits
+``webhook-secrets/<key id>.json``     the secrets that sign an API key's callbacks
+``checkup-<random>``                  a temporary object of a running doctor, in both buckets
 ====================================  =============================================================
 
 Staging bucket:
@@ -17,13 +18,13 @@ Staging bucket:
 ====================================  =============================================================
 ``<id>/<chunk>.zip``                  a staged chunk (``QRMILL_STAGING=zip``): rows, then images
 ``<id>/<chunk>/rows.json``            a staged chunk's rows (``QRMILL_STAGING=object``)
-``<id>/<chunk>/<file>``               one image of it
+``<id>/<chunk>/<file>``               one image of a staged chunk (``QRMILL_STAGING=object``)
 ====================================  =============================================================
 
-S3 takes 3,500 writes and 5,500 reads a second for each prefix that it has made a partition of, and
-splits one that is asked for more at any character (S3 User Guide, "Optimizing Amazon S3
-performance"). Task ids are random (UUID4), and nothing but a constant stands before them, so that
-the keys of the jobs at hand are spread evenly over whatever partitions there are.
+S3 allows 3,500 writes and 5,500 reads per second for each partitioned prefix. It splits a busier
+prefix at any character (S3 User Guide, "Optimizing Amazon S3 performance"). Task ids are random
+(UUID4), and only a constant precedes them in a key, so that the objects of current jobs are spread
+evenly over the partitions.
 """
 
 import secrets
@@ -46,13 +47,13 @@ def callback_object(task_id: str) -> str:
 
 
 def all_objects(task_id: str) -> list[str]:
-    """Return all that the main bucket may hold of a job."""
+    """Return the keys of all objects that the service writes for a job to the main bucket."""
     families = (request_object, bundle_object, result_object, callback_object)
     return [family(task_id) for family in families]
 
 
 def objects_of(task_id: str) -> str:
-    """Return the prefix of all objects of a job but its staging."""
+    """Return the prefix of a job's objects in the main bucket."""
     return f"{JOBS}{task_id}/"
 
 
@@ -81,5 +82,5 @@ def staged_image(task_id: str, chunk_index: int, file: str) -> str:
 
 
 def staging_of(task_id: str) -> str:
-    """Return the prefix of all that is staged of a job."""
+    """Return the prefix of a job's staged chunks."""
     return f"{task_id}/"

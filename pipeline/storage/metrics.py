@@ -1,7 +1,7 @@
-"""The service's requests to S3, for Prometheus: counted by boto3's own events.
+"""Prometheus metrics of the service's S3 requests, counted by boto3's events.
 
-Nothing is measured at the call sites, so no call is forgotten. Operations are the S3 API's names;
-the service uses about a dozen. Signing a URL is no call and is not counted.
+No code at the call sites is needed, so every call is counted. The operations have the names of the
+S3 API; the service uses about a dozen. Signing a URL sends no request and is not counted.
 """
 
 import time
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 _OUTCOMES = ("ok", "missing", "refused", "failed", "unreachable")
-#: Where a call carries when it began.
+#: Key in a call's context that holds its start time.
 _STARTED = "started"
 
 
 class S3Metrics:
-    """Calls of one process's S3 clients."""
+    """The metrics of one process's S3 clients."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._seconds = Histogram(
             "qrmill_s3_call_seconds",
-            "Seconds until S3 answered, retries included and the body of a GET not.",
+            "Seconds until S3 responded, including retries, without the body of a GET.",
             ["operation"],
             buckets=_BUCKETS,
             registry=self.registry,
@@ -42,19 +42,19 @@ class S3Metrics:
         )
         self._retries = Counter(
             "qrmill_s3_retries",
-            "Requests that were sent again.",
+            "Retries of requests.",
             ["operation"],
             registry=self.registry,
         )
         self._bytes = Counter(
             "qrmill_s3_bytes",
-            "Bytes of bodies sent and announced in answers.",
+            "Bytes of request bodies sent, and of response bodies as announced by S3.",
             ["operation", "direction"],
             registry=self.registry,
         )
 
     def watch(self, client: "S3Client") -> None:
-        """Count what ``client`` asks from now on."""
+        """Count the requests of ``client`` from now on."""
         events = client.meta.events
         events.register("before-call.s3", self._before)
         events.register("needs-retry.s3", self._attempted)
@@ -65,7 +65,7 @@ class S3Metrics:
         self, model: OperationModel, params: dict[str, Any], context: dict[str, Any], **_: object
     ) -> None:
         context[_STARTED] = time.perf_counter()
-        for outcome in _OUTCOMES:  # so that the first failure is a step from 0, which is a rate
+        for outcome in _OUTCOMES:  # rates need the series to begin at 0
             self._calls.labels(model.name, outcome)
         self._retries.labels(model.name)
         self._bytes.labels(model.name, "sent").inc(determine_content_length(params["body"]) or 0)

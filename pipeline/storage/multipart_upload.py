@@ -1,4 +1,4 @@
-"""Multipart uploads to S3: a stream of unknown length becomes one object, whole or not at all."""
+"""Multipart uploads to S3: write a stream of unknown length as one object, atomically."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
-#: Parts in flight at once; each is held in memory until it has arrived.
+#: Largest number of parts in flight; each part stays in memory until S3 has received it.
 _PARTS_IN_FLIGHT = 2
 
 
 class UploadAbandonedError(Exception):
-    """The caller's ``keep_going`` returned False between two parts; the upload was aborted."""
+    """Raised when the caller's ``keep_going`` returned False; the upload was aborted."""
 
 
 class Upload(NamedTuple):
     """A stream to be uploaded.
 
     Attributes:
-        stream: pieces of any size.
-        part_bytes: size of each part but the last; S3 requires at least 5 MiB.
-        keep_going: called before each part; False abandons the upload.
-        content_type: of the object.
+        stream: the object's bytes, in pieces of any size.
+        part_bytes: size in bytes of each part except the last; S3 requires at least 5 MiB.
+        keep_going: called before each part is sent; returns False to abandon the upload.
+        content_type: content type of the object.
     """
 
     stream: Iterable[bytes]
@@ -39,20 +39,20 @@ class Upload(NamedTuple):
 
 
 class Uploaded(NamedTuple):
-    """What was uploaded: its size in bytes and its SHA-256, hexadecimal."""
+    """The size in bytes and the hexadecimal SHA-256 of an uploaded object."""
 
     bytes: int
     sha256: str
 
 
 class MultipartUpload:
-    """One multipart upload of one object.
+    """The multipart upload of one object.
 
     Args:
-        client: signs, sends and retries.
+        client: S3 client that signs, sends and retries requests.
         bucket: name of the bucket.
-        key: of the object.
-        headers: what the object is written with.
+        key: key of the object.
+        headers: encryption and checksum parameters of the object.
     """
 
     def __init__(self, client: "S3Client", bucket: str, key: str, headers: ObjectHeaders) -> None:
@@ -64,11 +64,11 @@ class MultipartUpload:
     def write(self, upload: Upload) -> Uploaded:
         """Write the object, or abort the upload.
 
-        At most :data:`_PARTS_IN_FLIGHT` parts and the one being filled are in memory.
+        At most :data:`_PARTS_IN_FLIGHT` parts and the part being filled are in memory.
 
         Raises:
-            UploadAbandonedError: ``keep_going`` returned False.
-            StoreUnavailableError: no response, or a refusal.
+            UploadAbandonedError: the upload's ``keep_going`` returned False.
+            StoreUnavailableError: S3 does not respond, or returns an error.
         """
         with translated():
             created = self._client.create_multipart_upload(
@@ -81,8 +81,8 @@ class MultipartUpload:
         try:
             return self._write_parts(upload_id, upload)
         except ObjectMissingError as error:
-            # The upload was aborted, or completed by an attempt whose response was lost. It cannot
-            # be continued, but all of it can be sent again.
+            # The upload was aborted, or completed by an attempt whose response was lost. The upload
+            # cannot be continued, but the whole object can be sent again.
             raise StoreUnavailableError(str(error), "NoSuchUpload") from error
         except BaseException:
             abort_upload(self._client, self._bucket, self._key, upload_id)
@@ -117,25 +117,25 @@ class MultipartUpload:
                 Key=self._key,
                 UploadId=upload_id,
                 PartNumber=number,
-                Body=part,  # type: ignore[arg-type] # botocore takes it, its stubs do not say so
+                Body=part,  # type: ignore[arg-type] # botocore accepts a bytearray, the stubs do not
                 **self._headers.of_body(part),
             )
         return {"PartNumber": number, **self._headers.of_part(response)}  # type: ignore[typeddict-item]
 
 
 def abort_upload(client: "S3Client", bucket: str, key: str, upload_id: str) -> None:
-    """Abort an upload, or leave it open if that fails.
+    """Abort an upload, or leave the upload open if the request fails.
 
-    The error that led here is the one to report. An open upload costs storage and nothing else,
-    until the sweep aborts it.
+    A failed request is ignored, so that the caller reports the original error. An open upload only
+    costs storage, until the sweep aborts it.
     """
     with suppress(StoreUnavailableError, ObjectMissingError), translated():
         client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
 
 def _split(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
-    """Yield ``stream`` in parts of exactly ``part_bytes``, the last one shorter."""
-    # A part that grew would be in memory twice while it is copied.
+    """Yield ``stream`` in parts of exactly ``part_bytes``; the last part may be shorter."""
+    # Parts are allocated in full: a growing buffer would be in memory twice while it is copied.
     part, filled = bytearray(part_bytes), 0
     for piece in stream:
         rest = memoryview(piece)

@@ -1,7 +1,7 @@
-"""A job's objects in S3: the request, the bundle, how it ended, and how its callback ended.
+"""A job's objects in S3: the request, the bundle, the result record and the callback record.
 
-This is their one reader and writer. Whoever writes an object twice writes the same bytes at the
-same key, or bytes that supersede them.
+No other module reads or writes these objects. Writes are idempotent: a repeated write stores the
+same bytes at the same key, or bytes that supersede them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,19 +21,19 @@ from pipeline.storage.bucket import Bucket
 from pipeline.storage.multipart_upload import Upload, Uploaded
 
 _JSON = "application/json"
-#: Bytes up to which a request object is one PUT, and bytes of a part of a longer one.
+#: Largest size in bytes of a request object written with one PUT, and part size of larger ones.
 _ONE_PUT = 8 * 1024 * 1024
-#: Bytes of a request object that are read for its head; four times as many while that is short.
+#: Bytes of a request object that are read for its head; quadrupled while the head is longer.
 _HEAD_BYTES = 1 << 16
 
 Record = TypeVar("Record", Result, CallbackRecord)
 
 
 class JobRecords:
-    """Reads, writes and removes the objects of jobs.
+    """The objects of all jobs in the main bucket.
 
     Every method raises:
-        StoreUnavailableError: try again later.
+        StoreUnavailableError: S3 does not respond, or returns an error.
 
     Args:
         bucket: the main bucket.
@@ -45,12 +45,13 @@ class JobRecords:
     def write_request(
         self, task_id: str, pieces: Sequence[bytes], keep_going: Callable[[], bool]
     ) -> None:
-        """Write a request object; a long one in parts, so that it is not held twice.
+        """Write a request object; a large one in parts, so that it is not in memory twice.
 
         Args:
-            task_id: the job.
-            pieces: the head's line, then the items of each chunk.
-            keep_going: asked before each part of a long one.
+            task_id: id of the job.
+            pieces: the line with the head, then the items of each chunk.
+            keep_going: called before each part of a large object; returns False to abandon the
+                upload.
 
         Raises:
             UploadAbandonedError: ``keep_going`` returned False.
@@ -62,21 +63,21 @@ class JobRecords:
             self._bucket.upload(key, Upload(pieces, _ONE_PUT, keep_going, _JSON))
 
     def delete_request(self, task_id: str) -> None:
-        """Remove a request object; it is no error if there is none."""
+        """Delete a request object; a missing object is not an error."""
         self._bucket.delete(keys.request_object(task_id))
 
     def read_head(self, task_id: str) -> tuple[RequestHead, int]:
-        """Return the head of a request object, and its size in bytes.
+        """Return the head of a request object, and the size of the encoded head in bytes.
 
         Raises:
-            ObjectMissingError: there is no such object.
-            UnreadableError: it is damaged.
-            NewerVersionError: a newer release has written it.
+            ObjectMissingError: the object does not exist.
+            UnreadableError: the object is damaged.
+            NewerVersionError: a newer release wrote the object.
         """
         key, size = keys.request_object(task_id), _HEAD_BYTES
         while b"\n" not in (data := self._bucket.get_start(key, size)):
             if len(data) < size:
-                raise UnreadableError(f"{key} has no whole head")
+                raise UnreadableError(f"{key} has no complete head")
             size *= 4
         line, _, _ = data.partition(b"\n")
         with _readable(key):
@@ -87,13 +88,13 @@ class JobRecords:
         """Return the items of one chunk.
 
         Args:
-            task_id: the job.
-            offset: where they begin in the request object, in bytes.
-            length: in bytes.
+            task_id: id of the job.
+            offset: start of the items in the request object, in bytes.
+            length: length of the items, in bytes.
 
         Raises:
-            ObjectMissingError: there is no such object.
-            UnreadableError: it is damaged.
+            ObjectMissingError: the object does not exist.
+            UnreadableError: the object is damaged.
         """
         key = keys.request_object(task_id)
         data = self._bucket.get(key, offset, length)
@@ -101,7 +102,7 @@ class JobRecords:
             return decode_items(data)
 
     def upload_bundle(self, task_id: str, upload: Upload) -> Uploaded:
-        """Write a bundle from a stream, whole or not at all.
+        """Write a bundle atomically from a stream.
 
         Raises:
             UploadAbandonedError: the upload's ``keep_going`` returned False.
@@ -109,33 +110,33 @@ class JobRecords:
         return self._bucket.upload(keys.bundle_object(task_id), upload)
 
     def write_result(self, task_id: str, result: Result) -> None:
-        """Record how a job ended."""
+        """Write a job's result record."""
         self._bucket.put(keys.result_object(task_id), msgspec.json.encode(result), _JSON)
 
     def read_result(self, task_id: str) -> Result | None:
-        """Return how a job ended for good; None when there is no record of that.
+        """Return a job's result record, or None if there is none.
 
         Raises:
             UnreadableError: the record is damaged.
-            NewerVersionError: a newer release has written it.
+            NewerVersionError: a newer release wrote the record.
         """
         return self._read(keys.result_object(task_id), Result)
 
     def write_callback(self, task_id: str, record: CallbackRecord) -> None:
-        """Record how a job's callback ended."""
+        """Write a job's callback record."""
         self._bucket.put(keys.callback_object(task_id), msgspec.json.encode(record), _JSON)
 
     def read_callback(self, task_id: str) -> CallbackRecord | None:
-        """Return how a job's callback ended; None when there is no record of that.
+        """Return a job's callback record, or None if there is none.
 
         Raises:
             UnreadableError: the record is damaged.
-            NewerVersionError: a newer release has written it.
+            NewerVersionError: a newer release wrote the record.
         """
         return self._read(keys.callback_object(task_id), CallbackRecord)
 
     def delete_end(self, task_id: str) -> None:
-        """Remove the records of how a job and its callback ended, before it is opened again."""
+        """Delete a job's result and callback records, before the job is reopened."""
         self._bucket.delete(keys.result_object(task_id))
         self._bucket.delete(keys.callback_object(task_id))
 
@@ -144,20 +145,20 @@ class JobRecords:
         return self._bucket.list_folders(keys.JOBS)
 
     def written_at(self, task_id: str) -> datetime | None:
-        """Return when the latest of a job's objects was written; None when it has none."""
+        """Return the time of the last write of a job's objects; None if the job has no objects."""
         written = (when for _, when in self._bucket.list_ages(keys.objects_of(task_id)))
         return max(written, default=None)
 
     def delete_job(self, task_id: str) -> None:
-        """Remove every object of a job, whatever it is called."""
+        """Delete all objects below a job's prefix, whatever their names."""
         self._bucket.delete_all(keys.objects_of(task_id))
 
     def delete_jobs(self, task_ids: Iterable[str]) -> None:
-        """Remove the objects that the service writes of jobs, in few requests."""
+        """Delete the objects that the service writes for these jobs, up to 1000 per request."""
         self._bucket.delete_each(key for task_id in task_ids for key in keys.all_objects(task_id))
 
     def abort_uploads(self, begun_before: datetime) -> None:
-        """Abort uploads of requests and bundles that were begun long ago."""
+        """Abort uploads of requests and bundles that were begun before ``begun_before``."""
         self._bucket.abort_uploads(begun_before)
 
     def _read(self, key: str, kind: type[Record]) -> Record | None:
@@ -172,13 +173,13 @@ class JobRecords:
 
 @contextmanager
 def _readable(key: str) -> Iterator[None]:
-    """Decode what the object ``key`` holds, in the block.
+    """Translate decoding errors in the block.
 
     Raises:
-        UnreadableError: it cannot be decoded.
+        UnreadableError: the object ``key`` cannot be decoded.
     """
     try:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # Not the decoder's message: it may quote what is there.
-        raise UnreadableError(f"{key} is not what was written there") from error
+        # The decoder's message is left out, because it may quote the object's content.
+        raise UnreadableError(f"{key} is damaged: it cannot be decoded") from error

@@ -1,10 +1,10 @@
 """Staging: rendered chunks in S3 until they are bundled.
 
-Two ways of laying a chunk out, one protocol. :class:`ZipStaging` writes one ZIP a chunk: rows
-first, then the images as the bundle will have them; a request to S3 costs more CPU than rendering a
-whole chunk, so this is the default. :class:`ObjectStaging` writes one object an image, for those
-who read single images from the staging bucket. Writing a chunk twice writes the same bytes at the
-same keys.
+A chunk is stored in one of two layouts behind one protocol. :class:`ZipStaging` writes one ZIP per
+chunk: first the rows, then the images as they appear in the bundle. This layout is the default,
+because one request to S3 costs more CPU time than rendering a whole chunk. :class:`ObjectStaging`
+writes one object per image, for systems that read single images from the staging bucket. Both are
+idempotent: staging a chunk again writes the same bytes at the same keys.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from pipeline.storage.bucket import Bucket
 from render.image import MEDIA_TYPES
 
 ROWS = "rows.json"
-#: Where the rows' bytes begin in a staged ZIP: behind the local file header and the member's name.
+#: Offset of the rows in a staged ZIP, in bytes: after the local file header and the member's name.
 _ROWS_OFFSET = HEADER_BYTES + len(ROWS)
 #: The earliest time a ZIP can carry, so that staged bytes do not depend on the clock.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -45,11 +45,15 @@ class Chunk(NamedTuple):
 
 
 class StagedChunkDamagedError(Exception):
-    """What is staged is not what the ledger recorded."""
+    """Raised when a staged chunk differs from its record in the ledger."""
 
 
 class Staging(Protocol):
-    """Where rendered chunks wait. Every method may raise ``StoreUnavailableError``."""
+    """A store for rendered chunks.
+
+    Every method raises:
+        StoreUnavailableError: S3 does not respond, or returns an error.
+    """
 
     def stage(
         self,
@@ -57,46 +61,54 @@ class Staging(Protocol):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         images: Sequence[bytes],
-        going_on: Callable[[], None],
+        before_request: Callable[[], None],
     ) -> StagedBytes:
-        """Write a chunk: ``rows`` and ``images`` in the same order.
+        """Write a chunk.
 
-        ``going_on`` is called before every request to S3.
+        Args:
+            task_id: id of the job.
+            chunk_index: index of the chunk, counted from 0.
+            rows: manifest rows of the chunk's items.
+            images: image files of the items, in the order of ``rows``.
+            before_request: called before every request to S3.
+
+        Returns:
+            The sizes and digests to record in the ledger.
         """
 
     def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
         """Return a chunk's rows.
 
         Raises:
-            StagedChunkDamagedError: they are not what was staged.
-            ObjectMissingError: they are gone.
+            StagedChunkDamagedError: the rows differ from those that were staged.
+            ObjectMissingError: the rows do not exist.
         """
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and images.
 
         Raises:
-            StagedChunkDamagedError: something of it is not what was staged.
-            ObjectMissingError: something of it is gone.
+            StagedChunkDamagedError: a row or an image differs from what was staged.
+            ObjectMissingError: an object of the chunk does not exist.
         """
 
     def drop(self, task_id: str) -> None:
-        """Remove all that is staged of a job."""
+        """Delete all staged chunks of a job."""
 
 
 class _BucketStaging:
-    """What the two ways have in common."""
+    """The common base of both layouts."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
     def drop(self, task_id: str) -> None:
-        """Remove all that is staged of a job, in whichever way."""
+        """Delete all staged chunks of a job, in either layout."""
         self._bucket.delete_all(keys.staging_of(task_id))
 
 
 class ZipStaging(_BucketStaging):
-    """One ZIP a chunk, readable with any ZIP tool."""
+    """Staging with one ZIP per chunk, readable with any ZIP tool."""
 
     def stage(
         self,
@@ -104,7 +116,7 @@ class ZipStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         images: Sequence[bytes],
-        going_on: Callable[[], None],
+        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
@@ -113,32 +125,32 @@ class ZipStaging(_BucketStaging):
         pieces = [archive.copy(store_member(ROWS, encoded))]
         pieces += [archive.copy(make_member(name, image)) for name, image in named]
         data = b"".join((*pieces, *archive.finalize()))
-        going_on()
+        before_request()
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
     def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
-        """Return a chunk's rows, read as the range of the object that holds them."""
+        """Return a chunk's rows, from a ranged read of the chunk's object."""
         key = keys.staged_zip(task_id, chunk_index)
         try:
             data = self._bucket.get(key, _ROWS_OFFSET, staged.rows_bytes)
         except ObjectShortError as error:
-            raise StagedChunkDamagedError(f"{key} is cut off: {error}") from error
+            raise StagedChunkDamagedError(f"{key} is truncated: {error}") from error
         return _checked_rows(key, data, staged)
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
-        """Return a chunk's rows and images from its one object."""
+        """Return a chunk's rows and images from the chunk's object."""
         key = keys.staged_zip(task_id, chunk_index)
         data = self._bucket.get(key)
         if _sha256(data) != staged.sha256:
-            raise StagedChunkDamagedError(f"{key} is not what the ledger recorded")
+            raise StagedChunkDamagedError(f"{key} differs from the ledger's record")
         _, *members = read_members(data)
         rows = data[_ROWS_OFFSET : _ROWS_OFFSET + staged.rows_bytes]
         return Chunk(_checked_rows(key, rows, staged), members)
 
 
 class ObjectStaging(_BucketStaging):
-    """One object an image, and one for the chunk's rows."""
+    """Staging with one object per image, and one object for the chunk's rows."""
 
     def stage(
         self,
@@ -146,16 +158,16 @@ class ObjectStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         images: Sequence[bytes],
-        going_on: Callable[[], None],
+        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk's images, then its rows."""
         for row, image in zip(rows, images, strict=True):
             kind = MEDIA_TYPES[row.file.rpartition(".")[2]]
-            going_on()
+            before_request()
             self._bucket.put(keys.staged_image(task_id, chunk_index, row.file), image, kind)
         encoded = msgspec.json.encode(rows)
         key = keys.staged_image(task_id, chunk_index, ROWS)
-        going_on()
+        before_request()
         self._bucket.put(key, encoded, "application/json")
         return _staged(encoded, b"".join((encoded, *images)))
 
@@ -165,20 +177,20 @@ class ObjectStaging(_BucketStaging):
         return _checked_rows(key, self._bucket.get(key), staged)
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
-        """Return a chunk's rows and images, one request each."""
+        """Return a chunk's rows and images, with one request per object."""
         rows = self.read_rows(task_id, chunk_index, staged)
         names = [keys.staged_image(task_id, chunk_index, row.file) for row in rows]
         images = [self._bucket.get(name) for name in names]
         members = []
         for row, name, image in zip(rows, names, images, strict=True):
             if _sha256(image) != row.sha256:
-                raise StagedChunkDamagedError(f"{name} is not what was rendered")
+                raise StagedChunkDamagedError(f"{name} differs from the rendered image")
             members.append(make_member(row.file, image))
         return Chunk(rows, members)
 
 
 def make_staging(kind: str, bucket: Bucket) -> Staging:
-    """Return the staging that ``QRMILL_STAGING`` names: ``zip`` or ``object``."""
+    """Return the staging for a value of ``QRMILL_STAGING``: ``zip`` or ``object``."""
     return ZipStaging(bucket) if kind == "zip" else ObjectStaging(bucket)
 
 
@@ -194,5 +206,5 @@ def _sha256(data: bytes) -> str:
 
 def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ManifestRow]:
     if _sha256(data) != staged.rows_sha256:
-        raise StagedChunkDamagedError(f"{key}: the rows are not what the ledger recorded")
+        raise StagedChunkDamagedError(f"{key}: the rows differ from the ledger's record")
     return _rows_decoder.decode(data)

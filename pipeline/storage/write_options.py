@@ -1,10 +1,10 @@
-"""What objects are written with: server-side encryption, and a checksum of every body.
+"""Request parameters for writing objects: server-side encryption and a checksum of every body.
 
-Encryption is asked for with the object, and with an upload when it is created; its parts are
-encrypted alike and may not ask again (S3 User Guide, "Specifying SSE-KMS", CreateMultipartUpload).
-An MD5 of the body (``Content-MD5``) is what every server checks. The others
-(``x-amz-checksum-…``) are kept with the object; then each part has one, and the completion names
-them all (S3 User Guide, "Checking object integrity").
+Encryption is requested with a PUT, or when a multipart upload is created. The parts of an upload
+inherit its encryption and must not request their own (S3 User Guide, "Specifying SSE-KMS",
+CreateMultipartUpload). Every server validates an MD5 of the body (``Content-MD5``). The other
+checksums (``x-amz-checksum-…``) are stored with the object. With them, each part has a checksum,
+and the completion lists the checksums of all parts (S3 User Guide, "Checking object integrity").
 """
 
 import base64
@@ -18,18 +18,18 @@ Checksum = Literal["md5", "crc32", "sha256"]
 
 
 class ObjectHeaders(NamedTuple):
-    """boto3's parameters for these headers.
+    """boto3 parameters for encryption and checksums.
 
     Attributes:
-        encryption: those of server-side encryption; empty for the bucket's own default.
-        checksum: how bodies are checked on arrival.
+        encryption: parameters of server-side encryption; empty for the bucket's default.
+        checksum: algorithm with which the server validates bodies.
     """
 
     encryption: Mapping[str, str | bool] = {}
     checksum: Checksum = "md5"
 
     def of_body(self, body: bytes | bytearray) -> dict[str, Any]:
-        """Return the parameters of a PUT or of a part, but for the encryption."""
+        """Return the checksum parameters of a PUT or a part with ``body``."""
         if self.checksum == "md5":
             digest = hashlib.md5(body, usedforsecurity=False).digest()
             return {"ContentMD5": base64.b64encode(digest).decode()}
@@ -40,22 +40,22 @@ class ObjectHeaders(NamedTuple):
         algorithm = {} if self.checksum == "md5" else {"ChecksumAlgorithm": self.checksum.upper()}
         return {**self.encryption, **algorithm}
 
-    def of_part(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the completion says of a part that was answered so."""
+    def of_part(self, response: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the ETag and checksum of a part for the completion, from its ``response``."""
         names = {"ETag", f"Checksum{self.checksum.upper()}"}
-        return {name: answer[name] for name in names & answer.keys()}
+        return {name: response[name] for name in names & response.keys()}
 
 
-#: The bucket's own encryption, and the checksum that every server knows.
+#: The bucket's default encryption, and the checksum that every server supports.
 PLAIN = ObjectHeaders()
 
 
 def object_headers(settings: Settings) -> ObjectHeaders:
-    """Return what ``settings`` want objects to be written with."""
-    asked = {
+    """Return the encryption and checksum parameters for ``settings``."""
+    requested = {
         "ServerSideEncryption": settings.s3_sse,
         "SSEKMSKeyId": settings.s3_sse_kms_key_id,
         "BucketKeyEnabled": settings.s3_sse_bucket_key or None,
     }
-    encryption = {name: value for name, value in asked.items() if value is not None}
+    encryption = {name: value for name, value in requested.items() if value is not None}
     return ObjectHeaders(encryption, settings.s3_checksum)

@@ -206,7 +206,7 @@ def test_a_damaged_job_is_told_as_that_to_whom_it_may_concern(
     # Only where it cannot be told whose it is do others learn that there is something.
     assert poll(stranger, task_id).status_code == strangers
     logged = "".join(capsys.readouterr())
-    assert f"{damaged(task_id)} is not what was written there" in logged
+    assert f"{damaged(task_id)} is damaged: it cannot be decoded" in logged
     assert "Traceback" not in logged
 
 

@@ -1,7 +1,8 @@
--- attach_error: let a dead letter tell of its last try, unless it has been put back since.
+-- attach_error: attach the last error to a dead letter, unless it has been requeued since.
 -- KEYS: messages of dead letters
--- ARGV: letter id, message
--- Returns 1 if it is there. A message that was handed to another worker meanwhile is no letter.
+-- ARGV: dead letter id, message with the error
+-- Returns 1 if the dead letter exists, else 0. A message that was delivered to another worker
+-- meanwhile is not a dead letter.
 if redis.call("HEXISTS", KEYS[1], ARGV[1]) == 0 then
     return 0
 end

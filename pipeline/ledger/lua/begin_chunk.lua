@@ -1,10 +1,10 @@
--- begin_chunk: count a delivery and say what to render, or that there is nothing to do.
--- KEYS: job, ranges, staged, attempts, leases, excused, failures, dead letters
+-- begin_chunk: count a delivery of a chunk and return what to render.
+-- KEYS: job, ranges, staged, attempts, leases, handled errors, failures, dead letters
 -- ARGV: chunk index, lease (ms), message id
--- Returns {} when the job is unknown, completed or closed, or the chunk is staged, or it failed for
--- good and this is not its dead letter but a message about it that came late or once more; else
--- {attempts that did not end with an error, range, all fields of the job}.
--- A chunk of a failed job is rendered all the same: the others finish, or it was put back by hand.
+-- Returns {} when there is nothing to do: the job is unknown, completed or closed, or the chunk is
+-- staged, or the chunk failed permanently and the message is not its requeued dead letter. Else
+-- returns {attempts that did not end with an error, range, all fields of the job}.
+-- The chunks of a failed job are rendered too: its unfinished chunks, and requeued dead letters.
 local job = KEYS[1]
 if newer(job) then
     return NEWER

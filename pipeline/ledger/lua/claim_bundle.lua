@@ -1,9 +1,10 @@
--- claim_bundle: let one bundler at a time build the bundle of a job whose chunks are all staged.
+-- claim_bundle: claim the bundle of a job whose chunks are all staged, for one bundler at a time.
 -- KEYS: job, staged, failures, active jobs, ended jobs, callbacks, dead letters
 -- ARGV: claimant, lease (ms), task id, deadline (ms from now) of a job that is reopened, message id
--- Returns {} when there is nothing to bundle or another holds the claim; else all fields of the job.
--- A job whose bundling failed is reopened by its dead letter, put back by hand; any other message
--- about it came late or once more.
+-- Returns {} when there is nothing to bundle or another claimant holds the claim; else all fields
+-- of the job.
+-- A job whose bundling failed is reopened only by its requeued dead letter. Any other message about
+-- the job is late or a duplicate.
 local job = KEYS[1]
 if newer(job) then
     return NEWER

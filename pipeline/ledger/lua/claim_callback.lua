@@ -1,10 +1,11 @@
--- claim_callback: begin an attempt to deliver a callback, if one is due.
+-- claim_callback: begin an attempt to deliver a job's callback, if the callback is due.
 -- KEYS: job, callbacks
--- ARGV: task id, lease (ms), id of the message that asks
--- Returns {} when none is due, or another is at it; else {attempt, all fields of the job}.
--- One that has failed is begun once more by the message of its last attempt alone: that became a
--- dead letter and was put back, or was lost to its worker before, and then it has to become one now.
--- Any other message about it is a stray.
+-- ARGV: task id, lease (ms), id of the message that requests the attempt
+-- Returns {} when the callback is not due or another attempt is in progress; else
+-- {attempt, all fields of the job}.
+-- A failed callback is attempted again only for the message of its last attempt. That message either
+-- became a dead letter and was requeued, or its worker died before it became a dead letter. In the
+-- second case, it has to become a dead letter now. Any other message is a duplicate.
 local job = KEYS[1]
 if newer(job) then
     return NEWER

@@ -1,10 +1,11 @@
--- claim_expired: find jobs that ended long ago, and close them: from now on they are being removed, and
--- neither a message nor a retry opens them again.
+-- claim_expired: return expired jobs and mark them as being deleted. Neither a message nor a retry
+-- reopens a marked job.
 -- KEYS: ended jobs
--- ARGV: what stands before and behind the task id in a job's key, when they ended at the latest (ms),
---       how many at most
--- Returns {task id, state, key id, …}; state and key id are "" of a job without an entry, and the state
--- is "newer" of one that a newer release has to remove. What is in flight by its entry has not ended.
+-- ARGV: prefix and suffix of the task id in a job's key, latest time of the end (ms), largest
+--       number of jobs
+-- Returns {task id, state, key id, …}. State and key id are "" for a job without an entry. The
+-- state is "newer" for a job of a newer release, which has to delete it. A job that its entry
+-- reports as in flight has not ended, so the script only removes the job from the index.
 local answer = {}
 for _, task_id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", ARGV[3], "LIMIT", 0, ARGV[4])) do
     local job = ARGV[1] .. task_id .. ARGV[2]

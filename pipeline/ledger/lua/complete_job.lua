@@ -1,8 +1,8 @@
--- complete_job: record the finished bundle, once, by whoever holds the claim.
+-- complete_job: record the finished bundle once, for the claimant that holds the claim.
 -- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes,
---       unrecorded ends
+--       unrecorded jobs
 -- ARGV: task id, claimant, bundle
--- Returns when the job ended (ms); false when the claim is lost or the job is not running.
+-- Returns the time of the job's end (ms); false when the claim was lost or the job is not running.
 local job = KEYS[1]
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HGET", job, "claim_owner") ~= ARGV[2] then

@@ -1,8 +1,9 @@
--- count_request: count a request in each of an API key's windows, until one of them is full.
--- KEYS: the windows, the shortest first
--- ARGV: limit, length (s) of each window
--- Returns {1 if the request is allowed, requests counted, ms until it starts anew, … of each}.
--- A request that a window refuses counts there, and not against the longer ones behind it.
+-- count_request: count a request in each of an API key's rate windows, until one of them is full.
+-- KEYS: windows, shortest first
+-- ARGV: limit, length (s), for each window
+-- Returns {1 if the request is allowed, else 0, then for each window: requests counted, ms until
+-- the window restarts}.
+-- A request that a window rejects is counted in that window, but not in the longer windows.
 local answer = {1}
 for i = 1, #KEYS do
     local count = tonumber(redis.call("GET", KEYS[i]) or 0)

@@ -1,8 +1,8 @@
--- create_job: enter an accepted job, once.
+-- create_job: create the entry of an accepted job, once.
 -- KEYS: job, ranges, active jobs, jobs of its API key, all jobs
 -- ARGV: task id, created at (ms), deadline (ms from now), number of fields, field, value, …,
 --       range of chunk 0, 1, …
--- Returns 1 if it was entered now, 0 if it was there already.
+-- Returns 1 if the entry was created, 0 if it already existed.
 if redis.call("EXISTS", KEYS[1]) == 1 then
     return 0
 end

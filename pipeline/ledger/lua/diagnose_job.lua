@@ -1,9 +1,11 @@
--- diagnose_job: return what a job in flight needs, if nothing moves it, and count that as a move.
+-- diagnose_job: return the action that a stalled job in flight needs, and count it as progress.
 -- KEYS: job, staged, leases, active jobs
 -- ARGV: task id, patience (ms) when the queues are empty, patience (ms) when they are not,
---       "1" when the queues are empty, "0" when the broker is away: then only an end is told, or
---       that the job is late, and no move is used up
--- Returns {"ended"}, {"late"}, {"bundle"}, {"chunks", index, …} or {"moving"}.
+--       "1" when the queues are empty, "0" when the broker is unavailable
+-- Returns {"ended"}; {"late"}, past its deadline; {"bundle"}, to be bundled;
+-- {"chunks", index, …}, to be rendered; or {"moving"}, no action needed.
+-- When the broker is unavailable, only {"ended"}, {"late"} or {"moving"} is returned, and no
+-- progress is counted.
 local job = KEYS[1]
 if newer(job) then
     return NEWER
@@ -30,8 +32,8 @@ if state == "running" and redis.call("HLEN", KEYS[2]) == chunks then
     redis.call("HSET", job, "moved_at", at)
     return {"bundle"}
 end
--- Only chunks that were begun and are not staged have a lease, a few at a time: while a job moves,
--- a look at it costs the same however many chunks it has.
+-- Only the few chunks that were begun and are not staged have a lease. While a job makes progress,
+-- the cost of this check does not depend on its number of chunks.
 local lost, leased = {}, {}
 local leases = redis.call("HGETALL", KEYS[3])
 for i = 1, #leases, 2 do

@@ -1,9 +1,11 @@
--- fail_job: the job fails: a chunk or the bundling failed for good, it was cancelled, or it is late.
--- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
---       channel of ended jobs, callbacks, counts, minutes, dead letters, unrecorded ends
--- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen it,
---       id of the dead letter or "", id that it had as a message
--- Returns the job's error code, error and end (ms) afterwards, or {} when it has not failed.
+-- fail_job: fail a job, because a chunk or the bundling failed permanently, the job was cancelled,
+-- or its deadline has passed.
+-- KEYS: job, staged, failures, attempts, leases, handled errors, errors, active jobs, ended jobs,
+--       channel of ended jobs, callbacks, counts, minutes, dead letters, unrecorded jobs
+-- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen the job,
+--       id of the dead letter or "", id that the dead letter had as a message
+-- Returns the job's error code, error and end (ms) after this step, or {} when the job has not
+-- failed. The failure of a late duplicate of a staged chunk changes nothing.
 local job = KEYS[1]
 if newer(job) then
     return NEWER
@@ -15,13 +17,13 @@ end
 local late_double = ARGV[4] ~= "" and redis.call("HEXISTS", KEYS[2], ARGV[4]) == 1
 if not late_double and state ~= "completed" then
     if ARGV[6] ~= "" then
-        redis.call("SREM", KEYS[14], ARGV[7])  -- a letter that was put back, and has failed again
+        redis.call("SREM", KEYS[14], ARGV[7])  -- a requeued dead letter that failed again
         redis.call("SADD", KEYS[14], ARGV[6])
     end
     if ARGV[4] ~= "" then
         redis.call("HSET", KEYS[3], ARGV[4], cjson.encode({code = ARGV[2], detail = ARGV[3]}))
         redis.call("HDEL", KEYS[5], ARGV[4])
-        -- Whoever puts it back by hand gives it a fresh count.
+        -- The attempts of a requeued dead letter are counted from 0 again.
         redis.call("HSET", KEYS[6], ARGV[4], redis.call("HGET", KEYS[4], ARGV[4]) or 0)
     end
     local after = transition(state, "fail")

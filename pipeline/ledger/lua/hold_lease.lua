@@ -1,7 +1,7 @@
--- hold_lease: take a lease, or keep one that is held already.
+-- hold_lease: acquire a lease, or renew it for the process that holds it.
 -- KEYS: lease
 -- ARGV: holder, lease (ms)
--- Returns 1 if it is held now.
+-- Returns 1 if the holder has the lease now, 0 if another process has it.
 local holder = redis.call("GET", KEYS[1])
 if holder and holder ~= ARGV[1] then
     return 0

@@ -1,6 +1,6 @@
--- job_states: the states of some jobs.
+-- job_states: return the states of several jobs.
 -- KEYS: job, job, …
--- Returns the state of each, false for a job that is unknown.
+-- Returns the state of each job, false for an unknown one.
 local states = {}
 for i = 1, #KEYS do
     states[i] = redis.call("HGET", KEYS[i], "state")

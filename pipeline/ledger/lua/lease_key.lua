@@ -1,7 +1,8 @@
--- lease_key: hold an Idempotency-Key for another lease, or let go of it, unless it is another's now.
+-- lease_key: renew or end the lease of an idempotency key, unless another request took the key over.
 -- KEYS: idempotency key
--- ARGV: task id, end of the lease that the caller has, milliseconds of another (0: let go)
--- Returns the end of the new lease; 0 when the key is another's, or its request was accepted.
+-- ARGV: task id, end of the caller's lease (ms), length of the new lease (ms; 0 ends the lease)
+-- Returns the end of the new lease (ms); 0 when another request has taken over the key, or when a
+-- request with the key was accepted.
 local found = redis.call("HMGET", KEYS[1], "task_id", "until", "done")
 if found[1] ~= ARGV[1] or tonumber(found[2]) ~= tonumber(ARGV[2]) or found[3] then
     return 0

@@ -1,9 +1,10 @@
--- list_jobs: a page of an index of jobs, the newest first.
+-- list_jobs: return a page of an index of jobs, newest first.
 -- KEYS: index
--- ARGV: what stands before and behind the task id in a job's key, most rows, most jobs looked at,
---       latest creation time or "+inf", task id of the last row of the page before or "",
---       earliest creation time or "-inf", then field, value, … that a job has to have
--- Returns {where the next page begins, its task id, task id, …}; the first two are "" at the end.
+-- ARGV: prefix and suffix of the task id in a job's key, largest number of rows, largest number of
+--       jobs read, latest creation time (ms) or "+inf", task id of the previous page's last job or
+--       "", earliest creation time (ms) or "-inf", then field, value, … that a job must have
+-- Returns {creation time (ms) and task id of the last job read, then the task id of each row}. The
+-- next page begins after the last job read. The first two values are "" on the last page.
 local latest, before, earliest = ARGV[5], ARGV[6], tonumber(ARGV[7]) or -math.huge
 local rank = latest == "+inf" and 0 or redis.call("ZCOUNT", KEYS[1], "(" .. latest, "+inf")
 local page, left = {"", ""}, tonumber(ARGV[4])

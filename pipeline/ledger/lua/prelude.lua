@@ -1,5 +1,5 @@
--- What every script of the ledger begins with. Before it stand NEWER_MARK, VERSION, TRANSITIONS and
--- DURATION_BOUNDS, which pipeline/ledger/scripts.py writes from the Python constants.
+-- The prelude of every script of the ledger. pipeline/ledger/scripts.py puts it before each script,
+-- and puts NEWER_MARK, VERSION, TRANSITIONS and DURATION_BOUNDS before the prelude.
 local NEWER = redis.error_reply(
     NEWER_MARK .. " the ledger entry is a newer release's; this reads version " .. VERSION)
 local function newer(job)
@@ -27,7 +27,7 @@ local function call_back(job, callbacks, task_id)
         redis.call("ZADD", callbacks, now(), task_id)
     end
 end
--- Count a job at its end: fields of the hash `counts` are a kind, a format and an outcome.
+-- Count a job at its end. Each field of the hash `counts` is a kind, a format and an outcome.
 local function count_end(counts, job, outcome)
     local found = redis.call("HMGET", job, "format", "items", "opened_at", "created_at")
     local elapsed = math.max(0, now() - (found[3] or found[4]))

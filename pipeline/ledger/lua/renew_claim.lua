@@ -1,7 +1,7 @@
--- renew_claim: keep a claim for another lease, or give it back at once with a lease of 0.
+-- renew_claim: renew a claim, or release it at once with a lease of 0.
 -- KEYS: job
 -- ARGV: claimant, lease (ms)
--- Returns 1, or 0 when another has taken the claim or the job has ended.
+-- Returns 1, or 0 when another claimant has taken the claim or the job has ended.
 if redis.call("HGET", KEYS[1], "claim_owner") ~= ARGV[1] then
     return 0
 end

@@ -1,7 +1,7 @@
--- requeue_dead_letters: move dead letters back onto their queue, each at most once.
--- KEYS: dead letters, their messages, queue, its messages
--- ARGV: letter id, message, letter id, message, …
--- Returns how many were there.
+-- requeue_dead_letters: move dead letters back to their queue, each at most once.
+-- KEYS: dead letters, messages of dead letters, queue, messages of the queue
+-- ARGV: dead letter id, message, dead letter id, message, …
+-- Returns the number of dead letters that were moved.
 local moved = 0
 for i = 1, #ARGV, 2 do
     redis.call("ZREM", KEYS[1], ARGV[i])

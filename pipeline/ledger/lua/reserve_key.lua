@@ -1,8 +1,10 @@
--- reserve_key: take an Idempotency-Key, find it taken, or take over one whose holder died.
+-- reserve_key: reserve an idempotency key, or take over a reservation whose lease has expired.
 -- KEYS: idempotency key
 -- ARGV: digest of the body, task id, lease (ms), lifetime (ms)
--- Returns {verdict, task id, end of the lease}: "new" (with the first holder's task id when it is
--- taken over), "replay", "busy" or "mismatch". No two holders have a lease with the same end.
+-- Returns {verdict, task id, end of the lease (ms)}. The verdict is "new", with the first holder's
+-- task id if the reservation was taken over; "replay" if a request with the key was accepted;
+-- "busy" if another request holds the key; or "mismatch" if the key was used with another body.
+-- No two leases of a key have the same end, so the end identifies the holder.
 local key, lease = KEYS[1], now() + ARGV[3]
 if redis.call("EXISTS", key) == 0 then
     redis.call("HSET", key, "body", ARGV[1], "task_id", ARGV[2], "until", lease)

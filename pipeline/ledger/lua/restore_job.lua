@@ -1,12 +1,14 @@
--- restore_job: enter a job that has ended, from its result record, after Redis lost it or its end.
+-- restore_job: create the entry of an ended job from its result record, after Redis lost the job or
+-- its end.
 -- KEYS: job, ranges, ended jobs, jobs of its API key, all jobs, callbacks, active jobs, channel of
---       ended jobs, counts, then what else is kept of the job
+--       ended jobs, counts, then all other keys of the job
 -- ARGV: task id, created at (ms), finished at (ms), number of fields, field, value, …,
 --       range of chunk 0, 1, …
--- A callback of which the fields say nothing was not delivered, as far as S3 knows: it is due now.
--- An entry in flight has lost its end, with all that was written after it, unless it was opened
--- again since.
--- Returns 1 if it was entered now, 0 if it was there already.
+-- If the fields have no callback state, S3 has no record that the callback was delivered. The
+-- callback is due at once then.
+-- If an entry is in flight, Redis lost the job's end and everything written after it, unless the
+-- job was reopened since the end.
+-- Returns 1 if the entry was created, 0 if it already existed.
 local state = redis.call("HGET", KEYS[1], "state")
 local lost = state == "pending" or state == "running"
 if state and not lost

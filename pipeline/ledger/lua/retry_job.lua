@@ -1,8 +1,8 @@
--- retry_job: open a failed job again, for what is not staged.
--- KEYS: job, staged, failures, attempts, leases, excused, errors, active jobs, ended jobs,
---       callbacks, unrecorded ends
+-- retry_job: reopen a failed job to render the chunks that are not staged.
+-- KEYS: job, staged, failures, attempts, leases, handled errors, errors, active jobs, ended jobs,
+--       callbacks, unrecorded jobs
 -- ARGV: task id, deadline (ms from now)
--- Returns {} when the job is unknown, has not failed or is being removed; else
+-- Returns {} when the job is unknown, has not failed or is being deleted; else
 -- {1, index of each chunk to render}.
 local job = KEYS[1]
 if newer(job) then
@@ -26,7 +26,7 @@ for index = 0, redis.call("HGET", job, "chunks") - 1 do
         answer[#answer + 1] = index
     end
 end
-if #answer == 1 then  -- only the bundling is left
+if #answer == 1 then  -- only the bundle is missing
     redis.call("HSET", job, "state", transition("pending", "begin"))
 end
 return answer

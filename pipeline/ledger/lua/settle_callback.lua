@@ -1,9 +1,9 @@
--- settle_callback: record how an attempt to deliver a callback ended.
+-- settle_callback: record the outcome of an attempt to deliver a callback.
 -- KEYS: job, callbacks
 -- ARGV: task id, event, attempt, "delivered", "failed" or "pending", error,
 --       delay until the next attempt (ms)
--- Returns 1 if it counts: a delivery does unless its event is of the past, a failure only while no
--- other attempt was begun after it.
+-- Returns 1 if the outcome was recorded, else 0. A delivery is recorded unless its event is no
+-- longer the job's current one. A failure is recorded only if no later attempt has begun.
 local job = KEYS[1]
 local state = redis.call("HGET", job, "callback_state")
 if redis.call("HGET", job, "callback_event") ~= ARGV[2] or state == "delivered" then

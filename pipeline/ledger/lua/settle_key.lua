@@ -1,7 +1,7 @@
--- settle_key: say that the request of an Idempotency-Key was accepted, or give the key back.
+-- settle_key: record that a request with an idempotency key was accepted, or release the key.
 -- KEYS: idempotency key
--- ARGV: task id, digest of the body, lifetime (ms) or "" to give it back
--- Returns nothing. Settling a key that Redis has lost enters it anew.
+-- ARGV: task id, digest of the body, lifetime (ms) or "" to release the key
+-- Returns nothing. If Redis has lost the key, recording the acceptance creates it again.
 local holder = redis.call("HGET", KEYS[1], "task_id")
 if ARGV[3] == "" then
     if holder == ARGV[1] and redis.call("HEXISTS", KEYS[1], "done") == 0 then

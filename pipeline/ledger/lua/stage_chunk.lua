@@ -1,11 +1,11 @@
--- stage_chunk: record a staged chunk, once; reopen the job if this was the last of its failures.
+-- stage_chunk: record a staged chunk once; reopen a failed job if no other chunk has failed.
 -- KEYS: job, staged, failures, leases, active jobs, ended jobs, drained chunks, callbacks, minutes,
 --       dead letters
--- ARGV: chunk index, what was staged, items in the chunk, task id, deadline (ms from now) of a job
---       that is reopened, message id
--- Returns how many chunks are still to be staged; -1 when the job needs no more now, as when the
--- chunk failed for good meanwhile and this is not its dead letter, put back; -2 when the job is
--- unknown, completed or closed and what was staged is of no use.
+-- ARGV: chunk index, record of the staged chunk, number of its items, task id, deadline (ms from
+--       now) of a job that is reopened, message id
+-- Returns the number of chunks that are not staged yet; -1 when the job does not wait for chunks
+-- now, or when the chunk failed permanently meanwhile and the message is not its requeued dead
+-- letter; -2 when the job is unknown, completed or closed, so that the staged chunk is useless.
 local function forget_before(buckets, first)
     local found = redis.call("HGETALL", buckets)
     for i = 1, #found, 2 do
@@ -22,7 +22,7 @@ end
 if redis.call("HEXISTS", KEYS[3], ARGV[1]) == 1 and redis.call("SISMEMBER", KEYS[10], ARGV[6]) == 0 then
     return -1
 end
-if transition(state, "begin") ~= state then  -- begun before the job was opened again
+if transition(state, "begin") ~= state then  -- begun before the job was retried
     state = transition(state, "begin")
     redis.call("HSET", job, "state", state)
 end

@@ -1,8 +1,8 @@
--- take_due: find tasks that are due by an index of times (ms) and that nobody has taken.
+-- take_due: return the tasks that are due in an index of times (ms), and postpone them.
 -- KEYS: index
--- ARGV: how many at most, time (ms) for which those found are left alone, how long (ms) they have to
---       have been due
--- Returns their task ids.
+-- ARGV: largest number of tasks, delay (ms) by which the returned tasks are postponed, time (ms)
+--       for which a task must have been due
+-- Returns the task ids.
 local due = now() - ARGV[3]
 local found = redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", due, "LIMIT", 0, ARGV[1])
 for _, task_id in ipairs(found) do

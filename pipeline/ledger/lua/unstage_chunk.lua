@@ -1,8 +1,9 @@
--- unstage_chunk: forget that a chunk is staged: what lies there is not what was recorded.
+-- unstage_chunk: mark a chunk as not staged, because its bytes in S3 differ from the recorded ones.
 -- KEYS: job, staged
--- ARGV: chunk index, items in the chunk, claimant
--- Returns 1 if it was recorded as staged. A bundler that has lost its claim may have met what another
--- has removed, for the bundle was there: only who holds the claim is believed.
+-- ARGV: chunk index, number of items in the chunk, claimant
+-- Returns 1 if the chunk was recorded as staged, else 0. Only the claimant that holds the claim can
+-- unstage a chunk: after losing its claim, a bundler may find the staged chunks missing because
+-- another bundler has finished the bundle and deleted them.
 if redis.call("HGET", KEYS[1], "claim_owner") ~= ARGV[3] then
     return 0
 end

@@ -80,7 +80,7 @@ def test_rediss_is_tls_with_the_certificate_checked() -> None:
         ("redis+sentinel://host:x/mill", "host:port"),
         ("redis+sentinel://one,,two/mill", "host:port"),
         ("redis+sentinel://host:0/mill", "host:port"),
-        ("rediss://host?ssl_ca_certs=/nonexistent.pem", "ssl_ca_certs names no file"),
+        ("rediss://host?ssl_ca_certs=/nonexistent.pem", "ssl_ca_certs is not a file"),
         ("rediss://host?ssl_cacerts=x", "ssl_cacerts"),
         ("rediss://host?ssl_cert_reqs=perhaps", "perhaps"),
         ("rediss+sentinel://host/mill?ssl_check_hostname=true&nonsense=1", "nonsense"),
