@@ -29,8 +29,8 @@ def terminate_with_parent(parent: int, with_signal: signal.Signals) -> None:
     Call this early in a child process, on the main thread.
 
     Args:
-        parent: process id of the parent, read when the parent created this process. A parent that
-            dies before this call is then noticed as well.
+        parent: process id of the parent when it created this process. If the parent has died
+            before this call, this process gets the signal at once.
         with_signal: signal to send.
     """
     if not sys.platform.startswith("linux"):

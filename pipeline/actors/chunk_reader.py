@@ -70,7 +70,7 @@ class ChunkReader:
         return read_ahead(self._pool, self._read_rows, range(len(self._staged)))
 
     def members(self) -> Iterator[list[ZipMember]]:
-        """Yield the images, one list per chunk, after all rows have been read.
+        """Yield the images, one list per chunk; call this after all rows have been read.
 
         Raises:
             DamagedChunkError: the staged objects of a chunk are damaged or missing.

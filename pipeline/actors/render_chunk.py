@@ -34,9 +34,9 @@ class ChunkRenderer:
         lease: milliseconds after which an attempt counts as dead unless the lease is renewed. It
             is renewed while requests to S3 are in progress.
         deadline: milliseconds that a job gets when a requeued chunk reopens it.
-        max_attempts: number of attempts of a chunk that may end with a crash of their worker
-            before the job fails. Dramatiq does not count such a delivery, so that a chunk that
-            kills its worker would be delivered forever.
+        max_attempts: number of crashed attempts after which a chunk fails. Dramatiq does not count
+            a delivery that ends with its worker, and would deliver a chunk that kills its worker
+            forever.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class Backlog:
         """Return True if no message waits for a worker.
 
         Messages that a worker has fetched do not count. If a fetch or an acknowledgement is lost
-        with a connection or in a failover, its message counts as fetched while that worker lives.
+        with a connection or in a failover, its message counts as fetched until that worker ends.
 
         Raises:
             UnavailableError: Redis or the broker is unavailable; retry later.

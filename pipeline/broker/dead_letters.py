@@ -28,7 +28,8 @@ class JobDeadLetter(NamedTuple):
         tries: number of attempts.
         error_code: error code of the last attempt, as the poll reports it; empty if unknown.
         traceback: traceback of the last attempt; empty if none was stored.
-        message: the message without its traceback, as indented JSON.
+        message: the message without its traceback, as indented JSON; the start of the raw text if
+            it is not a Dramatiq message.
     """
 
     letter_id: str

@@ -67,11 +67,11 @@ class Dispatcher:
             raise EnqueueError(str(error)) from error
 
     def send_bundle(self, task_id: str) -> None:
-        """Enqueue the building of a job's bundle; a duplicate message is harmless."""
+        """Enqueue the message that builds a job's bundle; a duplicate is harmless."""
         self._enqueue(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
 
     def send_callback(self, task_id: str, *, delay: int | None = None) -> None:
-        """Enqueue an attempt to send a job's webhook, after ``delay`` milliseconds if given.
+        """Enqueue the message that sends a job's webhook, with a delay in milliseconds if given.
 
         A message for a webhook that is not due is harmless.
         """

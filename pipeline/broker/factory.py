@@ -1,7 +1,7 @@
-"""Factory of the Redis or RabbitMQ broker that the settings name, with measured options.
+"""Factory of the broker that the settings name, on Redis or RabbitMQ.
 
-The API declares the queues and sends plain messages; it has no actors. Workers declare queues and
-actors.
+The brokers' options were chosen by measurement. The API declares the queues and sends plain
+messages; it has no actors. Workers declare queues and actors.
 """
 
 import os

@@ -1,9 +1,9 @@
 """Heartbeats of workers, and the number of unacknowledged messages of each worker.
 
 Dramatiq's Redis broker keeps heartbeats in Redis; its RabbitMQ broker keeps none. A worker on
-RabbitMQ therefore writes a heartbeat to Redis once per second, under the same key, while its
-consumers poll. AMQP reports only the messages that no consumer has fetched. With each heartbeat the
-worker therefore also writes how many messages it has fetched and not yet acknowledged.
+RabbitMQ therefore writes a heartbeat to the same Redis key once per second while its consumers
+poll. With each heartbeat it writes the number of messages that it has fetched and not yet
+acknowledged, because AMQP reports only the messages that no consumer has fetched.
 """
 
 import threading

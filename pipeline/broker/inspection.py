@@ -96,13 +96,13 @@ class Queues(Protocol):
 
 
 def assign_dead_letter_id(message: MessageProxy) -> None:
-    """Give a message a new id, which it has as a dead letter.
+    """Assign the id that a message will have as a dead letter.
 
-    A redelivered copy of the message keeps the old id. By the ids the ledger distinguishes such a
-    copy from the requeued dead letter.
+    A redelivered copy of the message keeps the old id. The ledger distinguishes such a copy from
+    the requeued dead letter by their ids.
     """
     if not hasattr(message, "letter_id"):  # Dramatiq repeats a nack that lost its connection
-        message.letter_id = str(uuid.uuid4())  # type: ignore[attr-defined] # Dramatiq lets one add to it
+        message.letter_id = str(uuid.uuid4())  # type: ignore[attr-defined] # Dramatiq allows it
 
 
 def letter_id(message: MessageProxy) -> str:
@@ -117,7 +117,7 @@ def encode_dead_letter(message: MessageProxy) -> bytes:
 
 
 def renewed(text: str) -> str | None:
-    """Return a message without traces of earlier attempts; None if ``text`` is not a message."""
+    """Return a message without options of earlier attempts; None if ``text`` is not a message."""
     try:
         message: Message[Any] = Message.decode(text.encode())
     except (dramatiq.DecodeError, TypeError):  # not JSON, or without the fields of a message

@@ -1,4 +1,4 @@
-"""Age of the oldest waiting message, estimated from the ledger as RabbitMQ does not report it.
+"""Age of the oldest waiting message, estimated from the ledger because RabbitMQ reports none.
 
 A chunk without an attempt has waited since its job was accepted or reopened. A bundle has waited
 since the job's last chunk was staged, and a webhook since it was due.
@@ -28,7 +28,7 @@ class QueueAge:
         self._client = client
 
     def oldest_waiting(self) -> dict[str, int]:
-        """Return since when each queue's oldest message has waited.
+        """Return, per queue, the time at which the oldest waiting message began to wait.
 
         The times are in milliseconds since the epoch; a queue without waiting messages is left out.
         A single chunk of a large job that is rendered again waits in the express queue, but counts

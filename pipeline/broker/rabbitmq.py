@@ -174,7 +174,7 @@ class RabbitConsumer(_RabbitmqConsumer):
             # stores it as a dead letter, with the id that it was sent with.
             super().nack(message)  # type: ignore[no-untyped-call]
         else:
-            message.buried = True  # type: ignore[attr-defined] # as above
+            message.buried = True  # type: ignore[attr-defined] # Dramatiq allows it
             # A redelivered copy has the old id, by which the ledger ignores it.
             with suppress(ConnectionClosed):
                 super().ack(message)  # type: ignore[no-untyped-call]

@@ -252,7 +252,7 @@ class _Session:
 
     def _close(self) -> None:
         if not (self._connection.is_closing or self._connection.is_closed):
-            # If the server does not respond to this either, missing heartbeats end the connection.
+            # If the server does not respond to the close, missing heartbeats end the connection.
             self._connection.close()
 
 

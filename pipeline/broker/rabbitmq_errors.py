@@ -18,9 +18,9 @@ from pika.adapters.utils.connection_workflow import (
 
 from pipeline.broker.names import ALL_QUEUES
 
-#: Permissions that the service's user needs, as patterns for RabbitMQ's ``set_permissions``. To
-#: declare a queue takes ``configure`` on the queue. To name the queue's dead letter exchange takes
-#: ``read`` on the queue and ``write`` on the exchange.
+#: Permissions that the service's user needs, as patterns for RabbitMQ's ``set_permissions``.
+#: Declaring a queue requires ``configure`` on the queue. Naming the queue's dead letter exchange
+#: requires ``read`` on the queue and ``write`` on the exchange.
 QUEUES = rf"^({'|'.join(ALL_QUEUES)})(\.DQ|\.XQ)?$"
 RIGHTS = {"configure": QUEUES, "write": r"^amq\.default$", "read": QUEUES}
 
@@ -42,7 +42,10 @@ class AmqpRefusedError(ConnectionClosed):
 
 
 def explain(error: BaseException) -> ConnectionClosed:
-    """Return an error that Dramatiq handles as a lost connection, with the reason of ``error``."""
+    """Return a ``ConnectionClosed`` with the innermost reason of pika's ``error``.
+
+    Dramatiq reconnects after ``ConnectionClosed``.
+    """
     error = _innermost(error)
     if isinstance(error, SSLCertVerificationError):
         return AmqpRefusedError(

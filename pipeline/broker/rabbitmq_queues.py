@@ -2,9 +2,9 @@
 
 AMQP reports how many messages of a queue no consumer has fetched, and any client can fetch dead
 letters. AMQP reports neither how many messages are unacknowledged nor how long one has waited. The
-workers' heartbeats count the unacknowledged messages (:mod:`pipeline.broker.heartbeats`).
-The waiting time is estimated from the ledger (:mod:`pipeline.broker.queue_age`). RabbitMQ's
-management plugin is not needed.
+workers' heartbeats count the unacknowledged messages (:mod:`pipeline.broker.heartbeats`), and the
+waiting time is estimated from the ledger (:mod:`pipeline.broker.queue_age`). RabbitMQ's management
+plugin is not needed.
 
 Dead letters can be read only by fetching them, and no other client sees or counts fetched letters.
 A lock in Redis therefore serializes reading and counting. A requeued dead letter is published
@@ -127,7 +127,7 @@ class RabbitQueues:
         return self._take(queue, letter_ids, lambda _: True)
 
     def attach_error(self, message: MessageProxy) -> bool:
-        """Return whether the consumer has published the dead letter, which then has its error."""
+        """Return True if the consumer has published the message as a dead letter with its error."""
         return bool(getattr(message, "buried", False))
 
     def _take(self, queue: str, letter_ids: list[str], act: Callable[[DeadLetter], bool]) -> int:

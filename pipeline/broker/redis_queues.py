@@ -51,7 +51,8 @@ class RedisQueues:
                 pipe.hlen(keys.messages(queue))
                 pipe.hlen(keys.delayed_messages(queue))
                 pipe.zcard(letters)
-                # A dead worker's messages are requeued at the end, so the oldest may be at either.
+                # A dead worker's messages are requeued at the end of the list, so the oldest
+                # waiting message may be at either end.
                 pipe.lindex(name, 0)
                 pipe.lindex(name, -1)
                 pipe.zrange(letters, 0, 0, withscores=True)

@@ -1,4 +1,4 @@
-"""Deadlines: failing the jobs that have not ended in time."""
+"""Failure of jobs past their deadline."""
 
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.failure_reasons import DEADLINE, missed_deadline

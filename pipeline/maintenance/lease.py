@@ -1,4 +1,4 @@
-"""Lease of the sweep, by which only one of any number of sweep processes is active."""
+"""Lease of the sweep, which lets only one sweep process be active at a time."""
 
 import uuid
 

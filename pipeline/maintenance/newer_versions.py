@@ -18,7 +18,7 @@ class NewerVersions:
 
     @contextmanager
     def left(self, task_id: str) -> Iterator[None]:
-        """Skip a job when the block that processes it raises ``NewerVersionError``."""
+        """Skip a job if the block that processes it raises ``NewerVersionError``."""
         try:
             yield
         except NewerVersionError as error:

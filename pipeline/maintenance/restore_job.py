@@ -54,7 +54,7 @@ class Recovery:
         Raises:
             UnavailableError: a backend is unavailable; retry later.
             UnreadableError: the job's objects in S3 are damaged.
-            NewerVersionError: a newer release has written the job, and restores it.
+            NewerVersionError: a newer release has written the job, and its sweep restores it.
         """
         try:
             head, head_bytes = self._records.read_head(task_id)

@@ -68,7 +68,7 @@ class ResultRecorder:
 
 
 def _final_result(status: JobStatus | None) -> Result | None:
-    """Return the result of a job; None while the job may still end differently."""
+    """Return the result of a permanently ended job; None while it may still end differently."""
     if status is None or status.finished_at is None:
         return None
     if status.state != "completed" and not status.final:  # a requeued dead letter reopens it

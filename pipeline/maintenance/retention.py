@@ -77,14 +77,14 @@ class Retention:
                     log.info("result recorded", task_id=task_id)
 
     def remove_expired_jobs(self) -> None:
-        """Delete expired jobs, from S3 first so that no object is left there without its job.
+        """Delete expired jobs, from S3 first so that no object is left without a ledger entry.
 
         Chunks that a crashed bundler left staged are deleted by the next reconciliation.
         """
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl_ms
         expired = {}
         for task_id, state, key_id in self._ledger.claim_expired(when, _REMOVALS):
-            if not self._lease.hold():  # as above
+            if not self._lease.hold():  # a slow S3 may take longer than the lease lasts
                 return
             with self._newer.left(task_id):
                 if state == "newer":

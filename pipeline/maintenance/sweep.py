@@ -1,4 +1,4 @@
-"""Sweep: finds stalled jobs and enqueues their missing work, among other maintenance.
+"""Sweep: enqueues the missing work of stalled jobs, and runs all other maintenance.
 
 Any number of sweep processes may run. One process holds the lease and sweeps; the others wait for
 the lease to expire.
