@@ -6,14 +6,14 @@ import signal
 import sys
 from collections.abc import Callable
 
-#: From <linux/prctl.h>: the signal that a process gets when the thread that created it ends.
+#: From <linux/prctl.h>: sets the signal that a process gets when the thread that created it ends.
 _PR_SET_PDEATHSIG = 1
 
 
 def load_death_signal() -> Callable[[signal.Signals], None]:
-    """Return a function that sets the signal which the calling process gets when its parent dies.
+    """Return a function that sets the signal the calling process gets when its parent dies.
 
-    The C library is looked up here, so that the function may be called between fork and exec.
+    The C library is loaded here, so that the returned function is safe between fork and exec.
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
@@ -24,14 +24,14 @@ def load_death_signal() -> Callable[[signal.Signals], None]:
 
 
 def terminate_with_parent(parent: int, with_signal: signal.Signals) -> None:
-    """Have the kernel send ``with_signal`` to this process when its parent dies, on Linux.
+    """Have the kernel send ``with_signal`` to this process when its parent dies (Linux only).
 
-    To be called early in a child process, on its main thread.
+    Call this early in a child process, on the main thread.
 
     Args:
-        parent: the parent's process id as it was when it made this process, so that one that died
-            before the call is noticed as well.
-        with_signal: what to send.
+        parent: process id of the parent when it created this process. If the parent has died
+            before this call, this process gets the signal at once.
+        with_signal: signal to send.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""A worker process's entry point: ``dramatiq pipeline.worker:setup_broker``."""
+"""Entry point of a worker process: ``dramatiq pipeline.worker:setup_broker``."""
 
 import multiprocessing
 import os
@@ -31,25 +31,25 @@ from pipeline.webhooks.urls import callback_rules
 
 log = structlog.get_logger(__name__)
 
-#: Seconds a worker waits for Redis: a slow answer is better than a second try. And for S3, where
-#: three tries have to end before the chunk's lease does.
+#: Seconds to wait for Redis, where a slow response is better than a second attempt.
 _TIMEOUT = 30
+#: Seconds to wait for S3, where three attempts must end before the chunk's lease expires.
 _S3_TIMEOUT = 10
 _MAX_BACKOFF = 60_000  # milliseconds
 
 
 class TerminateWithMaster(Middleware):
-    """Ends a worker process when Dramatiq's master process dies without saying so."""
+    """Terminates a worker process when Dramatiq's master process dies without stopping it."""
 
     def after_process_boot(self, broker: Broker) -> None:
-        """Ask the kernel for the signal."""
+        """Have the kernel send SIGTERM when the master process dies."""
         master = multiprocessing.parent_process()
         if master is not None and master.pid is not None:
             terminate_with_parent(master.pid, signal.SIGTERM)
 
 
 def setup_broker() -> None:
-    """Read the settings, connect, declare the actors and make the broker Dramatiq's own."""
+    """Configure the process from the environment, and set Dramatiq's broker."""
     try:
         settings = Settings.from_environment(os.environ)
         configure_logging(settings)
@@ -64,7 +64,7 @@ def setup_broker() -> None:
 
 
 def build_worker(settings: Settings) -> Broker:
-    """Return a broker with actors on it that work on what ``settings`` names."""
+    """Return a broker with all middleware and actors, on the backends that ``settings`` names."""
     backends = Backends(settings, redis_timeout=_TIMEOUT, s3_timeout=_S3_TIMEOUT)
     broker, dispatcher, queues, _ = backends.broker
     broker.broker_id = worker_name()
@@ -121,6 +121,6 @@ def build_worker(settings: Settings) -> Broker:
 def _message_metrics(settings: Settings) -> tuple[Middleware, ...]:
     if settings.metrics_port is None:
         return ()
-    from pipeline.monitoring.message_metrics import MessageMetrics  # noqa: PLC0415 - it makes a folder
+    from pipeline.monitoring.message_metrics import MessageMetrics  # noqa: PLC0415 - the import creates a directory
 
     return (MessageMetrics(),)

@@ -1,1 +1,1 @@
-"""The actors: what a worker does with a message."""
+"""Dramatiq actors: the code that processes the messages of jobs."""

@@ -1,4 +1,4 @@
-"""The bundling of a job: claim it, stream its staged chunks into a ZIP, upload, record, tidy."""
+"""Bundler: claims a job, streams its staged chunks into a ZIP and uploads it."""
 
 import time
 import uuid
@@ -24,7 +24,7 @@ from pipeline.webhooks.schedule import Callbacks
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds that a bundling may take; a little over what one takes at its largest.
+#: Milliseconds that building a bundle may take; slightly more than the largest bundle needs.
 BUNDLE_TIME_LIMIT = 60 * 60_000
 
 
@@ -32,14 +32,14 @@ class Bundler:
     """Builds bundles; may be shared between threads.
 
     Args:
-        ledger, records, staging: where jobs, bundles and staged chunks are.
-        steps: times the building.
-        results: records the end in S3.
-        callbacks: enqueues the job's, if it has one.
-        lease: milliseconds a claim lasts unless renewed; it is renewed before every part.
-        deadline: milliseconds that a job gets when a bundling put back by hand opens it again.
-        part_bytes: size of an upload's parts.
-        job_ttl: seconds the bundle is kept.
+        ledger, records, staging: stores of the jobs, the bundles and the staged chunks.
+        steps: measures how long building takes.
+        results: writes the result record to S3.
+        callbacks: enqueues the job's webhook, if it has one.
+        lease: milliseconds that a claim lasts; it is renewed before each upload part.
+        deadline: milliseconds that a job gets when a requeued bundle message reopens it.
+        part_bytes: size of an upload part in bytes.
+        job_ttl: seconds that the bundle is kept.
     """
 
     def __init__(
@@ -68,21 +68,21 @@ class Bundler:
         self._job_ttl = job_ttl
 
     def run(self, task_id: str, message_id: str) -> int | None:
-        """Build the bundle if every chunk is staged and nobody else is building it.
+        """Build the bundle if every chunk is staged and no other worker is building it.
 
         Returns:
-            A chunk that has to be rendered again, because what is staged is not what the ledger
-            recorded; else None.
+            The index of a chunk that must be rendered again, because its staged objects differ
+            from the ledger's record. Otherwise None.
 
         Raises:
-            UnavailableError: try again later.
+            UnavailableError: a backend is unavailable; retry later.
         """
         claimant = uuid.uuid4().hex
         job = self._ledger.claim_bundle(task_id, claimant, self._lease, self._deadline, message_id)
         if job is None:
             log.info(
                 "bundle skipped",
-                reason="chunks are missing, or it is built, being built or has failed",
+                reason="chunks are missing, or the bundle is built, being built or has failed",
             )
             return None
         bind_job_context(job)
@@ -90,27 +90,27 @@ class Bundler:
             with self._steps.time("bundle", job.format):
                 bundle = self._build(job, claimant)
         except UploadAbandonedError:
-            self._tell_abandoned()
+            self._log_lost_claim()
             return None
         except DamagedChunkError as damaged:
             if not self._ledger.unstage_chunk(job, damaged.chunk_index, claimant):
-                self._tell_abandoned()
+                self._log_lost_claim()
                 return None
-            self._give_back(task_id, claimant)
+            self._release_claim(task_id, claimant)
             log.warning("chunk damaged", chunk=damaged.chunk_index, reason=str(damaged))
             return damaged.chunk_index
         except BaseException:
-            self._give_back(task_id, claimant)
+            self._release_claim(task_id, claimant)
             raise
         self._complete(job, claimant, bundle)
         return None
 
     def _complete(self, job: JobFields, claimant: str, bundle: Bundle) -> None:
-        """Record the end.
+        """Record the result in the ledger and in S3, and enqueue the webhook.
 
-        Of a job that was cancelled meanwhile the bundle stays, until the job is removed: a removal
-        that takes long would take the same bytes of a re-run away. In any other state another has
-        taken the claim, and reads what is staged.
+        If the job was cancelled meanwhile, its bundle stays until the job is deleted, because a
+        slow deletion could delete the identical bundle of a re-run. In any other state another
+        worker has taken the claim and reads the staged chunks, which therefore stay as well.
         """
         result = self._ledger.complete_job(job.task_id, claimant, bundle)
         state = result.state if result else self._ledger.states([job.task_id])[0]
@@ -119,22 +119,22 @@ class Bundler:
         if result is None:
             return
         try:
-            self._record_end(job.task_id, result)
+            self._write_result(job.task_id, result)
         finally:
             if job.callback_url:
                 self._callbacks.enqueue(job.task_id)
 
-    def _record_end(self, task_id: str, result: Result) -> None:
+    def _write_result(self, task_id: str, result: Result) -> None:
         try:
             self._results.write(task_id, result)
         except StoreUnavailableError as error:
             log.warning("result not recorded", reason=str(error))
 
-    def _tell_abandoned(self) -> None:
-        log.warning("bundle lease lost", reason="the claim was lost")
+    def _log_lost_claim(self) -> None:
+        log.warning("bundle lease lost", reason="another worker took the claim, or the job ended")
 
-    def _give_back(self, task_id: str, claimant: str) -> None:
-        # The error that led here is the one to be told, and a claim runs out by itself.
+    def _release_claim(self, task_id: str, claimant: str) -> None:
+        # The original error matters more, and a claim expires by itself.
         with suppress(LedgerUnavailableError):
             self._ledger.renew_claim(task_id, claimant, 0)
 

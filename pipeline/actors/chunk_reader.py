@@ -1,8 +1,8 @@
-"""Reading a job's staged chunks for its bundle: the rows of all of them, then the images.
+"""Reader of a job's staged chunks for its bundle: all manifest rows first, then all images.
 
-The manifest stands before the images, so both cannot come from one reading. The chunks of a small
-job are kept from the first to the second, which saves a request a chunk; of a large one only as
-many as fit.
+The manifest precedes the images in the ZIP, so the chunks are read in two passes. The chunks of a
+small job stay in memory between the passes, which saves one request per chunk. Of a large job, only
+the first chunks stay in memory, up to a limit.
 """
 
 from collections import deque
@@ -18,9 +18,9 @@ from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import StagedChunk
 from pipeline.storage.staging import StagedChunkDamagedError, Staging
 
-#: Chunks read ahead of the one being written; this bounds the memory they take.
+#: Chunks that are read ahead of the one being written, which bounds their memory.
 READ_AHEAD = 4
-#: Bytes of staged chunks that are kept: those of 5000 items, SVG or PNG of 400 px, are fewer.
+#: Bytes of staged chunks that stay in memory; 5000 items, as SVG or as PNG of 400 px, need less.
 _KEPT_BYTES = 8 * 1024 * 1024
 
 Given = TypeVar("Given")
@@ -28,7 +28,7 @@ Read = TypeVar("Read")
 
 
 class DamagedChunkError(Exception):
-    """What is staged of a chunk is not what the ledger recorded."""
+    """Raised when the staged objects of a chunk differ from the ledger's record."""
 
     def __init__(self, chunk_index: int, reason: str) -> None:
         super().__init__(reason)
@@ -36,13 +36,13 @@ class DamagedChunkError(Exception):
 
 
 class ChunkReader:
-    """Reads the chunks of one job, each of its two methods once.
+    """Reads the chunks of one job; each of its two methods may be called once.
 
     Args:
-        staging: where they are.
+        staging: store of the staged chunks.
         task_id: the job.
-        staged: what the ledger recorded of each chunk, in their order.
-        pool: its threads read ahead.
+        staged: the ledger's records of the chunks, in chunk order.
+        pool: threads that read ahead.
     """
 
     def __init__(
@@ -61,24 +61,25 @@ class ChunkReader:
         self._kept: dict[int, list[ZipMember]] = {}
 
     def rows(self) -> Iterator[list[ManifestRow]]:
-        """Yield the rows of one chunk after another.
+        """Yield the manifest rows, one list per chunk.
 
         Raises:
-            DamagedChunkError: what is staged of a chunk is damaged or gone.
-            StoreUnavailableError: try again later.
+            DamagedChunkError: the staged objects of a chunk are damaged or missing.
+            StoreUnavailableError: S3 is unavailable; retry later.
         """
         return read_ahead(self._pool, self._read_rows, range(len(self._staged)))
 
     def members(self) -> Iterator[list[ZipMember]]:
-        """Yield the images of one chunk after another, when all rows have been read.
+        """Yield the images, one list per chunk; call this after all rows have been read.
 
         Raises:
-            DamagedChunkError, StoreUnavailableError: as :meth:`rows`.
+            DamagedChunkError: the staged objects of a chunk are damaged or missing.
+            StoreUnavailableError: S3 is unavailable; retry later.
         """
         return read_ahead(self._pool, self._read_members, range(len(self._staged)))
 
     def _read_rows(self, index: int) -> list[ManifestRow]:
-        with _naming(index):
+        with _damage_of(index):
             if index >= self._to_keep:
                 return self._staging.read_rows(self._task_id, index, self._staged[index])
             rows, self._kept[index] = self._staging.read_chunk(
@@ -89,12 +90,12 @@ class ChunkReader:
     def _read_members(self, index: int) -> list[ZipMember]:
         if index in self._kept:
             return self._kept.pop(index)
-        with _naming(index):
+        with _damage_of(index):
             return self._staging.read_chunk(self._task_id, index, self._staged[index]).members
 
 
 @contextmanager
-def _naming(chunk_index: int) -> Iterator[None]:
+def _damage_of(chunk_index: int) -> Iterator[None]:
     try:
         yield
     except (StagedChunkDamagedError, ObjectMissingError) as error:
@@ -104,7 +105,7 @@ def _naming(chunk_index: int) -> Iterator[None]:
 def read_ahead(
     pool: ThreadPoolExecutor, read: Callable[[Given], Read], given: Iterable[Given]
 ) -> Iterator[Read]:
-    """Yield ``read(each)`` in order while ``pool`` reads at most :data:`READ_AHEAD` ahead."""
+    """Yield ``read(each)`` in order while ``pool`` reads up to :data:`READ_AHEAD` results ahead."""
     waiting = iter(given)
     reading: deque[Future[Read]] = deque(
         pool.submit(read, each) for each in islice(waiting, READ_AHEAD)

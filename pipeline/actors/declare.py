@@ -1,4 +1,4 @@
-"""The actors: what a worker does with a message, in a few lines each."""
+"""Declaration of the Dramatiq actors: what each kind of message makes a worker do."""
 
 from typing import Any, cast
 
@@ -23,9 +23,10 @@ from pipeline.broker.newer_messages import requeue_if_newer
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.sender import WEBHOOK_TIME_LIMIT, CallbackFailedError, WebhookSender
 
-#: Of the messages that a worker has fetched, those with the lower number come first.
+#: Priorities of the messages that a worker has fetched; the lowest number is processed first.
 _SOONER, _LATER = 0, 10
-#: The ledger says when the next attempt is due, and the sweep enqueues it.
+#: Dramatiq does not retry webhooks: the ledger schedules the next attempt, and the sweep enqueues
+#: it.
 _LEDGER_RETRIES: dict[str, Any] = {"max_retries": 0, "throws": CallbackFailedError}
 
 
@@ -38,24 +39,24 @@ def declare_actors(
     callbacks: Callbacks,
     webhooks: WebhookSender,
 ) -> None:
-    """Declare the actors on ``broker``; what they work with is handed to them here."""
+    """Declare the actors on ``broker``, with the objects that they call."""
 
     @requeue_if_newer
     def render(task_id: str, chunk_index: int) -> None:
-        """Render one chunk; the last one of a job asks for the bundle."""
+        """Render one chunk, and enqueue the bundle after the last chunk of the job."""
         if renderer.run(task_id, chunk_index, _message_id()):
             dispatcher.send_bundle(task_id)
 
     @requeue_if_newer
     def bundle(task_id: str) -> None:
-        """Build a job's bundle: the completion callback of its group of chunks."""
+        """Build a job's bundle, as the completion callback of its group of chunks."""
         damaged = bundler.run(task_id, _message_id())
         if damaged is not None:
             dispatcher.send_chunks(task_id, [damaged])
 
     @requeue_if_newer
     def call_back(task_id: str) -> None:
-        """Tell a job's callback URL that the job has ended."""
+        """Send the webhook of a job that has ended."""
         if not webhooks.run(task_id, _message_id()):
             callbacks.requeue_later(task_id)
 
@@ -77,5 +78,5 @@ def declare_actors(
 
 
 def _message_id() -> str:
-    """Return the id of the message at hand, which it keeps when it is put back by hand."""
+    """Return the id of the current message, which a dead letter keeps when it is requeued."""
     return cast("Message[None]", CurrentMessage.get_current_message()).message_id

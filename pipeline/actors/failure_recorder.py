@@ -31,12 +31,12 @@ from pipeline.webhooks.sender import CallbackFailedError
 
 log = structlog.get_logger(__name__)
 
-#: Message option that carries the last error's code from one hook to the next.
+#: Message option that carries the error code of the last attempt from one hook to the next.
 ERROR_CODE = "error_code"
-#: Message option that Dramatiq's own retries use as well, and its dashboard shows.
+#: Message option with the traceback, which Dramatiq's retries also set and its dashboard shows.
 _TRACEBACK = "traceback"
 _MOST_FRAMES = 30
-_NO_LETTER = "the message is no dead letter: it comes again, or the sweep asks anew"
+_NO_LETTER = "the message is not a dead letter; it is delivered or enqueued again"
 
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (StoreUnavailableError, STORAGE_UNAVAILABLE),
@@ -48,10 +48,11 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
 
 
 class FailureRecorder(Middleware):
-    """Records a dead letter in the ledger: its chunk failed, and so did its job.
+    """Records in the ledger that the chunk and the job of a dead letter have failed.
 
-    A callback's is of no concern to it: its job has ended before, and how. One that could not be
-    delivered has been told by then; any other leaves the callback as it stands, to be tried again.
+    Dead letters of webhooks are not recorded, because their jobs have already ended. If a webhook
+    could not be delivered, its sender has already recorded that. After any other error the state of
+    the webhook does not change, and the webhook is attempted again.
     """
 
     def __init__(self, ledger: Ledger, queues: Queues) -> None:
@@ -66,7 +67,7 @@ class FailureRecorder(Middleware):
         result: object = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Note what kind of error it was, and that the attempt did not end with its worker."""
+        """Record the kind of error, and that the attempt did not end with a crash of its worker."""
         if exception is None:
             return
         if message.actor_name == WEBHOOK_ACTOR:
@@ -75,30 +76,30 @@ class FailureRecorder(Middleware):
             return
         code = error_code(message.actor_name, exception)
         message.options[ERROR_CODE] = code
-        told = traceback.format_exception(exception, limit=_MOST_FRAMES)
-        message.options[_TRACEBACK] = "".join(told)
+        lines = traceback.format_exception(exception, limit=_MOST_FRAMES)
+        message.options[_TRACEBACK] = "".join(lines)
         if message.actor_name != BUNDLE_ACTOR:
-            failure = Failure(code, f"A try failed: {REASONS[code]}.")
+            failure = Failure(code, f"An attempt failed: {REASONS[code]}.")
             task_id, chunk_index = message.args
             self._ledger.record_attempt_error(task_id, chunk_index, failure)
 
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
-        """Give the dead letter an id of its own, if that is what is going to be recorded."""
+        """Assign an id to the dead letter if its failure is going to be recorded."""
         if message.actor_name != WEBHOOK_ACTOR and _code(message) not in FAILS_NO_JOB:
             assign_dead_letter_id(message)
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:
-        """Record the failure, if the message is a dead letter now."""
+        """Record the failure if the message is now a dead letter."""
         if message.actor_name == WEBHOOK_ACTOR:
             return
         code = _code(message)
-        # First, so that no failure is known before the letter that can undo it.
+        # This comes first, so that no failure is visible before the dead letter that can undo it.
         if not self._queues.attach_error(message):
             log.warning("failure not recorded", error_code=code, reason=_NO_LETTER)
             return
         tries = message.options.get("retries", 1)
         task_id, *chunk = message.args
-        what = f"Chunk {chunk[0]}" if chunk else "The bundling"
+        what = f"Chunk {chunk[0]}" if chunk else "Building the bundle"
         count = "1 try" if tries == 1 else f"{tries} tries"
         detail = f"{what} failed after {count}: {REASONS[code]}."
         log.error("failed permanently", error_code=code, tries=tries)
@@ -113,7 +114,7 @@ def _code(message: MessageProxy) -> str:
 
 
 def error_code(actor: str, exception: BaseException) -> str:
-    """Return the stable name of what went wrong, as the poll's ``error_code`` has it."""
+    """Return the error code of an exception, as the poll reports it in ``error_code``."""
     for kind, code in _CODES:
         if isinstance(exception, kind):
             return code

@@ -1,4 +1,4 @@
-"""A chunk's work: read its items, render them all at once, stage the images."""
+"""Renderer of one chunk: reads its items, renders all of them, stages the images."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds that a chunk may take; a little over what one takes at its largest.
+#: Milliseconds that a chunk may take; slightly more than the largest chunk needs.
 RENDER_TIME_LIMIT = 10 * 60_000
 
 
@@ -29,13 +29,14 @@ class ChunkRenderer:
     """Renders and stages one chunk at a time; may be shared between threads.
 
     Args:
-        ledger, records, staging: where jobs, requests and staged chunks are.
-        steps: times rendering and staging.
-        lease: milliseconds after which an attempt counts as dead unless renewed; it is renewed
-            while requests to S3 go on.
-        deadline: milliseconds that a job gets when a chunk put back by hand opens it again.
-        max_attempts: deliveries of a chunk that are begun. Dramatiq does not count one that ends
-            with its worker, so a chunk that kills its worker would come back for ever.
+        ledger, records, staging: stores of the jobs, the requests and the staged chunks.
+        steps: measures how long rendering and staging take.
+        lease: milliseconds after which an attempt counts as dead unless the lease is renewed. It
+            is renewed while requests to S3 are in progress.
+        deadline: milliseconds that a job gets when a requeued chunk reopens it.
+        max_attempts: number of crashed attempts after which a chunk fails. Dramatiq does not count
+            a delivery that ends with its worker, and would deliver a chunk that kills its worker
+            forever.
     """
 
     def __init__(
@@ -58,17 +59,21 @@ class ChunkRenderer:
         self._max_attempts = max_attempts
 
     def run(self, task_id: str, chunk_index: int, message_id: str) -> bool:
-        """Render a chunk unless that is done; True when it was the last one its job waited for.
+        """Render and stage a chunk, unless that has already been done.
+
+        Returns:
+            True if this was the last chunk that the job waited for.
 
         Raises:
-            UnavailableError: try again later.
-            ObjectMissingError: the request object is gone.
+            UnavailableError: a backend is unavailable; retry later.
+            ObjectMissingError: the request object is missing.
         """
         watch = Stopwatch()
         work = self._ledger.begin_chunk(task_id, chunk_index, self._lease, message_id)
         if work is None:
             log.info(
-                "chunk skipped", reason="staged already, failed for good, or its job has ended"
+                "chunk skipped",
+                reason="it is already staged, it failed permanently, or its job has ended",
             )
             return False
         bind_job_context(work.job)
@@ -77,9 +82,9 @@ class ChunkRenderer:
             return False
         staged = self._stage(work, watch)
         remaining = self._ledger.stage_chunk(work, staged, self._deadline)
-        told = msgspec.structs.asdict(staged.times)
+        times = msgspec.structs.asdict(staged.times)
         log.info(
-            "chunk staged", items=work.item_count, bytes=staged.bytes, attempt=work.attempt, **told
+            "chunk staged", items=work.item_count, bytes=staged.bytes, attempt=work.attempt, **times
         )
         if remaining == OF_NO_USE:
             self._staging.drop(task_id)
@@ -102,7 +107,7 @@ class ChunkRenderer:
         return StagedChunk(**msgspec.structs.asdict(staged), times=times)
 
     def _renewing(self, work: ChunkWork) -> Callable[[], None]:
-        """Return what renews the lease when a third of it is over."""
+        """Return a function that renews the lease once a third of it has passed."""
         renewed_at = time.monotonic()
 
         def renew() -> None:
@@ -110,7 +115,7 @@ class ChunkRenderer:
             if time.monotonic() - renewed_at < self._lease / 3000:
                 return
             renewed_at = time.monotonic()
-            with suppress(LedgerUnavailableError):  # it is asked again when the chunk is staged
+            with suppress(LedgerUnavailableError):  # staging the chunk will report the error
                 self._ledger.renew_chunk(work.job.task_id, work.chunk_index, self._lease)
 
         return renew

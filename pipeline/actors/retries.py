@@ -1,4 +1,4 @@
-"""Dramatiq middleware: retries that lose no message."""
+"""Dramatiq middleware for retries that lose no message."""
 
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Retries
@@ -7,19 +7,20 @@ from pipeline.actors.failure_recorder import ERROR_CODE
 from pipeline.errors import ObjectMissingError
 from pipeline.model.failure_reasons import BROKER_UNAVAILABLE
 
-#: Milliseconds before the first retry of what met a missing object; the three of the default end
-#: after 3.5 to 7 seconds.
+#: Milliseconds before the first retry after a missing object. With the default of three retries,
+#: the last one comes after 3.5 to 7 seconds.
 _MISSING_BACKOFF = 500
 
 
 class SafeRetries(Retries):
-    """Dramatiq's retries, but a message that cannot be put back becomes a dead letter.
+    """Dramatiq's retries, except that a message that cannot be requeued becomes a dead letter.
 
-    Without it a message whose retry cannot be enqueued is acknowledged all the same, and lost.
+    Dramatiq itself acknowledges a message even if its retry cannot be enqueued, and so loses it.
 
-    An object that is missing is soon looked for again. Some S3 servers replace an object by
-    removing it first, and a request that is sent twice, because its first answer was lost, is
-    replaced while it is read. What is still not there after a few seconds is gone.
+    After a missing object the retries come sooner. Some S3 servers replace an object by deleting it
+    first. A request that is sent twice, because its first response was lost, replaces the request
+    object while a worker may be reading it. An object that is still missing after a few seconds is
+    permanently missing.
     """
 
     def after_process_message(
@@ -40,7 +41,7 @@ class SafeRetries(Retries):
                 broker, message, result=result, exception=exception
             )
         except Exception:
-            # Its tries are not spent, and the retry may have got out all the same.
+            # The message has attempts left, and its retry may have been enqueued all the same.
             message.options[ERROR_CODE] = BROKER_UNAVAILABLE
             message.fail()
             raise

@@ -1,1 +1,1 @@
-"""Dramatiq over Redis or RabbitMQ: queues, messages, heartbeats, dead letters."""
+"""Dramatiq on Redis or RabbitMQ: queues, messages, heartbeats and dead letters."""

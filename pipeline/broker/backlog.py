@@ -1,4 +1,4 @@
-"""How much work waits, and how fast it is done."""
+"""Backlog: the number of unprocessed messages, and admission of new jobs against its limit."""
 
 import math
 import time
@@ -10,30 +10,31 @@ from pipeline.broker.names import QUEUES
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 
-#: Seconds of a bucket in which staged chunks are counted, and how many of them make up the rate.
+#: Staged chunks are counted in buckets of 10 seconds; the latest 6 buckets give the rate.
 _BUCKET, _BUCKETS = 10, 6
-_LEAST_WAIT, _MOST_WAIT = 5, 600  # seconds
+#: Bounds of ``retry_after``, in seconds.
+_LEAST_WAIT, _MOST_WAIT = 5, 600
 
 
 class BacklogFullError(Exception):
-    """More chunks wait than may.
+    """Raised when the chunks of a job do not fit into the backlog.
 
     Attributes:
-        retry_after: seconds after which there should be room, at the rate of the last minute.
+        retry_after: seconds until there should be room, at the rate of the last minute.
     """
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"the backlog is full; again in {retry_after} s")
+        super().__init__(f"the backlog is full; retry after {retry_after} s")
         self.retry_after = retry_after
 
 
 class Backlog:
-    """What waits in the queues.
+    """The unprocessed messages in the queues of jobs.
 
     Args:
-        client: decodes responses.
-        queues: of the broker.
-        limit: messages that may wait.
+        client: Redis client that decodes responses.
+        queues: the broker's queues.
+        limit: largest number of messages in the backlog.
     """
 
     def __init__(self, client: redis.Redis, queues: Queues, limit: int) -> None:
@@ -42,42 +43,44 @@ class Backlog:
         self._limit = limit
 
     def size(self) -> int:
-        """Return how many messages are queued, delayed or being worked on.
+        """Return the number of messages that are waiting, delayed or being processed.
 
         Raises:
-            UnavailableError: try again later.
+            UnavailableError: Redis or the broker is unavailable; retry later.
         """
         return self._queues.size(*QUEUES)
 
     def nothing_waits(self) -> bool:
-        """Return whether no message waits for a worker.
+        """Return True if no message waits for a worker.
 
-        Those that workers hold do not count. One whose fetch or acknowledgement was lost with a
-        connection, or in a failover, looks as if it were held as long as that worker lives.
+        Messages that a worker has fetched do not count. If a fetch or an acknowledgement is lost
+        with a connection or in a failover, its message counts as fetched until that worker ends.
 
         Raises:
-            UnavailableError: try again later.
+            UnavailableError: Redis or the broker is unavailable; retry later.
         """
         return self._queues.waiting(*QUEUES) == 0
 
     def admit(self, chunks: int) -> None:
-        """Check that ``chunks`` more may be queued; a job larger than the limit may, if none wait.
+        """Check that ``chunks`` more messages fit into the backlog.
+
+        A job larger than the limit is admitted while the backlog is empty.
 
         Raises:
-            BacklogFullError: they may not.
-            UnavailableError: try again later.
+            BacklogFullError: the backlog would exceed its limit.
+            UnavailableError: Redis or the broker is unavailable; retry later.
         """
         waiting = self.size()
         if waiting and waiting + chunks > self._limit:
             raise BacklogFullError(self._wait_for(waiting + chunks - self._limit))
 
     def _wait_for(self, messages: int) -> int:
-        rate = self._drained_a_second()
+        rate = self._drain_rate()
         if not rate:
             return _MOST_WAIT
         return min(_MOST_WAIT, max(_LEAST_WAIT, math.ceil(messages / rate)))
 
-    def _drained_a_second(self) -> float:
+    def _drain_rate(self) -> float:
         current = int(time.time()) // _BUCKET
         wanted = [str(current - age) for age in range(_BUCKETS)]
         with translated():

@@ -1,4 +1,4 @@
-"""Dead letters: permanently failed messages. Listed, requeued or discarded."""
+"""Dead letters, the permanently failed messages: list, requeue and discard them."""
 
 from typing import Any, NamedTuple, cast
 
@@ -11,23 +11,25 @@ from pipeline.model.states import State
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds that the broker keeps a dead letter.
+#: Lifetime of a dead letter in the broker, in milliseconds.
 DEAD_LETTER_TTL = 30 * 86_400_000
-_MOST_RAW = 2000  # characters
+#: Characters that are shown of a dead letter that is not a Dramatiq message.
+_MOST_RAW = 2000
 
 
 class JobDeadLetter(NamedTuple):
-    """A dead letter, and the job that it is about.
+    """A dead letter and the job of its message.
 
     Attributes:
-        letter_id: names it within its queue.
-        died_at: in milliseconds since the epoch.
-        task_id, chunk: what it is about; no chunk for a bundling.
-        job_state: how that job stands now; None when there is none any more.
-        tries: how often it was begun.
-        error_code: as the poll has it; empty when unknown.
-        traceback: of the last try; empty when none was kept.
-        message: as it would be sent again, JSON.
+        letter_id: id of the dead letter within its queue.
+        died_at: time at which the message became a dead letter, in milliseconds since the epoch.
+        task_id, chunk: the message's job and chunk; ``chunk`` is None for a bundle or a webhook.
+        job_state: current state of the job; None if the job no longer exists.
+        tries: number of attempts.
+        error_code: error code of the last attempt, as the poll reports it; empty if unknown.
+        traceback: traceback of the last attempt; empty if none was stored.
+        message: the message without its traceback, as indented JSON; the start of the raw text if
+            it is not a Dramatiq message.
     """
 
     letter_id: str
@@ -60,18 +62,21 @@ class _Row(NamedTuple):
 
 
 class DeadLetters:
-    """The broker's dead letters.
+    """The broker's dead letters, with the states of their jobs.
 
     Every method may raise ``UnavailableError``.
+
+    Args:
+        queues: the broker's queues.
+        ledger: source of the job states.
     """
 
     def __init__(self, queues: Queues, ledger: Ledger) -> None:
-        """Take the queues that have them, and the ledger that tells of jobs."""
         self._queues = queues
         self._ledger = ledger
 
     def newest(self, queue: str, limit: int) -> list[JobDeadLetter]:
-        """Return up to ``limit`` dead letters, the newest first."""
+        """Return up to ``limit`` dead letters of a queue, newest first."""
         letters = self._queues.letters(queue, limit)
         rows = [_Row(queue, letter, _decoded(letter.text)) for letter in letters]
         tasks = {row.task_id for row in rows}
@@ -79,16 +84,16 @@ class DeadLetters:
         return [_letter(row, states.get(row.task_id)) for row in rows]
 
     def requeue(self, queue: str, letter_ids: list[str]) -> int:
-        """Put letters back onto their queue, their tries forgotten; return how many there were.
+        """Requeue dead letters with their attempts reset; return the number requeued.
 
-        What no worker could read stays where it is.
+        A dead letter that is not a Dramatiq message is not requeued.
         """
         moved = self._queues.requeue(queue, letter_ids)
         log.info("dead letters requeued", queue=queue, count=moved)
         return moved
 
     def discard(self, queue: str, letter_ids: list[str]) -> int:
-        """Remove letters for good; return how many there were. Their jobs stay as they are."""
+        """Delete dead letters permanently and return their number; their jobs do not change."""
         removed = self._queues.discard(queue, letter_ids)
         log.info("dead letters discarded", queue=queue, count=removed)
         return removed
@@ -97,7 +102,7 @@ class DeadLetters:
 def _decoded(text: str) -> _Content:
     try:
         return msgspec.json.decode(text, type=_Content)
-    except msgspec.DecodeError:  # shown all the same, as it is
+    except msgspec.DecodeError:  # not a Dramatiq message: its text is shown as it is
         return _Content()
 
 

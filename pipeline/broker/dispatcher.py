@@ -1,4 +1,4 @@
-"""The dispatcher: it sends the messages that move a job."""
+"""Dispatcher: enqueues the messages of jobs."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -24,33 +24,34 @@ from pipeline.model.versions import VERSION
 
 
 class Sender(Protocol):
-    """A broker that sends messages one by one or together."""
+    """A broker that sends messages one by one or in a batch."""
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Send a message, ``delay`` milliseconds from now."""
+        """Send a message; ``delay`` postpones its delivery by that many milliseconds."""
 
     def batch(self) -> AbstractContextManager[dramatiq.Broker]:
-        """Give a broker whose messages are sent at the end of the block, in one go."""
+        """Return a context manager whose broker sends its messages together on exit."""
 
 
 class Dispatcher:
-    """Sends the pipeline's messages.
+    """Enqueues the pipeline's messages.
 
     Every method raises:
-        EnqueueError: the broker is out of reach.
+        EnqueueError: the broker is unreachable.
     """
 
     def __init__(self, broker: Sender) -> None:
         self._broker = broker
 
     def send_chunks(self, task_id: str, chunks: Sequence[int]) -> None:
-        """Enqueue a group of a job's chunks, with the bundling as completion callback.
+        """Enqueue a group of a job's chunks, with the bundle message as completion callback.
+
+        A single chunk goes to the express queue, so that small jobs do not wait behind large ones.
+        It needs no group, because the actor that stages a job's last chunk enqueues the bundle.
 
         Args:
             task_id: the job.
-            chunks: indexes of the chunks to render; at least one. One alone goes by the express
-                queue, so that small jobs do not wait behind large ones, and needs no group: it is
-                the last chunk, which asks for the bundle by itself.
+            chunks: indexes of the chunks to render; at least one.
         """
         if len(chunks) == 1:
             self._enqueue(_message(EXPRESS_QUEUE, EXPRESS_ACTOR, task_id, chunks[0]))
@@ -66,13 +67,13 @@ class Dispatcher:
             raise EnqueueError(str(error)) from error
 
     def send_bundle(self, task_id: str) -> None:
-        """Ask for a job's bundle; asking twice does no harm."""
+        """Enqueue the message that builds a job's bundle; a duplicate is harmless."""
         self._enqueue(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
 
     def send_callback(self, task_id: str, *, delay: int | None = None) -> None:
-        """Ask for an attempt to deliver a job's callback, ``delay`` milliseconds from now.
+        """Enqueue the message that sends a job's webhook, with a delay in milliseconds if given.
 
-        Asking for one that is not due does no harm.
+        A message for a webhook that is not due is harmless.
         """
         self._enqueue(_message(WEBHOOK_QUEUE, WEBHOOK_ACTOR, task_id), delay)
 

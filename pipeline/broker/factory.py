@@ -1,6 +1,7 @@
-"""Brokers made as the settings say, Redis or RabbitMQ, with the options that were measured to work.
+"""Factory of the broker that the settings name, on Redis or RabbitMQ.
 
-The API declares the queues and sends plain messages; it has no actors. Workers declare both.
+The brokers' options were chosen by measurement. The API declares the queues and sends plain
+messages; it has no actors. Workers declare queues and actors.
 """
 
 import os
@@ -27,18 +28,21 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from pipeline.broker.rabbitmq import RabbitBroker
 
-#: Maintenance returns a dead worker's messages; at one command in ten it comes soon enough.
+#: Dramatiq's maintenance requeues a dead worker's messages. Running it with one command in ten
+#: (100,000 in a million) is often enough.
 _MAINTENANCE_CHANCE = 100_000
-#: How long the group's barrier lives; a chunk put back later is bundled by the chunk itself.
+#: Lifetime of a group's barrier. A chunk requeued later enqueues the bundle by itself.
 _BARRIER_TTL = 86_400_000  # milliseconds
 
 
 class BrokerParts(NamedTuple):
-    """A broker and what is asked of it.
+    """A broker and the objects that work with it.
 
     Attributes:
-        dispatcher: sends by it.
-        heartbeats: of its workers.
+        broker: the broker itself.
+        dispatcher: enqueues messages on the broker.
+        queues: queries the broker's queues.
+        heartbeats: reads the heartbeats of the broker's workers.
     """
 
     broker: "WakingBroker | RabbitBroker"
@@ -54,13 +58,13 @@ def open_broker(
     *,
     timeout: float,
 ) -> BrokerParts:
-    """Return the broker that the settings name; connections are made when first used.
+    """Return the broker that the settings name; its connections are opened on first use.
 
     Args:
-        settings: the URL, and how long one that is silent counts as alive.
-        text: of Redis, decodes responses.
-        plain: of Redis, does not.
-        timeout: seconds to wait for an answer of RabbitMQ.
+        settings: the broker's URL and the heartbeat timeout.
+        text: Redis client that decodes responses.
+        plain: Redis client that does not decode responses.
+        timeout: seconds to wait for a response from RabbitMQ.
     """
     heartbeats = Heartbeats(text, settings.heartbeat_timeout_ms)
     if settings.broker_url is None:
@@ -72,11 +76,11 @@ def open_broker(
 
 
 def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
-    """Return a broker in Redis with the queues declared.
+    """Return a broker on Redis with the queues declared.
 
     Args:
-        settings: how long a silent worker counts as alive.
-        client: undecoded.
+        settings: the heartbeat timeout.
+        client: Redis client that does not decode responses.
     """
     broker = WakingBroker(
         EnqueueNotifier(client),
@@ -91,7 +95,7 @@ def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
 
 
 def worker_name() -> str:
-    """Return a new name for this process as a worker, for its heartbeats."""
+    """Return a new broker id for this worker process, which identifies its heartbeats."""
     return f"{WORKER}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
@@ -104,7 +108,7 @@ def _open_rabbitmq(
     timeout: float,
     heartbeats: Heartbeats,
 ) -> BrokerParts:
-    # These modules import pika, which nobody without RabbitMQ has to load.
+    # These modules import pika, which is needed only with RabbitMQ.
     from pipeline.broker.rabbitmq import RabbitBroker  # noqa: PLC0415
     from pipeline.broker.rabbitmq_connection import Amqp  # noqa: PLC0415
     from pipeline.broker.rabbitmq_queues import RabbitQueues  # noqa: PLC0415
@@ -112,7 +116,7 @@ def _open_rabbitmq(
     amqp = Amqp(url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
     broker = RabbitBroker(
         amqp,
-        HeartbeatMiddleware(plain),  # heartbeats and the barriers of groups stay in Redis
+        HeartbeatMiddleware(plain),  # heartbeats and group barriers stay in Redis
         middleware=_middleware(plain),
         dead_message_ttl=DEAD_LETTER_TTL,
     )

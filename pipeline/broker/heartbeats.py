@@ -1,8 +1,9 @@
-"""Workers' signs of life, and how many messages each holds.
+"""Heartbeats of workers, and the number of unacknowledged messages of each worker.
 
-Dramatiq's Redis broker keeps heartbeats in Redis. With RabbitMQ nobody does, so a worker says there
-once a second that its consumers are at it, under the same key; and as AMQP tells only of messages
-that nobody has fetched, it says with it how many it has fetched and not yet acknowledged.
+Dramatiq's Redis broker keeps heartbeats in Redis; its RabbitMQ broker keeps none. A worker on
+RabbitMQ therefore writes a heartbeat to the same Redis key once per second while its consumers
+poll. With each heartbeat it writes the number of messages that it has fetched and not yet
+acknowledged, because AMQP reports only the messages that no consumer has fetched.
 """
 
 import threading
@@ -22,25 +23,32 @@ from pipeline.ledger.connection import translated
 
 log = structlog.get_logger(__name__)
 
-#: What the broker ids of workers begin with; the API's heartbeats are not a worker's.
+#: Prefix of a worker's broker id. The broker id of an API process has no such prefix.
 WORKER = "worker"
-_TICK = 1.0  # seconds between signs of life
-_LAST_WORD = 2.0  # seconds that a worker that ends waits for its last word
-#: Seconds without a look of any consumer after which a worker says nothing more. Each looks once a
-#: second, and waits up to 3 s before it connects again.
-_AT_WORK = 5.0
-_FORGET = 3_600_000  # milliseconds after which a silent worker is no longer shown
+_TICK = 1.0  # seconds between heartbeats
+_SHUTDOWN_WAIT = 2.0  # seconds that a shutdown waits until its heartbeat is deleted
+#: Seconds without a poll of any consumer after which a worker stops its heartbeats. A consumer
+#: polls once per second, and waits up to 3 s before it reconnects.
+_POLL_TIMEOUT = 5.0
+_FORGET = 3_600_000  # milliseconds without a heartbeat after which a worker is no longer listed
 
 
 def parse_worker_name(name: str) -> tuple[str, int] | None:
-    """Return host and process id of a worker; None when the name is not a worker's."""
+    """Return the host and process id in a worker's broker id; None for any other broker id."""
     kind, _, rest = name.partition(":")
     host, _, pid = rest.rpartition(":")[0].rpartition(":")
     return (host, int(pid)) if kind == WORKER and pid.isdecimal() else None
 
 
 class Heartbeat(NamedTuple):
-    """A worker process, and how long it has been silent, in milliseconds."""
+    """A worker process and the age of its last heartbeat.
+
+    Attributes:
+        host: name of the worker's host.
+        pid: the worker's process id.
+        age_ms: milliseconds since the last heartbeat.
+        alive: whether ``age_ms`` is below the heartbeat timeout.
+    """
 
     host: str
     pid: int
@@ -49,47 +57,47 @@ class Heartbeat(NamedTuple):
 
 
 class Heartbeats:
-    """Reads them.
+    """Reads the workers' heartbeats.
 
     Args:
-        client: decodes responses.
-        timeout_ms: silence after which a worker counts as dead.
+        client: Redis client that decodes responses.
+        timeout_ms: milliseconds without a heartbeat after which a worker counts as dead.
     """
 
     def __init__(self, client: redis.Redis, timeout_ms: int) -> None:
         self._client = client
-        self._patience = timeout_ms
+        self._timeout_ms = timeout_ms
 
     def workers(self) -> list[Heartbeat]:
-        """Return the workers that have been heard of, by host.
+        """Return all known workers, sorted by host.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         return sorted(self._read().values())
 
     def alive(self) -> int:
-        """Return how many worker processes have shown a sign of life in time.
+        """Return the number of live worker processes.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         return sum(worker.alive for worker in self._read().values())
 
     def held(self) -> Counter[str]:
-        """Return how many messages of each queue live workers on RabbitMQ have fetched.
+        """Return the number of unacknowledged messages of live workers on RabbitMQ, per queue.
 
-        Those of one that died are back in their queues as soon as its connection is lost.
+        RabbitMQ requeues the messages of a dead worker as soon as the worker's connection is lost.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         with translated():
-            told = cast("dict[str, str]", self._client.hgetall(keys.HELD))
+            counts = cast("dict[str, str]", self._client.hgetall(keys.HELD))
         found: Counter[str] = Counter()
-        for name, worker in self._read().items() if told else ():
-            if worker.alive and name in told:
-                found.update(msgspec.json.decode(told[name], type=dict[str, int]))
+        for name, worker in self._read().items() if counts else ():
+            if worker.alive and name in counts:
+                found.update(msgspec.json.decode(counts[name], type=dict[str, int]))
         return found
 
     def _read(self) -> dict[str, Heartbeat]:
@@ -98,25 +106,25 @@ class Heartbeats:
                 "list[tuple[str, float]]",
                 self._client.zrange(keys.HEARTBEATS, 0, -1, withscores=True),
             )
-        # They carry the time of the machines that send them, not Redis's.
+        # Heartbeats carry the clock of the worker's machine, not that of Redis.
         now = time.time_ns() // 1_000_000
         found = {}
-        for name, heard in beats:
+        for name, beat_at in beats:
             worker = parse_worker_name(name)
             if worker is not None:
-                silent = max(0, now - int(heard))
-                found[name] = Heartbeat(*worker, silent, silent < self._patience)
+                age_ms = max(0, now - int(beat_at))
+                found[name] = Heartbeat(*worker, age_ms, age_ms < self._timeout_ms)
         return found
 
 
 class HeartbeatMiddleware(Middleware):
-    """Lets a worker on RabbitMQ show signs of life.
+    """Writes the heartbeats of a worker on RabbitMQ.
 
     Args:
-        client: of either kind.
+        client: Redis client, whether it decodes responses or not.
 
     Attributes:
-        name: of the worker; none for a process that is no worker.
+        name: broker id of the worker; empty in a process that is not a worker.
     """
 
     name = ""
@@ -124,36 +132,36 @@ class HeartbeatMiddleware(Middleware):
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._held: dict[str, int] = {}
-        self._looked_at = float("-inf")
+        self._polled_at = float("-inf")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def note_poll(self, queue: str, held: int) -> None:
-        """Note that a queue's consumer looks for messages, of which it holds ``held``."""
+        """Record that a consumer polls ``queue`` and holds ``held`` unacknowledged messages."""
         self._held[queue] = held
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Begin."""
+        """Start the heartbeat thread."""
         self._thread.start()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        """Take back what was said: its messages are in their queues again."""
+        """Delete the heartbeat, because the worker's messages are back in their queues."""
         self._stopped.set()
-        self._thread.join(_LAST_WORD)
+        self._thread.join(_SHUTDOWN_WAIT)
 
     def _run(self) -> None:
-        told = False
+        logged = False
         while not self._stopped.wait(_TICK):
             try:
-                if time.monotonic() - self._looked_at < _AT_WORK:
+                if time.monotonic() - self._polled_at < _POLL_TIMEOUT:
                     self._beat()
-                told = False
+                logged = False
             except redis.RedisError as error:
-                if not told:
+                if not logged:
                     log.warning("heartbeat not written", reason=f"{type(error).__name__}: {error}")
-                told = True
-        with suppress(redis.RedisError):  # it is forgotten after a while
+                logged = True
+        with suppress(redis.RedisError):  # the entry is removed after ``_FORGET``
             self._client.zrem(keys.HEARTBEATS, self.name)
             self._client.hdel(keys.HELD, self.name)
 

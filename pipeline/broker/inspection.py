@@ -1,9 +1,9 @@
-"""The queries that the pipeline makes of a broker's queues: length, age and dead letters.
+"""Queries of a broker's queues: lengths, ages and dead letters.
 
-Dramatiq's own metrics come from workers and say nothing when all are dead, so what stands in the
-queues is asked of the broker itself. Every method raises:
-    LedgerUnavailableError: Redis is out of reach.
-    BrokerUnavailableError: RabbitMQ is, where that is the broker.
+Dramatiq's own metrics come from workers and stop when all workers are dead. The state of the queues
+is therefore read from the broker itself. Every method raises:
+    LedgerUnavailableError: Redis is unreachable.
+    BrokerUnavailableError: RabbitMQ is the broker and is unreachable.
 """
 
 import time
@@ -14,21 +14,21 @@ import dramatiq
 from dramatiq import Message, MessageProxy
 from dramatiq.common import q_name
 
-#: Options that tell of the tries before; one that is put back begins anew.
-_OF_THE_PAST = frozenset({"eta", "traceback", "requeue_timestamp", "error_code"})
+#: Message options that describe earlier attempts; a requeued dead letter starts without them.
+_RETRY_OPTIONS = frozenset({"eta", "traceback", "requeue_timestamp", "error_code"})
 
 
 class QueueState(NamedTuple):
-    """One queue.
+    """The state of one queue.
 
     Attributes:
-        name: of the queue.
-        waiting: messages that no worker has fetched.
-        in_progress: messages that a worker has fetched and not yet acknowledged.
-        delayed: messages that are tried again later.
-        dead: dead letters.
-        oldest_waiting: seconds that the oldest of those that wait has waited; 0 for none.
-        oldest_dead: seconds since the oldest dead letter became one; 0 for none.
+        name: name of the queue.
+        waiting: number of messages that no worker has fetched.
+        in_progress: number of messages that a worker has fetched and not yet acknowledged.
+        delayed: number of messages that are delivered later.
+        dead: number of dead letters.
+        oldest_waiting: seconds that the oldest waiting message has waited; 0 if none waits.
+        oldest_dead: seconds since the oldest dead letter became one; 0 if there is none.
     """
 
     name: str
@@ -41,7 +41,7 @@ class QueueState(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Messages that are still to be done."""
+        """Number of messages that are not yet processed."""
         return self.waiting + self.in_progress + self.delayed
 
 
@@ -49,9 +49,9 @@ class DeadLetter(NamedTuple):
     """A dead letter as the broker keeps it.
 
     Attributes:
-        letter_id: names it within its queue.
-        died_at: in milliseconds since the epoch.
-        text: of the message; whatever was sent, so maybe none.
+        letter_id: id of the dead letter within its queue.
+        died_at: time at which the message became a dead letter, in milliseconds since the epoch.
+        text: body of the message, which may be something other than a Dramatiq message.
     """
 
     letter_id: str
@@ -63,70 +63,74 @@ class Queues(Protocol):
     """The queues of one broker."""
 
     def ping(self) -> None:
-        """Ask the broker for nothing, to see whether it answers."""
+        """Check that the broker responds."""
 
     def read(self) -> list[QueueState]:
-        """Return the state of every queue, that of callbacks last."""
+        """Return the state of every queue, the webhook queue last."""
 
     def size(self, *queues: str) -> int:
-        """Return how many messages of ``queues`` wait, are delayed or are being worked on."""
+        """Return how many messages of ``queues`` wait, are delayed or are being processed."""
 
     def waiting(self, *queues: str) -> int:
         """Return how many messages of ``queues`` no worker has fetched."""
 
     def letters(self, queue: str, limit: int) -> list[DeadLetter]:
-        """Return up to ``limit`` dead letters, the newest first."""
+        """Return up to ``limit`` dead letters of ``queue``, newest first."""
 
     def requeue(self, queue: str, letter_ids: list[str]) -> int:
-        """Put dead letters back onto their queue, renewed; return how many there were.
+        """Requeue dead letters with their attempts reset; return the number requeued.
 
-        What no worker could read stays where it is.
+        A dead letter that is not a Dramatiq message is not requeued.
         """
 
     def discard(self, queue: str, letter_ids: list[str]) -> int:
-        """Remove dead letters for good; return how many there were."""
+        """Delete dead letters permanently; return the number deleted."""
 
     def attach_error(self, message: MessageProxy) -> bool:
-        """Let a dead letter tell what its last try told, where the broker has it as it was sent.
+        """Add the error of the last attempt to a dead letter that is stored as it was sent.
 
         Returns:
-            Whether it is a dead letter. One that was lost to its worker before comes again.
+            False if the message is not a dead letter, because it was taken from its worker before
+            the failure. Such a message is delivered again.
         """
 
 
 def assign_dead_letter_id(message: MessageProxy) -> None:
-    """Give a message the id that it is to have as a dead letter.
+    """Assign the id that a message will have as a dead letter.
 
-    A copy of it that is delivered again keeps the old one, by which the ledger tells it from the
-    letter, put back by hand.
+    A redelivered copy of the message keeps the old id. The ledger distinguishes such a copy from
+    the requeued dead letter by their ids.
     """
-    if not hasattr(message, "letter_id"):  # Dramatiq repeats what a lost connection broke off
-        message.letter_id = str(uuid.uuid4())  # type: ignore[attr-defined] # Dramatiq lets one add to it
+    if not hasattr(message, "letter_id"):  # Dramatiq repeats a nack that lost its connection
+        message.letter_id = str(uuid.uuid4())  # type: ignore[attr-defined] # Dramatiq allows it
 
 
 def letter_id(message: MessageProxy) -> str:
-    """Return the id that a message has as a dead letter: its own if it was given none."""
+    """Return a message's id as a dead letter: the assigned id, or else the message id."""
     return str(getattr(message, "letter_id", message.message_id))
 
 
 def encode_dead_letter(message: MessageProxy) -> bytes:
-    """Return a message as its dead letter has it."""
+    """Return the encoded message with the id of its dead letter."""
     letter: Message[Any] = message.copy(message_id=letter_id(message))
     return letter.encode()
 
 
 def renewed(text: str) -> str | None:
-    """Return a message as it was first sent, but under the id that it has; None if it is none."""
+    """Return a message without options of earlier attempts; None if ``text`` is not a message."""
     try:
         message: Message[Any] = Message.decode(text.encode())
     except (dramatiq.DecodeError, TypeError):  # not JSON, or without the fields of a message
         return None
-    options = {name: value for name, value in message.options.items() if name not in _OF_THE_PAST}
+    options = {name: value for name, value in message.options.items() if name not in _RETRY_OPTIONS}
     queue = q_name(message.queue_name)
     fields = {**message.asdict(), "queue_name": queue, "options": {**options, "retries": 0}}
     return Message(**fields).encode().decode()
 
 
 def age(milliseconds: float | None) -> float:
-    """Return the seconds since a time in milliseconds; Dramatiq stamps by local clocks."""
+    """Return the seconds since a time in milliseconds since the epoch; 0 for no time.
+
+    The result is never negative, although Dramatiq stamps messages by the sender's clock.
+    """
     return 0.0 if milliseconds is None else max(0.0, time.time() - milliseconds / 1000)

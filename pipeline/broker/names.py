@@ -1,12 +1,12 @@
-"""The names of queues and actors."""
+"""Names of queues and actors."""
 
 RENDER_QUEUE = "render"
-#: Jobs of one chunk: they do not wait behind large ones.
+#: Queue of jobs with one chunk, which do not wait behind large jobs.
 EXPRESS_QUEUE = "express"
 BUNDLE_QUEUE = "bundle"
-#: The queues of jobs in flight: what waits in them is the backlog.
+#: Queues of jobs in flight; their messages are the backlog.
 QUEUES = (RENDER_QUEUE, EXPRESS_QUEUE, BUNDLE_QUEUE)
-#: Callbacks about jobs that have ended.
+#: Queue of the webhooks of ended jobs.
 WEBHOOK_QUEUE = "webhook"
 ALL_QUEUES = (*QUEUES, WEBHOOK_QUEUE)
 RENDER_ACTOR = "render_chunk"

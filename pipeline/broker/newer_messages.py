@@ -1,11 +1,12 @@
-"""Dramatiq middleware that leaves the messages of a newer release to its workers.
+"""Dramatiq middleware that requeues the messages of a newer release for that release's workers.
 
-Such a message goes back onto its queue after a while, its tries uncounted, for as long as no worker
-that knows its version has taken it. Without this it would be a dead letter, and its job would have
-failed. Should one not get back, the newer release's sweep asks for what is missing.
+A message with a newer schema version is requeued with a delay, without counting an attempt, until a
+worker that knows the version takes it. Without this middleware the message would become a dead
+letter, and its job would fail. If requeueing fails, the sweep of the newer release enqueues the
+missing work again.
 
-A message for an actor that there is not becomes a dead letter before any middleware sees it; so a
-release that adds an actor gives it a queue of its own, which older workers do not read.
+A message for an unknown actor becomes a dead letter before any middleware sees it. A release that
+adds an actor therefore gives the actor its own queue, which older workers do not consume.
 """
 
 from collections.abc import Callable
@@ -21,45 +22,48 @@ from pipeline.model.versions import refuse_newer
 
 log = structlog.get_logger(__name__)
 
-#: Message option that has the version.
+#: Message option that contains the schema version.
 OPTION = "version"
-_AGAIN = 5_000  # milliseconds
+_AGAIN = 5_000  # milliseconds until a requeued message is delivered again
 
 Arguments = ParamSpec("Arguments")
 
 
 class LeaveNewer(Middleware):
-    """Must be the first middleware, so that the others never see messages with a newer version."""
+    """Requeues messages with a newer schema version.
+
+    Must be the first middleware, so that the others never see such messages.
+    """
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Skip a message of a newer version.
+        """Skip a message with a newer schema version.
 
         Raises:
-            SkipMessage: it is one.
+            SkipMessage: the message has a newer version.
         """
         try:
             refuse_newer(message.options.get(OPTION, 1), str(message))
         except NewerVersionError as error:
-            _leave(error)
+            _skip(error)
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Put a skipped message back."""
-        broker.enqueue(message, delay=_AGAIN)  # type: ignore[arg-type] # as Dramatiq's own retries
+        """Requeue a skipped message."""
+        broker.enqueue(message, delay=_AGAIN)  # type: ignore[arg-type] # a proxy, as in Dramatiq's retries
 
 
 def requeue_if_newer(actor: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Let an actor's message be left as well when the ledger entry that it is about is newer."""
+    """Wrap an actor so that a message whose job has a newer ledger entry is requeued as well."""
 
     @wraps(actor)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
             actor(*args, **kwargs)
         except NewerVersionError as error:
-            _leave(error)
+            _skip(error)
 
     return run
 
 
-def _leave(error: NewerVersionError) -> NoReturn:
+def _skip(error: NewerVersionError) -> NoReturn:
     log.warning("left to a newer release", reason=str(error))
     raise SkipMessage(str(error))

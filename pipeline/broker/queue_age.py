@@ -1,7 +1,7 @@
-"""Age of the oldest waiting message, estimated from the ledger where RabbitMQ reports none.
+"""Age of the oldest waiting message, estimated from the ledger because RabbitMQ reports none.
 
-A chunk that was never begun has waited since its job was accepted or opened again, a bundling since
-the last chunk was staged, a callback since it was due.
+A chunk without an attempt has waited since its job was accepted or reopened. A bundle has waited
+since the job's last chunk was staged, and a webhook since it was due.
 """
 
 from typing import cast
@@ -12,29 +12,30 @@ from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEB
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 
-#: Jobs in flight that are looked at, the oldest first.
-_LOOKED_AT = 500
+#: Number of jobs in flight that are read, oldest first.
+_MOST_JOBS = 500
 _FIELDS = ("chunks", "created_at", "opened_at", "moved_at", "claim_until")
 
 
 class QueueAge:
-    """Reads the ledger.
+    """Estimates waiting times from the ledger.
 
     Args:
-        client: decodes responses.
+        client: Redis client that decodes responses.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
     def oldest_waiting(self) -> dict[str, int]:
-        """Return the oldest time, in milliseconds since the epoch, of each queue that has one.
+        """Return, per queue, the time at which the oldest waiting message began to wait.
 
-        A chunk of a large job that is alone to be rendered again went by the express queue, and
-        counts for the other here. Of more than 500 jobs in flight, the oldest are looked at.
+        The times are in milliseconds since the epoch; a queue without waiting messages is left out.
+        A single chunk of a large job that is rendered again waits in the express queue, but counts
+        for the render queue here. Of more than 500 jobs in flight, only the oldest 500 are read.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         found: dict[str, int] = {}
         for queue, at in (*self._of_jobs(), *self._of_callbacks()):
@@ -43,7 +44,7 @@ class QueueAge:
 
     def _of_jobs(self) -> list[tuple[str, int]]:
         with translated(), self._client.pipeline(transaction=False) as pipe:
-            tasks = cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, _LOOKED_AT - 1))
+            tasks = cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, _MOST_JOBS - 1))
             for task_id in tasks:
                 pipe.hmget(keys.job(task_id), _FIELDS)
                 pipe.hlen(keys.staged(task_id))
@@ -51,8 +52,8 @@ class QueueAge:
                 pipe.hlen(keys.failures(task_id))
             pipe.time()
             *rows, (seconds, _) = pipe.execute()
-        looked = zip(*[iter(rows)] * 4, strict=True)
-        waits = (_wait(fields, *counts, now=seconds * 1000) for fields, *counts in looked)
+        entries = zip(*[iter(rows)] * 4, strict=True)
+        waits = (_wait(fields, *counts, now=seconds * 1000) for fields, *counts in entries)
         return [wait for wait in waits if wait is not None]
 
     def _of_callbacks(self) -> list[tuple[str, int]]:
@@ -66,7 +67,7 @@ def _wait(
     fields: list[str | None], staged: int, leased: int, failed: int, *, now: int
 ) -> tuple[str, int] | None:
     chunks, created_at, opened_at, moved_at, claim_until = (int(field or 0) for field in fields)
-    if not chunks:  # it was removed meanwhile
+    if not chunks:  # the job was deleted meanwhile
         return None
     if staged == chunks:
         return None if claim_until > now else (BUNDLE_QUEUE, moved_at)

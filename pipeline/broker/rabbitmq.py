@@ -1,8 +1,9 @@
-"""RabbitMQ as Dramatiq's broker: quorum queues, confirmed messages, dead letters with reasons.
+"""RabbitMQ broker for Dramatiq: quorum queues, publisher confirms, dead letters with errors.
 
-A quorum queue is RabbitMQ's only replicated queue (mirrored ones are gone in 4.0). Dramatiq's
-broker declares classic ones, so the arguments of the three queues are given here: the queue itself,
-``.DQ`` for what is tried again later, ``.XQ`` for dead letters. On one server they are durable too.
+Quorum queues are the only replicated queues of RabbitMQ (4.0 removed mirrored queues). Dramatiq's
+broker declares classic queues. This module therefore declares the three queues of each name itself:
+the queue, ``.DQ`` for delayed messages and ``.XQ`` for dead letters. Quorum queues are also durable
+on a single server.
 """
 
 import copy
@@ -24,23 +25,29 @@ from pipeline.broker.rabbitmq_errors import explain
 
 log = structlog.get_logger(__name__)
 
-#: Header of a dead letter: when it became one, in milliseconds since the epoch.
+#: Header with the time at which a message became a dead letter, in milliseconds since the epoch.
 DIED_AT = "x-qrmill-died-at"
 _QUORUM: Arguments = {
     "x-queue-type": "quorum",
-    # From 4.0 on RabbitMQ drops what came back 20 times. The ledger counts, and gives up sooner;
-    # and a dead letter comes back whenever somebody has looked at it.
+    # By default, RabbitMQ 4.0 and later drops a message after 20 returns to its queue. The ledger
+    # counts deliveries and gives up sooner, and a dead letter returns each time that it is read.
     "x-delivery-limit": 2**31 - 1,
 }
 
 
 class RabbitBroker(RabbitmqBroker):
-    """Dramatiq's broker over a connection that all threads share.
+    """Dramatiq's RabbitMQ broker on one connection that all threads share.
+
+    Args:
+        amqp: the shared connection.
+        heartbeat: writes the heartbeats of this process if it is a worker.
+        middleware: the middleware, without ``heartbeat``.
+        dead_message_ttl: lifetime of dead letters, in milliseconds.
 
     Attributes:
-        amqp: that connection; consumers have their own.
-        heartbeat: the signs of life of this process, should it be a worker.
-        pending: messages that are held back to be sent together; None when none are.
+        amqp: the shared connection; each consumer has its own connection.
+        heartbeat: writes the heartbeats of this process if it is a worker.
+        pending: messages that :meth:`batch` has collected; None outside a batch.
     """
 
     pending: list[Outgoing] | None = None
@@ -53,17 +60,16 @@ class RabbitBroker(RabbitmqBroker):
         middleware: list[Middleware],
         dead_message_ttl: int,
     ) -> None:
-        """Take how many milliseconds dead letters are kept, beside what the class names."""
         super().__init__(middleware=middleware)
         self.amqp = amqp
-        self.parameters = amqp.parameters  # type: ignore[assignment] # as where it is given one URL
+        self.parameters = amqp.parameters  # type: ignore[assignment] # as if given one URL
         self.heartbeat = heartbeat
         self._dead_message_ttl = dead_message_ttl
         self.add_middleware(heartbeat)
 
     @property
     def broker_id(self) -> str:
-        """The name of this process as a worker, as Dramatiq's Redis broker has one."""
+        """Name of this worker process, like the ``broker_id`` of Dramatiq's Redis broker."""
         return self.heartbeat.name
 
     @broker_id.setter
@@ -71,7 +77,7 @@ class RabbitBroker(RabbitmqBroker):
         self.heartbeat.name = name
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
-        """Add a queue; it is declared with the next connection, or now."""
+        """Add a queue, which is declared with the next connection, or now if ``ensure`` is set."""
         name = q_name(queue_name)
         to_dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": xq_name(name)}
         self.amqp.add_queue(name, {**_QUORUM, **to_dead_letters})
@@ -82,14 +88,16 @@ class RabbitBroker(RabbitmqBroker):
             self.amqp.declare()
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Send a message, and wait until RabbitMQ has confirmed that it keeps it.
+        """Send a message and wait until RabbitMQ confirms that it is stored.
+
+        In a batch the message is only collected.
 
         Args:
-            message: names its queue.
-            delay: milliseconds from now.
+            message: the message, which names its queue.
+            delay: milliseconds until the message is delivered.
 
         Raises:
-            ConnectionClosed: RabbitMQ is out of reach.
+            ConnectionClosed: RabbitMQ is unreachable.
         """
         queue = message.queue_name
         if delay is not None:
@@ -106,9 +114,9 @@ class RabbitBroker(RabbitmqBroker):
 
     @contextmanager
     def batch(self) -> Iterator["RabbitBroker"]:
-        """Give a broker whose messages are sent at the end of the block, in one go.
+        """Yield a broker that sends its messages together at the end of the block.
 
-        When this raises, some messages may have been sent.
+        If this raises, some messages may have been sent.
         """
         batch = copy.copy(self)
         batch.pending = []
@@ -116,7 +124,7 @@ class RabbitBroker(RabbitmqBroker):
         self.amqp.publish(batch.pending)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "RabbitConsumer":
-        """Return a consumer to which messages are pushed; a deleted queue is there again."""
+        """Declare all queues, and return a consumer to which RabbitMQ pushes messages."""
         self.amqp.declare()
         return RabbitConsumer(self, queue_name, prefetch, timeout)
 
@@ -127,7 +135,7 @@ class RabbitBroker(RabbitmqBroker):
 
 
 class RabbitConsumer(_RabbitmqConsumer):
-    """A consumer that shows that it lives, and lets dead letters tell of their last try."""
+    """Consumer that reports its polls, and adds the last attempt's error to dead letters."""
 
     def __init__(self, broker: RabbitBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         with _explained():
@@ -138,18 +146,21 @@ class RabbitConsumer(_RabbitmqConsumer):
         with _explained():
             message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         if message is not None:
-            message.consumer = self  # type: ignore[attr-defined] # Dramatiq lets one add to it
+            message.consumer = self  # type: ignore[attr-defined] # Dramatiq allows extra attributes
         self._heartbeat.note_poll(self.queue_name, len(self.known_tags))
         return message
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledge a message."""
-        if self._delivered(message):
+        if self._is_current(message):
             super().ack(message)  # type: ignore[no-untyped-call]
 
     def nack(self, message: MessageProxy) -> None:
-        """Make a message a dead letter as it stands now; RabbitMQ would keep it as it was sent."""
-        if not self._delivered(message):
+        """Publish a message as a dead letter with its error.
+
+        RabbitMQ's own dead-lettering would store the message as it was sent.
+        """
+        if not self._is_current(message):
             return
         letter = Outgoing(
             xq_name(q_name(self.queue_name)),
@@ -159,28 +170,29 @@ class RabbitConsumer(_RabbitmqConsumer):
         try:
             self._amqp.publish([letter])
         except ConnectionClosed:
-            # Nobody knows what becomes of it: it may come again, or RabbitMQ itself keeps it, under
-            # the id that it was sent with.
+            # The outcome is unknown: either the message is delivered again, or RabbitMQ itself
+            # stores it as a dead letter, with the id that it was sent with.
             super().nack(message)  # type: ignore[no-untyped-call]
         else:
-            message.buried = True  # type: ignore[attr-defined] # as above
-            with suppress(ConnectionClosed):  # it comes again, and is known as what it is
+            message.buried = True  # type: ignore[attr-defined] # Dramatiq allows it
+            # A redelivered copy has the old id, by which the ledger ignores it.
+            with suppress(ConnectionClosed):
                 super().ack(message)  # type: ignore[no-untyped-call]
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Do nothing: what is not acknowledged comes back when the connection is closed."""
+        """Do nothing: RabbitMQ requeues unacknowledged messages when the connection closes."""
 
     def close(self) -> None:
-        """Close the connection, also where RabbitMQ has closed the channel before."""
+        """Close the connection, even if RabbitMQ has already closed the channel."""
         try:
             super().close()  # type: ignore[no-untyped-call]
         finally:
             with suppress(AMQPError):
                 self.connection.close()
 
-    def _delivered(self, message: MessageProxy) -> bool:
-        # Tags are counted anew in each connection: after a loss, the tag of a message that is going
-        # to be delivered again may be another's.
+    def _is_current(self, message: MessageProxy) -> bool:
+        # Delivery tags restart with each connection. After a lost connection, the old tag of a
+        # message that RabbitMQ delivers again may belong to another message.
         return getattr(message, "consumer", self) is self
 
 

@@ -1,9 +1,10 @@
-"""One connection to RabbitMQ for all threads of a process: messages are sent, queues are counted.
+"""RabbitMQ connection, shared by all threads of a process, that publishes and counts messages.
 
-A connection of pika's belongs to one thread, and the server drops it when that thread does not
-answer heartbeats. An API process has hundreds of threads that send now and then; here one thread
-does nothing but serve the connection, and the others hand it their wishes and wait for a bounded
-time. Messages sent together are confirmed together, for one round trip and one write to the disk.
+A pika connection belongs to one thread, and the server drops the connection when that thread does
+not serve its heartbeats. An API process has hundreds of threads that publish occasionally. Here one
+thread only serves the connection; the other threads submit requests to it and wait for a bounded
+time. Messages published together are confirmed together, at the cost of one round trip and one disk
+write.
 """
 
 import threading
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pika.channel import Channel
     from pika.frame import Method
 
-#: Times that a wish is made: the connection may have been dead, which is found out by using it.
+#: Attempts per request, because only using a connection reveals that it is dead.
 _TRIES = 2
 _PERSISTENT = 2  # AMQP 0-9-1, class basic: delivery-mode
 
@@ -32,7 +33,7 @@ Arguments = Mapping[str, Any]
 
 
 class Outgoing(NamedTuple):
-    """A message to be sent to a queue."""
+    """A message to publish to a queue."""
 
     queue: str
     body: bytes
@@ -40,15 +41,15 @@ class Outgoing(NamedTuple):
 
 
 class Amqp:
-    """The connection, made when it is needed, and made again when it was lost.
+    """RabbitMQ connection that is opened on first use and opened again after a loss.
 
-    Every method raises:
-        ConnectionClosed: RabbitMQ did not do it in time; it may still have.
+    Every method that sends a request raises:
+        ConnectionClosed: the request did not succeed in time; RabbitMQ may have executed it anyway.
 
     Args:
-        url: ``amqp://`` or ``amqps://``, as pika's ``URLParameters`` reads it.
-        timeout: seconds that a wish may take.
-        heartbeat: seconds of silence after which either side counts the other as dead.
+        url: ``amqp://`` or ``amqps://`` URL in the syntax of pika's ``URLParameters``.
+        timeout: seconds that a request may take.
+        heartbeat: seconds of silence after which either side considers the other dead.
     """
 
     def __init__(self, url: str, *, timeout: float, heartbeat: int) -> None:
@@ -62,46 +63,46 @@ class Amqp:
         self._session: _Session | None = None
 
     def add_queue(self, name: str, arguments: Arguments) -> None:
-        """Have a queue declared whenever a connection is made."""
+        """Add a queue to those that are declared on each new connection."""
         self._queues[name] = arguments
 
     def declare(self) -> None:
-        """Declare all queues, should one have been deleted."""
-        self._ask(lambda session, done: session.declare(done))
+        """Declare all queues, in case one was deleted."""
+        self._request(lambda session, done: session.declare(done))
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Send messages, and wait until RabbitMQ has confirmed that it keeps them all."""
+        """Publish messages and wait until RabbitMQ confirms that all of them are stored."""
         if messages:
-            self._ask(lambda session, done: session.publish(messages, done))
+            self._request(lambda session, done: session.publish(messages, done))
 
     def count(self, queues: Sequence[str]) -> list[int]:
-        """Return how many messages of each queue no consumer has fetched."""
-        found: list[int] = self._ask(lambda session, done: session.count(queues, done))
+        """Return, per queue, the number of messages that no consumer has fetched."""
+        found: list[int] = self._request(lambda session, done: session.count(queues, done))
         return found
 
     def close(self) -> None:
-        """Close the connection; the next wish makes a new one."""
+        """Close the connection; the next request opens a new one."""
         with self._lock:
             session, self._session = self._session, None
         if session is not None:
-            session.end(ConnectionClosed("closed"))
+            session.end(ConnectionClosed("the connection to RabbitMQ was closed"))
 
-    def _ask(self, wish: Callable[["_Session", "Future[Any]"], None]) -> Any:  # noqa: ANN401 - each wish has its own
+    def _request(self, request: Callable[["_Session", "Future[Any]"], None]) -> Any:  # noqa: ANN401 - it depends on the request
         deadline = time.monotonic() + self._timeout
-        for tried in range(1, _TRIES + 1):
+        for attempt in range(1, _TRIES + 1):
             session = self._open()
             done: Future[Any] = Future()
-            session.take(partial(wish, session, done), done)
+            session.submit(partial(request, session, done), done)
             try:
                 return done.result(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                reason = ConnectionClosed(f"RabbitMQ did not answer within {self._timeout:g} s")
-                # Of the second try little may be left: too little to say that nobody is served.
-                if tried == 1:
+                reason = ConnectionClosed(f"RabbitMQ did not respond within {self._timeout:g} s")
+                # The second attempt may time out too soon to conclude that the connection is dead.
+                if attempt == 1:
                     session.end(reason)
                 raise reason from None
             except ConnectionClosed:
-                if tried == _TRIES:
+                if attempt == _TRIES:
                     raise
         raise AssertionError
 
@@ -113,49 +114,51 @@ class Amqp:
 
 
 class _Session:
-    """One connection's life. What is not said to be for others is called in its own thread.
+    """One open connection, until it is closed or lost.
+
+    Its methods run in the thread that serves the connection, unless they say otherwise.
 
     Attributes:
-        ended: it takes no more wishes.
+        ended: whether the connection takes no more requests.
     """
 
     def __init__(self, parameters: pika.URLParameters, queues: Mapping[str, Arguments]) -> None:
         self.ended = False
         self._queues = queues
         self._lock = threading.Lock()
-        self._open_wishes: set[Future[Any]] = set()
+        self._open_requests: set[Future[Any]] = set()
         self._early: list[Callable[[], None]] | None = []
         self._published = 0
         self._unconfirmed: dict[int, _Batch] = {}
-        self._channel: Channel  # is there before a wish is granted
+        self._channel: Channel  # set before any request runs
         self._connection = pika.SelectConnection(
             parameters, self._opened, self._lost, self._lost, internal_connection_workflow=True
         )
         threading.Thread(target=self._serve, name="amqp", daemon=True).start()
 
-    def take(self, wish: Callable[[], None], done: "Future[Any]") -> None:
-        """Do something as soon as the queues are declared; for other threads."""
+    def submit(self, request: Callable[[], None], done: "Future[Any]") -> None:
+        """Run a request as soon as the queues are declared. Called from other threads."""
         with self._lock:
             if not self.ended:
-                self._open_wishes.add(done)
-                self._connection.ioloop.add_callback_threadsafe(partial(self._do, wish))
+                self._open_requests.add(done)
+                self._connection.ioloop.add_callback_threadsafe(partial(self._do, request))
                 return
         done.set_exception(ConnectionClosed("the connection to RabbitMQ was lost"))
 
     def end(self, reason: ConnectionClosed) -> None:
-        """Tell all who wait that nothing comes any more, and close; for all threads."""
+        """Fail all open requests with ``reason``, and close. Called from any thread."""
         with self._lock:
             if self.ended:
                 return
             self.ended = True
-            waiting, self._open_wishes = self._open_wishes, set()
+            waiting, self._open_requests = self._open_requests, set()
             self._connection.ioloop.add_callback_threadsafe(self._close)
         for done in waiting:
             if not done.done():
                 done.set_exception(reason)
 
     def publish(self, messages: Sequence[Outgoing], done: "Future[Any]") -> None:
-        """Send messages."""
+        """Publish messages; ``done`` gets its result when all are confirmed."""
         batch = _Batch(len(messages), partial(self._fulfil, done, None))
         for message in messages:
             properties = pika.BasicProperties(
@@ -166,29 +169,32 @@ class _Session:
             self._unconfirmed[self._published] = batch
 
     def count(self, queues: Sequence[str], done: "Future[Any]") -> None:
-        """Count what is ready in queues."""
+        """Count the ready messages of queues; ``done`` gets the counts."""
         counts: list[int] = []
 
-        def told(answer: "Method[Any]") -> None:
-            counts.append(answer.method.message_count)
+        def add_count(response: "Method[Any]") -> None:
+            counts.append(response.method.message_count)
             if len(counts) == len(queues):
                 self._fulfil(done, counts)
 
         for queue in queues:
-            self._channel.queue_declare(queue, passive=True, callback=told)
+            self._channel.queue_declare(queue, passive=True, callback=add_count)
 
     def declare(self, done: "Future[Any]") -> None:
-        """Declare the queues."""
+        """Declare the queues; ``done`` gets its result when all are declared."""
         batch = _Batch(len(self._queues), partial(self._fulfil, done, None))
         for queue, arguments in self._queues.items():
             self._channel.queue_declare(
-                queue, durable=True, arguments=dict(arguments), callback=lambda _: batch.one_less()
+                queue,
+                durable=True,
+                arguments=dict(arguments),
+                callback=lambda _: batch.count_down(),
             )
 
     def _serve(self) -> None:
         try:
             self._connection.ioloop.start()
-        except Exception as error:  # noqa: BLE001 - whatever it was, others wait for this thread
+        except Exception as error:  # noqa: BLE001 - other threads wait for this one
             self.end(explain(error))
         self.end(ConnectionClosed("the connection to RabbitMQ was lost"))
         self._connection.ioloop.close()
@@ -199,9 +205,11 @@ class _Session:
     def _channel_opened(self, channel: "Channel") -> None:
         self._channel = channel
         channel.add_on_close_callback(lambda _, reason: self.end(explain(reason)))
-        # A queue that was there is gone: the next connection declares it.
+        # The queue was deleted; the next connection declares it again.
         channel.add_on_return_callback(
-            lambda *returned: self.end(ConnectionClosed(f"no queue {returned[1].routing_key}"))
+            lambda *returned: self.end(
+                ConnectionClosed(f"no such queue: {returned[1].routing_key}")
+            )
         )
         channel.confirm_delivery(self._confirmed)
         ready: Future[Any] = Future()
@@ -210,31 +218,31 @@ class _Session:
 
     def _begin(self, _ready: "Future[Any]") -> None:
         early, self._early = self._early or [], None
-        for wish in early:
-            self._do(wish)
+        for request in early:
+            self._do(request)
 
-    def _do(self, wish: Callable[[], None]) -> None:
+    def _do(self, request: Callable[[], None]) -> None:
         if self._early is not None:
-            self._early.append(wish)
+            self._early.append(request)
             return
         try:
-            wish()
+            request()
         except AMQPError as error:
             self.end(explain(error))
 
-    def _confirmed(self, answer: "Method[Any]") -> None:
-        told = answer.method
-        if isinstance(told, spec.Basic.Nack):
-            self.end(ConnectionClosed("RabbitMQ does not take the message"))
+    def _confirmed(self, response: "Method[Any]") -> None:
+        confirm = response.method
+        if isinstance(confirm, spec.Basic.Nack):
+            self.end(ConnectionClosed("RabbitMQ rejected the message"))
             return
-        last = told.delivery_tag
-        tags = [tag for tag in self._unconfirmed if tag <= last] if told.multiple else [last]
+        last = confirm.delivery_tag
+        tags = [tag for tag in self._unconfirmed if tag <= last] if confirm.multiple else [last]
         for tag in tags:
-            self._unconfirmed.pop(tag).one_less()
+            self._unconfirmed.pop(tag).count_down()
 
     def _fulfil(self, done: "Future[Any]", result: object) -> None:
         with self._lock:
-            self._open_wishes.discard(done)
+            self._open_requests.discard(done)
         if not done.done():
             done.set_result(result)
 
@@ -244,18 +252,18 @@ class _Session:
 
     def _close(self) -> None:
         if not (self._connection.is_closing or self._connection.is_closed):
-            # Where the server does not answer this either, missing heartbeats end it.
+            # If the server does not respond to the close, missing heartbeats end the connection.
             self._connection.close()
 
 
 class _Batch:
-    """Calls ``then`` when so many answers have come."""
+    """Calls ``then`` after ``missing`` responses."""
 
     def __init__(self, missing: int, then: Callable[[], None]) -> None:
         self._missing = missing
         self._then = then
 
-    def one_less(self) -> None:
+    def count_down(self) -> None:
         self._missing -= 1
         if not self._missing:
             self._then()

@@ -1,7 +1,8 @@
-"""Why there is no connection to RabbitMQ, in its own words, and what to do where it refuses.
+"""RabbitMQ's reasons for a refused connection or command, with advice for the operator.
 
-It says what it refuses in the reply text of a connection or channel that it closes (AMQP 0-9-1,
-``connection.close`` and ``channel.close``). pika wraps that. No such text has a password in it.
+RabbitMQ gives its reason in the reply text when it closes a connection or channel (AMQP 0-9-1,
+``connection.close`` and ``channel.close``), and pika wraps that text in its own errors. The reply
+text never contains a password.
 """
 
 import re
@@ -17,8 +18,9 @@ from pika.adapters.utils.connection_workflow import (
 
 from pipeline.broker.names import ALL_QUEUES
 
-#: What the service's user has to have, as RabbitMQ's ``set_permissions`` takes it: who declares a
-#: queue configures it; who names its dead letters' exchange reads it and writes that exchange.
+#: Permissions that the service's user needs, as patterns for RabbitMQ's ``set_permissions``.
+#: Declaring a queue requires ``configure`` on the queue. Naming the queue's dead letter exchange
+#: requires ``read`` on the queue and ``write`` on the exchange.
 QUEUES = rf"^({'|'.join(ALL_QUEUES)})(\.DQ|\.XQ)?$"
 RIGHTS = {"configure": QUEUES, "write": r"^amq\.default$", "read": QUEUES}
 
@@ -26,11 +28,11 @@ Match = re.Match[str]
 
 
 class AmqpRefusedError(ConnectionClosed):
-    """RabbitMQ refuses the service, or is not who it has to be.
+    """Raised when RabbitMQ refuses the service, or when its certificate is not valid.
 
     Attributes:
-        found: what was refused.
-        advice: what to do.
+        found: RabbitMQ's reason, or the error of the certificate check.
+        advice: what the operator can do.
     """
 
     def __init__(self, found: str, advice: str) -> None:
@@ -40,13 +42,16 @@ class AmqpRefusedError(ConnectionClosed):
 
 
 def explain(error: BaseException) -> ConnectionClosed:
-    """Return what Dramatiq takes for a lost connection, with the reason of pika's error."""
+    """Return a ``ConnectionClosed`` with the innermost reason of pika's ``error``.
+
+    Dramatiq reconnects after ``ConnectionClosed``.
+    """
     error = _innermost(error)
     if isinstance(error, SSLCertVerificationError):
         return AmqpRefusedError(
             str(error),
-            "Have the host of QRMILL_BROKER_URL in RabbitMQ's certificate, from an authority that "
-            "this machine trusts; SSL_CERT_FILE names another.",
+            "RabbitMQ's certificate must contain the host of QRMILL_BROKER_URL and come from an "
+            "authority that this machine trusts. Set SSL_CERT_FILE to trust another authority.",
         )
     text = str(error)
     for pattern, advise in _REFUSALS:
@@ -68,36 +73,47 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _login(_: Match) -> str:
     return (
-        "QRMILL_BROKER_URL has a user that is not there, or a wrong password: percent-encode both, "
-        "and try them with `rabbitmqctl authenticate_user`. The user guest is let in from "
-        "RabbitMQ's own machine alone."
+        "QRMILL_BROKER_URL has an unknown user or a wrong password. Percent-encode both, and check "
+        "them with `rabbitmqctl authenticate_user`. The user guest may connect only from "
+        "RabbitMQ's own machine."
     )
 
 
 def _no_vhost(match: Match) -> str:
-    made = f"`rabbitmqctl add_vhost {shlex.quote(match['vhost'])}`"
-    return f"Make it with {made}, or correct the path of QRMILL_BROKER_URL (%2F for the vhost /)."
+    command = f"`rabbitmqctl add_vhost {shlex.quote(match['vhost'])}`"
+    return (
+        f"Create the vhost with {command}, or correct the path of QRMILL_BROKER_URL "
+        "(%2F for the vhost /)."
+    )
 
 
-def _no_right(match: Match) -> str:
-    # RabbitMQ 3.10 does not say which right it is: of a queue, it may be one or the other.
-    needed = {"queue": "configure and read", "exchange": "write"}.get(match["kind"], "all rights")
+def _no_permission(match: Match) -> str:
+    # RabbitMQ 3.10 does not name the missing permission: for a queue it may be either of the two.
+    permissions = {
+        "queue": "the permissions configure and read",
+        "exchange": "the permission write",
+    }
+    needed = permissions.get(match["kind"], "all permissions")
     patterns = " ".join(shlex.quote(RIGHTS[right]) for right in ("configure", "write", "read"))
     where, who = shlex.quote(match["vhost"]), shlex.quote(match["user"])
     command = f"`rabbitmqctl set_permissions -p {where} {who} {patterns}`"
-    return f"The user of QRMILL_BROKER_URL needs {needed} there: {command}."
+    return f"The user of QRMILL_BROKER_URL needs {needed}: run {command}."
 
 
 def _other_queue(match: Match) -> str:
-    return f"Somebody else declared the queue {match['name']}: delete it, or take another vhost."
+    return (
+        f"Another application declared the queue {match['name']} with other arguments. "
+        "Delete the queue, or use another vhost."
+    )
 
 
 _VHOST_AND_USER = r"vhost '(?P<vhost>[^']*)' refused for user '(?P<user>[^']*)'"
-#: What RabbitMQ writes, and what to do then.
+#: Patterns of RabbitMQ's reply texts, with the functions that return the advice.
 _REFUSALS: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"Login was refused", _login),
     (r"vhost (?P<vhost>\S+) not found", _no_vhost),
-    (rf"access to (?P<kind>){_VHOST_AND_USER}(?!:)", _no_right),  # else it has too many connections
-    (rf"(\w+ )?access to (?P<kind>queue|exchange) '[^']*' in {_VHOST_AND_USER}", _no_right),
+    # With a colon the refusal is about too many connections.
+    (rf"access to (?P<kind>){_VHOST_AND_USER}(?!:)", _no_permission),
+    (rf"(\w+ )?access to (?P<kind>queue|exchange) '[^']*' in {_VHOST_AND_USER}", _no_permission),
     (r"inequivalent arg '[^']*' for queue '(?P<name>[^']*)' in vhost '[^']*'", _other_queue),
 )

@@ -1,13 +1,15 @@
-"""The queues where RabbitMQ is the broker: what AMQP reports of them, and what the ledger adds.
+"""Queues of the RabbitMQ broker, read over AMQP and completed from heartbeats and the ledger.
 
-AMQP says how many messages of a queue no consumer has fetched, and gives dead letters out to
-whoever asks. It says neither how many are fetched (workers tell that with their signs of life,
-:mod:`pipeline.broker.heartbeats`) nor how long one has waited: for that, the ledger has since when
-there is work that nobody has begun. RabbitMQ's management plugin is not needed.
+AMQP reports how many messages of a queue no consumer has fetched, and any client can fetch dead
+letters. AMQP reports neither how many messages are unacknowledged nor how long one has waited. The
+workers' heartbeats count the unacknowledged messages (:mod:`pipeline.broker.heartbeats`), and the
+waiting time is estimated from the ledger (:mod:`pipeline.broker.queue_age`). RabbitMQ's management
+plugin is not needed.
 
-Who looks at dead letters has fetched them, so that nobody else sees or counts them meanwhile; a
-lock in Redis lets one look or count after the other. A dead letter that is put back is sent before
-it is removed, so that it may be there twice when this breaks off between, and is never lost.
+Dead letters can be read only by fetching them, and no other client sees or counts fetched letters.
+A lock in Redis therefore serializes reading and counting. A requeued dead letter is published
+before it is removed. An interruption between the two steps duplicates the message and never loses
+it.
 """
 
 import hashlib
@@ -36,11 +38,14 @@ from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 
-#: Dead letters of a queue that are looked through; the oldest come first.
+#: Largest number of dead letters that are read from a queue, oldest first.
 _MOST_LETTERS = 10_000
-#: Seconds after which a look at dead letters no longer keeps others off, that these wait for it, as
-#: it does until its letters are back, and between two looks whether they are.
-_LONGEST, _PATIENCE, _SOON = 30.0, 1.0, 0.005
+#: Seconds after which the lock on dead letters expires.
+_LOCK_TIMEOUT = 30.0
+#: Seconds to wait for the lock, and then for the returned letters to be back in their queue.
+_PATIENCE = 1.0
+#: Seconds between two checks of whether the letters are back.
+_PAUSE = 0.005
 
 
 class _Named(msgspec.Struct):
@@ -48,13 +53,13 @@ class _Named(msgspec.Struct):
 
 
 class RabbitQueues:
-    """The queues of one RabbitMQ.
+    """Queues of one RabbitMQ server.
 
     Args:
-        amqp: on which they are declared.
-        client: of Redis.
-        heartbeats: of the workers.
-        queue_age: since when work waits, by the ledger.
+        amqp: connection on which the queues are declared.
+        client: Redis client.
+        heartbeats: source of the workers' unacknowledged messages.
+        queue_age: source of the waiting times.
     """
 
     def __init__(
@@ -66,15 +71,15 @@ class RabbitQueues:
         self._queue_age = queue_age
 
     def ping(self) -> None:
-        """See whether RabbitMQ answers, and has the queues."""
+        """Check that RabbitMQ responds and has the queues."""
         self._count(*ALL_QUEUES)
 
     def read(self) -> list[QueueState]:
         """Return the state of every queue."""
-        with self._alone():
+        with self._exclusive():
             ready = self._count(*(kind for queue in ALL_QUEUES for kind in _kinds(queue)))
         held = self._heartbeats.held()
-        since = (
+        oldest = (
             self._queue_age.oldest_waiting() if any(ready[queue] for queue in ALL_QUEUES) else {}
         )
         return [
@@ -84,30 +89,30 @@ class RabbitQueues:
                 in_progress=held[queue],
                 delayed=ready[dq_name(queue)] + held[dq_name(queue)],
                 dead=ready[xq_name(queue)],
-                oldest_waiting=age(since.get(queue)) if ready[queue] else 0.0,
+                oldest_waiting=age(oldest.get(queue)) if ready[queue] else 0.0,
                 oldest_dead=age(self._oldest_death(queue)) if ready[xq_name(queue)] else 0.0,
             )
             for queue in ALL_QUEUES
         ]
 
     def size(self, *queues: str) -> int:
-        """Return how many messages are still to be done."""
+        """Return the number of messages that are not yet processed."""
         names = [name for queue in queues for name in (queue, dq_name(queue))]
         held = self._heartbeats.held()
         return sum(self._count(*names).values()) + sum(held[name] for name in names)
 
     def waiting(self, *queues: str) -> int:
-        """Return how many messages no worker has fetched."""
+        """Return the number of messages that no worker has fetched."""
         return sum(self._count(*queues).values())
 
     def letters(self, queue: str, limit: int) -> list[DeadLetter]:
-        """Return the newest dead letters; all of them are fetched for that, and given back."""
+        """Return the newest dead letters, after fetching and returning all letters of the queue."""
         with self._fetching(queue) as letters:
             newest = deque((letter for _, letter in letters), maxlen=limit)
         return sorted(newest, key=lambda letter: letter.died_at, reverse=True)
 
     def requeue(self, queue: str, letter_ids: list[str]) -> int:
-        """Put letters back: each is sent, and removed when that is confirmed."""
+        """Requeue dead letters: publish each one, and remove it after the confirmation."""
 
         def send(letter: DeadLetter) -> bool:
             message = renewed(letter.text)
@@ -118,11 +123,11 @@ class RabbitQueues:
         return self._take(queue, letter_ids, send)
 
     def discard(self, queue: str, letter_ids: list[str]) -> int:
-        """Remove letters."""
+        """Delete dead letters."""
         return self._take(queue, letter_ids, lambda _: True)
 
     def attach_error(self, message: MessageProxy) -> bool:
-        """Say whether the consumer has sent the dead letter, as it stands after the last try."""
+        """Return True if the consumer has published the message as a dead letter with its error."""
         return bool(getattr(message, "buried", False))
 
     def _take(self, queue: str, letter_ids: list[str], act: Callable[[DeadLetter], bool]) -> int:
@@ -131,7 +136,7 @@ class RabbitQueues:
             return 0
         with self._fetching(queue) as letters:
             for tag, letter in letters:
-                # A second copy of one that was taken goes with it.
+                # A duplicate of a taken letter is removed with it.
                 if letter.letter_id in taken or (letter.letter_id in wanted and act(letter)):
                     letters.remove(tag)
                     taken.add(letter.letter_id)
@@ -148,8 +153,8 @@ class RabbitQueues:
 
     @contextmanager
     def _fetching(self, queue: str) -> Iterator["_DeadLetterQueue"]:
-        """Fetch dead letters, the oldest first; those that are not removed are given back."""
-        with _translated(), self._alone():
+        """Yield the dead letters, oldest first; return those that are not removed to the queue."""
+        with _translated(), self._exclusive():
             self._amqp.declare()
             with pika.BlockingConnection(self._amqp.parameters) as connection:
                 letters = _DeadLetterQueue(connection.channel(), xq_name(queue))
@@ -157,21 +162,21 @@ class RabbitQueues:
                 letters.give_back()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        lock = self._client.lock(keys.LETTERS, timeout=_LONGEST, blocking_timeout=_PATIENCE)
+    def _exclusive(self) -> Iterator[None]:
+        lock = self._client.lock(keys.LETTERS, timeout=_LOCK_TIMEOUT, blocking_timeout=_PATIENCE)
         with translated():
-            # Who waits in vain may count too few letters, and does no other harm.
+            # Without the lock the counts may be too low; nothing else can go wrong.
             held = lock.acquire()
         try:
             yield
         finally:
             if held:
-                with suppress(redis.RedisError):  # it runs out
+                with suppress(redis.RedisError):  # the lock expires
                     lock.release()
 
 
 class _DeadLetterQueue:
-    """Letters of one queue, fetched one by one, with the tags by which they are removed."""
+    """Dead letters of one queue, fetched one by one, with the delivery tags that remove them."""
 
     def __init__(self, channel: BlockingChannel, name: str) -> None:
         self._channel = channel
@@ -194,11 +199,11 @@ class _DeadLetterQueue:
         self._left -= 1
 
     def give_back(self) -> None:
-        """Give back the others, and wait until the next one sees them."""
+        """Return the remaining letters to the queue, and wait until other clients see them."""
         self._channel.basic_nack(0, multiple=True, requeue=True)
         deadline = time.monotonic() + _PATIENCE
         while self._ready() < self._left and time.monotonic() < deadline:
-            self._channel.connection.sleep(_SOON)
+            self._channel.connection.sleep(_PAUSE)
 
     def _ready(self) -> int:
         return int(self._channel.queue_declare(self._name, passive=True).method.message_count)
@@ -221,12 +226,15 @@ def _kinds(queue: str) -> tuple[str, str, str]:
 def _letter_id(text: str) -> str:
     try:
         return msgspec.json.decode(text, type=_Named).message_id
-    except msgspec.DecodeError:  # not a message of ours
+    except msgspec.DecodeError:  # not a Dramatiq message
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _died_at(properties: BasicProperties) -> int:
-    """Return when, by the consumer that gave it up, or by RabbitMQ's own ``x-death``; else 0."""
+    """Return the time at which a message became a dead letter, in milliseconds since the epoch.
+
+    The time is that of the consumer's header, or else of RabbitMQ's ``x-death``, or else 0.
+    """
     headers = properties.headers or {}
     if DIED_AT in headers:
         return int(headers[DIED_AT])

@@ -1,14 +1,15 @@
-"""Waking idle consumers at once when a message comes.
+"""Redis broker that wakes idle consumers as soon as a message is enqueued.
 
-Dramatiq's Redis consumer that finds nothing, or whose worker threads have enough, sleeps up to
-``dramatiq_worker_timeout`` before it looks again; a job would meet that twice. Here whoever
-enqueues a message says so on a channel, one thread a worker process listens, and the consumers
-wait for that instead. Should a word get lost, they look by themselves after the same time-out.
+Dramatiq's Redis consumer polls. When it finds no message, or when its worker threads are saturated,
+it sleeps for up to ``dramatiq_worker_timeout`` before the next poll. A job would meet this delay
+twice. Here the process that enqueues a message publishes the queue's name on a Redis channel. In
+each worker process one thread subscribes to the channel, and the consumers wait for its signal
+instead of sleeping. If a notification is lost, a consumer polls after the same timeout.
 
-Dramatiq's consumer also takes an answer that does not come in time for a defect and not for a lost
-connection: a message is not acknowledged, the thread of delayed messages may end, and what Redis
-had handed out with that answer is nobody's until the worker ends. Here it is a lost connection, and
-whoever begins to consume puts back what was handed out and never came.
+Dramatiq's consumer also treats a response that exceeds the timeout as a defect and not as a lost
+connection. As a result a message is not acknowledged, the thread of delayed messages may end, and
+the messages in the lost response stay assigned to the worker until it ends. Here such a timeout is
+a lost connection, and each new consumer requeues the messages that were assigned and never arrived.
 """
 
 import copy
@@ -32,24 +33,24 @@ from pipeline.ledger.pubsub import Subscriber
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds of Dramatiq's own sleep, which the wait for a word replaces.
+#: Milliseconds of Dramatiq's own sleep, which waiting for a notification replaces.
 _NO_SLEEP = 1
 
 
 class EnqueueNotifier(Middleware):
-    """Says that a message was enqueued, and in a worker wakes the consumers of its queue.
+    """Announces each enqueued message, and in a worker wakes the consumers of its queue.
 
     Args:
-        client: undecoded.
+        client: Redis client that does not decode responses.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._events: defaultdict[str, threading.Event] = defaultdict(threading.Event)
-        self._listener = Subscriber(client, keys.ENQUEUED, self._wake, self._wake_all)
+        self._subscriber = Subscriber(client, keys.ENQUEUED, self._wake, self._wake_all)
 
     def event(self, queue: str) -> threading.Event:
-        """Return what is set when a consumer of ``queue`` should look for messages."""
+        """Return the event that is set when a consumer of ``queue`` should poll."""
         return self._events[queue]
 
     def after_enqueue(
@@ -58,7 +59,7 @@ class EnqueueNotifier(Middleware):
         message: dramatiq.Message[object],
         delay: int | None,
     ) -> None:
-        """Say that there is a message; one that is delayed can wait."""
+        """Announce a message, unless it is delayed."""
         if delay is not None:
             return
         if isinstance(broker, WakingBroker) and broker.pending is not None:
@@ -67,19 +68,19 @@ class EnqueueNotifier(Middleware):
             self.notify(message.queue_name)
 
     def notify(self, queue: str) -> None:
-        """Say that there are messages in ``queue``."""
+        """Announce that there are messages in ``queue``."""
         try:
             self._client.publish(keys.ENQUEUED, queue)
-        except redis.RedisError as error:  # the message is there; it will be found
+        except redis.RedisError as error:  # the message is enqueued, and a consumer will poll
             log.warning("worker not notified", reason=f"{type(error).__name__}: {error}")
 
     def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:
-        """Begin to listen."""
-        self._listener.start()
+        """Start the subscriber."""
+        self._subscriber.start()
 
     def before_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:
-        """Stop listening."""
-        self._listener.stop()
+        """Stop the subscriber."""
+        self._subscriber.stop()
 
     def _wake(self, queue: str) -> None:
         self.event(queue).set()
@@ -90,10 +91,10 @@ class EnqueueNotifier(Middleware):
 
 
 class WakingBroker(RedisBroker):
-    """A Redis broker whose consumers are woken.
+    """Redis broker whose consumers are woken by notifications.
 
     Attributes:
-        pending: queues of the messages that are held back to be sent together; None when none are.
+        pending: queues of the messages that :meth:`batch` has collected; None outside a batch.
     """
 
     pending: set[str] | None = None
@@ -106,10 +107,11 @@ class WakingBroker(RedisBroker):
 
     @contextmanager
     def batch(self) -> Iterator["WakingBroker"]:
-        """Give a broker whose messages are sent at the end of the block, in one go.
+        """Yield a broker that sends its messages together at the end of the block.
 
-        One by one each message would cost two round trips, and the first would wake workers that
-        compete with the sender of the others. When this raises, some messages may have been sent.
+        Sent one by one, each message would cost two round trips, and the first would wake workers
+        that compete with the sender of the others. If this raises, some messages may have been
+        sent.
         """
         batch = copy.copy(self)
         batch.pending = set()
@@ -122,14 +124,15 @@ class WakingBroker(RedisBroker):
             self._notifier.notify(queue)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "WakingConsumer":
-        """Return a consumer that looks when it is woken, or after ``timeout`` milliseconds.
+        """Return a consumer that polls when it is woken, or after ``timeout`` milliseconds.
 
         Raises:
-            ConnectionClosed: Redis is out of reach.
+            ConnectionClosed: Redis is unreachable.
         """
         unacked = self._unacked[queue_name]
         if queue_name != q_name(queue_name):
-            unacked.clear()  # Dramatiq drops what it held of delayed ones with the consumer before
+            # Dramatiq drops the delayed messages in memory together with their consumer.
+            unacked.clear()
         event = self._notifier.event(queue_name)
         consumer = WakingConsumer(self, queue_name, prefetch, timeout, event=event, unacked=unacked)
         consumer.requeue_lost()
@@ -137,16 +140,16 @@ class WakingBroker(RedisBroker):
 
 
 class WakingConsumer(_RedisConsumer):
-    """A consumer that waits for a word where Dramatiq's sleeps.
+    """Consumer that waits for a notification where Dramatiq's consumer sleeps.
 
-    Its methods raise:
-        ConnectionClosed: Redis is out of reach.
+    Every method raises:
+        ConnectionClosed: Redis is unreachable.
 
     Args:
-        broker, queue_name, prefetch, timeout: as Dramatiq's has them.
-        event: set when it should look.
-        unacked: ids in Redis of the messages that it has handed out and that were not acknowledged;
-            shared with the consumers of the queue before it and after it.
+        broker, queue_name, prefetch, timeout: as for Dramatiq's consumer.
+        event: event that is set when the consumer should poll.
+        unacked: Redis ids of the messages that were received and not yet acknowledged; shared with
+            earlier and later consumers of the same queue.
     """
 
     def __init__(
@@ -175,24 +178,24 @@ class WakingConsumer(_RedisConsumer):
         return message
 
     def ack(self, message: MessageProxy) -> None:
-        """Acknowledge a message: there is room for another."""
+        """Acknowledge a message, which makes room to fetch another."""
         with _connection_lost():
             super().ack(message)  # type: ignore[no-untyped-call]
         self._done(message)
 
     def nack(self, message: MessageProxy) -> None:
-        """Make a message a dead letter: there is room for another."""
+        """Turn a message into a dead letter, which makes room to fetch another."""
         with _connection_lost():
             super().nack(message)  # type: ignore[no-untyped-call]
         self._done(message)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Put messages back that were fetched and not begun."""
+        """Requeue messages that were fetched and whose processing has not started."""
         with _connection_lost():
             super().requeue(messages)  # type: ignore[no-untyped-call]
 
     def requeue_lost(self) -> None:
-        """Put back what Redis has handed to this worker and what never came here."""
+        """Requeue messages that Redis has assigned to this worker and that never arrived."""
         broker = self.broker
         with _connection_lost():
             fetched = broker.client.smembers(keys.fetched(broker.broker_id, self.queue_name))
@@ -208,7 +211,7 @@ class WakingConsumer(_RedisConsumer):
 
 @contextmanager
 def _connection_lost() -> Iterator[None]:
-    """Turn what redis-py raises when Redis is away into what Dramatiq goes on after."""
+    """Turn redis-py's connection errors into ``ConnectionClosed``, which Dramatiq recovers from."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:

@@ -1,7 +1,7 @@
-"""The queues where Redis is the broker: read as Dramatiq keeps them.
+"""Queues of the Redis broker, read from the keys that Dramatiq writes.
 
-A message is always in one place: it is put back in one atomic step, and two who put it back at once
-put it back once.
+A message is always in exactly one place. Requeueing is one atomic step, so that two processes that
+requeue the same dead letter at once move it once.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.ledger.scripts import Scripts
 
-#: Values that :meth:`RedisQueues.read` asks for of each queue.
-_ASKED = 7
+#: Number of values that :meth:`RedisQueues.read` reads per queue.
+_VALUES = 7
 
 
 class _Sent(msgspec.Struct):
@@ -27,10 +27,10 @@ class _Sent(msgspec.Struct):
 
 
 class RedisQueues:
-    """The queues of one Redis.
+    """Queues of one Redis server.
 
     Args:
-        client: decodes responses.
+        client: Redis client that decodes responses.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -38,7 +38,7 @@ class RedisQueues:
         self._run = Scripts(client).run
 
     def ping(self) -> None:
-        """See whether Redis answers."""
+        """Check that Redis responds."""
         with translated():
             self._client.ping()
 
@@ -51,19 +51,20 @@ class RedisQueues:
                 pipe.hlen(keys.messages(queue))
                 pipe.hlen(keys.delayed_messages(queue))
                 pipe.zcard(letters)
-                # Those that a dead worker had fetched come back at the end.
+                # A dead worker's messages are requeued at the end of the list, so the oldest
+                # waiting message may be at either end.
                 pipe.lindex(name, 0)
                 pipe.lindex(name, -1)
                 pipe.zrange(letters, 0, 0, withscores=True)
             found = pipe.execute()
-            rows = [found[start : start + _ASKED] for start in range(0, len(found), _ASKED)]
+            rows = [found[start : start + _VALUES] for start in range(0, len(found), _VALUES)]
             for queue, row in zip(ALL_QUEUES, rows, strict=True):
                 pipe.hmget(keys.messages(queue), row[4] or "", row[5] or "")
             heads = pipe.execute()
         return [_state(*each) for each in zip(ALL_QUEUES, rows, heads, strict=True)]
 
     def size(self, *queues: str) -> int:
-        """Return how many messages are still to be done, in one round trip."""
+        """Return the number of messages that are not yet processed, in one round trip."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for queue in queues:
                 pipe.hlen(keys.messages(queue))
@@ -71,14 +72,14 @@ class RedisQueues:
             return sum(cast("list[int]", pipe.execute()))
 
     def waiting(self, *queues: str) -> int:
-        """Return how many messages no worker has fetched, in one round trip."""
+        """Return the number of messages that no worker has fetched, in one round trip."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             for queue in queues:
                 pipe.llen(keys.queue(queue))
             return sum(cast("list[int]", pipe.execute()))
 
     def letters(self, queue: str, limit: int) -> list[DeadLetter]:
-        """Return the newest dead letters."""
+        """Return the newest dead letters of a queue."""
         with translated():
             ids = cast(
                 "list[tuple[str, float]]",
@@ -92,7 +93,7 @@ class RedisQueues:
         ]
 
     def requeue(self, queue: str, letter_ids: list[str]) -> int:
-        """Put letters back in one atomic step."""
+        """Requeue dead letters in one atomic step."""
         found = self._texts(queue, letter_ids)
         arguments = [
             part
@@ -105,7 +106,7 @@ class RedisQueues:
         return int(self._run("requeue_dead_letters", names, *arguments)) if arguments else 0
 
     def discard(self, queue: str, letter_ids: list[str]) -> int:
-        """Remove letters."""
+        """Delete dead letters."""
         if not letter_ids:
             return 0
         with translated(), self._client.pipeline(transaction=True) as pipe:
@@ -115,7 +116,11 @@ class RedisQueues:
         return int(removed)
 
     def attach_error(self, message: MessageProxy) -> bool:
-        """Replace the dead letter's message, unless it was put back since, or never was one."""
+        """Replace the stored message of a dead letter.
+
+        Returns:
+            False if the message was requeued since, or never became a dead letter.
+        """
         names = [keys.dead_messages(q_name(message.queue_name))]
         name = str(message.options.get("redis_message_id", ""))
         return bool(self._run("attach_error", names, name, encode_dead_letter(message).decode()))
@@ -145,5 +150,5 @@ def _state(queue: str, row: Sequence[Any], head: Sequence[str | None]) -> QueueS
 def _sent_at(message: str) -> int | None:
     try:
         return msgspec.json.decode(message, type=_Sent).message_timestamp
-    except msgspec.DecodeError:  # not a message of ours, and nothing to tell its age by
+    except msgspec.DecodeError:  # not a Dramatiq message, so its age is unknown
         return None

@@ -1,1 +1,1 @@
-"""The sweep: it rescues stalled jobs, restores lost ones and removes expired ones."""
+"""Sweep: rescues stalled jobs, restores lost jobs and deletes expired jobs."""

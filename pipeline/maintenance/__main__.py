@@ -1,6 +1,6 @@
-"""The program of the sweep: ``python -m pipeline.maintenance``.
+"""Entry point of the sweep: ``python -m pipeline.maintenance``.
 
-It sweeps once a second until it is told to stop, with ``--once`` one time.
+The process runs a sweep pass every second until it is stopped. With ``--once`` it runs one pass.
 """
 
 import argparse
@@ -15,15 +15,15 @@ from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.settings import Settings, SettingsError
 
 _DESCRIPTION = (
-    "Find jobs with work left and nothing moving them, and move them: once a second until stopped. "
-    "It takes the service's own QRMILL_ environment."
+    "Find stalled jobs and enqueue their missing work, once per second until stopped. "
+    "Reads the service's QRMILL_ environment variables."
 )
 
 
 def main() -> None:
-    """Sweep as the command line says."""
+    """Run the sweep with the options of the command line."""
     parser = argparse.ArgumentParser(prog="qrmill sweep", description=_DESCRIPTION)
-    parser.add_argument("--once", action="store_true", help="sweep one time, and end")
+    parser.add_argument("--once", action="store_true", help="run one sweep pass and exit")
     once: bool = parser.parse_args().once
     try:
         settings = Settings.from_environment(os.environ)

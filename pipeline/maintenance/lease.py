@@ -1,4 +1,4 @@
-"""The sweep's lease: of any number of sweep processes, one sweeps."""
+"""Lease of the sweep, which lets only one sweep process be active at a time."""
 
 import uuid
 
@@ -11,10 +11,10 @@ _LEASE = 10_000  # milliseconds
 
 
 class SweepLease:
-    """The lease as one process sees it.
+    """The sweep's lease, from the view of one process.
 
     Args:
-        client: decodes responses.
+        client: Redis client that decodes responses.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -22,9 +22,9 @@ class SweepLease:
         self._holder = uuid.uuid4().hex
 
     def hold(self) -> bool:
-        """Take the lease, or renew it; return False while another process has it.
+        """Acquire or renew the lease; return False while another process holds it.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         return bool(self._run("hold_lease", [keys.SWEEP], self._holder, _LEASE))

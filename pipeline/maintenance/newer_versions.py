@@ -1,4 +1,4 @@
-"""Jobs of a newer release: this release's sweep leaves them to the sweep of that one."""
+"""Jobs of a newer release, which the sweep leaves to the sweep of that release."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ log = structlog.get_logger(__name__)
 
 
 class NewerVersions:
-    """Leaves jobs alone whose records a newer release has written, and logs each once."""
+    """Skips jobs whose records a newer release has written, and logs each job once."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
     @contextmanager
     def left(self, task_id: str) -> Iterator[None]:
-        """Leave the job in the block to its release when it raises ``NewerVersionError``."""
+        """Skip a job if the block that processes it raises ``NewerVersionError``."""
         try:
             yield
         except NewerVersionError as error:

@@ -1,9 +1,9 @@
-"""Compare S3 with the ledger: restore jobs that Redis has lost, delete orphaned objects.
+"""Reconciliation of S3 with the ledger: restores jobs that Redis lost, deletes orphaned objects.
 
-It goes by pages: one page of S3's listing names at most 1000 jobs, and one question to Redis tells
-their states. Only jobs that have not ended, or that Redis does not know, cost requests of their
-own. So a comparison of so many jobs that it takes hours is never more than a page of them in
-memory, and one who drives it can do other things between two steps.
+The reconciliation works page by page. One page of S3's listing names at most 1000 jobs, and one
+command to Redis returns their states. Only jobs that are in flight, or that Redis does not know,
+cost requests of their own. With many jobs a reconciliation takes hours, but it never has more than
+one page of jobs in memory, and its caller can do other work between two steps.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,23 +24,24 @@ from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between comparisons.
+#: Seconds between reconciliations.
 PERIOD = 3600.0
-#: Seconds until the next one when another server answers: the one before may have taken jobs, from
-#: those who were cut off with it, until it noticed that it is the master no more.
+#: Seconds until the next reconciliation after a failover of Redis. The former master may have
+#: accepted jobs, from clients that were cut off together with it, until it noticed that it was no
+#: longer the master.
 PERIOD_AFTER_FAILOVER = 60.0
 
 
 class Reconciler:
-    """Compares S3 with the ledger; two at once do no harm, but the work twice.
+    """Compares S3 with the ledger; two concurrent reconciliations only do the work twice.
 
     Args:
         settings: deadline and lifetime of jobs.
-        ledger, records, staging: what is compared.
-        staging_bucket: lists the jobs of which something is staged.
-        recovery: brings jobs back.
-        metrics: counts these.
-        newer: leaves jobs of a newer release alone.
+        ledger, records, staging: stores that are compared.
+        staging_bucket: lists the jobs that have staged chunks.
+        recovery: restores jobs.
+        metrics: counts the restored jobs.
+        newer: skips jobs of a newer release.
     """
 
     def __init__(
@@ -65,12 +66,13 @@ class Reconciler:
         self._newer = newer
 
     def steps(self) -> Iterator[None]:
-        """Compare, and yield after each job; few of them have to be looked at.
+        """Reconcile all jobs, and yield after each job; most jobs cost no request of their own.
 
         Raises:
-            UnavailableError: what was done is done; the next one begins from the start.
+            UnavailableError: a backend is unavailable. Completed steps stay done, and the next
+                reconciliation starts from the beginning.
         """
-        for task_id, state in self._known(self._records.list_jobs()):
+        for task_id, state in self._with_states(self._records.list_jobs()):
             if state is None or state not in TERMINAL:
                 with self._newer.left(task_id):
                     self._reconcile(task_id)
@@ -79,19 +81,19 @@ class Reconciler:
             datetime.now(UTC) - timedelta(seconds=self._settings.job_deadline)
         )
         yield
-        for task_id, state in self._known(self._staging_bucket.list_folders("")):
+        for task_id, state in self._with_states(self._staging_bucket.list_folders("")):
             if state is None or state == "completed":
                 with self._newer.left(task_id):
                     self._drop_orphaned_staging(task_id)
             yield
 
-    def _known(self, pages: Iterable[list[str]]) -> Iterator[tuple[str, str | None]]:
-        """Yield the task ids of ``pages``, each with the state that the ledger has of it."""
+    def _with_states(self, pages: Iterable[list[str]]) -> Iterator[tuple[str, str | None]]:
+        """Yield the task ids of ``pages``, each with the job's state in the ledger."""
         for task_ids in pages:
             yield from zip(task_ids, self._ledger.states(task_ids), strict=True)
 
     def _reconcile(self, task_id: str) -> None:
-        """Bring back what Redis has lost of a job, or remove one that outlived all that knew it."""
+        """Restore what Redis has lost of a job, or delete the objects of an expired job."""
         status = self._ledger.status(task_id)
         if status is not None:
             if status.state not in TERMINAL:
@@ -105,18 +107,18 @@ class Reconciler:
         else:
             self._restore(task_id, self._recovery.restore)
 
-    def _restore(self, task_id: str, bring: Callable[[str], bool]) -> None:
+    def _restore(self, task_id: str, restore: Callable[[str], bool]) -> None:
         try:
-            if bring(task_id):
+            if restore(task_id):
                 self._metrics.count("revived")
-        except ObjectMissingError:  # it is removed, or opened again, in this very moment
+        except ObjectMissingError:  # the job is being deleted or reopened right now
             return
         except UnreadableError as error:
-            # One damaged job keeps no other from coming back; it is removed when its time is over.
-            log.error("job unreadable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message says all
+            # A damaged job must not prevent others from being restored. It is deleted on expiry.
+            log.error("job unreadable in S3", task_id=task_id, reason=str(error))  # noqa: TRY400 - the message suffices
 
     def _drop_orphaned_staging(self, task_id: str) -> None:
-        # Asked again: since its page was, it may have come back.
+        # Check again, because the job may have been restored since its page was read.
         status = self._ledger.status(task_id)
         if status is None or status.state == "completed":
             self._staging.drop(task_id)

@@ -1,4 +1,4 @@
-"""Restore one job that Redis has lost from its objects in S3."""
+"""Restoration of a job that Redis has lost, from the job's objects in S3."""
 
 import time
 from contextlib import suppress
@@ -20,10 +20,14 @@ log = structlog.get_logger(__name__)
 
 
 class Recovery:
-    """Rebuilds ledger entries; may be used by many at once, of whom one enters the job.
+    """Rebuilds ledger entries; of any concurrent calls for a job, only one creates its entry.
 
     Args:
-        deadline: milliseconds that a job in flight gets from now on.
+        ledger: ledger in which jobs are restored.
+        records: job records in S3.
+        dispatcher: enqueues the chunks of jobs in flight.
+        idempotency: stores the Idempotency-Keys of restored jobs.
+        deadline: milliseconds that a restored job in flight gets from now on.
     """
 
     def __init__(
@@ -42,15 +46,15 @@ class Recovery:
         self._deadline = deadline
 
     def restore(self, task_id: str) -> bool:
-        """Enter a job that the ledger does not know; False when S3 does not know it either.
+        """Restore a job that the ledger does not know; return False if S3 does not know it either.
 
-        A job that has ended is entered as it ended. One in flight is rendered anew: that takes
-        less than finding out what is staged and whole.
+        An ended job is restored with its result. A job in flight is rendered again from the start,
+        which costs less than finding out which staged chunks are intact.
 
         Raises:
-            UnavailableError: try again later.
-            UnreadableError: what S3 has of it is damaged.
-            NewerVersionError: a newer release has written it, and brings it back.
+            UnavailableError: a backend is unavailable; retry later.
+            UnreadableError: the job's objects in S3 are damaged.
+            NewerVersionError: a newer release has written the job, and its sweep restores it.
         """
         try:
             head, head_bytes = self._records.read_head(task_id)
@@ -66,7 +70,7 @@ class Recovery:
             self._ledger.restore_job(head, head_bytes, result, callback)
             log.warning("job restored from S3", task_id=task_id, state=result.state)
         elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
-            # Should this not get out, the sweep finds a job that nobody moves.
+            # If the chunks cannot be enqueued, the sweep rescues the stalled job.
             with suppress(BrokerUnavailableError):
                 self._dispatcher.send_chunks(task_id, range(head.chunks))
             log.warning("job restarted from S3", task_id=task_id, items=head.items)
@@ -74,15 +78,18 @@ class Recovery:
         return True
 
     def restore_result(self, task_id: str) -> bool:
-        """End a job in flight whose end S3 knows and Redis has lost; False when it is none.
+        """End a job in flight whose result record is in S3 but whose end Redis has lost.
 
-        One that has no such end, as most have none, costs one request.
+        Most jobs in flight have no result record and cost one request.
+
+        Returns:
+            True if the job was ended by this call.
 
         Raises:
-            UnavailableError: try again later.
-            ObjectMissingError: it is being removed, or opened again.
-            UnreadableError: what S3 has of it is damaged.
-            NewerVersionError: a newer release has written it.
+            UnavailableError: a backend is unavailable; retry later.
+            ObjectMissingError: the job is being deleted or reopened.
+            UnreadableError: the job's objects in S3 are damaged.
+            NewerVersionError: a newer release has written the job.
         """
         result = self._records.read_result(task_id)
         if result is None:

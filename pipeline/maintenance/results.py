@@ -1,7 +1,7 @@
-"""The record in S3 of how a job ended permanently, from which a lost ledger is rebuilt.
+"""Result records in S3, from which the ends of jobs are restored if the ledger is lost.
 
-The ledger marks each such end until its record is there, so that the sweep writes what the process
-that ended the job could not.
+The ledger marks each permanent end of a job until the result record is written. If the process that
+ended the job could not write the record, the sweep writes it.
 """
 
 import structlog
@@ -17,16 +17,16 @@ log = structlog.get_logger(__name__)
 
 
 class ResultRecorder:
-    """Writes the records; two processes that write one at once write the same.
+    """Writes result records; two processes that write the same record write the same content.
 
     Every method raises:
-        UnavailableError: the sweep writes it later.
-        NewerVersionError: the job is a newer release's.
+        UnavailableError: a backend is unavailable; the sweep writes the record later.
+        NewerVersionError: a newer release has written the job.
 
     Args:
-        ledger: knows how jobs ended.
-        records: where that is written.
-        staging: of chunks, which a job that has ended for good needs no more.
+        ledger: source of how jobs ended.
+        records: store of the result records.
+        staging: staged chunks, which a permanently ended job no longer needs.
     """
 
     def __init__(self, ledger: Ledger, records: JobRecords, staging: Staging) -> None:
@@ -35,23 +35,23 @@ class ResultRecorder:
         self._staging = staging
 
     def write(self, task_id: str, result: Result) -> bool:
-        """Record how a job ended for good, and remove what is staged of it.
+        """Write the result record of a permanently ended job, and delete its staged chunks.
 
         Returns:
-            False if the job has been opened again or has ended otherwise meanwhile.
+            False if the job has meanwhile been reopened or has ended differently.
         """
         self._records.write_result(task_id, result)
-        # A re-run that has begun meanwhile stages its own chunks.
+        # If the job was reopened meanwhile, its staged chunks belong to the re-run.
         if not self._ledger.note_record(task_id, result.finished_at):
             return False
         self._drop_staging(task_id)
         return True
 
     def write_late(self, task_id: str) -> bool:
-        """Record how a job ended that the process which ended it did not record.
+        """Write the result record that the process which ended the job did not write.
 
         Returns:
-            False if the job has no such end, or another one by now.
+            False if the job has not ended permanently, or has meanwhile ended differently.
         """
         status = self._ledger.status(task_id)
         result = _final_result(status)
@@ -68,7 +68,7 @@ class ResultRecorder:
 
 
 def _final_result(status: JobStatus | None) -> Result | None:
-    """Return how a job ended; None while it may still end otherwise."""
+    """Return the result of a permanently ended job; None while it may still end differently."""
     if status is None or status.finished_at is None:
         return None
     if status.state != "completed" and not status.final:  # a requeued dead letter reopens it

@@ -17,26 +17,27 @@ from pipeline.storage.staging import Staging
 
 log = structlog.get_logger(__name__)
 
-#: Jobs removed in one sweep at most: with four objects each, one request removes them.
+#: Largest number of jobs deleted per sweep pass. With four objects per job these are 1000 objects,
+#: which one S3 request deletes.
 _REMOVALS = 250
-#: Milliseconds that the process which ends a job has to record that before the sweep does, and how
-#: many ends are recorded in one sweep at most.
+#: Milliseconds after which the sweep writes a result record instead of the process that ended the
+#: job, and largest number of result records written per sweep pass.
 _UNRECORDED, _RECORDS = 10_000, 250
 
 
 class Retention:
-    """The housekeeping; it stops when the sweep's lease is lost.
+    """Housekeeping that stops as soon as the sweep loses its lease.
 
     Every method raises:
-        UnavailableError: what was done is done.
+        UnavailableError: a backend is unavailable; completed work stays done.
 
     Args:
         settings: lease and lifetime of jobs.
-        ledger, records, staging: where jobs are.
-        results: records how jobs ended.
-        lease: the sweep's.
-        newer: leaves jobs of a newer release alone.
-        metrics: counts what was removed.
+        ledger, records, staging: stores of the jobs.
+        results: writes result records.
+        lease: lease of the sweep.
+        newer: skips jobs of a newer release.
+        metrics: counts the deleted jobs.
     """
 
     def __init__(
@@ -61,24 +62,29 @@ class Retention:
         self._metrics = metrics
 
     def record_ends(self, late: Iterable[str]) -> None:
-        """Record in S3 how ``late`` jobs ended, and ends that were not recorded in time."""
+        """Write missing result records to S3.
+
+        Args:
+            late: task ids of jobs that have just failed because of their deadline. The other
+                records are those that were not written in time.
+        """
         left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease_ms, _UNRECORDED)
         for task_id in (*late, *left):
-            if not self._lease.hold():  # with an S3 that is slow it may take longer than one lease
+            if not self._lease.hold():  # a slow S3 may take longer than the lease lasts
                 return
             with self._newer.left(task_id):
                 if self._results.write_late(task_id):
                     log.info("result recorded", task_id=task_id)
 
     def remove_expired_jobs(self) -> None:
-        """Remove jobs that have outlived their time, from S3 first: then none is forgotten there.
+        """Delete expired jobs, from S3 first so that no object is left without a ledger entry.
 
-        What a bundler that died has left staged is removed by the next reconciliation.
+        Chunks that a crashed bundler left staged are deleted by the next reconciliation.
         """
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl_ms
         expired = {}
         for task_id, state, key_id in self._ledger.claim_expired(when, _REMOVALS):
-            if not self._lease.hold():  # as above
+            if not self._lease.hold():  # a slow S3 may take longer than the lease lasts
                 return
             with self._newer.left(task_id):
                 if state == "newer":

@@ -1,6 +1,7 @@
-"""The sweep: it finds jobs with work left and nothing moving them, and moves them.
+"""Sweep: enqueues the missing work of stalled jobs, and runs all other maintenance.
 
-Any number may run: one of them holds the lease and sweeps, the others wait for it to run out.
+Any number of sweep processes may run. One process holds the lease and sweeps; the others wait for
+the lease to expire.
 """
 
 import threading
@@ -32,35 +33,35 @@ from pipeline.webhooks.schedule import Callbacks
 
 log = structlog.get_logger(__name__)
 
-_TICK = 1.0  # seconds between sweeps
+_TICK = 1.0  # seconds between sweep passes
 _TIMEOUT = 10  # seconds to wait for Redis or S3
-#: Seconds to wait for RabbitMQ, less than the sweep's lease.
+#: Seconds to wait for RabbitMQ; less than the sweep's lease lasts.
 _BROKER_TIMEOUT = 3
-#: How much longer than usual a job may stand still while the queues are not empty: its messages
-#: may be waiting there behind others.
+#: Factor by which a job may stall longer while the queues are not empty, because its messages may
+#: be waiting behind others.
 _LONG = 10
 
 
 class Sweep:
-    """One sweep after another.
+    """Runs sweep passes.
 
     Args:
         settings: lease and deadline of jobs.
-        client: decodes responses.
-        ledger: knows the jobs in flight.
-        dispatcher: sends what they need.
-        backlog: says whether messages wait.
-        callbacks: of jobs that have ended.
-        lease: which one sweep process holds.
-        newer: leaves jobs of a newer release alone.
-        retention: the housekeeping after jobs have ended.
+        client: Redis client that decodes responses.
+        ledger: ledger with the jobs in flight.
+        dispatcher: enqueues missing work.
+        backlog: reports whether messages wait.
+        callbacks: enqueues due webhooks.
+        lease: lease that one sweep process holds.
+        newer: skips jobs of a newer release.
+        retention: housekeeping after jobs have ended.
         reconciler: compares S3 with the ledger.
-        metrics: counts what was done.
+        metrics: counts what the sweep does.
 
     Attributes:
-        metrics: what was done, for Prometheus.
-        stopping: set when the process is to end: a reconciliation, which may take long, ends with
-            its step.
+        metrics: the sweep's metrics for Prometheus.
+        stopping: event that is set when the process should end. A reconciliation, which may take
+            long, then ends after its current step.
     """
 
     def __init__(
@@ -92,55 +93,59 @@ class Sweep:
         self.metrics = metrics
         self._reconcile_at = float("-inf")
         self._swept_at = float("-inf")
-        #: The backends that did not answer in this sweep, and what they said; asked no more in it.
-        self._away: dict[type[UnavailableError], UnavailableError] = {}
+        #: Backends that failed in this pass, with their errors; this pass does not use them again.
+        self._unavailable: dict[type[UnavailableError], UnavailableError] = {}
         self._late: list[str] = []
 
     def once(self) -> bool:
-        """Sweep if nobody else does; return whether this one did.
+        """Run one sweep pass, with a reconciliation if one is due.
+
+        Returns:
+            False if another process holds the lease, or if the reconciliation was aborted.
 
         Raises:
-            UnavailableError: what can be done without that backend is done; without Redis, the next
-                sweep goes on.
+            UnavailableError: a backend is unavailable. If the backend is not Redis, everything
+                that does not need it has been done.
         """
         if not self._sweep():
             return False
-        if StoreUnavailableError not in self._away and not self._reconcile_if_due():
+        if StoreUnavailableError not in self._unavailable and not self._reconcile_if_due():
             return False
-        for error in self._away.values():
+        for error in self._unavailable.values():
             raise error
         self.metrics.completed()
         return True
 
     def _sweep(self) -> bool:
-        """Sweep, but for the comparison, if nobody else holds the lease."""
+        """Run a sweep pass without reconciliation; return False if another holds the lease."""
         if not self._lease.hold():
             return False
-        self._away.clear()
+        self._unavailable.clear()
         self._late.clear()
         queues_empty = self._queues_empty()
         for task_id in self._ledger.active_jobs():
             with self._newer.left(task_id):
                 self._rescue(task_id, queues_empty=queues_empty)
-        self._ask(BrokerUnavailableError, self._callbacks.enqueue_due, self._settings.lease_ms)
-        self._ask(StoreUnavailableError, self._retention.record_ends, self._late)
-        self._ask(StoreUnavailableError, self._retention.remove_expired_jobs)
+        self._try(BrokerUnavailableError, self._callbacks.enqueue_due, self._settings.lease_ms)
+        self._try(StoreUnavailableError, self._retention.record_ends, self._late)
+        self._try(StoreUnavailableError, self._retention.remove_expired_jobs)
         self._swept_at = time.monotonic()
         return True
 
-    def _ask(
-        self, part: type[UnavailableError], step: Callable[..., object], *arguments: object
+    def _try(
+        self, unavailable: type[UnavailableError], step: Callable[..., object], *arguments: object
     ) -> bool:
-        """Do what needs a part; False when that is away, or was before in this sweep.
+        """Run a step that needs a backend; return False if the backend is unavailable.
 
-        A part that hangs costs a sweep its time-out once, and not once a job.
+        A backend that has failed in this pass is not tried again. A hanging backend therefore costs
+        its timeout once per pass and not once per job.
         """
-        if part in self._away:
+        if unavailable in self._unavailable:
             return False
         try:
             step(*arguments)
-        except part as error:
-            self._away[part] = error
+        except unavailable as error:
+            self._unavailable[unavailable] = error
             return False
         return True
 
@@ -148,11 +153,11 @@ class Sweep:
         try:
             return self._backlog.nothing_waits()
         except BrokerUnavailableError as error:
-            self._away[BrokerUnavailableError] = error
+            self._unavailable[BrokerUnavailableError] = error
             return False
 
     def _reconcile_if_due(self) -> bool:
-        """Compare S3 with the ledger if it is time; False when that was broken off."""
+        """Reconcile with S3 if it is due; return False if the reconciliation was aborted."""
         server = self._server_to_reconcile()
         if server is not None or time.monotonic() >= self._reconcile_at:
             if not self._reconcile():
@@ -163,10 +168,11 @@ class Sweep:
         return True
 
     def _reconcile(self) -> bool:
-        """Compare, and sweep all the while: with many jobs it takes minutes, and others wait.
+        """Reconcile with S3, with sweep passes in between; return False if it was aborted.
 
-        Each of these sweeps renews the lease. It may have run out within a step, as when S3 hangs,
-        and been taken by another, who compares anew: then this comparison ends.
+        With many jobs a reconciliation takes minutes, and other jobs must not wait for it. Each
+        sweep pass renews the lease. If the lease expires within a step, as when S3 hangs, another
+        process may take it and start its own reconciliation; this one then ends.
         """
         for _ in self._reconciler.steps():
             if self.stopping.is_set():
@@ -176,15 +182,15 @@ class Sweep:
             if not self._sweep():
                 log.warning("reconciliation with S3 aborted", reason="another sweep took the lease")
                 return False
-            if not self._away:
+            if not self._unavailable:
                 self.metrics.completed()
         return True
 
     def _server_to_reconcile(self) -> str | None:
-        """Return the run id of a server that was not compared with S3 yet; None if it was.
+        """Return the run id of a Redis server that was not yet reconciled with S3, else None.
 
-        It may have lost everything; or, started again or made the master in a failover, what it
-        was told last: its file and its replicas are behind what it acknowledges.
+        Such a server may have lost everything. After a restart or a failover it may have lost the
+        latest writes, because its file and its replicas lag behind the acknowledged writes.
         """
         with translated():
             run_id = str(self._client.info("server")["run_id"])
@@ -201,25 +207,25 @@ class Sweep:
             patience,
             _LONG * patience,
             queues_empty=queues_empty,
-            can_send=BrokerUnavailableError not in self._away,
+            can_send=BrokerUnavailableError not in self._unavailable,
         )
         if action == "late":
             if fail_late_job(self._ledger, task_id, self._settings.job_deadline):
                 self._late.append(task_id)
         elif action == "bundle":
-            if not self._ask(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
+            if not self._try(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
                 return
         elif action == "chunks":
-            if not self._ask(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks):
+            if not self._try(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks):
                 return
-        else:  # it moves, or has ended
+        else:  # the job is in progress or has ended
             return
         self.metrics.count(action)
         log.warning("job rescued", task_id=task_id, need=action, chunks=len(chunks))
 
 
 def open_sweep(settings: Settings) -> Sweep:
-    """Return the sweep over what ``settings`` names."""
+    """Return the sweep of the backends that ``settings`` names."""
     backends = Backends(
         settings, redis_timeout=_TIMEOUT, s3_timeout=_TIMEOUT, broker_timeout=_BROKER_TIMEOUT
     )
@@ -273,13 +279,13 @@ def open_sweep(settings: Settings) -> Sweep:
 
 
 def sweep_until(stop: threading.Event, once: Callable[[], object]) -> None:
-    """Call ``once`` every second until ``stop`` is set; a part that is away is told, once."""
-    told = False
+    """Call ``once`` every second until ``stop`` is set; log an unavailable backend once."""
+    logged = False
     while not stop.wait(_TICK):
         try:
             once()
-            told = False
+            logged = False
         except UnavailableError as error:
-            if not told:
+            if not logged:
                 log.warning("sweep degraded", reason=f"{type(error).__name__}: {error}")
-            told = True
+            logged = True

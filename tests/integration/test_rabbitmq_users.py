@@ -146,9 +146,9 @@ def rabbitmq_finding(settings: Settings) -> Finding:
 @pytest.mark.parametrize(
     ("right", "refused", "needed"),
     [
-        ("configure", "queue 'render'", "needs configure and read there"),
-        ("write", "exchange 'amq.default'", "needs write there"),
-        ("read", "queue 'render'", "needs configure and read there"),
+        ("configure", "queue 'render'", "needs the permissions configure and read: "),
+        ("write", "exchange 'amq.default'", "needs the permission write: "),
+        ("read", "queue 'render'", "needs the permissions configure and read: "),
     ],
 )
 def test_one_right_less_is_named_and_nothing_is_accepted(
@@ -176,7 +176,9 @@ def test_where_the_queues_are_there_a_worker_that_may_not_read_says_so(
         broker.consume(RENDER_QUEUE).close()
         user.allow(read=NOTHING)
         consumer = broker.consume(RENDER_QUEUE)
-        with pytest.raises(dramatiq.ConnectionClosed, match="needs configure and read there"):
+        with pytest.raises(
+            dramatiq.ConnectionClosed, match="needs the permissions configure and read: "
+        ):
             next(consumer)
         with pytest.raises(dramatiq.ConnectionClosed):  # the channel was
             consumer.close()
@@ -207,7 +209,7 @@ def test_queues_of_somebody_else_are_named(user: RabbitUser, settings: Settings)
         channel.queue_declare("render", durable=True)
     finding = rabbitmq_finding(settings)
     assert re.match(r"inequivalent arg '[^']*' for queue 'render' in vhost '/'", finding.found)
-    assert "delete it" in finding.advice
+    assert "Delete the queue" in finding.advice
 
 
 def test_api_and_worker_say_at_their_start_that_the_password_is_wrong(
@@ -233,7 +235,7 @@ def test_api_and_worker_say_at_their_start_that_the_password_is_wrong(
     try:
         for part in parts:
             log = wait_for(partial(told, part), part.log.name)
-            assert "QRMILL_BROKER_URL has a user that is not there, or a wrong password" in log
+            assert "QRMILL_BROKER_URL has an unknown user or a wrong password" in log
             assert "hunter2" not in log
             assert "Traceback" not in log
     finally:

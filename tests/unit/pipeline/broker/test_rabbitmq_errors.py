@@ -18,7 +18,7 @@ from pipeline.broker.rabbitmq_errors import AmqpRefusedError, explain
         (
             "ACCESS_REFUSED - access to queue 'render.DQ' in vhost 'q m' refused for user 'x'",
             "access to queue 'render.DQ' in vhost 'q m' refused for user 'x'",
-            "configure and read there: `rabbitmqctl set_permissions -p 'q m' x '^(render|",
+            "configure and read: run `rabbitmqctl set_permissions -p 'q m' x '^(render|",
         ),
         (
             "ACCESS_REFUSED - read access to queue 'render' in vhost '/' refused for user 'a b'",
@@ -28,12 +28,12 @@ from pipeline.broker.rabbitmq_errors import AmqpRefusedError, explain
         (
             "ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused for user 'x'",
             "access to exchange 'amq.default' in vhost '/' refused for user 'x'",
-            "needs write there",
+            "needs the permission write: ",
         ),
         (
             "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'render' in vhost '/'",
             "inequivalent arg 'x-queue-type' for queue 'render' in vhost '/'",
-            "delete it",
+            "Delete the queue",
         ),
     ],
 )
