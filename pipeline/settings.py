@@ -1,8 +1,9 @@
-"""Every setting of the service in one frozen type, read from the environment by entry points.
+"""All settings of the service in one frozen type, which entry points read from the environment.
 
-The environment variable of a field is ``QRMILL_`` and the field's name in upper case. A field
-``…_file`` names a file that holds the value, so that a secret need not stand in the environment; it
-is read once, with the environment, and the value is in its own field.
+The environment variable of a field is ``QRMILL_`` followed by the field's name in upper case. A
+field ``…_file`` names a file with the value of another field, so that a secret does not have to
+be in the environment. The file is read once, together with the environment, and its content
+becomes the value of the other field.
 """
 
 import difflib
@@ -19,15 +20,15 @@ from msgspec import Meta
 from pipeline.ledger.connection import RedisUrlError, check_redis_url
 
 PREFIX = "QRMILL_"
-#: Variables with the prefix that are not the service's: the command line's own.
+#: Variables with the prefix that configure the command line and not the service.
 CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"})
 
-#: S3 User Guide, bucket naming rules, as far as a pattern tells them.
+#: Bucket naming rules (S3 User Guide), as far as a pattern can express them.
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-#: What a URI has up to its path, without a slash at its end (RFC 3986, appendix A).
+#: A URI up to and including its path, without a trailing slash (RFC 3986, appendix A).
 _URI_CHARACTER = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
 _LINK_BASE = re.compile(rf"[A-Za-z]+://(?:{_URI_CHARACTER}|[\[\]])+(?:/+{_URI_CHARACTER}+)*")
-#: One or more segments, such as ``/products/api/v1``; or nothing.
+#: One or more path segments, such as ``/products/api/v1``, or nothing.
 _PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -36,173 +37,225 @@ Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the message names the variable, its value and what would be right."""
+    """Raised when a setting is invalid; the message names the variable, its value and the fix."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The service's settings; each field says what it means and in which unit."""
+    """The settings of the service; each description states the meaning and the unit."""
 
-    redis_url: Annotated[str, Meta(description="Redis or Valkey: broker, ledger, rates")] = (
-        "redis://127.0.0.1:6379/0"
-    )
+    redis_url: Annotated[
+        str, Meta(description="URL of Redis or Valkey, used as broker, ledger and rate limiter")
+    ] = "redis://127.0.0.1:6379/0"
     redis_url_file: Annotated[
-        str | None, Meta(description="file that holds `QRMILL_REDIS_URL`, password and all")
+        str | None,
+        Meta(description="file with the value of `QRMILL_REDIS_URL`, including its password"),
     ] = None
     broker_url: Annotated[
         str | None,
         Meta(
-            description="RabbitMQ as broker, such as `amqps://user:password@host:5671/vhost`; "
-            "unset: Redis is the broker"
+            description="URL of RabbitMQ as the broker, such as "
+            "`amqps://user:password@host:5671/vhost`; unset: Redis as the broker"
         ),
     ] = None
     broker_url_file: Annotated[
-        str | None, Meta(description="file that holds `QRMILL_BROKER_URL`, password and all")
+        str | None,
+        Meta(description="file with the value of `QRMILL_BROKER_URL`, including its password"),
     ] = None
     s3_endpoint_url: Annotated[
-        str | None, Meta(description="S3 server as API and workers reach it; unset: AWS")
+        str | None, Meta(description="S3 endpoint for API, workers and sweep; unset: AWS")
     ] = None
     s3_public_endpoint_url: Annotated[
-        str | None, Meta(description="S3 server as clients reach it, for download URLs")
+        str | None,
+        Meta(
+            description="S3 endpoint for clients, part of every download URL; unset: the endpoint "
+            "of the service"
+        ),
     ] = None
     s3_region: Annotated[str, Meta(description="S3 region, part of every signature")] = "us-east-1"
     s3_addressing_style: Annotated[
         Literal["auto", "path", "virtual"],
         Meta(
-            description="bucket in the path of S3's URLs, or in their host (`virtual`); `auto`: in "
-            "the path where an endpoint is set or a bucket has a dot, else in the host"
+            description="position of the bucket name in S3 URLs: `path`, `virtual` (host name) or "
+            "`auto` (path with a custom endpoint or a dot in a bucket name, "
+            "otherwise host name)"
         ),
     ] = "auto"
     s3_access_key_id: Annotated[
-        str | None, Meta(description="S3 access key; unset: boto3's own credential chain")
+        str | None, Meta(description="S3 access key ID; unset: boto3's credential chain")
     ] = None
     s3_access_key_id_file: Annotated[
-        str | None, Meta(description="file that holds `QRMILL_S3_ACCESS_KEY_ID`, one a role")
+        str | None, Meta(description="file with the S3 access key ID, one per role")
     ] = None
-    s3_secret_access_key: Annotated[str | None, Meta(description="S3 secret key")] = None
+    s3_secret_access_key: Annotated[str | None, Meta(description="S3 secret access key")] = None
     s3_secret_access_key_file: Annotated[
-        str | None, Meta(description="file that holds the S3 secret key")
+        str | None, Meta(description="file with the S3 secret access key, one per role")
     ] = None
     s3_sse: Annotated[
         Literal["AES256", "aws:kms", "aws:kms:dsse"] | None,
-        Meta(description="encryption asked of S3 for every object; unset: the bucket's default"),
+        Meta(
+            description="server-side encryption for every object: `AES256`, `aws:kms` or "
+            "`aws:kms:dsse`; unset: the bucket's default"
+        ),
     ] = None
     s3_sse_kms_key_id: Annotated[
-        str | None, Meta(description="KMS key of that, as id or ARN; unset: the account's own")
+        str | None,
+        Meta(
+            description="ID or ARN of the KMS key for `aws:kms` and `aws:kms:dsse`; unset: the AWS "
+            "managed key of the account"
+        ),
     ] = None
     s3_sse_bucket_key: Annotated[
-        bool, Meta(description="whether to ask for an S3 Bucket Key with `aws:kms`: fewer calls")
+        bool, Meta(description="S3 Bucket Key with `aws:kms`, for fewer KMS requests")
     ] = False
     s3_checksum: Annotated[
         Literal["md5", "crc32", "sha256"],
         Meta(
-            description="checksum of every body: `md5`, which all servers know, or one that S3 "
-            "keeps with the object"
+            description="checksum of every upload: `md5` (supported by every server), `crc32` or "
+            "`sha256` (stored by S3 with the object)"
         ),
     ] = "md5"
     bucket: Annotated[
-        str, Meta(description="bucket of requests, bundles and API keys", pattern=_BUCKET)
+        str,
+        Meta(
+            description="bucket for requests, bundles, API keys and webhook secrets",
+            pattern=_BUCKET,
+        ),
     ] = "qrmill"
     staging_bucket: Annotated[
-        str, Meta(description="bucket of rendered chunks", pattern=_BUCKET)
+        str, Meta(description="bucket for staged chunks", pattern=_BUCKET)
     ] = "qrmill-staging"
     staging: Annotated[
         Literal["zip", "object"],
-        Meta(description="one staging object a chunk (`zip`) or one an item (`object`)"),
+        Meta(
+            description="layout of staged chunks: one object per chunk (`zip`) or one per item "
+            "(`object`)"
+        ),
     ] = "zip"
     link_base: Annotated[
-        str, Meta(description="what Digital Link URIs begin with", max_length=500)
+        str, Meta(description="beginning of every Digital Link URI", max_length=500)
     ] = "https://id.gs1.org"
     charset: Annotated[
         Literal["cset82", "ascii"],
-        Meta(description="characters of lot and serial: GS1 set 82, or all printable ASCII"),
+        Meta(
+            description="characters accepted in lot and serial: GS1 character set 82 (`cset82`) or "
+            "all printable ASCII (`ascii`)"
+        ),
     ] = "cset82"
     max_items: Annotated[
-        int, Meta(description="items a request may have, 100,000 at most", ge=1, le=100_000)
+        int,
+        Meta(description="maximum number of items per request, up to 100,000", ge=1, le=100_000),
     ] = 5000
     max_body_bytes: Annotated[
         Annotated[int, Meta(ge=1024)] | None,
         Meta(
-            description="bytes a request body may have, inflated; unset: 1 KiB an item of "
-            "`QRMILL_MAX_ITEMS`, and at least 4 MiB"
+            description="maximum size of a request body in bytes, after decompression; unset: 1 "
+            "KiB per item of `QRMILL_MAX_ITEMS`, at least 4 MiB"
         ),
     ] = None
-    chunk_size: Annotated[int, Meta(description="items a chunk has", ge=1, le=10_000)] = 500
+    chunk_size: Annotated[
+        int, Meta(description="number of items per chunk, up to 10,000", ge=1, le=10_000)
+    ] = 500
     api_prefix: Annotated[
         str,
-        Meta(description="path before `/qr/bulk/`, such as `/products/api/v1`", pattern=_PREFIX),
+        Meta(
+            description="path prefix of the API and the console, such as `/products/api/v1`",
+            pattern=_PREFIX,
+        ),
     ] = ""
     rate_per_minute: Annotated[
-        Positive, Meta(description="requests a minute of a key that has no rate of its own")
+        Positive, Meta(description="requests per minute for an API key without a rate of its own")
     ] = 300
     rate_per_day: Annotated[
-        Positive, Meta(description="requests a day of a key that has no rate of its own")
+        Positive, Meta(description="requests per day for an API key without a rate of its own")
     ] = 10_000
     long_polls: Annotated[
-        int, Meta(description="polls that may wait at once in an API process", ge=0, le=10_000)
+        int,
+        Meta(
+            description="maximum number of simultaneous long polls per API process", ge=0, le=10_000
+        ),
     ] = 512
     download_url_ttl: Annotated[
-        int, Meta(description="seconds a download URL works", ge=1, le=604_800)
+        int,
+        Meta(
+            description="lifetime of a download URL in seconds, up to 604,800 (7 days)",
+            ge=1,
+            le=604_800,
+        ),
     ] = 3600
     job_ttl: Annotated[
-        Positive, Meta(description="seconds an ended job is kept: request, bundle, ledger entry")
+        Positive,
+        Meta(description="retention of an ended job in seconds: request, bundle and ledger entry"),
     ] = 7 * 86_400
     job_deadline: Annotated[
-        Positive, Meta(description="seconds after which a job that has not ended fails")
+        Positive,
+        Meta(description="time limit of a job in seconds, from its acceptance"),
     ] = 3600
     max_attempts: Annotated[
-        Positive, Meta(description="times a chunk is begun before it is given up")
+        Positive,
+        Meta(
+            description="maximum number of attempts per chunk, including attempts of workers that "
+            "died"
+        ),
     ] = 6
     max_backlog: Annotated[
-        Positive, Meta(description="messages that may wait; beyond it, requests are answered 503")
+        Positive,
+        Meta(description="maximum number of waiting messages; 503 for requests beyond it"),
     ] = 20_000
     max_retries: Annotated[
-        int, Meta(description="times a chunk or bundle that failed is tried again", ge=0)
+        int, Meta(description="maximum number of retries of a failed chunk or bundle", ge=0)
     ] = 3
     retry_backoff: Annotated[
-        Positive, Meta(description="milliseconds before the first retry, doubling up to a minute")
+        Positive,
+        Meta(
+            description="delay before the first retry in milliseconds, doubled for each retry up "
+            "to a minute"
+        ),
     ] = 5000
     heartbeat_timeout: Annotated[
         int,
-        Meta(description="seconds of silence after which a worker counts as dead", ge=5),
+        Meta(description="seconds without a heartbeat until a worker counts as dead", ge=5),
     ] = 15
     lease: Annotated[
         int,
         Meta(
-            description="seconds after which an attempt at a chunk or callback, or a bundler, "
-            "counts as dead",
+            description="seconds until an attempt at a chunk, a bundle or a webhook counts as dead",
             ge=1,
         ),
     ] = 60
     callback_http: Annotated[
-        bool, Meta(description="whether callbacks may go to `http` URLs too")
+        bool, Meta(description="permission for webhooks to `http` URLs, in addition to `https`")
     ] = False
     callback_networks: Annotated[
         str,
-        Meta(
-            description="networks that callbacks may reach although they are not public, "
-            "such as `10.0.0.0/8 fd00::/8`"
-        ),
+        Meta(description="non-public networks open to webhooks, such as `10.0.0.0/8 fd00::/8`"),
     ] = ""
     upload_part_bytes: Annotated[
-        int, Meta(description="bytes of a multipart upload's part", ge=5 * 1024 * 1024)
+        int,
+        Meta(
+            description="size of a part of a multipart upload in bytes, at least 5 MiB",
+            ge=5 * 1024 * 1024,
+        ),
     ] = 5 * 1024 * 1024
     metrics_port: Annotated[
-        Port | None, Meta(description="port at which Prometheus finds this part; unset: none")
+        Port | None, Meta(description="port of the role's Prometheus endpoint; unset: no metrics")
     ] = None
     metrics_host: Annotated[
-        str, Meta(description="address that the metrics port is bound to", min_length=1)
+        str, Meta(description="bind address of the Prometheus endpoint", min_length=1)
     ] = "127.0.0.1"
-    log_format: Annotated[Literal["json", "text"], Meta(description="form of log lines")] = "json"
+    log_format: Annotated[
+        Literal["json", "text"], Meta(description="format of log lines: `json` or `text`")
+    ] = "json"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="least level logged")
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="minimum log level: `debug`, `info`, `warning` or `error`"),
     ] = "info"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Return the settings of ``environ``; variables that are not there keep their defaults.
+        """Return the settings in ``environ``; fields without a variable keep their defaults.
 
         Raises:
-            SettingsError: a value is wrong, or a file cannot be read.
+            SettingsError: a value is invalid, or a file cannot be read.
         """
         values = {
             field: environ[variable(field)]
@@ -218,14 +271,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return settings
 
     def __repr__(self) -> str:
-        # Passwords and keys are among the values; none of them belongs into a log or a traceback.
+        # The values include passwords and keys, which must not appear in a log or a traceback.
         return f"<{type(self).__name__}>"
 
     def check(self) -> None:
-        """Check what a type cannot say.
+        """Check the rules that the field types cannot express.
 
         Raises:
-            SettingsError: a URL has the wrong form, or a key has no secret.
+            SettingsError: a URL is malformed, or an access key has no secret.
         """
         for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
             _check_url(field, getattr(self, field), {"http", "https"})
@@ -236,14 +289,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         self._check_broker_url()
         if not _LINK_BASE.fullmatch(self.link_base):
             raise SettingsError(
-                f"{variable('link_base')} is {self.link_base!r}: drop the slash at its end, the "
-                "query and the fragment, and percent-encode what a URI cannot have: %20 is a space."
+                f"{variable('link_base')} is {self.link_base!r}: remove the trailing slash, "
+                "the query and the fragment, and percent-encode every character that a URI cannot "
+                "contain, such as a space as %20."
             )
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise SettingsError(
                 f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or their "
                 f"files, {variable('s3_access_key_id_file')} and "
-                f"{variable('s3_secret_access_key_file')}) belong together: set both or neither."
+                f"{variable('s3_secret_access_key_file')}) must be set together or not at all."
             )
         self._check_encryption()
         self.allowed_networks()
@@ -254,26 +308,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             try:
                 _check_amqp_query(self.broker_url)
             except ValueError as error:
-                raise SettingsError(f"{variable('broker_url')} cannot be read: {error}.") from None
+                raise SettingsError(f"{variable('broker_url')} is invalid: {error}.") from None
 
     def _check_encryption(self) -> None:
-        """Check what S3 would refuse (S3 User Guide, "Using server-side encryption with KMS")."""
+        """Check the combinations of settings for encryption that S3 rejects.
+
+        S3 User Guide, "Using server-side encryption with KMS".
+        """
         if self.s3_sse_kms_key_id and self.s3_sse not in {"aws:kms", "aws:kms:dsse"}:
             raise SettingsError(
-                f"{variable('s3_sse_kms_key_id')} is {self.s3_sse_kms_key_id!r}: it goes with "
+                f"{variable('s3_sse_kms_key_id')} is {self.s3_sse_kms_key_id!r}: it requires "
                 f"{variable('s3_sse')}=aws:kms or aws:kms:dsse."
             )
         if self.s3_sse_bucket_key and self.s3_sse != "aws:kms":
             raise SettingsError(
-                f"{variable('s3_sse_bucket_key')} is true: it goes with "
-                f"{variable('s3_sse')}=aws:kms alone."
+                f"{variable('s3_sse_bucket_key')} is true: it requires "
+                f"{variable('s3_sse')}=aws:kms."
             )
 
     def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return the networks that callbacks may reach although they are not public.
+        """Return the non-public networks that webhooks may reach.
 
         Raises:
-            SettingsError: one of them is not a network.
+            SettingsError: a word of ``QRMILL_CALLBACK_NETWORKS`` is not a network.
         """
         words = self.callback_networks.replace(",", " ").split()
         try:
@@ -281,71 +338,73 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         except ValueError as error:
             raise SettingsError(
                 f"{variable('callback_networks')} is {self.callback_networks!r}: {error}; write "
-                "networks as 10.0.0.0/8, with spaces or commas between them."
+                "networks as 10.0.0.0/8, separated by spaces or commas."
             ) from None
 
     @property
     def lease_ms(self) -> int:
-        """The lease, in milliseconds."""
+        """Lease of an attempt, in milliseconds."""
         return self.lease * 1000
 
     @property
     def deadline_ms(self) -> int:
-        """The deadline of jobs, in milliseconds from their acceptance."""
+        """Deadline of a job, in milliseconds from its acceptance."""
         return self.job_deadline * 1000
 
     @property
     def job_ttl_ms(self) -> int:
-        """How long an ended job is kept, in milliseconds."""
+        """Retention of an ended job, in milliseconds."""
         return self.job_ttl * 1000
 
     @property
     def heartbeat_timeout_ms(self) -> int:
-        """The silence after which a worker counts as dead, in milliseconds."""
+        """Time without a heartbeat until a worker counts as dead, in milliseconds."""
         return self.heartbeat_timeout * 1000
 
     def body_limit(self) -> int:
-        """Return how many bytes a request body may have.
+        """Return the maximum size of a request body, in bytes.
 
-        An item with the longest values, each character of them escaped, takes less than 0.4 KiB,
-        so that a request of ``max_items`` fits however it is written.
+        An item whose values all have the maximum length, with every character escaped, takes less
+        than 0.4 KiB. A request of ``max_items`` items therefore fits the default in any notation.
         """
         return self.max_body_bytes or max(_LEAST_BODY_LIMIT, 1024 * self.max_items)
 
 
 def variable(field: str) -> str:
-    """Return the environment variable of a field."""
+    """Return the name of the environment variable of a field."""
     return PREFIX + field.upper()
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each ``QRMILL_`` variable that no setting reads: most are mistyped."""
+    """Return a message for each ``QRMILL_`` variable that is not a setting; most are misspelled."""
     known = {variable(field) for field in Settings.__struct_fields__} | CLIENT_VARIABLES
-    sentences = []
+    messages = []
     for name in sorted(set(environ) - known):
         if name.startswith(PREFIX):
             near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            sentences.append(f"{name} is set, but there is no such setting.{hint}")
-    return sentences
+            messages.append(f"{name} is set, but no setting has this name.{hint}")
+    return messages
 
 
 def _values_in_files(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of the fields whose ``…_file`` is among ``values``."""
+    """Return the values of the fields whose ``…_file`` field is in ``values``."""
     found = {}
     for field, path in values.items():
         stem = field.removesuffix("_file")
         if stem == field:
             continue
         if stem in values:
-            raise SettingsError(f"{variable(stem)} and {variable(field)} are both set: drop one.")
+            raise SettingsError(
+                f"{variable(stem)} and {variable(field)} are both set: remove one of them."
+            )
         try:
             found[stem] = Path(path).read_text("utf-8").strip()
         except OSError as error:
             reason = f"{error.strerror}: {error.filename!r}"
             raise SettingsError(f"{variable(field)}: {reason}.") from None
         except UnicodeDecodeError:
-            raise SettingsError(f"{variable(field)}: {path!r} is not text in UTF-8.") from None
+            raise SettingsError(f"{variable(field)}: {path!r} is not UTF-8 text.") from None
         if not found[stem]:
             raise SettingsError(f"{variable(field)}: {path!r} is empty.")
     return found
@@ -361,30 +420,31 @@ def _check_url(field: str, url: str | None, schemes: set[str]) -> None:
     if url is None:
         return
     wanted = " or ".join(f"{scheme}://host:port" for scheme in sorted(schemes))
-    shown = url.split("@")[-1]  # whatever stands before may be a password
+    shown = url.split("@")[-1]  # the text before the @ may contain a password
     try:
         parts = urlsplit(url)
         known = parts.scheme in schemes and parts.port != 0
         if known and parts.hostname and not parts.fragment:
             return
-    except ValueError:  # a port that is no number, or a broken address
+    except ValueError:  # the port is not a number, or the address is malformed
         pass
-    raise SettingsError(f"{variable(field)} is {shown!r}: it has to be {wanted}.")
+    raise SettingsError(f"{variable(field)} is {shown!r}: it must have the form {wanted}.")
 
 
 def _check_amqp_query(url: str) -> None:
-    """Check the query of a URL of RabbitMQ: the parameters of pika's ``URLParameters``.
+    """Check the query of a RabbitMQ URL, which has the parameters of pika's ``URLParameters``.
 
     Raises:
-        ValueError: it says which parameter is wrong, and not its value, which may be a secret.
+        ValueError: a parameter is invalid; the message names the parameter and omits its value,
+            which may be a secret.
     """
-    import pika  # noqa: PLC0415 - needed by few, and slow
+    import pika  # noqa: PLC0415 - slow to import, and rarely needed
 
     address, _, query = url.partition("?")
     if "@" in query:
-        raise ValueError("a ? in its password is written %3F, an @ in its query %40")
+        raise ValueError("write a ? in the password as %3F and an @ in the query as %40")
     for name, value in parse_qsl(query, keep_blank_values=True):
         try:
             pika.URLParameters(f"{address}?{urlencode({name: value})}")
         except (ValueError, TypeError, SyntaxError, OSError) as error:
-            raise ValueError(f"pika's URLParameters does not take its {name!r}") from error
+            raise ValueError(f"pika's URLParameters rejects the parameter {name!r}") from error

@@ -54,11 +54,13 @@ def part_findings(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         settings = Settings.from_environment(environ)
     except SettingsError as error:
-        advice = "Correct the variable; deploy/README.md lists them all."
+        advice = "Correct the variable; deploy/configuration.md lists them all."
         yield Finding("settings", "fail", str(error), advice)
         return
     unknown = unknown_variables(environ)
-    advice = "Correct the name or drop it; deploy/README.md lists them all." if unknown else ""
+    advice = (
+        "Correct the name or drop it; deploy/configuration.md lists them all." if unknown else ""
+    )
     yield Finding("settings", "warn" if unknown else "ok", " ".join(unknown) or "valid", advice)
     yield from check_up(settings)
 

@@ -165,7 +165,7 @@ def test_no_one_is_root_may_write_or_holds_a_secret_in_its_environment(
 def test_nothing_listens_but_what_the_page_on_security_says(
     podman: Podman, compose: Compose
 ) -> None:
-    page = (ROOT / "deploy" / "SECURITY.md").read_text("utf-8")
+    page = (ROOT / "deploy" / "security.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE)
     for service in SERVICE:
         part = service.partition("-")[0]

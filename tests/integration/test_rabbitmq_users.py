@@ -52,13 +52,13 @@ class RabbitUser(NamedTuple):
         return f"amqp://{self.name}:{password or self.password}@127.0.0.1:{port}/{vhost}"
 
     def allow(self, **patterns: str) -> None:
-        """Give the rights that deploy/README.md states, but for those named."""
+        """Give the rights that deploy/rabbitmq.md states, but for those named."""
         rights = stated_rights() | patterns
         self.server.control("set_permissions", "-p", "/", self.name, *rights.values())
 
 
 def stated_rights() -> dict[str, str]:
-    page = (DEPLOY / "README.md").read_text("utf-8").replace("\\\n", " ")
+    page = (DEPLOY / "rabbitmq.md").read_text("utf-8").replace("\\\n", " ")
     (command,) = re.findall(r"rabbitmqctl (set_permissions -p / qrmill .*)", page)
     return dict(zip(("configure", "write", "read"), shlex.split(command)[4:], strict=True))
 

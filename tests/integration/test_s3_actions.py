@@ -232,8 +232,8 @@ def test_keys_that_may_not_be_deleted_are_told(roles: Roles) -> None:
     assert staging.get("a/1") == b"x"
 
 
-def test_the_operators_table_lists_the_same_actions() -> None:
-    page = (DEPLOY / "README.md").read_text("utf-8")
+def test_the_table_on_the_page_lists_the_same_actions() -> None:
+    page = (DEPLOY / "s3.md").read_text("utf-8")
     rows = re.findall(r"^\| (api|worker|sweep) \| (main|staging) \| (.*) \|$", page, re.MULTILINE)
     written = {(role, kind, cell) for role, kind, cell in rows}
     assert written == {

@@ -171,7 +171,7 @@ def test_secrets_are_made_once_and_are_those_that_compose_wants(tmp_path: Path) 
 def test_every_role_has_a_password_whose_digest_valkey_gets(tmp_path: Path) -> None:
     make_secrets(tmp_path)
     first, *users = (tmp_path / "valkey-users.acl").read_text("ascii").splitlines()
-    assert first == "user default off ~* &* +@all"  # deploy/redis/README.md says why
+    assert first == "user default off ~* &* +@all"  # deploy/redis.md says why
     assert len(users) == len(ROLES)
     passwords = set()
     for role, line in zip(ROLES, users, strict=True):

@@ -8,7 +8,7 @@ import pytest
 from pipeline.settings import Settings, SettingsError, unknown_variables, variable
 from pipeline.webhooks.urls import callback_rules
 
-OPERATORS_PAGE = Path(__file__).parents[3] / "deploy" / "README.md"
+CONFIGURATION = Path(__file__).parents[3] / "deploy" / "configuration.md"
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -128,7 +128,8 @@ def test_a_password_in_a_wrong_url_is_not_shown(name: str, value: str) -> None:
 )
 def test_a_parameter_that_pika_does_not_take_is_named(name: str, value: str) -> None:
     query = urlencode({"locale": "en_US", name: value})
-    with pytest.raises(SettingsError, match=rf"QRMILL_BROKER_URL .* does not take its '{name}'"):
+    reason = rf"QRMILL_BROKER_URL .* rejects the parameter '{name}'"
+    with pytest.raises(SettingsError, match=reason):
         Settings.from_environment({"QRMILL_BROKER_URL": f"amqps://host/%2F?{query}"})
 
 
@@ -186,16 +187,29 @@ def test_a_mistyped_variable_is_told_with_the_nearest_one() -> None:
     assert "QRMILL_CHUNK_SIZE" in sentence
 
 
-def test_the_operators_table_names_every_setting_with_its_default() -> None:
-    page = OPERATORS_PAGE.read_text("utf-8")
-    rows = re.findall(r"^\| `(QRMILL_\w+)` \| (.*?) \|", page, re.MULTILINE)
-    documented = dict(rows)
-    expected = {
-        variable(field.name): "" if field.default is None else f"`{field.default}`"
+def test_the_page_has_every_setting_with_its_default_and_description() -> None:
+    page = CONFIGURATION.read_text("utf-8")
+    rows = re.findall(r"^\| `(QRMILL_\w+)` \| (.*?) ?\| (.*) \|$", page, re.MULTILINE)
+    documented = {name: (default, description) for name, default, description in rows}
+    assert len(documented) == len(rows)
+    assert documented == {
+        variable(field.name): (shown_default(field.default), description(field))
         for field in msgspec.structs.fields(Settings)
     }
-    for name in ("QRMILL_API_PREFIX", "QRMILL_CALLBACK_NETWORKS"):
-        expected[name] = ""  # its default is empty, which a table shows as nothing
-    for name in ("QRMILL_CALLBACK_HTTP", "QRMILL_S3_SSE_BUCKET_KEY"):
-        expected[name] = "`false`"  # as an environment variable has it
-    assert documented == expected
+
+
+def shown_default(default: object) -> str:
+    """Return a default as the environment has it; one that is empty is nothing in a table."""
+    match default:
+        case None | "":
+            return ""
+        case bool():
+            return f"`{str(default).lower()}`"
+    return f"`{default}`"
+
+
+def description(field: msgspec.structs.FieldInfo) -> str:
+    match msgspec.inspect.type_info(field.type):
+        case msgspec.inspect.Metadata(extra_json_schema={"description": str(found)}):
+            return found
+    raise AssertionError(field.name)
