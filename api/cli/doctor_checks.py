@@ -126,11 +126,15 @@ def _ready(http: httpx2.Client) -> Finding:
 
 
 def _key(http: httpx2.Client, api_key: str) -> Finding:
+    advice = "Set QRMILL_API_KEY, or run `qrmill profile set`."
+    if not api_key:
+        found = "no API key is set, so nothing that needs a key was checked"
+        return Finding("api key", "fail", found, advice)
     try:
         check_api_key(api_key)
-    except ValueError as error:
-        advice = "Set QRMILL_API_KEY, or run `qrmill profile set`."
-        return Finding("api key", "warn", str(error), advice)
+    except ValueError:
+        found = "the API key contains characters that no API key has"
+        return Finding("api key", "fail", found, f"{advice} Copy the whole key again.")
     # A list of keys is what an operator may have, and every key may ask for.
     response = http.get("/keys/", headers={"X-API-Key": api_key})
     rates = f"rates {response.headers.get('RateLimit-Policy', 'unknown')}"

@@ -53,7 +53,7 @@ def test_a_key_is_missing_or_unknown(stack: RunningStack) -> None:
     unknown = found(stack.ready.api_url, "qrmill_unknown")["api key"]
     assert (unknown.state, "operator" in unknown.advice) == ("fail", True)
     missing = found(stack.ready.api_url, "")["api key"]
-    assert (missing.state, "QRMILL_API_KEY" in missing.advice) == ("warn", True)
+    assert (missing.state, "QRMILL_API_KEY" in missing.advice) == ("fail", True)
 
 
 def test_a_url_is_of_nobody_or_of_another_service(stack: RunningStack) -> None:
