@@ -38,6 +38,7 @@ class RedisState(NamedTuple):
     """State of Redis.
 
     Attributes:
+        version: version of Valkey or Redis.
         used_memory: memory in use, in bytes.
         max_memory: memory limit, in bytes; 0 for no limit.
         appends: whether the append-only file (AOF) is enabled.

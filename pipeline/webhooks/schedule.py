@@ -174,7 +174,7 @@ def next_delay(number: int, retry_after: float) -> int | None:
 
     Args:
         number: number of the attempt that has failed, counted from 1.
-        retry_after: seconds that the receiver asked to wait (Retry-After); 0 for no such request.
+        retry_after: seconds that the receiver asked to wait (Retry-After); 0 if it did not.
     """
     if number > len(SCHEDULE):
         return None
