@@ -84,8 +84,8 @@ _BY_CODE = {
     ),
     **dict.fromkeys(
         _ENDED,
-        "The credentials have expired and are not renewed, as is always so with a session token in "
-        "the environment or in a file. Use a role (AWS_WEB_IDENTITY_TOKEN_FILE, or the role of a "
+        "The credentials have expired and are not renewed. A session token in the environment or "
+        "in a file is never renewed. Use a role (AWS_WEB_IDENTITY_TOKEN_FILE, or the role of a "
         "container or an instance), or access keys without an expiry time.",
     ),
     **dict.fromkeys(

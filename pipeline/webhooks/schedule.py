@@ -118,7 +118,7 @@ class Callbacks:
     def claim(self, task_id: str, lease: int, message_id: str) -> Attempt | None:
         """Claim the next attempt for ``lease`` and return it.
 
-        Returns None if no attempt is due. While one worker holds the lease, none is due.
+        Returns None if no attempt is due. While another worker holds a lease, no attempt is due.
 
         Args:
             task_id: id of the job.

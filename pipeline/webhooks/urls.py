@@ -94,7 +94,7 @@ def parse_callback_url(text: str, rules: CallbackRules) -> CallbackUrl:
     if port != _DEFAULT_PORTS[parts.scheme] and port < _FIRST_USER_PORT:
         usual = _DEFAULT_PORTS[parts.scheme]
         raise _invalid(
-            "port", text, f"has a port that is not allowed: use {usual}, or 1024 or above"
+            "port", text, f"has a port that is not allowed: use {usual}, or a port from 1024 on"
         )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return CallbackUrl(parts.scheme, host, port, target)
@@ -105,10 +105,8 @@ def _check_form(text: str, parts: SplitResult, rules: CallbackRules) -> None:
     if parts.scheme not in schemes:
         raise _invalid("scheme", text, f"must begin with {' or '.join(schemes)}://")
     if "@" in parts.netloc:
-        credentials = (
-            "must not contain a user name or password: the receiver verifies the signature"
-        )
-        raise _invalid("userinfo", text, credentials)
+        unsafe = "must not contain a user name or password; webhooks are signed instead"
+        raise _invalid("userinfo", text, unsafe)
     if not _AUTHORITY.fullmatch(parts.netloc):
         raise _invalid("host", text, "has no valid host and port")
     if "#" in text:
