@@ -1,4 +1,4 @@
-"""``qrmill doctor``: every part tried, and what to do where it fails."""
+"""``qrmill doctor``: check the service, and report what to do about each problem."""
 
 import os
 
@@ -13,12 +13,13 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(url: Url = None, as_json: Json = False) -> None:
-    """Check the service, and say what to do about each thing that fails.
+    """Check the service, and report what to do about each problem.
 
-    It asks the API as a client does. Where it finds the service's own QRMILL_ environment it tries
-    Redis, S3, workers, sweep and queues as well. Nothing is left behind.
+    The API is checked as a client uses it. If the environment has the service's own QRMILL_
+    settings, Redis, S3, the workers, the sweep and the queues are checked as well. All objects that
+    are written for a check are deleted again.
     """
-    # The service's own code takes longer to load than most commands take.
+    # Imported here, because loading the service's code takes longer than most commands run.
     from api.cli.doctor_checks import findings  # noqa: PLC0415
 
     failed = False

@@ -1,4 +1,4 @@
-"""What ``qrmill doctor`` checks: the API as a client meets it, and the service's parts."""
+"""Checks of ``qrmill doctor``: the API as a client uses it, and the service's dependencies."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,53 +23,58 @@ from pipeline.service import (
 
 _LIBRARIES = ("qrmill", "falcon", "dramatiq", "redis", "boto3", "httpx2")
 _TIMEOUT = 10  # seconds
-#: Who may have the list of keys, and who may not, by the response.
-_ROLES = {HTTPStatus.OK.value: "an operator's", HTTPStatus.FORBIDDEN.value: "a client's"}
+#: Role of an API key, by the status of the response to a request for the list of keys.
+_ROLES = {HTTPStatus.OK.value: "operator", HTTPStatus.FORBIDDEN.value: "client"}
 
 
 def findings(url: str | None, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what is found: of the versions, of the API, and of the parts if ``environ`` names them.
+    """Yield the findings about the versions, the API, and the service's dependencies.
+
+    The dependencies are only checked if ``environ`` has settings of the service. In that case the
+    API is only checked if its URL is configured.
 
     Args:
-        url: of the API, if an option says it.
-        environ: the environment.
+        url: URL of the API from the command's option, if given.
+        environ: environment variables.
     """
-    parts = [name for name in Settings.__struct_fields__ if f"QRMILL_{name.upper()}" in environ]
+    configured = [
+        name for name in Settings.__struct_fields__ if f"QRMILL_{name.upper()}" in environ
+    ]
     yield versions()
     given = current_profile({**environ, **({"QRMILL_URL": url} if url else {})})
-    if given.url or not parts:
+    if given.url or not configured:
         yield from api_findings(given.url or DEFAULT_URL, given.api_key)
-    if parts:
-        yield from part_findings(environ)
+    if configured:
+        yield from service_findings(environ)
 
 
 def versions() -> Finding:
-    """Say which versions run here."""
+    """Report the versions of this installation."""
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return Finding("versions", "ok", f"{libraries}, Python {python_version()}")
 
 
-def part_findings(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what is found of the service's settings, and of the parts that they name."""
+def service_findings(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the findings about the service's settings and the dependencies that they name."""
     try:
         settings = Settings.from_environment(environ)
     except SettingsError as error:
-        advice = "Correct the variable; deploy/configuration.md lists them all."
+        advice = "Correct this variable. deploy/configuration.md lists all settings."
         yield Finding("settings", "fail", str(error), advice)
         return
     unknown = unknown_variables(environ)
-    advice = (
-        "Correct the name or drop it; deploy/configuration.md lists them all." if unknown else ""
-    )
+    advice = ""
+    if unknown:
+        advice = "Correct the names or remove the variables. deploy/configuration.md lists all settings."
     yield Finding("settings", "warn" if unknown else "ok", " ".join(unknown) or "valid", advice)
     yield from check_up(settings)
 
 
 def api_findings(url: str, api_key: str) -> Iterator[Finding]:
-    """Yield what a client finds of the API at ``url``.
+    """Yield the findings about the API at ``url``, as a client uses it.
 
     Raises:
-        UsageError: the URL cannot be right.
+        UsageError: the URL is malformed.
     """
     with checking_usage():
         check_url(url)
@@ -82,17 +87,17 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
                 yield _ready(http)
                 yield _key(http, api_key)
         except httpx2.HTTPError as error:
-            found = f"{url} does not answer: {type(error).__name__}"
-            advice = "See that the API runs, and that QRMILL_URL is its address."
+            found = f"{url} did not respond: {type(error).__name__}"
+            advice = "Check that the API is running and that QRMILL_URL is its URL."
             yield Finding("api", "fail", found, advice)
 
 
 def _reachable(url: str, response: httpx2.Response) -> Finding:
     if _is_health(response):
         taken = response.elapsed.total_seconds() * 1000
-        return Finding("api", "ok", f"{url} answers in {taken:.0f} ms")
-    found = f"{url}/healthz answers {response.status_code}, and not like qrmill"
-    advice = "See that QRMILL_URL has the right host, port and prefix (QRMILL_API_PREFIX)."
+        return Finding("api", "ok", f"{url} responded in {taken:.0f} ms")
+    found = f"{url}/healthz returned {response.status_code}, but not the response of qrmill"
+    advice = "Check the host, the port and the path prefix (QRMILL_API_PREFIX) of QRMILL_URL."
     return Finding("api", "fail", found, advice)
 
 
@@ -105,47 +110,60 @@ def _is_health(response: httpx2.Response) -> bool:
 
 def _clock(response: httpx2.Response) -> Finding:
     if "Date" not in response.headers:
-        return Finding("api clock", "warn", "the API does not say its time", "Look at the proxy.")
-    # The header has whole seconds, cut off: half of one is what is missing on average.
+        found = "the API's response has no Date header"
+        advice = "Check the proxy in front of the API: it must not remove this header."
+        return Finding("api clock", "warn", found, advice)
+    # The header is truncated to whole seconds, so half a second is missing on average.
     ahead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
     return compare_clocks("api clock", ahead.total_seconds() + 0.5)
 
 
 def _ready(http: httpx2.Client) -> Finding:
-    advice = "Run `qrmill doctor` with the environment of the API, on its machine."
+    advice = (
+        "To find the cause, run `qrmill doctor` on the API's machine with the API's environment."
+    )
     try:
         response = http.get("/readyz")
     except httpx2.ReadTimeout:
-        found = f"Redis or a bucket hangs: /readyz has no answer within {_TIMEOUT} s"
+        found = f"/readyz did not respond within {_TIMEOUT} s: Redis or S3 hangs"
         return Finding("api ready", "fail", found, advice)
     if response.is_success:
-        return Finding("api ready", "ok", "Redis and both buckets answer it")
+        return Finding("api ready", "ok", "all dependencies of the API are available")
     try:
-        parts = ", ".join(response.json()["unavailable"])
+        found = f"unavailable to the API: {', '.join(response.json()['unavailable'])}"
     except (ValueError, KeyError, TypeError):
-        parts = f"/readyz answers {response.status_code}"
-    return Finding("api ready", "fail", f"these do not answer it: {parts}", advice)
+        found = f"/readyz returned {response.status_code}"
+    return Finding("api ready", "fail", found, advice)
 
 
 def _key(http: httpx2.Client, api_key: str) -> Finding:
+    advice = "Set QRMILL_API_KEY, or run `qrmill profile set`."
+    if not api_key:
+        found = "no API key is set, so nothing that needs a key was checked"
+        return Finding("api key", "fail", found, advice)
     try:
         check_api_key(api_key)
-    except ValueError as error:
-        advice = "Set QRMILL_API_KEY, or run `qrmill profile set`."
-        return Finding("api key", "warn", str(error), advice)
-    # A list of keys is what an operator may have, and every key may ask for.
+    except ValueError:
+        found = "the API key contains characters that no API key has"
+        return Finding("api key", "fail", found, f"{advice} Copy the whole key again.")
+    # Every valid key may send this request: operators get the list of keys, clients get 403.
     response = http.get("/keys/", headers={"X-API-Key": api_key})
-    rates = f"rates {response.headers.get('RateLimit-Policy', 'unknown')}"
+    limits = f"rate limits {response.headers.get('RateLimit-Policy', 'unknown')}"
     left = response.headers.get("RateLimit-Remaining", "?")
     if response.status_code in _ROLES:
-        whose = f"{_ROLES[response.status_code]}; {rates}; {left} left"
-        return Finding("api key", "ok", whose)
+        found = f"role {_ROLES[response.status_code]}; {limits}; {left} requests left"
+        return Finding("api key", "ok", found)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        advice = "It was mistyped or revoked: ask an operator for one (`qrmill keys create`)."
-        return Finding("api key", "fail", "the API does not know it", advice)
+        found = "the API rejected the key: it is unknown or revoked"
+        advice = (
+            "Copy the whole key again, or ask an operator for a new one (`qrmill keys create`)."
+        )
+        return Finding("api key", "fail", found, advice)
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        advice = f"Wait {response.headers.get('Retry-After', 'some')} s, or ask for more."
-        return Finding("api key", "warn", f"over its rate; {rates}", advice)
+        wait = f"Wait {response.headers.get('Retry-After', 'some')} seconds"
+        advice = f"{wait}, or ask an operator for a key with higher rate limits."
+        return Finding("api key", "warn", f"the key is over its {limits}", advice)
     request = response.headers.get("X-Request-ID", "unknown")
-    advice = f"Look into the log of the API for the request {request}."
-    return Finding("api key", "fail", f"answered {response.status_code}", advice)
+    advice = f"Search the API's log for the request id {request}."
+    found = f"the API returned {response.status_code} to a request with this key"
+    return Finding("api key", "fail", found, advice)

@@ -1,1 +1,1 @@
-"""API keys, rate limits, console sessions and limits of signing in."""
+"""API keys, rate limits, console sessions and sign-in limits."""

@@ -1,10 +1,12 @@
-"""API keys: made, checked, listed and revoked. Only a key's hash is kept, as an S3 object.
+"""API keys, stored as S3 objects that contain only the hash of each token.
 
-A token is ``qrmill_<key id>_<secret><checksum>``: a prefix that a leak scanner can look for, a
-public id of 12 lower-case letters and digits, 32 random letters and digits, and the CRC-32 of all
-before it as six more, so that a mistyped token is refused without a look-up. The keys live in S3,
-so that a Redis that lost everything locks nobody out; each process remembers what it read for
-:data:`_FRESH` seconds, which is how long a revoked key may still work.
+A token is ``qrmill_<key id>_<secret><checksum>``. The prefix lets leak scanners find it. The key id
+is public and has 12 lower-case letters and digits, the secret has 32 random letters and digits. The
+checksum is the CRC-32 of all before it as six letters and digits: a mistyped token is rejected
+without a lookup.
+
+The keys are in S3, so that clients can still authenticate after Redis has lost its data. Each
+process caches a key for :data:`_FRESH` seconds. A revoked key may still work for that time.
 """
 
 import hashlib
@@ -36,24 +38,27 @@ _TOKEN = re.compile(
 )
 _KEY_ID = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
 
-#: Seconds a key is believed as it was read; seconds one is still believed while S3 is away.
+#: Seconds for which a cached key is used without reading it again; seconds for which it is used
+#: while S3 is unavailable.
 _FRESH, _STALE = 10, 3600
-#: Seconds that one request waits for S3 about a key that is remembered, and no other one about it.
-_ASKING = 60
-#: Keys remembered at most, and ids that are none; beyond it the memory of each starts anew.
+#: Seconds for which one request may refresh a cached key while all others use the cached one.
+_REFRESHING = 60
+#: Maximum number of cached keys and of cached unknown ids; a cache that is full is emptied.
 _MOST_KEYS, _MOST_UNKNOWN = 10_000, 1000
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key as it is kept.
+    """An API key as it is stored.
 
     Attributes:
         key_id: public part of the token.
-        name: whose key it is, for people and logs.
-        sha256: of the whole token, hexadecimal. The token has 190 bits of entropy, so a plain hash
-            is as good as a slow one.
-        per_minute, per_day: its rates; 0 stands for the service's defaults.
-        created_at, revoked_at: in seconds since the epoch.
+        name: name of the key's user, shown in logs and lists.
+        sha256: SHA-256 of the whole token, in hexadecimal. The token has 190 bits of entropy, so a
+            fast hash is as safe as a slow one.
+        per_minute: maximum requests per minute; 0 stands for the service's default.
+        per_day: maximum requests per day; 0 stands for the service's default.
+        created_at: time of creation, in seconds since the epoch.
+        revoked_at: time of revocation, in seconds since the epoch; None if the key is not revoked.
     """
 
     key_id: str
@@ -67,36 +72,36 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewApiKey(msgspec.Struct, frozen=True):
-    """A key and its token, which is shown this once and kept nowhere."""
+    """A new key and its token, which is shown once and not stored."""
 
     token: str
     key: ApiKey
 
 
-#: When an id was last looked up, and its key.
-_Memory = dict[str, tuple[float, ApiKey | None]]
+#: Maps a key id to the time at which it was last looked up, and to its key if there is one.
+_Cache = dict[str, tuple[float, ApiKey | None]]
 
 
 class UnknownApiKeyError(Exception):
-    """There is no key of that id."""
+    """Raised when no key has the given id."""
 
 
 class ApiKeys:
-    """The service's API keys.
+    """The service's API keys, with a cache per process.
 
     Every method raises:
-        StoreUnavailableError: S3 is out of reach.
+        StoreUnavailableError: S3 is unreachable.
     """
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._remembered: _Memory = {}
-        # Apart: anybody may ask for ids that are none, and pushes out only what others asked for.
-        self._unknown: _Memory = {}
+        self._remembered: _Cache = {}
+        # Cached apart, because any client can send unknown ids: they must not evict real keys.
+        self._unknown: _Cache = {}
         self._retry_at: dict[str, float] = {}
 
     def create(self, *, name: str, role: Role, per_minute: int = 0, per_day: int = 0) -> NewApiKey:
-        """Make a key and return it with its token.
+        """Create a key and return it with its token.
 
         Raises:
             ValueError: the name is empty or longer than 80 characters.
@@ -114,37 +119,39 @@ class ApiKeys:
             "created_at": int(time.time()),
             "sha256": hashlib.sha256(token.encode()).hexdigest(),
         }
-        key = msgspec.convert(fields, ApiKey)  # which checks what the constructor does not
+        key = msgspec.convert(
+            fields, ApiKey
+        )  # checks the constraints, which the constructor does not
         self._write(key)
         return NewApiKey(token, key)
 
     def authenticate(self, token: str) -> ApiKey | None:
-        """Return the key of ``token``; None when it is malformed, mistyped, unknown or revoked."""
+        """Return the key of ``token``, or None if it is malformed, mistyped, unknown or revoked."""
         match = _TOKEN.fullmatch(token)
         if match is None or checksum(match[1]) != match[3]:
             return None
-        key = self._recall(match[2])
+        key = self._look_up(match[2])
         if key is None or key.revoked_at is not None:
             return None
         given = hashlib.sha256(token.encode()).hexdigest()
         return key if hmac.compare_digest(given, key.sha256) else None
 
     def working(self, key_id: str) -> ApiKey | None:
-        """Return the key of an id; None when it is unknown or revoked."""
-        key = self._recall(key_id) if _KEY_ID.fullmatch(key_id) else None
+        """Return the key with an id, or None if it is unknown or revoked."""
+        key = self._look_up(key_id) if _KEY_ID.fullmatch(key_id) else None
         return None if key is None or key.revoked_at is not None else key
 
     def list(self) -> list[ApiKey]:
-        """Return every key, revoked ones too, the oldest first."""
+        """Return all keys including revoked ones, the oldest first."""
         found = [self._read(name) for name in self._bucket.list_keys(keys.API_KEYS)]
         present = [key for key in found if key is not None]
         return sorted(present, key=lambda key: (key.created_at, key.key_id))
 
     def find(self, key_id: str) -> ApiKey:
-        """Return a key.
+        """Return the key with an id, as it is in S3 now.
 
         Raises:
-            UnknownApiKeyError: there is none of that id.
+            UnknownApiKeyError: no key has this id.
         """
         key = self._read(keys.api_key_object(key_id)) if _KEY_ID.fullmatch(key_id) else None
         if key is None:
@@ -152,10 +159,10 @@ class ApiKeys:
         return key
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Revoke a key, for good; revoking it again changes nothing.
+        """Revoke a key permanently; revoking it again has no effect.
 
         Raises:
-            UnknownApiKeyError: there is none of that id.
+            UnknownApiKeyError: no key has this id.
         """
         key = self.find(key_id)
         if key.revoked_at is None:
@@ -164,35 +171,35 @@ class ApiKeys:
         self._remembered.pop(key_id, None)
         return key
 
-    def _recall(self, key_id: str) -> ApiKey | None:
+    def _look_up(self, key_id: str) -> ApiKey | None:
         now = time.monotonic()
         nothing = (float("-inf"), None)
         read_at, key = self._remembered.get(key_id) or self._unknown.get(key_id, nothing)
-        believed = now - read_at <= _STALE
-        if now - read_at < _FRESH or (believed and now < self._retry_at.get(key_id, 0)):
+        usable = now - read_at <= _STALE
+        if now - read_at < _FRESH or (usable and now < self._retry_at.get(key_id, 0)):
             return key
-        if believed:  # one asks; where S3 hangs, the others need not hang with it
-            self._retry_at[key_id] = now + _ASKING
+        if usable:  # one request reads the key; if S3 hangs, the others do not hang with it
+            self._retry_at[key_id] = now + _REFRESHING
         try:
             key = self._read(keys.api_key_object(key_id))
         except StoreUnavailableError:
-            if not believed:
+            if not usable:
                 raise
-            # The next requests need not wait for S3 to fail again, which may have taken long.
+            # A failure of S3 may take long; the next requests use the cached key without a try.
             self._retry_at[key_id] = time.monotonic() + _FRESH
             return key
         self._remember(key_id, now, key)
         return key
 
     def _remember(self, key_id: str, read_at: float, key: ApiKey | None) -> None:
-        memory, other, most = self._remembered, self._unknown, _MOST_KEYS
+        cache, other, most = self._remembered, self._unknown, _MOST_KEYS
         if key is None:
-            memory, other, most = other, memory, _MOST_UNKNOWN
-        if len(memory) >= most:
-            for each in [*memory]:
+            cache, other, most = other, cache, _MOST_UNKNOWN
+        if len(cache) >= most:
+            for each in [*cache]:
                 self._retry_at.pop(each, None)
-            memory.clear()
-        memory[key_id] = (read_at, key)
+            cache.clear()
+        cache[key_id] = (read_at, key)
         other.pop(key_id, None)
         self._retry_at.pop(key_id, None)
 

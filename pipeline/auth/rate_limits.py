@@ -1,8 +1,8 @@
-"""Request rates of an API key: a window of a minute and one of a day, counted in Redis.
+"""Rate limits per API key, counted in Redis: a window of one minute and one of one day.
 
-The windows are fixed: each begins with a key's first request and starts anew when it is over. One
-script counts in both and tells both, because every request waits for it: the ``limits`` library
-takes six round trips for the same.
+The windows are fixed: a window begins with a key's first request, and the first request after its
+end begins the next. One script counts in both windows and returns both counts, because every
+request waits for it. The ``limits`` library needs six round trips for the same.
 """
 
 import time
@@ -18,13 +18,13 @@ _MINUTE, _DAY = 60, 86_400  # seconds
 
 
 class Window(NamedTuple):
-    """Where a key stands in one window.
+    """Requests of a key in one window.
 
     Attributes:
-        limit: requests the window allows.
-        seconds: its length.
-        remaining: requests still allowed.
-        resets_at: when it starts anew, in seconds since the epoch.
+        limit: requests that the window allows.
+        seconds: length of the window.
+        remaining: requests that are still allowed.
+        resets_at: end of the window, in seconds since the epoch.
     """
 
     limit: int
@@ -34,38 +34,43 @@ class Window(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A key's standing after a request: whether it was allowed, and every window."""
+    """Rate-limit state of a key after a request.
+
+    Attributes:
+        allowed: whether the request was allowed.
+        windows: state of each window, the shortest first.
+    """
 
     allowed: bool
     windows: tuple[Window, ...]
 
     @property
     def tightest(self) -> Window:
-        """The window nearest to its end: fewest requests left, of equal ones the longer wait."""
+        """The window with the fewest requests left; among equal ones, the one that ends last."""
         return min(self.windows, key=lambda window: (window.remaining, -window.resets_at))
 
 
 class RateLimits:
-    """Counts requests, correctly across any number of processes."""
+    """Rate limits that count requests across any number of processes."""
 
     def __init__(self, client: redis.Redis, per_minute: int, per_day: int) -> None:
-        """Take a Redis client that decodes, and the rates of keys that have none of their own."""
+        """Use a Redis client that decodes responses, and the service's default rates."""
         self._run = Scripts(client).run
         self._per_minute = per_minute
         self._per_day = per_day
 
     def hit(self, key: ApiKey) -> Standing:
-        """Count a request of ``key`` and say whether it is allowed.
+        """Count a request of ``key`` and return whether it is allowed.
 
-        One over the minute's rate is refused before it counts against the day's.
+        A request over the limit of the minute does not count against that of the day.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         minute, day = key.per_minute or self._per_minute, key.per_day or self._per_day
         names = [keys.rate(key.key_id, _MINUTE), keys.rate(key.key_id, _DAY)]
-        allowed, *told = self._run("count_request", names, minute, _MINUTE, day, _DAY)
-        windows = (_window(minute, _MINUTE, *told[:2]), _window(day, _DAY, *told[2:]))
+        allowed, *counted = self._run("count_request", names, minute, _MINUTE, day, _DAY)
+        windows = (_window(minute, _MINUTE, *counted[:2]), _window(day, _DAY, *counted[2:]))
         return Standing(bool(allowed), windows)
 
 

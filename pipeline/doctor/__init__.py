@@ -1,1 +1,1 @@
-"""The doctor: it checks every dependency and says what to do."""
+"""Doctor: checks of every dependency, with advice on what to do."""

@@ -1,6 +1,6 @@
-"""The check-up: every part that the service needs is tried, and what to do is said where it fails.
+"""Checks and findings of the doctor.
 
-Nothing is left behind, in Redis or in S3.
+Checks leave no data behind, neither in Redis nor in S3.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,18 +15,18 @@ from pipeline.errors import (
     UnavailableError,
 )
 
-#: Seconds that two clocks may differ without a word, and without harm.
-_SAME_TIME, _HARMLESS = 2.0, 60.0
+#: Differences between two clocks, in seconds, from which a finding is a warning and a failure.
+_WARN_FROM, _FAIL_FROM = 2.0, 60.0
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a check has found.
+    """Result of a check.
 
     Attributes:
-        name: of what was checked.
-        state: ``warn`` for what works and should be looked at.
-        found: what is there, in words and figures.
-        advice: what to do; empty when all is well.
+        name: name of the check.
+        state: outcome; ``warn`` means that it works but needs attention.
+        found: what the check has found.
+        advice: what to do; empty if the state is ``ok``.
     """
 
     name: str
@@ -36,26 +36,27 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Check(NamedTuple):
-    """One check.
+    """A check of one thing.
 
     Attributes:
-        name: of what it checks.
-        look: does it.
-        advice: what to do when that raises because a part is away or refuses.
-        needed: the checks after it make no sense when it fails.
-        explain: what to do about S3's refusal instead, given that and ``advice``.
+        name: name of the check.
+        inspect: performs the check.
+        advice: advice for the case that ``inspect`` raises an exception, because a dependency is
+            unavailable or denies access.
+        required: whether the checks after this one are skipped if it fails.
+        explain: returns the advice on an error of S3, given that error and ``advice``.
     """
 
     name: str
-    look: Callable[[], Finding]
+    inspect: Callable[[], Finding]
     advice: str
-    needed: bool = False
+    required: bool = False
     explain: Callable[[StoreUnavailableError, str], str] = lambda _, advice: advice
 
     def run(self) -> Finding:
-        """Return what was found; a part that is away is a finding too."""
+        """Return the finding; an unavailable dependency is a finding too."""
         try:
-            return self.look()
+            return self.inspect()
         except StoreUnavailableError as error:
             return Finding(self.name, "fail", str(error), self.explain(error, self.advice))
         except (redis.RedisError, UnavailableError, ObjectMissingError) as error:
@@ -63,19 +64,19 @@ class Check(NamedTuple):
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Yield what each check finds, up to one that is needed and fails."""
+    """Yield the finding of each check, up to the first required one that fails."""
     for check in checks:
         finding = check.run()
         yield finding
-        if check.needed and finding.state == "fail":
+        if check.required and finding.state == "fail":
             return
 
 
 def compare_clocks(name: str, seconds: float) -> Finding:
-    """Return what to think of a clock that is ``seconds`` ahead of this machine's."""
-    found = f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
-    if abs(seconds) < _SAME_TIME:
+    """Return the finding about a clock that is ``seconds`` ahead of this machine's clock."""
+    found = f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'} this machine's clock"
+    if abs(seconds) < _WARN_FROM:
         return Finding(name, "ok", found)
-    state: Literal["warn", "fail"] = "warn" if abs(seconds) < _HARMLESS else "fail"
-    advice = "Let both machines take the time from one source (NTP): timedatectl, chronyc tracking."
+    state: Literal["warn", "fail"] = "warn" if abs(seconds) < _FAIL_FROM else "fail"
+    advice = "Synchronize both machines with NTP. Check them with timedatectl or chronyc tracking."
     return Finding(name, state, found, advice)

@@ -1,4 +1,4 @@
-"""The check-up of all parts that settings name, one after the other."""
+"""Run of all checks for the dependencies that the settings name."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,14 +11,15 @@ from pipeline.doctor.sentinel import sentinel_checks
 from pipeline.doctor.workers import work_checks
 from pipeline.settings import Settings, SettingsError
 
-#: Seconds to wait for Redis, for RabbitMQ, which is connected to first, and for S3.
+#: Seconds to wait for a response of Redis, RabbitMQ and S3. RabbitMQ has more time than Redis,
+#: because its connection has to be opened first.
 _REDIS_TIMEOUT = 2
 _BROKER_TIMEOUT = 5
 _S3_TIMEOUT = 10
 
 
 def check_up(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found where each part of the service is tried; nothing is left behind."""
+    """Check each dependency and yield the findings; leaves no data behind."""
     backends = Backends(
         settings,
         redis_timeout=_REDIS_TIMEOUT,
@@ -36,7 +37,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     try:
         storage = backends.storage
     except SettingsError as error:
-        advice = "Correct it; `aws sts get-caller-identity` reads the same."
+        advice = "Correct this. `aws sts get-caller-identity` reads the same variables and files."
         yield Finding("s3 credentials", "fail", str(error), advice)
         return
     yield from run_checks(s3_checks(settings, storage))

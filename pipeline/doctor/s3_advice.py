@@ -1,10 +1,11 @@
-"""What to do about what S3 refuses: an error's code, and who has to change what."""
+"""Advice on errors of S3, by error code."""
 
 from pipeline.errors import StoreUnavailableError
 from pipeline.settings import Settings
 
-#: The action that a request needs (Service Authorization Reference, "Actions, resources, and
-#: condition keys for Amazon S3"; S3 User Guide, "Multipart upload API and permissions").
+#: IAM action that each S3 operation needs. Sources: Service Authorization Reference, "Actions,
+#: resources, and condition keys for Amazon S3"; S3 User Guide, "Multipart upload API and
+#: permissions".
 ACTIONS = {
     "HeadBucket": "s3:ListBucket",
     "ListObjectsV2": "s3:ListBucket",
@@ -31,71 +32,81 @@ _REGION = {
 _ENDED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NONE = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}
-#: The doctor tries what a worker does; the API and the sweep do not, so their policies refuse it.
+#: The doctor performs the operations of a worker, which the policies of the API and the sweep deny.
 AS_A_WORKER = (
-    "The API's and the sweep's credentials may do less, which is right: grant them nothing for "
-    "this, and run the doctor with a worker's."
+    "The credentials of the API and the sweep intentionally have fewer rights: do not extend them, "
+    "but run the doctor with a worker's credentials."
 )
-#: What a server that takes the bucket for a key, or a key for the bucket, may say.
+#: Codes of a server that reads the bucket's name as part of the key, or the key as the name of a
+#: bucket.
 _ADDRESS = {"405", "InvalidBucketName", "MethodNotAllowed", "NoSuchBucket"}
 
 
 def advice_on(error: StoreUnavailableError, settings: Settings, otherwise: str) -> str:
-    """Return what to do about ``error``; ``otherwise`` when its code says nothing of that."""
+    """Return advice on an error of S3.
+
+    Args:
+        error: error that S3 returned.
+        settings: settings of the service.
+        otherwise: advice to return if there is none on this error code.
+    """
     code, operation = error.code, error.operation
     if error.by_kms:
         return (
-            "Let these credentials use the KMS key: kms:GenerateDataKey and kms:Decrypt; see that "
-            f"the key is enabled and in {settings.s3_region}. QRMILL_S3_SSE_KMS_KEY_ID names it, "
-            "else the bucket's default encryption does."
+            "Allow these credentials to use the KMS key (kms:GenerateDataKey and kms:Decrypt). "
+            f"Check that the key is enabled and in region {settings.s3_region}. The key is that of "
+            "QRMILL_S3_SSE_KMS_KEY_ID, or of the bucket's default encryption if that is not set."
         )
     if operation.startswith("Assume"):
         return (
-            "STS does not give the role: see AWS_ROLE_ARN, that the file of "
-            "AWS_WEB_IDENTITY_TOKEN_FILE is fresh, and whom the role's trust policy names."
+            "STS did not grant the role. Check AWS_ROLE_ARN, whether the token in the file of "
+            "AWS_WEB_IDENTITY_TOKEN_FILE has expired, and the role's trust policy."
         )
     if code == "EndpointConnectionError" and settings.s3_addressing_style == "virtual":
         return f"{otherwise} {_NAMES}"
     if code in _DENIED and operation in ACTIONS:
         return (
-            f"Grant {ACTIONS[operation]}, if deploy/s3/actions.json has it for the part whose "
-            f"credentials these are. {AS_A_WORKER}"
+            f"Grant {ACTIONS[operation]}, if deploy/s3/actions.json lists it for the API, worker "
+            f"or sweep that uses these credentials. {AS_A_WORKER}"
         )
     return _BY_CODE.get(code, otherwise).format(region=settings.s3_region)
 
 
 _NAMES = (
-    "With the bucket in the host, each bucket needs a name that resolves there; "
-    "QRMILL_S3_ADDRESSING_STYLE=path does without."
+    "With QRMILL_S3_ADDRESSING_STYLE=virtual, the bucket's name is part of a host name that must "
+    "resolve. QRMILL_S3_ADDRESSING_STYLE=path does not need such a host name."
 )
 _BY_CODE = {
     **dict.fromkeys(
         _REGION,
-        "The bucket is in another region than QRMILL_S3_REGION ({region}): set that to the "
-        "bucket's.",
+        "The bucket is not in the region of QRMILL_S3_REGION ({region}). Set this variable to the "
+        "bucket's region.",
     ),
     **dict.fromkeys(
         _ENDED,
-        "The credentials have ended and are not renewed: a session token in the environment or a "
-        "file ends by itself. Use a role (AWS_WEB_IDENTITY_TOKEN_FILE, a container's or an "
-        "instance's), or keys.",
+        "The credentials have expired and are not renewed. A session token in the environment or "
+        "in a file is never renewed. Use a role (AWS_WEB_IDENTITY_TOKEN_FILE, or the role of a "
+        "container or an instance), or access keys without an expiry time.",
     ),
     **dict.fromkeys(
         _KEYS,
-        "See that QRMILL_S3_ACCESS_KEY_ID and its secret (or what boto3 finds without them) are "
-        "those of this server; a proxy before it has to pass Host and path on unchanged.",
+        "Check that QRMILL_S3_ACCESS_KEY_ID and QRMILL_S3_SECRET_ACCESS_KEY (or, without them, the "
+        "credentials that boto3 finds) are those of this server. A proxy in front of the server "
+        "must forward the Host header and the path unchanged.",
     ),
     **dict.fromkeys(
         _NONE,
-        "There is nothing to sign with: set QRMILL_S3_ACCESS_KEY_ID and its secret, or give this "
-        "machine a role (AWS_WEB_IDENTITY_TOKEN_FILE, a container's or an instance's).",
+        "There are no credentials to sign requests with. Set QRMILL_S3_ACCESS_KEY_ID and "
+        "QRMILL_S3_SECRET_ACCESS_KEY, or give this machine a role (AWS_WEB_IDENTITY_TOKEN_FILE, or "
+        "the role of a container or an instance).",
     ),
     **dict.fromkeys(
         _ADDRESS,
-        "Create the bucket, or correct QRMILL_BUCKET and QRMILL_STAGING_BUCKET; or the server "
-        "wants the bucket elsewhere: try QRMILL_S3_ADDRESSING_STYLE=path, or virtual.",
+        "Create the bucket, or correct QRMILL_BUCKET and QRMILL_STAGING_BUCKET. If the bucket "
+        "exists, the server expects its name in another place of the URL: change "
+        "QRMILL_S3_ADDRESSING_STYLE to path or virtual.",
     ),
-    "FileNotFoundError": "See that the file of AWS_WEB_IDENTITY_TOKEN_FILE is there.",
-    "RequestTimeTooSkewed": "Let both machines take the time from one source (NTP).",
-    "SlowDown": "S3 is asked too much for now: run fewer workers, or wait.",
+    "FileNotFoundError": "Check that the file of AWS_WEB_IDENTITY_TOKEN_FILE exists.",
+    "RequestTimeTooSkewed": "Synchronize the clocks of both machines with NTP.",
+    "SlowDown": "S3 is limiting the rate of requests. Run fewer workers, or wait.",
 }

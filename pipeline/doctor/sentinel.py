@@ -1,4 +1,4 @@
-"""The check-up of Sentinels: would there be another master if this one died."""
+"""Checks of Sentinels and replicas: whether another server could replace the master."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -9,69 +9,85 @@ from pipeline.doctor.check import Check, Finding
 from pipeline.ledger.connection import SentinelUrl, parse_sentinel_url
 from pipeline.settings import Settings
 
-#: With fewer, the death of one machine may leave no majority (Redis, "High availability with
-#: Redis Sentinel": "You need at least three Sentinel instances for a robust deployment").
+#: Minimum number of Sentinels. With fewer, the loss of one machine may leave no majority (Redis,
+#: "High availability with Redis Sentinel": "You need at least three Sentinel instances for a robust
+#: deployment").
 _LEAST = 3
 
 
 def sentinel_checks(settings: Settings, client: redis.Redis) -> Iterator[Check]:
-    """Yield the checks of Sentinels and replicas; none when the URL names one server.
+    """Yield the checks of Sentinels and replicas; none if the URL names a single server.
 
     Args:
-        settings: which Sentinels.
-        client: of the master; decodes responses.
+        settings: settings with the URL of the Sentinels.
+        client: Redis client of the master that decodes responses.
     """
     url = parse_sentinel_url(settings.redis_url)
     if url is None:
         return
-    advice = "See that the Sentinels of QRMILL_REDIS_URL run and that this machine reaches them."
+    advice = (
+        "Check that the Sentinels of QRMILL_REDIS_URL are running and that this machine can reach "
+        "them."
+    )
     yield Check("redis sentinels", lambda: sentinels(url), advice)
-    asked = "Let the user of QRMILL_REDIS_URL run INFO."
-    yield Check("redis replicas", lambda: replicas(client), asked)
+    denied = "Allow the user of QRMILL_REDIS_URL to run INFO."
+    yield Check("redis replicas", lambda: replicas(client), denied)
 
 
 def sentinels(url: SentinelUrl) -> Finding:
-    """Say how many Sentinels answer, and whether they agree and could replace the master."""
-    name, told = "redis sentinels", [_ask(sentinel, url.service) for sentinel in url.clients()]
-    answers = [state for state in told if state is not None]
-    masters = {f"{state['ip']}:{state['port']}" for state in answers}
+    """Check that all Sentinels respond, agree on the master, and suffice for a failover."""
+    name, states = "redis sentinels", [_query(each, url.service) for each in url.clients()]
+    known = [state for state in states if state is not None]
+    masters = {f"{state['ip']}:{state['port']}" for state in known}
     found = (
-        f"{len(answers)} of {len(told)} answer: {url.service} is {' and '.join(sorted(masters))}"
+        f"{len(known)} of {len(states)} Sentinels responded: the master of {url.service} is "
+        f"{' and '.join(sorted(masters))}"
     )
-    if not answers:
-        advice = "See that Sentinels run there and watch a group of this name (SENTINEL MASTERS)."
-        return Finding(name, "fail", f"none of {len(told)} knows {url.service}", advice)
-    if len(answers) < len(told):
-        return Finding(name, "warn", found, "Start the others: a failover needs a majority.")
-    if len(masters) > 1:
-        advice = "Wait for the failover to end, or see which of them are cut off from the others."
+    if not known:
+        found = f"none of {len(states)} Sentinels returned a master of {url.service}"
+        advice = (
+            "Check that the Sentinels are running and that they monitor a group with this name "
+            "(SENTINEL MASTERS)."
+        )
+        return Finding(name, "fail", found, advice)
+    if len(known) < len(states):
+        advice = "Start the other Sentinels: a failover needs a majority of them."
         return Finding(name, "warn", found, advice)
-    count = 1 + max(int(state["num-other-sentinels"]) for state in answers)
+    if len(masters) > 1:
+        advice = (
+            "Wait for the failover to end. If it does not end, check which Sentinels cannot reach "
+            "the others."
+        )
+        return Finding(name, "warn", found, advice)
+    count = 1 + max(int(state["num-other-sentinels"]) for state in known)
     if count < _LEAST:
-        advice = "Run three, on three machines: a failover needs a majority."
-        return Finding(name, "warn", f"{found}; there are {count} in all", advice)
+        advice = "Run three Sentinels on three machines: a failover needs a majority of them."
+        return Finding(name, "warn", f"{found}; there are {count} Sentinels in total", advice)
     return Finding(name, "ok", found)
 
 
 def replicas(client: redis.Redis) -> Finding:
-    """Say who follows the master, and whether it stops taking jobs when nobody does."""
+    """Check that the master has a replica, and rejects writes while it has none."""
     info: dict[str, Any] = client.info("replication")
     count = int(info["connected_slaves"])
-    guarded = "min_slaves_good_slaves" in info  # told when min-replicas-to-write is set
-    found = f"{count} follow, min-replicas-to-write is {'set' if guarded else 'not set'}"
+    guarded = "min_slaves_good_slaves" in info  # present if min-replicas-to-write is set
+    found = (
+        f"connected replicas: {count}; min-replicas-to-write is {'set' if guarded else 'not set'}"
+    )
     if not count:
-        advice = "Start a replica: nobody could take the master's place."
+        advice = "Start a replica. Without one, no server can replace the master."
         return Finding("redis replicas", "fail", found, advice)
     if guarded:
         return Finding("redis replicas", "ok", found)
     advice = (
-        "A master that is cut off goes on taking jobs that are forgotten when it comes back, and "
-        "that only S3 brings back: with two replicas, min-replicas-to-write 1."
+        "A master that is cut off from its replicas would continue to accept jobs. Redis loses "
+        "these jobs when the master rejoins, and they have to be restored from S3. With two "
+        "replicas, set min-replicas-to-write 1."
     )
     return Finding("redis replicas", "warn", found, advice)
 
 
-def _ask(sentinel: redis.Redis, service: str) -> dict[str, Any] | None:
+def _query(sentinel: redis.Redis, service: str) -> dict[str, Any] | None:
     try:
         return cast("dict[str, Any]", sentinel.sentinel_master(service))
     except redis.RedisError:

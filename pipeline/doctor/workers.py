@@ -1,4 +1,4 @@
-"""The check-up of those who work: workers, the sweep, and what waits for them."""
+"""Checks of the workers, the sweep, the queues and the dead letters."""
 
 from collections.abc import Iterator
 
@@ -14,37 +14,39 @@ from pipeline.ledger import keys
 from pipeline.ledger.connection import shown_url
 from pipeline.settings import Settings
 
-_AWAY = "The broker answered a moment ago; look whether it is overloaded."
+_OVERLOADED = "Redis and the broker responded a moment ago. Check whether they are overloaded."
 
 
 def work_checks(settings: Settings, client: redis.Redis, parts: BrokerParts) -> Iterator[Check]:
     """Yield the checks of workers, sweep and queues.
 
     Args:
-        settings: limits and addresses.
-        client: decodes responses.
-        parts: of the broker.
+        settings: settings with limits and addresses.
+        client: Redis client that decodes responses.
+        parts: the broker's queues and heartbeats.
     """
     queues, limit = parts.queues, settings.max_backlog
-    yield Check("workers", lambda: workers(parts.heartbeats, settings.heartbeat_timeout), _AWAY)
-    yield Check("sweep", lambda: sweep(client), _AWAY)
+    yield Check(
+        "workers", lambda: workers(parts.heartbeats, settings.heartbeat_timeout), _OVERLOADED
+    )
+    yield Check("sweep", lambda: sweep(client), _OVERLOADED)
     if settings.broker_url is not None:
         yield _rabbitmq(settings.broker_url, queues)
-    yield Check("queues", lambda: backlog(queues, limit), _AWAY)
-    yield Check("dead letters", lambda: dead_letters(queues), _AWAY)
+    yield Check("queues", lambda: backlog(queues, limit), _OVERLOADED)
+    yield Check("dead letters", lambda: dead_letters(queues), _OVERLOADED)
 
 
 def _rabbitmq(url: str, queues: Queues) -> Check:
-    # The module imports pika, which nobody without RabbitMQ has to load.
+    # Imported here, because the module imports pika, which is only needed for RabbitMQ.
     from pipeline.broker.rabbitmq_errors import AmqpRefusedError  # noqa: PLC0415
 
     address = shown_url(url)
-    away = (
-        f"See that a server runs at {address}, that this machine reaches it, and that "
-        "QRMILL_BROKER_URL names its host and port."
+    unreachable = (
+        f"Check that RabbitMQ is running at {address}, that this machine can reach it, and that "
+        "QRMILL_BROKER_URL has the right host and port."
     )
 
-    def answers() -> Finding:
+    def available() -> Finding:
         try:
             queues.ping()
         except BrokerUnavailableError as error:
@@ -52,53 +54,55 @@ def _rabbitmq(url: str, queues: Queues) -> Check:
             if not isinstance(refused, AmqpRefusedError):
                 raise
             return Finding("rabbitmq", "fail", f"{refused.found}, at {address}", refused.advice)
-        return Finding("rabbitmq", "ok", f"it has the queues, at {address}")
+        return Finding("rabbitmq", "ok", f"has all queues, at {address}")
 
-    return Check("rabbitmq", answers, away, needed=True)
+    return Check("rabbitmq", available, unreachable, required=True)
 
 
 def workers(heartbeats: Heartbeats, seconds: int) -> Finding:
-    """Say how many worker processes have shown a sign of life within ``seconds``."""
+    """Report the number of worker processes with a heartbeat within the last ``seconds``."""
     alive = heartbeats.alive()
     if alive:
-        return Finding("workers", "ok", f"{alive} processes")
+        return Finding("workers", "ok", f"{alive} worker process{'es' if alive > 1 else ''} alive")
     advice = (
-        "Start workers, dramatiq pipeline.worker:setup_broker, or see in their logs why they end; "
-        "one that hangs has to be killed."
+        "Start workers (dramatiq pipeline.worker:setup_broker). If they exit, check their logs for "
+        "the reason. Kill a worker that hangs."
     )
-    return Finding("workers", "fail", f"none was heard of within {seconds} s", advice)
+    return Finding("workers", "fail", f"no worker sent a heartbeat within {seconds} s", advice)
 
 
 def sweep(client: redis.Redis) -> Finding:
-    """Say whether somebody sweeps."""
+    """Check that a sweep is running."""
     if client.exists(keys.SWEEP):
-        return Finding("sweep", "ok", "its lease is held")
-    advice = "Start one: qrmill sweep. Without it, what is lost stays lost."
-    return Finding("sweep", "fail", "nobody holds its lease", advice)
+        return Finding("sweep", "ok", "running: its lease is held")
+    advice = "Start one with `qrmill sweep`. Without it, jobs whose messages are lost never end."
+    return Finding("sweep", "fail", "not running: no process holds its lease", advice)
 
 
 def backlog(queues: Queues, limit: int) -> Finding:
-    """Say how much waits, and whether that is too much for more."""
+    """Check that the backlog is below its limit."""
     states = queues.read()
     size = sum(queue.size for queue in states if queue.name in QUEUES)
     each = ", ".join(f"{queue.waiting} in {queue.name}" for queue in states)
-    found = f"{each}; a backlog of {size}, which may be {limit}"
+    found = f"messages waiting: {each}; backlog {size}, limit {limit}"
     if size < limit:
         return Finding("queues", "ok", found)
     advice = (
-        "Requests are answered 503: start more workers, or wait. QRMILL_MAX_BACKLOG is the limit."
+        "New requests are rejected with 503. Start more workers, or wait. QRMILL_MAX_BACKLOG is "
+        "the limit."
     )
     return Finding("queues", "fail", found, advice)
 
 
 def dead_letters(queues: Queues) -> Finding:
-    """Say how many messages have failed for good."""
+    """Report the number of dead letters per queue."""
     dead = {queue.name: queue.dead for queue in queues.read() if queue.dead}
     if not dead:
         return Finding("dead letters", "ok", "none")
     found = ", ".join(f"{count} in {name}" for name, count in dead.items())
     advice = (
-        "qrmill list --status failed names the jobs, qrmill chunks TASK_ID the reasons; when what "
-        "was wrong is put right, qrmill retry TASK_ID renders the rest. They are kept for 30 days."
+        "`qrmill list --status failed` lists the failed jobs, and `qrmill chunks TASK_ID` shows "
+        "why a job failed. After fixing the cause, run `qrmill retry TASK_ID` to render what is "
+        "missing. Dead letters are kept for 30 days."
     )
     return Finding("dead letters", "warn", found, advice)

@@ -1,1 +1,1 @@
-"""What operators look at: logs, metrics, health, the overview and previews of jobs."""
+"""Monitoring: logs, metrics, health checks, the overview and previews of jobs."""

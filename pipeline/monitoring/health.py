@@ -11,18 +11,19 @@ from pipeline.errors import ObjectMissingError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
-_FRESH = 2.0  # seconds that an answer is good for
-_PATIENCE = 1.0  # seconds that a page of the console waits
-#: Seconds that a probe waits: Compose's health check gives up after four.
+_FRESH = 2.0  # seconds for which a result is reused
+_PATIENCE = 1.0  # seconds that a page of the console waits for the checks
+#: Seconds that a readiness probe waits for the checks. Compose's health check times out after four.
 _PROBE_PATIENCE = 3.0
 
 
-class PartHealth(NamedTuple):
-    """How a part answered.
+class DependencyHealth(NamedTuple):
+    """Health of a dependency.
 
     Attributes:
-        milliseconds: that its answer took; None when it did not answer.
-        reason: why not; empty when it did.
+        name: name of the dependency.
+        milliseconds: response time; None if the dependency is unavailable.
+        reason: why the dependency is unavailable; empty if it is available.
     """
 
     name: str
@@ -30,16 +31,16 @@ class PartHealth(NamedTuple):
     reason: str
 
 
-class _Part:
+class _Dependency:
     def __init__(self, check: Callable[[], None]) -> None:
         self.check = check
-        self.asked_at = float("-inf")
-        self.answer: tuple[float | None, str] = (None, "not asked yet")
+        self.started_at = float("-inf")
+        self.result: tuple[float | None, str] = (None, "not checked yet")
         self.thread = Thread()
 
-    def ask(self) -> None:
-        if not self.thread.is_alive() and time.monotonic() - self.asked_at > _FRESH:
-            self.asked_at = time.monotonic()
+    def start_check(self) -> None:
+        if not self.thread.is_alive() and time.monotonic() - self.started_at > _FRESH:
+            self.started_at = time.monotonic()
             self.thread = Thread(target=self._run, name="health", daemon=True)
             self.thread.start()
 
@@ -48,43 +49,46 @@ class _Part:
         try:
             self.check()
         except (UnavailableError, ObjectMissingError) as error:
-            self.answer = (None, str(error) or type(error).__name__)
+            self.result = (None, str(error) or type(error).__name__)
         except Exception as error:
-            # A defect, but whoever asks must not be told what was true before it.
-            log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the level is the page's
-            self.answer = (None, type(error).__name__)
+            # A defect of the service. Callers must not get the result of an earlier check instead.
+            log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the level of this event is documented
+            self.result = (None, type(error).__name__)
         else:
-            self.answer = ((time.perf_counter() - started) * 1000, "")
+            self.result = ((time.perf_counter() - started) * 1000, "")
 
 
 class Health:
-    """Asks the parts, each at most once every two seconds and never twice at once."""
+    """Health checks of the dependencies.
+
+    Each check runs at most once every two seconds, and never twice at the same time.
+    """
 
     def __init__(self, checks: Mapping[str, Callable[[], None]]) -> None:
-        """Take a check of each part, which raises when the part does not answer."""
-        self._parts = {name: _Part(check) for name, check in checks.items()}
+        """Use one check per dependency, which raises an exception if it is unavailable."""
+        self._dependencies = {name: _Dependency(check) for name, check in checks.items()}
         self._lock = Lock()
 
-    def look(self, patience: float = _PATIENCE) -> list[PartHealth]:
-        """Return how each part answers; this takes ``patience`` seconds at most."""
+    def look(self, patience: float = _PATIENCE) -> list[DependencyHealth]:
+        """Return the health of each dependency; takes at most ``patience`` seconds."""
         with self._lock:
-            for part in self._parts.values():
-                part.ask()
+            for dependency in self._dependencies.values():
+                dependency.start_check()
         deadline = time.monotonic() + patience
-        for part in self._parts.values():
-            if part.thread.ident is not None:
-                part.thread.join(max(0, deadline - time.monotonic()))
-        return [self._told(name, part) for name, part in self._parts.items()]
+        for dependency in self._dependencies.values():
+            if dependency.thread.ident is not None:
+                dependency.thread.join(max(0, deadline - time.monotonic()))
+        return [self._health(name, each) for name, each in self._dependencies.items()]
 
     def unready(self) -> list[str]:
-        """Return the names of the backends that do not answer; this takes three seconds at most."""
-        down = [part for part in self.look(_PROBE_PATIENCE) if part.milliseconds is None]
-        for part in down:
-            log.warning("not ready", part=part.name, reason=part.reason)
-        return [part.name for part in down]
+        """Return the names of the unavailable dependencies; takes at most three seconds."""
+        down = [each for each in self.look(_PROBE_PATIENCE) if each.milliseconds is None]
+        for dependency in down:
+            log.warning("not ready", part=dependency.name, reason=dependency.reason)
+        return [dependency.name for dependency in down]
 
-    def _told(self, name: str, part: _Part) -> PartHealth:
-        if part.thread.is_alive():
-            seconds = time.monotonic() - part.asked_at
-            return PartHealth(name, None, f"no answer for {seconds:.0f} s")
-        return PartHealth(name, *part.answer)
+    def _health(self, name: str, dependency: _Dependency) -> DependencyHealth:
+        if dependency.thread.is_alive():
+            seconds = time.monotonic() - dependency.started_at
+            return DependencyHealth(name, None, f"no response for {seconds:.0f} s")
+        return DependencyHealth(name, *dependency.result)

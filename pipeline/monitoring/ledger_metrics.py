@@ -1,11 +1,12 @@
-"""What the ledger and the queues say, for Prometheus: read from Redis at every scrape.
+"""Metrics of the ledger and the queues, read from the backends at every scrape.
 
-The API answers with these, so they are right when no worker and no sweep runs. Every API process
-of every machine says the same: take their maximum, never their sum.
+The API exposes these metrics, so they are correct even if no worker and no sweep is running. Every
+API process on every machine reports the same values: aggregate them with max, never with sum.
 
-How jobs ended is counted by the ledger's scripts in the step that ends a job, so a job counts once
-however often that step runs and whoever dies after it. One that is opened again and ends again
-counts again, timed from then. The counts begin at zero when Redis has lost everything.
+The ledger's scripts count how jobs end, in the atomic step that ends a job. A job counts once, even
+if the step is repeated or a process dies after it. A job that is reopened and ends again counts
+again, with its duration measured from the reopening. The counters restart at zero when Redis has
+lost its data.
 """
 
 from collections import defaultdict
@@ -35,22 +36,24 @@ from render.image import ImageFormat
 
 log = structlog.get_logger(__name__)
 
-#: How a job can end: completed, or the ``error_code`` of its failure; ``other``: a new one.
+#: Outcomes of a job: ``completed``, the ``error_code`` of its failure, or ``other`` for a code that
+#: this release does not know.
 OUTCOMES = JOB_ERROR_CODES | {"completed", "other"}
-#: Jobs in flight that are looked at, the oldest first: those nearest their deadlines are there.
-_LOOKED_AT = 100
+#: Maximum number of jobs in flight to inspect. They are the oldest, so those nearest to their
+#: deadlines are among them.
+_MAX_INSPECTED = 100
 
 Labels = tuple[str, str]
 
 
 class LedgerCollector(Collector):
-    """Reads at every scrape.
+    """Collector of the metrics of the ledger and the queues.
 
     Args:
-        client: decodes responses.
-        queues: what stands in them.
-        heartbeats: of the workers.
-        max_backlog: messages that may wait.
+        client: Redis client that decodes responses.
+        queues: queues of the broker.
+        heartbeats: heartbeats of the workers.
+        max_backlog: limit of the backlog, in messages.
         deadline: seconds that a job may take.
     """
 
@@ -70,13 +73,15 @@ class LedgerCollector(Collector):
         self._deadline = deadline
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what Redis and the broker say; only that they do not answer when they do not."""
+        """Yield the metrics; for a backend that is unavailable, only that it is down."""
         try:
             found = [*self._broker_metrics(), *self._in_flight(), *self._ended()]
         except LedgerUnavailableError as error:
             log.warning("metrics incomplete", reason=str(error))
             found = []
-        yield _gauge("qrmill_redis_up", "Whether Redis answers the API.", bool(found))
+        yield _gauge(
+            "qrmill_redis_up", "Whether Redis responds to the API (1) or not (0).", bool(found)
+        )
         yield from found
 
     def _broker_metrics(self) -> Iterable[Metric]:
@@ -85,27 +90,31 @@ class LedgerCollector(Collector):
         except BrokerUnavailableError as error:
             log.warning("metrics incomplete", reason=str(error))
             found = []
-        yield _gauge("qrmill_broker_up", "Whether the broker answers the API.", bool(found))
+        yield _gauge(
+            "qrmill_broker_up",
+            "Whether the broker responds to the API (1) or not (0).",
+            bool(found),
+        )
         yield from found
         workers = self._heartbeats.alive()
-        yield _gauge("qrmill_workers", "Worker processes that show signs of life.", workers)
+        yield _gauge("qrmill_workers", "Worker processes with a recent heartbeat.", workers)
 
     def _queue_metrics(self) -> Iterable[Metric]:
         queues = self._queues.read()
         backlog = sum(queue.size for queue in queues if queue.name in QUEUES)
         yield _messages(queues)
         yield _ages(queues)
-        yield _gauge("qrmill_backlog_messages", "Messages that count as backlog.", backlog)
+        yield _gauge("qrmill_backlog_messages", "Messages that count towards the backlog.", backlog)
         yield _gauge(
             "qrmill_backlog_limit_messages",
-            "Backlog over which requests are answered 503.",
+            "Backlog at which requests are rejected with 503.",
             self._max_backlog,
         )
 
     def _in_flight(self) -> Iterable[Metric]:
         with translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.zcard(keys.ACTIVE_JOBS)
-            pipe.zrange(keys.ACTIVE_JOBS, 0, _LOOKED_AT - 1)
+            pipe.zrange(keys.ACTIVE_JOBS, 0, _MAX_INSPECTED - 1)
             pipe.time()
             count, oldest, (seconds, _) = pipe.execute()
             for task_id in oldest:
@@ -122,7 +131,7 @@ class LedgerCollector(Collector):
         )
         yield _gauge(
             "qrmill_job_deadline_used_ratio",
-            "Share of its time that the job nearest to its deadline has used; 0 when none is.",
+            "Share of its time that the job nearest to its deadline has used; 0 for no job.",
             max(0.0, used),
         )
 
@@ -131,15 +140,17 @@ class LedgerCollector(Collector):
             counts = cast("dict[str, str]", self._client.hgetall(keys.COUNTS))
         table = _by_labels(counts)
         names = ["format", "outcome"]
-        jobs = CounterMetricFamily("qrmill_jobs_ended", "Jobs that ended.", labels=names)
-        items = CounterMetricFamily("qrmill_items_ended", "Items of those jobs.", labels=names)
+        jobs = CounterMetricFamily("qrmill_jobs_ended", "Jobs that have ended.", labels=names)
+        items = CounterMetricFamily(
+            "qrmill_items_ended", "Items of the jobs that have ended.", labels=names
+        )
         seconds = HistogramMetricFamily(
-            "qrmill_job_seconds", "Seconds from a job's acceptance to its end.", labels=names
+            "qrmill_job_seconds", "Seconds from the acceptance of a job to its end.", labels=names
         )
         for labels, kinds in table.items():
             seconds.add_metric(labels, _buckets(kinds), kinds["milliseconds"] / 1000)
         for labels in product(get_args(ImageFormat), sorted(OUTCOMES)):
-            # At 0 before the first one, which is a rate then.
+            # Starting at 0, so that rate() sees the first job.
             jobs.add_metric(labels, table[labels]["jobs"])
             items.add_metric(labels, table[labels]["items"])
         yield from (jobs, items, seconds)
@@ -155,7 +166,7 @@ def _by_labels(counts: Mapping[str, str]) -> defaultdict[Labels, defaultdict[str
 
 
 def _buckets(kinds: Mapping[str, int]) -> list[tuple[str, float]]:
-    """Return the cumulative buckets that a histogram has in Prometheus."""
+    """Return the cumulative buckets of a Prometheus histogram."""
     total, buckets = 0, []
     for bound in DURATION_BOUNDS:
         total += kinds[str(bound)]
@@ -165,7 +176,7 @@ def _buckets(kinds: Mapping[str, int]) -> list[tuple[str, float]]:
 
 def _messages(queues: Iterable[QueueState]) -> Metric:
     family = GaugeMetricFamily(
-        "qrmill_queue_messages", "Messages of a queue.", labels=["queue", "state"]
+        "qrmill_queue_messages", "Messages in a queue, by state.", labels=["queue", "state"]
     )
     for queue in queues:
         for state in ("waiting", "in_progress", "delayed", "dead"):
@@ -176,7 +187,7 @@ def _messages(queues: Iterable[QueueState]) -> Metric:
 def _ages(queues: Iterable[QueueState]) -> Metric:
     family = GaugeMetricFamily(
         "qrmill_queue_oldest_seconds",
-        "Age of a queue's oldest message that waits, or that is a dead letter.",
+        "Seconds for which the oldest message has waited, or has been a dead letter; 0 for none.",
         labels=["queue", "state"],
     )
     for queue in queues:

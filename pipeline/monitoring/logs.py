@@ -1,4 +1,4 @@
-"""Log lines: one a line, as JSON or readable, on standard error, without secrets."""
+"""Logging: one event per line on standard error, as JSON or as text, without secrets."""
 
 import logging
 import sys
@@ -11,20 +11,20 @@ from structlog.typing import Processor
 from pipeline.model.records import JobFields
 from pipeline.settings import Settings
 
-#: Libraries that log requests, URLs or message bodies below this level.
+#: Minimum levels of libraries that log requests, URLs or message bodies below them.
 _QUIET = {
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,
     "urllib3": logging.WARNING,
     "httpx2": logging.WARNING,
     "dramatiq": logging.INFO,
-    # Tracebacks of connections that were lost; who used them tells of that.
+    # pika logs tracebacks of lost connections; the code that uses a connection logs its loss.
     "pika": logging.CRITICAL,
 }
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send structlog's and the standard library's log lines one way."""
+    """Send the log events of structlog and of the standard library through one handler."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -58,17 +58,17 @@ def _rendering(log_format: str) -> list[Processor]:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        # The library's own choice of traceback shows local variables, and so tokens.
+        # structlog's default tracebacks show local variables, and with them tokens.
         plain = structlog.dev.plain_traceback
         renderer = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     return [strip, *renderer]
 
 
 class LogContext(Middleware):
-    """Puts the task and chunk at hand into every log line of a worker thread."""
+    """Middleware that adds the current task and chunk to every log line of a worker thread."""
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Bind what the message is about."""
+        """Bind the actor, task id and chunk of the message."""
         structlog.contextvars.clear_contextvars()
         names = ("task_id", "chunk")
         structlog.contextvars.bind_contextvars(
@@ -77,5 +77,5 @@ class LogContext(Middleware):
 
 
 def bind_job_context(job: JobFields) -> None:
-    """Put the request and the key that a job came with into the log lines that follow."""
+    """Add the id of the request and the name of the key that created a job to further log lines."""
     structlog.contextvars.bind_contextvars(request_id=job.request_id, key=job.key_name)

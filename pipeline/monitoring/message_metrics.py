@@ -1,6 +1,6 @@
-"""Dramatiq's own Prometheus middleware, answered for by our listener.
+"""Dramatiq's Prometheus middleware, exposed by the service's own metrics server.
 
-To be imported when metrics are wanted: Dramatiq's module makes its folder at import.
+Import this module only if metrics are enabled: Dramatiq's module creates its directory at import.
 """
 
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from dramatiq.middleware.prometheus import Prometheus
 
 
 class MessageMetrics(Prometheus):
-    """Messages processed, failed, retried and given up, and how long each took."""
+    """Metrics of messages: processed, failed, retried and rejected, with durations."""
 
     @property
     def forks(self) -> list[Callable[[], int]]:
-        """No process of its own that listens: :mod:`pipeline.monitoring.metrics_server` does."""
+        """No exposition process: :mod:`pipeline.monitoring.metrics_server` serves the metrics."""
         return []
 
     def after_process_boot(self, broker: Broker) -> None:
-        """Make the metrics, those of rare events at 0: the first one is a rate then."""
+        """Create the metrics, those of rare events at 0 so that rate() sees the first event."""
         super().after_process_boot(broker)  # type: ignore[no-untyped-call] # Dramatiq has no types
         rare = (
             self.total_errored_messages,
@@ -30,4 +30,4 @@ class MessageMetrics(Prometheus):
                 counter.labels(actor.queue_name, actor.actor_name)
 
     def before_delay_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Leave out ``dramatiq_delayed_messages_inprogress``, which is never right (#672)."""
+        """Skip ``dramatiq_delayed_messages_inprogress``, which is never correct (Dramatiq #672)."""

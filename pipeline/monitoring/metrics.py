@@ -1,8 +1,8 @@
-"""What the service counts and times in its own processes, for Prometheus.
+"""Metrics that the service's processes count and measure themselves.
 
-How many jobs ended and how is not here: the ledger counts that, once a job, in the step that ends
-it (:mod:`pipeline.monitoring.ledger_metrics`). Every label has few values: formats, steps, actions.
-Nothing is made at import, because a service's folder has to be ready before its first metric
+Ended jobs are counted elsewhere: the ledger counts each job once, in the atomic step that ends it
+(:mod:`pipeline.monitoring.ledger_metrics`). Every label has few values: formats, steps, actions.
+No metric is created at import, because the metrics directory must be prepared before the first one
 (:mod:`pipeline.monitoring.metrics_server`).
 """
 
@@ -20,7 +20,7 @@ _STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 
 
 class AcceptedMetrics:
-    """What the API has accepted. A request that was sent again and is no new job does not count."""
+    """Metrics of accepted jobs; a replayed request, which creates no job, does not count."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -38,31 +38,31 @@ class AcceptedMetrics:
 
 
 class StepMetrics:
-    """How long a worker takes for the steps of a job; a step that failed counts too."""
+    """Durations of the steps of a job in a worker; failed steps count too."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._seconds = Histogram(
             "qrmill_step_seconds",
-            "Seconds to render a chunk, to stage it, to build and upload a bundle.",
+            "Seconds to render a chunk, to stage it, or to build and upload a bundle.",
             ["step", "format"],
             buckets=_STEP_BUCKETS,
             registry=self.registry,
         )
 
     def time(self, step: Step, image_format: ImageFormat) -> AbstractContextManager[object]:
-        """Time the block as one step of a job of that format."""
+        """Return a context manager that measures its block as one step of a job."""
         return self._seconds.labels(step, image_format).time()
 
 
 class SweepMetrics:
-    """What the sweep did, and when it last got to its end."""
+    """Metrics of the sweep: its actions, and the time of its last complete pass."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._actions = Counter(
             "qrmill_sweep_actions",
-            "Jobs that the sweep moved, failed, removed, or brought back from S3.",
+            "Jobs that the sweep rescued, failed, deleted, or restored from S3, by action.",
             ["action"],
             registry=self.registry,
         )
@@ -70,15 +70,15 @@ class SweepMetrics:
             self._actions.labels(action)
         self._completed_at = Gauge(
             "qrmill_sweep_completed_timestamp_seconds",
-            "When this process last got through a sweep without an error.",
+            "End of this process's last sweep pass without an error, in seconds since the epoch.",
             registry=self.registry,
             multiprocess_mode="livemax",
         )
 
     def count(self, action: Action) -> None:
-        """Count one job to which ``action`` was done."""
+        """Count one job to which ``action`` was applied."""
         self._actions.labels(action).inc()
 
     def completed(self) -> None:
-        """Note that a sweep got to its end."""
+        """Record that a sweep pass has completed."""
         self._completed_at.set_to_current_time()

@@ -1,11 +1,12 @@
-"""The metrics listener: where Prometheus reads one service's processes, apart from the API's port.
+"""HTTP server for Prometheus, on a port of its own, with the metrics of all processes of one unit.
 
-A service is what runs as one unit: the API with its processes, a worker, a sweep. Its processes
-write what they count into files of one folder, ``PROMETHEUS_MULTIPROC_DIR`` (prometheus_client's
-own variable, which it wants set before Python starts), so each of them can answer for all, and what
-a killed process has counted still counts. The service begins at zero when it is started anew.
+A unit is an API with its processes, a worker, or a sweep. Its processes write their metrics into
+files in one directory, ``PROMETHEUS_MULTIPROC_DIR``. This variable belongs to prometheus_client and
+must be set before Python starts. Because of these files, each process can report the metrics of all
+processes, and the counts of a killed process are kept. All counters restart at zero when the unit
+is restarted.
 
-The listener answers everybody: bind it where only Prometheus reaches it.
+The server has no authentication: bind it to an address that only Prometheus can reach.
 """
 
 import os
@@ -27,31 +28,33 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def prepare_metrics(settings: Settings) -> None:
-    """Empty the service's folder and see that its port is free; before its first metric is made.
+    """Empty the metrics directory and check that the port is free.
+
+    Call this before the first metric is created.
 
     Raises:
-        SettingsError: there is a port and no folder, or the port is taken.
+        SettingsError: a port is set without a directory, or the port is in use.
     """
     directory = os.environ.get(_DIRECTORY)
     if settings.metrics_port is not None and not directory:
         raise SettingsError(
             f"{variable('metrics_port')} is {settings.metrics_port}: set {_DIRECTORY} as well, to "
-            "a folder that this service shares with no other."
+            "a directory that no other API, worker or sweep uses."
         )
     if directory:
-        _remove_files_of_the_dead(Path(directory))
-        # Dramatiq's middleware has a variable of its own for the same folder.
-        os.environ["dramatiq_prom_db"] = directory  # noqa: SIM112 - that is its name
+        _remove_stale_files(Path(directory))
+        # Dramatiq's middleware reads the same directory from a variable of its own.
+        os.environ["dramatiq_prom_db"] = directory  # noqa: SIM112 - its name is lower-case
     if settings.metrics_port is not None:
         _check_free(settings.metrics_host, settings.metrics_port)
 
 
 def expose_metrics(settings: Settings, *collectors: Collector) -> None:
-    """Answer Prometheus from a thread of this process until it ends, if there is a port.
+    """Serve the metrics from a thread of this process, if a port is set.
 
     Args:
-        settings: the port.
-        collectors: asked at every scrape, besides the folder's files.
+        settings: address and port of the server.
+        collectors: read at every scrape, in addition to the files of the directory.
     """
     if settings.metrics_port is None:
         return
@@ -69,10 +72,11 @@ def expose_metrics(settings: Settings, *collectors: Collector) -> None:
 
 
 class _Processes(MultiProcessCollector):
-    """What the service's processes have counted: counters of all, gauges of those that live.
+    """Metrics of the unit's processes: counters of all of them, gauges of those that are alive.
 
-    prometheus_client leaves it to a master process to say who died. After a kill -9 of that one
-    nobody would; so whoever answers looks.
+    prometheus_client expects a master process to report which processes have died. A master that is
+    killed (SIGKILL) cannot do so. Therefore the process that handles a scrape checks which
+    processes are alive.
     """
 
     def __init__(self, directory: str) -> None:
@@ -87,7 +91,7 @@ class _Processes(MultiProcessCollector):
 
 
 class _Server(ThreadingWSGIServer):
-    """Shares its port with the service's other processes; one that dies is not missed."""
+    """HTTP server that shares its port (SO_REUSEPORT) with the unit's other processes."""
 
     allow_reuse_port = True
 
@@ -97,14 +101,14 @@ class _Server6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    """Logs no scrapes."""
+    """Request handler that does not log scrapes."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's signature
         pass
 
 
-def _remove_files_of_the_dead(directory: Path) -> None:
-    """Remove what earlier runs left, and what one with this process's id left."""
+def _remove_stale_files(directory: Path) -> None:
+    """Delete the files of dead processes, and those of an earlier process with this process id."""
     directory.mkdir(parents=True, exist_ok=True)
     for file in directory.glob("*.db"):
         process_id = _process_id(file)
@@ -121,7 +125,7 @@ def _is_alive(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # alive, and owned by another user
         pass
     return True
 
@@ -133,5 +137,5 @@ def _check_free(host: str, port: int) -> None:
     except OSError as error:
         raise SettingsError(
             f"{variable('metrics_port')} is {port}: it cannot be opened at {host} "
-            f"({error.strerror}). Each service needs a port of its own."
+            f"({error.strerror}). Each API, worker and sweep needs a port of its own."
         ) from None

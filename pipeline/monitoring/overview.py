@@ -1,4 +1,4 @@
-"""How the service is doing: queues, workers and the last hour, in a fixed number of calls."""
+"""Overview of the service: queues, workers and the last hour, in a fixed number of calls."""
 
 from typing import Any, NamedTuple
 
@@ -15,14 +15,17 @@ from pipeline.ledger.connection import translated
 log = structlog.get_logger(__name__)
 
 _MINUTES = 60
-_WHAT = ("items", "completed", "failed")
+_KINDS = ("items", "completed", "failed")
 
 
 class Minute(NamedTuple):
-    """A minute's work: items staged, jobs completed, jobs failed but not cancelled.
+    """Work of one minute.
 
     Attributes:
-        begins_at: in seconds since the epoch.
+        begins_at: start of the minute, in seconds since the epoch.
+        items: items staged.
+        completed: jobs completed.
+        failed: jobs failed, without cancelled ones.
     """
 
     begins_at: int
@@ -32,7 +35,14 @@ class Minute(NamedTuple):
 
 
 class RedisState(NamedTuple):
-    """What Redis says of itself; sizes in bytes, no limit is 0."""
+    """State of Redis.
+
+    Attributes:
+        version: version of Valkey or Redis.
+        used_memory: memory in use, in bytes.
+        max_memory: memory limit, in bytes; 0 for no limit.
+        appends: whether the append-only file (AOF) is enabled.
+    """
 
     version: str
     used_memory: int
@@ -41,13 +51,16 @@ class RedisState(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """How the service is doing.
+    """State of the service.
 
     Attributes:
-        at: when, in milliseconds since the epoch, by Redis's clock.
-        queues: none when the broker does not answer.
+        at: time of the reading by Redis's clock, in milliseconds since the epoch.
+        queues: queues of the broker; empty if the broker is unavailable.
+        workers: heartbeats of the workers.
         hour: the last sixty minutes, the current one last.
-        active, ended: jobs in flight, and jobs that have ended and are kept.
+        active: number of jobs in flight.
+        ended: number of ended jobs that have not been deleted.
+        redis: state of Redis.
     """
 
     at: int
@@ -60,12 +73,12 @@ class Overview(NamedTuple):
 
     @property
     def backlog(self) -> int:
-        """Messages of jobs in flight that wait, are delayed or are being worked on."""
+        """Messages of jobs in flight that wait, are delayed or are being processed."""
         return sum(queue.size for queue in self.queues if queue.name in QUEUES)
 
     @property
     def oldest_wait(self) -> float | None:
-        """Seconds that the oldest waiting message has waited; None when none waits."""
+        """Seconds for which the oldest waiting message has waited; None if no message waits."""
         return max((q.oldest_waiting for q in self.queues if q.waiting), default=None)
 
     @property
@@ -75,25 +88,27 @@ class Overview(NamedTuple):
 
     @property
     def items_a_second(self) -> float:
-        """Items staged a second, over the current minute and the one before."""
+        """Items staged per second, over the current minute and the one before."""
         seconds = 60 + self.at / 1000 - self.hour[-1].begins_at
         return sum(minute.items for minute in self.hour[-2:]) / seconds
 
     @property
     def failure_rate(self) -> float | None:
-        """Share of the last hour's ended jobs that failed; None when none ended."""
+        """Share of failed jobs among those that ended in the last hour; None if none ended."""
         failed = sum(minute.failed for minute in self.hour)
         ended = failed + sum(minute.completed for minute in self.hour)
         return failed / ended if ended else None
 
 
 class OverviewReader:
-    """Reads the overview: no more calls for more jobs, messages or workers.
+    """Reader of the overview.
+
+    The number of calls does not depend on the number of jobs, messages or workers.
 
     Args:
-        client: of the ledger; decodes responses.
-        queues: of the broker.
-        heartbeats: of the workers.
+        client: Redis client of the ledger that decodes responses.
+        queues: queues of the broker.
+        heartbeats: heartbeats of the workers.
     """
 
     def __init__(self, client: redis.Redis, queues: Queues, heartbeats: Heartbeats) -> None:
@@ -102,10 +117,10 @@ class OverviewReader:
         self._heartbeats = heartbeats
 
     def read(self) -> Overview:
-        """Return how the service is doing now.
+        """Return the current state of the service.
 
         Raises:
-            LedgerUnavailableError: Redis is out of reach.
+            LedgerUnavailableError: Redis is unreachable.
         """
         with translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.time()
@@ -127,21 +142,27 @@ class OverviewReader:
     def _read_queues(self) -> list[QueueState]:
         try:
             return self._queues.read()
-        except BrokerUnavailableError as error:  # the rest is worth showing, then above all
+        except BrokerUnavailableError as error:  # without a broker the rest matters most
             log.warning("queues unavailable", reason=str(error))
             return []
 
 
 def _hour(fields: dict[str, str], current: int) -> list[Minute]:
-    """Return the last hour from the ring of counts; ``current`` is minutes since the epoch."""
+    """Return the last hour from the ring buffer of counts per minute.
+
+    Args:
+        fields: fields of the ring buffer, ``<kind>:<slot>`` with ``<minute> <count>`` as the value.
+        current: current minute, in minutes since the epoch.
+    """
     minutes = range(current - _MINUTES + 1, current + 1)
     return [
-        Minute(minute * 60, *(_count(fields, what, minute) for what in _WHAT)) for minute in minutes
+        Minute(minute * 60, *(_count(fields, kind, minute) for kind in _KINDS))
+        for minute in minutes
     ]
 
 
-def _count(fields: dict[str, str], what: str, minute: int) -> int:
-    counted, _, count = fields.get(f"{what}:{minute % _MINUTES}", "").partition(" ")
+def _count(fields: dict[str, str], kind: str, minute: int) -> int:
+    counted, _, count = fields.get(f"{kind}:{minute % _MINUTES}", "").partition(" ")
     return int(count) if counted == str(minute) else 0
 
 

@@ -1,4 +1,4 @@
-"""A job's first symbols, for people to look at: rendered from the request, as workers do."""
+"""Preview of a job's first symbols, rendered from the request as workers render them."""
 
 from collections import OrderedDict
 from threading import Lock
@@ -8,19 +8,24 @@ from pipeline.rendering import render_symbols
 from pipeline.storage.records import JobRecords
 
 _COUNT = 6
-#: Jobs whose symbols a process remembers: a request never changes.
-_REMEMBERED = 64
+#: Maximum number of jobs whose symbols a process caches. A request never changes.
+_CACHED = 64
 
 
 class Sample(NamedTuple):
-    """A symbol: what it encodes, and its image in the job's format."""
+    """A symbol of the preview.
+
+    Attributes:
+        uri: URI that the symbol encodes.
+        image: image in the job's format.
+    """
 
     uri: str
     image: bytes
 
 
 class Preview:
-    """Renders the first symbols of jobs."""
+    """Previews of jobs, with a cache; thread-safe."""
 
     def __init__(self, records: JobRecords) -> None:
         self._records = records
@@ -31,8 +36,8 @@ class Preview:
         """Return a job's first symbols, six at most.
 
         Raises:
-            ObjectMissingError: the request object is gone.
-            StoreUnavailableError: S3 is out of reach.
+            ObjectMissingError: the request object does not exist.
+            StoreUnavailableError: S3 is unreachable.
             UnreadableError: the request object is damaged.
         """
         with self._lock:
@@ -41,7 +46,7 @@ class Preview:
             found = self._render(task_id)
             with self._lock:
                 self._remembered[task_id] = found
-                while len(self._remembered) > _REMEMBERED:
+                while len(self._remembered) > _CACHED:
                     self._remembered.popitem(last=False)
         return found
 

@@ -1,4 +1,4 @@
-"""How long the steps of a chunk or a bundle take."""
+"""Stopwatch for the steps of a chunk or a bundle."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,10 @@ Piece = TypeVar("Piece")
 
 
 class Stopwatch:
-    """Runs from when it is made, for one thread.
+    """Stopwatch that runs from its creation; not thread-safe.
 
     Attributes:
-        begun_at: when that was, in milliseconds since the epoch by this machine's clock.
+        begun_at: time of creation by this machine's clock, in milliseconds since the epoch.
     """
 
     def __init__(self) -> None:
@@ -20,13 +20,13 @@ class Stopwatch:
         self._waited = 0.0
 
     def lap(self) -> float:
-        """Return the milliseconds since the last lap ended, and begin the next."""
+        """Return the milliseconds since the last lap ended, and begin a new lap."""
         now = time.perf_counter()
         took, self._lap_began = now - self._lap_began, now
         return _milliseconds(took)
 
     def waiting_for(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Yield ``pieces`` again, and note how long each took to come."""
+        """Yield ``pieces`` unchanged, and measure how long each takes to arrive."""
         source = iter(pieces)
         while True:
             begun = time.perf_counter()
@@ -40,7 +40,7 @@ class Stopwatch:
 
     @property
     def waited(self) -> float:
-        """Milliseconds that pieces took to come."""
+        """Total milliseconds spent waiting for pieces."""
         return _milliseconds(self._waited)
 
 

@@ -1,8 +1,9 @@
-"""Which addresses a callback may reach: public ones, and those that the operator allows.
+"""Addresses that a webhook may reach: public ones, and those that the operator allows.
 
-What is not public is what the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890) do
-not call globally reachable, multicast, and addresses behind which a cloud keeps its metadata. Of
-IPv6, only what is allocated as global unicast, 2000::/3, is public at all (RFC 4291, section 2.4).
+An address is not public if the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890) do
+not list its block as globally reachable. Multicast addresses and the addresses of cloud metadata
+services are not public either. In IPv6, only the global unicast space 2000::/3 is public
+(RFC 4291, section 2.4).
 """
 
 import socket
@@ -25,12 +26,12 @@ _NOT_PUBLIC: tuple[Network, ...] = tuple(
         (
             "0.0.0.0/8",  # this network (RFC 791)
             "10.0.0.0/8",  # private (RFC 1918)
-            "100.64.0.0/10",  # carrier-grade NAT (RFC 6598); one cloud's metadata
+            "100.64.0.0/10",  # carrier-grade NAT (RFC 6598); Alibaba Cloud's metadata service
             "127.0.0.0/8",  # loopback (RFC 1122)
-            "168.63.129.16/32",  # public by its number, one cloud's host by its route
-            "169.254.0.0/16",  # link-local (RFC 3927); most clouds' metadata
+            "168.63.129.16/32",  # a public address that Azure routes to its own host services
+            "169.254.0.0/16",  # link-local (RFC 3927); metadata service of most clouds
             "172.16.0.0/12",  # private (RFC 1918)
-            "192.0.0.0/24",  # IETF protocol assignments (RFC 6890); one cloud's metadata
+            "192.0.0.0/24",  # IETF protocol assignments (RFC 6890); Oracle Cloud's metadata
             "192.0.2.0/24",  # documentation (RFC 5737)
             "192.88.99.0/24",  # 6to4 relays (RFC 7526)
             "192.168.0.0/16",  # private (RFC 1918)
@@ -38,56 +39,56 @@ _NOT_PUBLIC: tuple[Network, ...] = tuple(
             "198.51.100.0/24",  # documentation (RFC 5737)
             "203.0.113.0/24",  # documentation (RFC 5737)
             "224.0.0.0/4",  # multicast (RFC 5771)
-            "240.0.0.0/4",  # reserved (RFC 1112), and broadcast (RFC 8190)
-            "2001::/23",  # IETF protocol assignments (RFC 2928), Teredo (RFC 4380) among them
+            "240.0.0.0/4",  # reserved (RFC 1112), with broadcast (RFC 8190)
+            "2001::/23",  # IETF protocol assignments (RFC 2928), with Teredo (RFC 4380)
             "2001:db8::/32",  # documentation (RFC 3849)
-            "2002::/16",  # 6to4 (RFC 3056): an IPv4 address is inside
+            "2002::/16",  # 6to4 (RFC 3056), which embeds an IPv4 address
             "3fff::/20",  # documentation (RFC 9637)
         ),
     )
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-#: The well-known prefix of NAT64 (RFC 6052, section 2.1): an IPv4 address is inside.
+#: The well-known prefix of NAT64 (RFC 6052, section 2.1), which embeds an IPv4 address.
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class NotReachableError(Exception):
-    """A host has no address, or one that callbacks may not reach."""
+    """Raised when a host has no address, or one that webhooks may not reach."""
 
 
 def is_public(address: Address) -> bool:
-    """Return whether ``address`` is one of the internet's, as it stands."""
+    """Return whether ``address`` is public, without looking for an IPv4 address inside it."""
     if address.version == 6 and address not in _GLOBAL_UNICAST:  # noqa: PLR2004 - IP's version
         return False
     return not any(address in network for network in _NOT_PUBLIC)
 
 
 def may_be_reached(address: Address, allowed: Sequence[Network]) -> bool:
-    """Return whether a callback may go to ``address``.
+    """Return whether a webhook may be sent to ``address``.
 
-    An IPv4 address inside an IPv6 one, mapped (RFC 4291, section 2.5.5.2) or behind NAT64, counts
-    as itself; an IPv6 address with a zone never may.
+    An IPv6 address that embeds an IPv4 address, mapped (RFC 4291, section 2.5.5.2) or behind NAT64,
+    is judged by that IPv4 address. An IPv6 address with a zone is never allowed.
 
     Args:
-        address: where to.
+        address: address of the receiver.
         allowed: networks that may be reached although they are not public.
     """
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return False
-        address = _unwrapped(address)
+        address = _embedded_ipv4(address)
     return is_public(address) or any(address in network for network in allowed)
 
 
 def resolve(host: str, port: int, allowed: Sequence[Network]) -> list[str]:
-    """Return the addresses of ``host``, in the system's order, when all of them may be reached.
+    """Return the addresses of ``host``, in the system's order, if all of them may be reached.
 
-    The name is resolved once. Whoever connects has to use what is returned and not the name, which
-    might lead somewhere else a moment later.
+    The name is resolved once. The caller must connect to a returned address and not to the name,
+    because the name may resolve to another address a moment later (DNS rebinding).
 
     Raises:
-        NotReachableError: it has none, or one that may not be reached; the words do not say which,
-            so that nobody can ask for the names of the inside by them.
+        NotReachableError: the host has no address, or one that may not be reached. The message does
+            not say which of the two, so that clients cannot probe for internal host names.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
@@ -97,11 +98,11 @@ def resolve(host: str, port: int, allowed: Sequence[Network]) -> list[str]:
     if not addresses or not all(
         may_be_reached(ip_address(address), allowed) for address in addresses
     ):
-        raise NotReachableError(f"{host} does not lead to a public address")
+        raise NotReachableError(f"{host} cannot be resolved, or has an address that is not public")
     return addresses
 
 
-def _unwrapped(address: IPv6Address) -> Address:
+def _embedded_ipv4(address: IPv6Address) -> Address:
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address in _NAT64:

@@ -1,4 +1,4 @@
-"""The body of a webhook: the event that a job has ended."""
+"""Body of a webhook: the event that a job has ended."""
 
 from datetime import UTC, datetime
 from typing import Literal
@@ -9,7 +9,7 @@ from pipeline.model.records import JobFields, Result
 
 
 class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
-    """The job that has ended, as its poll tells it."""
+    """The job that has ended, with the same values as in the response to a poll."""
 
     task_id: str
     status: Literal["completed", "failed"]
@@ -20,7 +20,7 @@ class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a callback: a job has ended, and when."""
+    """Body of a webhook: reports that a job has ended, and when."""
 
     type: Literal["bulk.completed", "bulk.failed"]
     timestamp: str
@@ -28,12 +28,12 @@ class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_event(job: JobFields, result: Result, poll_url: str) -> CallbackEvent:
-    """Return the body of the callback about a job that has ended.
+    """Return the body of the webhook for a job that has ended.
 
     Args:
         job: the job.
-        result: how it ended.
-        poll_url: where a client polls it.
+        result: result of the job.
+        poll_url: URL at which clients poll the job.
     """
     ended = datetime.fromtimestamp(result.finished_at / 1000, UTC)
     return CallbackEvent(

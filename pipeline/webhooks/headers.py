@@ -1,4 +1,4 @@
-"""The headers of a webhook, with its signatures (Standard Webhooks 1.0.0)."""
+"""Headers of a webhook, with its signatures (Standard Webhooks 1.0.0)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,13 +7,13 @@ from standardwebhooks import Webhook
 
 
 def signed_headers(event: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
-    """Return the headers that vouch for ``body``: one signature a secret, the newest first.
+    """Return the headers of a webhook, with one signature per secret, in the order of ``secrets``.
 
     Args:
-        event: id of what the callback is about.
+        event: id of the event, the same in every attempt.
         at: time of the attempt, in UTC.
-        body: as it is sent.
-        secrets: each ``whsec_`` and Base64.
+        body: body as sent.
+        secrets: webhook secrets, the newest first, each ``whsec_`` followed by Base64.
     """
     signatures = [Webhook(secret).sign(event, at, body.decode()) for secret in secrets]
     return {

@@ -1,9 +1,9 @@
-"""Delivery: one POST to an address that was checked, and nothing else.
+"""Delivery of a webhook: one POST to an address that has been checked.
 
-The connection goes to the address that :func:`pipeline.webhooks.addresses.resolve` returned, while
-TLS and the Host header name the host, so that a name that leads somewhere else a moment later is of
-no use. No redirect is followed, no proxy of the environment is used, nothing is tried twice, and of
-the answer only the status and Retry-After are read.
+The connection goes to an address that :func:`pipeline.webhooks.addresses.resolve` returned, while
+TLS and the Host header name the host. A name that resolves to another address a moment later (DNS
+rebinding) therefore has no effect. Redirects are not followed, proxies from the environment are not
+used, and nothing is retried. Only the status and the Retry-After header of the response are read.
 """
 
 import socket
@@ -21,24 +21,25 @@ from urllib3.util import Retry
 
 from pipeline.webhooks.urls import CallbackUrl
 
-#: Seconds for each address to take the connection and to agree on TLS; and for the answer, in all.
+#: Seconds per address for the connection and for the TLS handshake.
 _CONNECT_SECONDS = 5
-_ANSWER_SECONDS = 10
-#: Addresses that are tried at most.
-_ADDRESSES = 2
+#: Seconds for the whole exchange of request and response.
+_RESPONSE_SECONDS = 10
+#: Maximum number of addresses to try.
+_MAX_ADDRESSES = 2
 
 
 class DeliveryError(Exception):
-    """Nothing came back; the message says why, in words for the receiver's people."""
+    """Raised when no response arrived; the message gives the reason, for the client."""
 
 
-class Answer(NamedTuple):
-    """What came back.
+class Response(NamedTuple):
+    """Response of a receiver.
 
     Attributes:
-        status: of the answer.
-        retry_after: seconds before which nothing should be sent again (RFC 9110, section 10.2.3);
-            0 when it does not say, or not so that it can be read.
+        status: HTTP status code.
+        retry_after: seconds that the receiver asks to wait before the next attempt (Retry-After,
+            RFC 9110, section 10.2.3); 0 if the header is missing or invalid.
     """
 
     status: int
@@ -47,39 +48,40 @@ class Answer(NamedTuple):
 
 def post(
     url: CallbackUrl, addresses: Sequence[str], body: bytes, headers: Mapping[str, str]
-) -> Answer:
-    """Send ``body`` and return the answer.
+) -> Response:
+    """Send ``body`` and return the response.
 
     Args:
-        url: where to.
-        addresses: of its host, checked; the first that takes the connection is used.
-        body: JSON.
-        headers: sent besides what HTTP needs.
+        url: callback URL.
+        addresses: checked addresses of its host; the first that accepts a connection is used.
+        body: JSON body.
+        headers: headers besides Host and those that the HTTP library adds.
 
     Raises:
-        DeliveryError: there was no connection, or no answer on it in time.
+        DeliveryError: no connection was possible, or no response arrived in time.
     """
-    connection = _connect(url, addresses[:_ADDRESSES])
+    connection = _connect(url, addresses[:_MAX_ADDRESSES])
     started = time.monotonic()
     try:
         return _exchange(connection, url, body, headers)
     except (HTTPException, HTTPError, OSError, ValueError):
-        late = time.monotonic() - started >= _ANSWER_SECONDS
-        in_time = f"gave no answer within {_ANSWER_SECONDS} s"
-        raise DeliveryError(in_time if late else "broke off without an answer") from None
+        late = time.monotonic() - started >= _RESPONSE_SECONDS
+        timed_out = f"receiver did not respond within {_RESPONSE_SECONDS} s"
+        closed = "receiver closed the connection without a valid HTTP response"
+        raise DeliveryError(timed_out if late else closed) from None
     finally:
         connection.close()
 
 
 def _connect(url: CallbackUrl, addresses: Sequence[str]) -> HTTPConnection:
-    error = DeliveryError("has no address")
+    error = DeliveryError("receiver has no address")
     for address in addresses:
         connection = _connection(url, address)
         try:
             connection.connect()
         except (HTTPError, OSError) as reason:
             connection.close()
-            error = DeliveryError(_words(reason))
+            error = DeliveryError(_describe_error(reason))
         else:
             return connection
     raise error
@@ -92,16 +94,16 @@ def _connection(url: CallbackUrl, address: str) -> HTTPConnection:
         address,
         url.port,
         timeout=_CONNECT_SECONDS,
-        ssl_context=ssl.create_default_context(),  # which wants a certificate of that host
+        ssl_context=ssl.create_default_context(),  # verifies the certificate of that host
         server_hostname=url.host,
     )
 
 
 def _exchange(
     connection: HTTPConnection, url: CallbackUrl, body: bytes, headers: Mapping[str, str]
-) -> Answer:
-    connection.timeout = _ANSWER_SECONDS
-    with _ended_after(connection.sock, _ANSWER_SECONDS):
+) -> Response:
+    connection.timeout = _RESPONSE_SECONDS
+    with _closed_after(connection.sock, _RESPONSE_SECONDS):
         connection.request(
             "POST",
             url.target,
@@ -109,27 +111,28 @@ def _exchange(
             {**headers, "Host": url.authority, "Connection": "close"},
             preload_content=False,
         )
-        answer = connection.getresponse()
-    return Answer(answer.status, _seconds(answer.headers.get("Retry-After", "")))
+        response = connection.getresponse()
+    return Response(response.status, _seconds(response.headers.get("Retry-After", "")))
 
 
-def _seconds(said: str) -> float:
+def _seconds(retry_after: str) -> float:
     try:
-        return Retry().parse_retry_after(said)
-    except (HTTPError, ValueError, OverflowError):  # neither a number nor a date, or beyond all
+        return Retry().parse_retry_after(retry_after)
+    except (HTTPError, ValueError, OverflowError):  # neither a number nor a date, or out of range
         return 0.0
 
 
 @contextmanager
-def _ended_after(connected: socket.socket, seconds: float) -> Iterator[None]:
-    """Cut a connection after ``seconds``: a time-out alone starts anew with every byte."""
+def _closed_after(connected: socket.socket, seconds: float) -> Iterator[None]:
+    """Shut a connection down after ``seconds``; a socket timeout restarts with every byte."""
 
-    def cut() -> None:
+    def shut_down() -> None:
         with suppress(OSError):
-            # Not TLS's own way, which would wait for the other side or confuse who is reading.
+            # Shut down the TCP socket itself: SSLSocket.shutdown would drop the TLS state that the
+            # reading thread is still using, and SSLSocket.unwrap would wait for the receiver.
             socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, cut)
+    timer = threading.Timer(seconds, shut_down)
     timer.daemon = True
     timer.start()
     try:
@@ -138,11 +141,11 @@ def _ended_after(connected: socket.socket, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _words(reason: Exception) -> str:
+def _describe_error(reason: Exception) -> str:
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return f"has no valid certificate: {reason.verify_message}"
+        return f"receiver has no valid certificate: {reason.verify_message}"
     if isinstance(reason, ssl.SSLError):
-        return "does not speak TLS as it should"
+        return "TLS handshake with the receiver failed"
     if isinstance(reason, TimeoutError) or "timed out" in str(reason):
-        return f"took no connection within {_CONNECT_SECONDS} s"
-    return "took no connection"
+        return f"receiver accepted no connection within {_CONNECT_SECONDS} s"
+    return "receiver accepted no connection"

@@ -1,7 +1,8 @@
-"""Callbacks in the ledger: which are due, who is at it, and how they ended.
+"""State of webhooks in the ledger: due attempts, leases and results.
 
-A job that ends with a callback URL gets a pending callback in the same atomic step, and one that is
-opened again loses it. Messages about it are nudges, as everywhere: what counts is the ledger.
+When a job with a callback URL ends, the same atomic step creates a pending webhook. When a job is
+reopened, its webhook is dropped. The ledger alone decides what is sent and when: a message in the
+queue only makes a worker check the ledger, so lost and duplicate messages do no harm.
 """
 
 import random
@@ -21,27 +22,27 @@ from pipeline.ledger.scripts import Scripts
 from pipeline.model.records import JobFields, Result
 from pipeline.model.states import CallbackState
 
-#: Seconds between an attempt and the next. The first ones are those that Standard Webhooks gives
-#: as its example ("Deliverability and reliability"); all together they are 24 hours and 5 minutes.
+#: Seconds between an attempt and the next. The first values are those of the example in Standard
+#: Webhooks ("Deliverability and reliability"); the sum of all is 24 hours and 5 minutes.
 SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
-_JITTER = 0.1  # of a delay, at most, added to it
-#: Seconds up to which a receiver's Retry-After puts an attempt off beyond the schedule: Standard
-#: Webhooks ("Delivery success and failure") wants it taken into consideration, and not obeyed.
+_JITTER = 0.1  # maximum share of a delay that is added to it at random
+#: Maximum delay, in seconds, that a receiver can request with Retry-After. Standard Webhooks
+#: ("Delivery success and failure") asks senders to take the header into consideration, not to obey.
 LONGEST_RETRY_AFTER = 6 * 3600
-#: Messages about callbacks that may wait before no more of them are sent but by the end of a job.
+#: Webhook messages in the queue above which only the end of a job enqueues another.
 _WAITING = 100
-#: Milliseconds until a message comes again that found its worker busy with other callbacks.
-_AGAIN = 1000
+#: Milliseconds until a message is delivered again whose worker had no free slot for it.
+_REQUEUE_DELAY = 1000
 
 
 class Attempt(NamedTuple):
-    """An attempt to deliver a callback.
+    """An attempt to deliver a webhook.
 
     Attributes:
-        job: whose callback it is.
-        result: the end that it is about.
-        event: id of that end, the same in every attempt.
-        number: of the attempt, counted from 1.
+        job: job that has ended.
+        result: result of the job, which the webhook reports.
+        event: id of the event, the same in every attempt.
+        number: number of the attempt, counted from 1.
     """
 
     job: JobFields
@@ -51,36 +52,42 @@ class Attempt(NamedTuple):
 
 
 class Callbacks:
-    """The steps of callbacks. Times are in milliseconds.
+    """State transitions of webhooks in the ledger. Times are in milliseconds.
 
-    Every method but :meth:`enqueue` raises:
-        LedgerUnavailableError: Redis is out of reach.
+    Every method except :meth:`enqueue` raises:
+        LedgerUnavailableError: Redis is unreachable.
     """
 
     def __init__(self, client: redis.Redis, dispatcher: Dispatcher, queues: Queues) -> None:
-        """Take a Redis client that decodes responses, what sends messages, and where they wait."""
+        """Use the given backends.
+
+        Args:
+            client: Redis client that decodes responses.
+            dispatcher: sends messages to the queue ``webhook``.
+            queues: queues of the broker, to read the length of that queue.
+        """
         self._client = client
         self._dispatcher = dispatcher
         self._queues = queues
         self._run = Scripts(client).run
 
     def enqueue(self, task_id: str) -> None:
-        """Enqueue a message about a job's callback if it has one to come.
+        """Enqueue a message for a job's webhook if the webhook is pending.
 
-        If that fails, the sweep enqueues one.
+        Errors are ignored: the sweep enqueues another message.
         """
         with suppress(UnavailableError), translated():
             if self._client.hget(keys.job(task_id), "callback_state") == "pending":
                 self._dispatcher.send_callback(task_id)
 
     def enqueue_due(self, quiet: int) -> int:
-        """Send a message about each callback that is due; return how many were sent.
+        """Enqueue a message for each webhook that is due; return the number of messages.
 
         Args:
-            quiet: how long those that were found are left alone.
+            quiet: time for which the webhooks found here do not count as due again.
 
         Raises:
-            BrokerUnavailableError: the broker is out of reach.
+            BrokerUnavailableError: the broker is unreachable.
         """
         room = _WAITING - self._waiting()
         if room <= 0:
@@ -91,30 +98,34 @@ class Callbacks:
         return len(found)
 
     def requeue_later(self, task_id: str) -> None:
-        """Send a message again a little later; when many wait, that is left to the sweep.
+        """Enqueue a delayed message for a job's webhook, unless many messages wait already.
 
-        Half of the room is kept for the sweep, which begins with those that have been due for
-        longest: the callbacks of one slow receiver leave no others without a nudge.
+        In that case the sweep enqueues one later. Half of the queue's limit is reserved for the
+        sweep, which begins with the webhooks that have been due for longest. The webhooks of one
+        slow receiver can therefore not starve those of the others.
 
         Raises:
-            BrokerUnavailableError: the broker is out of reach.
+            BrokerUnavailableError: the broker is unreachable.
         """
         if self._waiting() < _WAITING // 2:
-            self._dispatcher.send_callback(task_id, delay=_AGAIN)
+            self._dispatcher.send_callback(task_id, delay=_REQUEUE_DELAY)
 
     def owner(self, task_id: str) -> str:
-        """Return the id of the API key that owns a job; empty when the job is unknown."""
+        """Return the id of the API key that owns a job; empty if the job is unknown."""
         with translated():
             return cast("str | None", self._client.hget(keys.job(task_id), "key_id")) or ""
 
     def claim(self, task_id: str, lease: int, message_id: str) -> Attempt | None:
-        """Begin an attempt; None when none is due, or another is at it for its ``lease``.
+        """Claim the next attempt for ``lease`` and return it.
+
+        Returns None if no attempt is due. While another worker holds a lease, no attempt is due.
 
         Args:
-            task_id: the job.
-            lease: how long the attempt may take.
-            message_id: Dramatiq's id of the message that asks, which it keeps as a dead letter. A
-                callback that has failed is begun once more by the message it failed with.
+            task_id: id of the job.
+            lease: time that the attempt may take.
+            message_id: Dramatiq's id of the message being processed, which keeps this id as a dead
+                letter. A webhook that has failed permanently is attempted again only by the
+                message with which it failed.
         """
         names = [keys.job(task_id), keys.CALLBACKS]
         reply = self._run("claim_callback", names, task_id, lease, message_id)
@@ -126,15 +137,24 @@ class Callbacks:
         return Attempt(job_fields(flat), result_of(fields), event, int(number))
 
     def delivered(self, attempt: Attempt) -> bool:
-        """Record that the receiver has it; False when the job was opened again meanwhile."""
+        """Record that the webhook was delivered.
+
+        Returns False if the result does not count, as when the job was reopened meanwhile.
+        """
         return self._settle(attempt, "delivered")
 
     def reschedule(self, attempt: Attempt, error: str, delay: int) -> bool:
-        """Record why an attempt failed, and that the next is due after ``delay``."""
+        """Record why an attempt failed, and that the next is due after ``delay``.
+
+        Returns False if the result does not count, as when another attempt began meanwhile.
+        """
         return self._settle(attempt, "pending", error, delay)
 
     def fail(self, attempt: Attempt, error: str) -> bool:
-        """Record why the last attempt failed. False, of this and the above: it does not count."""
+        """Record that the webhook failed permanently, and why the last attempt failed.
+
+        Returns False if the result does not count, as when another attempt began meanwhile.
+        """
         return self._settle(attempt, "failed", error)
 
     def _waiting(self) -> int:
@@ -150,13 +170,13 @@ class Callbacks:
 
 
 def next_delay(number: int, retry_after: float) -> int | None:
-    """Return the milliseconds until the next attempt; None after the last one.
+    """Return the milliseconds until the next attempt, or None after the last one.
 
     Args:
-        number: of the attempt that has failed, counted from 1.
-        retry_after: seconds that the receiver wants to be left alone.
+        number: number of the attempt that has failed, counted from 1.
+        retry_after: seconds that the receiver asked to wait (Retry-After); 0 if it did not.
     """
     if number > len(SCHEDULE):
         return None
     wanted = max(SCHEDULE[number - 1], min(retry_after, LONGEST_RETRY_AFTER))
-    return round(wanted * random.uniform(1, 1 + _JITTER) * 1000)  # noqa: S311 - no secret
+    return round(wanted * random.uniform(1, 1 + _JITTER) * 1000)  # noqa: S311 - not a secret

@@ -1,8 +1,9 @@
-"""Webhook secrets: what an API key's callbacks are signed with, kept in S3.
+"""Webhook secrets: the keys that sign an API key's webhooks, stored in S3.
 
-A secret is ``whsec_`` and the Base64 of 32 random bytes (Standard Webhooks 1.0.0, "Signature
-scheme"). It has to be kept as it is, because it signs. A new one does not silence the one before:
-both sign for a day, so that a receiver can change over in between.
+A secret is ``whsec_`` followed by the Base64 of 32 random bytes (Standard Webhooks 1.0.0,
+"Signature scheme"). Signing needs the secret itself, so it cannot be stored as a hash. When a new
+secret is created, the previous one continues to sign for a day, so that receivers can switch to the
+new one in that time.
 """
 
 import base64
@@ -16,44 +17,48 @@ from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 
 _BYTES = 32
-_SIGNS_ALONG = 86_400  # seconds
-#: Former secrets that are kept at most, however fast new ones are made.
-_FORMER = 4
+_OVERLAP = 86_400  # seconds for which a former secret continues to sign
+#: Maximum number of former secrets, even if more are created within a day.
+_MAX_FORMER = 4
 
 
 class FormerSecret(msgspec.Struct, frozen=True):
-    """A secret that was replaced, and until when it signs, in seconds since the epoch."""
+    """A secret that was replaced.
+
+    Attributes:
+        until: time until which the secret still signs, in seconds since the epoch.
+    """
 
     secret: str
     until: int
 
 
 class WebhookSecret(msgspec.Struct, frozen=True):
-    """An API key's secret, and those before it that still sign."""
+    """The current secret of an API key, and its former secrets that still sign."""
 
     secret: str
     former: list[FormerSecret] = []
 
 
 class WebhookSecrets:
-    """The secrets of all API keys.
+    """Webhook secrets of all API keys.
 
     Every method raises:
-        StoreUnavailableError: S3 is out of reach.
+        StoreUnavailableError: S3 is unreachable.
     """
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
     def make(self, key_id: str) -> WebhookSecret:
-        """Make a key's secret, or a new one beside those that it has."""
+        """Create a secret for a key; a secret that the key already has signs for one more day."""
         now = int(time.time())
         made = "whsec_" + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
         former: list[FormerSecret] = []
         before = self._read(key_id)
         if before is not None:
-            former = [FormerSecret(before.secret, now + _SIGNS_ALONG), *_signing(before, now)]
-        secret = WebhookSecret(made, former[:_FORMER])
+            former = [FormerSecret(before.secret, now + _OVERLAP), *_signing(before, now)]
+        secret = WebhookSecret(made, former[:_MAX_FORMER])
         name = keys.webhook_secret_object(key_id)
         self._bucket.put(name, msgspec.json.encode(secret), "application/json")
         return secret
@@ -63,7 +68,7 @@ class WebhookSecrets:
         return self._read(key_id) is not None
 
     def signing(self, key_id: str) -> list[str]:
-        """Return the secrets that sign a key's callbacks now, the newest first."""
+        """Return the secrets that currently sign a key's webhooks, the newest first."""
         secret = self._read(key_id)
         if secret is None:
             return []

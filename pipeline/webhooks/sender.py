@@ -1,8 +1,9 @@
 """Webhooks: send a signed event to a callback URL when a job has ended, until it returns 2xx.
 
-The form is that of Standard Webhooks 1.0.0: the headers ``webhook-id`` (the same in every
-attempt), ``webhook-timestamp`` (of the attempt) and ``webhook-signature`` (one a secret that signs
-now). The body names the task and never a download URL, which only a poll with the API key gives.
+The format is that of Standard Webhooks 1.0.0. Its headers are ``webhook-id`` (the same in every
+attempt), ``webhook-timestamp`` (time of the attempt) and ``webhook-signature`` (one signature per
+active secret). The body contains the task id but no download URL: that is only returned to a poll
+with the API key.
 """
 
 import threading
@@ -22,7 +23,7 @@ from pipeline.storage.records import JobRecords
 from pipeline.webhooks.addresses import NotReachableError, resolve
 from pipeline.webhooks.events import make_event
 from pipeline.webhooks.headers import signed_headers
-from pipeline.webhooks.http import Answer, DeliveryError, post
+from pipeline.webhooks.http import DeliveryError, Response, post
 from pipeline.webhooks.schedule import Attempt, Callbacks, next_delay
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.urls import CallbackRules, parse_callback_url
@@ -30,30 +31,30 @@ from render.errors import InvalidValueError
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds that an attempt may take.
+#: Maximum duration of an attempt, in milliseconds.
 WEBHOOK_TIME_LIMIT = 2 * 60_000
 
 _GONE = 410
 _SUCCESS = range(200, 300)
-#: Callbacks that one worker process sends at once, each of another API key, so that the slow
-#: receivers of one key hold neither the callbacks of others nor more than one of its threads.
-_AT_ONCE = 4
+#: Maximum number of webhooks that one worker process sends concurrently, each of a different API
+#: key. The slow receivers of one key thus block one thread at most and no webhooks of other keys.
+_MAX_CONCURRENT = 4
 
 
 class CallbackFailedError(Exception):
-    """A callback could not be delivered; its message becomes a dead letter."""
+    """Raised when a webhook has failed permanently; its message becomes a dead letter."""
 
 
 class WebhookSender:
-    """Delivers callbacks; may be shared between threads.
+    """Sender of webhooks; thread-safe.
 
     Args:
-        callbacks: where they stand.
-        secrets: what they are signed with.
-        records: where their ends are recorded.
-        rules: what callback URLs may be.
-        prefix: of the API's paths, for the poll URL in the body.
-        lease: milliseconds after which an attempt counts as dead.
+        callbacks: state of the webhooks in the ledger.
+        secrets: webhook secrets of the API keys.
+        records: job records in S3, where results of webhooks are written.
+        rules: rules for callback URLs.
+        prefix: prefix of the API's paths, for the poll URL in the body.
+        lease: milliseconds after which an attempt counts as dead and another may begin.
     """
 
     def __init__(
@@ -73,34 +74,39 @@ class WebhookSender:
         self._prefix = prefix
         self._lease = lease
         self._lock = threading.Lock()
-        self._busy: set[str] = set()  # ids of the API keys whose callbacks are being sent
+        self._busy: set[str] = set()  # ids of the API keys whose webhooks are being sent
 
     def run(self, task_id: str, message_id: str) -> bool:
-        """Make an attempt if one is due; False when this process has no hand free for its API key.
+        """Make an attempt to deliver a job's webhook, if one is due.
+
+        Returns False if this process has no free slot for the API key that owns the job; the
+        message has to be delivered again later.
 
         Args:
-            task_id: the job that has ended.
-            message_id: of the message that asks for it.
+            task_id: id of the job that has ended.
+            message_id: id of the message being processed.
 
         Raises:
-            CallbackFailedError: it was the last attempt, or the receiver wants no more.
-            LedgerUnavailableError: try again later.
+            CallbackFailedError: the last attempt failed, or the receiver returned 410 (Gone).
+            LedgerUnavailableError: Redis is unreachable; try again later.
         """
-        with self._hand(self._callbacks.owner(task_id)) as free:
+        with self._slot(self._callbacks.owner(task_id)) as free:
             if not free:
                 return False
             attempt = self._callbacks.claim(task_id, self._lease, message_id)
             if attempt is None:
-                log.info("webhook skipped", reason="none is due, or another is at it")
+                log.info(
+                    "webhook skipped", reason="no attempt is due, or another worker is making it"
+                )
             else:
-                self._try(attempt)
+                self._execute(attempt)
         return True
 
     @contextmanager
-    def _hand(self, key_id: str) -> Iterator[bool]:
-        """Give a hand for a callback of an API key; False when there is none now."""
+    def _slot(self, key_id: str) -> Iterator[bool]:
+        """Reserve a slot to send a webhook of an API key; yields False if no slot is free."""
         with self._lock:
-            free = key_id not in self._busy and len(self._busy) < _AT_ONCE
+            free = key_id not in self._busy and len(self._busy) < _MAX_CONCURRENT
             if free:
                 self._busy.add(key_id)
         try:
@@ -110,20 +116,20 @@ class WebhookSender:
                 with self._lock:
                     self._busy.remove(key_id)
 
-    def _try(self, attempt: Attempt) -> None:
+    def _execute(self, attempt: Attempt) -> None:
         try:
-            answer = self._send(attempt)
-        except _NotSentError as error:
-            self._put_off(attempt, str(error))
+            response = self._send(attempt)
+        except _NoResponseError as error:
+            self._reschedule(attempt, str(error))
             return
-        if answer.status in _SUCCESS:
+        if response.status in _SUCCESS:
             self._succeed(attempt)
-        elif answer.status == _GONE:
-            self._give_up(attempt, f"answered {answer.status}: it wants no more")
+        elif response.status == _GONE:
+            self._give_up(attempt, f"receiver returned {response.status} (Gone): no more attempts")
         else:
-            self._put_off(attempt, f"answered {answer.status}", answer.retry_after)
+            self._reschedule(attempt, f"receiver returned {response.status}", response.retry_after)
 
-    def _send(self, attempt: Attempt) -> Answer:
+    def _send(self, attempt: Attempt) -> Response:
         job = attempt.job
         try:
             url = parse_callback_url(job.callback_url, self._rules)
@@ -134,16 +140,16 @@ class WebhookSender:
             addresses = resolve(url.host, url.port, self._rules.networks)
             return post(url, addresses, body, headers)
         except InvalidValueError:
-            raise _NotSentError("not sent: the service allows no such URL now") from None
+            raise _NoResponseError("not sent: the callback URL is no longer allowed") from None
         except StoreUnavailableError:
-            raise _NotSentError("not sent: the object store did not answer") from None
+            raise _NoResponseError("not sent: the object store is unavailable") from None
         except (NotReachableError, DeliveryError) as error:
-            raise _NotSentError(str(error)) from None
+            raise _NoResponseError(str(error)) from None
 
     def _signed(self, attempt: Attempt, body: bytes) -> dict[str, str]:
         secrets = self._secrets.signing(attempt.job.key_id)
         if not secrets:
-            raise _NotSentError("not sent: the API key has no webhook secret")
+            raise _NoResponseError("not sent: the API key has no webhook secret")
         return signed_headers(attempt.event, datetime.now(UTC), body, secrets)
 
     def _succeed(self, attempt: Attempt) -> None:
@@ -151,7 +157,7 @@ class WebhookSender:
             log.info("webhook delivered", attempt=attempt.number)
             self._record(attempt, "delivered")
 
-    def _put_off(self, attempt: Attempt, error: str, retry_after: float = 0.0) -> None:
+    def _reschedule(self, attempt: Attempt, error: str, retry_after: float = 0.0) -> None:
         delay = next_delay(attempt.number, retry_after)
         if delay is None:
             self._give_up(attempt, error)
@@ -162,7 +168,7 @@ class WebhookSender:
         if self._callbacks.fail(attempt, error):
             log.error("webhook failed permanently", attempt=attempt.number, reason=error)
             self._record(attempt, "failed", error)
-            raise CallbackFailedError(f"attempt {attempt.number} was the last: {error}")
+            raise CallbackFailedError(f"attempt {attempt.number} was the last one: {error}")
 
     def _record(self, attempt: Attempt, state: CallbackState, error: str | None = None) -> None:
         record = CallbackRecord(
@@ -177,9 +183,9 @@ class WebhookSender:
         try:
             self._records.write_callback(attempt.job.task_id, record)
         except StoreUnavailableError as reason:
-            # The ledger has it. Only should that be lost as well is the callback sent once more.
+            # The ledger has the result. The webhook is sent again only if Redis loses that too.
             log.warning("webhook result not recorded", reason=str(reason))
 
 
-class _NotSentError(Exception):
-    """An attempt that got no answer; the message says why, in words for a client."""
+class _NoResponseError(Exception):
+    """Raised when an attempt got no response; the message gives the reason, for the client."""

@@ -44,7 +44,7 @@ def test_an_api_that_is_well_tells_role_and_rates(
     known = found(stack.ready.api_url, client.headers["X-API-Key"])
     assert {each.state for each in known.values()} == {"ok"}
     assert known.keys() == {"versions", "api", "api clock", "api ready", "api key"}
-    assert "a client's; rates 1000000;w=60" in known["api key"].found
+    assert "role client; rate limits 1000000;w=60" in known["api key"].found
     operator = found(stack.ready.api_url, stack.ready.operator_key)["api key"]
     assert (operator.state, "operator" in operator.found) == ("ok", True)
 
@@ -53,7 +53,7 @@ def test_a_key_is_missing_or_unknown(stack: RunningStack) -> None:
     unknown = found(stack.ready.api_url, "qrmill_unknown")["api key"]
     assert (unknown.state, "operator" in unknown.advice) == ("fail", True)
     missing = found(stack.ready.api_url, "")["api key"]
-    assert (missing.state, "QRMILL_API_KEY" in missing.advice) == ("warn", True)
+    assert (missing.state, "QRMILL_API_KEY" in missing.advice) == ("fail", True)
 
 
 def test_a_url_is_of_nobody_or_of_another_service(stack: RunningStack) -> None:
@@ -68,7 +68,7 @@ def test_an_api_without_its_redis_is_not_ready(settings: Settings) -> None:
     away = f"redis://127.0.0.1:{free_port()}"
     with served(msgspec.structs.replace(settings, redis_url=away)) as url:
         ready = found(url, "")["api ready"]
-    assert (ready.state, ready.found) == ("fail", "these do not answer it: redis")
+    assert (ready.state, ready.found) == ("fail", "unavailable to the API: redis")
     assert "qrmill doctor" in ready.advice
 
 

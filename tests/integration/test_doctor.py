@@ -109,7 +109,7 @@ def test_clients_cannot_download(settings: Settings, s3: servers.S3Server) -> No
     assert "QRMILL_S3_PUBLIC_ENDPOINT_URL" in wrong["s3 download URL"]
     other_path = f"{s3.endpoint_url}/elsewhere"
     replaced = msgspec.structs.replace(settings, s3_public_endpoint_url=other_path)
-    assert "answered 40" in found(replaced)["s3 download URL"].found
+    assert "returned 40" in found(replaced)["s3 download URL"].found
 
 
 def test_s3_has_stopped(settings: Settings, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_s3_has_stopped(settings: Settings, tmp_path: Path) -> None:
     before = found(own)["s3 bucket a-bucket"]
     process.stop()
     assert before.state == "ok"
-    assert "See that S3 answers" in failing(own)["s3 bucket a-bucket"]
+    assert "Check that this machine can reach S3" in failing(own)["s3 bucket a-bucket"]
 
 
 def test_redis_is_not_set_up_right_and_then_stops(settings: Settings, tmp_path: Path) -> None:

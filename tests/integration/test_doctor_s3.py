@@ -35,7 +35,7 @@ def test_the_region_is_told(settings: Settings, s3: servers.S3Server) -> None:
     finding = s3_findings(msgspec.structs.replace(settings, bucket=bucket))["bucket"]
     assert (finding.state, finding.found) == (
         "fail",
-        f"it is in {REGION}, and QRMILL_S3_REGION is us-east-1",
+        f"the bucket is in region {REGION}, but QRMILL_S3_REGION is us-east-1",
     )
     assert f"QRMILL_S3_REGION={REGION}" in finding.advice
 
@@ -44,12 +44,12 @@ def test_the_region_is_told(settings: Settings, s3: servers.S3Server) -> None:
     ("status", "code", "words"),
     [
         (400, "KMS.DisabledException", "kms:GenerateDataKey"),
-        (400, "ExpiredToken", "have ended and are not renewed"),
+        (400, "ExpiredToken", "have expired and are not renewed"),
         (403, "InvalidAccessKeyId", "QRMILL_S3_ACCESS_KEY_ID"),
         (400, "AuthorizationHeaderMalformed", "QRMILL_S3_REGION (us-east-1)"),
         (404, "NoSuchBucket", "QRMILL_S3_ADDRESSING_STYLE"),
         (403, "AccessDenied", "Grant s3:PutObject, if"),
-        (403, "AccessDenied", "run the doctor with a worker's"),
+        (403, "AccessDenied", "run the doctor with a worker's credentials"),
     ],
 )
 def test_what_s3_refuses_is_explained(
@@ -77,7 +77,7 @@ def test_what_is_signed_with_is_told(settings: Settings, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     bare = msgspec.structs.replace(settings, s3_access_key_id=None, s3_secret_access_key=None)
-    assert (s3_findings(bare)["credentials"].found) == "there are none"
+    assert s3_findings(bare)["credentials"].found == "no credentials were found"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
     broken = s3_findings(bare)["credentials"]
     assert (broken.state, "AWS_SECRET_ACCESS_KEY" in broken.found) == ("fail", True)
@@ -85,7 +85,7 @@ def test_what_is_signed_with_is_told(settings: Settings, monkeypatch: pytest.Mon
     assert s3_findings(bare)["credentials"].state == "ok"
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     endless = s3_findings(bare)["credentials"]
-    assert (endless.state, "nobody knows" in endless.found) == ("warn", True)
+    assert (endless.state, "unknown expiry" in endless.found) == ("warn", True)
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2100-01-01T00:00:00Z")
     assert s3_findings(bare)["credentials"].state == "ok"
     assert "hunter2" not in repr(s3_findings(bare))
@@ -99,7 +99,10 @@ def test_encryption_that_is_done_is_seen(settings: Settings) -> None:
 
 def test_encryption_that_is_not_done_is_seen(bucket: Bucket) -> None:
     finding = encryption(bucket, "aws:kms")  # this bucket has not asked, so it is not done
-    assert (finding.state, finding.found) == ("fail", "aws:kms was asked for, none is there")
+    assert (finding.state, finding.found) == (
+        "fail",
+        "requested aws:kms, but the encryption is none",
+    )
 
 
 def test_a_server_that_wants_the_bucket_in_the_path(

@@ -213,7 +213,9 @@ def test_a_name_that_leads_to_the_inside_gets_no_connection(
     for name, task_id in tasks.items():
         told = attempted(client, task_id)
         assert told["state"] == "pending"
-        assert told["last_error"] == f"{name} does not lead to a public address"
+        assert told["last_error"] == (
+            f"{name} cannot be resolved, or has an address that is not public"
+        )
     assert sorted(watch.looked_up) == sorted(NAMES)
     assert watch.connected == []
 
@@ -224,7 +226,7 @@ def test_a_name_that_changes_its_mind_is_looked_up_once_and_held_to_its_first_an
     watch.answers["rebinding.example.com"] = [["1.1.1.1"], ["127.0.0.1"]]
     start_worker()
     _, accepted = send(client, "http://rebinding.example.com:8080/")
-    assert attempted(client, accepted["task_id"])["last_error"] == "took no connection"
+    assert attempted(client, accepted["task_id"])["last_error"] == "receiver accepted no connection"
     assert watch.looked_up == ["rebinding.example.com"]
     assert watch.connected == [("1.1.1.1", 8080)]  # which the watch has refused
 
@@ -250,7 +252,8 @@ def test_a_redirect_to_the_inside_is_a_failed_attempt(
             header = {"Location": location.format(port=inside.port)}
             with receiving(307, headers=header) as receiver:
                 _, accepted = send(allowed, receiver.url)
-                assert attempted(allowed, accepted["task_id"])["last_error"] == "answered 307"
+                error = attempted(allowed, accepted["task_id"])["last_error"]
+                assert error == "receiver returned 307"
             ports.append(receiver.port)
             assert len(receiver.received) == 1
     assert inside.received == []

@@ -157,7 +157,7 @@ def test_a_job_is_rendered_and_the_doctor_and_the_console_see_who_did_it(
     task_id = post(client)
     await_end(client, task_id)
     findings = {each.name: each for each in wait_for(lambda: doctor(settings), "a heartbeat")}
-    assert findings["workers"].found == "1 processes"
+    assert findings["workers"].found == "1 worker process alive"
     assert findings["rabbitmq"].state == findings["queues"].state == "ok"
     page = visitor.get("/ops/").text
     assert page.count('<span aria-hidden="true">✓</span> alive') == 1
@@ -168,7 +168,7 @@ def test_a_job_is_rendered_and_the_doctor_and_the_console_see_who_did_it(
 
 def doctor(settings: Settings) -> list[Finding]:
     findings = [*check_up(settings)]
-    return findings if any(each.found == "1 processes" for each in findings) else []
+    return findings if any(each.found == "1 worker process alive" for each in findings) else []
 
 
 def test_dead_letters_tell_why_and_put_back_they_complete_the_job(

@@ -390,7 +390,7 @@ def test_a_master_that_dies_in_the_middle_of_jobs_loses_none(
         assert refused(admin) == []
     told = {finding.name: finding for finding in check_up(own[API])}
     assert {told[name].state for name in ("redis", "redis sentinels", "redis replicas")} == {"ok"}
-    assert told["redis replicas"].found.startswith("1 follow")
+    assert told["redis replicas"].found.startswith("connected replicas: 1;")
 
 
 def last_told(walk: Walk, task_id: str) -> str:

@@ -85,7 +85,7 @@ def test_a_certificate_of_an_unknown_authority_is_none(tls: ssl.SSLContext) -> N
 
 def test_a_server_without_tls_gets_no_request_over_https() -> None:
     with receiving(200) as receiver:
-        assert error_of(url(receiver.port)) == "does not speak TLS as it should"
+        assert error_of(url(receiver.port)) == "TLS handshake with the receiver failed"
     assert receiver.received == []
 
 
@@ -130,12 +130,12 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
 def test_the_next_address_is_tried_when_the_first_takes_no_connection() -> None:
     with receiving(200) as receiver:
         there = url(receiver.port, "http")
-        assert error_of(there, ["127.0.0.2"]) == "took no connection"
+        assert error_of(there, ["127.0.0.2"]) == "receiver accepted no connection"
         assert post(there, ["127.0.0.2", "127.0.0.1"], b"{}", {}).status == 200
 
 
 def test_an_answer_that_drips_for_ever_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(delivery, "_RESPONSE_SECONDS", 0.5)
 
     def drip(connection: socket.socket) -> None:
         pace = threading.Event()
@@ -144,13 +144,13 @@ def test_an_answer_that_drips_for_ever_is_cut(monkeypatch: pytest.MonkeyPatch) -
                 connection.sendall(b"H")
 
     with speaking(drip) as port:
-        assert error_of(url(port, "http")) == "gave no answer within 0.5 s"
+        assert error_of(url(port, "http")) == "receiver did not respond within 0.5 s"
 
 
 def test_a_handshake_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "_CONNECT_SECONDS", 0.3)
     with speaking(lambda connection: [*iter(lambda: connection.recv(65536), b"")].clear()) as port:
-        assert error_of(url(port)) == "took no connection within 0.3 s"
+        assert error_of(url(port)) == "receiver accepted no connection within 0.3 s"
 
 
 @pytest.mark.parametrize("said", [b"", b"220 smtp.example.com ESMTP\r\n", b"\x00" * 100])
@@ -160,4 +160,5 @@ def test_what_is_no_answer_in_http_is_none(said: bytes) -> None:
         connection.sendall(said)
 
     with speaking(speak) as port:
-        assert error_of(url(port, "http")) == "broke off without an answer"
+        closed = "receiver closed the connection without a valid HTTP response"
+        assert error_of(url(port, "http")) == closed

@@ -152,7 +152,7 @@ def test_between_attempts_the_poll_says_what_went_wrong_and_when_the_next_is(
         sweep.once()
         told = callback(client, task_id)
     assert (told["state"], told["attempts"]) == ("pending", 1)
-    assert told["last_error"] == "answered 500"
+    assert told["last_error"] == "receiver returned 500"
     assert told["next_attempt_at"] > client.simulate_get(f"/qr/bulk/{task_id}/").json["finished_at"]
 
 
@@ -184,11 +184,11 @@ def test_after_the_last_attempt_it_is_a_dead_letter_that_can_be_put_back(
     with receiving(500, 302, 404) as receiver, redis.Redis.from_url(redis_url) as connection:
         task_id = submit(client, receiver.url)
         told = wait_until(client, sweep, task_id, "failed")
-        assert (told["attempts"], told["last_error"]) == (3, "answered 404")
+        assert (told["attempts"], told["last_error"]) == (3, "receiver returned 404")
         assert told["next_attempt_at"] is None
         logged = "".join(capsys.readouterr())
         assert logged.count("webhook failed permanently") == 1
-        assert "broke off" not in logged
+        assert "webhook attempt aborted" not in logged
         dead = f"dramatiq:{WEBHOOK_QUEUE}.XQ"
         wait_for(lambda: connection.zcard(dead) == 1, "a dead letter")
         status = client.simulate_get(f"/qr/bulk/{task_id}/").json
@@ -230,7 +230,7 @@ def test_a_receiver_that_is_gone_is_not_asked_again(client: TestClient, sweep: S
         task_id = submit(client, receiver.url)
         told = wait_until(client, sweep, task_id, "failed")
     assert told["attempts"] == 1
-    assert told["last_error"] == "answered 410: it wants no more"
+    assert told["last_error"] == "receiver returned 410 (Gone): no more attempts"
     assert len(receiver.received) == 1
 
 

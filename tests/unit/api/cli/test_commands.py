@@ -220,6 +220,22 @@ def test_a_whole_key_is_not_sent_as_a_keys_id(
     assert TOKEN[-20:] not in done.err
 
 
+@pytest.mark.parametrize(
+    ("key", "words"), [("", "no API key is set"), ("not a key", "characters that no API key has")]
+)
+def test_the_doctor_fails_without_a_usable_api_key(
+    server: ScriptedServer, qrmill: Qrmill, monkeypatch: pytest.MonkeyPatch, key: str, words: str
+) -> None:
+    server.script = lambda _: as_json({"status": "ok"})
+    monkeypatch.setenv("QRMILL_API_KEY", key)
+    done = qrmill("doctor")
+    finding, advice = done.out.splitlines()[-2:]
+    assert (done.code, finding.split()[:3]) == (1, ["fail", "api", "key"])
+    assert words in finding
+    assert "Set QRMILL_API_KEY" in advice
+    assert [request.path for request in server.requests] == ["/healthz", "/readyz"]
+
+
 @pytest.mark.parametrize("command", ["list", "doctor"])
 def test_output_that_nobody_reads_ends_a_command_quietly(
     server: ScriptedServer, command: str

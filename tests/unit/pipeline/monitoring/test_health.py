@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from pipeline.errors import StoreUnavailableError
-from pipeline.monitoring.health import Health, PartHealth
+from pipeline.monitoring.health import DependencyHealth, Health
 from tests.waiting import wait_for
 
 
@@ -24,9 +24,9 @@ def test_a_part_that_hangs_holds_nobody_up_and_is_asked_once() -> None:
     for _ in range(2):
         found = {part.name: part for part in health.look()}
         assert found["slow"].milliseconds is None
-        assert "no answer for" in found["slow"].reason
+        assert "no response for" in found["slow"].reason
         assert found["good"].milliseconds is not None
-        assert found["gone"] == PartHealth("gone", None, "HeadBucket: 503")
+        assert found["gone"] == DependencyHealth("gone", None, "HeadBucket: 503")
     assert asked == [1]
     release.set()
     wait_for(lambda: health.look()[0].milliseconds, "the answer")
@@ -39,7 +39,7 @@ def test_a_part_whose_check_breaks_is_not_told_as_it_was_before(
     found: list[None] = [None]
     health = Health({"part": found.pop})
     assert health.look()[0].milliseconds is not None
-    assert health.look()[0] == PartHealth("part", None, "IndexError")
+    assert health.look()[0] == DependencyHealth("part", None, "IndexError")
 
 
 def test_a_part_is_not_asked_more_often_than_every_two_seconds() -> None:

@@ -135,4 +135,5 @@ def test_a_name_with_one_inside_address_is_refused_in_the_words_for_one_with_non
     answer_with(monkeypatch, *addresses)
     with pytest.raises(NotReachableError) as caught:
         resolve("hooks.example.com", 443, ())
-    assert str(caught.value) == "hooks.example.com does not lead to a public address"
+    expected = "hooks.example.com cannot be resolved, or has an address that is not public"
+    assert str(caught.value) == expected
