@@ -65,7 +65,7 @@ def service_findings(environ: Mapping[str, str]) -> Iterator[Finding]:
     unknown = unknown_variables(environ)
     advice = ""
     if unknown:
-        advice = "Correct the names or remove the variables. deploy/configuration.md lists all settings."
+        advice = "Correct or remove them. deploy/configuration.md lists all settings."
     yield Finding("settings", "warn" if unknown else "ok", " ".join(unknown) or "valid", advice)
     yield from check_up(settings)
 
