@@ -113,8 +113,8 @@ def test_the_fate_of_a_request_is_said_as_far_as_it_is_known(
     server.script = lambda _: failure
     done = qrmill("submit", csv, "--gtin", GTIN, "--idempotency-key", "order 7")
     lines = done.err.splitlines()
-    first = next(line for line in lines if not line.startswith("Trying again: "))
-    assert (done.out, "It may have been accepted. " in first) == ("", perhaps)
+    first = next(line for line in lines if not line.startswith("Retrying: "))
+    assert (done.out, "The request may have been accepted. " in first) == ("", perhaps)
     assert first.endswith("Send it again with: --idempotency-key 'order 7'") == again
 
 
@@ -146,7 +146,7 @@ def test_whatever_ends_the_wait_the_task_can_be_picked_up(
     done = qrmill("submit", csv, "--gtin", GTIN, "--json", "--out", out)
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines()[0] == f"Accepted: 2 items, task {TASK}."
-    assert f"To pick it up again: qrmill wait {TASK} --out {out}\n" in done.err
+    assert f"To continue waiting, run: qrmill wait {TASK} --out {out}\n" in done.err
     assert word in done.err
 
 
@@ -155,7 +155,7 @@ def test_a_task_that_there_is_not_cannot_be_picked_up(
 ) -> None:
     server.script = lambda _: problem(404, "not_found")
     done = qrmill("wait", TASK)
-    assert (done.code, "pick it up" in done.err) == (1, False)
+    assert (done.code, "continue waiting" in done.err) == (1, False)
 
 
 def test_a_service_that_is_away_for_minutes_is_waited_for(
@@ -184,7 +184,7 @@ def test_a_service_that_stays_away_is_given_up_where_patience_ends(
     begun = clock.now
     done = qrmill("wait", TASK)
     assert done.code == 3
-    assert done.err.count("Trying again: GET ") == len(server.requests) - 1
+    assert done.err.count("Retrying: GET ") == len(server.requests) - 1
     assert 300 - 30 <= clock.now - begun <= 300
 
 
@@ -205,7 +205,7 @@ def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qr
     server.script = lambda _: as_json({"tasks": [LISTED_TASK, LISTED_TASK], "next_cursor": None})
     for arguments in ([], ["--json"]):
         cut = qrmill("list", "--limit", "1", *arguments)
-        assert cut.err == "There are more than 1; --limit shows more.\n"
+        assert cut.err == "There are more than 1 tasks; use --limit to list more.\n"
         whole = qrmill("list", "--limit", "2", *arguments)
         assert (whole.code, whole.err, whole.out.count(TASK)) == (0, "", 2)
 
