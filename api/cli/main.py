@@ -6,8 +6,10 @@
 
 import os
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from api.cli.api_keys import keys
 from api.cli.doctor import doctor
@@ -19,7 +21,26 @@ from api.cli.submit import submit
 from api.cli.tasks import cancel, download, retry, status, wait
 from api.client import QrmillError
 
+
+class _Commands(TyperGroup):
+    """The commands of ``qrmill``; their usage errors do not show Pydantic's "Value error"."""
+
+    def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - its type differs between Typer's releases
+        """Run the command that the arguments name.
+
+        Raises:
+            BadParameter: an option or argument is invalid.
+        """
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            # Newer releases of Typer check values with Pydantic, which adds this prefix.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Render GS1 Digital Link QR codes in bulk.\n\nSet the API's URL in QRMILL_URL and your "
     "API key in QRMILL_API_KEY, or store both in a profile file with `qrmill profile set`.",
     epilog=EXIT_CODES,

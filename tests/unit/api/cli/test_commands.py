@@ -210,6 +210,22 @@ def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qr
         assert (whole.code, whole.err, whole.out.count(TASK)) == (0, "", 2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["submit", "-", "--format", "gif"], "'--format': 'gif' is not one of 'svg', 'png'."),
+        (["list", "--created-since", "soon"], "'--created-since': 'soon' does not match"),
+        (["keys", "create", "--name", "a", "--role", "b"], "'--role': 'b' is not one of 'client'"),
+        (["worker", "--queue", "rendr"], "'--queue': 'rendr' is not one of 'render',"),
+    ],
+)
+def test_an_invalid_choice_is_reported_without_a_fragment(
+    qrmill: Qrmill, arguments: list[str], message: str
+) -> None:
+    done = qrmill(*arguments)
+    assert (done.code, f"Invalid value for {message}" in done.err) == (2, True), done.err
+
+
 @pytest.mark.parametrize("command", ["revoke", "webhook-secret"])
 def test_a_whole_key_is_not_sent_as_a_keys_id(
     server: ScriptedServer, qrmill: Qrmill, command: str
