@@ -16,7 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client import TaskStatus, Violation
-from api.client.errors import ApiError, DownloadError, QrmillError, TaskFailedError
+from api.client.errors import (
+    ApiError,
+    DownloadError,
+    QrmillError,
+    TaskFailedError,
+    UnreachableError,
+)
 
 #: Exit codes other than 0. The last two are those that a shell reports for a program terminated by
 #: SIGINT or SIGPIPE: 128 plus the signal's number.
@@ -37,6 +43,10 @@ Exit codes:
 
 - 141: the reader of the output closed the pipe (SIGPIPE)"""
 _NO_KEY_HINT = "Set QRMILL_API_KEY, or run `qrmill profile set`."
+_URL_HINT = (
+    "Check that the API is running and that its URL is correct (--url, QRMILL_URL or the profile "
+    "file)."
+)
 _UNAUTHORIZED = 401
 #: Columns, more than any table has: the terminal wraps long lines, so that ids can be copied whole.
 _UNBOUNDED = 10_000
@@ -134,6 +144,8 @@ def report(error: QrmillError | UsageError | OSError) -> int:
         )
     else:
         print_message(f"qrmill: {printable(error)}")
+    if isinstance(error, UnreachableError):
+        print_message(_URL_HINT)
     if isinstance(error, UsageError):
         return EX_USAGE
     temporary = isinstance(error, QrmillError) and not _is_permanent(error)

@@ -164,7 +164,7 @@ class Api:
             response = self._http.send(request)
         except httpx2.HTTPError as error:
             where = describe_request(request.method, request.url)
-            raise UnreachableError(f"{where}: {describe_error(error)}") from error
+            raise UnreachableError(f"{where} failed: {describe_error(error)}") from error
         self._note_rate(response)
         if response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
             return response
@@ -214,8 +214,8 @@ def parse_retry_after(headers: httpx2.Headers) -> float | None:
 
 
 def describe_request(method: str, url: httpx2.URL) -> str:
-    """Return a request as text, without its query, which is a secret in a presigned URL."""
-    return f"{method} {url.netloc.decode()}{url.path}"
+    """Return a request as text, without user name, password and query, which may be secrets."""
+    return f"{method} {url.scheme}://{url.netloc.decode()}{url.path}"
 
 
 def describe_error(error: Exception) -> str:

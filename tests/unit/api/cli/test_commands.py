@@ -11,6 +11,7 @@ import pytest
 
 from api.cli.main import main
 from api.client import Client
+from deploy.embedded.ports import free_port
 from tests.command_line import QRMILL, environment
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import (
@@ -193,6 +194,15 @@ def test_a_service_that_stays_away_is_given_up_where_patience_ends(
 def test_a_mistyped_url_is_wrong_usage(qrmill: Qrmill, command: list[str], url: str) -> None:
     done = qrmill(*command, "--url", url)
     assert (done.code, "API URL" in done.err) == (2, True)
+
+
+def test_a_refused_connection_names_the_url_and_where_it_is_set(qrmill: Qrmill) -> None:
+    url = f"https://127.0.0.1:{free_port()}"
+    done = qrmill("list", "--url", url)
+    first, hint = done.err.splitlines()
+    assert (done.code, done.out) == (3, "")
+    assert first.startswith(f"qrmill: GET {url}/qr/bulk/ failed: ConnectError: ")
+    assert "QRMILL_URL" in hint
 
 
 def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_path: Path) -> None:
