@@ -180,7 +180,10 @@ class Api:
             self._resume_at = now + int(reset) if remaining.strip() == "0" else 0.0
 
     def _await_rate(self, patience: float | None) -> None:
-        """Wait for the key's next window; if that takes too long, let the API reject the request."""
+        """Wait until the key's next window begins.
+
+        If that takes longer than the patience, the request is sent at once, and the API rejects it.
+        """
         pause = self._resume_at - self._policy.clock()
         if 0 < pause <= self._policy.limit_patience(patience):
             self._policy.sleep(pause)

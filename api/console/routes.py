@@ -1,4 +1,4 @@
-"""The operators' console at ``/ops/`` and Dramatiq's dashboard at ``/dramatiq/``: their routes."""
+"""Routes of the operator console at ``/ops/`` and of Dramatiq's dashboard at ``/dramatiq/``."""
 
 from api.console.dead_letters import DeadLettersAction, DeadLettersPage
 from api.console.dramatiq_dashboard import DramatiqDashboard
