@@ -37,12 +37,12 @@ class DeadLettersPage(RequiresSession):
 
 
 class DeadLettersAction(RequiresSession):
-    """``POST /ops/dead-letters/put-back`` and ``…/discard``."""
+    """``POST /ops/dead-letters/requeue`` and ``…/discard``."""
 
     def __init__(self, dead_letters: DeadLetters, pages: Pages, action: str) -> None:
         self._pages = pages
         self._act, self._done = {
-            "put-back": (dead_letters.requeue, "put-back"),
+            "requeue": (dead_letters.requeue, "requeued"),
             "discard": (dead_letters.discard, "discarded"),
         }[action]
 

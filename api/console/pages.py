@@ -34,7 +34,7 @@ HEADERS = {
 NOTICES = {
     "retried": "The job was restarted; only what is missing is rendered.",
     "cancelled": "The job was cancelled.",
-    "put-back": "Dead letters requeued: {count}.",
+    "requeued": "Dead letters requeued: {count}.",
     "discarded": "Dead letters discarded: {count}.",
 }
 _KIB = 1024

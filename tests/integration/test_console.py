@@ -217,7 +217,7 @@ def test_what_others_wrote_is_shown_as_text(visitor: Visitor, service: Service) 
         assert "<script>alert" not in page
         assert "49" not in re.findall(r"&#34;&#39;(.{0,9})", page)
     assert "&lt;script&gt;alert(1)" in visitor.get(f"/ops/jobs/{task_id}").text
-    spoofed = visitor.get("/ops/jobs?done=put-back&count=<b>").text
+    spoofed = visitor.get("/ops/jobs?done=requeued&count=<b>").text
     assert "Dead letters requeued: 0." in spoofed
 
 
@@ -283,11 +283,11 @@ def test_dead_letters_tell_why_and_put_back_they_complete_the_job(
     letters = re.findall(r'name="letter" value="([^"]+)"', page)
     assert len(letters) == 3
     bucket.put(keys.request_object(task_id), request, "application/json")
-    answer = visitor.change("/ops/dead-letters/put-back", *[("letter", it) for it in letters])
-    assert answer.headers["location"] == "/ops/dead-letters?done=put-back&count=3"
+    answer = visitor.change("/ops/dead-letters/requeue", *[("letter", it) for it in letters])
+    assert answer.headers["location"] == "/ops/dead-letters?done=requeued&count=3"
     await_state(client, task_id, "completed")
     assert dead_letters(connection) == []
-    again = visitor.change("/ops/dead-letters/put-back", *[("letter", it) for it in letters])
+    again = visitor.change("/ops/dead-letters/requeue", *[("letter", it) for it in letters])
     assert again.headers["location"].endswith("count=0")
     assert "No dead letters. Every message" in visitor.get("/ops/dead-letters").text
 
@@ -314,7 +314,7 @@ def test_discarded_letters_are_gone_and_their_job_can_be_re_run(
 
 def test_a_wrong_choice_of_letters_is_refused(visitor: Visitor) -> None:
     for chosen in ([], [("letter", "nowhere:1")], [("letter", "")]):
-        assert visitor.change("/ops/dead-letters/put-back", *chosen).status_code == 422
+        assert visitor.change("/ops/dead-letters/requeue", *chosen).status_code == 422
 
 
 @pytest.mark.usefixtures("settings")

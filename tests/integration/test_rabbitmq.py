@@ -190,8 +190,8 @@ def test_dead_letters_tell_why_and_put_back_they_complete_the_job(
     assert (status["status"], status["error_code"]) == ("failed", "object_missing")
     bucket.put(name, request, "application/json")
     chosen = [("letter", letter) for letter in letters]
-    answer = visitor.change("/ops/dead-letters/put-back", *chosen)
-    assert answer.headers["location"] == "/ops/dead-letters?done=put-back&count=3"
+    answer = visitor.change("/ops/dead-letters/requeue", *chosen)
+    assert answer.headers["location"] == "/ops/dead-letters?done=requeued&count=3"
     await_end(client, task_id)
     assert visitor.change("/ops/dead-letters/discard", *chosen).headers["location"].endswith("=0")
 
@@ -334,7 +334,7 @@ def test_a_copy_of_a_dead_letter_opens_no_job_and_the_letter_does(
     page = visitor.get("/ops/dead-letters").text
     letters = re.findall(r'name="letter" value="([^"]+)"', page)
     assert len(letters) == 1
-    visitor.change("/ops/dead-letters/put-back", ("letter", letters[0]))
+    visitor.change("/ops/dead-letters/requeue", ("letter", letters[0]))
     await_end(client, task_id)
 
 
