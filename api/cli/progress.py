@@ -24,12 +24,12 @@ def follow_task(
 ) -> TaskStatus:
     """Wait until a task ends, download its bundle, and return the task's status.
 
-    No error is raised for a failed task, whose status is returned too.
+    The status of a failed task is returned too; a failed task raises no error.
 
     Args:
         client: client that polls the task.
         task_id: UUID of the task.
-        url: URL of the API from the option ``--url``, repeated in the hint how to resume.
+        url: URL of the API from the option ``--url``, repeated in the command to resume.
         timeout: seconds to wait; None for no limit.
         out: path of the bundle; None for no download.
 

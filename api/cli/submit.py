@@ -83,7 +83,8 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     idempotency_key: Annotated[
         str | None,
         typer.Option(
-            help="Key with which a repeated request is the same task, for 24 hours.",
+            help="Idempotency key; repeating the request with this key within 24 hours returns "
+            "the same task.",
             show_default="random",
         ),
     ] = None,

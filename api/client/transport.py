@@ -190,10 +190,10 @@ class Api:
 
 
 def decode(response: httpx2.Response, kind: type[Kind]) -> Kind:
-    """Return the body of a response as a ``kind``.
+    """Return the body of a response, decoded as the type ``kind``.
 
     Raises:
-        ApiError: the body is not a ``kind``.
+        ApiError: the body does not have this type.
     """
     try:
         return msgspec.json.decode(response.content, type=kind)

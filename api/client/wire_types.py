@@ -324,7 +324,8 @@ class WebhookSecretResponse(msgspec.Struct, frozen=True):
     Attributes:
         key_id: id of the API key whose webhooks are signed.
         webhook_secret: ``whsec_`` and Base64; the service shows it only once.
-        former_signs_until: when the former secret stops signing too, ISO 8601; None without one.
+        former_signs_until: time until which the former secret signs as well, ISO 8601; None without
+            a former secret.
     """
 
     key_id: str
