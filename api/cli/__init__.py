@@ -1,1 +1,1 @@
-"""The command ``qrmill``."""
+"""The command-line program ``qrmill``."""

@@ -1,4 +1,4 @@
-"""``qrmill keys``: operators make, list and revoke API keys; any key makes its webhook secret."""
+"""``qrmill keys``: operators create, list and revoke API keys; any key has a webhook secret."""
 
 from typing import Annotated
 
@@ -16,31 +16,38 @@ from api.cli.output import (
 from api.client import NewKeyRequest
 from api.schemas.states import Role
 
-keys = typer.Typer(help="Make, list and revoke API keys (operators).", no_args_is_help=True)
-_COLUMNS = ("key id", "name", "role", "a minute", "a day", "created", "revoked")
+keys = typer.Typer(
+    help="Create, list and revoke API keys (operators); create webhook secrets.",
+    no_args_is_help=True,
+)
+_COLUMNS = ("key id", "name", "role", "per minute", "per day", "created", "revoked")
 
 
 @keys.command("create")
 def create_key(  # noqa: PLR0917 - typer makes an option of each
-    name: Annotated[str, typer.Option(help="Whose key it is.")],
-    role: Annotated[Role, typer.Option(help="What it may do.")] = "client",
-    per_minute: Annotated[int, typer.Option(min=0, help="Requests a minute; 0: default.")] = 0,
-    per_day: Annotated[int, typer.Option(min=0, help="Requests a day; 0: default.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the key's owner.")],
+    role: Annotated[Role, typer.Option(help="Role of the key.")] = "client",
+    per_minute: Annotated[
+        int, typer.Option(min=0, help="Requests per minute; 0 for the service's default.")
+    ] = 0,
+    per_day: Annotated[
+        int, typer.Option(min=0, help="Requests per day; 0 for the service's default.")
+    ] = 0,
     bootstrap: Annotated[
         bool,
         typer.Option(
             "--bootstrap",
-            help="Write the key straight to S3, with the service's own QRMILL_ environment: "
-            "for the first operator key, when there is none to ask with.",
+            help="Write the key directly to S3, using the service's QRMILL_ environment; for the "
+            "first operator key, before any key exists.",
         ),
     ] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Make an API key. The key is shown this once: keep it now."""
+    """Create an API key and print it. The key cannot be shown again."""
     wanted = NewKeyRequest(name, role, per_minute, per_day)
     if bootstrap:
-        # The service's own code takes longer to load than most commands take.
+        # Imported here because loading the service's code takes longer than most commands run.
         from api.cli.bootstrap import create_first_key  # noqa: PLC0415
 
         made = create_first_key(wanted)
@@ -51,12 +58,12 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
         print_document(made)
     else:
         typer.echo(made.api_key)
-    print_message("This key is shown once; only its hash is kept.")
+    print_message("Store this key now: the service keeps only its hash and cannot show it again.")
 
 
 @keys.command("list")
 def list_keys(url: Url = None, as_json: Json = False) -> None:
-    """List every API key, revoked ones too."""
+    """List every API key, including revoked keys."""
     with open_client(url) as client:
         found = client.keys.list()
     if as_json:
@@ -82,11 +89,11 @@ def list_keys(url: Url = None, as_json: Json = False) -> None:
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="As `qrmill keys list` shows it.")],
+    key_id: Annotated[str, typer.Argument(help="Key id, as `qrmill keys list` shows it.")],
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Revoke an API key, for good. It stops working within ten seconds."""
+    """Revoke an API key permanently. The key stops working within ten seconds."""
     with open_client(url) as client, checking_usage():
         key = client.keys.revoke(key_id)
     if as_json:
@@ -97,11 +104,13 @@ def revoke_key(
 
 @keys.command("webhook-secret")
 def make_webhook_secret(
-    key_id: Annotated[str, typer.Argument(help="Another key's id (operators).")] = "self",
+    key_id: Annotated[
+        str, typer.Argument(help="Key id (operators), or `self` for the key in use.")
+    ] = "self",
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Make the secret that signs a key's callbacks. It is shown this once: keep it now."""
+    """Create the secret that signs a key's webhooks. The secret cannot be shown again."""
     with open_client(url) as client, checking_usage():
         made = client.keys.make_webhook_secret(key_id)
     if as_json:
@@ -109,4 +118,6 @@ def make_webhook_secret(
     else:
         typer.echo(made.webhook_secret)
     if made.former_signs_until:
-        print_message(f"The secret before signs along until {made.former_signs_until}.")
+        print_message(
+            f"Until {made.former_signs_until}, webhooks are signed with the former secret too."
+        )

@@ -1,4 +1,4 @@
-"""What the command line does with the service's own QRMILL_ environment, without the API."""
+"""``qrmill keys create --bootstrap``: writes the first operator key to S3 without the API."""
 
 import os
 
@@ -11,11 +11,11 @@ from pipeline.service import Settings, SettingsError, StoreUnavailableError, ope
 
 
 def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
-    """Write a key straight to S3.
+    """Create a key in S3 directly, using the service's own QRMILL_ environment.
 
     Raises:
-        UsageError: the environment or the request is wrong.
-        QrmillError: S3 is out of reach.
+        UsageError: the environment or the request is invalid.
+        QrmillError: S3 is unavailable.
     """
     try:
         service = open_service(Settings.from_environment(os.environ))
@@ -26,8 +26,8 @@ def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
             per_day=wanted.per_day,
         )
     except (SettingsError, ValueError) as error:
-        raise UsageError(f"The key was not made: {error}.") from None
+        raise UsageError(f"The key was not created: {error}.") from None
     except StoreUnavailableError as error:
-        raise QrmillError(f"The key was not made: {error}.") from None
+        raise QrmillError(f"The key was not created: {error}.") from None
     made_key = new_key_response(made.key, made.token)
     return msgspec.convert(made_key, NewKeyResponse, from_attributes=True)

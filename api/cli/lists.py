@@ -1,4 +1,4 @@
-"""The commands that list tasks, and the chunks of a task."""
+"""The commands ``qrmill list`` and ``qrmill chunks``."""
 
 from datetime import datetime
 from itertools import islice
@@ -15,28 +15,39 @@ if TYPE_CHECKING:
 
 
 _TASK_COLUMNS = ("task id", "status", "gtin", "items", "created", "finished", "error", "key")
-_CHUNK_COLUMNS = ("chunk", "items", "state", "attempts", "error", "what happened")
-_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"]
-
-
-Moment = Annotated[
-    datetime | None, typer.Option(formats=_MOMENTS, help="Local time unless it has an offset.")
-]
+_CHUNK_COLUMNS = ("chunk", "items", "state", "attempts", "error", "detail")
+_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"]
 
 
 def list_tasks(  # noqa: PLR0917 - typer makes an option of each
-    state: Annotated[State | None, typer.Option("--status", help="Only tasks in this.")] = None,
-    gtin: Annotated[str | None, typer.Option(help="Only tasks of this.")] = None,
-    created_since: Moment = None,
-    created_before: Moment = None,
-    key: Annotated[
-        str | None, typer.Option(help="Operators: only tasks of the API keys of this name.")
+    state: Annotated[
+        State | None, typer.Option("--status", help="Only tasks with this status.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Tasks at most.")] = 100,
+    gtin: Annotated[str | None, typer.Option(help="Only tasks of this GTIN.")] = None,
+    created_since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=_FORMATS,
+            metavar="TIME",
+            help="Only tasks accepted at or after this time (ISO 8601; local without an offset).",
+        ),
+    ] = None,
+    created_before: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=_FORMATS,
+            metavar="TIME",
+            help="Only tasks accepted before this time (ISO 8601; local without an offset).",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Only tasks of API keys of this name (operators).")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of tasks.")] = 100,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """List tasks, the newest first."""
+    """List tasks, newest first."""
     filters: Filters = {}
     if state is not None:
         filters["status"] = state
@@ -71,11 +82,11 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
                 ),
             )
         if next(found, None) is not None:
-            print_message(f"There are more than {limit}; --limit shows more.")
+            print_message(f"There are more than {limit} tasks; use --limit to list more.")
 
 
 def chunks(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
-    """List a task's chunks: how far each is, and what its last error was."""
+    """List a task's chunks, each with its state, attempts and last error."""
     with open_client(url) as client:
         found = client.chunks(task_id)
         if as_json:

@@ -1,13 +1,15 @@
-"""The command ``qrmill``: an HTTP client of the API like any other.
+"""The command-line program ``qrmill``: an HTTP client of the API like any other.
 
-``qrmill up``, ``api``, ``worker`` and ``sweep`` become programs of their own; ``qrmill doctor`` and
-``qrmill keys create --bootstrap`` use the service's environment where they find it.
+``qrmill up``, ``api``, ``worker`` and ``sweep`` are replaced by the server program that they start.
+``qrmill doctor`` and ``qrmill keys create --bootstrap`` also read the service's environment.
 """
 
 import os
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from api.cli.api_keys import keys
 from api.cli.doctor import doctor
@@ -19,9 +21,28 @@ from api.cli.submit import submit
 from api.cli.tasks import cancel, download, retry, status, wait
 from api.client import QrmillError
 
+
+class _Commands(TyperGroup):
+    """The commands of ``qrmill``; their usage errors do not show Pydantic's "Value error"."""
+
+    def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - its type differs between Typer's releases
+        """Run the command that the arguments name.
+
+        Raises:
+            BadParameter: an option or argument is invalid.
+        """
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            # Newer releases of Typer check values with Pydantic, which adds this prefix.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
-    help="GS1 Digital Link QR codes in bulk. The API is at QRMILL_URL and takes the key in "
-    "QRMILL_API_KEY, or both are in a profile file (`qrmill profile set`).",
+    cls=_Commands,
+    help="Render GS1 Digital Link QR codes in bulk.\n\nSet the API's URL in QRMILL_URL and your "
+    "API key in QRMILL_API_KEY, or store both in a profile file with `qrmill profile set`.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -41,7 +62,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 @app.command(context_settings=_PASS_ON)
 def up(ctx: typer.Context) -> None:
     """Run the whole service on this machine; `qrmill up --help` lists its options."""
-    # -P: a folder `api` or `deploy` where the user stands is not the service's.
+    # -P: never import a folder `api` or `deploy` of the current directory.
     arguments = [sys.executable, "-P", "-m", "deploy.embedded", "up", *ctx.args]
     os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
 
@@ -52,13 +73,13 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """Run the command line; report an error as a message and an exit code."""
+    """Run the command line, and report an error as a message and an exit code."""
     try:
         app()
     except (QrmillError, UsageError, OSError) as error:
         sys.exit(report(error))
     except SystemExit as end:
-        # Typer and rich end with 1, which is documented as something else.
+        # Typer and rich exit with 1, which the documented exit codes use for failures.
         if isinstance(end.__context__, BrokenPipeError):
             sys.exit(EX_SIGPIPE)
         raise

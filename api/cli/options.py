@@ -1,4 +1,4 @@
-"""Options that the commands share, and the client that they use."""
+"""Options that several commands share, and the API client that they use."""
 
 import os
 from collections.abc import Iterator
@@ -13,52 +13,55 @@ from api.cli.output import UsageError, checking_usage, print_message, printable
 from api.cli.profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
-#: Attempts at a request, and seconds that they may take: for a command whose user waits, and for
-#: one that must not fail; its many attempts never run out before the seconds do.
+#: Maximum number of attempts per request, and seconds that all of them may take: for a command
+#: whose user is waiting, and for a command that must not fail. 1000 attempts never run out before
+#: the 300 s do.
 _BRISK, _PATIENT = (3, 60.0), (1000, 300.0)
-#: For the shell's completion: tasks offered, and seconds that they may take.
-_OFFERED, _AT_ONCE = 30, 2.0
+#: Shell completion: maximum number of tasks offered, and timeout of the request in seconds.
+_OFFERED, _COMPLETION_TIMEOUT = 30, 2.0
 
 
 def _offer_tasks(incomplete: str) -> list[tuple[str, str]]:
-    """Return the newest tasks whose ids begin so, for the shell to offer."""
+    """Return the newest tasks whose ids begin with ``incomplete``, for shell completion."""
     try:
         given = current_profile(os.environ)
         url = given.url or DEFAULT_URL
-        with Client(url, given.api_key, timeout=_AT_ONCE, attempts=1) as client:
+        with Client(url, given.api_key, timeout=_COMPLETION_TIMEOUT, attempts=1) as client:
             found = islice(client.list(), _OFFERED)
             return [
                 (task.task_id, task.status) for task in found if task.task_id.startswith(incomplete)
             ]
-    except (QrmillError, UsageError, ValueError):  # there is nothing to offer then
+    except (QrmillError, UsageError, ValueError):  # completion offers nothing, and prints no error
         return []
 
 
-def _in_a_folder(path: Path | None) -> Path | None:
+def _check_folder(path: Path | None) -> Path | None:
     if path is not None and not path.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {path.absolute().parent}")
+        raise typer.BadParameter(f"The folder {path.absolute().parent} does not exist.")
     return path
 
 
 def _print_retry(error: QrmillError) -> None:
-    print_message(f"Trying again: {printable(error)}")
+    print_message(f"Retrying: {printable(error)}")
 
 
 Url = Annotated[
     str | None,
     typer.Option(
-        help="Where the API is; without: QRMILL_URL, the profile file, or " + DEFAULT_URL + ".",
+        help="URL of the API. Default: QRMILL_URL, then the profile file, then "
+        + DEFAULT_URL
+        + ".",
         show_default=False,
     ),
 ]
-TaskId = Annotated[str, typer.Argument(help="Of the task.", autocompletion=_offer_tasks)]
+TaskId = Annotated[str, typer.Argument(help="Task id.", autocompletion=_offer_tasks)]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="Where to put the bundle.", dir_okay=False, callback=_in_a_folder),
+    typer.Option("--out", help="Path of the bundle.", dir_okay=False, callback=_check_folder),
 ]
 Seconds = Annotated[
     float | None,
-    typer.Option("--timeout", min=0, help="Seconds to wait at most.", show_default="for ever"),
+    typer.Option("--timeout", min=0, help="Maximum wait in seconds.", show_default="no limit"),
 ]
 
 
@@ -67,15 +70,16 @@ def open_client(url: str | None, *, patient: bool = False) -> Iterator[Client]:
     """Open a client of the API for the block.
 
     Args:
-        url: of the API, if an option gave it.
-        patient: whether to retry for minutes while the service is unavailable, and print so.
+        url: URL of the API from the option ``--url``; None without the option.
+        patient: whether to retry for minutes while the service is unavailable, and print a
+            message for each retry.
 
     Raises:
-        UsageError: the URL or the key is malformed, or there is no key.
+        UsageError: the URL or the key is malformed, or no key is set.
     """
     given = current_profile({**os.environ, **({"QRMILL_URL": url} if url else {})})
     if not given.api_key:
-        raise UsageError(f"There is no API key. Set {KEY_VARIABLE}, or run `qrmill profile set`.")
+        raise UsageError(f"No API key is set. Set {KEY_VARIABLE}, or run `qrmill profile set`.")
     attempts, patience = _PATIENT if patient else _BRISK
     with checking_usage():
         client = Client(

@@ -1,7 +1,7 @@
 """Output of the command line: results on standard output, messages on standard error.
 
-On a terminal, lists are tables. Elsewhere they are lines of uncut fields with tabs between them.
-``--json`` prints the API's responses: one JSON document, or one per line for a list.
+On a terminal, a list is a table. Otherwise a list is one line per row, with full values separated
+by tabs. ``--json`` prints the API's responses: one JSON document, or one per line for a list.
 """
 
 import sys
@@ -16,35 +16,55 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client import TaskStatus, Violation
-from api.client.errors import ApiError, DownloadError, QrmillError, TaskFailedError
-
-#: Exit codes besides 0. The last two are those of a program that SIGINT or SIGPIPE has ended, as a
-#: shell reports them (128 and the signal's number).
-EX_FAILED, EX_USAGE, EX_TEMPFAIL, EX_SIGINT, EX_SIGPIPE = 1, 2, 3, 130, 141
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 refused, or the task failed, or a file cannot be written; 2 wrong "
-    "usage, or a file cannot be read; 3 the service is out of reach or the key over its rate, or "
-    "the time was up: try again; 130 interrupted; 141 nobody reads the output."
+from api.client.errors import (
+    ApiError,
+    DownloadError,
+    QrmillError,
+    TaskFailedError,
+    UnreachableError,
 )
+
+#: Exit codes other than 0. The last two are those that a shell reports for a program terminated by
+#: SIGINT or SIGPIPE: 128 plus the signal's number.
+EX_FAILED, EX_USAGE, EX_TEMPFAIL, EX_SIGINT, EX_SIGPIPE = 1, 2, 3, 130, 141
+#: The epilog of ``qrmill --help``. Typer joins the paragraphs to one Markdown list.
+EXIT_CODES = """\
+Exit codes:
+
+- 0: success
+
+- 1: the request was rejected, the task failed, or a file cannot be written
+
+- 2: wrong usage, or an input file cannot be read
+
+- 3: try again later: service unavailable, rate limit exceeded, or `--timeout` expired
+
+- 130: interrupted with Ctrl-C (SIGINT)
+
+- 141: the reader of the output closed the pipe (SIGPIPE)"""
 _NO_KEY_HINT = "Set QRMILL_API_KEY, or run `qrmill profile set`."
+_URL_HINT = (
+    "Check that the API is running and that its URL is correct (--url, QRMILL_URL or the profile "
+    "file)."
+)
 _UNAUTHORIZED = 401
-#: Wider than any table: the terminal wraps lines, so that an id can be copied whole.
+#: Columns, more than any table has: the terminal wraps long lines, so that ids can be copied whole.
 _UNBOUNDED = 10_000
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the response as JSON.")]
 
 
 class UsageError(Exception):
-    """The command cannot be run like this; the message says what to do."""
+    """Raised when a command is used wrongly; the message states the correct use."""
 
 
 @contextmanager
 def checking_usage() -> Iterator[None]:
-    """Report what the client refuses to send in the block as wrong usage.
+    """Convert a ValueError of the client, raised in the block, into a UsageError.
 
     Raises:
-        UsageError: in place of a ValueError.
+        UsageError: the client rejected an argument.
     """
     try:
         yield
@@ -53,7 +73,7 @@ def checking_usage() -> Iterator[None]:
 
 
 def print_message(message: str) -> None:
-    """Print a message for people, on standard error."""
+    """Print a message on standard error."""
     typer.echo(message, err=True)
 
 
@@ -63,14 +83,14 @@ def print_document(document: object) -> None:
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Print a name and a value per line, without fields that have no value."""
+    """Print one name and value per line; omit fields whose value is None or empty."""
     for name, value in fields:
         if value not in {None, ""}:
             typer.echo(f"{name:<10}{printable(value)}")
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a list: a table on a terminal, else fields with tabs between them."""
+    """Print a list: a table on a terminal, otherwise tab-separated lines."""
     if not sys.stdout.isatty():
         for row in (header, *rows):
             typer.echo("\t".join(map(printable, row)))
@@ -93,7 +113,7 @@ def pluralize(count: int, noun: str) -> str:
 
 
 def violation_line(row: Violation) -> str:
-    """Return the location of a bad value, and what is wrong with it, on one line."""
+    """Return one line with the location of an invalid value and the reason why it is invalid."""
     position = [("line", row.line), ("column", row.column)]
     location = [f"{name} {number}" for name, number in position if number is not None]
     if row.pointer:
@@ -102,7 +122,7 @@ def violation_line(row: Violation) -> str:
 
 
 def print_violations(errors: Sequence[Violation], total: int) -> None:
-    """Print bad values, one per line."""
+    """Print invalid values, one per line, and how many of ``total`` are not listed."""
     for row in errors:
         print_message(violation_line(row))
     if total > len(errors):
@@ -110,10 +130,11 @@ def print_violations(errors: Sequence[Violation], total: int) -> None:
 
 
 def report(error: QrmillError | UsageError | OSError) -> int:
-    """Print an error; return the exit code."""
+    """Print an error on standard error, and return the exit code."""
     if isinstance(error, ApiError):
         print_message(f"qrmill: {error.status} {error.error_code}: {printable(error.detail)}")
-        if [row.detail for row in error.errors] != [error.detail]:  # which has been printed
+        # A single violation may only repeat the detail, which is printed already.
+        if [row.detail for row in error.errors] != [error.detail]:
             print_violations(error.errors, error.errors_total)
         if error.status == _UNAUTHORIZED:
             print_message(_NO_KEY_HINT)
@@ -123,6 +144,8 @@ def report(error: QrmillError | UsageError | OSError) -> int:
         )
     else:
         print_message(f"qrmill: {printable(error)}")
+    if isinstance(error, UnreachableError):
+        print_message(_URL_HINT)
     if isinstance(error, UsageError):
         return EX_USAGE
     temporary = isinstance(error, QrmillError) and not _is_permanent(error)
@@ -136,12 +159,12 @@ def _is_permanent(error: QrmillError) -> bool:
 
 
 def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
-    """Print the status of a task that has ended, and exit with an error code if it failed.
+    """Print the status of a task that has ended, and exit with code 1 if the task failed.
 
     Args:
         ended: the status.
         as_json: whether to print the status as JSON.
-        quiet: whether to print, without ``as_json``, nothing but an error.
+        quiet: whether to print only an error; ignored with ``as_json``.
 
     Raises:
         typer.Exit: the task failed.
@@ -167,8 +190,8 @@ def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
     yield "task", found.task_id
     yield "status", found.status
     yield "items", f"{found.processed_items} of {found.total_items} ({found.progress_percent:g} %)"
-    parts = found.chunks
-    yield "chunks", f"{parts.total}: {parts.staged} staged, {parts.failed} failed"
+    chunks = found.chunks
+    yield "chunks", f"{chunks.total}: {chunks.staged} staged, {chunks.failed} failed"
     yield "created", found.created_at
     yield "finished", found.finished_at
     if found.error_code is not None:

@@ -1,9 +1,9 @@
-"""The profile file of the command line: where the API is, and the key to send it.
+"""The profile file of the command line: the API's URL and an API key.
 
-``$XDG_CONFIG_HOME/qrmill/profile.toml``, without that ``~/.config/qrmill/profile.toml`` (XDG Base
-Directory Specification 0.8); ``QRMILL_PROFILE`` names another. It has ``url`` and ``api_key``, and
-is refused when others than its owner may read it. An option beats the environment, and the
-environment the file.
+The file is ``$XDG_CONFIG_HOME/qrmill/profile.toml``, by default ``~/.config/qrmill/profile.toml``
+(XDG Base Directory Specification 0.8). ``QRMILL_PROFILE`` names another file. The file has the
+fields ``url`` and ``api_key``, and is rejected if users other than its owner may access it. Options
+take precedence over the environment, and the environment over the file.
 """
 
 import json
@@ -35,25 +35,25 @@ _OWNER_ALONE = 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 profile = typer.Typer(
-    help="Keep the API's URL and your key in a file: the one that QRMILL_PROFILE names, or "
-    "~/.config/qrmill/profile.toml.",
+    help="Store the API's URL and your API key in a file: ~/.config/qrmill/profile.toml, or the "
+    "file that QRMILL_PROFILE names.",
     no_args_is_help=True,
 )
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the file says."""
+    """Contents of the profile file; an empty value is not set."""
 
     url: str = ""
     api_key: str = ""
 
     def __repr__(self) -> str:
-        # The key belongs into no traceback.
+        # No traceback may contain the key.
         return f"<{type(self).__name__}>"
 
 
 def profile_path(environ: Mapping[str, str]) -> Path:
-    """Return where the profile file is, or would be."""
+    """Return the path of the profile file, whether or not the file exists."""
     if named := environ.get(PATH_VARIABLE):
         return Path(named)
     configured = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
@@ -61,38 +61,46 @@ def profile_path(environ: Mapping[str, str]) -> Path:
 
 
 def read_profile(path: Path, *, named: bool = False) -> Profile:
-    """Return what the file at ``path`` says; nothing when there is none and nobody ``named`` it.
+    """Return the profile at ``path``; an empty profile if the file does not exist.
+
+    Args:
+        path: path of the file.
+        named: whether ``QRMILL_PROFILE`` names the file, so that a missing file is an error.
 
     Raises:
-        UsageError: it cannot be read, others may read it, or it says something else.
+        UsageError: the file cannot be read, is accessible to other users, or is not a profile.
     """
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & _OTHERS:
                 raise UsageError(
-                    f"{path} holds an API key and others may read it. Run: chmod 600 {path}"
+                    f"{path} contains an API key, but other users may access it. "
+                    f"Run: chmod 600 {path}"
                 )
             return msgspec.convert(tomllib.load(file), Profile)
     except FileNotFoundError:
         if named:
-            raise UsageError(f"{PATH_VARIABLE} names {path}, and there is no such file.") from None
+            raise UsageError(f"{PATH_VARIABLE} names {path}, which does not exist.") from None
         return Profile()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, msgspec.ValidationError) as error:  # no TOML, no UTF-8, or other fields
-        raise UsageError(f"{path} is no profile: {error}.") from None
+    # The file is not UTF-8 or not TOML, or has other fields.
+    except (ValueError, msgspec.ValidationError) as error:
+        raise UsageError(f"{path} is not a valid profile file: {error}.") from None
 
 
 def write_profile(path: Path, wanted: Profile) -> None:
-    """Put ``wanted`` at ``path``, for its owner alone; a reader sees the old or the new one.
+    """Write ``wanted`` to ``path``, readable only by its owner.
+
+    The file is replaced atomically: a concurrent reader sees either the old or the new profile.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     fields = msgspec.structs.asdict(wanted)
-    # A JSON string in ASCII is a TOML string.
+    # A JSON string in ASCII is also a TOML string.
     lines = [f"{name} = {json.dumps(value)}\n" for name, value in fields.items() if value]
     try:
         with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ALONE), "w") as to:
@@ -103,12 +111,12 @@ def write_profile(path: Path, wanted: Profile) -> None:
 
 
 def current_profile(environ: Mapping[str, str]) -> Profile:
-    """Return the URL and the key that the environment says, and else the file.
+    """Return the URL and the key from the environment, or else from the profile file.
 
-    The file is not read if the environment has both. An empty value counts as missing.
+    The file is read only if the environment lacks one of them. An empty value counts as missing.
 
     Raises:
-        UsageError: the file is refused.
+        UsageError: the file cannot be used.
     """
     url, api_key = environ.get(URL_VARIABLE, ""), environ.get(KEY_VARIABLE, "")
     if not (url and api_key):
@@ -119,35 +127,38 @@ def current_profile(environ: Mapping[str, str]) -> Profile:
 
 @profile.command("set")
 def set_profile(
-    url: Annotated[str, typer.Option(help="Where the API is; without: as it was.")] = "",
+    url: Annotated[str, typer.Option(help="URL of the API. Default: unchanged.")] = "",
 ) -> None:
-    """Write the profile file. The key is asked for, or read from standard input."""
+    """Write the profile file. The key is read from a prompt or from standard input."""
     path = profile_path(os.environ)
     kept = read_profile(path)
     url = url or kept.url or DEFAULT_URL
     with checking_usage():
         check_url(url)
-        api_key = _asked_key()
+        api_key = _read_key()
         check_api_key(api_key)
     write_profile(path, Profile(url, api_key))
-    print_message(f"Written to {path}, which only you may read.")
+    print_message(f"The profile was written to {path}, which only you can read.")
 
 
 @profile.command("show")
 def show_profile(as_json: Json = False) -> None:
-    """Say where the profile file is, and what it says but the key's secret."""
+    """Print the path and the contents of the profile file, without the key's secret."""
     path = profile_path(os.environ)
     kept = read_profile(path)
     key_id = "".join(kept.api_key.split("_")[1:2])
     if as_json:
         print_document({"file": str(path), "url": kept.url, "key_id": key_id})
         return
-    there = "" if path.exists() else " (there is none)"
-    print_fields([("file", f"{path}{there}"), ("url", kept.url), ("key id", key_id)])
+    missing = "" if path.exists() else " (does not exist)"
+    print_fields([("file", f"{path}{missing}"), ("url", kept.url), ("key id", key_id)])
 
 
-def _asked_key() -> str:
-    """Return the key; never from the arguments, which every user of the machine can see."""
+def _read_key() -> str:
+    """Return the key from a prompt or standard input.
+
+    The key is never an argument, because every user of the machine can see arguments.
+    """
     if sys.stdin.isatty():
         return str(typer.prompt("API key", hide_input=True, err=True)).strip()
     return sys.stdin.readline().strip()

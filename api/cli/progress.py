@@ -1,4 +1,4 @@
-"""Following a task to its end: a live progress bar on a terminal, plain lines elsewhere."""
+"""Progress of a task until it ends: a progress bar on a terminal, otherwise plain lines."""
 
 import shlex
 import sys
@@ -15,27 +15,28 @@ from api.client import ApiError, Client, QrmillError, TaskFailedError, TaskStatu
 
 #: Called with every status that differs from the one before.
 OnProgress = Callable[[TaskStatus], None]
+#: HTTP statuses for a task id that is unknown or malformed.
 _NO_SUCH_TASK = frozenset({404, 422})
 
 
 def follow_task(
     client: Client, task_id: str, *, url: str | None, timeout: float | None, out: Path | None
 ) -> TaskStatus:
-    """Follow a task until it ends, and download its bundle; return its status.
+    """Wait until a task ends, download its bundle, and return the task's status.
 
-    A task that failed is no error here; its status says so.
+    The status of a failed task is returned too; a failed task raises no error.
 
     Args:
-        client: polls the task.
-        task_id: of the task.
-        url: of the API if an option gave it, for the hint how to resume.
-        timeout: seconds to wait; None for ever.
-        out: where the bundle is put; None downloads none.
+        client: client that polls the task.
+        task_id: UUID of the task.
+        url: URL of the API from the option ``--url``, repeated in the command to resume.
+        timeout: seconds to wait; None for no limit.
+        out: path of the bundle; None for no download.
 
     Raises:
-        QrmillError: the task did not end in time, or it or its bundle cannot be read.
+        QrmillError: the task did not end in time, or the task or its bundle cannot be read.
         OSError: the bundle cannot be written.
-        typer.Exit: Ctrl-C.
+        typer.Exit: interrupted with Ctrl-C.
     """
     seen: list[TaskStatus] = []
     resume = _resume_hint(task_id, url, out)
@@ -49,11 +50,11 @@ def follow_task(
             client.wait(task_id, timeout=timeout, on_progress=note)
         if out is not None:
             client.download(task_id, out)
-            print_message(f"The bundle is in {out}.")
+            print_message(f"The bundle was written to {out}.")
     except TaskFailedError:
-        pass  # its status says so
+        pass  # the status that is returned has the error
     except KeyboardInterrupt:
-        print_message(f"\nInterrupted; the task goes on. {resume}")
+        print_message(f"\nInterrupted; the task continues. {resume}")
         raise typer.Exit(EX_SIGINT) from None
     except (QrmillError, OSError) as error:
         if not (isinstance(error, ApiError) and error.status in _NO_SUCH_TASK):
@@ -68,7 +69,7 @@ def _resume_hint(task_id: str, url: str | None, out: Path | None) -> str:
         words += ["--out", str(out)]
     if url is not None:
         words += ["--url", url]
-    return f"To pick it up again: {shlex.join(words)}"
+    return f"To continue waiting, run: {shlex.join(words)}"
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The service's roles as commands: `qrmill api`, `qrmill worker`, `qrmill sweep`.
 
-Each becomes the program that does the work, so that nothing stands between that and the signals of
-whoever runs it: a container's runtime, systemd, the embedded stack. They take settings from the
-service's QRMILL_ environment.
+Each command replaces its own process (``exec``) by the server program, so that the program receives
+signals directly from its supervisor: a container runtime, systemd or the embedded stack. Settings
+are read from the service's QRMILL_ environment.
 """
 
 import os
@@ -16,7 +16,7 @@ from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEB
 
 
 class Queue(StrEnum):
-    """The queues that a worker can consume, as the choices of an option."""
+    """Queues that a worker can consume: the choices of the option ``--queue``."""
 
     RENDER = RENDER_QUEUE
     EXPRESS = EXPRESS_QUEUE
@@ -24,10 +24,10 @@ class Queue(StrEnum):
     WEBHOOK = WEBHOOK_QUEUE
 
 
-#: Milliseconds that a worker has to finish its messages. Those that take longer come back after
-#: their lease, so that a longer time would only hold up a deployment.
+#: Milliseconds that a stopping worker has to finish its messages. A message that takes longer is
+#: delivered again after its lease has expired, so a longer time would only delay a deployment.
 _GRACE = 30_000
-#: -P: a folder `api` or `pipeline` where the command is run is not the service's.
+#: -P: never import a folder `api` or `pipeline` of the current directory.
 _PYTHON = (sys.executable, "-P", "-m")
 
 
@@ -40,13 +40,14 @@ def api_command(bind: str, processes: int) -> tuple[str, ...]:
 
 
 def worker_command(threads: int, queues: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return a worker's command line: Dramatiq with one process, for these queues or for all.
+    """Return a worker's command line: Dramatiq with one process, for ``queues`` or all queues.
 
-    When one of several processes is killed, Dramatiq ends the others; so there is one, and whoever
-    wants more of them starts more workers.
+    Dramatiq stops all its processes when one of them is killed. Each worker therefore has one
+    process, and a host runs as many workers as it needs.
     """
     return (
-        *(*_PYTHON, "dramatiq", "pipeline.worker:setup_broker", "--path"),  # none; else: "."
+        # `--path` without values keeps Dramatiq from adding the current directory to sys.path.
+        *(*_PYTHON, "dramatiq", "pipeline.worker:setup_broker", "--path"),
         *("--processes", "1", "--threads", str(threads), "--skip-logging"),
         *("--worker-shutdown-timeout", str(_GRACE)),
         *(("--queues", *queues) if queues else ()),
@@ -54,8 +55,8 @@ def worker_command(threads: int, queues: tuple[str, ...] = ()) -> tuple[str, ...
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Return what a worker's environment needs besides: how many messages it fetches ahead."""
-    # With more, a chunk waits behind a slow one while another worker is idle.
+    """Return variables that a worker's environment needs: the number of prefetched messages."""
+    # With a larger prefetch, a chunk would wait behind a slow chunk while another worker is idle.
     return {"dramatiq_queue_prefetch": str(threads)}
 
 
@@ -66,32 +67,34 @@ def sweep_command(*arguments: str) -> tuple[str, ...]:
 
 def api(
     bind: Annotated[str, typer.Option(help="Address and port, or unix:PATH.")] = "127.0.0.1:8080",
-    processes: Annotated[int, typer.Option(help="How many of them answer.", min=1)] = 2,
+    processes: Annotated[int, typer.Option(help="Number of processes.", min=1)] = 2,
 ) -> None:
-    """Serve the API until SIGTERM; requests at hand are finished."""
-    _become(api_command(bind, processes))
+    """Serve the API until SIGTERM; requests in progress are finished."""
+    _exec(api_command(bind, processes))
 
 
 def worker(
     queue: Annotated[
         list[Queue] | None,
         typer.Option(
-            help="Of which queue; may be repeated. Else of all.",
+            help="Queue to consume; repeatable. Default: all queues.",
             show_default=False,
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(help="Messages worked on at once.", min=1)] = 2,
+    threads: Annotated[
+        int, typer.Option(help="Number of messages processed at the same time.", min=1)
+    ] = 2,
 ) -> None:
-    """Work on the messages of queues until SIGTERM; those at hand are finished."""
-    _become(worker_command(threads, tuple(queue or ())), worker_environment(threads))
+    """Process messages of queues until SIGTERM; messages in progress are finished."""
+    _exec(worker_command(threads, tuple(queue or ())), worker_environment(threads))
 
 
 def sweep(
-    *, once: Annotated[bool, typer.Option("--once", help="One time, then end.")] = False
+    *, once: Annotated[bool, typer.Option("--once", help="Run a single pass, then exit.")] = False
 ) -> None:
-    """Find jobs that nothing moves and move them, until SIGTERM."""
-    _become(sweep_command(*(["--once"] if once else [])))
+    """Rescue stalled jobs and clean up after ended jobs, until SIGTERM."""
+    _exec(sweep_command(*(["--once"] if once else [])))
 
 
-def _become(command: tuple[str, ...], environment: dict[str, str] | None = None) -> None:
+def _exec(command: tuple[str, ...], environment: dict[str, str] | None = None) -> None:
     os.execve(command[0], command, {**os.environ, **(environment or {})})  # noqa: S606 - no shell

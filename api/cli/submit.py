@@ -1,4 +1,4 @@
-"""``qrmill submit``: a file of items, or a whole request, sent and followed."""
+"""``qrmill submit``: submits a file of items or a complete request, and waits for its task."""
 
 import shlex
 import sys
@@ -28,79 +28,84 @@ from api.client import ApiError, Client, DryRun, Form, QrmillError, Submitted, U
 from render.image import ErrorCorrection, ImageFormat
 
 _BOM = b"\xef\xbb\xbf"
-_PERHAPS = "It may have been accepted."
-#: In the detail of every 5xx by which the API accepted nothing, and in no gateway's response.
-_CERTAINLY_NOT = "nothing was accepted"
+_UNCERTAIN = "The request may have been accepted."
+#: The API's detail has these words in every 5xx response if nothing was accepted. The response of a
+#: gateway never has them.
+_NOT_ACCEPTED = "nothing was accepted"
 Input = Literal["csv", "json"]
 
 
 class _Request(NamedTuple):
-    """A request, and the key with which it may be sent twice."""
+    """A request and its Idempotency-Key, with which it may be sent more than once."""
 
     form: Form
     key: str
 
     def send(self, client: Client) -> Submitted:
-        """Send the request; on an error after which it is worth it, print how to send it again.
+        """Send the request; if sending it again may help, print the key to do so safely.
 
         Raises:
-            QrmillError: the request was not accepted, as far as is known.
-            typer.Exit: Ctrl-C.
+            QrmillError: the request was rejected, or its outcome is unknown.
+            UsageError: the Idempotency-Key is malformed.
+            typer.Exit: interrupted with Ctrl-C.
         """
         again = f"Send it again with: --idempotency-key {shlex.quote(self.key)}"
         try:
             return client.submit_form(self.form, idempotency_key=self.key)
         except KeyboardInterrupt:
-            print_message(f"\nInterrupted. {_PERHAPS} {again}")
+            print_message(f"\nInterrupted. {_UNCERTAIN} {again}")
             raise typer.Exit(EX_SIGINT) from None
         except QrmillError as error:
-            perhaps = _may_be_accepted(error)
-            if perhaps or error.transient:
-                print_message(f"{_PERHAPS} {again}" if perhaps else again)
+            uncertain = _may_be_accepted(error)
+            if uncertain or error.transient:
+                print_message(f"{_UNCERTAIN} {again}" if uncertain else again)
             raise
         except ValueError as error:
             raise UsageError(f"{error}.") from None
 
 
 def submit(  # noqa: PLR0917 - typer makes an option of each
-    file: Annotated[str, typer.Argument(help="CSV or JSON; - reads standard input.")],
-    gtin: Annotated[str | None, typer.Option(help="Of all items.")] = None,
+    file: Annotated[str, typer.Argument(help="CSV or JSON file; - for standard input.")],
+    gtin: Annotated[str | None, typer.Option(help="GTIN shared by all items.")] = None,
     image_format: Annotated[
-        ImageFormat | None, typer.Option("--format", help="Of the images.", show_default="png")
+        ImageFormat | None, typer.Option("--format", help="Image format.", show_default="png")
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Side of a PNG in pixels.", show_default="400")
     ] = None,
     error_correction: Annotated[
-        ErrorCorrection | None, typer.Option(help="Least level.", show_default="M")
+        ErrorCorrection | None,
+        typer.Option(help="Minimum error correction level.", show_default="M"),
     ] = None,
     callback_url: Annotated[
-        str | None, typer.Option(help="Is told when the task has ended.")
+        str | None, typer.Option(help="URL that receives a webhook when the task has ended.")
     ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
-            help="The same request with the same key is the same task, for 24 hours.",
-            show_default="a new one",
+            help="Idempotency key; repeating the request with this key within 24 hours returns "
+            "the same task.",
+            show_default="random",
         ),
     ] = None,
     form: Annotated[
         Input | None,
-        typer.Option("--input", help="Form of the file.", show_default="by its first byte"),
+        typer.Option("--input", help="Format of the file.", show_default="detected"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be refused, and what be made.")
+        bool, typer.Option("--dry-run", help="Validate the request without submitting it.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the task has ended.")] = False,
     out: Out = None,
     timeout: Seconds = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Send a request; its task id is printed.
+    """Submit a request and print its task id.
 
-    CSV has a header of any of lot, serial and expiry. JSON is an array of items, or a whole
-    request, of which the options replace fields. With --out or --timeout it waits as well.
+    A CSV file has a header line with any of the columns lot, serial and expiry.
+    A JSON file is an array of items or a complete request, whose fields the options override.
+    The options --out and --timeout imply --wait.
     """
     options = {
         "gtin": gtin,
@@ -125,17 +130,17 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
 
 
 def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int]) -> Form:
-    """Return the request that a file and the options make.
+    """Return the encoded request made of a file and the options.
 
     Args:
-        body: of the file.
-        kind: what it is; by its first byte without.
+        body: contents of the file.
+        kind: format of the file; None to detect the format from the first character.
         options: fields of the request.
 
     Raises:
-        UsageError: there is no GTIN, or the options do not go together with what is there.
+        UsageError: the file is not valid JSON, or the GTIN is missing.
     """
-    text = body.removeprefix(_BOM)  # which JSON may not have (RFC 8259, section 8.1)
+    text = body.removeprefix(_BOM)  # JSON must not begin with a BOM (RFC 8259, section 8.1)
     start = text.lstrip()[:1]
     if kind == "csv" or (kind is None and start not in {b"{", b"["}):
         _need_gtin(options)
@@ -146,7 +151,7 @@ def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int])
 
 
 def _combined(body: bytes, options: Mapping[str, str | int]) -> bytes:
-    """Return a request's body of a file and the options; the items stay as they were written."""
+    """Return the JSON body made of a file and the options; items are copied byte for byte."""
     try:
         read = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -159,7 +164,7 @@ def _combined(body: bytes, options: Mapping[str, str | int]) -> bytes:
 
 def _need_gtin(options: Mapping[str, str | int]) -> None:
     if "gtin" not in options:
-        raise UsageError("Items alone need --gtin.")
+        raise UsageError("The option --gtin is required unless the file is a complete request.")
 
 
 def _read(file: str) -> bytes:
@@ -175,16 +180,15 @@ def _may_be_accepted(error: QrmillError) -> bool:
     """Return whether a request that ended with this error may have been accepted."""
     if isinstance(error, ApiError):
         server_error = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return server_error and _CERTAINLY_NOT not in error.detail
+        return server_error and _NOT_ACCEPTED not in error.detail
     return isinstance(error, UnreachableError)
 
 
 def _print_submitted(submitted: Submitted, *, as_json: bool, followed: bool) -> None:
-    again = ", as it was before" if submitted.replayed else ""
-    # With --json and --wait standard output has the id when the task has ended, if that is seen.
-    print_message(
-        f"Accepted{again}: {pluralize(submitted.items, 'item')}, task {submitted.task_id}."
-    )
+    outcome = "Already accepted" if submitted.replayed else "Accepted"
+    # With --json and --wait, standard output gets the id only when the task has ended. If the wait
+    # is interrupted, this message is the only place that has the id.
+    print_message(f"{outcome}: {pluralize(submitted.items, 'item')}, task {submitted.task_id}.")
     if not as_json:
         typer.echo(submitted.task_id)
     elif not followed:
@@ -195,8 +199,8 @@ def _print_dry_run(outcome: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_document(outcome)
     else:
-        wrong = pluralize(outcome.errors_total, "bad value")
-        typer.echo(f"{pluralize(outcome.items, 'item')}; {wrong}")
+        invalid = pluralize(outcome.errors_total, "invalid value")
+        typer.echo(f"{pluralize(outcome.items, 'item')}; {invalid}")
         for row in outcome.symbols:
             typer.echo(
                 f"version {row.version}-{row.error_correction}: {pluralize(row.count, 'symbol')}"

@@ -1,4 +1,4 @@
-"""The commands about tasks: how far they are, what they made, another try."""
+"""The commands for one task: ``qrmill status``, ``wait``, ``download``, ``retry``, ``cancel``."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from api.cli.progress import follow_task
 
 
 def status(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
-    """Say how far a task is."""
+    """Print the state and progress of a task."""
     with open_client(url) as client:
         print_task(client.status(task_id), as_json=as_json)
 
@@ -29,7 +29,7 @@ def wait(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Wait for a task's end, and download its bundle with --out."""
+    """Wait until a task has ended; with --out, download its bundle."""
     with open_client(url, patient=True) as client:
         ended = follow_task(client, task_id, url=url, timeout=timeout, out=out)
         end_with(ended, as_json=as_json)
@@ -41,13 +41,13 @@ def download(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Download a completed task's bundle; one that was interrupted goes on where it was."""
+    """Download a completed task's bundle, or resume an interrupted download."""
     target = out or Path(f"{task_id}.zip")
     with open_client(url, patient=True) as client:
         try:
             path = client.download(task_id, target)
         except KeyboardInterrupt:
-            print_message("\nInterrupted; the same command goes on where it was.")
+            print_message("\nInterrupted; run the same command again to resume the download.")
             raise typer.Exit(EX_SIGINT) from None
         if as_json:
             print_document(client.status(task_id))
@@ -56,7 +56,7 @@ def download(
 
 
 def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
-    """Render again what a failed task lacks."""
+    """Run a failed task again; only what is missing is rendered."""
     with open_client(url) as client:
         print_task(client.retry(task_id), as_json=as_json)
 

@@ -19,9 +19,9 @@ class Keys:
     """API keys, as far as the client's own key may manage them.
 
     Every method raises:
-        ApiError: the client's key is not an operator's, or the request was refused.
+        ApiError: the client's key is not an operator's, or the request was rejected.
         UnreachableError: the API did not respond.
-        ValueError: a key id is malformed, perhaps a whole API key; nothing was sent.
+        ValueError: a key id is malformed, for example a whole API key; nothing was sent.
     """
 
     def __init__(self, api: Api) -> None:
@@ -30,7 +30,8 @@ class Keys:
     def create(self, wanted: NewKeyRequest) -> NewKeyResponse:
         """Create a key.
 
-        If the response is lost, the request is repeated, and a key remains whose token is unknown.
+        If the response is lost, the request is sent again and creates a second key. The first key
+        remains, but its token is unknown.
         """
         headers = {"Content-Type": "application/json"}
         body = msgspec.json.encode(wanted)
@@ -48,7 +49,7 @@ class Keys:
     def make_webhook_secret(self, key_id: str = "self") -> WebhookSecretResponse:
         """Create the secret that signs a key's webhooks; ``self`` is the client's own key.
 
-        The request is not repeated: only a few former secrets go on signing, and one whose
+        The request is not retried. Only a few former secrets continue to sign, and a secret whose
         response was lost would count as one of them.
         """
         response = self._api.send("POST", f"{_path(key_id)}webhook-secret/", attempts=1)

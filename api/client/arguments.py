@@ -41,7 +41,9 @@ def check_api_key(api_key: str) -> None:
 
 
 def check_key_id(key_id: str) -> None:
-    """Check that ``key_id`` can be a key id, or is ``self``: it becomes part of a path and of logs.
+    """Check that ``key_id`` is ``self`` or can be a key id.
+
+    A key id becomes part of paths and of logs, where an API key must not appear.
 
     Raises:
         ValueError: the id is malformed; the message does not contain the id, which may be a whole

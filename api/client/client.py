@@ -14,7 +14,7 @@ from .api_keys import Keys
 from .arguments import check_url
 from .download import Download
 from .errors import NOT_POSSIBLE, ApiError, QrmillError
-from .pagination import CHUNKS_A_PAGE, TASKS_A_PAGE, Filters, encode_filters, iterate_rows
+from .pagination import CHUNKS_PER_PAGE, TASKS_PER_PAGE, Filters, encode_filters, iterate_rows
 from .submit import (
     BULK,
     CsvSource,
@@ -42,10 +42,10 @@ from .wire_types import (
 class Client:
     """A client of the API. Thread-safe.
 
-    The client retries transient failures with full-jitter backoff, and honours Retry-After:
-    broken connections, 429, 502, 503, 504, and 409 while another request with the same
-    Idempotency-Key is in flight. If the key has no requests left in its rate window, the client
-    waits for the next window.
+    The client retries transient failures with full-jitter backoff, and honours Retry-After.
+    Transient failures are broken connections, the statuses 429, 502, 503 and 504, and 409 while
+    another request with the same Idempotency-Key is in flight. If the key has no requests left in
+    its rate window, the client waits for the next window.
 
     Example::
 
@@ -61,7 +61,7 @@ class Client:
         attempts: maximum number of attempts per request; of a download, only attempts without
             progress count.
         patience: seconds that the attempts of one request and the pauses between them may take;
-            a silent server is given up two seconds later.
+            the last attempt may wait for a silent server two seconds longer.
         on_failure: called with each error that is followed by another attempt.
         sleep: sleeps for a number of seconds.
         clock: returns seconds since any fixed time.
@@ -120,7 +120,7 @@ class Client:
             options: see ``Options``.
 
         Raises:
-            ApiError: the request was refused.
+            ApiError: the request was rejected.
             UnreachableError: the API did not respond, and may have accepted the request; submit
                 again with the error's ``idempotency_key``.
             ValueError: the key is not 1 to 255 characters of visible ASCII.
@@ -146,7 +146,7 @@ class Client:
             options: see ``Options``.
 
         Raises:
-            ApiError: the request was refused.
+            ApiError: the request was rejected.
             UnreachableError: the API did not respond, and may have accepted the request.
             OSError: the file cannot be read.
             ValueError: the key is not 1 to 255 characters of visible ASCII.
@@ -157,7 +157,7 @@ class Client:
             return submit(self._api, "text/csv", body, params, idempotency_key)
 
     def submit_form(self, form: Form, *, idempotency_key: str | None = None) -> Submitted:
-        """Submit a request that is encoded already; otherwise like ``submit``."""
+        """Submit an encoded request; otherwise like ``submit``."""
         return submit(self._api, form.media_type, lambda: form.body, form.params, idempotency_key)
 
     def dry_run(self, form: Form) -> DryRun:
@@ -190,8 +190,8 @@ class Client:
         Args:
             task_id: UUID of the task.
             timeout: seconds to wait; None for no limit.
-            on_progress: called with every status that differs from the one before; with it, the
-                service holds each poll for only a second.
+            on_progress: called with every status that differs from the previous one; the service
+                then holds each poll for at most one second.
 
         Raises:
             TaskFailedError: the task has failed.
@@ -213,7 +213,7 @@ class Client:
             ApiError: a filter is invalid.
             UnreachableError: the API did not respond.
         """
-        query = {"limit": str(TASKS_A_PAGE)} | encode_filters(filters)
+        query = {"limit": str(TASKS_PER_PAGE)} | encode_filters(filters)
         return iterate_rows(self._api, BULK, query, TaskList, lambda page: page.tasks)
 
     def chunks(self, task_id: str) -> Iterator[ChunkResponse]:
@@ -223,15 +223,15 @@ class Client:
             ApiError: the task does not exist.
             UnreachableError: the API did not respond.
         """
-        path, query = f"{_path(task_id)}chunks/", {"limit": str(CHUNKS_A_PAGE)}
+        path, query = f"{_path(task_id)}chunks/", {"limit": str(CHUNKS_PER_PAGE)}
         return iterate_rows(self._api, path, query, ChunkList, lambda page: page.chunks)
 
     def download(self, task_id: str, path: str | os.PathLike[str]) -> Path:
         """Download a completed task's bundle to ``path``, and return the path.
 
-        The bundle is written to ``path`` with ``.part`` added, and renamed when its size and
-        SHA-256 are those that the API reports. What an interrupted call left there is not
-        downloaded again.
+        The bundle is written to a file named ``path`` with ``.part`` appended. The file is renamed
+        to ``path`` when its size and SHA-256 are those that the API reports. A call that was
+        interrupted leaves the ``.part`` file, and the next call downloads only the rest.
 
         Raises:
             DownloadError: the bundle is not available, differs from what the API reports, or is
@@ -256,7 +256,7 @@ class Client:
         return decode(self._api.send("DELETE", _path(task_id)), TaskStatus)
 
     def retry(self, task_id: str) -> TaskStatus:
-        """Render again what a failed task lacks, and return the task's status.
+        """Run a failed task again, rendering only what is missing, and return its status.
 
         Raises:
             ApiError: the task does not exist, or has not failed (``not_possible``).
@@ -265,7 +265,7 @@ class Client:
         try:
             self._api.send("POST", f"{_path(task_id)}retry/")
         except ApiError as error:
-            # An earlier attempt may have succeeded, and its response was lost.
+            # An earlier attempt may have succeeded although its response was lost.
             if error.error_code != NOT_POSSIBLE or error.attempts == 1:
                 raise
         return self.status(task_id)

@@ -1,4 +1,4 @@
-"""Downloads of the client: resumed after a failure, and in place only after verification."""
+"""Downloads of bundles: resumed after a failure, and renamed into place only after verification."""
 
 import errno
 import hashlib
@@ -23,11 +23,11 @@ from .transport import (
 )
 from .wire_types import TaskStatus
 
-#: The store refused the URL: the URL has expired, or the credentials that signed it have.
-_URL_REFUSED = frozenset({400, 401, 403})
+#: Statuses with which a store rejects a URL that has expired, or whose credentials have.
+_URL_REJECTED = frozenset({400, 401, 403})
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-#: URLs in a row that the store may refuse before the download fails.
-_MOST_REFUSALS = 3
+#: Number of consecutive URLs that the store may reject before the download fails.
+_MAX_REJECTED_URLS = 3
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -40,12 +40,12 @@ class Source(NamedTuple):
 
 
 class Download:
-    """Downloads a bundle to ``path``; what has arrived so far is in ``path`` with ``.part`` added.
+    """Downloads a bundle to ``path``, by way of a file named ``path`` with ``.part`` appended.
 
     Args:
-        http: a client whose default headers have no API key.
-        get_status: polls the task, which presigns a new URL.
-        path: of the finished bundle.
+        http: HTTP client whose default headers have no API key.
+        get_status: polls the task; each poll presigns a new URL.
+        path: path of the finished bundle.
         timeout: seconds to wait for a connection, and for each piece of the bundle.
     """
 
@@ -62,16 +62,16 @@ class Download:
         self._part = path.with_name(f"{path.name}.part")
         self._timeout = timeout
         self._source: Source | None = None
-        self._etag: str | None = None  # of what this download has written to the part
-        self._furthest = 0  # bytes; more than these are progress
-        self._refusals = 0
+        self._etag: str | None = None  # ETag of the content written to the .part file so far
+        self._furthest = 0  # bytes; an attempt that gets beyond them has made progress
+        self._rejected_urls = 0
         self._digest_was_wrong = False
 
     def run(self, policy: RetryPolicy) -> None:
         """Download until the bundle is complete.
 
-        Requests that bring progress follow each other at once; without progress, ``policy``
-        decides when to try again and when to give up.
+        A request that made progress is followed by the next at once. After a request without
+        progress, ``policy`` decides when to retry and when to fail.
 
         Raises:
             DownloadError: the bundle is not available, differs from what the API reports, or is
@@ -94,7 +94,11 @@ class Download:
                 policy.call(partial(self._advance, source))
 
     def _advance(self, source: Source) -> None:
-        """Fetch what is missing, as far as one request brings it."""
+        """Send one request for the missing bytes.
+
+        Raises:
+            DownloadError: the request made no progress.
+        """
         if self._size() > source.bytes:
             self._restart()
         reason = "the connection ended too early"
@@ -105,7 +109,8 @@ class Download:
         size = self._size()
         if self._source and size <= self._furthest and size < source.bytes:
             raise DownloadError(
-                f"{_describe(source)}: {size} of {source.bytes} bytes: {reason}", transient=True
+                f"{_describe(source)} stopped after {size} of {source.bytes} bytes: {reason}",
+                transient=True,
             )
         self._furthest = max(size, self._furthest)
 
@@ -126,7 +131,7 @@ class Download:
                 self._etag = response.headers.get("ETag")
                 self._write(response, "wb", source)
             else:
-                self._handle_refusal(response, source)
+                self._handle_rejection(response, source)
 
     def _headers(self, begin: int) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity"}
@@ -138,7 +143,11 @@ class Download:
         return headers
 
     def _append(self, response: httpx2.Response, begin: int, source: Source) -> None:
-        """Append a range, if it is the one that is missing and of the same file."""
+        """Append a range, if it begins at the first missing byte and belongs to the same file.
+
+        Raises:
+            DownloadError: the range does not fit; the download starts again from the first byte.
+        """
         etag = response.headers.get("ETag")
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         fits = found and int(found[1]) == begin and found[2] in {"*", str(source.bytes)}
@@ -153,22 +162,22 @@ class Download:
         self._write(response, "ab", source)
 
     def _write(self, response: httpx2.Response, mode: str, source: Source) -> None:
-        self._refusals = 0
+        self._rejected_urls = 0
         with self._part.open(mode) as file:
             for block in response.iter_raw():
                 file.write(block)
                 if file.tell() > source.bytes:
                     raise DownloadError(f"{_describe(source)} has more than {source.bytes} bytes")
 
-    def _handle_refusal(self, response: httpx2.Response, source: Source) -> None:
-        """Decide what follows from a response that has no part of the bundle.
+    def _handle_rejection(self, response: httpx2.Response, source: Source) -> None:
+        """Handle an error response; a rejected URL is discarded, and the task polled for another.
 
         Raises:
             DownloadError: a new URL cannot help.
         """
         status = response.status_code
-        if status in _URL_REFUSED and self._refusals < _MOST_REFUSALS:
-            self._refusals += 1
+        if status in _URL_REJECTED and self._rejected_urls < _MAX_REJECTED_URLS:
+            self._rejected_urls += 1
             self._source = None
             return
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -180,7 +189,9 @@ class Download:
         )
 
     def _verify(self, source: Source) -> bool:
-        """Put the file in place if its digest is right; else start again from nothing, once.
+        """Rename the file into place if its digest is right; if not, start again once.
+
+        Returns whether the digest was right.
 
         Raises:
             DownloadError: the digest is wrong for the second time.
@@ -201,7 +212,7 @@ class Download:
         return False
 
     def _restart(self) -> None:
-        self._part.open("wb").close()  # truncated, not deleted: the lock may be on this file
+        self._part.open("wb").close()  # truncated instead of deleted: the lock may be on this file
         self._etag = None
 
     def _size(self) -> int:

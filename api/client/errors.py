@@ -24,10 +24,11 @@ class QrmillError(Exception):
     """Base class of the client's errors.
 
     Attributes:
-        transient: a later attempt may succeed; the client has made all attempts it may make.
-        retry_after: seconds to wait, as requested by the service; 0 if it did not.
+        transient: whether a later attempt may succeed; the client has used up its own attempts.
+        retry_after: seconds to wait, as requested by the service; 0 if the service requested none.
         attempts: number of attempts made.
-        idempotency_key: of a submit; the same request repeated with this key is the same task.
+        idempotency_key: key of a submit; the same request with the same key is the same task. None
+            for other calls.
     """
 
     transient: bool = False
@@ -37,7 +38,7 @@ class QrmillError(Exception):
 
 
 class ApiError(QrmillError):
-    """The API refused a request.
+    """Raised when the API rejects a request.
 
     Attributes:
         status: HTTP status.
@@ -58,7 +59,7 @@ class ApiError(QrmillError):
         errors_total: int | None = None,
         retry_after: float = 0.0,
     ) -> None:
-        # A single row may only repeat the detail of the response.
+        # A single violation may only repeat the detail of the response.
         listed = [] if [row.detail for row in errors] == [detail] else errors[:_LISTED]
         rows = [f"{row.pointer}: {row.detail}".removeprefix(": ") for row in listed]
         more = [f"and {len(errors) - _LISTED} more"] if len(errors) > _LISTED else []
@@ -73,13 +74,13 @@ class ApiError(QrmillError):
 
 
 class UnreachableError(QrmillError):
-    """The API did not respond: no connection, a broken connection, or a timeout."""
+    """Raised when the API does not respond: no connection, a broken connection, or a timeout."""
 
     transient = True
 
 
 class TaskFailedError(QrmillError):
-    """The task has failed.
+    """Raised when a task has failed.
 
     Attributes:
         task_id: UUID of the task.
@@ -95,11 +96,11 @@ class TaskFailedError(QrmillError):
 
 
 class WaitTimeoutError(QrmillError):
-    """The task has not ended in time; it continues, and can be waited for again."""
+    """Raised when a task has not ended in time; it continues, and ``wait`` can be called again."""
 
 
 class DownloadError(QrmillError):
-    """The bundle could not be downloaded, or differs from what the API reports."""
+    """Raised when a bundle cannot be downloaded, or differs from what the API reports."""
 
     def __init__(self, message: str, *, transient: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(message)

@@ -12,21 +12,22 @@ except ImportError:  # Windows
 else:
     _HAS_FLOCK = True
 
-#: Windows deletes such a file when its last handle is closed, even if the process was terminated.
+#: Flag with which Windows deletes a file when its last handle is closed, even if the process was
+#: terminated.
 _O_TEMPORARY: int = getattr(os, "O_TEMPORARY", 0)
 
 
 class LockedError(Exception):
-    """Another process or thread has the lock."""
+    """Raised when another process or thread has the lock."""
 
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on ``path`` for the block, and delete an empty file afterwards.
 
-    Where there is ``flock``, the lock is on the file itself, and the kernel releases the lock
-    however the process ends. Windows cannot rename a file that is open, so there the lock is a
-    second file, ``path`` with ``.lock`` appended, that only one process can create.
+    On systems with ``flock``, the lock is on the file itself, and the kernel releases the lock
+    however the process ends. Windows cannot rename an open file. The lock on Windows is therefore
+    a second file, ``path`` with ``.lock`` appended, which only one process can create.
 
     Raises:
         LockedError: another process or thread has the lock.
@@ -44,8 +45,8 @@ def _flock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise LockedError from None
         except OSError:
-            pass  # a file system without locks, as on some networks
-        # Between open and flock, the other process may have renamed the file.
+            pass  # a file system without locks, for example some network file systems
+        # Between open and flock, another process may have renamed the file.
         if not _is_same(file.fileno(), path):
             raise LockedError
         try:

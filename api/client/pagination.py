@@ -8,7 +8,7 @@ from .transport import Api, decode
 from .wire_types import ChunkList, State, TaskList
 
 #: Maximum number of rows per page that the API permits.
-TASKS_A_PAGE, CHUNKS_A_PAGE = 200, 1000
+TASKS_PER_PAGE, CHUNKS_PER_PAGE = 200, 1000
 
 Page = TypeVar("Page", TaskList, ChunkList)
 Row = TypeVar("Row")
@@ -51,13 +51,13 @@ def iterate_rows(
 
     Args:
         api: sends the requests.
-        path: of the list.
-        query: parameters of every request.
+        path: path of the list.
+        query: query parameters of every request.
         kind: type of a page.
         rows_of: returns the rows of a page.
 
     Raises:
-        ApiError: a page was refused.
+        ApiError: the request for a page was rejected.
         UnreachableError: the API did not respond.
     """
     cursor: str | None = ""

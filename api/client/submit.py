@@ -1,4 +1,4 @@
-"""Submits of the client: each has an Idempotency-Key, so that it can be sent more than once."""
+"""Submitting requests: each has an Idempotency-Key, so that it can be sent more than once."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from .transport import Api, Body, decode
 from .wire_types import Accepted, DryRun, ErrorCorrection, ImageFormat
 
 BULK = "/qr/bulk/"
-#: Visible ASCII, with spaces inside.
+#: 1 to 255 characters of visible ASCII; spaces are permitted except at the ends.
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 
 CsvSource = str | os.PathLike[str] | bytes | BinaryIO
@@ -41,7 +41,7 @@ class Form(NamedTuple):
 
     Attributes:
         media_type: ``application/json`` or ``text/csv``.
-        body: in that media type.
+        body: encoded in ``media_type``.
         params: query parameters; for CSV, the values shared by all items.
     """
 
@@ -56,8 +56,8 @@ class Submitted(NamedTuple):
     Attributes:
         task_id: UUID of the task.
         items: number of items.
-        idempotency_key: sent with the request; the same request with this key is the same task.
-        replayed: whether the request had been accepted before with the same key.
+        idempotency_key: key sent with the request; the same request with this key is the same task.
+        replayed: whether the request had already been accepted with the same key.
         poll_url: path of the task's status.
     """
 
@@ -79,13 +79,13 @@ def submit(
 
     Args:
         api: sends the request.
-        media_type: of the body.
+        media_type: media type of the body.
         body: returns the body from its beginning, once per attempt.
         params: query parameters.
-        idempotency_key: 1 to 255 characters of visible ASCII; None for a random one.
+        idempotency_key: 1 to 255 characters of visible ASCII; None for a random key.
 
     Raises:
-        ApiError: the request was refused.
+        ApiError: the request was rejected.
         UnreachableError: the API did not respond; the request may have been accepted.
         ValueError: the key is malformed.
     """

@@ -1,4 +1,4 @@
-"""HTTP requests of the client: sent within the key's rate limits, retried if that may help."""
+"""HTTP requests of the client, sent within the rate limits and retried after transient errors."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -14,9 +14,10 @@ from .arguments import check_api_key
 from .errors import NOT_QRMILL, ApiError, QrmillError, UnreachableError
 from .wire_types import Problem
 
-#: Seconds: limit of the first pause, which doubles with every attempt, and limit of all pauses.
+#: Seconds: limit of the first pause, which doubles with every attempt, and limit of every pause.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-#: Seconds beyond the patience in which a response may arrive: of a poll that was held to the end.
+#: Seconds beyond the patience in which a response may still arrive, so that a poll that the service
+#: held until the patience ended is not lost.
 _GRACE = 2.0
 
 Result = TypeVar("Result")
@@ -27,8 +28,8 @@ Body = bytes | Iterable[bytes]
 class RetryPolicy(NamedTuple):
     """Retries transient errors with full-jitter backoff, never before the service's Retry-After.
 
-    "Full jitter": each pause is random between zero and a limit that grows exponentially, so that
-    clients that failed together do not return together. The retry libraries do not fit: their
+    "Full jitter" means that each pause is random between zero and a limit that grows exponentially,
+    so that clients that failed together do not retry together. Retry libraries do not fit: their
     pauses ignore Retry-After, and their time limits need the system's clock.
 
     Attributes:
@@ -50,7 +51,7 @@ class RetryPolicy(NamedTuple):
 
         Args:
             attempt: makes one attempt.
-            patience: seconds, if fewer than the policy's.
+            patience: seconds that all attempts may take, if fewer than the policy's.
 
         Raises:
             QrmillError: the error of the last attempt.
@@ -91,11 +92,11 @@ class Api:
     """The API, used with one key. Thread-safe.
 
     Args:
-        http: a client of the API's URL, which may send requests to other servers as well: the key
-            is not among its default headers.
-        api_key: the key.
+        http: HTTP client whose base URL is the API's. The client may send requests to other servers
+            as well, so the key is not among its default headers.
+        api_key: API key.
         timeout: seconds to wait for a connection, and for each piece of a response.
-        policy: how requests are retried.
+        policy: policy for retries.
 
     Raises:
         ValueError: the key is malformed.
@@ -132,12 +133,12 @@ class Api:
             params: query parameters.
             body: returns the body from its beginning, once per attempt.
             held: seconds that the service may hold the response.
-            patience: seconds that all attempts may take, if fewer than usual. A silent server is
-                given up then; a server that keeps sending is not.
-            attempts: maximum number of attempts, if fewer than usual.
+            patience: seconds that all attempts may take, if fewer than the policy's. The limit ends
+                the wait for a silent server, but not for a server that keeps sending.
+            attempts: maximum number of attempts, if fewer than the policy's.
 
         Raises:
-            ApiError: the request was refused.
+            ApiError: the request was rejected.
             UnreachableError: the API did not respond.
         """
         deadline = self._policy.clock() + self._policy.limit_patience(patience)
@@ -164,11 +165,11 @@ class Api:
             response = self._http.send(request)
         except httpx2.HTTPError as error:
             where = describe_request(request.method, request.url)
-            raise UnreachableError(f"{where}: {describe_error(error)}") from error
+            raise UnreachableError(f"{where} failed: {describe_error(error)}") from error
         self._note_rate(response)
         if response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
             return response
-        raise _refusal(response)
+        raise _rejection(response)
 
     def _note_rate(self, response: httpx2.Response) -> None:
         """Record when the key may send again if it has no requests left."""
@@ -179,17 +180,20 @@ class Api:
             self._resume_at = now + int(reset) if remaining.strip() == "0" else 0.0
 
     def _await_rate(self, patience: float | None) -> None:
-        """Wait for the key's next window; if that takes too long, let the API refuse instead."""
+        """Wait until the key's next window begins.
+
+        If that takes longer than the patience, the request is sent at once, and the API rejects it.
+        """
         pause = self._resume_at - self._policy.clock()
         if 0 < pause <= self._policy.limit_patience(patience):
             self._policy.sleep(pause)
 
 
 def decode(response: httpx2.Response, kind: type[Kind]) -> Kind:
-    """Return the body of a response.
+    """Return the body of a response, decoded as the type ``kind``.
 
     Raises:
-        ApiError: the body is not of that type.
+        ApiError: the body does not have this type.
     """
     try:
         return msgspec.json.decode(response.content, type=kind)
@@ -200,7 +204,7 @@ def decode(response: httpx2.Response, kind: type[Kind]) -> Kind:
 def parse_retry_after(headers: httpx2.Headers) -> float | None:
     """Return Retry-After in seconds (RFC 9110, section 10.2.3); None if absent or malformed.
 
-    A date is compared with the response's own Date, so that this machine's clock may be wrong.
+    A date is compared with the response's own Date, so that a wrong local clock does no harm.
     """
     value = headers.get("Retry-After", "").strip()
     if value.isdecimal():
@@ -214,21 +218,21 @@ def parse_retry_after(headers: httpx2.Headers) -> float | None:
 
 
 def describe_request(method: str, url: httpx2.URL) -> str:
-    """Return a request as text, without its query, which is a secret in a presigned URL."""
-    return f"{method} {url.netloc.decode()}{url.path}"
+    """Return a request as text, without user name, password and query, which may be secrets."""
+    return f"{method} {url.scheme}://{url.netloc.decode()}{url.path}"
 
 
 def describe_error(error: Exception) -> str:
-    """Return an error as text; some connection errors have no message of their own."""
+    """Return an error's type and message; some connection errors have no message."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _jitter(attempt: int) -> float:
     limit = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
-    return random.uniform(0, limit)  # noqa: S311 - spreads load, nothing secret
+    return random.uniform(0, limit)  # noqa: S311 - spreads load, is not a secret
 
 
-def _refusal(response: httpx2.Response) -> ApiError:
+def _rejection(response: httpx2.Response) -> ApiError:
     try:
         problem = msgspec.json.decode(response.content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -244,7 +248,7 @@ def _refusal(response: httpx2.Response) -> ApiError:
 
 
 def _not_understood(response: httpx2.Response, error: Exception) -> ApiError:
-    """Return the error for a response of a gateway, or of a service of another version."""
+    """Return the error for a response that a gateway or another version of the service sent."""
     where = describe_request(response.request.method, response.url)
     detail = f"{where} did not return a qrmill response: {error}."
     retry_after = parse_retry_after(response.headers) or 0.0

@@ -1,4 +1,4 @@
-"""Waiting for tasks: long polls, which the service holds until there is news."""
+"""Waiting for a task to end, with long polls (``Prefer: wait``)."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -9,21 +9,23 @@ from .errors import TaskFailedError, WaitTimeoutError
 from .transport import Api, RetryPolicy, decode, parse_retry_after
 from .wire_types import TaskStatus
 
-#: Seconds that the service may hold a poll. It holds a poll until the task has ended, and ignores
-#: progress. The contract permits 30 s; gateways terminate requests after about a minute.
+#: Seconds that the service may hold a poll. The service holds a poll until the task has ended, and
+#: does not respond to progress. The contract permits 30 s; gateways terminate requests after about
+#: a minute.
 FOR_THE_END, FOR_PROGRESS = 25, 1
 #: Seconds between the starts of two polls if the response has no Retry-After.
 _PAUSE = 1.0
 
 
 class LongPoll:
-    """The polls of one task (``Prefer: wait``, RFC 7240, section 4.3).
+    """Long polls of one task (``Prefer: wait``, RFC 7240, section 4.3).
 
-    A service that does not hold polls responds at once, and its ``Retry-After`` sets the pace.
+    A service that does not hold polls responds at once. The pause between polls is then its
+    ``Retry-After``.
 
     Args:
         api: sends the polls.
-        path: of the task.
+        path: path of the task's status.
         clock: returns seconds since any fixed time.
         held: seconds that the service may hold each poll.
 
@@ -72,9 +74,9 @@ def wait(
 
     Args:
         poll: the polls of the task.
-        policy: has the clock and the function that sleeps.
+        policy: policy with the clock and the function that sleeps.
         timeout: seconds to wait; None for no limit.
-        on_progress: called with every status that differs from the one before.
+        on_progress: called with every status that differs from the previous one.
 
     Raises:
         TaskFailedError: the task has failed.
@@ -103,6 +105,7 @@ def _pause_after(response: httpx2.Response, elapsed: float) -> float:
     retry_after = parse_retry_after(response.headers)
     if retry_after is None:
         return max(0.0, _PAUSE - elapsed)
-    # The time that the poll was held counts, so that there is no gap in which the end goes unseen.
+    # The time for which the poll was held counts as part of the pause, so that the next held poll
+    # follows without a gap in which the task could end unnoticed.
     held = "Preference-Applied" in response.headers
     return max(0.0, retry_after - elapsed) if held else retry_after

@@ -1,7 +1,8 @@
-"""Requests and responses of the API as types: the client's own, so that it needs no server code.
+"""Types of the API's requests and responses, defined here so that the client needs no server code.
 
-The service's types with the same fields are in its ``api/schemas``; a test compares both with each
-other and with the OpenAPI document. Limits of values are left to the service, which checks them.
+The service's types with the same fields are in ``api/schemas``; a test compares both with each
+other and with the OpenAPI document. Limits of values are not repeated here; the service checks
+values.
 """
 
 from typing import Literal
@@ -151,8 +152,9 @@ class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
         state: pending from the request on, until an attempt succeeds or the last one has failed.
         attempts: number of attempts begun.
         last_error: result of the last attempt; None unless the attempt failed.
-        next_attempt_at: ISO 8601; None before the task has ended and after the last attempt.
-        delivered_at: ISO 8601; None unless delivered.
+        next_attempt_at: time of the next attempt, ISO 8601; None before the task has ended and
+            after the last attempt.
+        delivered_at: time of the delivery, ISO 8601; None unless delivered.
     """
 
     state: CallbackState
@@ -173,14 +175,14 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
         items: number of symbols in the bundle; None unless completed.
         error: why the task failed; None unless failed.
         error_code: stable name of ``error``.
-        processed_items: items rendered so far.
-        total_items: items of the request.
+        processed_items: number of items rendered so far.
+        total_items: number of items in the request.
         progress_percent: 0 to 100.
         chunks: progress of the chunks.
-        created_at: ISO 8601.
-        finished_at: ISO 8601; None in flight.
+        created_at: time when the request was accepted, ISO 8601.
+        finished_at: time when the task ended, ISO 8601; None while in flight.
         bundle: the finished ZIP; None unless completed.
-        callback: None if the request had no ``callback_url``.
+        callback: progress of the webhook; None if the request had no ``callback_url``.
     """
 
     task_id: str
@@ -238,9 +240,9 @@ class ChunkResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         index: number of the chunk, counted from 0.
-        first_item: counted from 1, as in the manifest.
-        last_item: counted from 1, as in the manifest.
-        state: pending if not begun, or requeued.
+        first_item: index of the first item, counted from 1 as in the manifest.
+        last_item: index of the last item, counted from 1 as in the manifest.
+        state: state of the chunk; ``pending`` if not begun, or requeued.
         attempts: number of attempts begun.
         error: why the last failed attempt failed.
         error_code: stable name of ``error``.
@@ -267,7 +269,7 @@ class NewKeyRequest(msgspec.Struct, frozen=True):
 
     Attributes:
         name: owner of the key, 1 to 80 characters.
-        role: operators may do everything.
+        role: what the key permits; an operator's key permits everything.
         per_minute: requests per minute; 0 for the service's default.
         per_day: requests per day; 0 for the service's default.
     """
@@ -284,7 +286,7 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key_id: 12 lower-case letters and digits.
         name: owner of the key.
-        role: operators may do everything.
+        role: what the key permits; an operator's key permits everything.
         per_minute: requests per minute; 0 for the service's default.
         per_day: requests per day; 0 for the service's default.
         created_at: ISO 8601.
@@ -320,9 +322,10 @@ class WebhookSecretResponse(msgspec.Struct, frozen=True):
     """A new webhook secret.
 
     Attributes:
-        key_id: of the API key whose webhooks are signed.
+        key_id: id of the API key whose webhooks are signed.
         webhook_secret: ``whsec_`` and Base64; the service shows it only once.
-        former_signs_until: when the former secret stops signing too, ISO 8601; None without one.
+        former_signs_until: time until which the former secret signs as well, ISO 8601; None without
+            a former secret.
     """
 
     key_id: str

@@ -1,1 +1,1 @@
-"""The operator console at /ops/."""
+"""The operator console at ``/ops/``."""

@@ -1,4 +1,4 @@
-"""``/ops/dead-letters``: messages that failed permanently; requeued or discarded, many at once."""
+"""``/ops/dead-letters``: permanently failed messages, which can be requeued or discarded."""
 
 from http import HTTPStatus
 
@@ -37,38 +37,38 @@ class DeadLettersPage(RequiresSession):
 
 
 class DeadLettersAction(RequiresSession):
-    """``POST /ops/dead-letters/put-back`` and ``…/discard``."""
+    """``POST /ops/dead-letters/requeue`` and ``…/discard``."""
 
     def __init__(self, dead_letters: DeadLetters, pages: Pages, action: str) -> None:
         self._pages = pages
         self._act, self._done = {
-            "put-back": (dead_letters.requeue, "put-back"),
+            "requeue": (dead_letters.requeue, "requeued"),
             "discard": (dead_letters.discard, "discarded"),
         }[action]
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Do it to every letter that was chosen, and go back to the list."""
-        chosen = _chosen(req.context.form)
-        count = sum(self._act(queue, names) for queue, names in chosen.items())
+        """Requeue or discard the selected dead letters, and redirect to the list."""
+        selected = _selected(req.context.form)
+        count = sum(self._act(queue, names) for queue, names in selected.items())
         target = f"{self._pages.prefix}/ops/dead-letters"
         raise falcon.HTTPSeeOther(f"{target}?done={self._done}&count={count}")
 
 
-def _chosen(form: FormFields) -> dict[str, list[str]]:
-    """Return the ids of the chosen letters, by their queues.
+def _selected(form: FormFields) -> dict[str, list[str]]:
+    """Return the ids of the selected dead letters by queue.
 
     Raises:
-        ProblemError: 422, nothing was chosen, or a queue that there is not.
+        ProblemError: 422; no dead letter is selected, or a queue is unknown.
     """
-    chosen: dict[str, list[str]] = {}
+    selected: dict[str, list[str]] = {}
     for value in form.get("letter", []):
         queue, _, letter_id = value.partition(":")
         if queue not in ALL_QUEUES:
-            raise _invalid(f"{queue!r} is no queue; there are {', '.join(ALL_QUEUES)}.")
-        chosen.setdefault(queue, []).append(letter_id)
-    if not chosen:
-        raise _invalid("No dead letter was chosen. Tick some first.")
-    return chosen
+            raise _invalid(f"Unknown queue {queue!r}. The queues are {', '.join(ALL_QUEUES)}.")
+        selected.setdefault(queue, []).append(letter_id)
+    if not selected:
+        raise _invalid("No dead letter is selected. Select at least one.")
+    return selected
 
 
 def _invalid(detail: str) -> ProblemError:

@@ -1,8 +1,9 @@
-"""``/dramatiq/``: Dramatiq's own dashboard, behind the console's sign-in. It reads Redis alone.
+"""``/dramatiq/``: Dramatiq's own dashboard, behind the console's sign-in. Works only with Redis.
 
-``dramatiq-dashboard`` 0.4.0 is not among the dependencies: it asks for older releases than it needs
-of Dramatiq and redis-py, so it is installed by itself (``make dashboard``). It is a WSGI
-application without a sign-in, which is called here with nothing but its own cookie.
+``dramatiq-dashboard`` 0.4.0 is not among the dependencies. It declares older releases of Dramatiq
+and redis-py than it needs, so it is installed separately (``make dashboard``). The dashboard is a
+WSGI application without a sign-in. It is called here without cookies and keys, except its own
+cookie.
 """
 
 import io
@@ -24,21 +25,21 @@ from api.http.request_bodies import BodyReader
 
 log = structlog.get_logger(__name__)
 
-#: The cookie by which the dashboard protects its forms.
+#: The dashboard's cookie against cross-site request forgery.
 _COOKIE = "__dd_csrf"
-#: Its pages hold their style, and no script.
+#: The dashboard's pages have inline styles and no scripts.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-#: What it raises when an address or a form is not one of its own.
+#: Exceptions that the dashboard raises for an unknown address or a malformed form.
 _WRONG_INPUT = (ValueError, KeyError, TypeError)
 
 Wsgi = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
 
 
 class DramatiqDashboard(RequiresSession):
-    """``/dramatiq`` and all below."""
+    """``/dramatiq`` and all paths below it."""
 
     own_forms = True
 
@@ -52,17 +53,17 @@ class DramatiqDashboard(RequiresSession):
             self._app = module.DashboardApp(broker, f"{pages.prefix}/dramatiq")
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str = "") -> None:
-        """Show one of the dashboard's pages, or how it is installed."""
+        """Show a page of the dashboard, or instructions for its installation."""
         cursor = req.get_param("cursor") or "0"
-        if not cursor.isdecimal():  # of which the dashboard knows nothing
-            detail = f"{cursor!r} is not a cursor of the dashboard; start at its first page."
+        if not cursor.isdecimal():  # the dashboard does not check it
+            detail = f"Invalid cursor {cursor!r}. Start at the dashboard's first page."
             raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_query", detail)
         self._pass_on(req, resp, rest, b"")
 
     on_head = on_get
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, rest: str = "") -> None:
-        """Requeue or delete a message, as the dashboard does it."""
+        """Let the dashboard requeue or delete a message."""
         self._pass_on(req, resp, rest, read_form_body(self._bodies, req))
 
     def _pass_on(self, req: falcon.Request, resp: falcon.Response, rest: str, body: bytes) -> None:
@@ -78,7 +79,7 @@ class DramatiqDashboard(RequiresSession):
             resp.data = b"".join(chunks)
         except _WRONG_INPUT as error:
             log.warning("dashboard request refused", reason=type(error).__name__, path=req.path)
-            detail = "The dashboard cannot do anything with this address or form."
+            detail = "The dashboard does not support this address or form."
             raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_query", detail) from None
         status, headers = started[0]
         resp.status = status
@@ -88,9 +89,10 @@ class DramatiqDashboard(RequiresSession):
 
 
 def _environ(req: falcon.Request, rest: str, body: bytes) -> dict[str, Any]:
+    """Return the WSGI environment for the dashboard, without the request's credentials."""
     cookie = next(iter(req.get_cookie_values(_COOKIE) or []), None)
-    foreign = ("HTTP_COOKIE", "HTTP_X_API_KEY", "HTTP_AUTHORIZATION")
-    environ = {name: value for name, value in req.env.items() if name not in foreign}
+    credentials = ("HTTP_COOKIE", "HTTP_X_API_KEY", "HTTP_AUTHORIZATION")
+    environ = {name: value for name, value in req.env.items() if name not in credentials}
     environ |= {
         "PATH_INFO": f"/{rest}",
         "CONTENT_LENGTH": str(len(body)),

@@ -1,4 +1,4 @@
-"""Forms of the console: each bound to its session by a signed token, and good for one time."""
+"""Forms of the console: each has a signed token of its session and can be sent only once."""
 
 import re
 import secrets
@@ -13,12 +13,13 @@ from api.http.request_bodies import BodyReader
 
 #: Name of the form field that holds the token.
 TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
-#: What :func:`issue_token` puts into a token, and characters that a token has at most.
+#: The nonce that :func:`issue_token` puts into a token.
 _NONCE = re.compile(r"[A-Za-z0-9_-]{16}")
+#: Maximum length of a token, in characters.
 _LONGEST = 200
-#: Seconds that a form may stand open, as long as a session.
+#: Seconds for which a token is valid, as long as a session.
 _LIFETIME = 12 * 3600
-_LIMIT = 64 * 1024  # bytes
+_LIMIT = 64 * 1024  # bytes of a form
 _MOST_FIELDS = 1000
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
 
@@ -26,21 +27,21 @@ FormFields = dict[str, list[str]]
 
 
 def issue_token(session: str) -> str:
-    """Return a token for a form of the session whose own token is ``session``."""
+    """Return a form token for the session whose session token is ``session``."""
     return _serializer(session).dumps(secrets.token_urlsafe(12))
 
 
 def check_token(session: str, form: FormFields) -> str:
-    """Return the nonce of a form's token, by which it is known whether it was sent before.
+    """Return the nonce of a form's token, which shows whether the form was already sent.
 
-    A visitor who is not signed in chose ``session``, and may have signed anything: what it says is
-    read only if it has the length and the form of a token of ours.
+    A visitor who is not signed in chooses ``session`` freely, and can therefore sign any payload.
+    The payload is read only if the token has the length and the form of an issued token.
 
     Raises:
-        ProblemError: 403, there is no token, or it is of another session, or too old.
+        ProblemError: 403; the token is missing, belongs to another session, or has expired.
     """
     (token,) = form.get(TOKEN_FIELD, [])[:1] or [""]
-    # One that begins with a dot is compressed, and would be inflated to whatever length.
+    # A token that begins with a dot is compressed, and could be inflated to any length.
     if len(token) <= _LONGEST and not token.startswith("."):
         try:
             nonce = _serializer(session).loads(token, max_age=_LIFETIME)
@@ -48,18 +49,18 @@ def check_token(session: str, form: FormFields) -> str:
             nonce = None
         if isinstance(nonce, str) and _NONCE.fullmatch(nonce):
             return nonce
-    detail = "The form is not one of this session, or too old. Open the page again."
+    detail = "The form belongs to another session or has expired. Open the page again."
     raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
 
 
 def check_origin(req: falcon.Request) -> None:
-    """Check that no other site had the browser send this (W3C Fetch Metadata, section 2.3).
+    """Check that the request does not come from another site (W3C Fetch Metadata, section 2.3).
 
     Raises:
-        ProblemError: 403.
+        ProblemError: 403; another site made the browser send the request.
     """
     if (req.get_header("Sec-Fetch-Site") or "same-origin") not in {"same-origin", "none"}:
-        detail = "The form was sent by another site. Open the console's own page."
+        detail = "The form was sent from another site. Use the console's own page."
         raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
 
 
@@ -67,11 +68,12 @@ def read_form_body(bodies: BodyReader, req: falcon.Request) -> bytes:
     """Return the encoded fields of a form.
 
     Args:
-        bodies: reads the request.
+        bodies: reads the body.
         req: the request.
 
     Raises:
-        ProblemError: 413 over 64 KiB, 415 if the body is no form, 400 if it is incomplete.
+        ProblemError: 413 if the body is larger than 64 KiB, 415 if it is not a form, 400 if it is
+            incomplete.
     """
     return bodies.read(req, _LIMIT, (_MEDIA_TYPE,))[1]
 
@@ -80,11 +82,12 @@ def read_form(bodies: BodyReader, req: falcon.Request) -> FormFields:
     """Return the fields of a form.
 
     Args:
-        bodies: reads the request.
+        bodies: reads the body.
         req: the request.
 
     Raises:
-        ProblemError: as :func:`read_form_body`; 400 if it has too many fields or is not UTF-8.
+        ProblemError: as for :func:`read_form_body`; also 400 if the form has more than 1000 fields
+            or is not UTF-8.
     """
     sent = read_form_body(bodies, req)
     try:
@@ -95,7 +98,7 @@ def read_form(bodies: BodyReader, req: falcon.Request) -> FormFields:
             errors="strict",
         )
     except ValueError as error:
-        detail = f"The form cannot be read: {error}."
+        detail = f"The form is malformed: {error}."
         raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from None
 
 

@@ -1,4 +1,4 @@
-"""``/ops/jobs/{task_id}``: one job; its chunks, its first symbols, and what can be done with it."""
+"""``/ops/jobs/{task_id}``: one job, with its chunks, first symbols, re-run, cancel and download."""
 
 from http import HTTPStatus
 
@@ -22,9 +22,9 @@ from pipeline.service import (
 from render.image import MEDIA_TYPES
 
 _CHUNKS = 200
-#: No script, no style and nothing from elsewhere, whatever an image says.
+#: An image may not run scripts or load anything, whatever the image contains.
 _IMAGE_POLICY = "default-src 'none'; style-src 'none'; sandbox"
-_STORE_AWAY = "The object store is out of reach."
+_STORE_UNAVAILABLE = "The object store is unavailable."
 _REQUEST_GONE = "The request is no longer in the object store."
 
 
@@ -38,7 +38,7 @@ class JobPage(RequiresSession):
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Show the job, and a page of its chunks."""
+        """Show the job and a page of its chunks."""
         job = find_job(self._jobs, req, task_id)
         first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
         chunks = self._jobs.chunks(job.task_id, req.context.key, first, _CHUNKS) or []
@@ -58,21 +58,24 @@ class JobPage(RequiresSession):
     on_head = on_get
 
     def _samples(self, req: falcon.Request, job: JobStatus) -> tuple[list[Sample], str]:
-        """Return the first symbols, or why there are none; a page that is refreshed has them."""
+        """Return the first symbols; if there are none, an empty list and the reason.
+
+        A refresh by the page's script needs no symbols, because the page already shows them.
+        """
         if req.get_header("X-Refresh"):
             return [], ""
         health = self._health.look()
-        away = {part.name for part in health if part.milliseconds is None}
-        if "s3" in away:  # it might hang, and the page with it
-            return [], _STORE_AWAY
+        unavailable = {part.name for part in health if part.milliseconds is None}
+        if "s3" in unavailable:  # a request to S3 could hang, and the page with it
+            return [], _STORE_UNAVAILABLE
         try:
             return self._preview.first(job.task_id), ""
         except ObjectMissingError:
             return [], _REQUEST_GONE
         except UnreadableError:
-            return [], "The request is damaged in the object store."
+            return [], "The request in the object store is damaged."
         except StoreUnavailableError:
-            return [], _STORE_AWAY
+            return [], _STORE_UNAVAILABLE
 
 
 class SymbolImage(RequiresSession):
@@ -109,7 +112,7 @@ class JobAction(RequiresSession):
         }[action]
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Do it, and go back to the job."""
+        """Retry or cancel the job, and redirect to its page."""
         canonical = canonical_task_id(task_id)
         if self._act(canonical, req.context.key) is None:
             not_found(canonical)
@@ -117,26 +120,26 @@ class JobAction(RequiresSession):
 
 
 class DownloadRedirect(RequiresSession):
-    """``GET /ops/jobs/{task_id}/download``: on to a URL that is signed for this one time."""
+    """``GET /ops/jobs/{task_id}/download``: redirects to a newly presigned URL of the bundle."""
 
     def __init__(self, jobs: Jobs, downloads: DownloadUrls) -> None:
         self._jobs = jobs
         self._downloads = downloads
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Sign a URL and send the browser there."""
+        """Presign a URL, and redirect the browser to it."""
         job = find_job(self._jobs, req, task_id)
         if job.bundle is None:
-            detail = f"The task is {job.state}; there is no bundle to download."
+            detail = f"The job is {job.state}; there is no bundle to download."
             raise ProblemError(HTTPStatus.CONFLICT, "not_possible", detail)
         raise falcon.HTTPSeeOther(self._downloads.sign(job.task_id, job.bundle).url)
 
 
 def find_job(jobs: Jobs, req: falcon.Request, task_id: str) -> JobStatus:
-    """Return the job of a task id.
+    """Return the job with the given task id.
 
     Raises:
-        ProblemError: 422, it is none; 404, there is no such job.
+        ProblemError: 422 if the task id is malformed; 404 if no job has it.
     """
     canonical = canonical_task_id(task_id)
     return jobs.status(canonical, req.context.key) or not_found(canonical)

@@ -1,4 +1,4 @@
-"""``/ops/jobs``: every key's jobs, filtered by state, found by task id, key name or GTIN."""
+"""``/ops/jobs``: jobs of all API keys, filtered by state, task id, key name or GTIN."""
 
 from typing import get_args
 
@@ -26,18 +26,18 @@ class JobsPage(RequiresSession):
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show a page of jobs, or go to the one whose task id was searched."""
+        """Show a page of jobs; a search for a task id redirects to that job."""
         sought = (req.get_param("q") or "").strip()
         state = req.get_param("state") or ""
         cursor = req.get_param("cursor")
         violations = Violations()
         if state and state not in _STATES:
-            detail = f"{shown(state)} is no state; there are {', '.join(_STATES)}."
+            detail = f"{shown(state)} is not a state; the states are {', '.join(_STATES)}."
             violations.append(Violation("/state", "state", detail))
         after = decode_cursor(cursor, violations) if cursor else None
         if violations:
             raise invalid(violations)
-        self._go_to_task(sought)
+        self._redirect_to_job(sought)
         wanted = _filter(sought, state)
         page = self._jobs.list(wanted, req.context.key, _ROWS, after)
         self._pages.respond(
@@ -54,10 +54,10 @@ class JobsPage(RequiresSession):
 
     on_head = on_get
 
-    def _go_to_task(self, sought: str) -> None:
+    def _redirect_to_job(self, sought: str) -> None:
         try:
             task_id = parse_task_id(sought)
-        except ValueError:  # not a task id, so a key's name or a GTIN
+        except ValueError:  # a key's name or a GTIN
             return
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/jobs/{task_id}")
 

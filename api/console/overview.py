@@ -1,4 +1,4 @@
-"""``/ops/``: how the service is doing, at a glance."""
+"""``/ops/``: overview of backlog, throughput, queues, workers and dependencies."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from api.console.pages import Pages
 from api.console.sessions import RequiresSession
 from pipeline.service import Health, Overview, OverviewReader
 
-#: The charts' height and the width of a minute, as overview.html draws them.
+#: Height of a chart and width of a minute, in the user units of overview.html's SVG.
 CHART_HEIGHT, MINUTE_WIDTH = 64, 10
 
 
 class Bar(NamedTuple):
-    """One minute's bar: its left edge, top and height, and what it says."""
+    """A bar of a chart, for one minute: left edge, top and height in SVG user units, and label."""
 
     x: int
     y: float
@@ -26,8 +26,11 @@ class Chart(NamedTuple):
     """A chart of the last hour.
 
     Attributes:
-        total, most: of all minutes, and of the one with the most.
-        kind: which of the style sheet's colours its bars have.
+        title: heading.
+        total: sum of all minutes.
+        most: largest value of a minute.
+        bars: one per minute whose value is not 0.
+        kind: CSS class that sets the colour of the bars.
     """
 
     title: str
@@ -46,7 +49,7 @@ class OverviewPage(RequiresSession):
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show backlog, workers, health and the last hour."""
+        """Show backlog, workers, dependencies and charts of the last hour."""
         overview = self._overview.read()
         self._pages.respond(
             req,
@@ -61,7 +64,7 @@ class OverviewPage(RequiresSession):
 
 
 def charts(overview: Overview) -> list[Chart]:
-    """Return the last hour as charts: items staged, jobs completed, jobs failed."""
+    """Return charts of the last hour: items rendered, jobs completed, jobs failed."""
     hour = overview.hour
     begins = [minute.begins_at for minute in hour]
     return [

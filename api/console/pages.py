@@ -1,4 +1,4 @@
-"""The console's pages: Jinja2 templates, filled in and sent with the headers that fence them in."""
+"""The console's pages: Jinja2 templates, rendered and sent with restrictive security headers."""
 
 import hashlib
 import time
@@ -17,9 +17,9 @@ from api.schemas.states import ChunkState, State
 
 _FOLDER = Path(__file__).parent
 _STATIC = _FOLDER / "static"
-#: The console's own files, and of which type each is.
+#: Static files of the console, with their media types.
 STATIC_TYPES = {"ops.css": "text/css", "ops.js": "text/javascript", "icon.svg": "image/svg+xml"}
-#: Nothing but our own files, and no script or style in the page itself.
+#: Only the console's own files may be loaded; inline scripts and styles are blocked.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -30,21 +30,21 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-#: What a page may say after a change; its address carries the name alone.
+#: Notices that a page can show after a change, by the name that the address contains.
 NOTICES = {
-    "retried": "The job runs again, for what it lacks.",
+    "retried": "The job was restarted; only what is missing is rendered.",
     "cancelled": "The job was cancelled.",
-    "put-back": "Put back onto the queue: {count}.",
-    "discarded": "Discarded: {count}.",
+    "requeued": "Dead letters requeued: {count}.",
+    "discarded": "Dead letters discarded: {count}.",
 }
 _KIB = 1024
 
 
 class Pages:
-    """Fills in the console's templates.
+    """Renders the console's templates.
 
     Args:
-        prefix: of the API's paths.
+        prefix: prefix of the API's paths.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -57,9 +57,9 @@ class Pages:
         resp: falcon.Response,
         template: str,
         status: HTTPStatus = HTTPStatus.OK,
-        **values: Any,  # noqa: ANN401 - what the template shows
+        **values: Any,  # noqa: ANN401 - variables of the template
     ) -> None:
-        """Respond with a page, and a form token of its session if there is one."""
+        """Respond with a page; with a session, the page gets a form token."""
         session = req.context.get("session")
         common = {
             "prefix": self.prefix,
@@ -76,7 +76,7 @@ class Pages:
 
 @cache
 def _templates() -> dict[str, jinja2.Template]:
-    """Return every template, compiled, so that no visitor waits for that."""
+    """Return every template by name, compiled in advance so that no request waits for it."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
@@ -92,10 +92,10 @@ def _templates() -> dict[str, jinja2.Template]:
 
 
 class StaticFile:
-    """``GET /ops/static/{name}``: the pages' script and style, which hold nothing secret."""
+    """``GET /ops/static/{name}``: scripts and styles of the pages, served without a session."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Respond with one of the files."""
+        """Respond with a static file."""
         if name not in STATIC_TYPES:
             raise falcon.HTTPNotFound
         resp.content_type = STATIC_TYPES[name]
@@ -105,7 +105,7 @@ class StaticFile:
     on_head = on_get
 
 
-#: A shape beside each state's word, so that no state is told by its colour alone.
+#: Symbol shown next to each state, so that states are not distinguished by colour alone.
 STATE_SYMBOLS: Mapping[State | ChunkState, str] = {
     "pending": "○",
     "running": "◐",
@@ -117,25 +117,25 @@ STATE_SYMBOLS: Mapping[State | ChunkState, str] = {
 
 @cache
 def static_version() -> str:
-    """Return a name for the static files as they are, so that browsers keep no older ones."""
+    """Return a hash of the static files, so that browsers do not use cached older versions."""
     contents = b"".join((_STATIC / name).read_bytes() for name in sorted(STATIC_TYPES))
     return hashlib.sha256(contents).hexdigest()[:12]
 
 
 def iso_time(milliseconds: int) -> str:
-    """Return a time since the epoch in ISO 8601, in UTC."""
+    """Return a timestamp, in milliseconds since the epoch, as ISO 8601 in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def when(milliseconds: int) -> str:
-    """Return a time since the epoch for people, in UTC; today's without the date."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """Return a timestamp, in milliseconds since the epoch, in UTC; without the date if today."""
+    timestamp = datetime.fromtimestamp(milliseconds / 1000, UTC)
     today = datetime.fromtimestamp(time.time(), UTC).date()
-    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M")
+    return timestamp.strftime("%H:%M:%S" if timestamp.date() == today else "%Y-%m-%d %H:%M")
 
 
 def span(milliseconds: float) -> str:
-    """Return a length of time for people, which no line's end takes apart."""
+    """Return a readable duration with no-break spaces, for example ``1 min 05 s``."""
     return _span(milliseconds).replace(" ", "\N{NO-BREAK SPACE}")
 
 
@@ -151,7 +151,7 @@ def _span(milliseconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a readable number of bytes, for example ``5.0 MiB``."""
     for unit in ("bytes", "KiB", "MiB"):
         if count < _KIB:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -160,11 +160,11 @@ def size(count: float) -> str:
 
 
 def number(count: int) -> str:
-    """Return a number with a thin space between its thousands."""
+    """Return a number with a narrow no-break space as the thousands separator."""
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _notice(req: falcon.Request) -> str:
     name, count = req.get_param("done") or "", req.get_param("count") or "0"
-    # Only our own words, and a number: an address cannot put anything else onto the page.
+    # A fixed text and a number, so that an address cannot put arbitrary text on the page.
     return NOTICES.get(name, "").format(count=count if count.isdecimal() else "0")

@@ -1,4 +1,4 @@
-"""The operators' console at ``/ops/`` and Dramatiq's dashboard at ``/dramatiq/``: their routes."""
+"""Routes of the operator console at ``/ops/`` and of Dramatiq's dashboard at ``/dramatiq/``."""
 
 from api.console.dead_letters import DeadLettersAction, DeadLettersPage
 from api.console.dramatiq_dashboard import DramatiqDashboard
@@ -38,7 +38,7 @@ def console_routes(
         f"{job}/retry": JobAction(jobs, pages, "retry"),
         f"{job}/cancel": JobAction(jobs, pages, "cancel"),
         f"{ops}/dead-letters": DeadLettersPage(dead_letters, service.overview, pages),
-        f"{ops}/dead-letters/put-back": DeadLettersAction(dead_letters, pages, "put-back"),
+        f"{ops}/dead-letters/requeue": DeadLettersAction(dead_letters, pages, "requeue"),
         f"{ops}/dead-letters/discard": DeadLettersAction(dead_letters, pages, "discard"),
         f"{ops}/static/{{name}}": StaticFile(),
         f"{ops}/{{rest:path}}": NotFoundPage(),

@@ -1,7 +1,7 @@
-"""Sessions of the console: checked before all its pages and before Dramatiq's dashboard.
+"""Session checks for all pages of the console and for Dramatiq's dashboard.
 
 The check depends on the resource that a request was routed to, not on its path, so that no spelling
-of a path bypasses it. Every :class:`RequiresSession` resource needs a session, and every change
+of a path bypasses the check. Every :class:`RequiresSession` resource needs a session. Every change
 needs a form of that session that was not sent before.
 """
 
@@ -21,26 +21,26 @@ from pipeline.service import ApiKeys, Sessions
 
 COOKIE = "qrmill_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-#: Where a sign-in may lead: a path of ours, and nothing that a browser takes for another host.
+#: Targets to which a sign-in may redirect: local paths that no browser takes for another host.
 _LOCAL = re.compile(r"/[A-Za-z0-9._~/?=&%:+-]*")
 
 
 class ConsoleResource:
-    """A resource of the console; its errors are pages."""
+    """A resource of the console; its error responses are HTML pages."""
 
 
 class RequiresSession(ConsoleResource):
     """A resource that needs a session.
 
     Attributes:
-        own_forms: whether it checks its forms by itself.
+        own_forms: whether the resource checks its forms itself.
     """
 
     own_forms = False
 
 
 class NotFoundPage(RequiresSession):
-    """Any path below ``/ops/`` without a page."""
+    """Any path below ``/ops/`` that has no page."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str) -> None:
         """Respond with 404.
@@ -52,7 +52,7 @@ class NotFoundPage(RequiresSession):
 
 
 class SessionMiddleware:
-    """Falcon middleware: sessions, forms, and errors as pages."""
+    """Falcon middleware that checks sessions and forms, and shows errors as HTML pages."""
 
     def __init__(
         self, sessions: Sessions, api_keys: ApiKeys, pages: Pages, bodies: BodyReader
@@ -68,8 +68,8 @@ class SessionMiddleware:
         """Check the session of a request for a resource that requires one.
 
         Raises:
-            HTTPSeeOther: to the sign-in.
-            ProblemError: 401 or 403.
+            HTTPSeeOther: redirects a GET without a session to the sign-in.
+            ProblemError: 401 for a change without a session; 403 or 409 for an invalid form.
         """
         if not isinstance(resource, ConsoleResource):
             return
@@ -91,7 +91,7 @@ class SessionMiddleware:
             req.context.session, req.context.key = token, key
             return
         if req.method not in _SAFE_METHODS:
-            detail = "You are not signed in, or no longer. Sign in and send it again."
+            detail = "You are not signed in, or your session has ended. Sign in and try again."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "signed_out", detail)
         back = quote(req.relative_uri, safe="")
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in?next={back}")
@@ -103,7 +103,7 @@ class SessionMiddleware:
         resource: object,
         req_succeeded: bool,
     ) -> None:
-        """Show a problem as a page."""
+        """Replace a problem response by an HTML page."""
         if isinstance(resource, ConsoleResource) and resp.content_type == MEDIA_TYPE and resp.data:
             problem = msgspec.json.decode(resp.data, type=Problem)
             status = HTTPStatus(problem.status)
@@ -112,19 +112,20 @@ class SessionMiddleware:
 
 
 def use_form(sessions: Sessions, session: str, form: FormFields) -> None:
-    """Check that a form is of this session, and use it up.
+    """Check that a form belongs to this session, and mark it as sent.
 
     Raises:
-        ProblemError: 403 when it is not; 409 when it was sent before.
+        ProblemError: 403 if the form belongs to another session or has expired; 409 if the form was
+            already sent.
     """
     nonce = check_token(session, form)
     if not sessions.use_form(nonce):
-        detail = "This form was sent before, and was not carried out again. Open the page again."
+        detail = "This form was already sent, and was not processed again. Open the page again."
         raise ProblemError(HTTPStatus.CONFLICT, "form_sent_before", detail)
 
 
 def local_path(text: str, prefix: str) -> str:
-    """Return ``text`` if it is a path of the console or the dashboard, or else the console's."""
+    """Return ``text`` if it is a path of the console or the dashboard, else the overview's path."""
     home = f"{prefix}/ops/"
     allowed = (home, f"{prefix}/dramatiq/")
     return text if _LOCAL.fullmatch(text) and f"{text}/".startswith(allowed) else home

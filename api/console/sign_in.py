@@ -1,4 +1,4 @@
-"""``/ops/sign-in`` and ``/ops/sign-out``: an operator's key opens a session."""
+"""``/ops/sign-in`` and ``/ops/sign-out``: sessions, begun with an operator's API key."""
 
 import ipaddress
 import secrets
@@ -17,13 +17,14 @@ from pipeline.service import SESSION_LIFETIME, ApiKeys, Sessions, SignInLimit
 
 log = structlog.get_logger(__name__)
 
-#: Binds the sign-in's form to the browser that asked for it, before there is a session.
+#: Cookie that binds the sign-in form to the browser, before a session exists.
 _VISIT_COOKIE = "qrmill_visit"
 _VISIT_SECONDS = 3600
 _REFUSED = {
-    HTTPStatus.UNAUTHORIZED: "That is not a key of this service, or it is mistyped or revoked.",
-    HTTPStatus.FORBIDDEN: "That key is a client's. The console needs a key with the role operator.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many attempts. Try again in a minute.",
+    HTTPStatus.UNAUTHORIZED: "This API key is unknown, mistyped or revoked.",
+    HTTPStatus.FORBIDDEN: "This API key has the role client. The console requires the role "
+    "operator.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many attempts. Try again in one minute.",
 }
 
 
@@ -31,12 +32,12 @@ class SignIn(ConsoleResource):
     """``GET`` and ``POST /ops/sign-in``.
 
     Args:
-        sessions: of operators.
-        api_keys: the known keys.
-        sign_in_limits: counts attempts.
-        pages: writes the form.
+        sessions: sessions of operators.
+        api_keys: verifies API keys.
+        sign_in_limits: limits attempts per address.
+        pages: renders the form.
         bodies: reads the form.
-        proxies: trusted about the client's address.
+        proxies: proxies whose ``X-Forwarded-For`` is trusted.
     """
 
     def __init__(
@@ -57,22 +58,22 @@ class SignIn(ConsoleResource):
         self._proxies = proxies
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show the form."""
+        """Show the sign-in form."""
         self._show(req, resp, HTTPStatus.OK, req.get_param("next") or "")
 
     on_head = on_get
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Begin a session for an operator's key."""
+        """Begin a session if the form has an operator's key, and redirect to the page requested."""
         check_origin(req)
         form = read_form(self._bodies, req)
         back = local_path((form.get("next") or [""])[0], self._pages.prefix)
         visit = next(iter(req.get_cookie_values(_VISIT_COOKIE) or []), "")
         if not visit:
-            detail = "The browser sent no cookie with the form. Allow cookies of this service."
+            detail = "The browser sent no cookie with the form. Allow cookies for this service."
             raise ProblemError(HTTPStatus.FORBIDDEN, "wrong_form", detail)
         address = client_address(req, self._proxies)
-        refused, key_id = self._judge(address, visit, form)
+        refused, key_id = self._authenticate(address, visit, form)
         if refused is not None:
             log.warning("sign-in refused", status=refused.value, address=address)
             if refused is HTTPStatus.TOO_MANY_REQUESTS:
@@ -84,8 +85,11 @@ class SignIn(ConsoleResource):
         _set_cookie(req, resp, self._pages.prefix, COOKIE, token, seconds=SESSION_LIFETIME)
         raise falcon.HTTPSeeOther(back)
 
-    def _judge(self, address: str, visit: str, form: FormFields) -> tuple[HTTPStatus | None, str]:
-        # First of all: with a cookie of one's own choice, forms without number can be signed.
+    def _authenticate(
+        self, address: str, visit: str, form: FormFields
+    ) -> tuple[HTTPStatus | None, str]:
+        """Return the status of a rejection, or None, and the key id."""
+        # Checked before the form: a client chooses its own cookie and can sign any number of forms.
         if not self._sign_in_limits.allow(address):
             return HTTPStatus.TOO_MANY_REQUESTS, ""
         use_form(self._sessions, visit, form)
@@ -119,24 +123,24 @@ class SignOut(RequiresSession):
         self._pages = pages
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """End the session, here and in the browser."""
+        """End the session on the server, and delete its cookie."""
         self._sessions.end(req.context.session)
         _set_cookie(req, resp, self._pages.prefix, COOKIE, "", seconds=0)
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in")
 
 
 def client_address(req: falcon.Request, proxies: TrustedProxies) -> str:
-    """Return the address that attempts are counted for.
+    """Return the address for which sign-in attempts are counted.
 
-    Behind a proxy of ours that is what the proxy says, the last of ``X-Forwarded-For``; what stands
-    before it could be anybody's invention.
+    Behind a trusted proxy, this is the last address of ``X-Forwarded-For``, which the proxy added.
+    The addresses before it may be forged by the client.
     """
     address = req.remote_addr or ""
     forwarded = (req.get_header("X-Forwarded-For") or "").rpartition(",")[2].strip()
     if forwarded and proxies.trusts(address):
         try:
             return str(ipaddress.ip_address(forwarded))
-        except ValueError:  # no address: counted as what it came from
+        except ValueError:  # not an address: attempts are counted for the proxy
             pass
     return address
 

@@ -131,7 +131,7 @@ def test_a_cancelled_task_is_told_and_can_be_run_again(qrmill: Client) -> None:
 
 
 def test_tasks_are_listed_over_pages(qrmill: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.client.client.TASKS_A_PAGE", 2)
+    monkeypatch.setattr("api.client.client.TASKS_PER_PAGE", 2)
     sent = [qrmill.submit(gtin="96385074", items=[{}]).task_id for _ in range(5)]
     assert [task.task_id for task in qrmill.list(gtin="96385074")] == sent[::-1]
     assert [*qrmill.list(gtin="96385074", created_before=datetime(2020, 1, 1, tzinfo=UTC))] == []

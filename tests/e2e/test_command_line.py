@@ -47,7 +47,7 @@ def test_a_csv_file_is_submitted_waited_for_and_downloaded(
     lines = done.stderr.splitlines()
     assert (lines[0], lines[-2:]) == (
         f"Accepted: 5000 items, task {task_id}.",
-        ["completed: 100 %", f"The bundle is in {out}."],
+        ["completed: 100 %", f"The bundle was written to {out}."],
     )
     assert "\x1b" not in done.stderr
     assert members(out)[-1] == "05000_L-1_04999.svg"
@@ -137,7 +137,7 @@ def test_ctrl_c_while_waiting_says_how_to_pick_the_job_up_again(
     assert "\x1b[" in shell.shown
     assert not out.exists()
     words = re.sub(r"\s+", " ", shell.shown)
-    (command,) = re.findall(r"To pick it up again: qrmill (.*\.zip')", words)
+    (command,) = re.findall(r"To continue waiting, run: qrmill (.*\.zip')", words)
     done = qrmill(*shlex.split(command), **api)
     assert done.returncode == 0, done.stderr
     assert len(members(out)) == 5002

@@ -118,7 +118,7 @@ def test_the_overview_tells_of_queues_workers_and_the_last_hour(
     visitor: Visitor, client: TestClient, start_worker: StartWorker
 ) -> None:
     waiting = visitor.get("/ops/").text
-    assert "No worker has been heard of" in waiting
+    assert "No worker has sent a heartbeat" in waiting
     task_id = post(client)
     page = visitor.get("/ops/").text
     assert re.search(r'<th scope="row">render</th><td class="n">3</td>', page)
@@ -129,7 +129,7 @@ def test_the_overview_tells_of_queues_workers_and_the_last_hour(
     assert "Items rendered <strong>25</strong>" in page
     assert "Jobs completed <strong>1</strong>" in page
     assert "0.0 % <small>" in page
-    assert page.count("answers</span>") == 3
+    assert page.count("</span> available</span>") == 3
 
 
 def test_the_counts_of_the_hour_never_grow_and_have_no_cancelled_jobs(
@@ -137,7 +137,7 @@ def test_the_counts_of_the_hour_never_grow_and_have_no_cancelled_jobs(
 ) -> None:
     connection.hset(ledger_keys.MINUTES, mapping={f"failed:{n}": f"{n} 9" for n in range(60)})
     client.simulate_delete(f"/qr/bulk/{post(client)}/")
-    assert "no job ended" in visitor.get("/ops/").text
+    assert "no job has ended" in visitor.get("/ops/").text
     ledger.fail_job(post(client), Failure("render_failed", "It failed."))
     assert "100.0 % <small>" in visitor.get("/ops/").text
     counts = cast("dict[str, str]", connection.hgetall(ledger_keys.MINUTES))
@@ -217,8 +217,8 @@ def test_what_others_wrote_is_shown_as_text(visitor: Visitor, service: Service) 
         assert "<script>alert" not in page
         assert "49" not in re.findall(r"&#34;&#39;(.{0,9})", page)
     assert "&lt;script&gt;alert(1)" in visitor.get(f"/ops/jobs/{task_id}").text
-    spoofed = visitor.get("/ops/jobs?done=put-back&count=<b>").text
-    assert "Put back onto the queue: 0." in spoofed
+    spoofed = visitor.get("/ops/jobs?done=requeued&count=<b>").text
+    assert "Dead letters requeued: 0." in spoofed
 
 
 def test_a_job_shows_its_chunks_symbols_and_bundle(
@@ -256,7 +256,7 @@ def test_a_failed_job_shows_each_chunks_error_and_is_run_again(
     assert visitor.get(f"{path}/symbols/1").status_code == 404
     head, end, items = request.partition(b"\n")
     bucket.put(keys.request_object(task_id), head + end + b"?" * len(items))
-    assert "The request is damaged" in visitor.get(path).text
+    assert "The request in the object store is damaged" in visitor.get(path).text
     assert visitor.get(f"{path}/symbols/1").status_code == 500
     bucket.put(keys.request_object(task_id), request, "application/json")
     answer = visitor.change(f"{path}/retry")
@@ -283,13 +283,13 @@ def test_dead_letters_tell_why_and_put_back_they_complete_the_job(
     letters = re.findall(r'name="letter" value="([^"]+)"', page)
     assert len(letters) == 3
     bucket.put(keys.request_object(task_id), request, "application/json")
-    answer = visitor.change("/ops/dead-letters/put-back", *[("letter", it) for it in letters])
-    assert answer.headers["location"] == "/ops/dead-letters?done=put-back&count=3"
+    answer = visitor.change("/ops/dead-letters/requeue", *[("letter", it) for it in letters])
+    assert answer.headers["location"] == "/ops/dead-letters?done=requeued&count=3"
     await_state(client, task_id, "completed")
     assert dead_letters(connection) == []
-    again = visitor.change("/ops/dead-letters/put-back", *[("letter", it) for it in letters])
+    again = visitor.change("/ops/dead-letters/requeue", *[("letter", it) for it in letters])
     assert again.headers["location"].endswith("count=0")
-    assert "None. Every message" in visitor.get("/ops/dead-letters").text
+    assert "No dead letters. Every message" in visitor.get("/ops/dead-letters").text
 
 
 def test_discarded_letters_are_gone_and_their_job_can_be_re_run(
@@ -314,7 +314,7 @@ def test_discarded_letters_are_gone_and_their_job_can_be_re_run(
 
 def test_a_wrong_choice_of_letters_is_refused(visitor: Visitor) -> None:
     for chosen in ([], [("letter", "nowhere:1")], [("letter", "")]):
-        assert visitor.change("/ops/dead-letters/put-back", *chosen).status_code == 422
+        assert visitor.change("/ops/dead-letters/requeue", *chosen).status_code == 422
 
 
 @pytest.mark.usefixtures("settings")

@@ -150,7 +150,7 @@ def test_an_operator_follows_a_job_and_mends_another(
     page.get_by_role("link", name="Jobs").click()
     look_at(page, "jobs")
     page.get_by_label("State").select_option("failed")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name=bad).click()
     page.get_by_role("link", name="Chunk 3: failed").click()
     expect(page.locator("#chunk-3")).to_contain_text("object_missing")
@@ -158,7 +158,7 @@ def test_an_operator_follows_a_job_and_mends_another(
     page.get_by_role("link", name="Dead letters").click()
     expect(page.get_by_role("checkbox")).to_have_count(9)  # eight, and one for all of them
     page.get_by_text("Message and traceback").first.click()
-    page.get_by_text("All shown").click()
+    page.get_by_text("Select all").click()
     expect(page.locator("[name=letter]").last).to_be_checked()
     look_at(page, "dead-letters")
     page.get_by_role("link", name="Overview").click()
@@ -167,8 +167,8 @@ def test_an_operator_follows_a_job_and_mends_another(
 
     bucket.put(keys.request_object(bad), request, "application/json")
     page.goto(f"/ops/jobs/{bad}")
-    page.get_by_role("button", name="Re-run failed").click()
-    expect(page.get_by_text("The job runs again")).to_be_visible()
+    page.get_by_role("button", name="Re-run").click()
+    expect(page.get_by_text("The job was restarted")).to_be_visible()
     expect(page.get_by_role("link", name="Download ZIP")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download ZIP").click()
@@ -235,8 +235,8 @@ def work_without_javascript(page: Page, url: str, token: str, operator_token: st
     plain.get_by_text("Cancel\u2026").click()
     plain.get_by_role("button", name="Cancel this job").click()
     expect(plain.get_by_text("The job was cancelled.")).to_be_visible()
-    plain.get_by_role("button", name="Re-run failed").click()
-    expect(plain.get_by_text("The job runs again")).to_be_visible()
+    plain.get_by_role("button", name="Re-run").click()
+    expect(plain.get_by_text("The job was restarted")).to_be_visible()
     plain.context.close()
     # Behind a proxy on this machine that ends TLS, as gunicorn tells it to the application.
     behind = {"X-Forwarded-Proto": "https"}

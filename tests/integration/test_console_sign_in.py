@@ -218,7 +218,7 @@ def test_a_change_needs_a_form_of_its_session_and_every_form_is_good_once(
     assert visitor.post(path, [letter, ("form_token", token)]).status_code == 303
     again = visitor.post(path, [letter, ("form_token", token)])
     assert again.status_code == 409
-    assert "sent before" in again.text
+    assert "already sent" in again.text
 
 
 def test_a_sign_in_form_is_bound_to_its_browser_and_good_once(

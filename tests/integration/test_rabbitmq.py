@@ -163,7 +163,7 @@ def test_a_job_is_rendered_and_the_doctor_and_the_console_see_who_did_it(
     assert page.count('<span aria-hidden="true">✓</span> alive') == 1
     assert all(f'<th scope="row">{name}</th>' in page for name in ("webhook", "rabbitmq"))
     assert client.simulate_get("/readyz").status_code == 200
-    assert "reads Redis alone" in visitor.get("/dramatiq/").text
+    assert "works only with Redis" in visitor.get("/dramatiq/").text
 
 
 def doctor(settings: Settings) -> list[Finding]:
@@ -190,8 +190,8 @@ def test_dead_letters_tell_why_and_put_back_they_complete_the_job(
     assert (status["status"], status["error_code"]) == ("failed", "object_missing")
     bucket.put(name, request, "application/json")
     chosen = [("letter", letter) for letter in letters]
-    answer = visitor.change("/ops/dead-letters/put-back", *chosen)
-    assert answer.headers["location"] == "/ops/dead-letters?done=put-back&count=3"
+    answer = visitor.change("/ops/dead-letters/requeue", *chosen)
+    assert answer.headers["location"] == "/ops/dead-letters?done=requeued&count=3"
     await_end(client, task_id)
     assert visitor.change("/ops/dead-letters/discard", *chosen).headers["location"].endswith("=0")
 
@@ -216,7 +216,7 @@ def test_with_rabbitmq_away_requests_are_refused_in_time_and_nothing_is_accepted
     answer = client.simulate_post("/qr/bulk/", json=BODY)
     assert (answer.status_code, answer.json["error_code"]) == (503, "unavailable")
     assert time.monotonic() - begin < PROMISED
-    assert "The broker does not answer" in visitor.get("/ops/").text
+    assert "The broker is unavailable" in visitor.get("/ops/").text
     assert client.simulate_get("/readyz").json["unavailable"] == ["rabbitmq"]
     assert len([*bucket.list_keys(keys.JOBS)]) == before
     if fault == "refused":
@@ -334,7 +334,7 @@ def test_a_copy_of_a_dead_letter_opens_no_job_and_the_letter_does(
     page = visitor.get("/ops/dead-letters").text
     letters = re.findall(r'name="letter" value="([^"]+)"', page)
     assert len(letters) == 1
-    visitor.change("/ops/dead-letters/put-back", ("letter", letters[0]))
+    visitor.change("/ops/dead-letters/requeue", ("letter", letters[0]))
     await_end(client, task_id)
 
 

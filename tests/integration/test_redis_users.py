@@ -226,7 +226,7 @@ def put_back(walk: Walk, broken: list[tuple[str, bytes]]) -> None:
     messages = cast("dict[str, str]", walk.admin.hgetall(ledger_keys.dead_messages("express")))
     about = {f"express:{name}": Message.decode(text.encode()) for name, text in messages.items()}
     discarded = {about[letter].args[0] for letter in letters[1:]}
-    for letter, action in zip(letters, ("put-back", "discard", "discard"), strict=False):
+    for letter, action in zip(letters, ("requeue", "discard", "discard"), strict=False):
         done = visitor.change(f"/ops/dead-letters/{action}", ("letter", letter))
         assert done.headers["location"].endswith("count=1")
     for task_id, _ in broken:

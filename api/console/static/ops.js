@@ -1,10 +1,10 @@
-// The console works without this; with it, a page keeps itself up to date.
+// Live updates of the console's pages. The console also works without JavaScript.
 "use strict";
 
-const PERIOD = 2000; // milliseconds between two looks
+const PERIOD = 2000; // milliseconds between two refreshes
 const PAUSED = "qrmill-paused";
 
-// Change `from` into `to` where they differ: focus, ticks and open details stay as they are.
+// Update `from` to equal `to`. Only differences change, so focus, checked boxes and open details stay.
 function morph(from, to) {
   if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) {
     from.replaceWith(document.importNode(to, true));
@@ -27,8 +27,8 @@ function morphAttributes(from, to) {
 
 function morphChildren(from, to) {
   const wanted = [...to.childNodes];
-  wanted.forEach((want, place) => {
-    const have = from.childNodes[place] ?? null;
+  wanted.forEach((want, index) => {
+    const have = from.childNodes[index] ?? null;
     const same = want.id ? [...from.children].find((child) => child.id === want.id) : null;
     if (same) {
       if (same !== have) from.insertBefore(same, have);
@@ -43,51 +43,51 @@ function morphChildren(from, to) {
 }
 
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
-  if (answer.redirected) {
-    location.reload(); // the session has ended
+  const response = await fetch(location.href, { headers: { "X-Refresh": "1" } });
+  if (response.redirected) {
+    location.reload(); // the session has ended; the sign-in page is shown
     return;
   }
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const region of document.querySelectorAll("[data-live]")) {
     const newer = page.getElementById(region.id);
     if (newer) morph(region, newer);
   }
   document.title = page.title;
-  revealTickAll();
+  revealSelectAll();
 }
 
 function keepLive(button) {
   let timer = 0;
   const paused = () => sessionStorage.getItem(PAUSED) === "1";
-  const tell = (text) => {
+  const setLabel = (text) => {
     if (button.textContent !== text) button.textContent = text;
     button.setAttribute("aria-pressed", String(!paused()));
   };
-  const look = async () => {
+  const poll = async () => {
     clearTimeout(timer);
     if (paused() || document.hidden) return;
     try {
       await refresh();
-      tell("Live");
+      setLabel("Live");
     } catch {
-      tell("No answer");
+      setLabel("No response");
     }
-    timer = setTimeout(look, PERIOD);
+    timer = setTimeout(poll, PERIOD);
   };
   button.hidden = false;
   button.addEventListener("click", () => {
     sessionStorage.setItem(PAUSED, paused() ? "0" : "1");
-    tell(paused() ? "Paused" : "Live");
-    look();
+    setLabel(paused() ? "Paused" : "Live");
+    poll();
   });
-  document.addEventListener("visibilitychange", look);
-  tell(paused() ? "Paused" : "Live");
-  timer = setTimeout(look, PERIOD);
+  document.addEventListener("visibilitychange", poll);
+  setLabel(paused() ? "Paused" : "Live");
+  timer = setTimeout(poll, PERIOD);
 }
 
-function revealTickAll() {
+function revealSelectAll() {
   for (const all of document.querySelectorAll("[data-all]")) all.closest("label").hidden = false;
 }
 
@@ -96,15 +96,15 @@ document.addEventListener("change", ({ target }) => {
   for (const box of document.getElementsByName(target.dataset.all)) box.checked = target.checked;
 });
 
-// A form is good for one time: a second click would only be told so.
+// A form can be sent only once: a second click would only get an error page.
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
 });
 addEventListener("pageshow", ({ persisted }) => {
-  if (persisted) location.reload(); // taken from the browser's memory, with a form that was sent
+  if (persisted) location.reload(); // restored from the back/forward cache: its form was already sent
 });
 
-revealTickAll();
+revealSelectAll();
 const button = document.getElementById("live");
 if (button && document.querySelector("[data-live]")) keepLive(button);

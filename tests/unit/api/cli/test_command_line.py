@@ -52,7 +52,7 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "profile.toml"
     path.touch(0o600)
     path.write_text(text, "utf-8", "surrogateescape")
-    with pytest.raises(UsageError, match="is no profile"):
+    with pytest.raises(UsageError, match="is not a valid profile file"):
         read_profile(path)
 
 
@@ -64,7 +64,7 @@ def test_the_environment_beats_the_file_value_by_value(tmp_path: Path) -> None:
     assert current_profile(home) == Profile("http://file", "file")
     assert current_profile({**home, "QRMILL_URL": "http://a"}) == Profile("http://a", "file")
     assert current_profile({**home, "QRMILL_API_KEY": "b"}) == Profile("http://file", "b")
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="does not exist"):
         current_profile({**home, "QRMILL_PROFILE": str(tmp_path / "other.toml")})
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from api.cli.main import main
 from api.client import Client
+from deploy.embedded.ports import free_port
 from tests.command_line import QRMILL, environment
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import (
@@ -113,8 +114,8 @@ def test_the_fate_of_a_request_is_said_as_far_as_it_is_known(
     server.script = lambda _: failure
     done = qrmill("submit", csv, "--gtin", GTIN, "--idempotency-key", "order 7")
     lines = done.err.splitlines()
-    first = next(line for line in lines if not line.startswith("Trying again: "))
-    assert (done.out, "It may have been accepted. " in first) == ("", perhaps)
+    first = next(line for line in lines if not line.startswith("Retrying: "))
+    assert (done.out, "The request may have been accepted. " in first) == ("", perhaps)
     assert first.endswith("Send it again with: --idempotency-key 'order 7'") == again
 
 
@@ -146,7 +147,7 @@ def test_whatever_ends_the_wait_the_task_can_be_picked_up(
     done = qrmill("submit", csv, "--gtin", GTIN, "--json", "--out", out)
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines()[0] == f"Accepted: 2 items, task {TASK}."
-    assert f"To pick it up again: qrmill wait {TASK} --out {out}\n" in done.err
+    assert f"To continue waiting, run: qrmill wait {TASK} --out {out}\n" in done.err
     assert word in done.err
 
 
@@ -155,7 +156,7 @@ def test_a_task_that_there_is_not_cannot_be_picked_up(
 ) -> None:
     server.script = lambda _: problem(404, "not_found")
     done = qrmill("wait", TASK)
-    assert (done.code, "pick it up" in done.err) == (1, False)
+    assert (done.code, "continue waiting" in done.err) == (1, False)
 
 
 def test_a_service_that_is_away_for_minutes_is_waited_for(
@@ -184,7 +185,7 @@ def test_a_service_that_stays_away_is_given_up_where_patience_ends(
     begun = clock.now
     done = qrmill("wait", TASK)
     assert done.code == 3
-    assert done.err.count("Trying again: GET ") == len(server.requests) - 1
+    assert done.err.count("Retrying: GET ") == len(server.requests) - 1
     assert 300 - 30 <= clock.now - begun <= 300
 
 
@@ -193,6 +194,15 @@ def test_a_service_that_stays_away_is_given_up_where_patience_ends(
 def test_a_mistyped_url_is_wrong_usage(qrmill: Qrmill, command: list[str], url: str) -> None:
     done = qrmill(*command, "--url", url)
     assert (done.code, "API URL" in done.err) == (2, True)
+
+
+def test_a_refused_connection_names_the_url_and_where_it_is_set(qrmill: Qrmill) -> None:
+    url = f"https://127.0.0.1:{free_port()}"
+    done = qrmill("list", "--url", url)
+    first, hint = done.err.splitlines()
+    assert (done.code, done.out) == (3, "")
+    assert first.startswith(f"qrmill: GET {url}/qr/bulk/ failed: ConnectError: ")
+    assert "QRMILL_URL" in hint
 
 
 def test_an_input_file_that_cannot_be_read_is_wrong_usage(qrmill: Qrmill, tmp_path: Path) -> None:
@@ -205,9 +215,25 @@ def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qr
     server.script = lambda _: as_json({"tasks": [LISTED_TASK, LISTED_TASK], "next_cursor": None})
     for arguments in ([], ["--json"]):
         cut = qrmill("list", "--limit", "1", *arguments)
-        assert cut.err == "There are more than 1; --limit shows more.\n"
+        assert cut.err == "There are more than 1 tasks; use --limit to list more.\n"
         whole = qrmill("list", "--limit", "2", *arguments)
         assert (whole.code, whole.err, whole.out.count(TASK)) == (0, "", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["submit", "-", "--format", "gif"], "'--format': 'gif' is not one of 'svg', 'png'."),
+        (["list", "--created-since", "soon"], "'--created-since': 'soon' does not match"),
+        (["keys", "create", "--name", "a", "--role", "b"], "'--role': 'b' is not one of 'client'"),
+        (["worker", "--queue", "rendr"], "'--queue': 'rendr' is not one of 'render',"),
+    ],
+)
+def test_an_invalid_choice_is_reported_without_a_fragment(
+    qrmill: Qrmill, arguments: list[str], message: str
+) -> None:
+    done = qrmill(*arguments)
+    assert (done.code, f"Invalid value for {message}" in done.err) == (2, True), done.err
 
 
 @pytest.mark.parametrize("command", ["revoke", "webhook-secret"])

@@ -200,7 +200,7 @@ def test_a_server_that_is_not_there_is_unreachable(clock: Clock) -> None:
     with (
         Client("http://127.0.0.1:9", KEY, sleep=clock.sleep, clock=clock) as client,
         pytest.raises(
-            UnreachableError, match=r"GET 127\.0\.0\.1:9/qr/bulk/1/: ConnectError"
+            UnreachableError, match=r"GET http://127\.0\.0\.1:9/qr/bulk/1/ failed: ConnectError"
         ) as raised,
     ):
         client.status("1")
