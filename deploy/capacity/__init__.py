@@ -1,1 +1,1 @@
-"""The capacity model: what a given load takes, from what ``make bench`` measured."""
+"""Capacity model: what a load requires, calculated from the figures of ``make bench``."""

@@ -1,6 +1,7 @@
-"""``python -m deploy.capacity``: print what the model says, and write the page with ``--write``.
+"""Print the figures of the capacity model; with ``--write``, write them into the page.
 
-It reads the report of ``make bench``; without one, what the page was last made from.
+The input is the report of ``make bench``, or without one the report that the page was last written
+from.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import msgspec
 
 from deploy.capacity import curves, page, sizing
 from deploy.capacity.chart import draw
-from deploy.capacity.check import WANTED, compare
+from deploy.capacity.check import MAX_ERROR, compare
 from deploy.capacity.measured import Demand, Measured, MeasuredError, demand_of, read
 
 _HERE = Path(__file__).parent
@@ -22,7 +23,7 @@ _JOBS = 2000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what the command line says; exit status 1 if the model is further off than it may be."""
+    """Run the command line; the exit status is 1 if the error of the model is too large."""
     options = _parser().parse_args(arguments)
     try:
         measured = read(_source(options.report, options.page.parent))
@@ -31,24 +32,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sizes = [
             sizing.size(measured, demand, rate, options.s3_ms, options.jobs) for rate in _RATES
         ]
-        walls = sizing.walls(measured, demand, options.s3_ms)
-        figures = page.figures_of(measured, demand, compared, sizes, walls)
-        print(figures)  # noqa: T201 - what the command is for
+        limits = sizing.limits(measured, demand, options.s3_ms)
+        figures = page.figures_of(measured, demand, compared, sizes, limits)
+        print(figures)  # noqa: T201 - the output of the command
         if options.write:
             _write(options, measured, demand, figures)
     except (MeasuredError, page.PageError) as error:
         sys.exit(f"capacity: {error}")
-    if any(abs(each.error) >= WANTED for each in compared):
-        sys.exit(f"capacity: the model is off by {WANTED:.0%} or more")
+    if any(abs(each.error) >= MAX_ERROR for each in compared):
+        sys.exit(f"capacity: the error of the model is {MAX_ERROR:.0%} or more")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.capacity", description=__doc__)
-    parser.add_argument("--report", type=Path, help=f"of make bench; default {_REPORT}")
-    parser.add_argument("--s3-ms", type=float, default=sizing.S3_MS, help="of an S3 elsewhere")
-    parser.add_argument("--jobs", type=int, default=_JOBS, help="simulated for each figure")
+    parser.add_argument("--report", type=Path, help=f"report of make bench; default {_REPORT}")
+    parser.add_argument(
+        "--s3-ms", type=float, default=sizing.S3_MS, help="milliseconds of a request to a remote S3"
+    )
+    parser.add_argument("--jobs", type=int, default=_JOBS, help="jobs simulated for each figure")
     parser.add_argument("--write", action="store_true", help="write the page and its charts")
-    parser.add_argument("--page", type=Path, default=_HERE / "README.md", help="the page")
+    parser.add_argument("--page", type=Path, default=_HERE / "README.md", help="page to write")
     return parser
 
 
@@ -67,7 +70,7 @@ def _write(options: argparse.Namespace, measured: Measured, demand: Demand, figu
     title = f"One machine of {measured.cores} cores that runs everything"
     (directory / "machine.svg").write_text(draw(title, where, machine), "utf-8")
     fleet = curves.fleet_curves(demand, options.s3_ms, options.jobs)
-    title = f"A core a process, S3 at {options.s3_ms:g} ms"
+    title = f"One core per process, S3 at {options.s3_ms:g} ms"
     (directory / "fleet.svg").write_text(draw(title, where, fleet), "utf-8")
 
 

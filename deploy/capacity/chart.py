@@ -1,7 +1,7 @@
-"""The charts: the time of a job against the load, as SVG with logarithmic axes.
+"""SVG charts of a job's time against the load, with logarithmic axes.
 
-Colours follow the reader's light or dark scheme. Lines of one colour are one deployment's: p50 in
-full, p99 dashed.
+Colours follow the reader's light or dark scheme. Lines of one colour belong to one deployment: p50
+is solid, p99 dashed.
 """
 
 import math
@@ -29,14 +29,14 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 
 
 class Curve(NamedTuple):
-    """One deployment: its name, and (jobs a minute, p50, p99) in seconds at each load."""
+    """The name of a deployment, and (jobs per minute, p50, p99) at each load; times in seconds."""
 
     name: str
     points: list[tuple[float, float, float]]
 
 
 class _Scale(NamedTuple):
-    """A logarithmic axis from ``low`` to ``high``, drawn from ``begin`` to ``end``."""
+    """A logarithmic axis from ``low`` to ``high``, drawn from ``begin`` to ``end`` (pixels)."""
 
     low: float
     high: float
@@ -48,14 +48,14 @@ class _Scale(NamedTuple):
         return self.begin + share * (self.end - self.begin)
 
     def ticks(self) -> list[float]:
-        """Return 1, 2 and 5 times the powers of ten between the ends."""
+        """Return 1, 2 and 5 times the powers of ten within the axis."""
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         found = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
         return [value for value in found if self.low <= value <= self.high]
 
 
 def draw(title: str, note: str, curves: list[Curve]) -> str:
-    """Return the chart of ``curves``."""
+    """Return an SVG chart of ``curves``."""
     loads = [load for curve in curves for load, _, _ in curve.points]
     times = [time for curve in curves for _, p50, p99 in curve.points for time in (p50, p99)]
     across = _Scale(min(loads), max(loads), _LEFT, _WIDTH - _RIGHT)
@@ -67,7 +67,7 @@ def draw(title: str, note: str, curves: list[Curve]) -> str:
         _text(_LEFT, 24, title, "title"),
         _text(_LEFT, 44, note, "note"),
         *_grid(across, up),
-        _text(middle, _HEIGHT - 12, "jobs of 500 SVG a minute", "note", "middle"),
+        _text(middle, _HEIGHT - 12, "jobs of 500 SVG per minute", "note", "middle"),
         _text(_LEFT, _TOP - 8, "seconds, POST to completed", "note"),
     ]
     for number, curve in enumerate(curves):

@@ -1,4 +1,4 @@
-"""The model beside what was measured: twenty clients, one and two worker processes."""
+"""Comparison of the model with the benchmark: twenty clients, one and two worker processes."""
 
 from statistics import fmean
 from typing import NamedTuple
@@ -6,17 +6,17 @@ from typing import NamedTuple
 from deploy.capacity.measured import Demand, Measured
 from deploy.capacity.simulation import Load, Plan, simulate
 
-#: As the benchmark's part ``throughput`` has it.
+#: The load of the benchmark ``throughput``.
 _CLIENTS = 20
 _SECONDS, _QUICK_SECONDS = 30.0, 10.0
-#: Runs of the model with other random numbers, of which the mean is taken.
+#: Runs of the model with different random numbers; their mean is compared.
 _RUNS = 3
-#: What the error may be.
-WANTED = 0.2
+#: Error at which the command fails, relative to the measured figure.
+MAX_ERROR = 0.2
 
 
 class Compared(NamedTuple):
-    """Jobs a second, measured and modelled, with so many worker processes."""
+    """Jobs per second, measured and modelled, for a number of worker processes."""
 
     workers: int
     other_cores: float
@@ -25,15 +25,15 @@ class Compared(NamedTuple):
 
     @property
     def error(self) -> float:
-        """How far the model is off, by what was measured."""
+        """Error of the model, relative to the measured figure."""
         return self.modelled / self.measured - 1
 
 
 def compare(measured: Measured, demand: Demand) -> list[Compared]:
-    """Run the model as the benchmark ran: everything, clients included, on one machine's cores.
+    """Run the model like the benchmark: everything, clients included, on the cores of one machine.
 
-    It begins empty and as long as the benchmark did, so that what the clients wait for at first
-    counts in both.
+    The model starts without jobs and runs as long as the benchmark, so that the clients' first
+    waits count in both.
     """
     found = []
     load = Load(clients=_CLIENTS, seconds=_QUICK_SECONDS if measured.quick else _SECONDS)

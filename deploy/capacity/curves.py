@@ -1,20 +1,23 @@
-"""The time of a job against the load, for this machine and for fleets of workers."""
+"""Curves of a job's time against the load, for one machine and for fleets of workers."""
 
 from deploy.capacity.chart import Curve
 from deploy.capacity.measured import Demand, Measured, with_remote_s3
 from deploy.capacity.simulation import Load, Plan, simulate
 from deploy.capacity.sizing import BUSY, THREADS, percentiles, worker_rate
 
-#: Shares of what a deployment can do, at which it is asked.
+#: Loads of a curve's points, as shares of the deployment's maximum throughput.
 _LOADS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.88, 0.94)
 _FLEETS = (2, 12, 36)
 _FLOOD = Load(clients=40, seconds=40.0, warm_up=10.0)
 
 
 def machine_curves(measured: Measured, demand: Demand, jobs: int) -> list[Curve]:
-    """Return the curves of one and two workers on the measured machine, with nobody else on it.
+    """Return the curves of one and two workers on the measured machine, without other programs.
 
-    At each load, ``jobs`` are simulated.
+    Args:
+        measured: the benchmark's report.
+        demand: demand of the measured job.
+        jobs: number of jobs to simulate at each load.
     """
     curves = []
     for workers in (1, 2):
@@ -26,17 +29,17 @@ def machine_curves(measured: Measured, demand: Demand, jobs: int) -> list[Curve]
 
 
 def fleet_curves(demand: Demand, s3_ms: float, jobs: int) -> list[Curve]:
-    """Return the curves of fleets whose processes have a core each, over an S3 elsewhere.
+    """Return the curves of fleets with one core per process and a remote S3.
 
-    None is asked for more than its one Redis can do.
+    No load exceeds what the single Redis can process.
     """
-    away = with_remote_s3(demand, s3_ms / 1000)
-    one = worker_rate(away)
+    remote = with_remote_s3(demand, s3_ms / 1000)
+    one = worker_rate(remote)
     curves = []
     for workers in _FLEETS:
-        most = min(workers * one, 1 / away.redis)
-        plan = Plan(workers=workers, threads=THREADS, api=round(most * away.api / BUSY) + 1)
-        points = [_point(plan, away, most * share, jobs) for share in _LOADS]
+        most = min(workers * one, 1 / remote.redis)
+        plan = Plan(workers=workers, threads=THREADS, api=round(most * remote.api / BUSY) + 1)
+        points = [_point(plan, remote, most * share, jobs) for share in _LOADS]
         curves.append(Curve(f"{workers} workers", points))
     return curves
 

@@ -1,29 +1,30 @@
-"""What the model takes from the benchmarks' report, and nothing else of it."""
+"""Input of the model: the fields of the benchmarks' report that it reads, and a job's demand."""
 
 from pathlib import Path
 
 import msgspec
 
-#: The job that the load is made of, as the benchmark's part ``throughput`` sends it.
+#: The job that the load consists of: the one that the benchmark ``throughput`` sends.
 JOB = "500 svg"
-#: CPU of the accepting side that goes into the answer at the job's end: a POST and a poll are two.
+#: Share of the API's CPU that the poll at the job's end takes: one of two requests, POST and poll.
 _ANSWER_SHARE = 0.5
-#: S3 requests of a chunk: its items are read, what was rendered is staged.
+#: S3 requests per chunk: one reads its items, one stages the rendered symbols.
 _CHUNK_REQUESTS = 2
 
 
 class MeasuredError(Exception):
-    """The report lacks what the model needs; the message names the command that measures it."""
+    """Raised when the report lacks a figure; the message names the command that measures it."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One job by itself, from the part ``demand``. Times are in seconds.
+    """A job that runs alone, from the benchmark ``demand``. Times are in seconds.
 
     Attributes:
-        cpu_seconds: of each part of the stack; ``load generator`` is the client.
+        cpu_seconds: CPU time by process of the stack; ``load generator`` is the client.
         least_seconds: wall time of each phase when the machine did little else (10th percentile).
-        variation: standard deviation of the job's time by its mean.
-        bundle_bytes: size of its ZIP; ``ledger_bytes``: what Redis keeps of it after its end.
+        variation: standard deviation of the job's time divided by its mean.
+        bundle_bytes: size of the job's ZIP.
+        ledger_bytes: memory that Redis keeps of the job after its end.
     """
 
     items: int
@@ -35,13 +36,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Redis(msgspec.Struct, frozen=True):
-    """Commands and bytes of one job."""
+    """Redis commands of one job."""
 
     commands: int
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
-    """What one job asks of S3 and Redis, from the part ``requests``."""
+    """S3 requests and Redis commands of one job, from the benchmark ``requests``."""
 
     s3: dict[str, int]
     redis: Redis
@@ -49,20 +50,20 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def writes(self) -> int:
-        """PUT, POST and DELETE: what S3 counts against the limit of writes."""
+        """Number of PUT, POST and DELETE requests, which count against S3's limit of writes."""
         return sum(self.s3.get(method, 0) for method in ("PUT", "POST", "DELETE"))
 
     @property
     def reads(self) -> int:
-        """GET, HEAD and LIST."""
+        """Number of GET, HEAD and LIST requests."""
         return sum(self.s3.values()) - self.writes
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """What twenty clients got, by the number of worker processes; the check is against this.
+    """Throughput of twenty clients by number of worker processes; the check compares with it.
 
     Attributes:
-        other_cores: cores that everything but the stack and the clients took meanwhile.
+        other_cores: cores that other programs than the stack and the clients used meanwhile.
     """
 
     jobs_a_second: dict[int, float]
@@ -70,11 +71,13 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """The report.
+    """The benchmarks' report.
 
     Attributes:
-        begun: when, ISO 8601; ``load_average`` at its end; ``quick``: few repetitions.
-        redis_idle_commands_a_second: of a stack with two workers and nothing to do.
+        begun: start of the run, ISO 8601.
+        load_average: load average at the end of the run, over 1, 5 and 15 minutes.
+        quick: whether the run had few repetitions.
+        redis_idle_commands_a_second: commands of an idle stack with two workers.
     """
 
     begun: str
@@ -88,17 +91,17 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def job(self) -> Job:
-        """The job that the load is made of."""
+        """The job that the load consists of."""
         return self.demand[JOB]
 
     @property
-    def asked(self) -> Requests:
-        """What that job asks of S3 and Redis."""
+    def usage(self) -> Requests:
+        """S3 requests and Redis commands of that job."""
         return self.requests[JOB]
 
     @property
     def cores(self) -> int:
-        """How many cores the machine has, as the report's line about it says."""
+        """Number of cores of the machine, from the report's line about it."""
         return int(self.machine.split(", ")[1].split()[0])
 
 
@@ -106,9 +109,11 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """A phase of a job. Times are in seconds.
 
     Attributes:
-        own: CPU of the process that does it (API or worker).
-        s3: CPU of the S3 server, over all ``calls``; redis: of Valkey.
-        wait: time for which it needs no core: disk, network.
+        own: CPU time of the process that runs the phase (API or worker).
+        s3: CPU time of the S3 server, for all ``calls`` together.
+        redis: CPU time of Valkey.
+        calls: number of S3 requests.
+        wait: time in which the phase needs no core: disk, network.
     """
 
     own: float = 0.0
@@ -119,16 +124,16 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cpu(self) -> float:
-        """CPU seconds of all who take part."""
+        """CPU seconds of all processes that take part."""
         return self.own + self.s3 + self.redis
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job of one chunk asks of every station, phase by phase.
+    """Demand of a job of one chunk on each station (queueing theory), phase by phase.
 
     Attributes:
         client: CPU seconds of the load generator.
-        variation: of every service time, its standard deviation by its mean.
+        variation: standard deviation of every service time divided by its mean.
     """
 
     accept: Phase = Phase()
@@ -155,35 +160,36 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def phases(self) -> tuple[Phase, Phase, Phase, Phase]:
-        """The phases in their order."""
+        """The phases in order."""
         return self.accept, self.chunk, self.bundle, self.answer
 
 
 def read(path: Path) -> Measured:
-    """Return what the report at ``path`` says.
+    """Return the report at ``path``.
 
     Raises:
-        MeasuredError: there is none, or it lacks a part.
+        MeasuredError: if the file is missing, or lacks a benchmark.
     """
     command = 'make bench BENCH="demand throughput requests"'
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Measured, strict=False)
     except FileNotFoundError:
-        raise MeasuredError(f"There is no {path}. Measure first: {command}") from None
+        raise MeasuredError(f"{path} does not exist. Measure first: {command}") from None
     except msgspec.DecodeError as error:
-        raise MeasuredError(f"{path} is not whole ({error}). Measure: {command}") from None
+        raise MeasuredError(f"{path} is incomplete ({error}). Measure: {command}") from None
     if JOB not in found.demand or JOB not in found.requests:
-        raise MeasuredError(f"{path} has no job of {JOB}. Measure: {command}")
+        raise MeasuredError(f"{path} has no figures for a job of {JOB}. Measure: {command}")
     return found
 
 
 def demand_of(measured: Measured) -> Demand:
     """Return the demand of the measured job.
 
-    The worker's CPU is shared out between chunk and bundle as their wall times are, the S3 server's
-    by requests, and Valkey's evenly. What of a phase's wall time no CPU explains is its wait.
+    The worker's CPU time is divided between chunk and bundle in proportion to their wall times, the
+    S3 server's in proportion to its requests, and Valkey's evenly. The part of a phase's wall time
+    that is not CPU time is its wait.
     """
-    job, calls = measured.job, sum(measured.asked.s3.values())
+    job, calls = measured.job, sum(measured.usage.s3.values())
     cpu, walls = job.cpu_seconds, job.least_seconds
     worker = sum(seconds for part, seconds in cpu.items() if part.startswith("worker"))
     chunk_share = walls["chunk"] / (walls["chunk"] + walls["bundle"])
@@ -193,10 +199,10 @@ def demand_of(measured: Measured) -> Demand:
         "bundle": worker * (1 - chunk_share),
         "answer": cpu["api"] * _ANSWER_SHARE,
     }
-    asked = {"accept": 1, "chunk": _CHUNK_REQUESTS, "bundle": calls - 1 - _CHUNK_REQUESTS}
+    s3_calls = {"accept": 1, "chunk": _CHUNK_REQUESTS, "bundle": calls - 1 - _CHUNK_REQUESTS}
     phases = {}
     for name, seconds in own.items():
-        count = asked.get(name, 0)
+        count = s3_calls.get(name, 0)
         phase = Phase(
             own=seconds, s3=cpu["s3"] * count / calls, redis=cpu["valkey"] / len(own), calls=count
         )
@@ -206,7 +212,7 @@ def demand_of(measured: Measured) -> Demand:
 
 
 def with_remote_s3(demand: Demand, latency: float) -> Demand:
-    """Return ``demand`` with an S3 elsewhere, whose answers take ``latency`` seconds each."""
+    """Return ``demand`` with a remote S3, each of whose responses takes ``latency`` seconds."""
     moved = {
         name: msgspec.structs.replace(phase, s3=0.0, wait=phase.calls * latency)
         for name, phase in zip(("accept", "chunk", "bundle", "answer"), demand.phases, strict=True)

@@ -1,10 +1,10 @@
-"""The discrete-event model of the service: API, queue, workers, Redis and S3 on cores.
+"""Discrete-event model of the service: API, queue, workers, Redis and S3 on cores.
 
-A job is accepted by an API process, its chunk and then its bundling wait in the queue for a thread
-of a worker, and its client gets the answer. CPU is spent in slices, each of which needs the core it
-runs on and, in an API or worker process, that process's interpreter lock: so threads of one process
-share one core at most, and whatever runs on one machine competes for its cores. Waiting for S3
-holds the thread and no core.
+An API process accepts a job. The job's chunk and then its bundle wait in the queue for a thread of
+a worker, and at last the client gets the response. CPU time is spent in slices. Each slice needs a
+core and, in an API or worker process, the interpreter lock of that process. So the threads of one
+process share at most one core, and all processes on a machine compete for its cores. Waiting for S3
+occupies the thread and no core.
 """
 
 import random
@@ -17,22 +17,24 @@ import simpy
 
 from deploy.capacity.measured import Demand, Phase
 
-#: Seconds of CPU that are spent at a time: CPython's switch interval, near to the kernel's slice.
+#: CPU seconds per slice: CPython's switch interval, which is close to the kernel's time slice.
 SLICE = 0.005
 _SEED = 20261124
-#: Of the messages that wait, bundlings come first, as in the service.
+#: Priorities of waiting messages: bundles come first, as in the service.
 _BUNDLE, _CHUNK = 0, 1
 
 Steps = Generator[simpy.Event, Any, None]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs, and on what.
+    """The processes of a deployment and their cores.
 
     Attributes:
-        workers: worker processes, each with ``threads``.
-        cores: that all share, the clients included; None when every process has its own.
-        others: cores that programs take which are none of the service's.
+        workers: number of worker processes.
+        threads: threads per worker process.
+        api: number of API processes.
+        cores: cores that all processes share, the clients included; None if each has its own.
+        others: cores that programs outside the service use.
     """
 
     workers: int = 1
@@ -43,11 +45,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sends jobs: ``clients`` that each wait for theirs, or ``rate`` jobs a second at random.
+    """The load: clients that each wait for their job, or jobs that arrive at random.
 
     Attributes:
-        seconds: for how long; jobs under way at the end are finished and counted as late.
-        warm_up: seconds at the beginning that count for nothing.
+        clients: clients that send their next job when the current one has ended.
+        rate: jobs per second, with random (Poisson) arrivals.
+        seconds: duration; jobs in flight at the end are finished and do not count as ended.
+        warm_up: seconds at the beginning that do not count.
     """
 
     clients: int = 0
@@ -57,14 +61,15 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct):
-    """What came of a run. Times are in seconds.
+    """The result of a run. Times are in seconds.
 
     Attributes:
-        times: of each job that was sent after the warm-up, from its sending to its answer.
-        ended: jobs that ended between the warm-up and the end of the load.
-        busy: seconds for which each station was at work, over the whole run.
-        present: integral of the number of jobs in the system over the whole run.
-        length: of the whole run, until the last job had ended; ``sent``: jobs in it.
+        times: time of each job sent after the warm-up, from its POST to its last response.
+        ended: number of jobs that ended between the warm-up and the end of the load.
+        busy: busy time of each station over the whole run.
+        present: integral over the whole run of the number of jobs in the system.
+        length: duration of the whole run, until the last job has ended.
+        sent: number of jobs sent in the whole run.
     """
 
     times: list[float] = []
@@ -76,12 +81,12 @@ class Outcome(msgspec.Struct):
 
 
 def simulate(plan: Plan, load: Load, demand: Demand, seed: int = _SEED) -> Outcome:
-    """Run the model; the same arguments give the same outcome."""
+    """Run the model. The same arguments return the same outcome."""
     return _Model(plan, load, demand, random.Random(seed)).run()  # noqa: S311 - nothing secret
 
 
 class _Process:
-    """A process with an interpreter lock; none for what runs in threads as it likes."""
+    """A process with an interpreter lock, or without one if its threads run in parallel."""
 
     def __init__(self, env: simpy.Environment, station: str, locks: int | None) -> None:
         self.station = station
@@ -129,7 +134,7 @@ class _Model:
             self._env.process(self._job())
 
     def _others(self) -> Steps:
-        """Other programs, in slices that come at random."""
+        """Generate the slices of other programs, which arrive at random."""
         rate = self._plan.others / SLICE
         process = _Process(self._env, "others", None)
         while True:
@@ -171,7 +176,7 @@ class _Model:
             done.succeed()
 
     def _phase(self, process: _Process, phase: Phase) -> Steps:
-        """Spend a phase in as many rounds as it has calls to S3."""
+        """Run a phase, in as many rounds as it has calls to S3."""
         rounds = max(1, phase.calls)
         means = (phase.own, phase.s3, phase.redis, phase.wait)
         own, s3, redis, wait = (self._drawn(mean) / rounds for mean in means)
@@ -183,7 +188,7 @@ class _Model:
                 yield self._env.timeout(wait)
 
     def _drawn(self, mean: float) -> float:
-        """Return a service time: of a gamma distribution with the demand's variation."""
+        """Draw a service time from a gamma distribution with the variation of the demand."""
         variation = self._demand.variation
         if not mean or not variation:
             return mean
@@ -191,7 +196,7 @@ class _Model:
         return self._random.gammavariate(shape, mean / shape)
 
     def _compute(self, process: _Process, seconds: float) -> Steps:
-        alone = self._cores is None  # then nobody else can have the core, and slices are of no use
+        alone = self._cores is None  # no other process can use the core, so slices have no effect
         while seconds > 0:
             piece = seconds if alone else min(SLICE, seconds)
             lock = process.lock.request() if process.lock else None

@@ -1,7 +1,7 @@
-"""What a load takes: processes, Redis, S3, dollars, and which wall comes first.
+"""Sizing of a deployment: processes, Redis, S3 and dollars for a load, and the limits of a load.
 
-The demands are measured, the latency of an S3 elsewhere is assumed, and the rest follows from the
-utilisation law: what is busy is rate times demand.
+The demands are measured and the latency of a remote S3 is assumed. The rest follows from the
+utilisation law: utilisation is rate times demand.
 """
 
 import math
@@ -11,50 +11,54 @@ from typing import Literal, NamedTuple
 from deploy.capacity.measured import Demand, Measured, with_remote_s3
 from deploy.capacity.simulation import Load, Plan, simulate
 
-#: Milliseconds that an S3 elsewhere takes for a request: assumed. AWS tells of 100 to 200 for the
-#: first byte; within one region less is usual.
+#: Milliseconds of a request to a remote S3 (assumed). AWS states 100 to 200 for the first byte;
+#: within one region less is usual.
 S3_MS = 30.0
-#: How busy a process is planned to be at most, so that a burst does not queue for long.
+#: Planned maximum utilisation of a process, so that a burst does not wait for long.
 BUSY = 0.7
 THREADS = 2
-#: Seconds for which ended jobs are kept: the default of ``QRMILL_JOB_TTL``. Where so many jobs do
-#: not fit, it is less, in whole hours.
+#: Seconds for which ended jobs are kept: the default of ``QRMILL_JOB_TTL``. If the jobs of that
+#: time do not fit, the model uses a shorter time, in whole hours.
 JOB_TTL, _HOUR = 7 * 86_400, 3600
-#: Seconds between two comparisons of the sweep with S3 (``pipeline.maintenance.sweep``).
+#: Seconds between two reconciliations of the sweep with S3 (``pipeline.maintenance.sweep``).
 _COMPARE = 3600
-#: Jobs on a page of S3's listing (S3 API Reference, ListObjectsV2), and in one question to Redis.
+#: Jobs per page of S3's listing (S3 API Reference, ListObjectsV2), and per query to Redis.
 _PAGE = 1000
-#: Seconds that the sweep and Redis compute for a page: measured with 20,000 jobs in S3, on two
-#: cores, by itself and not by ``make bench``.
+#: CPU seconds of the sweep and Redis per page: measured with 20,000 jobs in S3, on two cores,
+#: separately from ``make bench``.
 _PAGE_SECONDS = 0.022
-#: Jobs that a sweep removes at most (``pipeline.maintenance.retention``), a second after the one
-#: before, and the seconds that takes: measured as those of a page, with 1000 objects.
+#: Maximum number of jobs that a sweep pass deletes (``pipeline.maintenance.retention``), seconds
+#: between two passes, and seconds for deleting that many: measured like a page, with 1000 objects.
 _REMOVALS, _TICK, _REMOVAL_SECONDS = 250, 1.0, 0.5
-#: Requests a second that S3 serves at least for one prefix, before it splits it further: AWS,
+#: Requests per second that S3 serves at least for one prefix, before it splits the prefix: AWS,
 #: Amazon S3 User Guide, "Best practices design patterns: optimizing Amazon S3 performance".
 PREFIX_WRITES, PREFIX_READS = 3500, 5500
-#: GB of the largest single Redis node that is reckoned with.
+#: Memory in GB of the largest single Redis node that the model assumes.
 _REDIS_GB = 100
-#: Workers of the stack whose idle commands were counted.
+#: Workers of the idle stack whose Redis commands were counted.
 _IDLE_WORKERS = 2
 
-#: List prices in dollars, us-east-1, on demand, 2026: a vCPU for an hour (half an m7g.large), a GB
-#: of Redis for an hour (a 13 GiB cache.r7g.large), a GB in S3 Standard for a month.
+#: List prices in dollars, us-east-1, on demand, 2026: per vCPU and hour (half an m7g.large), per GB
+#: of Redis and hour (a 13 GiB cache.r7g.large), per GB in S3 Standard and month.
 VCPU_HOUR, REDIS_GB_HOUR, S3_GB_MONTH = 0.0816 / 2, 0.219 / 14, 0.023
 _MONTH = 30 * 86_400
 
-_ANOTHER = "another installation (Redis, API, workers, sweep) for some of the API keys"
+_ANOTHER = "Run another installation (Redis, API, workers, sweep) for some of the API keys."
+_SHORTER = "Keep jobs for a shorter time (`QRMILL_JOB_TTL`), or run another installation."
 
 
 class Size(NamedTuple):
-    """What so many jobs a minute take. Bytes, seconds, and requests a second.
+    """The deployment for a load. Units are bytes, seconds, and requests per second.
 
     Attributes:
-        installations: so many that none comes to a wall that only another one moves; all figures
-            but the times are of all of them together.
-        job_ttl: seconds for which ended jobs can be kept, the default at most.
-        p50, p99: of a job from its sending to its answer, simulated.
-        dollars: of a million symbols, by what they are spent on.
+        jobs_a_minute: the load.
+        installations: number of installations, so that none reaches a limit that only another
+            installation raises. All figures but ``job_ttl``, ``p50`` and ``p99`` are totals.
+        job_ttl: seconds for which ended jobs can be kept; at most the default.
+        workers: number of worker processes.
+        api: number of API processes.
+        p50, p99: percentiles of a job's time from its POST to its last response, simulated.
+        dollars: dollars per million symbols, by item.
     """
 
     jobs_a_minute: float
@@ -72,52 +76,55 @@ class Size(NamedTuple):
     dollars: dict[str, float]
 
 
-class Wall(NamedTuple):
-    """What ends at so many jobs a minute, and what to do then.
+class Limit(NamedTuple):
+    """A limit that a load reaches at ``jobs_a_minute``.
 
     Attributes:
-        moved_by: a shorter ``QRMILL_JOB_TTL``, another installation alone, or neither.
+        what: description of the limit.
+        remedy: what to do about it.
+        raised_by: a shorter ``QRMILL_JOB_TTL`` (or another installation), another installation
+            alone, or neither.
     """
 
     jobs_a_minute: float
     what: str
-    then: str
-    moved_by: Literal["ttl", "another", "neither"]
+    remedy: str
+    raised_by: Literal["ttl", "another", "neither"]
 
 
 def worker_rate(demand: Demand, threads: int = THREADS) -> float:
-    """Return the jobs a second that a worker process with a core of its own can do.
+    """Return the maximum jobs per second of a worker process with a core of its own.
 
-    It ends at that core, for its interpreter lock, or at its threads, which S3 keeps waiting.
+    The limit is that core, because of the interpreter lock, or the threads, which wait for S3.
     """
     held = sum(phase.cpu + phase.wait for phase in (demand.chunk, demand.bundle))
     return min(1 / demand.worker, threads / held)
 
 
 def workers_for(rate: float, demand: Demand) -> int:
-    """Return how many worker processes ``rate`` jobs a second take when each is not too busy."""
+    """Return the number of worker processes for ``rate`` jobs per second, each at most ``BUSY``."""
     return max(1, math.ceil(rate / (worker_rate(demand) * BUSY)))
 
 
 def size(measured: Measured, demand: Demand, jobs_a_minute: float, s3_ms: float, jobs: int) -> Size:
-    """Return what a load takes when every process has a core, and S3 is elsewhere.
+    """Return the deployment for a load, with one core per process and a remote S3.
 
     Args:
-        measured: of one job, as is its ``demand``.
-        demand: as this machine has it.
+        measured: the benchmark's report.
+        demand: demand of the measured job, on the measured machine.
         jobs_a_minute: the load.
-        s3_ms: milliseconds that S3 takes for a request.
-        jobs: how many to simulate.
+        s3_ms: milliseconds of a request to S3.
+        jobs: number of jobs to simulate.
     """
-    rate, asked = jobs_a_minute / 60, measured.asked
-    away = with_remote_s3(demand, s3_ms / 1000)
-    found = walls(measured, demand, s3_ms)
+    rate, usage = jobs_a_minute / 60, measured.usage
+    remote = with_remote_s3(demand, s3_ms / 1000)
+    found = limits(measured, demand, s3_ms)
     installations = installations_for(jobs_a_minute, found)
     each = rate / installations
     ttl = job_ttl_for(60 * each, found)
-    workers, api = workers_for(each, away), max(1, math.ceil(each * away.api / BUSY))
+    workers, api = workers_for(each, remote), max(1, math.ceil(each * remote.api / BUSY))
     plan = Plan(workers=workers, threads=THREADS, api=api)
-    p50, p99 = percentiles(simulate(plan, Load(rate=each, seconds=jobs / each), away).times)
+    p50, p99 = percentiles(simulate(plan, Load(rate=each, seconds=jobs / each), remote).times)
     workers, api = workers * installations, api * installations
     kept = rate * ttl * measured.job.ledger_bytes
     idle = measured.redis_idle_commands_a_second * workers / _IDLE_WORKERS
@@ -127,11 +134,11 @@ def size(measured: Measured, demand: Demand, jobs_a_minute: float, s3_ms: float,
         ttl,
         workers,
         api,
-        redis_commands=rate * asked.redis.commands + idle,
-        redis_cores=rate * away.redis,
+        redis_commands=rate * usage.redis.commands + idle,
+        redis_cores=rate * remote.redis,
         redis_bytes=kept,
-        s3_writes=rate * asked.writes,
-        s3_reads=rate * asked.reads,
+        s3_writes=rate * usage.writes,
+        s3_reads=rate * usage.reads,
         p50=p50,
         p99=p99,
         dollars=dollars(measured, rate, workers + api, ttl),
@@ -139,79 +146,79 @@ def size(measured: Measured, demand: Demand, jobs_a_minute: float, s3_ms: float,
 
 
 def dollars(measured: Measured, rate: float, processes: int, job_ttl: int) -> dict[str, float]:
-    """Return what a million symbols cost at ``rate`` jobs a second, by what it is spent on."""
-    job, symbols = measured.job, rate * 3600 * measured.job.items  # in an hour
+    """Return the dollars per million symbols at ``rate`` jobs per second, by item."""
+    job, symbols = measured.job, rate * 3600 * measured.job.items  # per hour
     stored = rate * 3600 * job.bundle_bytes / 1e9 * job_ttl / _MONTH
     hourly = {
         "processes": processes * VCPU_HOUR,
         "Redis": rate * job_ttl * job.ledger_bytes / 1e9 * REDIS_GB_HOUR,
-        "S3 requests": measured.asked.dollars_a_million * symbols / 1e6,
+        "S3 requests": measured.usage.dollars_a_million * symbols / 1e6,
         "S3 storage": stored * S3_GB_MONTH,
     }
     return {name: spent / symbols * 1e6 for name, spent in hourly.items()}
 
 
-def walls(measured: Measured, demand: Demand, s3_ms: float) -> list[Wall]:
-    """Return what ends first, second and so on, by the defaults, with workers enough.
+def limits(measured: Measured, demand: Demand, s3_ms: float) -> list[Limit]:
+    """Return the limits of one installation with default settings and enough workers, lowest first.
 
     Args:
-        measured: of one job, as is its ``demand``.
-        demand: as this machine has it.
-        s3_ms: milliseconds that S3 takes for a request.
+        measured: the benchmark's report.
+        demand: demand of the measured job, on the measured machine.
+        s3_ms: milliseconds of a request to S3.
     """
-    job, asked = measured.job, measured.asked
+    job, usage = measured.job, measured.usage
     found = [
-        Wall(
+        Limit(
             60 * _REMOVALS / (_TICK + _REMOVAL_SECONDS + s3_ms / 1000),
-            "the sweep removes fewer jobs than come: they stay for longer than `QRMILL_JOB_TTL`, "
-            "in Redis too",
+            "The sweep deletes fewer expired jobs than arrive, so jobs stay for longer than "
+            "`QRMILL_JOB_TTL`, in Redis too.",
             _ANOTHER,
             "another",
         ),
-        Wall(
+        Limit(
             60 * _COMPARE * _PAGE / (JOB_TTL * (_PAGE_SECONDS + s3_ms / 1000)),
-            f"the sweep's comparison with S3, which lists {_PAGE:,} of the kept jobs in a request, "
-            "takes longer than the hour until the next one",
-            "keep jobs for a shorter time (`QRMILL_JOB_TTL`), or another installation",
+            f"The sweep's reconciliation with S3, which lists {_PAGE:,} of the kept jobs per "
+            "request, takes longer than the hour until the next one.",
+            _SHORTER,
             "ttl",
         ),
-        Wall(
+        Limit(
             60 * _REDIS_GB * 1e9 / (JOB_TTL * job.ledger_bytes),
-            f"a Redis of {_REDIS_GB} GB is full of ended jobs",
-            "keep jobs for a shorter time (`QRMILL_JOB_TTL`), or another installation",
+            f"A Redis of {_REDIS_GB} GB is full of ended jobs.",
+            _SHORTER,
             "ttl",
         ),
-        Wall(
+        Limit(
             60 * BUSY / demand.redis,
-            f"Redis' one thread is {BUSY:.0%} busy",
+            f"The single thread of Redis is {BUSY:.0%} busy.",
             _ANOTHER,
             "another",
         ),
-        Wall(
-            60 * min(PREFIX_WRITES / asked.writes, PREFIX_READS / asked.reads),
-            "all requests to S3 together reach the limit of one prefix",
-            "nothing: keys begin with a random task id (behind `jobs/` in the main bucket), so S3 "
-            "splits them further as the load grows; until it has, it answers 503 and the calls are "
-            "repeated",
+        Limit(
+            60 * min(PREFIX_WRITES / usage.writes, PREFIX_READS / usage.reads),
+            "All requests to S3 together reach the limit of one prefix.",
+            "Nothing. Keys begin with a random task id (after `jobs/` in the main bucket), so S3 "
+            "splits the prefix further as the load grows. Until then S3 returns 503, and the calls "
+            "are retried.",
             "neither",
         ),
     ]
     return sorted(found)
 
 
-def installations_for(jobs_a_minute: float, found: Iterable[Wall]) -> int:
-    """Return how many installations a load takes when jobs are kept no longer than they can be."""
-    least = min(wall.jobs_a_minute for wall in found if wall.moved_by == "another")
+def installations_for(jobs_a_minute: float, found: Iterable[Limit]) -> int:
+    """Return the number of installations for a load, with jobs kept for as long as they fit."""
+    least = min(limit.jobs_a_minute for limit in found if limit.raised_by == "another")
     return max(1, math.ceil(jobs_a_minute / least))
 
 
-def job_ttl_for(jobs_a_minute: float, found: Iterable[Wall]) -> int:
-    """Return the seconds for which one installation can keep jobs that come at this rate."""
-    least = min(wall.jobs_a_minute for wall in found if wall.moved_by == "ttl")
+def job_ttl_for(jobs_a_minute: float, found: Iterable[Limit]) -> int:
+    """Return the seconds for which one installation can keep the jobs of this load."""
+    least = min(limit.jobs_a_minute for limit in found if limit.raised_by == "ttl")
     return min(JOB_TTL, int(JOB_TTL * least / jobs_a_minute) // _HOUR * _HOUR)
 
 
 def percentiles(times: list[float]) -> tuple[float, float]:
-    """Return the median and the 99th percentile."""
+    """Return the median and the 99th percentile of ``times``."""
     ordered = sorted(times)
     return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]

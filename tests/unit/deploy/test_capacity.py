@@ -1,4 +1,4 @@
-"""The capacity model beside what queueing theory says, and the command that writes its page."""
+"""The capacity model compared with queueing theory, and the command that writes its page."""
 
 import math
 import shutil
@@ -145,14 +145,14 @@ def test_a_job_of_the_report_is_shared_out_without_loss() -> None:
     assert demand.api == pytest.approx(cpu["api"])
     assert demand.worker == pytest.approx(cpu["worker-1"] + cpu["worker-2"])
     assert sum(phase.s3 for phase in demand.phases) == pytest.approx(cpu["s3"])
-    assert sum(phase.calls for phase in demand.phases) == sum(measured.asked.s3.values())
+    assert sum(phase.calls for phase in demand.phases) == sum(measured.usage.s3.values())
 
 
-def test_walls_are_in_the_order_in_which_they_come() -> None:
+def test_limits_are_in_the_order_in_which_they_come() -> None:
     measured = read(PAGE / "measured.json")
     demand = demand_of(measured)
     near, far = (
-        [wall.jobs_a_minute for wall in sizing.walls(measured, demand, s3_ms)]
+        [limit.jobs_a_minute for limit in sizing.limits(measured, demand, s3_ms)]
         for s3_ms in (sizing.S3_MS, 10 * sizing.S3_MS)
     )
     assert near == sorted(near)
@@ -160,29 +160,30 @@ def test_walls_are_in_the_order_in_which_they_come() -> None:
 
 
 @pytest.mark.parametrize("jobs_a_minute", [10, 3000, 9000, 100_000])
-def test_a_load_is_sized_so_that_it_comes_to_no_wall(jobs_a_minute: float) -> None:
+def test_a_load_is_sized_so_that_it_reaches_no_limit(jobs_a_minute: float) -> None:
     measured = read(PAGE / "measured.json")
     demand = demand_of(measured)
     found = sizing.size(measured, demand, jobs_a_minute, sizing.S3_MS, jobs=30)
-    each, walls = jobs_a_minute / found.installations, sizing.walls(measured, demand, sizing.S3_MS)
-    assert each <= min(wall.jobs_a_minute for wall in walls if wall.moved_by == "another")
-    for wall in walls:
-        if wall.moved_by == "ttl":  # it is as much further off as jobs are kept shorter
-            assert each <= wall.jobs_a_minute * sizing.JOB_TTL / found.job_ttl * 1.000001
+    each = jobs_a_minute / found.installations
+    limits = sizing.limits(measured, demand, sizing.S3_MS)
+    assert each <= min(limit.jobs_a_minute for limit in limits if limit.raised_by == "another")
+    for limit in limits:
+        if limit.raised_by == "ttl":  # the limit rises as jobs are kept for a shorter time
+            assert each <= limit.jobs_a_minute * sizing.JOB_TTL / found.job_ttl * 1.000001
     assert found.job_ttl <= sizing.JOB_TTL
     assert found.redis_bytes <= found.installations * 100e9 * 1.000001
 
 
-def test_there_are_no_more_installations_than_the_first_wall_that_they_move_asks_for() -> None:
-    walls = [
-        sizing.Wall(100, "memory", "", "ttl"),
-        sizing.Wall(200, "removal", "", "another"),
-        sizing.Wall(300, "Redis", "", "another"),
-        sizing.Wall(50, "prefixes", "", "neither"),
+def test_installations_follow_from_the_lowest_limit_that_they_raise() -> None:
+    limits = [
+        sizing.Limit(100, "memory", "", "ttl"),
+        sizing.Limit(200, "removal", "", "another"),
+        sizing.Limit(300, "Redis", "", "another"),
+        sizing.Limit(50, "prefixes", "", "neither"),
     ]
-    assert [sizing.installations_for(rate, walls) for rate in (1, 200, 201)] == [1, 1, 2]
-    assert sizing.job_ttl_for(50, walls) == sizing.JOB_TTL
-    assert sizing.job_ttl_for(200, walls) == sizing.JOB_TTL / 2
+    assert [sizing.installations_for(rate, limits) for rate in (1, 200, 201)] == [1, 1, 2]
+    assert sizing.job_ttl_for(50, limits) == sizing.JOB_TTL
+    assert sizing.job_ttl_for(200, limits) == sizing.JOB_TTL / 2
 
 
 @given(st.lists(st.tuples(*[st.floats(0.001, 10_000)] * 3), min_size=2, max_size=6))
@@ -209,7 +210,8 @@ def test_the_command_writes_the_page_and_its_charts(
     written = (tmp_path / "README.md").read_text("utf-8")
     assert capsys.readouterr().out.strip() in written
     committed = (PAGE / "README.md").read_text("utf-8")
-    for section in ("one job by itself", "The check", "The first wall"):  # no --jobs in these
+    # --jobs has no influence on these.
+    for section in ("one job by itself", "The model compared", "Limits, in the order"):
         assert section_of(written, section) == section_of(committed, section)
     assert (tmp_path / "measured.json").read_bytes() == (PAGE / "measured.json").read_bytes()
     for chart in ("machine.svg", "fleet.svg"):

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,8 @@ def elsewhere(tmp_path: Path) -> dict[str, Any]:
     for path in DEPLOY.glob("compose*.yaml"):
         shutil.copy(path, tmp_path)
     page = (DEPLOY / "containers.md").read_text("utf-8")
-    (settings,) = re.findall(r"```sh\n(QRMILL_S3_ENDPOINT_URL=.*?)```", page, re.DOTALL)
-    (tmp_path / "s3.env").write_text(settings, "utf-8")
+    (settings,) = re.findall(r"```sh\n( *QRMILL_S3_ENDPOINT_URL=.*?)```", page, re.DOTALL)
+    (tmp_path / "s3.env").write_text(textwrap.dedent(settings), "utf-8")
     files = [f"--file={tmp_path / name}" for name in ("compose.yaml", "compose.s3.yaml")]
     done = run("docker-compose", *files, "config", "--format=json")
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -158,7 +159,8 @@ def test_pods_stay_in_the_service_when_redis_or_s3_is_away(
 def secrets_of_the_page(directory: Path) -> dict[str, dict[str, str]]:
     """What each Secret has, made as the page says, by kubectl itself."""
     page = (DEPLOY / "containers.md").read_text("utf-8")
-    (loop,) = re.findall(r"^for role in .*?^done$", page, re.MULTILINE | re.DOTALL)
+    (found,) = re.findall(r"^ *for role in .*?^ *done$", page, re.MULTILINE | re.DOTALL)
+    loop = textwrap.dedent(found)
     for role in ROLES:
         (directory / f"redis-url-{role}").write_text(f"redis://qrmill-{role}@redis", "utf-8")
         (directory / f"s3-access-key-id-{role}").write_text(f"id-{role}", "utf-8")
