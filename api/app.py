@@ -1,4 +1,4 @@
-"""The Falcon application: ``create_app`` over a service, ``get_app`` from the environment."""
+"""The Falcon application: ``create_app`` from a service, ``get_app`` from the environment."""
 
 import os
 import sys
@@ -40,14 +40,14 @@ log = structlog.get_logger(__name__)
 
 
 class App(falcon.App[falcon.Request, falcon.Response]):
-    """The Falcon application over a service.
+    """The Falcon application of a service.
 
     Attributes:
-        service: used by the hooks of ``api.gunicorn_conf``.
+        service: the service, which the hooks of ``api.gunicorn_conf`` use.
     """
 
-    #: Falcon has a method ``WEBSOCKET`` of its own and would refuse it before any middleware. Here
-    #: such a request is refused like any other: it has no key, or its method is not allowed.
+    #: Falcon's own method ``WEBSOCKET`` would be rejected before any middleware runs. With an empty
+    #: set, such a request is treated like any other: rejected without a key, or with 405.
     _META_METHODS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, service: Service, **options: Any) -> None:  # noqa: ANN401 - passed on
@@ -56,12 +56,13 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
 
 def create_app(service: Service, settings: Settings, proxies: TrustedProxies | None = None) -> App:
-    """Return the application over ``service``; it reads nothing and opens no connection.
+    """Create the application of ``service``, without any input or output.
 
     Args:
         service: jobs, keys and everything else that the resources use.
-        settings: prefix and limits.
-        proxies: trusted about a client's address; None: those on this machine.
+        settings: the API's path prefix and its limits.
+        proxies: proxies that are trusted to report a client's address. Default: those on this
+            machine.
     """
     prefix = settings.api_prefix
     jobs, api_keys, secrets = service.jobs, service.api_keys, service.webhook_secrets
@@ -114,7 +115,7 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
 
 
 def request_limits(settings: Settings) -> RequestLimits:
-    """Return the limits that requests are checked against."""
+    """Return the limits on requests from the settings."""
     return RequestLimits(
         settings.max_items,
         settings.charset,
@@ -125,7 +126,7 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def get_app() -> App:
-    """Return the application that the environment configures."""
+    """Create the application from environment variables; exit with a message if one is invalid."""
     settings = read_settings()
     configure_logging(settings)
     for sentence in unknown_variables(os.environ):
@@ -139,7 +140,7 @@ def get_app() -> App:
 
 
 def read_settings() -> Settings:
-    """Return the settings of the environment; exit with a message if one is invalid."""
+    """Read the settings from environment variables; exit with a message if one is invalid."""
     try:
         return Settings.from_environment(os.environ)
     except SettingsError as error:

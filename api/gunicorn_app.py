@@ -1,4 +1,4 @@
-"""``python -P -m api.gunicorn_app``: gunicorn without its working directory on the import path."""
+"""``python -P -m api.gunicorn_app``: gunicorn, without the working directory on the import path."""
 
 import os
 
@@ -6,19 +6,19 @@ from gunicorn.app.wsgiapp import WSGIApplication
 
 
 class Server(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
-    """Gunicorn without its working directory on ``sys.path``."""
+    """Gunicorn application that leaves ``sys.path`` unchanged."""
 
     def chdir(self) -> None:
-        """Change to the configured directory.
+        """Change to the configured working directory.
 
-        Gunicorn would also put that directory first on ``sys.path``, where a folder ``api`` of
-        somebody else's would be imported in place of the service's.
+        Gunicorn's own method also inserts the directory at the beginning of ``sys.path``. A foreign
+        folder ``api`` in that directory would then be imported instead of the service's package.
         """
         os.chdir(self.cfg.chdir)
 
 
 def main() -> None:
-    """Run gunicorn until SIGTERM, with the arguments of this process."""
+    """Run gunicorn until SIGTERM, with the command line arguments of this process."""
     Server("%(prog)s [OPTIONS] [APP_MODULE]", prog="gunicorn").run()
 
 

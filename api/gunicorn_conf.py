@@ -1,6 +1,6 @@
-"""How gunicorn serves the API: ``python -P -m api.gunicorn_app --config python:api.gunicorn_conf``.
+"""Gunicorn configuration: ``python -P -m api.gunicorn_app --config python:api.gunicorn_conf``.
 
-Bind address, number of processes and ``api.app:get_app()`` come from the command line.
+The bind address, the number of processes and ``api.app:get_app()`` come from the command line.
 """
 
 import logging
@@ -14,25 +14,29 @@ from api.app import read_settings
 from pipeline.service import SettingsError, configure_logging, prepare_metrics
 
 worker_class = "gthread"
-#: Threads beside those in which polls wait for a job's end.
+#: Threads in addition to those in which long polls wait for a job's end.
 _WORKING_THREADS = 16
 threads = _WORKING_THREADS + read_settings().long_polls
-#: Connections beside those: idle ones, and requests that wait for a thread.
+#: Connections in addition to those being served: 1000 that are idle or wait for a thread.
 worker_connections = threads + 1000
-#: Bytes of a request line, the most that gunicorn takes: in the query of a CSV body, a callback URL
-#: of 2000 characters has up to 6000.
+#: Bytes of a request line; gunicorn's maximum. A callback URL of 2000 characters may have 6000 in
+#: the query of a CSV request, because it is percent-encoded.
 limit_request_line = 8190
-#: Seconds an idle connection is kept for its client's next request.
+#: Seconds for which an idle keep-alive connection stays open.
 keepalive = 30
-#: Seconds a worker may be silent, and has to finish its requests when it is asked to stop.
+#: Seconds without a sign of life after which a worker process is killed.
 timeout = 60
+#: Seconds that a worker process has to finish its requests after SIGTERM.
 graceful_timeout = 30
-#: Gunicorn would put one socket for all of a user's services into the home directory.
+#: Gunicorn's control socket is in the home directory, one for all services of a user.
 control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's arbiter, untyped
-    """Stop the start at a wrong setting, before any worker is made, and send logs one way."""
+    """Validate the settings before any worker process starts, and unify the logs.
+
+    Exits with a message if a setting is invalid. Gunicorn's loggers get the service's log format.
+    """
     settings = read_settings()
     configure_logging(settings)
     try:
@@ -46,20 +50,21 @@ def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's arbit
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker, untyped
-    """Answer Prometheus; let polls that wait be answered at once when the worker is to stop.
+    """Prepare a worker process: metrics, a first health check, and an early end of long polls.
 
-    A server that refuses is told in the log now, and not with the first request.
+    The first health check logs unavailable backends at startup, before the first request.
+    On SIGTERM, waiting long polls get their responses at once, so that the worker can stop.
     """
     worker.wsgi.service.expose_metrics()
-    # Beside: one that does not answer holds nothing up.
+    # In a thread, so that a hanging backend does not delay the start.
     threading.Thread(
-        target=worker.wsgi.service.health.unready, name="first look", daemon=True
+        target=worker.wsgi.service.health.unready, name="first health check", daemon=True
     ).start()
     stop = signal.getsignal(signal.SIGTERM)
 
-    def answer_and_stop(number: int, frame: FrameType | None) -> None:
+    def end_polls_and_stop(number: int, frame: FrameType | None) -> None:
         worker.wsgi.service.jobs.stop_waiting()
         if callable(stop):
             stop(number, frame)
 
-    signal.signal(signal.SIGTERM, answer_and_stop)
+    signal.signal(signal.SIGTERM, end_polls_and_stop)

@@ -1,4 +1,4 @@
-"""API responses built from the pipeline's types; imports no Falcon."""
+"""Conversion of the pipeline's types to API responses; does not import Falcon."""
 
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,23 +14,23 @@ _Schema = TypeVar("_Schema", bound=msgspec.Struct)
 
 
 def accepted(prefix: str, task_id: str, items: int) -> Accepted:
-    """Return the 202 body of a job that waits to be rendered.
+    """Return the body of the 202 response for an accepted job.
 
     Args:
-        prefix: of the API's paths.
-        task_id: canonical.
-        items: number of items of the request.
+        prefix: prefix of the API's paths.
+        task_id: task id in canonical form.
+        items: number of items in the request.
     """
     return Accepted(task_id, "pending", items, poll_url(prefix, task_id))
 
 
 def task_status(job: JobStatus, download: tuple[str, int] | None) -> TaskStatus:
-    """Return the status of a job.
+    """Return the response for the status of a job.
 
     Args:
-        job: as the ledger has it.
-        download: URL of the bundle, and when it expires in seconds since the epoch; None unless the
-            job is completed.
+        job: status of the job in the ledger.
+        download: URL of the bundle and the time when the URL expires, in seconds since the epoch;
+            None unless the job is completed.
     """
     url, expires_at = download or (None, None)
     return _present(
@@ -54,8 +54,8 @@ def task_summary(job: JobStatus, prefix: str) -> TaskSummary:
     """Return a job as a row of a list.
 
     Args:
-        job: as the ledger has it.
-        prefix: of the API's paths.
+        job: status of the job in the ledger.
+        prefix: prefix of the API's paths.
     """
     return _present(
         TaskSummary,
@@ -80,7 +80,7 @@ def key_response(key: ApiKey) -> KeyResponse:
 
 
 def new_key_response(key: ApiKey, token: str) -> NewKeyResponse:
-    """Return an API key with the token that is shown once."""
+    """Return a new API key with its token, which no other response contains."""
     return _present(NewKeyResponse, key, api_key=token, **_key_times(key))
 
 
@@ -94,7 +94,7 @@ def iso(seconds: float) -> str:
 
 
 def _present(schema: type[_Schema], source: object, **others: Any) -> _Schema:  # noqa: ANN401 - any field
-    """Return ``schema`` with ``others``, and with the attributes of ``source`` for the rest."""
+    """Create a ``schema`` from ``others``; attributes of ``source`` fill the remaining fields."""
     names = [name for name in schema.__struct_fields__ if name not in others]
     return schema(**{name: getattr(source, name) for name in names}, **others)
 

@@ -1,4 +1,4 @@
-"""Middleware that authenticates every request and counts it against its key's rates."""
+"""Middleware that authenticates every request and counts it against its key's rate limits."""
 
 import math
 import time
@@ -9,16 +9,17 @@ import falcon
 from api.http.problems import ProblemError
 from pipeline.service import ApiKeys, RateLimits, Standing
 
-_KEY_HINT = "Send your API key in the header X-API-Key."
+_NO_KEY = "The request has no API key. Send your key in the X-API-Key header."
+_UNKNOWN_KEY = "The API key in the X-API-Key header is unknown or revoked. Send a valid key."
 
 
 class Authentication:
-    """Refuses requests without a key, and those of a key that is over its rates.
+    """Middleware that rejects requests without a valid API key and requests over a rate limit.
 
     Args:
-        api_keys: the known keys.
-        rate_limits: counts the requests of each.
-        public: paths that need no key; one that ends in a slash includes all paths below it.
+        api_keys: the keys that are accepted.
+        rate_limits: counts the requests of each key.
+        public: paths that need no key. A path that ends in a slash includes all paths below it.
     """
 
     def __init__(self, api_keys: ApiKeys, rate_limits: RateLimits, public: frozenset[str]) -> None:
@@ -27,10 +28,10 @@ class Authentication:
         self._public = public
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Find the key of a request and count it against its rates.
+        """Authenticate a request and count it against the rate limits of its key.
 
         Raises:
-            ProblemError: 401 without a known key, 429 over its rate.
+            ProblemError: 401 if the request has no valid key, 429 if the key is over a limit.
         """
         if self._is_public(req.path):
             return
@@ -52,7 +53,12 @@ class Authentication:
 
 
 def rate_headers(standing: Standing, now: float) -> dict[str, str]:
-    """Return the rate headers for a key's standing at ``now``, in seconds since the epoch."""
+    """Return the rate limit headers of a response.
+
+    Args:
+        standing: requests that are left to the key in each of its windows.
+        now: in seconds since the epoch.
+    """
     policy = ", ".join(f"{window.limit};w={window.seconds}" for window in standing.windows)
     tightest = standing.tightest
     limit, remaining = str(tightest.limit), str(tightest.remaining)
@@ -68,29 +74,29 @@ def rate_headers(standing: Standing, now: float) -> dict[str, str]:
 
 
 def unauthorized(*, has_key: bool) -> ProblemError:
-    """Return the 401 of a request without a key, or with an unknown one."""
-    sent = "an unknown key" if has_key else "no key"
+    """Return the 401 problem of a request without an API key, or with an invalid one."""
     return ProblemError(
         HTTPStatus.UNAUTHORIZED,
         "unauthorized",
-        f"The request has {sent}. {_KEY_HINT}",
+        _UNKNOWN_KEY if has_key else _NO_KEY,
         headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
     )
 
 
 def over_rate(limit: int, window: int, left: float) -> ProblemError:
-    """Return the 429 of a key that is over its rate.
+    """Return the 429 problem of a key that is over a rate limit.
 
     Args:
-        limit: requests per window.
-        window: its length in seconds, a minute or a day.
-        left: seconds until the next window.
+        limit: requests that the key may send per window.
+        window: length of the window in seconds, a minute or a day.
+        left: seconds until the next window begins.
     """
     seconds = max(1, math.ceil(left))
     unit = "minute" if window == 60 else "day"  # noqa: PLR2004 - seconds of a minute
     return ProblemError(
         HTTPStatus.TOO_MANY_REQUESTS,
         "over_rate",
-        f"This key may send {limit} requests a {unit}. Try again in {seconds} s.",
+        f"This API key may send {limit} requests per {unit} and has reached this limit. Send the "
+        f"request again in {seconds} s.",
         headers={"Retry-After": str(seconds)},
     )

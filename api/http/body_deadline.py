@@ -1,4 +1,4 @@
-"""Deadline of request bodies, so that a client which sends a byte now and then holds no thread."""
+"""Deadline of request bodies, so that a client that sends slowly cannot occupy a thread."""
 
 import socket
 import threading
@@ -6,20 +6,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-#: Seconds that a request body may take to arrive.
+#: Time in seconds within which a request body must arrive.
 UPLOAD_SECONDS = 60.0
-#: Seconds between two checks of the bodies that are arriving.
+#: Seconds between two checks of the bodies that are being received.
 _PAUSE = 1.0
 
 
 class BodyDeadline:
-    """Ends request bodies that take too long to arrive.
+    """Stops receiving request bodies that take too long to arrive.
 
-    One thread watches all bodies of a process. A timer per body would start a thread each, which
-    costs a small request a tenth of its time.
+    One thread watches all bodies of a process. A timer per body would start one thread per request,
+    which adds a tenth to the duration of a small request.
 
     Args:
-        seconds: that a body may take; one more may pass before it is ended.
+        seconds: time within which a body must arrive. The check may be up to one second late.
     """
 
     def __init__(self, seconds: float = UPLOAD_SECONDS) -> None:
@@ -30,10 +30,10 @@ class BodyDeadline:
 
     @contextmanager
     def enforced(self, connection: socket.socket) -> Iterator[None]:
-        """Stop receiving from ``connection`` if the block takes too long."""
+        """Stop receiving from ``connection`` if the ``with`` block exceeds the deadline."""
         with self._lock:
             self._begun[connection] = time.monotonic()
-            if self._thread is None:  # not earlier: gunicorn forks
+            if self._thread is None:  # not in __init__: a thread does not survive gunicorn's fork
                 self._thread = threading.Thread(target=self._end_late_bodies, daemon=True)
                 self._thread.start()
         try:
@@ -49,5 +49,5 @@ class BodyDeadline:
                 latest = time.monotonic() - self._seconds
                 for connection in [each for each, begun in self._begun.items() if begun < latest]:
                     del self._begun[connection]
-                    with suppress(OSError):  # it has been closed
+                    with suppress(OSError):  # the client has closed the connection
                         connection.shutdown(socket.SHUT_RD)

@@ -1,4 +1,4 @@
-"""Error handlers: the one place that maps exceptions to problems."""
+"""Error handlers: the only place where exceptions become problem responses."""
 
 from http import HTTPStatus
 
@@ -19,12 +19,18 @@ from pipeline.service import (
 
 log = structlog.get_logger(__name__)
 
-#: Seconds after which a client may retry when a backend is unavailable.
+#: Seconds that a client should wait before a retry when a backend is unavailable.
 _RETRY_AFTER = 5
+#: Details of errors that Falcon raises without a description.
+_FALCON_DETAILS = {
+    HTTPStatus.NOT_FOUND: "There is no resource at {path}. The OpenAPI document lists all paths.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The method {method} is not allowed for {path}. The Allow "
+    "header lists the allowed methods.",
+}
 
 
 def install_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None:
-    """Make ``app`` respond to every error with a problem."""
+    """Make ``app`` respond to every exception with a problem."""
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(falcon.HTTPError, _from_falcon)
     app.add_error_handler(ProblemError, _from_problem)
@@ -53,7 +59,11 @@ def _from_falcon(
 ) -> None:
     status = HTTPStatus(error.status_code)
     code = status.name.lower()
-    detail = error.description or f"{status.description or status.phrase}: {req.method} {req.path}."
+    detail = error.description
+    if not detail:
+        other = f"{status.description or status.phrase}: {{method}} {{path}}."
+        text = _FALCON_DETAILS.get(status, other)
+        detail = text.format(method=req.method, path=req.path)
     headers = dict(error.headers or {})
     _respond(req, resp, ProblemError(status, code, detail, headers=headers))
 
@@ -66,18 +76,20 @@ def _from_unavailable(
 
 
 def unavailable(error: UnavailableError, method: str) -> ProblemError:
-    """Return the 503 of a request that met a backend which is unavailable.
+    """Return the 503 problem of a request that needed an unavailable backend.
 
     Args:
-        error: what the backend's client raised.
-        method: of the request.
+        error: the exception that the backend's client raised.
+        method: HTTP method of the request.
     """
-    part = "object store" if isinstance(error, StoreUnavailableError) else "job queue"
-    outcome = "; nothing was accepted" if method == "POST" else ""
+    backend = "object store" if isinstance(error, StoreUnavailableError) else "job queue"
+    outcome, again = "", "Send the request again"
     if isinstance(error, UncertainAcceptanceError):
-        outcome = "; the request may have been accepted: the same one with the same "
-        outcome += "Idempotency-Key finds out"
-    detail = f"The {part} is out of reach{outcome}. Try again in {_RETRY_AFTER} s."
+        outcome = ", and the request may have been accepted"
+        again = "To find out, send the same request with the same Idempotency-Key again"
+    elif method == "POST":
+        outcome = "; nothing was accepted"
+    detail = f"The {backend} is unreachable{outcome}. {again} in {_RETRY_AFTER} s."
     headers = {"Retry-After": str(_RETRY_AFTER)}
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
 
@@ -85,11 +97,12 @@ def unavailable(error: UnavailableError, method: str) -> ProblemError:
 def _from_unreadable(
     req: falcon.Request, resp: falcon.Response, error: UnreadableError, params: dict[str, str]
 ) -> None:
-    # Not 503, which asks to try again, nor 404, which lets a promise be forgotten.
+    # Neither 503, which would make clients retry, nor 404, which would deny an accepted job.
     log.error("job unreadable in S3", task_id=params.get("task_id"), reason=str(error))
     detail = (
-        "What the object store has of this task is damaged, so nobody can say how far it is. Send "
-        "the request anew, or tell the operator: the request id finds what is damaged in the log."
+        "The stored records of this task are damaged, so its status is unknown. Submit its items "
+        "again, or report the request id (X-Request-ID) to the operator: the log names the damaged "
+        "object under this id."
     )
     problem = ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "unreadable", detail)
     _respond(req, resp, problem)
@@ -102,8 +115,11 @@ def _from_full_backlog(
 
 
 def backlog_full(error: BacklogFullError) -> ProblemError:
-    """Return the 503 of a request that would exceed the backlog's limit."""
-    detail = f"Too much work is waiting; nothing was accepted. Try again in {error.retry_after} s."
+    """Return the 503 problem of a request that would exceed the backlog limit."""
+    detail = (
+        "Too many tasks are waiting to be rendered; nothing was accepted. Send the request again "
+        f"in {error.retry_after} s."
+    )
     headers = {"Retry-After": str(error.retry_after)}
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full", detail, headers=headers)
 
@@ -115,7 +131,7 @@ def _from_not_possible(
 
 
 def not_possible(error: NotPossibleError) -> ProblemError:
-    """Return the 409 of a job whose state forbids the request."""
+    """Return the 409 problem of a request that the state of the job forbids."""
     return ProblemError(HTTPStatus.CONFLICT, "not_possible", str(error))
 
 
@@ -126,12 +142,17 @@ def _from_idempotency(
 
 
 def idempotency_conflict(error: IdempotencyError) -> ProblemError:
-    """Return the 409 or the 422 of a request whose Idempotency-Key cannot be used."""
+    """Return the 409 or 422 problem of a request whose Idempotency-Key cannot be used."""
     if error.busy:
-        detail = "A request with this Idempotency-Key is being handled now. Ask again."
+        detail = (
+            "Another request with this Idempotency-Key is being processed. Send the request again "
+            "in 1 s."
+        )
         headers = {"Retry-After": "1"}
         return ProblemError(HTTPStatus.CONFLICT, "key_in_use", detail, headers=headers)
-    detail = "This Idempotency-Key came with another body before. Use a new key for a new body."
+    detail = (
+        "This Idempotency-Key was used before with a different body. Use a new key for a new body."
+    )
     return one_bad_value("", "key_reused", detail)
 
 
@@ -139,5 +160,8 @@ def _unexpected(
     req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, str]
 ) -> None:
     log.error("unexpected error", exc_info=error)
-    detail = "Something unexpected went wrong; the request id finds it in the service's log."
+    detail = (
+        "The service failed unexpectedly. Send the request again; if the error persists, report "
+        "the request id (X-Request-ID) to the operator, who finds the cause in the log."
+    )
     _respond(req, resp, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))

@@ -1,7 +1,7 @@
-"""Decoding of JSON into types, with a violation for each field that does not fit.
+"""Decoding of JSON into types, with a violation for each field of the wrong type.
 
-Nothing is decoded further than its type asks, so that a hostile body costs little more than its
-own size.
+Only the values that a type needs are decoded, so that a hostile body costs little more memory and
+time than its size.
 """
 
 import difflib
@@ -15,10 +15,25 @@ from api.http.problems import Violations, malformed_json
 from api.schemas.problems import Violation
 from render.errors import shown
 
-#: What decoding raises about a body that is not JSON, or not of its type.
+#: Exceptions of msgspec for data that is not JSON, or not of the expected type.
 NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-#: Bytes of a wrong value up to which it is decoded to be shown; a longer one is shown as JSON.
+#: Bytes of an invalid value up to which it is decoded for its message; of a longer value, the
+#: message shows the beginning of its JSON.
 _MOST_SHOWN = 200
+
+#: Descriptions of types that are more helpful with an example.
+_VAGUE = ("a string", "an integer")
+#: Descriptions of types without constraints.
+_TYPE_NAMES: dict[type[msgspec.inspect.Type], str] = {
+    msgspec.inspect.StrType: "a string",
+    msgspec.inspect.IntType: "an integer",
+    msgspec.inspect.FloatType: "a number",
+    msgspec.inspect.BoolType: "true or false",
+    msgspec.inspect.NoneType: "null",
+    msgspec.inspect.ListType: "an array",
+    msgspec.inspect.DictType: "an object",
+    msgspec.inspect.StructType: "an object",
+}
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _whole = msgspec.json.Decoder(msgspec.Raw)
@@ -28,20 +43,25 @@ _any = msgspec.json.Decoder()
 def decode_fields(
     data: bytes | msgspec.Raw, kind: type[msgspec.Struct], pointer: str, violations: Violations
 ) -> dict[str, Any]:
-    """Return the fields of a JSON object that ``kind`` has and whose values are of its types.
+    """Decode the members of a JSON object that are fields of ``kind``; leave invalid ones out.
 
     Args:
         data: JSON.
-        kind: what it should be.
-        pointer: where it stands in the request.
-        violations: what is wrong is appended.
+        kind: type that the object should have.
+        pointer: JSON Pointer of the object in the request.
+        violations: receives a violation for each member that is unknown, missing or of the wrong
+            type.
 
     Raises:
-        ProblemError: 400, it is not JSON.
+        ProblemError: 400 if ``data`` is not JSON.
     """
     members = _object(data)
     if members is None:
-        violations.append(Violation(pointer, "type", "This has to be a JSON object."))
+        names = ", ".join(kind.__struct_fields__)
+        detail = (
+            f"{_shown_json(data)} is not a JSON object. Send an object with the fields {names}."
+        )
+        violations.append(Violation(pointer, "type", detail))
         return {}
     decoders = _decoders(kind)
     violations.extend(unknown_names(members, decoders, pointer, violations))
@@ -50,8 +70,9 @@ def decode_fields(
         if name in members:
             try:
                 fields[name] = _decode(decoder, members[name])
-            except msgspec.ValidationError as error:
-                detail = f"{shown(_short(members[name]))} does not fit: {error}."
+            except msgspec.ValidationError:
+                value, expected = _shown_json(members[name]), _descriptions(kind)[name]
+                detail = f"{value} is not accepted. The value must be {expected}."
                 violations.append(Violation(f"{pointer}/{name}", "type", detail))
     violations.extend(missing_names(kind, members, pointer))
     return fields
@@ -60,10 +81,17 @@ def decode_fields(
 def missing_names(
     kind: type[msgspec.Struct], names: Collection[str], pointer: str
 ) -> Iterator[Violation]:
-    """Yield a violation for each required field of ``kind`` that is not among ``names``."""
+    """Yield a violation for each required field of ``kind`` that is not among ``names``.
+
+    Args:
+        kind: type with the fields.
+        names: fields that the request has.
+        pointer: JSON Pointer of the object that should have the fields.
+    """
     for field in msgspec.structs.fields(kind):
         if field.required and field.name not in names:
-            detail = f"{field.name!r} is required."
+            expected = _descriptions(kind)[field.name]
+            detail = f"The required field {field.name!r} is missing. Its value must be {expected}."
             yield Violation(f"{pointer}/{field.name}", "missing", detail)
 
 
@@ -74,14 +102,15 @@ def unknown_names(
     violations: Violations,
     what: str = "field",
 ) -> Iterator[Violation]:
-    """Yield a violation for each of ``names`` that is not known.
+    """Yield a violation for each of ``names`` that is unknown.
 
     Args:
-        names: as they came.
-        known: what there is.
-        pointer: where they stand in the request.
-        violations: where they go; one that will not be listed gets no hint, which takes its time.
-        what: they are names of.
+        names: names in the request.
+        known: names that are accepted.
+        pointer: JSON Pointer of the object that has the names.
+        violations: list to which the caller adds the violations. When this list is full, unknown
+            names are only counted, because the search for a similar name is slow.
+        what: noun for what is named.
     """
     for name in names:
         if name not in known and violations.full:
@@ -93,17 +122,53 @@ def unknown_names(
 
 
 def no_such_name(name: str, known: Collection[str], what: str, *, hint: bool) -> str:
-    """Return a sentence that says which names there are, with a ``hint`` at the nearest one."""
+    """Return the message about an unknown name.
+
+    Args:
+        name: the unknown name.
+        known: names that are accepted.
+        what: noun for what is named.
+        hint: whether to search ``known`` for a similar name.
+    """
     near = difflib.get_close_matches(name, known, 1) if hint else []
-    rest = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-    return f"There is no {what} {shown(name)}; {rest if known else 'there are none.'}"
+    rest = f"Did you mean {near[0]!r}?" if near else f"The {what}s are {', '.join(known)}."
+    return f"There is no {what} {shown(name)}. {rest if known else f'Send no {what}s.'}"
+
+
+def describe_type(kind: Any) -> str:  # noqa: ANN401 - any type annotation
+    """Return what a value of type ``kind`` must be, such as "a string or null"."""
+    found, example = msgspec.inspect.type_info(kind), ""
+    if isinstance(found, msgspec.inspect.Metadata):
+        examples = (found.extra_json_schema or {}).get("examples")
+        example = f" such as {shown(examples[0])}" if examples else ""
+        found = found.type
+    types = found.types if isinstance(found, msgspec.inspect.UnionType) else (found,)
+    first, *others = map(_describe_one, types)
+    return " or ".join([first + example if first in _VAGUE else first, *others])
+
+
+def _describe_one(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.LiteralType(values=values):
+            return f"one of {', '.join(map(str, values))}"
+        case msgspec.inspect.StrType(min_length=int(least), max_length=int(most)):
+            return f"a string of {least} to {most} characters"
+        case msgspec.inspect.IntType(ge=int(least), le=int(most)):
+            return f"an integer from {least} to {most}"
+        case _:
+            return _TYPE_NAMES.get(type(kind), "of another type")
+
+
+@cache
+def _descriptions(kind: type[msgspec.Struct]) -> dict[str, str]:
+    return {field.name: describe_type(field.type) for field in msgspec.structs.fields(kind)}
 
 
 def _object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
-    """Return the members of a JSON object, undecoded; None when it is other JSON.
+    """Return the members of a JSON object, undecoded; None if ``data`` is other JSON.
 
     Raises:
-        ProblemError: 400, it is not JSON.
+        ProblemError: 400 if ``data`` is not JSON.
     """
     try:
         try:
@@ -121,7 +186,7 @@ def _decoders(kind: type[msgspec.Struct]) -> dict[str, msgspec.json.Decoder[Any]
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], value: msgspec.Raw) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value; a number without a fraction is an integer, as JSON Schema takes it."""
+    """Decode a value; a number without a fraction counts as an integer, as in JSON Schema."""
     try:
         return decoder.decode(value)
     except msgspec.ValidationError:
@@ -133,8 +198,14 @@ def _decode(decoder: msgspec.json.Decoder[Any], value: msgspec.Raw) -> Any:  # n
     return decoder.decode(str(int(number)))
 
 
-def _short(value: msgspec.Raw) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value, decoded when it is short enough to be shown; else the start of its JSON."""
+def _shown_json(value: bytes | msgspec.Raw) -> str:
+    """Return how a message shows an invalid value: a string in quotes, any other value as JSON."""
+    found = _short(value)
+    return shown(found) if isinstance(found, str) else msgspec.json.encode(found).decode()
+
+
+def _short(value: bytes | msgspec.Raw) -> Any:  # noqa: ANN401 - any JSON
+    """Decode a value if it is short enough for a message; else return the start of its JSON."""
     if len(value) > _MOST_SHOWN:
         return bytes(value)[:_MOST_SHOWN].decode("utf-8", "replace")
     try:

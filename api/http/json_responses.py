@@ -1,4 +1,4 @@
-"""Writing JSON responses."""
+"""JSON responses."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""Slots for large request bodies: a process decodes and checks only so many at once."""
+"""Slots for large request bodies: a limit on how many a process decodes and checks at once."""
 
 import threading
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ import falcon
 
 from api.http.problems import ProblemError
 
-#: Slots per process, which has far more threads, for long polls; bytes up to which a body is small;
-#: seconds that a large one waits for a slot.
+#: Slots per process (which has far more threads, for long polls), size in bytes up to which a body
+#: counts as small, and seconds that a request with a large body waits for a slot.
 _SLOTS, _SMALL, _PATIENCE = 16, 64 * 1024, 5
 
 
 class LargeBodies:
-    """The slots of one process."""
+    """The slots of one process for large request bodies."""
 
     def __init__(self) -> None:
         self._slots = threading.BoundedSemaphore(_SLOTS)
 
     @contextmanager
     def slot(self, req: falcon.Request) -> Iterator[None]:
-        """Hold one of the slots during the block; a small body needs none.
+        """Hold a slot during the ``with`` block; a request with a small body needs none.
 
-        A compressed body counts as large, because its size is not known in advance.
+        A compressed body counts as large, because its decompressed size is not known in advance.
 
         Raises:
-            ProblemError: 503, no slot became free in time.
+            ProblemError: 503 if no slot became free in time.
         """
         length = req.content_length
         compressed = req.get_header("Content-Encoding") is not None
@@ -38,8 +38,8 @@ class LargeBodies:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "busy",
-                "Too many large requests are arriving at once; nothing was accepted. Try again in "
-                f"{_PATIENCE} s.",
+                "Too many large requests are being received at once; nothing was accepted. Send "
+                f"the request again in {_PATIENCE} s.",
                 headers={"Retry-After": str(_PATIENCE)},
             )
         try:

@@ -11,31 +11,31 @@ _METHODS = frozenset(COMBINED_METHODS)
 
 
 class RequestMetrics:
-    """Counts and times requests by route, never by path.
+    """Middleware that counts and times requests by route, never by path.
 
-    The route is ``none`` for a request to an unknown path, and for one that was refused before it
-    was routed, because of its key or rate.
+    The route is ``none`` for a request to an unknown path, and for a request that was rejected
+    before it was routed, because of its API key or a rate limit.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "qrmill_http_requests",
-            "Requests answered.",
+            "HTTP requests.",
             ["route", "method", "status"],
             registry=self.registry,
         )
         self._seconds = Histogram(
             "qrmill_http_request_seconds",
-            "Seconds to answer a request. Those of POST on the bulk route with 2xx are the time to "
-            "accept a job; a poll may have waited as its client preferred.",
+            "Duration of HTTP requests in seconds. A POST to the bulk route with 2xx is the time "
+            "to accept a job; a GET of a task includes the wait that its client asked for.",
             ["route", "method", "status"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Note when the request began."""
+        """Record the start time of a request."""
         req.context.counted_from = time.perf_counter()
 
     def process_response(
@@ -45,7 +45,7 @@ class RequestMetrics:
         resource: object,
         req_succeeded: bool,
     ) -> None:
-        """Count the response and its time."""
+        """Count a response and observe the duration of its request."""
         route = req.uri_template or "none"
         method = req.method if req.method in _METHODS else "other"
         status = str(resp.status_code)

@@ -1,4 +1,4 @@
-"""Content negotiation: the media types that a client accepts."""
+"""Content negotiation: media types that a client accepts."""
 
 from http import HTTPStatus
 
@@ -13,16 +13,17 @@ def check_accepts(req: falcon.Request, media_type: str) -> None:
     """Check that the client accepts a response of ``media_type``.
 
     Raises:
-        ProblemError: 406.
+        ProblemError: 406 if the ``Accept`` header excludes ``media_type``.
     """
     if not req.client_accepts(media_type):
         raise not_acceptable(media_type, req.accept)
 
 
 def not_acceptable(media_type: str, accept: str) -> ProblemError:
-    """Return the 406 of a client whose ``Accept`` header excludes ``media_type``."""
+    """Return the 406 problem of a request whose ``Accept`` header excludes ``media_type``."""
     return ProblemError(
         HTTPStatus.NOT_ACCEPTABLE,
         "not_acceptable",
-        f"This answers with {media_type}, which Accept: {accept} does not allow.",
+        f"The response would be {media_type}, which the header Accept: {accept} excludes. Send "
+        f"Accept: {media_type}, or no Accept header.",
     )

@@ -1,4 +1,4 @@
-"""Task ids and cursors: the parts of a URL that are read and written."""
+"""Task ids and cursors in URLs: parsing and formatting."""
 
 import binascii
 import re
@@ -17,28 +17,37 @@ def canonical_task_id(task_id: str) -> str:
     """Return a task id in its canonical form.
 
     Raises:
-        ProblemError: 422, it is none.
+        ProblemError: 422 if ``task_id`` is not a task id.
     """
     try:
         return parse_task_id(task_id)
     except ValueError:
-        detail = f"{shown(task_id)} is not a task id: a UUID such as {_A_TASK_ID}."
+        detail = (
+            f"{shown(task_id)} is not a task id. Send the task_id of an accepted request, a UUID "
+            f"such as {_A_TASK_ID}."
+        )
         raise one_bad_value("/task_id", "malformed_task_id", detail) from None
 
 
 def encode_cursor(position: Position) -> str:
-    """Return a position in a list as clients get it."""
+    """Encode a position in a list as the cursor that clients get."""
     return urlsafe_b64encode(f"{position.created_at}.{position.task_id}".encode()).decode()
 
 
 def decode_cursor(cursor: str, violations: Violations) -> Position | None:
-    """Return the position of which ``cursor`` was made, or note that it is none."""
+    """Decode a cursor.
+
+    Returns None and appends to ``violations`` if ``cursor`` is malformed.
+    """
     try:
         match = _POSITION.fullmatch(urlsafe_b64decode(cursor.encode()).decode())
     except (binascii.Error, UnicodeError):
         match = None
     if match is None:
-        detail = f"{shown(cursor)} is no cursor; use a list's next_cursor, or none for its start."
+        detail = (
+            f"{shown(cursor)} is not a cursor. Send the next_cursor of the previous page, or leave "
+            "the parameter out for the first page."
+        )
         violations.append(Violation("/cursor", "cursor", detail))
         return None
     return Position(int(match[1]), match[2])

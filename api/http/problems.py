@@ -4,18 +4,16 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import NoReturn
 
-from api.schemas.problems import Problem, Violation
+from api.schemas.problems import MAX_ERRORS, Problem, Violation
 
 MEDIA_TYPE = "application/problem+json"
-#: Bad values that a response lists at most.
-MAX_ERRORS = 100
 
 
 class Violations:
-    """The bad values of a request: the first :data:`MAX_ERRORS` of them, and how many there are.
+    """The invalid values of a request: their number, and the first :data:`MAX_ERRORS` of them.
 
     Attributes:
-        listed: those that a response lists.
+        listed: the violations that the response lists.
     """
 
     def __init__(self) -> None:
@@ -27,34 +25,34 @@ class Violations:
 
     @property
     def full(self) -> bool:
-        """Whether one more would only be counted."""
+        """Whether the list is full, so that further violations are only counted."""
         return self._count >= MAX_ERRORS
 
     def count_one(self) -> None:
-        """Count one more that would not be listed."""
+        """Count a violation that is not listed because the list is full."""
         self._count += 1
 
     def append(self, violation: Violation) -> None:
-        """Add one."""
+        """Count a violation, and list it unless the list is full."""
         if not self.full:
             self.listed.append(violation)
         self._count += 1
 
     def extend(self, violations: Iterable[Violation]) -> None:
-        """Add each of ``violations``."""
+        """Append each of ``violations``."""
         for violation in violations:
             self.append(violation)
 
 
 class ProblemError(Exception):
-    """An error that becomes a response.
+    """Raised to respond to a request with a problem.
 
     Attributes:
-        status: of the response.
-        code: stable name of the error.
-        detail: sentence that a client can act on.
-        headers: of the response.
-        violations: every bad value, for 422; where a CSV body is malformed, for 400.
+        status: HTTP status of the response.
+        code: stable name of the error, the member ``error_code``.
+        detail: what is wrong and what the client should do, in one or two sentences.
+        headers: further headers of the response.
+        violations: invalid values, for 422; location of the error in a malformed CSV body, for 400.
     """
 
     def __init__(
@@ -75,36 +73,48 @@ class ProblemError(Exception):
 
 
 def not_found(task_id: str) -> NoReturn:
-    """Refuse a request for a job that does not exist, or that its key may not see.
+    """Reject a request for a job that does not exist or belongs to another API key.
 
-    Both get the same response, so that it does not reveal another key's jobs.
+    The response is the same in both cases, so that it does not reveal the jobs of other keys.
 
     Raises:
         ProblemError: 404, always.
     """
     raise ProblemError(
-        HTTPStatus.NOT_FOUND, "not_found", f"There is no task {task_id} that this key may see."
+        HTTPStatus.NOT_FOUND,
+        "not_found",
+        f"There is no task {task_id} that this API key may read. Check the task id and the key; "
+        "expired tasks are deleted.",
     )
 
 
 def one_bad_value(pointer: str, code: str, detail: str) -> ProblemError:
-    """Return the 422 of a request with one bad value; an empty ``pointer`` is the whole request."""
+    """Return the 422 problem of a request with one invalid value.
+
+    Args:
+        pointer: JSON Pointer of the value; empty for the request as a whole.
+        code: name of the violated rule, also the problem's ``error_code``.
+        detail: what is wrong and what to send instead.
+    """
     violations = Violations()
     violations.append(Violation(pointer, code, detail))
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, detail, violations=violations)
 
 
 def operator_required() -> ProblemError:
-    """Return the 403 of a key that would have to be an operator's."""
-    detail = "This needs a key with the role operator."
+    """Return the 403 problem of a request that needs an operator's API key."""
+    detail = (
+        "This request needs an API key with the role operator, and the key that was sent has the "
+        "role client. Send an operator's key."
+    )
     return ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
 
 
 def problem_body(error: ProblemError, instance: str) -> Problem:
-    """Return the body of the response to a request that ended with an error.
+    """Return the response body for an error.
 
     Args:
-        error: what the request ended with.
+        error: the error that ended the request.
         instance: id of the request.
     """
     errors = error.violations
@@ -121,20 +131,24 @@ def problem_body(error: ProblemError, instance: str) -> Problem:
 
 
 def malformed_json(error: Exception) -> ProblemError:
-    """Return the 400 for a body that is not JSON."""
-    detail = f"The body is not JSON: {error}."
+    """Return the 400 problem of a body that is not JSON.
+
+    Args:
+        error: the exception that the decoder raised.
+    """
+    detail = f"The body is not valid JSON ({error}). Send one JSON object in UTF-8."
     if isinstance(error, RecursionError):
-        detail = "The body is nested too deeply."
+        detail = "The JSON in the body is nested too deeply. Send the fields of the request only."
     return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_json", detail)
 
 
 def invalid(violations: Violations) -> ProblemError:
-    """Return the 422 that lists ``violations``."""
+    """Return the 422 problem that lists ``violations``."""
     count = len(violations)
-    noun = "value is" if count == 1 else "values are"
+    subject = "1 value of the request is" if count == 1 else f"{count} values of the request are"
     return ProblemError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid_request",
-        f"{count} {noun} not valid; nothing was accepted.",
+        f"{subject} invalid; nothing was accepted. See errors for what to send instead.",
         violations=violations,
     )

@@ -1,4 +1,4 @@
-"""Reading request bodies, within a limit."""
+"""Reading of request bodies, within a size limit and a deadline."""
 
 import io
 from collections.abc import Iterator
@@ -19,21 +19,21 @@ class BodyReader:
     """Reads request bodies, within a size limit and a deadline.
 
     Args:
-        deadline: how long a body may take to arrive.
+        deadline: time limit for a body to arrive.
     """
 
     def __init__(self, deadline: BodyDeadline) -> None:
         self._deadline = deadline
 
     def read_json(self, req: falcon.Request, limit: int) -> bytes:
-        """Return the JSON body of a request whose response is JSON.
+        """Return the JSON body of a request whose response is JSON too.
 
         Args:
             req: the request.
-            limit: bytes that the body may have.
+            limit: maximum size of the body in bytes, decompressed.
 
         Raises:
-            ProblemError: 406, or one of :meth:`read`.
+            ProblemError: 406 if the client does not accept JSON, or an error of :meth:`read`.
         """
         check_accepts(req, JSON)
         return self.read(req, limit, (JSON,))[1]
@@ -41,18 +41,19 @@ class BodyReader:
     def read(
         self, req: falcon.Request, limit: int, media_types: tuple[str, ...]
     ) -> tuple[str, bytes]:
-        """Return the media type of a body, and the body without its content coding.
+        """Return the media type of a body and the decompressed body.
 
-        A body whose Content-Length exceeds the limit is refused unread. Any other is refused as
-        soon as it exceeds the limit, while it is received or inflated.
+        A body whose Content-Length exceeds the limit is rejected unread. Any other body is rejected
+        as soon as it exceeds the limit, while it is received or decompressed.
 
         Args:
             req: the request.
-            limit: bytes that the body may have, inflated.
-            media_types: that are allowed.
+            limit: maximum size of the body in bytes, decompressed.
+            media_types: media types that the request may have.
 
         Raises:
-            ProblemError: 413 or 415; 400 if the connection ended too early or gzip is broken.
+            ProblemError: 413 if the body is too large; 415 for another media type or content
+                coding; 400 if the body is incomplete or not valid gzip.
         """
         media_type = _media_type(req, media_types)
         coding = (req.get_header("Content-Encoding") or "identity").strip().lower()
@@ -78,7 +79,7 @@ def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:
 
 
 def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
-    """Yield the body as it was sent, a piece at a time."""
+    """Yield the body as it was sent, in pieces."""
     length = req.content_length
     if length is not None and length > limit:
         raise too_large(limit)
@@ -86,9 +87,10 @@ def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
     while left:
         try:
             piece = req.stream.read(min(left, PIECE_BYTES))
-        except (OSError, ParseException) as error:  # the client is gone, or its chunks are broken
+        except (OSError, ParseException) as error:  # disconnected, or malformed chunked encoding
             detail = (
-                f"The body broke off or is not chunked as it should be: {type(error).__name__}."
+                "The connection ended before the body was complete, or its chunked encoding is "
+                f"malformed ({type(error).__name__}). Send the whole request again."
             )
             raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail) from None
         if not piece:
@@ -96,27 +98,32 @@ def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
         left -= len(piece)
         yield piece
     if length is not None and left:
-        detail = f"The body has {length - left} bytes; Content-Length says {length}."
+        detail = (
+            f"The body ended after {length - left} bytes, but its Content-Length is {length}. Send "
+            "the whole body."
+        )
         raise ProblemError(HTTPStatus.BAD_REQUEST, "short_body", detail)
     if length is None and not left:
         raise too_large(limit)
 
 
 def too_large(limit: int) -> ProblemError:
-    """Return the 413 of a body of more than ``limit`` bytes, inflated."""
+    """Return the 413 problem of a body of more than ``limit`` bytes, decompressed."""
     return ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too_large",
-        f"A request body may have {limit} bytes, inflated; this one has more. Send fewer items a "
-        "request.",
+        f"The body is larger than the limit of {limit} bytes, which counts decompressed bytes. "
+        "Send fewer items per request.",
     )
 
 
 def unsupported_media_type(allowed: tuple[str, ...], content_type: str | None) -> ProblemError:
-    """Return the 415 of a body that is of none of the allowed media types, or not in UTF-8."""
+    """Return the 415 problem of a body that has another media type or is not in UTF-8."""
+    reason = "The request has no Content-Type header"
+    if content_type:
+        reason = f"The Content-Type {content_type} is not supported"
     return ProblemError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        f"The body has to be {' or '.join(allowed)} in UTF-8; Content-Type says "
-        f"{content_type or 'nothing'}.",
+        f"{reason}. Send {' or '.join(allowed)} in UTF-8.",
     )

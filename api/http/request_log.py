@@ -1,4 +1,4 @@
-"""Middleware that gives every request an id and logs one line per response."""
+"""Middleware that assigns an id to every request and logs one line per response."""
 
 import re
 import time
@@ -10,19 +10,20 @@ import structlog
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-#: An API key up to its secret, and what else its segment of a path has.
+#: A path segment that begins with an API key. The group ends before the key's secret.
 _API_KEY = re.compile(r"(qrmill_[0-9a-z]{12}_)[^/]+")
 
 
 class RequestLog:
-    """Gives a request its id, and logs one line with its response.
+    """Middleware that assigns a request id and logs one line per response.
 
-    The line has the path and never the query, the headers or the body, so that it holds no secret.
-    A whole API key in the path, where its id belongs, is cut off after the id.
+    The line contains the path but never the query, the headers or the body, so that no secret is
+    logged. If the path contains a whole API key in place of a key's id, the line shows only the
+    part up to the id.
     """
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Use the client's request id if it is a plain one, or make one."""
+        """Take over the client's ``X-Request-ID`` if it is well-formed, else create an id."""
         given = req.get_header("X-Request-ID") or ""
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
         req.context.request_id = request_id
@@ -44,7 +45,7 @@ class RequestLog:
         resource: object,
         req_succeeded: bool,
     ) -> None:
-        """Log the line."""
+        """Log the method, path, status and duration of a request."""
         log.info(
             "request",
             method=req.method,

@@ -1,27 +1,31 @@
-"""Proxies whose word about a client's address is trusted: those that gunicorn trusts."""
+"""Proxies that are trusted to report a client's address: the same that gunicorn trusts."""
 
 import ipaddress
 from dataclasses import dataclass
 
-#: Gunicorn's own default for its setting ``forwarded_allow_ips``.
+#: Gunicorn's default for its setting ``forwarded_allow_ips``.
 THIS_MACHINE = "127.0.0.1,::1"
 
 
 @dataclass(frozen=True)
 class TrustedProxies:
-    """The proxies of ``FORWARDED_ALLOW_IPS``, which gunicorn reads and checks.
+    """The proxies that the environment variable ``FORWARDED_ALLOW_IPS`` lists.
 
-    Gunicorn uses the variable for ``X-Forwarded-Proto`` and does not pass it on to the application,
-    so this parses the same value in the same way.
+    Gunicorn reads and validates the variable for ``X-Forwarded-Proto`` but does not pass the value
+    to the application. This class parses the same value in the same way.
 
     Args:
-        allowed: addresses and networks, with commas between them, or ``*`` for all.
+        allowed: addresses and networks, separated by commas, or ``*`` for all.
     """
 
     allowed: str = THIS_MACHINE
 
     def trusts(self, address: str) -> bool:
-        """Return whether ``address`` is that of a trusted proxy; empty for a Unix socket's peer."""
+        """Return whether a connection comes from a trusted proxy.
+
+        Args:
+            address: address of the peer; empty for a Unix socket, whose peers are all trusted.
+        """
         words = [word.strip() for word in self.allowed.split(",") if word.strip()]
         if not address or "*" in words:
             return True

@@ -1,1 +1,1 @@
-"""A request's body, JSON or CSV, parsed and checked."""
+"""Parsing and validation of request bodies, JSON or CSV."""

@@ -1,4 +1,4 @@
-"""A parsed bulk request, JSON or CSV, becomes a checked job request or a dry run."""
+"""Bulk requests, parsed from JSON or CSV, and their conversion to job requests."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,9 +13,9 @@ class ParsedRequest(NamedTuple):
     """A bulk request, whether it was sent as JSON or as CSV.
 
     Attributes:
-        head: every field but the items, of the right types.
-        total: number of items; None until the batches have been read.
-        batches: the items. Violations are recorded while the batches are read.
+        head: all fields except the items, each of the right type.
+        total: number of items; None if it is unknown until the batches have been read.
+        batches: the items. Violations are appended while the batches are read.
     """
 
     head: BulkRequest
@@ -26,15 +26,15 @@ class ParsedRequest(NamedTuple):
 def build_job_request(
     parsed: ParsedRequest, limits: RequestLimits, violations: Violations
 ) -> JobRequest:
-    """Check a request and return it as a job's request.
+    """Validate a request and convert it to a job request.
 
     Args:
-        parsed: the request as it was sent.
-        limits: of the service.
-        violations: found while the request was parsed; others are added.
+        parsed: the parsed request.
+        limits: limits of the service.
+        violations: violations found by the parser; further ones are appended.
 
     Raises:
-        ProblemError: 422 with every bad value if the request is not valid.
+        ProblemError: 422 with every invalid value; 400 if the rest of a body is malformed.
     """
     head = parsed.head
     check = ItemCheck(head, limits, violations)

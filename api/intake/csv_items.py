@@ -1,4 +1,4 @@
-"""The CSV form of a bulk request (RFC 4180, UTF-8): items in the body, the rest in the query."""
+"""CSV form of a bulk request (RFC 4180, UTF-8): items in the body, other fields in the query."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from http import HTTPStatus
 from itertools import islice
 
 from api.http.json_decoding import missing_names, no_such_name
-from api.http.problems import MAX_ERRORS, ProblemError, Violations
+from api.http.problems import ProblemError, Violations
 from api.http.query import convert_query
 from api.intake.bulk_request import ParsedRequest
 from api.intake.validation import (
@@ -18,33 +18,35 @@ from api.intake.validation import (
     violation,
     wrong_count,
 )
-from api.schemas.problems import Violation
+from api.schemas.problems import MAX_ERRORS, Violation
 from api.schemas.tasks import BulkItem, BulkRequest
 from pipeline.service import Item
 
 _COLUMNS = BulkItem.__struct_fields__
-#: Commas of a line: few columns, and values of 20 characters; a header may be wrong at length.
+#: Maximum number of commas in a line. A valid record has far fewer, because it has three columns
+#: with values of at most 20 characters; the limit leaves room to report a wrong header.
 _MOST_COMMAS = 1000
 
 
 def read_csv(
     body: bytes, query: Mapping[str, str], limits: RequestLimits, violations: Violations
 ) -> ParsedRequest:
-    """Parse a CSV request; its records are parsed as the batches are read.
+    """Parse a CSV request. The records are parsed only when the batches are read.
 
     Args:
-        body: a header of any of ``lot``, ``serial`` and ``expiry``, then a record per item.
-        query: query parameters, each one of :data:`PARAMETERS`.
-        limits: of the service.
-        violations: bad values are appended.
+        body: a header with any of ``lot``, ``serial`` and ``expiry``, then one record per item.
+        query: query parameters; the names are among :data:`PARAMETERS`.
+        limits: limits of the service.
+        violations: receives a violation for each invalid value, also while the batches are read.
 
     Raises:
-        ProblemError: 400, the body is not CSV; also while the batches are read.
+        ProblemError: 400 if the body is not CSV. Reading the batches may raise it too.
     """
     records = _Records(body)
     _, header = next(records, (1, []))
     if not header:
-        raise _malformed("There is no header, such as lot,serial,expiry", 1)
+        reason = "The header is missing; the first line must name the columns, such as lot,serial"
+        raise _malformed(reason, 1)
     columns = _columns(header, violations)
     return ParsedRequest(
         _head(query, violations), None, _batches(records, columns, limits, violations)
@@ -52,12 +54,12 @@ def read_csv(
 
 
 class _Records:
-    """Iterates over the records of a body, each with the line on which it begins, from 1."""
+    """Iterator over the records of a body, each with the number of its first line, from 1."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        # The byte order mark that some programs put first is not part of the text. Line ends stay
-        # as they are, or those within quotes would be changed.
+        # "utf-8-sig" skips the byte order mark that some programs write. newline="" leaves line
+        # ends as they are, because line ends within quotes are part of the value.
         lines = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
         self._reader = csv.reader(_of_few_fields(lines), strict=True)
 
@@ -77,48 +79,59 @@ class _Records:
         try:
             self._body.decode("utf-8")
         except UnicodeDecodeError as error:
-            sentence = f"Byte {error.start + 1}, 0x{self._body[error.start]:02X}, is not UTF-8"
+            byte = f"Byte {error.start + 1} of the body, 0x{self._body[error.start]:02X},"
+            sentence = f"{byte} is not UTF-8; save the file as UTF-8"
             line = len(self._body[: error.start + 1].splitlines())
             return _malformed(sentence, line)
         raise AssertionError("unreachable")
 
 
 def _of_few_fields(lines: Iterable[str]) -> Iterator[str]:
-    """Yield ``lines``; parsing one of countless fields would take many times its size."""
+    """Yield ``lines``; reject a line with so many fields that parsing it would exhaust memory.
+
+    Raises:
+        ProblemError: 400 if a line has more than :data:`_MOST_COMMAS` commas.
+    """
     for number, line in enumerate(lines, 1):
         if line.count(",") > _MOST_COMMAS:
-            raise _malformed(f"This line has more than {_MOST_COMMAS} commas", number)
+            reason = f"This line has more than {_MOST_COMMAS} commas; write one item per line"
+            raise _malformed(reason, number)
         yield line
 
 
 def _in_words(reason: str) -> str:
-    """Return an error of the csv module in a client's words."""
+    """Translate an error message of the csv module into one that a client can act on."""
     if "unexpected end" in reason:
-        return "This record has a quote that is never closed"
+        return "A quoted field is never closed; add the closing quote"
     if "field limit" in reason:
         limit = csv.field_size_limit()
-        return f"This record has a field of over {limit} characters; a quote may be missing"
-    return f"This record has a quote in the wrong place: {reason}"
+        return f"A field has more than {limit} characters; a closing quote may be missing"
+    return f"A quote is in the wrong place ({reason}); quote whole fields, and double inner quotes"
 
 
 def _malformed(sentence: str, line: int) -> ProblemError:
-    """Return the 400 for a body that is not CSV from ``line`` on."""
+    """Return the 400 problem of a body that is not CSV.
+
+    Args:
+        sentence: what is wrong and how to correct it, without the final period.
+        line: number of the first malformed line, from 1.
+    """
     violations = Violations()
     violations.append(Violation("", "malformed_csv", f"{sentence}.", line))
-    detail = f"The body is not CSV. Line {line}: {sentence}."
+    detail = f"The body is not valid CSV. Line {line}: {sentence}."
     return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_csv", detail, violations=violations)
 
 
 def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
-    """Return a request without items, with the parameters that have the right type."""
+    """Return a request without items from the query; placeholders replace invalid parameters."""
     violations.extend(missing_names(BulkRequest, {*query, "items"}, ""))
     return BulkRequest(**PLACEHOLDERS | convert_query(query, BulkRequest, violations))
 
 
 def _columns(header: Sequence[str], violations: Violations) -> list[str]:
-    """Return the names of the columns, empty for one that is unknown or repeated."""
-    if len(header) > MAX_ERRORS:  # which is no header; to name each takes its time
-        detail = f"There are {len(header)} columns; there may be {', '.join(_COLUMNS)}."
+    """Return the names of the columns; the name is empty if a column is unknown or repeated."""
+    if len(header) > MAX_ERRORS:  # not a header; one message per column would take long
+        detail = f"The header has {len(header)} columns. The columns are {', '.join(_COLUMNS)}."
         violations.append(violation(Location("/items", 1), "range", detail))
         return [""] * len(header)
     columns: list[str] = []
@@ -126,7 +139,7 @@ def _columns(header: Sequence[str], violations: Violations) -> list[str]:
         if name in _COLUMNS and name not in columns:
             columns.append(name)
             continue
-        code, detail = "duplicate_column", f"There are two columns {name!r}; drop one."
+        code, detail = "duplicate_column", f"The column {name!r} occurs twice. Remove one of them."
         if name not in _COLUMNS:
             code = "unknown_column"
             detail = no_such_name(name, _COLUMNS, "column", hint=not violations.full)
@@ -155,9 +168,13 @@ def _batch(
     columns: Sequence[str],
     violations: Violations,
 ) -> ItemBatch:
-    """Return records as a batch whose first item has index ``first`` in the request.
+    """Convert records to a batch of items.
 
-    Each record comes with the line on which it begins.
+    Args:
+        records: fields of each record, with the number of its first line.
+        first: index of the first record in the request.
+        columns: names of the columns.
+        violations: receives a violation for each record with the wrong number of fields.
     """
 
     def locate(index: int, field: str | None) -> Location:
@@ -166,7 +183,8 @@ def _batch(
             return Location(pointer, line)
         return Location(f"{pointer}/{field}", line, columns.index(field) + 1)
 
-    # Index of each field in a record; without a column, that of the empty one which is added last.
+    # Index of each field in a record. A field without a column gets index -1, the empty string that
+    # is appended to every record below.
     lot, serial, expiry = (columns.index(n) if n in columns else -1 for n in _COLUMNS)
     items, unreadable = [], []
     for index, (line, record) in enumerate(records):
@@ -183,5 +201,9 @@ def _batch(
 
 def _wrong_length(record: Sequence[str], columns: Sequence[str]) -> str:
     if not record:
-        return 'This line is blank; remove it, or write "" for an item without values.'
-    return f"This record has {len(record)} fields; the header has {len(columns)}."
+        return 'This line is blank. Remove it, or write "" for an item without values.'
+    count = "1 field" if len(record) == 1 else f"{len(record)} fields"
+    return (
+        f"This record has {count}, but the header has {len(columns)}. Give the record one field "
+        "per column."
+    )

@@ -1,4 +1,4 @@
-"""Dry runs: a request is checked, and nothing is accepted."""
+"""Dry runs: validation of a request without accepting a job."""
 
 from collections import Counter
 
@@ -10,12 +10,15 @@ from render.image import ErrorCorrection
 
 
 def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations) -> DryRun:
-    """Return what would become of a request, without accepting it.
+    """Validate a request and count the symbols it would get, without accepting it.
 
     Args:
-        parsed: the request as it was sent.
-        limits: of the service.
-        violations: found while the request was parsed; others are added.
+        parsed: the parsed request.
+        limits: limits of the service.
+        violations: violations found by the parser; further ones are appended.
+
+    Raises:
+        ProblemError: 400 if the rest of a CSV or JSON body is malformed.
     """
     check = ItemCheck(parsed.head, limits, violations)
     count, symbols = 0, Counter[tuple[int, ErrorCorrection]]()

@@ -1,4 +1,4 @@
-"""The JSON form of a bulk request: its items are decoded in batches."""
+"""JSON form of a bulk request, with items that are decoded in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,12 +14,12 @@ from pipeline.service import Item
 
 
 class _Envelope(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A bulk request whose items are only known to be JSON."""
+    """A bulk request whose items are not decoded yet."""
 
-    items: list[msgspec.Raw]  # type: ignore[assignment]  # in their place
+    items: list[msgspec.Raw]  # type: ignore[assignment]  # replaces list[BulkItem]
 
 
-#: Commas that an item may come with: between its fields, behind it, and in its lot and serial.
+#: Maximum number of commas per item: 3 between and after its fields, 20 each in lot and serial.
 _MOST_COMMAS = 3 + 20 + 20
 
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
@@ -27,17 +27,18 @@ _items_decoder = msgspec.json.Decoder(list[BulkItem])
 
 
 def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> ParsedRequest:
-    """Parse a JSON request; its items are decoded as the batches are read.
+    """Parse a JSON request. The items are decoded only when the batches are read.
 
     Args:
         body: JSON.
-        limits: of the service.
-        violations: bad values are appended.
+        limits: limits of the service.
+        violations: receives a violation for each invalid value, also while the batches are read.
 
     Raises:
-        ProblemError: 400, the body is not JSON; also while the batches are read.
+        ProblemError: 400 if the body is not JSON, which reading the batches may raise too; 422 if
+            the body has more values than any valid request.
     """
-    # Decoding countless tiny values would take many times the size of the body.
+    # Decoding a huge number of tiny values would need many times the memory of the body.
     if body.count(b",") > _MOST_COMMAS * (limits.max_items + 1):
         raise _too_many_values(limits)
     try:
@@ -55,7 +56,10 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
 
 
 def _too_many_values(limits: RequestLimits) -> ProblemError:
-    detail = f"The body has more values than a request of {limits.max_items} items can have."
+    detail = (
+        f"The body has more values than a request of {limits.max_items} items can have. Send fewer "
+        "items per request."
+    )
     violations = Violations()
     violations.append(Violation("/items", "range", detail))
     return invalid(violations)
@@ -78,7 +82,7 @@ def _batches(
 def _decode_one_by_one(
     chunk: Sequence[msgspec.Raw], first: int, violations: Violations
 ) -> ItemBatch:
-    """Return a batch of items of which at least one has a value of the wrong type."""
+    """Decode a batch in which at least one value has the wrong type, and record each violation."""
     items, unreadable = [], []
     for index, raw in enumerate(chunk):
         before = len(violations)

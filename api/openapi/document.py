@@ -1,13 +1,15 @@
-"""The OpenAPI 3.1 document, made from the types that go over the wire."""
+"""The OpenAPI 3.1 document, generated from the types of requests and responses."""
 
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
+from api.openapi.overview import TAGS, overview
 from api.openapi.paths import bulk_paths, health_paths, key_paths, symbol_paths
 from api.openapi.problem_examples import problem_examples
-from api.openapi.responses import ERRORS, RATE_HEADERS, REF, problem
+from api.openapi.responses import ERRORS, REF, SHARED_HEADERS, problem
+from api.openapi.webhook import describe_event
 from api.schemas import api_keys as key_schemas
 from api.schemas import lists as list_schemas
 from api.schemas import tasks as schemas
@@ -34,38 +36,41 @@ _TYPES = (
 
 
 def build_document(prefix: str, max_items: int) -> dict[str, Any]:
-    """Return the document of an API at ``prefix`` that takes ``max_items`` items a request."""
+    """Return the OpenAPI document.
+
+    Args:
+        prefix: prefix of the API's paths.
+        max_items: maximum number of items per request.
+    """
     examples = problem_examples()
     _, components = msgspec.json.schema_components(_TYPES, ref_template=REF)
     components["BulkRequest"]["properties"]["items"] |= {"minItems": 1, "maxItems": max_items}
+    describe_event(components)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "qrmill",
             "version": version("qrmill"),
-            "summary": "GS1 Digital Link QR codes in bulk",
-            "description": "POST a GTIN and up to "
-            f"{max_items} items, poll the task, download one ZIP of QR codes.",
+            "summary": "GS1 Digital Link QR codes in bulk.",
+            "description": overview(max_items),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": prefix or "/"}],
+        "servers": [{"url": prefix or "/", "description": "This service."}],
         "security": [{"ApiKey": []}],
-        "tags": [
-            {"name": "symbol", "description": "One symbol a request"},
-            {"name": "bulk", "description": "Many symbols a request"},
-            {"name": "keys", "description": "API keys, for operators"},
-            {"name": "health", "description": "For load balancers"},
-        ],
-        "paths": symbol_paths() | bulk_paths() | key_paths() | health_paths(),
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": bulk_paths() | symbol_paths() | key_paths() | health_paths(),
         "components": {
             "schemas": components,
-            "headers": {
-                name: {"description": text, "schema": {"type": "string"}}
-                for name, text in RATE_HEADERS.items()
-            },
+            "headers": SHARED_HEADERS,
             "responses": {code: problem(code, examples[code]) for code in ERRORS},
             "securitySchemes": {
-                "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "ApiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "Your API key, a token such as `qrmill_4f9k2m7q1x8z_…`. An "
+                    "operator creates it with `POST /keys/`.",
+                },
             },
         },
     }

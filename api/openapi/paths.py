@@ -1,13 +1,15 @@
-"""The paths of the OpenAPI document: requests and responses of each resource."""
+"""The paths of the OpenAPI document: operations with their requests and responses."""
 
 from typing import Any
 
 from api.openapi import request_examples as examples
+from api.openapi.overview import FOLLOW, HEALTH, KEYS, SINGLE, SUBMIT, WEBHOOKS
 from api.openapi.responses import (
-    REF,
     accepted_headers,
     body,
-    callbacks,
+    field_schemas,
+    header,
+    header_parameter,
     json_content,
     json_response,
     not_modified,
@@ -16,61 +18,90 @@ from api.openapi.responses import (
     poll_headers,
     query_parameter,
     query_parameters,
+    replayed_header,
+    request_id_header,
     response,
+    task_id_parameter,
     text_content,
 )
+from api.openapi.webhook import webhook
 from api.schemas.lists import ChunksQuery, TasksQuery
-from api.schemas.tasks import PARAMETERS
+from api.schemas.tasks import MAX_KEY_LENGTH, MAX_WAIT, PARAMETERS, BulkRequest
 
-_IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same key and body within 24 hours are the same task; the answer to a "
-    "repeated request has `Idempotency-Replayed: true`",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-}
+_IDEMPOTENCY_KEY = header_parameter(
+    "Idempotency-Key",
+    "Makes the request safe to repeat: within 24 hours, the same key with the same body does not "
+    "create a second task. A UUID is a good key.",
+    "c0ffee00-5e2a-4b0d-8f7e-1d2c3b4a5f60",
+    minLength=1,
+    maxLength=MAX_KEY_LENGTH,
+)
 _GZIP = (
-    "The body may be compressed with gzip (`Content-Encoding: gzip`); its limit is that of what it "
-    "holds."
+    "The body may be compressed (`Content-Encoding: gzip`); the size limit counts decompressed "
+    "bytes."
 )
 _CSV = (
-    "RFC 4180 in UTF-8. A header of any of `lot`, `serial` and `expiry`, in any order; then a "
-    "record an item, in which an empty field is null. What its items share is in the query."
+    "CSV (RFC 4180) in UTF-8: a header with any of the columns `lot`, `serial` and `expiry`, in "
+    "any order, then one record per item. An empty field means no value. The fields that all items "
+    "share are query parameters."
 )
+_SUBMIT = f"""\
+Validates the whole request, stores it, and responds with 202 before anything is rendered. Poll \
+`poll_url` for the progress and the download URL.
+
+- If one value is invalid, nothing is accepted; the response is a 422 that lists every invalid \
+value.
+- With `dry_run=true`, the request is only validated; the response is a 200 with the number and \
+size of the symbols, and with every invalid value.
+- To repeat a request safely, send an `Idempotency-Key`.
+- For CSV, send `Content-Type: text/csv`. The body has the items, and the query has the other \
+fields.
+
+{_GZIP}"""
+_POLL = f"""\
+Reports the status, the progress and, once `status` is `completed`, a `download_url`. The URL is \
+signed again for every response and works until `expires_at`, without an API key.
+
+While the task is pending or running, wait the seconds in `Retry-After` between two polls. Two \
+headers make polling cheaper:
+
+- `Prefer: wait={MAX_WAIT}` delays the response until the task ends, for at most {MAX_WAIT} seconds.
+- `If-None-Match` with the last `ETag` gives a 304 without a body if nothing has changed."""
 
 
 def symbol_paths() -> dict[str, Any]:
     """Return the path of single symbols."""
-    tag = {"description": "A strong one: the image's SHA-256", "schema": {"type": "string"}}
     headers = {
-        "ETag": tag,
-        "Cache-Control": {
-            "description": "`public, max-age=2592000`",
-            "schema": {"type": "string"},
-        },
+        "ETag": header("SHA-256 of the image, a strong tag.", f'"{examples.SHA256}"'),
+        "Cache-Control": header("The image may be cached for 30 days.", "public, max-age=2592000"),
     }
     images = {
         "image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}},
-        "image/svg+xml": text_content("A path in one `svg` element", examples.SVG_IMAGE),
+        "image/svg+xml": text_content(
+            "An SVG image with one `path` for all dark modules.", examples.SVG_IMAGE
+        ),
     }
-    if_none_match = {
-        "name": "If-None-Match",
-        "in": "header",
-        "description": "The tag of an image that the client has",
-        "schema": {"type": "string"},
-    }
+    if_none_match = header_parameter(
+        "If-None-Match",
+        "`ETag` of an image that the client has. If the image is the same, the response is 304.",
+        f'"{examples.SHA256}"',
+    )
     return {
         "/qr/": {
             "post": operation(
-                "symbol",
+                SINGLE,
                 "renderSymbol",
-                "Render one symbol at once; nothing is kept",
-                {
-                    "200": response("The image", images, headers),
-                    "304": {"description": "The client has the image", "headers": headers},
+                "Render one QR code",
+                "Responds with the image of one QR code. Nothing is stored, and there is no task. "
+                f"The same values always give the same image. {_GZIP}",
+                responses={
+                    "200": response("The image, in the requested format.", images, headers),
+                    "304": {
+                        "description": "The image is the one that `If-None-Match` names.",
+                        "headers": headers,
+                    },
                 },
-                ("400", "406", "413", "415", "422"),
-                description=_GZIP,
+                errors=("400", "406", "413", "415", "422"),
                 parameters=[if_none_match],
                 requestBody=body("SymbolRequest", examples.SYMBOL),
             ),
@@ -78,189 +109,253 @@ def symbol_paths() -> dict[str, Any]:
     }
 
 
-_PREFER = {
-    "name": "Prefer",
-    "in": "header",
-    "description": "`wait=N`: answer when the task has ended, or after N seconds, at most 30 "
-    "(RFC 7240). `Preference-Applied` says that it was done; without it, too many were waiting",
-    "schema": {"type": "string"},
-    "example": "wait=30",
-}
-_IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "description": "The ETag of an answer before: 304 when nothing has changed since",
-    "schema": {"type": "string"},
-}
+_PREFER = header_parameter(
+    "Prefer",
+    f"`wait=N` (RFC 7240): respond when the task ends, or after N seconds, at most {MAX_WAIT}. The "
+    "header `Preference-Applied` confirms the wait; it is absent if too many requests are waiting.",
+    f"wait={MAX_WAIT}",
+)
+_IF_NONE_MATCH = header_parameter(
+    "If-None-Match",
+    "`ETag` of an earlier response. If nothing has changed since, the response is 304.",
+    'W/"5f2b1c9a7e4d3086b1c2d3e4f5a60718"',
+)
 
-_TASK_ID = path_parameter("task_id", {"type": "string", "format": "uuid"})
-_KEY_OR_SELF = "^([0-9a-z]{12}|self)$"
+#: Link of the 202 response by operation id -> its description.
+_LINKS = {
+    "getBulk": "Poll the task.",
+    "listChunks": "List the chunks of the task.",
+    "cancelBulk": "Cancel the task.",
+    "retryBulk": "Retry the task if it has failed.",
+}
 
 
 def bulk_paths() -> dict[str, Any]:
     """Return the paths under ``/qr/bulk/``."""
-    accepted = json_response(
-        "Accepted; ask at `poll_url`", "Accepted", accepted_headers(), examples.ACCEPTED
-    )
-    accepted["links"] = {
-        name: {"operationId": name, "parameters": {"task_id": "$response.body#/task_id"}}
-        for name in ("getBulk", "listChunks", "cancelBulk", "retryBulk")
-    }
     return {
-        "/qr/bulk/": {
-            "get": operation(
-                "bulk",
-                "listBulk",
-                "List tasks, the newest first: a client's own, an operator's choice of all",
-                {"200": json_response("A page of tasks", "TaskList")},
-                ("403", "406", "422"),
-                parameters=query_parameters(TasksQuery),
-            ),
-            "post": operation(
-                "bulk",
-                "submitBulk",
-                "Accept a request, before anything is rendered",
-                {
-                    "200": json_response(
-                        "What would become of it, with `dry_run`", "DryRun", None, examples.DRY_RUN
-                    ),
-                    "202": accepted,
-                },
-                ("400", "406", "409", "413", "415", "422"),
-                description=_GZIP,
-                parameters=[*_bulk_query(), _IDEMPOTENCY_KEY],
-                requestBody=body(
-                    "BulkRequest",
-                    examples.BULK_JSON,
-                    {"text/csv": text_content(_CSV, examples.BULK_CSV)},
-                ),
-                callbacks=callbacks(),
-            ),
-        },
+        "/qr/bulk/": {"post": _submit_operation(), "get": _list_operation()},
         "/qr/bulk/{task_id}/": {
-            "parameters": [_TASK_ID],
+            "parameters": [task_id_parameter()],
             "get": operation(
-                "bulk",
+                FOLLOW,
                 "getBulk",
-                "Say how far a task is, with a download URL when it is completed",
-                {
-                    "200": json_response("How far it is", "TaskStatus", poll_headers()),
-                    "304": not_modified("It is as far as If-None-Match says"),
+                "Get the status and the download URL",
+                _POLL,
+                responses={
+                    "200": json_response("The status of the task.", "TaskStatus", poll_headers()),
+                    "304": not_modified("Nothing has changed since the tag in `If-None-Match`."),
                 },
-                ("404", "406", "422"),
+                errors=("404", "406", "422"),
                 parameters=[_PREFER, _IF_NONE_MATCH],
             ),
             "delete": operation(
-                "bulk",
+                FOLLOW,
                 "cancelBulk",
-                "Cancel a task in flight: it fails with `error_code: cancelled`",
-                {"200": json_response("The task as it is now", "TaskStatus")},
-                ("404", "406", "409", "422"),
+                "Cancel a task",
+                "Cancels a task that is pending or running. The task then has the status `failed` "
+                "and the `error_code` `cancelled`. Repeating the request gives the same response. "
+                "If the task has ended in another way, the response is 409.",
+                responses={"200": json_response("The status of the cancelled task.", "TaskStatus")},
+                errors=("404", "406", "409", "422"),
             ),
         },
         "/qr/bulk/{task_id}/chunks/": {
-            "parameters": [_TASK_ID],
+            "parameters": [task_id_parameter()],
             "get": operation(
-                "bulk",
+                FOLLOW,
                 "listChunks",
-                "Say of each chunk how far it is, how often it was tried, and its last error",
-                {"200": json_response("A page of chunks", "ChunkList")},
-                ("404", "406", "422"),
+                "List the chunks of a task",
+                "Reports the items, the state, the attempts and the last error of every chunk. "
+                "Chunks are rendered in parallel; a failed task shows here which items failed.",
+                responses={"200": json_response("A page of chunks.", "ChunkList")},
+                errors=("404", "406", "422"),
                 parameters=query_parameters(ChunksQuery),
             ),
         },
         "/qr/bulk/{task_id}/retry/": {
-            "parameters": [_TASK_ID],
+            "parameters": [task_id_parameter()],
             "post": operation(
-                "bulk",
+                FOLLOW,
                 "retryBulk",
-                "Render again what a failed task lacks",
-                {"202": accepted},
-                ("404", "406", "409", "422"),
+                "Retry a failed task",
+                "Renders only the chunks that failed or were not rendered, and builds the ZIP. The "
+                "`task_id` stays the same. If the task has not failed, the response is 409.",
+                responses={"202": _accepted({})},
+                errors=("404", "406", "409", "422"),
             ),
         },
     }
 
 
+def _submit_operation() -> dict[str, Any]:
+    dry_run = json_response(
+        "The result of the dry run, with `dry_run=true`.", "DryRun", None, examples.DRY_RUN
+    )
+    return operation(
+        SUBMIT,
+        "submitBulk",
+        "Submit a job",
+        _SUBMIT,
+        responses={"200": dry_run, "202": _accepted(replayed_header())},
+        errors=("400", "406", "409", "413", "415", "422"),
+        parameters=[*_bulk_query(), _IDEMPOTENCY_KEY],
+        requestBody=body(
+            "BulkRequest",
+            examples.BULK_JSON,
+            {"text/csv": text_content(_CSV, examples.BULK_CSV)},
+        ),
+        callbacks=webhook(),
+    )
+
+
+def _list_operation() -> dict[str, Any]:
+    return operation(
+        FOLLOW,
+        "listBulk",
+        "List tasks",
+        "Lists tasks, newest first, in pages. A client's key lists its own tasks; an operator's "
+        "key lists the tasks of all keys. To get the next page, send `next_cursor` as `cursor`, "
+        "until it is null.",
+        responses={"200": json_response("A page of tasks.", "TaskList")},
+        errors=("403", "406", "422"),
+        parameters=query_parameters(TasksQuery),
+    )
+
+
+def _accepted(headers: dict[str, Any]) -> dict[str, Any]:
+    """Return the 202 response, with ``headers`` in addition to its own."""
+    found = json_response(
+        "Accepted. Poll `poll_url` until the task ends.",
+        "Accepted",
+        accepted_headers() | headers,
+        examples.ACCEPTED,
+    )
+    found["links"] = {
+        name: {
+            "operationId": name,
+            "description": description,
+            "parameters": {"task_id": "$response.body#/task_id"},
+        }
+        for name, description in _LINKS.items()
+    }
+    return found
+
+
 def _bulk_query() -> list[dict[str, Any]]:
-    shared = [
-        query_parameter(
-            name,
-            "Of the CSV form; the JSON form has it in its body",
-            {"$ref": f"{REF.format(name='BulkRequest')}/properties/{name}"},
-        )
-        for name in PARAMETERS
-    ]
-    text = "`true`: say what would become of the request, and accept nothing"
-    return [query_parameter("dry_run", text, {"type": "boolean", "default": False}), *shared]
+    text = "`true` to validate the request without accepting it."
+    flag = {"type": "boolean", "default": False, "examples": [True]}
+    fields = field_schemas(BulkRequest)
+    shared = [_csv_parameter(name, fields[name]) for name in PARAMETERS]
+    return [query_parameter("dry_run", text, flag), *shared]
+
+
+def _csv_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    text = "For CSV only"
+    if "default" not in schema:
+        text += ", and required there"
+    text += f". {schema.pop('description')}"
+    # Swagger UI would send a default with JSON too, where the parameter is unknown.
+    default = schema.pop("default", None)
+    if default is not None:
+        text += f" Default: `{default}`."
+    return query_parameter(name, text, schema)
 
 
 def key_paths() -> dict[str, Any]:
     """Return the paths under ``/keys/``."""
-    key_id = {"type": "string", "pattern": "^[0-9a-z]{12}$"}
+    key_id = path_parameter(
+        "key_id",
+        "Id of the API key, as in the list of keys.",
+        {"type": "string", "pattern": "^[0-9a-z]{12}$"},
+        examples.KEY_ID,
+    )
+    key_or_self = path_parameter(
+        "key_id",
+        "Id of the API key; `self` for the key of this request. Other keys are for operators only.",
+        {"type": "string", "pattern": "^([0-9a-z]{12}|self)$"},
+        "self",
+    )
     return {
+        "/keys/{key_id}/webhook-secret/": {
+            "parameters": [key_or_self],
+            "post": operation(
+                WEBHOOKS,
+                "createWebhookSecret",
+                "Create a webhook secret",
+                "Creates the secret that signs the webhooks of this API key's tasks. Requests with "
+                "a `callback_url` need one. If the key already has a secret, both sign for 24 "
+                "hours, so that the receiver can change over. The secret is shown only once.",
+                responses={"201": json_response("The new secret.", "WebhookSecretResponse")},
+                errors=("403", "404", "406"),
+            ),
+        },
         "/keys/": {
             "post": operation(
-                "keys",
+                KEYS,
                 "createKey",
-                "Make an API key; its token is shown this once",
-                {"201": json_response("The new key", "NewKeyResponse")},
-                ("400", "403", "406", "413", "415", "422"),
+                "Create an API key",
+                "Creates an API key with a role and rate limits. The token in `api_key` is shown "
+                "only once.",
+                responses={"201": json_response("The new key, with its token.", "NewKeyResponse")},
+                errors=("400", "403", "406", "413", "415", "422"),
                 requestBody=body("NewKeyRequest"),
             ),
             "get": operation(
-                "keys",
+                KEYS,
                 "listKeys",
-                "List every API key",
-                {"200": json_response("The keys", "KeyList")},
-                ("403", "406"),
+                "List API keys",
+                "Lists every API key, including revoked ones, without their tokens.",
+                responses={"200": json_response("Every key, oldest first.", "KeyList")},
+                errors=("403", "406"),
             ),
         },
         "/keys/{key_id}/": {
-            "parameters": [path_parameter("key_id", key_id)],
+            "parameters": [key_id],
             "delete": operation(
-                "keys",
+                KEYS,
                 "revokeKey",
-                "Revoke an API key, for good",
-                {"200": json_response("The key as it is now", "KeyResponse")},
-                ("403", "404", "406"),
-            ),
-        },
-        "/keys/{key_id}/webhook-secret/": {
-            "parameters": [path_parameter("key_id", {"type": "string", "pattern": _KEY_OR_SELF})],
-            "post": operation(
-                "keys",
-                "createWebhookSecret",
-                "Make the secret that signs a key's callbacks; `self` is the key that asks. The "
-                "one before signs along for 24 hours",
-                {"201": json_response("The new secret", "WebhookSecretResponse")},
-                ("403", "404", "406"),
+                "Revoke an API key",
+                "Revokes an API key permanently. Requests with its token are rejected with 401, "
+                "usually within 10 seconds. Tasks in flight continue. Repeating the request "
+                "changes nothing.",
+                responses={"200": json_response("The revoked key.", "KeyResponse")},
+                errors=("403", "404", "406"),
             ),
         },
     }
 
 
 def health_paths() -> dict[str, Any]:
-    """Return the paths for load balancers."""
-
-    def path(name: str, summary: str) -> dict[str, Any]:
-        content = {"application/json": json_content("Health")}
-        down = {"description": "A part does not answer", "content": content}
-        headers = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
-        responses = {"200": {"description": "It can work", "content": content, "headers": headers}}
-        if name == "readyz":
-            responses["503"] = down
-        return {
-            "get": {
-                "tags": ["health"],
-                "operationId": name,
-                "summary": summary,
-                "security": [],
-                "responses": responses,
-            },
-        }
-
+    """Return the paths of the health checks."""
+    content = {"application/json": json_content("Health")}
+    ok = {"description": "Ready.", "content": content, "headers": request_id_header()}
+    unavailable = {
+        "description": "At least one dependency is unavailable.",
+        "content": {"application/json": json_content("Health", examples.UNAVAILABLE)},
+        "headers": request_id_header(),
+    }
     return {
-        "/healthz": path("healthz", "Whether the process answers"),
-        "/readyz": path("readyz", "Whether Redis and S3 answer as well"),
+        "/healthz": {
+            "get": {
+                "tags": [HEALTH],
+                "operationId": "healthz",
+                "summary": "Check that the process is alive",
+                "description": "Responds with 200 as long as the process handles requests. Does "
+                "not check Redis, S3 or the broker. For liveness probes.",
+                "security": [],
+                "responses": {"200": ok},
+            },
+        },
+        "/readyz": {
+            "get": {
+                "tags": [HEALTH],
+                "operationId": "readyz",
+                "summary": "Check that the service is ready",
+                "description": "Responds with 200 if Redis, both S3 buckets and the broker are "
+                "available, else with 503 and the names of those that are not. For readiness "
+                "probes and load balancers.",
+                "security": [],
+                "responses": {"200": ok, "503": unavailable},
+            },
+        },
     }

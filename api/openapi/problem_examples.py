@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document: every error by its status, as the service itself builds it."""
+"""Examples in the OpenAPI document: errors by status, built by the service's own functions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ from pipeline.service import (
 _REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
 _LIMITS = RequestLimits(5000, "cset82", "https://id.gs1.org", chunk_size=250)
 _SERIALS = [*(f"A{number:04}" for number in range(1, 17)), "A 0017"]
-#: In the words of the service, which a test of cancelling compares.
+#: The message of the service; the tests of cancellation compare the two.
 _ENDED = "The task has ended already; there is nothing to cancel."
 _OPEN_QUOTE = b'lot,serial\r\nLOT-7,A0001\r\nLOT-7,A0002\r\nLOT-7,"A0003\r\n'
 
@@ -48,46 +48,50 @@ def problem_examples() -> dict[str, dict[str, Any]]:
     """Return examples of every error, by status."""
     return {
         "400": named(
-            json=("The JSON breaks off", _raised(_read_json, b"{")),
-            csv=("A quote is not closed", _raised(_read_csv, _OPEN_QUOTE)),
-            gzip=("The gzip breaks off", _example(malformed_gzip("it breaks off"))),
+            json=("Incomplete JSON", _raised(_read_json, b"{")),
+            csv=("CSV with an unclosed quote", _raised(_read_csv, _OPEN_QUOTE)),
+            gzip=("Incomplete gzip", _example(malformed_gzip("it is incomplete"))),
         ),
-        "401": named(missing=("No key", _example(unauthorized(has_key=False)))),
-        "403": named(role=("A client's key", _example(operator_required()))),
-        "404": named(task=("No such task", _raised(not_found, TASK_ID))),
+        "401": named(
+            missing=("No API key", _example(unauthorized(has_key=False))),
+            unknown=("An unknown API key", _example(unauthorized(has_key=True))),
+        ),
+        "403": named(role=("A key without the role operator", _example(operator_required()))),
+        "404": named(task=("Unknown task", _raised(not_found, TASK_ID))),
         "406": named(
-            html=("The client wants HTML", _example(not_acceptable(JSON, "text/html"))),
+            html=("Accept: text/html", _example(not_acceptable(JSON, "text/html"))),
         ),
         "409": named(
             busy=(
-                "The same request is in flight",
+                "The Idempotency-Key is in use",
                 _example(idempotency_conflict(IdempotencyError(busy=True))),
             ),
             ended=("The task has ended", _example(not_possible(NotPossibleError(_ENDED)))),
         ),
-        "413": named(
-            body=("Too long a body, or one that inflates to that", _example(too_large(5_120_000))),
-        ),
+        "413": named(body=("Body over the limit", _example(too_large(5_120_000)))),
         "415": named(
             media_type=(
-                "A form",
+                "An HTML form",
                 _example(unsupported_media_type((JSON, CSV), "application/x-www-form-urlencoded")),
             ),
-            coding=("Another compression", _example(unsupported_coding("br"))),
+            coding=("Unsupported compression", _example(unsupported_coding("br"))),
         ),
         "422": named(
-            value=("A bad serial number", _raised(_read_json, _json_body())),
-            csv=("The same in a CSV file", _raised(_read_csv, _csv_body())),
-            parameter=("A mistyped query parameter", _example(_mistyped_parameter())),
+            value=("Invalid serial number", _raised(_read_json, _json_body())),
+            csv=("Invalid serial number in CSV", _raised(_read_csv, _csv_body())),
+            parameter=("Mistyped query parameter", _example(_mistyped_parameter())),
             reused=(
-                "An Idempotency-Key with another body",
+                "Idempotency-Key of another body",
                 _example(idempotency_conflict(IdempotencyError(busy=False))),
             ),
         ),
-        "429": named(rate=("Over the rate", _example(over_rate(300, 60, 21)))),
+        "429": named(rate=("Rate limit reached", _example(over_rate(300, 60, 21)))),
         "503": named(
-            away=("A part is away", _example(unavailable(LedgerUnavailableError(), "POST"))),
-            full=("Too much waits", _example(backlog_full(BacklogFullError(40)))),
+            unavailable=(
+                "A dependency is unavailable",
+                _example(unavailable(LedgerUnavailableError(), "POST")),
+            ),
+            full=("Too many tasks are waiting", _example(backlog_full(BacklogFullError(40)))),
         ),
     }
 
@@ -97,7 +101,7 @@ def _example(error: ProblemError) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _raised(call: Callable[..., object], *arguments: object) -> Any:  # noqa: ANN401 - any JSON
-    """Return the problem that a call raises."""
+    """Return the problem that ``call`` raises."""
     try:
         call(*arguments)
     except ProblemError as error:

@@ -2,17 +2,31 @@
 
 from typing import Any
 
-GTIN = "9506000134352"
-TASK_ID = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
+from api.schemas.tasks import GTIN_EXAMPLE, SHA256_EXAMPLE, TASK_ID_EXAMPLE
+from render.errors import InvalidValueError
+from render.gs1.ai import check_alphanumeric
+
+GTIN, TASK_ID, SHA256 = GTIN_EXAMPLE, TASK_ID_EXAMPLE, SHA256_EXAMPLE
+KEY_ID = "4f9k2m7q1x8z"
 
 
 def named(**examples: tuple[str, Any]) -> dict[str, Any]:
-    """Return examples by name, of a summary and a value each."""
+    """Return examples by name; each is given as a summary and a value."""
     return {
         name: {"summary": summary, "value": value} for name, (summary, value) in examples.items()
     }
 
 
+def _invalid_serial() -> tuple[str, str]:
+    """Return the code and the detail of the violation in the examples."""
+    try:
+        check_alphanumeric("A 0017", "cset82")
+    except InvalidValueError as error:
+        return error.code, error.detail
+    raise AssertionError("unreachable")
+
+
+_CODE, _DETAIL = _invalid_serial()
 BULK_JSON = named(
     serials=(
         "Two serial numbers of one lot",
@@ -25,7 +39,7 @@ BULK_JSON = named(
         },
     ),
     vectors=(
-        "SVG for a print shop, with more error correction",
+        "SVG images with a higher error correction level",
         {
             "gtin": "95060 0013 4352",
             "format": "svg",
@@ -36,11 +50,11 @@ BULK_JSON = named(
 )
 BULK_CSV = named(
     serials=(
-        "Two serial numbers of one lot; gtin is in the query",
+        "Two serial numbers of one lot; the query has the gtin",
         "lot,serial,expiry\r\nLOT-7,A0001,271231\r\nLOT-7,A0002,271231\r\n",
     ),
     quoted=(
-        "Columns in another order, a value with a comma, and one that is absent",
+        "Other column order, a value with a comma, an empty value",
         'serial,lot\r\nA0001,"7,5"\r\nA0002,\r\n',
     ),
 )
@@ -57,7 +71,7 @@ ACCEPTED = named(
 )
 DRY_RUN = named(
     fine=(
-        "It would be accepted",
+        "A valid request",
         {
             "would_accept": True,
             "items": 5000,
@@ -66,8 +80,8 @@ DRY_RUN = named(
             "errors_total": 0,
         },
     ),
-    refused=(
-        "One serial number of a CSV file would be refused",
+    invalid=(
+        "A CSV request with an invalid serial number",
         {
             "would_accept": False,
             "items": 5000,
@@ -75,9 +89,8 @@ DRY_RUN = named(
             "errors": [
                 {
                     "pointer": "/items/16/serial",
-                    "code": "character",
-                    "detail": "'A 0017' has ' ' (U+0020) at position 2, which is outside GS1 "
-                    "character set 82.",
+                    "code": _CODE,
+                    "detail": _DETAIL,
                     "line": 18,
                     "column": 2,
                 }
@@ -87,16 +100,19 @@ DRY_RUN = named(
     ),
 )
 SYMBOL = named(
-    png=("A PNG of 400 pixels", {"gtin": GTIN, "lot": "LOT-7", "serial": "A0001"}),
+    png=("PNG of 400 pixels", {"gtin": GTIN, "lot": "LOT-7", "serial": "A0001"}),
     svg=(
-        "An SVG with an expiry date",
+        "SVG with an expiry date",
         {"gtin": GTIN, "serial": "A0001", "expiry": "271231", "format": "svg"},
     ),
-    small=("A PNG with one pixel a module", {"gtin": GTIN, "size": 50, "error_correction": "L"}),
+    small=("PNG with one pixel per module", {"gtin": GTIN, "size": 50, "error_correction": "L"}),
+)
+UNAVAILABLE = named(
+    redis=("Redis is unavailable", {"status": "unavailable", "unavailable": ["redis"]}),
 )
 SVG_IMAGE = named(
     svg=(
-        "The beginning of one",
+        "An SVG image, shortened",
         '<svg xmlns="http://www.w3.org/2000/svg" width="41" height="41">…</svg>',
     ),
 )

@@ -1,14 +1,14 @@
-"""Examples in the OpenAPI document: responses and other bodies, by the name of their schema."""
+"""Examples in the OpenAPI document: bodies by the name of their schema."""
 
 from typing import Any
 
-from api.openapi.request_examples import GTIN, TASK_ID, named
+from api.openapi.request_examples import GTIN, KEY_ID, SHA256, TASK_ID, named
+from api.schemas.lists import CURSOR_EXAMPLE
+from api.schemas.tasks import ERROR_CODE_EXAMPLE, ERROR_EXAMPLE
 
 _CREATED, _FINISHED = "2026-11-23T08:00:00.120000+00:00", "2026-11-23T08:00:01.020000+00:00"
 _EXPIRES = "2026-11-30T08:00:01+00:00"
 _POLL_URL = f"/qr/bulk/{TASK_ID}/"
-_CURSOR = "MTc5NTQyMDgwMDEyMC43ZDJhNGYwZS02YzFiLTRhMzktOWQwZS0yZjVjOGIxYTdlNjM="
-_SHA256 = "9b74c9897bac770ffc029102a200c5de1b2f1e8a0a5b1c7f0e9d8c7b6a594837"
 
 
 def _status(state: str, staged: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
@@ -40,7 +40,7 @@ _COMPLETED = _status(
     expires_at="2026-11-23T09:00:05+00:00",
     items=1000,
     finished_at=_FINISHED,
-    bundle={"bytes": 812_345, "sha256": _SHA256, "expires_at": _EXPIRES},
+    bundle={"bytes": 812_345, "sha256": SHA256, "expires_at": _EXPIRES},
     callback={
         "state": "delivered",
         "attempts": 1,
@@ -52,13 +52,13 @@ _COMPLETED = _status(
 _FAILED = _status(
     "failed",
     1,
-    error="Chunk 1 failed after 4 tries: the object store did not answer.",
-    error_code="storage_unavailable",
+    error=ERROR_EXAMPLE,
+    error_code=ERROR_CODE_EXAMPLE,
     chunks={"total": 2, "staged": 1, "failed": 1},
     finished_at=_FINISHED,
 )
 _KEY = {
-    "key_id": "4f9k2m7q1x8z",
+    "key_id": KEY_ID,
     "name": "print shop",
     "role": "client",
     "per_minute": 600,
@@ -83,13 +83,13 @@ def _chunk(index: int, state: str, **more: Any) -> dict[str, Any]:  # noqa: ANN4
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "TaskStatus": named(
-        running=("Half of it is rendered", _RUNNING),
-        completed=("The bundle can be downloaded", _COMPLETED),
-        failed=("A chunk failed for good; a re-run renders that one alone", _FAILED),
+        running=("Running: half of the items are rendered", _RUNNING),
+        completed=("Completed: the ZIP can be downloaded", _COMPLETED),
+        failed=("Failed: a retry renders only the failed chunk", _FAILED),
     ),
     "TaskList": named(
         page=(
-            "A page that is not the last",
+            "A page that is not the last one",
             {
                 "tasks": [
                     {
@@ -108,13 +108,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                         "poll_url": _POLL_URL,
                     }
                 ],
-                "next_cursor": _CURSOR,
+                "next_cursor": CURSOR_EXAMPLE,
             },
         ),
     ),
     "ChunkList": named(
         page=(
-            "One chunk is staged, one failed",
+            "One staged chunk and one failed chunk",
             {
                 "chunks": [
                     _chunk(0, "staged"),
@@ -122,28 +122,28 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                         1,
                         "failed",
                         attempts=4,
-                        error="Chunk 1 failed after 4 tries: the object store did not answer.",
-                        error_code="storage_unavailable",
+                        error=ERROR_EXAMPLE,
+                        error_code=ERROR_CODE_EXAMPLE,
                     ),
                 ],
                 "next_cursor": None,
             },
         ),
     ),
-    "NewKeyRequest": named(client=("A client's", {"name": "print shop", "per_minute": 600})),
+    "NewKeyRequest": named(client=("A client's key", {"name": "print shop", "per_minute": 600})),
     "NewKeyResponse": named(
         made=(
-            "The token is shown this once",
+            "A new key with its token",
             {**_KEY, "api_key": "qrmill_4f9k2m7q1x8z_0123456789ABCDEFGHIJKLMNOPQRSTUVabcdef"},
         ),
     ),
     "KeyResponse": named(
-        revoked=("Revoked", {**_KEY, "revoked_at": "2026-11-23T09:00:00+00:00"}),
+        revoked=("A revoked key", {**_KEY, "revoked_at": "2026-11-23T09:00:00+00:00"}),
     ),
     "KeyList": named(one=("One key", {"keys": [_KEY]})),
     "WebhookSecretResponse": named(
         made=(
-            "The secret is shown this once",
+            "The first secret of a key",
             {
                 "key_id": _KEY["key_id"],
                 "webhook_secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
@@ -153,7 +153,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     ),
     "CallbackEvent": named(
         completed=(
-            "A task has completed",
+            "A completed task",
             {
                 "type": "bulk.completed",
                 "timestamp": _FINISHED,
@@ -169,6 +169,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ),
     ),
     "Health": named(
-        ok=("All is well", {"status": "ok", "unavailable": []}),
+        ok=("Everything is available", {"status": "ok", "unavailable": []}),
     ),
 }

@@ -6,44 +6,75 @@ import msgspec
 
 from api.http.problems import MEDIA_TYPE
 from api.openapi.response_examples import EXAMPLES
+from api.schemas.tasks import MAX_WAIT, TASK_ID_EXAMPLE
 
 REF = "#/components/schemas/{name}"
 ERRORS = {
-    "400": "The body is neither JSON nor CSV, breaks off, or its gzip is damaged",
-    "401": "No API key, or an unknown one",
-    "403": "The key does not have the role",
-    "404": "There is no such thing that this key may see",
-    "406": "The client does not accept the answer's media type",
-    "409": "The key is in use by a request in flight, or the task's state forbids this",
-    "413": "The body is over the limit, or inflates beyond it",
-    "415": "The body's media type or content coding is none that this takes",
-    "422": "Well-formed, but not a valid request; `errors` lists every bad value",
-    "429": "The key is over its rate",
-    "503": "The queue or the store is out of reach, or too much waits; nothing was accepted",
-}
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds to wait before the next poll; absent when the task has ended",
-        "schema": {"type": "string"},
-    },
-}
-_ETAG = {"ETag": {"description": "Of the answer", "schema": {"type": "string"}}}
-_APPLIED = {
-    "Preference-Applied": {
-        "description": "`wait=N` when it was waited for the end",
-        "schema": {"type": "string"},
-    },
+    "400": "The body is malformed: not JSON or CSV, incomplete, or not valid gzip.",
+    "401": "The request has no API key, or an unknown or revoked one.",
+    "403": "The API key does not have the role that this request needs.",
+    "404": "The resource does not exist, or belongs to another API key.",
+    "406": "The `Accept` header excludes the media type of the response.",
+    "409": "A request with the same `Idempotency-Key` is being processed, or the status of the "
+    "task forbids this action.",
+    "413": "The body is larger than the limit, which counts decompressed bytes.",
+    "415": "The media type or the content coding of the body is not supported.",
+    "422": "The request is well-formed but invalid. `errors` lists every invalid value.",
+    "429": "The API key is over a rate limit. Send the request again after `Retry-After`.",
+    "503": "A dependency is unavailable, or too many tasks are waiting. Send the request again "
+    "after `Retry-After`.",
 }
 _ALWAYS = ("401", "429", "503")
-RATE_HEADERS = {
-    "RateLimit-Policy": "The key's windows, such as `300;w=60, 10000;w=86400`",
-    "RateLimit-Limit": "Requests that the window nearest to its end allows",
-    "RateLimit-Remaining": "Requests left in it",
-    "RateLimit-Reset": "Seconds until it starts anew",
-    "X-RateLimit-Limit": "As RateLimit-Limit",
-    "X-RateLimit-Remaining": "As RateLimit-Remaining",
-    "X-RateLimit-Reset": "When it starts anew, Unix time",
-    "X-Request-ID": "The request's id: the client's own, or a new one",
+
+
+def header(description: str, example: str) -> dict[str, Any]:
+    """Return a response header."""
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+_REQUEST_ID = "X-Request-ID"
+#: Headers of every successful response, in the components of the document.
+SHARED_HEADERS = {
+    "RateLimit-Policy": header(
+        "Rate limits of the API key: requests, and window in seconds (`w`).",
+        "300;w=60, 10000;w=86400",
+    ),
+    "RateLimit-Limit": header(
+        "Number of requests allowed per window, for the window with the fewest requests left.",
+        "300",
+    ),
+    "RateLimit-Remaining": header("Number of requests left in this window.", "299"),
+    "RateLimit-Reset": header("Seconds until the next window begins.", "42"),
+    "X-RateLimit-Limit": header("The same as `RateLimit-Limit`.", "300"),
+    "X-RateLimit-Remaining": header("The same as `RateLimit-Remaining`.", "299"),
+    "X-RateLimit-Reset": header("Unix time when the next window begins.", "1795420842"),
+    _REQUEST_ID: header(
+        "Id of the request: the one that the client sent in this header, or a new one.",
+        "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42",
+    ),
+}
+_ETAG = {
+    "ETag": header(
+        "Tag of the response, for `If-None-Match`.", 'W/"5f2b1c9a7e4d3086b1c2d3e4f5a60718"'
+    ),
+}
+_RETRY_AFTER = header("Seconds to wait before the request is sent again.", "5")
+#: Headers of errors by status. Errors have the rate limit headers too; they are left out of the
+#: document because ten errors per operation would repeat them.
+_ERROR_HEADERS = {
+    "401": {
+        "WWW-Authenticate": header(
+            "How to authenticate: with an API key in `X-API-Key`.", 'ApiKey header="X-API-Key"'
+        ),
+    },
+    "409": {"Retry-After": _RETRY_AFTER},
+    "415": {
+        "Accept-Encoding": header(
+            "Supported content codings; present if the content coding was rejected.", "gzip"
+        ),
+    },
+    "429": {"Retry-After": _RETRY_AFTER},
+    "503": {"Retry-After": _RETRY_AFTER},
 }
 
 
@@ -51,6 +82,8 @@ def operation(
     tag: str,
     name: str,
     summary: str,
+    description: str,
+    *,
     responses: dict[str, Any],
     errors: tuple[str, ...],
     **more: Any,  # noqa: ANN401 - parts of the document
@@ -58,70 +91,129 @@ def operation(
     """Return an operation.
 
     Args:
-        tag: groups the operations of the document.
+        tag: name of the group of operations.
         name: operation id.
-        summary: of the operation.
-        responses: besides errors, by status.
-        errors: statuses of the errors that the operation may respond with besides 401, 429 and 503.
+        summary: what the operation does, as a short imperative phrase.
+        description: further explanation, in Markdown.
+        responses: responses except errors, by status.
+        errors: statuses of possible errors; 401, 429 and 503 are added.
         more: further fields of the operation.
     """
-    refused = {
+    problems = {
         code: {"$ref": f"#/components/responses/{code}"} for code in sorted({*errors, *_ALWAYS})
     }
     return {
         "tags": [tag],
         "operationId": name,
         "summary": summary,
+        "description": description,
         **more,
-        "responses": responses | refused,
+        "responses": responses | problems,
     }
 
 
-def path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def task_id_parameter() -> dict[str, Any]:
+    """Return the path parameter that names a task."""
+    description = "Id of the task: the `task_id` of the 202 response."
+    schema = {"type": "string", "format": "uuid"}
+    return path_parameter("task_id", description, schema, TASK_ID_EXAMPLE)
+
+
+def path_parameter(
+    name: str, description: str, schema: dict[str, Any], example: str
+) -> dict[str, Any]:
     """Return a parameter in the path."""
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    return _parameter("path", name, description, schema | {"examples": [example]}) | {
+        "required": True
+    }
+
+
+def header_parameter(
+    name: str,
+    description: str,
+    example: str,
+    *,
+    required: bool = False,
+    **rules: Any,  # noqa: ANN401 - keywords of JSON Schema
+) -> dict[str, Any]:
+    """Return a request header.
+
+    Args:
+        name: name of the header.
+        description: what the header does.
+        example: a value.
+        required: whether every request has the header.
+        rules: further keywords of its JSON Schema.
+    """
+    schema = {"type": "string", "examples": [example], **rules}
+    return _parameter("header", name, description, schema) | {"required": required}
 
 
 def query_parameters(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """Return the query parameters that are the fields of ``kind``."""
-    (schema,) = msgspec.json.schema_components([kind])[1].values()
-    return [_field_parameter(name, field) for name, field in schema["properties"].items()]
+    """Return the fields of ``kind`` as optional query parameters."""
+    return [
+        query_parameter(name, schema.pop("description"), schema)
+        for name, schema in field_schemas(kind).items()
+    ]
 
 
-def _field_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    description, example = schema.pop("description"), schema.pop("examples", None)
-    return query_parameter(name, description, schema) | ({"example": example[0]} if example else {})
+def field_schemas(kind: type[msgspec.Struct]) -> dict[str, dict[str, Any]]:
+    """Return the JSON Schemas of the fields of ``kind``, by name."""
+    schema = msgspec.json.schema_components([kind])[1][kind.__name__]
+    return dict(schema["properties"])
 
 
 def query_parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return an optional parameter in the query."""
-    return {"name": name, "in": "query", "description": description, "schema": schema}
+    """Return an optional parameter in the query; its schema has an example."""
+    return _parameter("query", name, description, schema)
+
+
+def _parameter(place: str, name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    # Swagger UI sends the `example` of a parameter by default, so the example is in the schema. It
+    # does not show that one, so the description has it as well.
+    if "enum" not in schema and schema.get("type") != "boolean":
+        description += f" Example: `{schema['examples'][0]}`."
+    return {"name": name, "in": place, "description": description, "schema": schema}
 
 
 def body(
     schema: str, examples: dict[str, Any] | None = None, others: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return a JSON request body, which may be sent as one of ``others`` instead."""
+    """Return a JSON request body.
+
+    Args:
+        schema: name of the schema.
+        examples: examples; default: those of the schema.
+        others: contents by media type that may be sent instead of JSON.
+    """
     content = {"application/json": json_content(schema, examples)}
     return {"required": True, "content": content | (others or {})}
 
 
 def json_response(
-    text: str,
+    description: str,
     schema: str,
     headers: dict[str, Any] | None = None,
     examples: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a JSON response with the rate headers."""
+    """Return a JSON response.
+
+    Args:
+        description: meaning of the response.
+        schema: name of the schema.
+        headers: headers in addition to those of every response.
+        examples: examples; default: those of the schema.
+    """
     content = {"application/json": json_content(schema, examples)}
-    return response(text, content, headers)
+    return response(description, content, headers)
 
 
 def response(
-    text: str, content: dict[str, Any], headers: dict[str, Any] | None = None
+    description: str, content: dict[str, Any], headers: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return a response of any media type with the rate headers."""
-    return {"description": text, "headers": _rate_headers() | (headers or {}), "content": content}
+    """Return a response of any media type; ``headers`` are added to those of every response."""
+    all_headers = _shared_headers() | (headers or {})
+    return {"description": description, "headers": all_headers, "content": content}
 
 
 def text_content(description: str, examples: dict[str, Any]) -> dict[str, Any]:
@@ -138,59 +230,64 @@ def _content(schema: dict[str, Any], examples: dict[str, Any] | None) -> dict[st
     return {"schema": schema} | ({"examples": examples} if examples else {})
 
 
-def not_modified(text: str) -> dict[str, Any]:
+def not_modified(description: str) -> dict[str, Any]:
     """Return the 304 response of a poll."""
-    return {"description": text, "headers": _rate_headers() | _ETAG}
+    return {"description": description, "headers": _shared_headers() | _ETAG}
 
 
-def _rate_headers() -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
+def _shared_headers() -> dict[str, Any]:
+    return {name: header_reference(name) for name in SHARED_HEADERS}
+
+
+def request_id_header() -> dict[str, Any]:
+    """Return the header with the id of the request."""
+    return {_REQUEST_ID: header_reference(_REQUEST_ID)}
+
+
+def header_reference(name: str) -> dict[str, Any]:
+    """Return a reference to one of :data:`SHARED_HEADERS`."""
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def accepted_headers() -> dict[str, Any]:
-    """Return the headers of an accepted request."""
-    return _RETRY_AFTER | {"Location": {"description": "As poll_url", "schema": {"type": "string"}}}
+    """Return the headers of the response to an accepted request."""
+    return {
+        "Location": header("The same as `poll_url`.", f"/qr/bulk/{TASK_ID_EXAMPLE}/"),
+        "Retry-After": header("Seconds to wait before the first poll.", "1"),
+    }
+
+
+def replayed_header() -> dict[str, Any]:
+    """Return the header of the response to a repeated request."""
+    text = (
+        "`true` if a request with the same `Idempotency-Key` was accepted before; absent otherwise."
+    )
+    return {"Idempotency-Replayed": header(text, "true")}
 
 
 def poll_headers() -> dict[str, Any]:
     """Return the headers of a poll's response."""
-    return _RETRY_AFTER | _ETAG | _APPLIED
-
-
-def callbacks() -> dict[str, Any]:
-    """Return what is sent to a request's ``callback_url``."""
-    headers = {
-        "webhook-id": "Id of the event, the same in every attempt",
-        "webhook-timestamp": "When this attempt was made, in seconds since the epoch",
-        "webhook-signature": "`v1,` and Base64 of an HMAC-SHA256; several with spaces between",
+    return {
+        "Retry-After": header(
+            "Seconds to wait before the next poll; absent when the task has ended.", "1"
+        ),
+        **_ETAG,
+        "Preference-Applied": header(
+            "`wait=N` if the response waited for the end of the task; absent otherwise.",
+            f"wait={MAX_WAIT}",
+        ),
     }
-    post = {
-        "summary": "The task has ended. Sent again until the answer is 2xx, for 24 hours",
-        "parameters": [
-            {
-                "name": name,
-                "in": "header",
-                "required": True,
-                "description": text,
-                "schema": {"type": "string"},
-            }
-            for name, text in headers.items()
-        ],
-        "requestBody": body("CallbackEvent"),
-        "responses": {
-            "2XX": {"description": "Delivered"},
-            "410": {"description": "Not wanted any more: it is not sent again"},
-        },
-    }
-    return {"ended": {"{$request.body#/callback_url}": {"post": post}}}
 
 
 def problem(code: str, examples: dict[str, Any]) -> dict[str, Any]:
-    """Return the response that is the error of a status, with ``examples``."""
-    schema = {"$ref": REF.format(name="Problem")}
-    found = {"description": ERRORS[code], "content": {MEDIA_TYPE: _content(schema, examples)}}
-    if code == "415":
-        text = "The content codings that are taken, when it was another"
-        header = {"description": text, "schema": {"type": "string"}}
-        found["headers"] = {"Accept-Encoding": header}
-    return found
+    """Return the error response of a status.
+
+    Args:
+        code: status.
+        examples: examples of the problem.
+    """
+    return {
+        "description": ERRORS[code],
+        "headers": request_id_header() | _ERROR_HEADERS.get(code, {}),
+        "content": {MEDIA_TYPE: _content({"$ref": REF.format(name="Problem")}, examples)},
+    }

@@ -1,4 +1,4 @@
-"""``/keys/``: operators make, list and revoke API keys; any key makes its webhook secret."""
+"""``/keys/``: API keys, which operators manage, and webhook secrets."""
 
 from http import HTTPStatus
 
@@ -18,10 +18,10 @@ _BODY_LIMIT = 4096  # bytes
 
 
 def require_operator(req: falcon.Request) -> None:
-    """Check that the request's key is an operator's.
+    """Check that the API key of a request has the role operator.
 
     Raises:
-        ProblemError: 403.
+        ProblemError: 403 if the key has another role.
     """
     if req.context.key.role != "operator":
         raise operator_required()
@@ -35,7 +35,7 @@ class KeyCollection:
         self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Create a key; no other response shows its token."""
+        """Create a key and respond with its token, which no other response contains."""
         require_operator(req)
         violations = Violations()
         body = self._bodies.read_json(req, _BODY_LIMIT)
@@ -73,14 +73,14 @@ class KeyResource:
 
 
 class KeyWebhookSecret:
-    """``POST /keys/{key_id}/webhook-secret/``; ``self`` is the key of the request."""
+    """``POST /keys/{key_id}/webhook-secret/``; the id ``self`` stands for the request's own key."""
 
     def __init__(self, api_keys: ApiKeys, webhook_secrets: WebhookSecrets) -> None:
         self._api_keys = api_keys
         self._webhook_secrets = webhook_secrets
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
-        """Create a webhook secret; no other response shows it."""
+        """Create a webhook secret and respond with it; no other response contains it."""
         check_accepts(req, JSON)
         own = req.context.key.key_id
         if key_id not in {"self", own}:
@@ -100,5 +100,5 @@ class KeyWebhookSecret:
 
 
 def _no_such_key(key_id: str) -> ProblemError:
-    detail = f"There is no key {key_id!r}; GET /keys/ lists them."
+    detail = f"There is no API key with the id {key_id!r}. GET /keys/ lists all keys."
     return ProblemError(HTTPStatus.NOT_FOUND, "not_found", detail)

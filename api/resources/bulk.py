@@ -1,4 +1,4 @@
-"""``/qr/bulk/``: accept a request, and list what was accepted."""
+"""``/qr/bulk/``: accept requests, and list accepted jobs."""
 
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -20,7 +20,7 @@ from api.presenters import accepted
 from api.resources.lists import respond_task_list
 from api.resources.task import respond_accepted
 from api.schemas.problems import Violation
-from api.schemas.tasks import PARAMETERS, DryRun
+from api.schemas.tasks import MAX_KEY_LENGTH, PARAMETERS, DryRun
 from pipeline.service import (
     Idempotency,
     JobRequest,
@@ -30,7 +30,6 @@ from pipeline.service import (
     make_idempotency,
 )
 
-_MOST_KEY_LENGTH = 255
 _DRY_RUN = "dry_run"
 
 
@@ -58,13 +57,13 @@ class BulkCollection:
         self._large_bodies = LargeBodies()
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List jobs, the newest first."""
+        """Respond with a page of jobs, newest first."""
         respond_task_list(self._jobs, self._prefix, req, resp)
 
     on_head = on_get
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Accept a request, before anything is rendered; or, with ``dry_run``, only check it."""
+        """Accept a request before anything is rendered; with ``dry_run``, only validate it."""
         check_accepts(req, JSON)
         with self._large_bodies.slot(req):
             request, idempotency = self._read(req)
@@ -79,7 +78,10 @@ class BulkCollection:
         respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
-        """Return the checked request; its body is freed before the request is accepted."""
+        """Read and validate a request.
+
+        This is a method of its own so that the body is freed before the request is accepted.
+        """
         media_type, body = self._bodies.read(req, self._body_limit, (JSON, CSV))
         violations = Violations()
         known = PARAMETERS if media_type == CSV else ()
@@ -93,7 +95,7 @@ class BulkCollection:
             self._check_signable(req, violations)
         if only_check:
             return dry_run(parsed, self._limits, violations), None
-        # The query says the rest of what a CSV body says, in whichever order.
+        # The query of a CSV request is part of its content; the order of parameters is not.
         parameters = f"{CSV}?{urlencode(sorted(query.items()))}\n" if media_type == CSV else ""
         idempotency = _idempotency(req, body, parameters)
         return build_job_request(parsed, self._limits, violations), idempotency
@@ -101,8 +103,9 @@ class BulkCollection:
     def _check_signable(self, req: falcon.Request, violations: Violations) -> None:
         if not self._webhook_secrets.exists(req.context.key.key_id):
             detail = (
-                "This key has no webhook secret to sign callbacks with. Make one with "
-                "`qrmill keys webhook-secret`, or POST /keys/self/webhook-secret/."
+                "This API key has no webhook secret to sign the webhook with. Create one with "
+                "`qrmill keys webhook-secret` or POST /keys/self/webhook-secret/, or leave "
+                "callback_url out."
             )
             violations.append(Violation("/callback_url", "no_webhook_secret", detail))
 
@@ -111,7 +114,10 @@ def _idempotency(req: falcon.Request, body: bytes, parameters: str) -> Idempoten
     key = req.get_header("Idempotency-Key")
     if key is None:
         return None
-    if not 1 <= len(key) <= _MOST_KEY_LENGTH:
-        detail = f"An Idempotency-Key has 1 to {_MOST_KEY_LENGTH} characters; this one {len(key)}."
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        detail = (
+            f"The Idempotency-Key has {len(key)} characters. Send a key of 1 to {MAX_KEY_LENGTH} "
+            "characters."
+        )
         raise one_bad_value("", "malformed_key", detail)
     return make_idempotency(key, body, parameters)

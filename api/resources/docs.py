@@ -1,6 +1,7 @@
-"""``/openapi.json`` and ``/docs``: the API document, and a page that shows it without the internet.
+"""``/openapi.json`` and ``/docs``: the OpenAPI document, and Swagger UI to read it.
 
-The page is Swagger UI, whose files come with the package ``offapi``.
+The files of Swagger UI come with the package ``offapi``, so that the page works without access to
+the internet.
 """
 
 from importlib.util import find_spec
@@ -28,12 +29,13 @@ _PAGE = """<!doctype html>
 </html>
 """
 _START = "SwaggerUIBundle({{url: '{prefix}/openapi.json', dom_id: '#swagger-ui'}});\n"
-#: The page's files: what ``offapi`` calls them, and their media types.
+#: File name in the URL -> file name in the package ``offapi``, and media type.
 _FILES = {
     "swagger-ui-bundle.js": ("swagger_bundle.js", "text/javascript"),
     "swagger-ui.css": ("swagger_style.css", "text/css"),
 }
-#: Swagger UI sets styles from its script and has pictures in its style sheet.
+#: Content-Security-Policy of the page. Swagger UI sets inline styles from its script, and its style
+#: sheet has images as data URLs.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -70,17 +72,21 @@ class DocsPage:
 
 
 class DocsFile:
-    """``GET /docs/{name}``: the page's script and style."""
+    """``GET /docs/{name}``: the scripts and the style sheet of the page."""
 
     def __init__(self, prefix: str) -> None:
         self._start = _START.format(prefix=prefix).encode()
-        spec = find_spec("offapi")  # not imported: that would read all its files into memory
+        spec = find_spec("offapi")  # not imported, because that reads all its files into memory
         if spec is None or spec.origin is None:
             raise RuntimeError("offapi is not installed; install qrmill's dependencies")
         self._folder = Path(spec.origin).parent
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Respond with one of the files."""
+        """Respond with a file of the page.
+
+        Raises:
+            falcon.HTTPNotFound: the page has no file ``name``.
+        """
         if name == "start.js":
             resp.content_type = "text/javascript"
             resp.data = self._start

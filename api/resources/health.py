@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/readyz``: for load balancers and supervisors, without a key."""
+"""``/healthz`` and ``/readyz``: health checks for load balancers and supervisors, without a key."""
 
 from http import HTTPStatus
 
@@ -26,7 +26,7 @@ class Readyz:
         self._health = health
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Respond with 200 or 503, and the names of unavailable backends."""
+        """Respond with 200 if every backend is available; else with 503 and their names."""
         down = self._health.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK
         respond_json(resp, status, HealthResponse("unavailable" if down else "ok", down))

@@ -1,4 +1,4 @@
-"""Lists: a key's jobs, and the chunks of a job, a page at a time."""
+"""Lists in pages: jobs, and the chunks of a job."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -25,28 +25,32 @@ from pipeline.service import JobFilter, Jobs
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
-_Moment = Annotated[datetime, Meta(tz=True)]
+_Time = Annotated[datetime, Meta(tz=True)]
 
 
 def respond_task_list(jobs: Jobs, prefix: str, req: falcon.Request, resp: falcon.Response) -> None:
-    """Respond to ``GET /qr/bulk/`` with a page of jobs, the newest first.
+    """Respond to ``GET /qr/bulk/`` with a page of jobs, newest first.
 
-    A client's list has the jobs of its own key; an operator's has those of all keys.
+    A client's key lists its own jobs; an operator's key lists the jobs of all keys.
 
     Args:
-        jobs: lists them.
-        prefix: of the API's paths.
-        req: has the filters in its query.
-        resp: gets the page.
+        jobs: the jobs to list.
+        prefix: prefix of the API's paths.
+        req: request with the filters in its query.
+        resp: response that receives the page.
 
     Raises:
-        ProblemError: 403, 406 or 422.
+        ProblemError: 406 if the client does not accept JSON; 403 if a client's key filters by key;
+            422 if a parameter is invalid.
     """
     check_accepts(req, JSON)
     violations = Violations()
     query = decode_query(req, TasksQuery, violations)
     if query.key is not UNSET and req.context.key.role != "operator":
-        detail = "A client's list has its own tasks alone; leave the parameter key out."
+        detail = (
+            "Only an operator's API key may use the parameter key. Leave it out: a client's key "
+            "lists its own tasks only."
+        )
         raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
     after = None if query.cursor is UNSET else decode_cursor(query.cursor, violations)
     wanted = _filter(query, violations)
@@ -65,14 +69,14 @@ class TaskChunks:
         self._jobs = jobs
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Respond with a page of chunks, in their order."""
+        """Respond with a page of a job's chunks, in order of their index."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         violations = Violations()
         query = decode_query(req, ChunksQuery, violations)
         if violations:
             raise invalid(violations)
-        # One more than requested shows whether there is another page.
+        # One chunk more than requested shows whether there is another page.
         found = self._jobs.chunks(canonical, req.context.key, query.cursor, query.limit + 1)
         if found is None:
             not_found(canonical)
@@ -106,8 +110,11 @@ def _milliseconds(name: str, text: str | UnsetType, violations: Violations) -> i
     if text is UNSET:
         return None
     try:
-        return int(msgspec.convert(text, _Moment).timestamp() * 1000)
+        return int(msgspec.convert(text, _Time).timestamp() * 1000)
     except msgspec.ValidationError:
-        detail = f"{shown(text)} is no time with its offset, such as 2026-11-23T08:00:00Z."
+        detail = (
+            f"{shown(text)} is not accepted. The value must be an ISO 8601 time with its offset "
+            "from UTC, such as 2026-11-23T08:00:00Z."
+        )
         violations.append(Violation(f"/{name}", "time", detail))
         return None

@@ -1,29 +1,28 @@
-"""Long polls: ``Prefer: wait=N`` (RFC 7240) holds a poll until the job ends, at most 30 seconds."""
+"""Long polls: a GET with ``Prefer: wait=N`` (RFC 7240) waits up to N seconds for the job's end."""
 
 import re
 
 import falcon
 
 from api.http.problems import not_found
+from api.schemas.tasks import MAX_WAIT
 from pipeline.service import Jobs, JobStatus
 
-#: Seconds that a poll waits at most, whatever its client prefers.
-_LONGEST_WAIT = 30
-#: The preference ``wait`` (RFC 7240, section 4.3) among others in one header.
+#: The preference ``wait`` (RFC 7240, section 4.3), possibly among others in the same header.
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
 def poll_job(jobs: Jobs, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
-    """Return a job at once, or when it has ended if the client prefers to wait for that.
+    """Return the status of a job, after waiting for its end if the client prefers to wait.
 
     Args:
-        jobs: knows the job.
-        req: may have a ``Prefer`` header.
-        resp: gets ``Preference-Applied`` if the preference was honoured.
-        task_id: canonical.
+        jobs: the accepted jobs.
+        req: request, which may have a ``Prefer`` header.
+        resp: response that receives ``Preference-Applied`` if the preference was honoured.
+        task_id: task id in canonical form.
 
     Raises:
-        ProblemError: 404, the request's key may see no such job.
+        ProblemError: 404 if the request's API key may read no such job.
     """
     seconds = preferred_wait(req.get_header("Prefer") or "")
     if seconds:
@@ -36,9 +35,10 @@ def poll_job(jobs: Jobs, req: falcon.Request, resp: falcon.Response, task_id: st
 
 
 def preferred_wait(prefer: str) -> int:
-    """Return the seconds that a ``Prefer`` header asks to wait, at most 30; 0 for none.
+    """Return the wait in seconds that a ``Prefer`` header asks for, at most :data:`MAX_WAIT`.
 
-    A malformed preference is ignored (RFC 7240, section 2).
+    Returns 0 if the header has no such preference. A malformed preference is ignored (RFC 7240,
+    section 2).
     """
     match = _WAIT.search(prefer)
-    return min(int(match[1]), _LONGEST_WAIT) if match else 0
+    return min(int(match[1]), MAX_WAIT) if match else 0

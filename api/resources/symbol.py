@@ -1,4 +1,4 @@
-"""``/qr/``: one symbol's image at once; nothing is kept."""
+"""``/qr/``: the image of a single symbol, rendered within the request and not stored."""
 
 import hashlib
 
@@ -17,8 +17,8 @@ from render.chunk import render_chunk
 from render.image import MEDIA_TYPES, RenderOptions
 
 _BODY_LIMIT = 4096  # bytes
-_OF_THE_ITEM = frozenset(f"/{name}" for name in BulkItem.__struct_fields__)
-#: 30 days. The same values are always the same image.
+_ITEM_POINTERS = frozenset(f"/{name}" for name in BulkItem.__struct_fields__)
+#: 30 days. The same values always give the same image.
 _CACHE_CONTROL = "public, max-age=2592000"
 
 _decoder = msgspec.json.Decoder(SymbolRequest)
@@ -32,7 +32,7 @@ class Symbol:
         self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Render one symbol and respond with its image."""
+        """Render a symbol and respond with its image, or with 304 if the client has it."""
         violations = Violations()
         read_query(req, (), violations)
         _, body = self._bodies.read(req, _BODY_LIMIT, (JSON,))
@@ -42,7 +42,7 @@ class Symbol:
         (image,) = render_chunk([uri], options)
         digest = hashlib.sha256(image.data).hexdigest()
         resp.set_headers({"ETag": f'"{digest}"', "Cache-Control": _CACHE_CONTROL})
-        # Two tags are compared weakly here (RFC 9110, section 13.1.2).
+        # If-None-Match compares entity tags weakly (RFC 9110, section 13.1.2).
         if any(str(tag) in {"*", digest} for tag in req.if_none_match or ()):
             resp.status = falcon.HTTP_NOT_MODIFIED
             return
@@ -53,15 +53,15 @@ class Symbol:
 def parse_symbol(
     body: bytes, limits: RequestLimits, violations: Violations
 ) -> tuple[SymbolRequest, str]:
-    """Return the checked request in ``body``, and the URI of its symbol.
+    """Parse and validate a request; return it with the URI of its symbol.
 
     Args:
         body: JSON.
-        limits: of the service.
-        violations: found in the query; others are added.
+        limits: limits of the service.
+        violations: violations found in the query; further ones are appended.
 
     Raises:
-        ProblemError: 400 if the body is not JSON; 422 with every bad value if it is not valid.
+        ProblemError: 400 if the body is not JSON; 422 with every invalid value.
     """
     try:
         request = _decoder.decode(body)
@@ -70,7 +70,7 @@ def parse_symbol(
         request = SymbolRequest(**{"gtin": ANY_GTIN} | fields)
     check = ItemCheck(request, limits, violations)
     item = Item(request.lot, request.serial, request.expiry)
-    unreadable = [0] if any(row.pointer in _OF_THE_ITEM for row in violations.listed) else []
+    unreadable = [0] if any(row.pointer in _ITEM_POINTERS for row in violations.listed) else []
     valid = check.valid_items(ItemBatch([item], unreadable, _locate))
     if violations:
         raise invalid(violations)

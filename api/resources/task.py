@@ -1,4 +1,4 @@
-"""``/qr/bulk/{task_id}/``: a job's status, its cancellation and its retry."""
+"""``/qr/bulk/{task_id}/``: status, cancellation and retry of a job."""
 
 import hashlib
 import time
@@ -16,12 +16,12 @@ from api.resources.long_poll import poll_job
 from api.schemas.tasks import Accepted
 from pipeline.service import TERMINAL, DownloadUrls, Jobs, JobStatus
 
-#: Seconds a client is asked to wait before the next poll.
+#: ``Retry-After``: seconds that a client should wait before the next poll.
 _POLL_AFTER = "1"
 
 
 def respond_accepted(resp: falcon.Response, accepted: Accepted) -> None:
-    """Respond with 202 for a job that waits to be rendered."""
+    """Respond with 202 for an accepted job, with ``Location`` and ``Retry-After``."""
     resp.set_headers({"Location": accepted.poll_url, "Retry-After": _POLL_AFTER})
     respond_json(resp, HTTPStatus.ACCEPTED, accepted)
 
@@ -34,15 +34,15 @@ class BulkTask:
         self._downloads = downloads
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Return the status of a job, with a newly signed download URL once it is completed."""
+        """Respond with the status of a job; once completed, with a newly signed download URL."""
         check_accepts(req, JSON)
         job = poll_job(self._jobs, req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
             resp.set_header("Retry-After", _POLL_AFTER)
         lifetime = self._downloads.lifetime(job.bundle) if job.bundle else None
         etag = _etag(job, lifetime)
-        resp.set_header("ETag", etag.dumps())  # Falcon's own property would make it strong
-        # It may be kept, but not used without asking whether it still holds.
+        resp.set_header("ETag", etag.dumps())  # Falcon's property would make the tag strong
+        # A cache may store the response, but must revalidate it before each use.
         resp.set_header("Cache-Control", "private, no-cache")
         if req.if_none_match and any(tag in {"*", etag} for tag in req.if_none_match):
             resp.status = HTTPStatus.NOT_MODIFIED.value
@@ -52,7 +52,7 @@ class BulkTask:
     on_head = on_get
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Cancel a job in flight."""
+        """Cancel a job in flight and respond with its status."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         job = self._jobs.cancel(canonical, req.context.key)
@@ -74,7 +74,7 @@ class BulkRetry:
         self._prefix = prefix
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Render again the chunks that a failed job lacks."""
+        """Render the missing chunks of a failed job again."""
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
         job = self._jobs.retry(canonical, req.context.key)
@@ -84,14 +84,15 @@ class BulkRetry:
 
 
 def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
-    """Return the entity tag of a poll's response, without signing a URL.
+    """Return the entity tag of a status response, without signing a download URL.
 
-    The tag is weak because each response has another download URL with the same meaning. It
-    changes often enough that a client which gets 304 has a download URL that still works.
+    The tag is weak because two responses with the same tag have different download URLs, which are
+    equivalent. The tag changes often enough that after a 304, the client's URL still works.
 
     Args:
-        job: what is known of the job.
-        lifetime: seconds that a download URL works which is signed now; None without a bundle.
+        job: status of the job.
+        lifetime: seconds for which a download URL would be valid if it was signed now; None if the
+            job has no bundle.
     """
     window = url_window(lifetime, int(time.time())) if lifetime else (0, 0)
     digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
@@ -101,14 +102,15 @@ def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
 
 
 def url_window(seconds: int, now: int) -> tuple[int, int]:
-    """Return a window of time in which every URL works until its end.
+    """Return the current time window: its length in seconds, and its number since the epoch.
 
-    Whichever process signed it in that window, for however long: the length is a power of two of at
-    most half of ``seconds``, and part of what is returned. So it does not change with each second
-    that the credentials, whose end is the URL's, come nearer to theirs.
+    A URL that is signed within the window works until the window ends, whichever process signed
+    it. The length is a power of two and at most half of ``seconds``. Therefore the window does not
+    change every second when ``seconds`` shrinks because the credentials that sign are about to
+    expire.
 
     Args:
-        seconds: that a URL works which is signed now.
+        seconds: for how long a URL would be valid if it was signed now.
         now: in seconds since the epoch.
     """
     length = 1 << max(0, seconds.bit_length() - 2)

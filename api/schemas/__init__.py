@@ -1,1 +1,1 @@
-"""What goes over the wire: the types of requests, responses and problems."""
+"""Types of requests, responses and problems as they go over the wire."""

@@ -1,4 +1,4 @@
-"""What goes over the wire in lists: their query parameters and their rows."""
+"""Lists: query parameters, rows and pages."""
 
 from typing import Annotated
 
@@ -6,84 +6,214 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.schemas.states import ChunkState, State
+from api.schemas.tasks import (
+    CREATED_AT,
+    ERROR_CODE_EXAMPLE,
+    ERROR_EXAMPLE,
+    FINISHED_AT,
+    GTIN_EXAMPLE,
+    TASK_ID_EXAMPLE,
+    PollUrl,
+    ProcessedItems,
+    Status,
+    TaskId,
+    TotalItems,
+)
 from render.image import ImageFormat
 
-_CURSOR = "Where to go on: next_cursor of the page before; left out for the first page"
-_MORE = "Send it as cursor for the next page; null on the last one"
+CURSOR_EXAMPLE = "MTc5NTQyMDgwMDEyMC43ZDJhNGYwZS02YzFiLTRhMzktOWQwZS0yZjVjOGIxYTdlNjM="
+_CURSOR = "The `next_cursor` of the previous page; leave it out for the first page."
+_NEXT = "Send it as `cursor` to get the next page; null on the last page."
+_LIMIT = "Maximum number of rows in the page."
 
-Moment = Annotated[
-    str | UnsetType,
-    Meta(
-        description="ISO 8601 with offset",
+
+def _time_filter(description: str) -> Meta:
+    return Meta(
+        description=f"{description} ISO 8601 with an offset from UTC.",
         examples=["2026-11-23T08:00:00Z"],
         extra_json_schema={"format": "date-time"},
-    ),
-]
+    )
 
 
 class TasksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which tasks are listed.
+    """Filters and page of a list of tasks.
 
-    What is left out is unset and not null, which the word "null" in a query would be.
+    A parameter that is left out is UNSET and not None, because None would also accept the text
+    "null".
     """
 
-    status: Annotated[State | UnsetType, Meta(description="Only tasks in this state")] = UNSET
-    gtin: Annotated[str | UnsetType, Meta(description="Only tasks of this GTIN")] = UNSET
-    created_since: Moment = UNSET
-    created_before: Moment = UNSET
-    key: Annotated[
-        str | UnsetType, Meta(description="Operators: only tasks of the API keys of this name")
+    status: Annotated[
+        State | UnsetType,
+        Meta(description="Only tasks with this status.", examples=["completed"]),
     ] = UNSET
-    limit: Annotated[int, Meta(ge=1, le=200, description="Most rows of a page")] = 50
-    cursor: Annotated[str | UnsetType, Meta(description=_CURSOR)] = UNSET
+    gtin: Annotated[
+        str | UnsetType, Meta(description="Only tasks of this GTIN.", examples=[GTIN_EXAMPLE])
+    ] = UNSET
+    created_since: Annotated[
+        str | UnsetType, _time_filter("Only tasks that were created at this time or later.")
+    ] = UNSET
+    created_before: Annotated[
+        str | UnsetType, _time_filter("Only tasks that were created before this time.")
+    ] = UNSET
+    key: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Only tasks of the API keys with this name. For operators only.",
+            examples=["print shop"],
+        ),
+    ] = UNSET
+    limit: Annotated[int, Meta(ge=1, le=200, description=_LIMIT, examples=[50])] = 50
+    cursor: Annotated[str | UnsetType, Meta(description=_CURSOR, examples=[CURSOR_EXAMPLE])] = UNSET
 
 
 class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A task in a list."""
+    """Task in a list."""
 
-    task_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-    status: State
-    gtin: Annotated[str, Meta(description="GTIN-14")]
-    format: ImageFormat
-    size: Annotated[int, Meta(description="Side of a PNG in pixels")]
-    processed_items: Annotated[int, Meta(description="Items rendered so far")]
-    total_items: int
-    error: Annotated[str | None, Meta(description="Why it failed; null unless failed")]
-    error_code: Annotated[str | None, Meta(description="The same, for programs")]
-    created_at: Annotated[str, Meta(description="ISO 8601")]
-    finished_at: Annotated[str | None, Meta(description="ISO 8601; null in flight")]
-    key: Annotated[str, Meta(description="Name of the API key that sent it")]
-    poll_url: Annotated[str, Meta(description="Where to ask how far it is")]
+    task_id: TaskId
+    status: Status
+    gtin: Annotated[
+        str,
+        Meta(
+            description="GTIN of all items, padded to 14 digits (GTIN-14).",
+            examples=[f"0{GTIN_EXAMPLE}"],
+        ),
+    ]
+    format: Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
+    size: Annotated[
+        int, Meta(description="Side of a PNG in pixels; without meaning for SVG.", examples=[400])
+    ]
+    processed_items: ProcessedItems
+    total_items: TotalItems
+    error: Annotated[
+        str | None,
+        Meta(description="Why the task failed; null unless failed.", examples=[ERROR_EXAMPLE]),
+    ]
+    error_code: Annotated[
+        str | None,
+        Meta(
+            description="Stable name of `error`, for programs; null unless failed.",
+            examples=[ERROR_CODE_EXAMPLE],
+        ),
+    ]
+    created_at: Annotated[str, CREATED_AT]
+    finished_at: Annotated[str | None, FINISHED_AT]
+    key: Annotated[
+        str,
+        Meta(description="Name of the API key that submitted the task.", examples=["print shop"]),
+    ]
+    poll_url: PollUrl
 
 
 class TaskList(msgspec.Struct, frozen=True):
-    """Tasks, the newest first. A page before the last one may be short, even empty."""
+    """Page of tasks, newest first.
 
-    tasks: list[TaskSummary]
-    next_cursor: Annotated[str | None, Meta(description=_MORE)]
+    A page that is not the last one may have fewer rows than `limit`, or none.
+    """
+
+    tasks: Annotated[
+        list[TaskSummary],
+        Meta(
+            description="The tasks of this page, newest first.",
+            examples=[
+                [
+                    {
+                        "task_id": TASK_ID_EXAMPLE,
+                        "status": "completed",
+                        "gtin": f"0{GTIN_EXAMPLE}",
+                        "format": "png",
+                        "size": 400,
+                        "processed_items": 1000,
+                        "total_items": 1000,
+                        "error": None,
+                        "error_code": None,
+                        "created_at": "2026-11-23T08:00:00.120000+00:00",
+                        "finished_at": "2026-11-23T08:00:01.020000+00:00",
+                        "key": "print shop",
+                        "poll_url": f"/qr/bulk/{TASK_ID_EXAMPLE}/",
+                    }
+                ]
+            ],
+        ),
+    ]
+    next_cursor: Annotated[str | None, Meta(description=_NEXT, examples=[CURSOR_EXAMPLE])]
 
 
 class ChunksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which chunks are listed."""
+    """Page of a list of chunks."""
 
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Most rows of a page")] = 200
-    cursor: Annotated[int, Meta(ge=0, le=1_000_000, description=_CURSOR)] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000, description=_LIMIT, examples=[200])] = 200
+    cursor: Annotated[int, Meta(ge=0, le=1_000_000, description=_CURSOR, examples=[200])] = 0
 
 
 class ChunkResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a chunk is."""
+    """State of a chunk: consecutive items that are rendered together."""
 
-    index: Annotated[int, Meta(ge=0, description="Of the chunk, counted from 0")]
-    first_item: Annotated[int, Meta(ge=1, description="Counted from 1, as in the manifest")]
-    last_item: Annotated[int, Meta(ge=1, description="Counted from 1, as in the manifest")]
-    state: Annotated[ChunkState, Meta(description="pending: not begun, or put back")]
-    attempts: Annotated[int, Meta(ge=0, description="Times it was begun")]
-    error: Annotated[str | None, Meta(description="What its last failed attempt ended with")]
-    error_code: Annotated[str | None, Meta(description="The same, for programs")]
+    index: Annotated[int, Meta(ge=0, description="Index of the chunk, from 0.", examples=[1])]
+    first_item: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Index of the chunk's first item, from 1, as in the manifest.",
+            examples=[501],
+        ),
+    ]
+    last_item: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Index of the chunk's last item, from 1, as in the manifest.",
+            examples=[1000],
+        ),
+    ]
+    state: Annotated[
+        ChunkState,
+        Meta(
+            description="`pending`: not started, or requeued for a retry. `running`: being "
+            "rendered. `staged`: rendered and stored until the bundle is built. `failed`: failed "
+            "permanently.",
+            examples=["staged"],
+        ),
+    ]
+    attempts: Annotated[
+        int, Meta(ge=0, description="Number of attempts that were started.", examples=[1])
+    ]
+    error: Annotated[
+        str | None,
+        Meta(
+            description="Why the last failed attempt failed; null if none failed, or once the "
+            "chunk is staged.",
+            examples=[ERROR_EXAMPLE],
+        ),
+    ]
+    error_code: Annotated[
+        str | None,
+        Meta(
+            description="Stable name of `error`, for programs; null together with it.",
+            examples=[ERROR_CODE_EXAMPLE],
+        ),
+    ]
 
 
 class ChunkList(msgspec.Struct, frozen=True):
-    """A task's chunks, in their order."""
+    """Page of a task's chunks, in order of their index."""
 
-    chunks: list[ChunkResponse]
-    next_cursor: Annotated[str | None, Meta(description=_MORE)]
+    chunks: Annotated[
+        list[ChunkResponse],
+        Meta(
+            description="The chunks of this page, in order of their index.",
+            examples=[
+                [
+                    {
+                        "index": 0,
+                        "first_item": 1,
+                        "last_item": 500,
+                        "state": "staged",
+                        "attempts": 1,
+                        "error": None,
+                        "error_code": None,
+                    }
+                ]
+            ],
+        ),
+    ]
+    next_cursor: Annotated[str | None, Meta(description=_NEXT, examples=["200"])]

@@ -1,39 +1,102 @@
-"""What goes over the wire when something is wrong: problem details (RFC 9457)."""
+"""Error responses: problem details (RFC 9457)."""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+#: Maximum number of invalid values that a response lists.
+MAX_ERRORS = 100
+
 
 class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One bad value of a request."""
+    """One invalid value of a request."""
 
     pointer: Annotated[
         str,
-        Meta(description="Where it stands, as a JSON Pointer (RFC 6901) into the JSON form"),
+        Meta(
+            description="Location of the value: a JSON Pointer (RFC 6901) into the JSON form of "
+            "the request, also for CSV. Empty for the request as a whole.",
+            examples=["/items/16/serial"],
+        ),
     ]
-    code: Annotated[str, Meta(description="The rule it breaks, for programs")]
-    detail: Annotated[str, Meta(description="What is wrong and what would be right")]
+    code: Annotated[
+        str,
+        Meta(description="Stable name of the violated rule, for programs.", examples=["length"]),
+    ]
+    detail: Annotated[
+        str,
+        Meta(
+            description="What is wrong with the value, and what to send instead.",
+            examples=["'' has 0 characters; 1 to 20 are allowed, null for none."],
+        ),
+    ]
     line: Annotated[
-        int | None, Meta(description="For CSV: the line on which its record begins, from 1")
+        int | None,
+        Meta(
+            description="For CSV only: number of the line on which the record begins, from 1.",
+            examples=[18],
+        ),
     ] = None
-    column: Annotated[int | None, Meta(description="For CSV: its field in the record, from 1")] = (
-        None
-    )
+    column: Annotated[
+        int | None,
+        Meta(
+            description="For CSV only: number of the field within its record, from 1.",
+            examples=[2],
+        ),
+    ] = None
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong (RFC 9457)."""
+    """Error response (RFC 9457, problem details)."""
 
-    type: str
-    title: str
-    status: int
-    detail: Annotated[str, Meta(description="What went wrong this time and what to do")]
-    instance: Annotated[str, Meta(description="The request's id, as in its X-Request-ID header")]
-    error_code: Annotated[str, Meta(description="Stable name of the error, for programs")]
+    type: Annotated[
+        str,
+        Meta(
+            description="URI of the kind of problem: `urn:qrmill:problem:` and the `error_code`.",
+            examples=["urn:qrmill:problem:invalid_request"],
+        ),
+    ]
+    title: Annotated[
+        str, Meta(description="Reason phrase of the status.", examples=["Unprocessable Entity"])
+    ]
+    status: Annotated[int, Meta(description="HTTP status of the response.", examples=[422])]
+    detail: Annotated[
+        str,
+        Meta(
+            description="What went wrong in this request, and what to do, for people.",
+            examples=["There is no query parameter 'dryrun'. Did you mean 'dry_run'?"],
+        ),
+    ]
+    instance: Annotated[
+        str,
+        Meta(
+            description="Id of the request, the same as in the `X-Request-ID` header. Quote it "
+            "when you report a problem.",
+            examples=["b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"],
+        ),
+    ]
+    error_code: Annotated[
+        str,
+        Meta(description="Stable name of the error, for programs.", examples=["invalid_request"]),
+    ]
     errors: Annotated[
         list[Violation] | None,
-        Meta(description="For 422: the first 100 bad values. For 400: where a CSV body is broken"),
+        Meta(
+            description=f"For 422: the invalid values, at most the first {MAX_ERRORS}. For 400: "
+            "the location of the error in a malformed CSV body.",
+            examples=[
+                [
+                    {
+                        "pointer": "/items/16/serial",
+                        "code": "length",
+                        "detail": "'' has 0 characters; 1 to 20 are allowed, null for none.",
+                    }
+                ]
+            ],
+        ),
     ] = None
-    errors_total: Annotated[int | None, Meta(description="For 422: how many there are")] = None
+    errors_total: Annotated[
+        int | None,
+        Meta(description="Number of invalid values, including unlisted ones.", examples=[1]),
+    ] = None

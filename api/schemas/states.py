@@ -1,7 +1,7 @@
-"""The words of the API for where tasks, chunks and callbacks stand, and for what keys may do.
+"""States of tasks, chunks and webhooks, and roles of API keys.
 
-They are the pipeline's own, and the client has the same; tests compare them. They are repeated here
-so that the command line starts without loading the pipeline.
+The pipeline and the client define the same values, and tests compare the three. The values are
+repeated here so that the command line starts without importing the pipeline.
 """
 
 from typing import Literal

@@ -1,7 +1,7 @@
-"""What goes over the wire: types of requests and responses, and the source of the API document.
+"""Requests and responses about jobs and single symbols, and the source of the OpenAPI document.
 
-Rules that the types alone cannot tell stand in ``extra_json_schema``; ``api.intake.validation``
-checks them and gives each its own message.
+``extra_json_schema`` documents rules that a type alone cannot express. ``api.intake.validation``
+checks these rules, with a message for each.
 """
 
 from typing import Annotated, Literal
@@ -9,25 +9,43 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from api.schemas.problems import Violation
+from api.schemas.problems import MAX_ERRORS, Violation
 from api.schemas.states import CallbackState, State
 from render.gs1 import gtin
 from render.image import MAX_SIZE, MIN_SIZE, ErrorCorrection, ImageFormat
 
-#: ``lot`` and ``serial`` as every service accepts them; the configured character set may be wider.
+#: Maximum wait in seconds of a long poll (``Prefer: wait=N``).
+MAX_WAIT = 30
+#: Maximum length of an ``Idempotency-Key``.
+MAX_KEY_LENGTH = 255
+
+GTIN_EXAMPLE = "9506000134352"
+TASK_ID_EXAMPLE = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
+ERROR_EXAMPLE = "Chunk 1 failed after 4 tries: the object store did not answer."
+ERROR_CODE_EXAMPLE = "storage_unavailable"
+SHA256_EXAMPLE = "9b74c9897bac770ffc029102a200c5de1b2f1e8a0a5b1c7f0e9d8c7b6a594837"
+_BUNDLE_URL = f"https://s3.example.com/qrmill/jobs/{TASK_ID_EXAMPLE}/bundle.zip?X-Amz-Signature=…"
+_ITEM = {"lot": "LOT-7", "serial": "A0001", "expiry": "271231"}
+
+#: Rules for ``lot`` and ``serial`` with the widest character set; the configured one may be
+#: narrower.
 _ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20}$"}
 
-#: RFC 3986, section 5.2.4; no percent-encoding helps (WHATWG URL, "single-dot path segment").
-_DOTS = "`.` or `..` alone is taken as it is, but browsers drop it from the URI"
+#: RFC 3986, section 5.2.4. Percent-encoding the dots would not help (WHATWG URL, "single-dot path
+#: segment").
+_DOTS = (
+    "1 to 20 characters of GS1 character set 82. The values `.` and `..` are accepted, but "
+    "browsers remove them from the URI."
+)
 
 
 class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One symbol's values."""
+    """Values of one symbol. Every field is optional."""
 
     lot: Annotated[
         str | None,
         Meta(
-            description="AI 10, batch or lot number: GS1 character set 82. " + _DOTS,
+            description=f"Batch or lot number (AI 10): {_DOTS}",
             examples=["LOT-7"],
             extra_json_schema=_ALPHANUMERIC,
         ),
@@ -35,7 +53,7 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     serial: Annotated[
         str | None,
         Meta(
-            description="AI 21, serial number: GS1 character set 82. " + _DOTS,
+            description=f"Serial number (AI 21): {_DOTS}",
             examples=["A0001"],
             extra_json_schema=_ALPHANUMERIC,
         ),
@@ -43,7 +61,7 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expiry: Annotated[
         str | None,
         Meta(
-            description="AI 17, expiration date YYMMDD; day 00 stands for the month's last day",
+            description="Expiration date (AI 17): YYMMDD. Day 00 means the last day of the month.",
             examples=["271231"],
             extra_json_schema={"pattern": "^[0-9]{6}$"},
         ),
@@ -53,49 +71,58 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Gtin = Annotated[
     str,
     Meta(
-        description="GTIN-8, -12, -13 or -14 with its check digit; spaces and hyphens may "
-        "stand between the digits",
-        examples=["9506000134352"],
+        description="GTIN-8, GTIN-12, GTIN-13 or GTIN-14 with its check digit. Spaces and hyphens "
+        "between the digits are ignored.",
+        examples=[GTIN_EXAMPLE],
         extra_json_schema={"pattern": gtin.PATTERN},
     ),
 ]
-Format = Annotated[ImageFormat, Meta(description="File format of the images")]
+Format = Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
 Size = Annotated[
     int,
     Meta(
-        description="Side of a PNG in pixels; SVG ignores it",
+        description=f"Side of a PNG in pixels, {MIN_SIZE} to {MAX_SIZE}. Without effect for SVG.",
+        examples=[400],
         extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
     ),
 ]
 LeastLevel = Annotated[
     ErrorCorrection,
-    Meta(description="Least level; a symbol gets a higher one that costs no larger version"),
+    Meta(
+        description="Minimum error correction level. A symbol gets a higher level if that does not "
+        "make the symbol larger.",
+        examples=["M"],
+    ),
 ]
 
 
 class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request for one symbol an item.
+    """Request for one QR code per item.
 
-    Every field but the items is a query parameter of the CSV form.
+    In the CSV form, the body has the items, and the query has the other fields.
     """
 
     gtin: Gtin
-    items: Annotated[list[BulkItem], Meta(description="One symbol each", min_length=0)]
+    items: Annotated[
+        list[BulkItem],
+        Meta(description="The items; each becomes one QR code.", examples=[[_ITEM]], min_length=0),
+    ]
     format: Format = "png"
     size: Size = 400
     error_correction: LeastLevel = "M"
     callback_url: Annotated[
         str | None,
         Meta(
-            description="Where to send a signed POST (Standard Webhooks) when the task has ended: "
-            "https and a public host. The key needs a webhook secret",
+            description="URL that receives a webhook (a signed POST, Standard Webhooks) when the "
+            "task ends. An `https` URL with a public host. The API key needs a webhook secret.",
+            examples=["https://hooks.example.com/qrmill"],
             extra_json_schema={"format": "uri", "maxLength": 2000},
         ),
     ] = None
 
 
 class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request for one symbol."""
+    """Request for a single QR code."""
 
     gtin: Gtin
     format: Format = "png"
@@ -103,104 +130,281 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
     error_correction: LeastLevel = "M"
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """A request that was accepted; nothing is rendered yet."""
+TaskId = Annotated[
+    str,
+    Meta(
+        description="Id of the task, a UUID.",
+        examples=[TASK_ID_EXAMPLE],
+        extra_json_schema={"format": "uuid"},
+    ),
+]
+PollUrl = Annotated[
+    str,
+    Meta(
+        description="Path of the task's status, for GET.",
+        examples=[f"/qr/bulk/{TASK_ID_EXAMPLE}/"],
+    ),
+]
+Status = Annotated[
+    State,
+    Meta(
+        description="`pending`: accepted, not started. `running`: being rendered. `completed`: "
+        "the ZIP can be downloaded. `failed`: ended with an error.",
+        examples=["completed"],
+    ),
+]
+ProcessedItems = Annotated[
+    int, Meta(description="Number of items rendered so far.", examples=[1000])
+]
+TotalItems = Annotated[int, Meta(description="Number of items in the request.", examples=[1000])]
+CREATED_AT = Meta(
+    description="Time when the request was accepted, ISO 8601.",
+    examples=["2026-11-23T08:00:00.120000+00:00"],
+)
+FINISHED_AT = Meta(
+    description="Time when the task ended, ISO 8601; null while it is pending or running.",
+    examples=["2026-11-23T08:00:01.020000+00:00"],
+)
 
-    task_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-    status: Literal["pending"]
-    items: Annotated[int, Meta(description="How many items the request has", ge=1)]
-    poll_url: Annotated[str, Meta(description="Where to ask how far it is")]
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Response to an accepted request, before anything is rendered."""
+
+    task_id: TaskId
+    status: Annotated[
+        Literal["pending"], Meta(description="Always `pending`.", examples=["pending"])
+    ]
+    items: Annotated[
+        int, Meta(description="Number of items in the request.", examples=[1000], ge=1)
+    ]
+    poll_url: PollUrl
 
 
 class SymbolCount(msgspec.Struct, frozen=True):
-    """How many symbols have one version and error correction level."""
+    """Number of symbols that have the same version and error correction level."""
 
-    version: Annotated[int, Meta(ge=1, le=40)]
-    error_correction: ErrorCorrection
-    count: Annotated[int, Meta(ge=1)]
+    version: Annotated[
+        int,
+        Meta(
+            description="Version of the symbols, which determines their size: 17 + 4 * version "
+            "modules per side.",
+            examples=[4],
+            ge=1,
+            le=40,
+        ),
+    ]
+    error_correction: Annotated[
+        ErrorCorrection,
+        Meta(description="Error correction level of the symbols.", examples=["M"]),
+    ]
+    count: Annotated[int, Meta(description="Number of such symbols.", examples=[5000], ge=1)]
 
 
 class DryRun(msgspec.Struct, frozen=True):
-    """What would become of a request; nothing was accepted."""
+    """Result of a dry run. No job was accepted."""
 
-    would_accept: Annotated[bool, Meta(description="Whether no value is bad")]
+    would_accept: Annotated[
+        bool, Meta(description="Whether every value of the request is valid.", examples=[True])
+    ]
     items: Annotated[
-        int, Meta(description="How many items it has; in CSV at most as many as it may have", ge=0)
+        int,
+        Meta(
+            description="Number of items in the request. In CSV, counting stops at the maximum.",
+            examples=[5000],
+            ge=0,
+        ),
     ]
     symbols: Annotated[
         list[SymbolCount],
-        Meta(description="The symbols of its valid items; none when what they share is bad"),
+        Meta(
+            description="The symbols of the valid items, counted by version and error correction "
+            "level. Empty if a field that all items share is invalid.",
+            examples=[[{"version": 4, "error_correction": "M", "count": 5000}]],
+        ),
     ]
-    errors: Annotated[list[Violation], Meta(description="The first 100 bad values")]
-    errors_total: Annotated[int, Meta(description="How many there are", ge=0)]
+    errors: Annotated[
+        list[Violation],
+        Meta(description=f"The invalid values, at most the first {MAX_ERRORS}.", examples=[[]]),
+    ]
+    errors_total: Annotated[
+        int,
+        Meta(description="Number of invalid values, including unlisted ones.", examples=[0], ge=0),
+    ]
 
 
 class Chunks(msgspec.Struct, frozen=True):
-    """How far a job's chunks are."""
+    """Progress of a task's chunks, which are rendered in parallel."""
 
-    total: int
-    staged: Annotated[int, Meta(description="Rendered, waiting to be bundled")]
-    failed: Annotated[int, Meta(description="Failed for good")]
+    total: Annotated[int, Meta(description="Number of chunks.", examples=[2])]
+    staged: Annotated[
+        int,
+        Meta(
+            description="Number of chunks that are rendered and stored until the bundle is built.",
+            examples=[2],
+        ),
+    ]
+    failed: Annotated[
+        int, Meta(description="Number of chunks that failed permanently.", examples=[0])
+    ]
 
 
 class BundleResponse(msgspec.Struct, frozen=True):
     """The finished ZIP."""
 
-    bytes: Annotated[int, Meta(description="Its size")]
-    sha256: Annotated[str, Meta(description="Of the whole file, hexadecimal")]
-    expires_at: Annotated[str, Meta(description="When it may be removed, ISO 8601")]
+    bytes: Annotated[int, Meta(description="Size of the file in bytes.", examples=[812_345])]
+    sha256: Annotated[
+        str,
+        Meta(description="SHA-256 of the file, in hexadecimal.", examples=[SHA256_EXAMPLE]),
+    ]
+    expires_at: Annotated[
+        str,
+        Meta(
+            description="Time after which the service deletes the file, ISO 8601.",
+            examples=["2026-11-30T08:00:01+00:00"],
+        ),
+    ]
 
 
 class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the callback about a job's end is."""
+    """Delivery of the webhook to the request's `callback_url`."""
 
     state: Annotated[
-        CallbackState, Meta(description="Pending from the request on until an attempt succeeds")
+        CallbackState,
+        Meta(
+            description="`pending`: until an attempt succeeds, from the acceptance of the request "
+            "on. `delivered`: the receiver returned 2xx. `failed`: the last attempt failed, or the "
+            "receiver returned 410.",
+            examples=["delivered"],
+        ),
     ]
-    attempts: Annotated[int, Meta(description="Begun so far")]
+    attempts: Annotated[
+        int, Meta(description="Number of attempts that were started.", examples=[1])
+    ]
     last_error: Annotated[
-        str | None, Meta(description="What became of the last attempt; null unless it failed")
+        str | None,
+        Meta(
+            description="Why the last attempt failed; null unless it failed.",
+            examples=["the receiver responded with 500"],
+        ),
     ]
     next_attempt_at: Annotated[
-        str | None, Meta(description="ISO 8601; null before the task has ended, and at the end")
+        str | None,
+        Meta(
+            description="Time of the next attempt, ISO 8601; null before the task ends and after "
+            "the last attempt.",
+            examples=["2026-11-23T08:05:01+00:00"],
+        ),
     ]
-    delivered_at: Annotated[str | None, Meta(description="ISO 8601; null unless delivered")]
+    delivered_at: Annotated[
+        str | None,
+        Meta(
+            description="Time of the delivery, ISO 8601; null unless delivered.",
+            examples=["2026-11-23T08:00:01.090000+00:00"],
+        ),
+    ]
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job is."""
+    """Status and progress of a task."""
 
-    task_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-    status: State
+    task_id: TaskId
+    status: Status
     download_url: Annotated[
-        str | None, Meta(description="Signed anew at every poll; null unless completed")
+        str | None,
+        Meta(
+            description="URL that downloads the ZIP without an API key, signed again for every "
+            "response; null unless completed.",
+            examples=[_BUNDLE_URL],
+        ),
     ]
     expires_at: Annotated[
-        str | None, Meta(description="When download_url stops working, ISO 8601; null with it")
+        str | None,
+        Meta(
+            description="Time when `download_url` stops working, ISO 8601; null without one. GET "
+            "the status again for a new URL.",
+            examples=["2026-11-23T09:00:05+00:00"],
+        ),
     ]
     items: Annotated[
-        int | None, Meta(description="How many symbols the bundle has; null unless completed")
+        int | None,
+        Meta(description="Number of symbols in the ZIP; null unless completed.", examples=[1000]),
     ]
-    error: Annotated[str | None, Meta(description="Why it failed; null unless failed")]
-    error_code: Annotated[str | None, Meta(description="The same, for programs")]
-    processed_items: Annotated[int, Meta(description="Items rendered so far")]
-    total_items: int
-    progress_percent: Annotated[float, Meta(description="0 to 100", ge=0, le=100)]
-    chunks: Chunks
-    created_at: Annotated[str, Meta(description="ISO 8601")]
-    finished_at: Annotated[str | None, Meta(description="ISO 8601; null in flight")]
-    bundle: BundleResponse | None
+    error: Annotated[
+        str | None,
+        Meta(description="Why the task failed; null unless failed.", examples=[ERROR_EXAMPLE]),
+    ]
+    error_code: Annotated[
+        str | None,
+        Meta(
+            description="Stable name of `error`, for programs; null unless failed.",
+            examples=[ERROR_CODE_EXAMPLE],
+        ),
+    ]
+    processed_items: ProcessedItems
+    total_items: TotalItems
+    progress_percent: Annotated[
+        float,
+        Meta(
+            description="Share of the items rendered so far, in %.", examples=[100.0], ge=0, le=100
+        ),
+    ]
+    chunks: Annotated[
+        Chunks,
+        Meta(
+            description="Progress of the task's chunks.",
+            examples=[{"total": 2, "staged": 2, "failed": 0}],
+        ),
+    ]
+    created_at: Annotated[str, CREATED_AT]
+    finished_at: Annotated[str | None, FINISHED_AT]
+    bundle: Annotated[
+        BundleResponse | None,
+        Meta(
+            description="The finished ZIP; null unless completed.",
+            examples=[
+                {
+                    "bytes": 812_345,
+                    "sha256": SHA256_EXAMPLE,
+                    "expires_at": "2026-11-30T08:00:01+00:00",
+                }
+            ],
+        ),
+    ]
     callback: Annotated[
-        CallbackResponse | None, Meta(description="Null when the request had no callback_url")
+        CallbackResponse | None,
+        Meta(
+            description="Delivery of the webhook; null if the request has no `callback_url`.",
+            examples=[
+                {
+                    "state": "delivered",
+                    "attempts": 1,
+                    "last_error": None,
+                    "next_attempt_at": None,
+                    "delivered_at": "2026-11-23T08:00:01.090000+00:00",
+                }
+            ],
+        ),
     ]
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether the process, or the service with its parts, can do its work."""
+    """Result of a health check."""
 
-    status: Literal["ok", "unavailable"]
-    unavailable: Annotated[list[str], Meta(description="Parts that do not answer")]
+    status: Annotated[
+        Literal["ok", "unavailable"],
+        Meta(
+            description="`unavailable` if at least one dependency is unavailable.", examples=["ok"]
+        ),
+    ]
+    unavailable: Annotated[
+        list[str],
+        Meta(
+            description="Names of the unavailable dependencies: `redis`, `s3`, `s3_staging`, "
+            "`rabbitmq`.",
+            examples=[[]],
+        ),
+    ]
 
 
-#: What the query says: all of a bulk request but its items.
+#: Names of the query parameters of the CSV form: the fields of a bulk request except its items.
 PARAMETERS = tuple(name for name in BulkRequest.__struct_fields__ if name != "items")

@@ -221,7 +221,7 @@ def test_over_its_rate_a_key_is_refused_and_no_other(
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.headers["ratelimit-remaining"] == "0"
     assert refused.headers["ratelimit-policy"] == "2;w=60, 9;w=86400"
-    assert "2 requests a minute" in problem["detail"]
+    assert "2 requests per minute" in problem["detail"]
     assert post(client).status_code == 202
 
 
@@ -235,7 +235,7 @@ def test_the_day_is_the_tighter_window_when_less_is_left_of_it(
     few.simulate_get("/nothing")
     refused = few.simulate_get("/nothing")
     problem = assert_problem(refused, HTTPStatus.TOO_MANY_REQUESTS, "over_rate")
-    assert "a day" in problem["detail"]
+    assert "2 requests per day" in problem["detail"]
     assert int(refused.headers["retry-after"]) > 60
 
 

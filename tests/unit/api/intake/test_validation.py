@@ -86,9 +86,30 @@ def test_a_message_names_the_value_and_the_fix() -> None:
     said = {
         each.pointer: each.detail for each in violations(body(items=[{"lot": 5}], fromat=1)).listed
     }
-    assert "5" in said["/items/0/lot"]
-    assert "str" in said["/items/0/lot"]
-    assert "'format'" in said["/fromat"]
+    lot = "5 is not accepted. The value must be a string such as 'LOT-7' or null."
+    assert said["/items/0/lot"] == lot
+    assert said["/fromat"] == "There is no field 'fromat'. Did you mean 'format'?"
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (body(format="gif"), "'gif' is not accepted. The value must be one of png, svg."),
+        (body(size="4"), "'4' is not accepted. The value must be an integer such as 400."),
+        (body(items=None), "null is not accepted. The value must be an array."),
+        (
+            body(items=[True]),
+            "true is not a JSON object. Send an object with the fields lot, serial, expiry.",
+        ),
+        (
+            b'{"gtin":"9506000134352"}',
+            "The required field 'items' is missing. Its value must be an array.",
+        ),
+    ],
+)
+def test_a_wrong_type_is_described_in_plain_words(sent: bytes, expected: str) -> None:
+    (only,) = violations(sent).listed
+    assert only.detail == expected
 
 
 @pytest.mark.parametrize(

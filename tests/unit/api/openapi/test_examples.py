@@ -65,6 +65,6 @@ def test_every_error_of_an_operation_has_examples() -> None:
             assert example["value"]["status"] == int(code)
 
 
-def test_a_dry_run_shows_the_bad_value_that_a_refusal_shows() -> None:
-    refused = problem_examples()["422"]["csv"]["value"]
-    assert DRY_RUN["refused"]["value"]["errors"] == refused["errors"]
+def test_a_dry_run_shows_the_invalid_value_that_a_rejection_shows() -> None:
+    rejected = problem_examples()["422"]["csv"]["value"]
+    assert DRY_RUN["invalid"]["value"]["errors"] == rejected["errors"]

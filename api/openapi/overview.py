@@ -1,0 +1,88 @@
+"""The introduction of the OpenAPI document, and its groups of operations."""
+
+from api.schemas.problems import MAX_ERRORS
+from api.schemas.tasks import MAX_WAIT
+
+SUBMIT, FOLLOW, SINGLE = "Submit jobs", "Follow jobs", "Single symbols"
+WEBHOOKS, KEYS, HEALTH = "Webhooks", "API keys", "Service health"
+
+#: Name of each group of operations, in the order of the page -> its description.
+TAGS = {
+    SUBMIT: "Send up to thousands of items in one request, as JSON or CSV. An accepted request is "
+    "a job. Paths and fields call it a task: its id is the `task_id`.",
+    FOLLOW: "Poll a task until it ends, download its ZIP, list tasks, cancel a task, or retry a "
+    "failed one.",
+    SINGLE: "Render one QR code and get its image in the response.",
+    WEBHOOKS: "Receive a signed POST when a task ends, instead of polling.",
+    KEYS: "Create, list and revoke API keys. These operations need a key with the role `operator`.",
+    HEALTH: "Check whether the service works, for load balancers and supervisors. No API key is "
+    "needed.",
+}
+
+
+def overview(max_items: int) -> str:
+    """Return the introduction of the document, in Markdown.
+
+    Args:
+        max_items: maximum number of items per request.
+    """
+    return _OVERVIEW.format(max_items=max_items, max_wait=MAX_WAIT, max_errors=MAX_ERRORS)
+
+
+_OVERVIEW = """\
+qrmill renders GS1 Digital Link QR codes in bulk. A request has one GTIN and up to {max_items} \
+items, each with an optional lot, serial number and expiry date. The result is one ZIP with an \
+image per item and a manifest.
+
+## From request to ZIP
+
+1. **Submit.** `POST /qr/bulk/` validates the whole request and responds with 202 and a `task_id`, \
+before anything is rendered. The request is now a job, which paths and fields call a task. With \
+`?dry_run=true`, the request is only validated.
+2. **Poll.** `GET /qr/bulk/{{task_id}}/` reports the status and the progress. Repeat it after the \
+seconds in `Retry-After`, until `status` is `completed` or `failed`. With the header \
+`Prefer: wait={max_wait}`, the response comes as soon as the task ends, or after {max_wait} \
+seconds. To get a webhook instead, set `callback_url` in the request.
+3. **Download.** When `status` is `completed`, GET the `download_url`, without an API key. The URL \
+works until `expires_at`; poll again for a new one. The ZIP itself is kept until \
+`bundle.expires_at`.
+
+For a single QR code, `POST /qr/` responds with the image.
+
+## Authentication
+
+Send your API key in the header `X-API-Key`. A key with the role `client` can access only its own \
+tasks; for the tasks of other keys, the response is 404. A key with the role `operator` can access \
+all tasks.
+
+## Safe retries
+
+Send an `Idempotency-Key` with `POST /qr/bulk/`, for example a UUID. If you get no response, \
+repeat the same request with the same key, within 24 hours: it does not create a second task, and \
+the response has the same `task_id` and the header `Idempotency-Replayed: true`.
+
+## Errors
+
+An error response is `application/problem+json` (RFC 9457). Programs should check `error_code`; \
+`detail` says what is wrong and what to do. A response with 422 lists every invalid value in \
+`errors`, up to {max_errors}, each with its location, so that all of them can be corrected at \
+once. A request with one invalid item is rejected as a whole. After 429 and 503, send the request \
+again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when you report a \
+problem.
+
+## Rate limits
+
+Each API key has a limit per minute and one per day. The headers `RateLimit-*` of every response \
+report the limit and the number of requests left. Over a limit, the response is 429.
+
+## CSV
+
+`POST /qr/bulk/` also accepts `text/csv`: a header with any of the columns `lot`, `serial` and \
+`expiry`, then one item per record. The fields that all items share, such as `gtin` and `format`, \
+are query parameters.
+
+```
+curl 'https://…/qr/bulk/?gtin=9506000134352&format=svg' \\
+  -H "X-API-Key: $KEY" -H 'Content-Type: text/csv' --data-binary @items.csv
+```
+"""
