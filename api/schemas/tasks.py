@@ -21,7 +21,7 @@ MAX_KEY_LENGTH = 255
 
 GTIN_EXAMPLE = "9506000134352"
 TASK_ID_EXAMPLE = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
-ERROR_EXAMPLE = "Chunk 1 failed after 4 tries: the object store did not answer."
+ERROR_EXAMPLE = "Chunk 1 failed after 4 tries: the object store did not respond."
 ERROR_CODE_EXAMPLE = "storage_unavailable"
 SHA256_EXAMPLE = "9b74c9897bac770ffc029102a200c5de1b2f1e8a0a5b1c7f0e9d8c7b6a594837"
 _BUNDLE_URL = f"https://s3.example.com/qrmill/jobs/{TASK_ID_EXAMPLE}/bundle.zip?X-Amz-Signature=…"
@@ -284,7 +284,7 @@ class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="Why the last attempt failed; null unless it failed.",
-            examples=["the receiver responded with 500"],
+            examples=["receiver returned 500"],
         ),
     ]
     next_attempt_at: Annotated[
