@@ -113,7 +113,7 @@ def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
 ) -> None:
     assert sweep.once()
     with monkeypatch.context() as killed:
-        killed.setattr("pipeline.actors.bundle_job.Bundler._record_end", lambda *_: None)
+        killed.setattr("pipeline.actors.bundle_job.Bundler._write_result", lambda *_: None)
         start_worker()
         task_id = submit(client)
         before = end_of(client, task_id).json
