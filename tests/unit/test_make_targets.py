@@ -101,7 +101,7 @@ def test_the_files_for_github_fit_their_schemas(schema: str, pattern: str) -> No
 
 
 def test_make_alone_lists_every_target_with_its_summary() -> None:
-    done = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True)
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = dict(re.findall(r"^  ([a-z-]+) +(.*)$", done.stdout, re.MULTILINE))
     assert listed == HELP
     assert set(listed) == TARGETS
