@@ -95,7 +95,7 @@ def test_every_action_is_pinned_to_a_commit() -> None:
 def test_the_files_for_github_fit_their_schemas(schema: str, pattern: str) -> None:
     files = [*(ROOT / ".github").glob(pattern)]
     assert files
-    command = [CHECK_JSONSCHEMA, "--builtin-schema", schema, *files]
+    command = [str(CHECK_JSONSCHEMA), "--builtin-schema", schema, *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
