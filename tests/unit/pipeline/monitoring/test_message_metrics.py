@@ -45,9 +45,12 @@ print(generate_latest(registry).decode())
 
 
 def metrics(directory: Path) -> dict[str, float]:
+    """Run the program with its files in ``directory``; return its metrics."""
+    # Dramatiq has its own variable; the service sets it in pipeline.monitoring.metrics_server.
+    variables = ("PROMETHEUS_MULTIPROC_DIR", "dramatiq_prom_db")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(directory)},
+        env=os.environ | dict.fromkeys(variables, str(directory)),
         capture_output=True,
         text=True,
         check=True,
