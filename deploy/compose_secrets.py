@@ -1,7 +1,8 @@
-"""``python3 deploy/compose_secrets.py``: the secrets of deploy/compose.yaml, made once.
+"""``python3 deploy/compose_secrets.py``: generate the secrets of deploy/compose.yaml.
 
-It needs nothing but Python. Secrets that are there already are kept, so that it may be run again;
-the users of Valkey are made of them anew, by the rules of deploy/redis/users.acl as they are now.
+The script needs only Python, and can be run repeatedly. It keeps existing secrets and generates
+those that are missing. It updates the ACL file of Valkey to the current rules in
+deploy/redis/users.acl.
 """
 
 import hashlib
@@ -12,20 +13,20 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROLES = ("api", "worker", "sweep")
-#: The rules of each role's user, who has no password there.
+#: Rules of the user of each role, without passwords.
 RULES = Path(__file__).with_name("redis") / "users.acl"
 _HOST = "valkey"  # the service's name in compose.yaml
 _USERS = "valkey-users.acl"
 
 
 def make_secrets(directory: Path) -> list[str]:
-    """Write what is missing in ``directory``; return the names of what was written.
+    """Write the missing files into ``directory``; return the names of the files written.
 
-    The directory is for its owner alone. The files in it can be read by all, because containers see
-    them as they are, and run as other users.
+    The directory has mode 0700. The files have mode 0444, because they are mounted into containers
+    whose processes run as other users.
 
     Raises:
-        ValueError: a URL that is there is for another user than its role's, or has no password.
+        ValueError: an existing Redis URL has no password, or not the user of its role.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
     made = {f"redis-url-{role}": _redis_url(role) for role in ROLES} | {
@@ -45,10 +46,10 @@ def make_secrets(directory: Path) -> list[str]:
 
 
 def valkey_users(passwords: Mapping[str, str]) -> str:
-    """Return an ACL file with a user for each role, and nobody else.
+    """Return the content of an ACL file with one user per role. The default user is off.
 
     Args:
-        passwords: of each role; the file has their SHA-256 alone, as Valkey's ACL LIST has it.
+        passwords: password of each role. The file has only their SHA-256, as in Valkey's ACL LIST.
     """
     rules = {line.split()[1]: line for line in RULES.read_text("utf-8").splitlines()}
     digests = {role: hashlib.sha256(word.encode()).hexdigest() for role, word in passwords.items()}
@@ -57,8 +58,8 @@ def valkey_users(passwords: Mapping[str, str]) -> str:
 
 
 def _remove_stand_ins(directory: Path, names: Iterable[str]) -> None:
-    # Some engines make an empty folder of a file that is to be mounted and is not there
-    # (docker/compose issue 5377): by an `up` before the files were made.
+    # If a file to mount does not exist, some engines create an empty directory in its place
+    # (docker/compose issue 5377). That happens when `up` runs before this script.
     for name in names:
         if (directory / name).is_dir():
             (directory / name).rmdir()
@@ -73,14 +74,14 @@ def _password(directory: Path, role: str) -> str:
     url = urlsplit(path.read_text("utf-8").strip())
     if url.username != f"qrmill-{role}" or not url.password:
         raise ValueError(
-            f"The URL in {path} is not that of the user qrmill-{role} with a password: "
-            "remove the file, and this makes another."
+            f"The URL in {path} must have the user qrmill-{role} and a password. "
+            "Delete the file and run this script again to generate a new URL."
         )
     return unquote(url.password)
 
 
 def _write(path: Path, content: str) -> None:
-    # What is there is not changed but replaced: it can be read only, and never is half of it seen.
+    # Replace the file, because it is read-only, and so that no reader sees a part of the content.
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.write_text(content, "utf-8")

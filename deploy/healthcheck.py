@@ -1,4 +1,4 @@
-"""``python -m deploy.healthcheck URL``: succeeds when the URL does; it saves an image from curl."""
+"""``python -m deploy.healthcheck URL``: check a URL, so that the image does not need curl."""
 
 import sys
 from urllib.error import URLError
@@ -8,8 +8,8 @@ _SECONDS = 4
 
 
 def answers(url: str) -> bool:
-    """Return whether ``url`` answers in time with a status of success."""
-    # The service asks itself, which is no business of a proxy.
+    """Return whether ``url`` returns a 2xx status within 4 seconds."""
+    # The service checks itself, so no proxy is used.
     opener = build_opener(ProxyHandler({}))
     try:
         with opener.open(url, timeout=_SECONDS):

@@ -1,4 +1,4 @@
-"""Self-signed certificates for servers of tests: each is its own authority."""
+"""Self-signed certificates for the tests' servers. Each certificate is its own authority."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -11,7 +11,12 @@ from cryptography.x509.oid import NameOID
 
 
 def write_certificate(path: Path, host: str) -> Path:
-    """Write a certificate of ``host``, a name or an address, with its key before it."""
+    """Write a private key and a certificate for ``host`` as PEM; return the path.
+
+    Args:
+        path: path of the file.
+        host: host name or IP address.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The real ``qrmill``, run as a user or a script runs it."""
+"""The installed ``qrmill`` command, run with pipes or in a terminal."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ QRMILL = Path(sys.executable).with_name("qrmill")
 
 
 def environment(**own: str) -> dict[str, str]:
-    """Return an environment without settings of whoever runs the tests."""
+    """Return ``os.environ`` without QRMILL_ variables and profile file, and with ``own``."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("QRMILL_")}
     return {**others, "XDG_CONFIG_HOME": "/nonexistent", **own}
 
@@ -23,7 +23,13 @@ def environment(**own: str) -> dict[str, str]:
 def qrmill(
     *arguments: str | Path, given: str | None = None, **own: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with pipes, as a script does."""
+    """Run a command with pipes, as a script does.
+
+    Args:
+        arguments: arguments of ``qrmill``.
+        given: standard input; None for none.
+        own: environment variables.
+    """
     return subprocess.run(
         [QRMILL, *arguments],
         env=environment(**own),
@@ -37,7 +43,7 @@ def qrmill(
 
 
 class Terminal:
-    """A command at a terminal of its own; what that shows is in ``shown``."""
+    """A command in a pseudo-terminal. ``shown`` has the output so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], terminal: int) -> None:
         self.process = process
@@ -45,37 +51,37 @@ class Terminal:
         self._terminal = terminal
 
     def type(self, text: str) -> None:
-        """Press keys."""
+        """Type ``text`` in the terminal."""
         os.write(self._terminal, text.encode())
 
     def wait_to_show(self, text: str) -> None:
-        wait_for(lambda: text in self._look(), f"{text!r} on the terminal")
+        wait_for(lambda: text in self._read(), f"{text!r} on the terminal")
 
     def end(self) -> int:
-        """Wait for the command's end; return its exit status."""
+        """Wait until the command has ended; return its exit status."""
         status = wait_for(self._ended, "the end of the command")
-        self._look()
+        self._read()
         return status - 1
 
     def _ended(self) -> int | None:
-        self._look()  # a terminal that nobody reads stops who writes to it
+        self._read()  # the command would block when the terminal's buffer is full
         status = self.process.poll()
         return None if status is None else status + 1
 
-    def _look(self) -> str:
+    def _read(self) -> str:
         try:
             while piece := os.read(self._terminal, 65536):
                 self.shown += piece.decode("utf-8", "replace")
         except BlockingIOError:
-            pass  # all that is there has been read
+            pass  # no more output at present
         except OSError:
-            pass  # EIO: whoever wrote to it has ended (Linux, pty(7))
+            pass  # EIO: the command has ended (Linux, pty(7))
         return self.shown
 
 
 @contextmanager
 def at_a_terminal(*arguments: str | Path, **own: str) -> Iterator[Terminal]:
-    """Run a command at a terminal of 100 columns."""
+    """Run a command in a pseudo-terminal of 100 columns until the end of the block."""
     ours, its = os.openpty()
     os.set_blocking(ours, False)
     process = subprocess.Popen(
@@ -84,8 +90,8 @@ def at_a_terminal(*arguments: str | Path, **own: str) -> Iterator[Terminal]:
         stdin=its,
         stdout=its,
         stderr=its,
-        # A session whose terminal it is, so that Ctrl-C typed there is SIGINT.
-        preexec_fn=partial(os.login_tty, os.dup(its)),  # noqa: PLW1509 - nothing else happens there
+        # The command leads a session with this terminal, so that Ctrl-C becomes SIGINT.
+        preexec_fn=partial(os.login_tty, os.dup(its)),  # noqa: PLW1509 - only login_tty runs there
     )
     os.close(its)
     try:

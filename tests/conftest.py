@@ -1,4 +1,4 @@
-"""Real servers for every test that needs one, started once a run."""
+"""Fixtures of all tests: real servers, started once per test process, and clients of them."""
 
 import functools
 import os
@@ -21,14 +21,14 @@ from tests.faults.proxy import FaultProxy
 from tests.rabbitmq import ABSENT, RunningRabbitmq, running_rabbitmq
 from tests.s3_servers import moto_server
 
-# Machines stall, and tests run beside each other: what an example takes says nothing about it.
+# No deadline per example: machines stall, and tests run concurrently.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
-# Every session of boto3 reads S3's description anew, a quarter of a second of CPU in a test.
+# Every boto3 session parses the description of S3, which takes 0.25 s of CPU. It is cached here.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
-#: What the reason of a skip begins with that `--no-skips` lets pass: the machine's owner said no.
+#: Start of the reason of skips that `--no-skips` tolerates: the machine does not permit the test.
 NOT_PERMITTED = "not permitted here"
 
 
@@ -46,7 +46,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address, with its password, of a Valkey that the whole run shares."""
+    """URL, with the password, of a Valkey server shared by all tests of the process."""
     directory = tmp_path_factory.mktemp("valkey")
     server = servers.RedisServer(free_port(), secrets.token_hex(16))
     process = start_and_wait(servers.valkey(server, directory, os.environ), directory)
@@ -56,7 +56,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRabbitmq]:
-    """A RabbitMQ that the whole run shares."""
+    """A RabbitMQ server shared by all tests of the process."""
     if ABSENT:
         pytest.skip(ABSENT)
     with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as running:
@@ -65,7 +65,7 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRabbit
 
 @pytest.fixture
 def broker_url(rabbitmq: RunningRabbitmq) -> Iterator[str]:
-    """The address, with its password, of a RabbitMQ without queues."""
+    """URL, with the password, of a RabbitMQ server without queues."""
     rabbitmq.empty()
     yield rabbitmq.url
     rabbitmq.empty()
@@ -83,7 +83,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Serve
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
-    """An S3 server of other manners, with IAM and STS, without buckets."""
+    """moto's S3 server, which also has IAM and STS, without buckets."""
     directory = tmp_path_factory.mktemp("moto")
     server = servers.S3Server(free_port(), "testkey", secrets.token_hex(20))
     process = start_and_wait(moto_server(server, directory, os.environ), directory)
@@ -93,14 +93,14 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]
 
 @pytest.fixture(scope="session")
 def s3(request: pytest.FixtureRequest) -> servers.S3Server:
-    """An S3 server that the whole run shares: rclone, or what ``EVERY_S3`` asks for."""
+    """An S3 server shared by all tests of the process: rclone, or the parameter of ``EVERY_S3``."""
     server: servers.S3Server = request.getfixturevalue(getattr(request, "param", "rclone"))
     return server
 
 
 @pytest.fixture
 def proxy(s3: servers.S3Server) -> Iterator[FaultProxy]:
-    """A proxy in the way to that server, which may refuse, delay and watch."""
+    """A proxy in front of the S3 server, which can refuse, delay and record requests."""
     found = FaultProxy(s3.port)
     found.start()
     yield found
@@ -109,7 +109,7 @@ def proxy(s3: servers.S3Server) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def settings(redis_url: str, s3: servers.S3Server) -> Iterator[Settings]:
-    """Settings over an empty Redis and two new buckets."""
+    """Settings with an empty Redis and two new buckets."""
     suffix = secrets.token_hex(6)
     found = Settings.from_environment(
         {

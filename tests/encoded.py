@@ -1,4 +1,4 @@
-"""A job's items as a checked request has them."""
+"""Encoding of a job's items, as in a validated request."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,8 @@
-"""RabbitMQ from Debian's package as parts of a stack, on loopback ports of their own.
+"""RabbitMQ of Debian's package, with its own loopback ports.
 
-The server needs epmd, Erlang's port mapper, and would start one that stays behind and is shared
-with every Erlang program of the machine; so it gets one of its own, which dies with its parent.
+The server needs epmd, Erlang's port mapper. By default it starts a daemon that keeps running and is
+shared by all Erlang programs of the machine. The tests therefore start their own epmd, which dies
+with its parent.
 """
 
 import os
@@ -27,7 +28,7 @@ from deploy.embedded.process import Part, PartProcess, start_and_wait
 from pipeline.broker.names import ALL_QUEUES
 from tests.certificates import write_certificate
 
-#: Where Debian's package has them; those in the PATH change to another user.
+#: Programs of Debian's package. Those on the PATH are wrappers that switch to another user.
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 _SERVER = _PROGRAMS / "rabbitmq-server"
 _EPMD = shutil.which("epmd")
@@ -35,22 +36,26 @@ ABSENT = None if _SERVER.exists() and _EPMD else "RabbitMQ is not installed: mak
 START_SCRIPT = "start.sh"
 CERTIFICATE = "certificate.pem"
 _USER = "qrmill"
-_PORTS = (20_000, 32_000)  # below Linux's range of ports for clients
+_PORTS = (20_000, 32_000)  # below Linux's ephemeral ports
 _PROBE_SECONDS = 5.0
 
 
 def lasting_port() -> int:
-    """Return a free port that no client is given as its own: the server listens seconds later."""
+    """Return a free port outside the range of ephemeral ports.
+
+    The server listens only seconds later. Until then, no client gets the port as its own.
+    """
     return next(port for port in iter(lambda: random.randint(*_PORTS), None) if is_free(port))
 
 
 @dataclass(frozen=True, slots=True)
 class RabbitServer:
-    """Where RabbitMQ listens, and its password.
+    """Ports and password of RabbitMQ.
 
     Attributes:
-        port, tls_port: of AMQP without and with TLS.
-        distribution_port, epmd_port: of Erlang's own.
+        port, tls_port: ports of AMQP without and with TLS.
+        distribution_port, epmd_port: ports of Erlang.
+        password: password of the user ``qrmill``.
     """
 
     port: int = field(default_factory=lasting_port)
@@ -61,36 +66,36 @@ class RabbitServer:
 
     @property
     def url(self) -> str:
-        """The address with the password in it: not for logs."""
+        """The URL with the password. Do not log it."""
         return f"amqp://{_USER}:{self.password}@{LOOPBACK}:{self.port}/%2F"
 
     @property
     def tls_url(self) -> str:
-        """The same over TLS."""
+        """The URL with the password, for TLS."""
         return f"amqps://{_USER}:{self.password}@{LOOPBACK}:{self.tls_port}/%2F"
 
 
 def epmd(server: RabbitServer, directory: Path) -> Part:
-    """Return the port mapper, which answers once it listens."""
+    """Return the process of the port mapper. It is ready when it listens."""
     command = (str(_EPMD), "-port", str(server.epmd_port), "-address", LOOPBACK)
     probe = partial(_listens, server.epmd_port)
     return Part("epmd", command, make_private_directory(directory), os.environ, lambda: probe)
 
 
 def rabbitmq(server: RabbitServer, directory: Path, environ: Mapping[str, str]) -> Part:
-    """Return the server, which answers once a client with the password may connect.
+    """Return the process of the server. It is ready when a client can connect with the password.
 
     Args:
-        server: its ports.
-        directory: of its data.
-        environ: of the process, besides its own.
+        server: its ports and password.
+        directory: directory of its data.
+        environ: environment, to which the server's own variables are added.
     """
     make_private_directory(directory)
     write_certificate(directory / CERTIFICATE, LOOPBACK)
     write_private(directory / "rabbitmq.conf", _configuration(server, directory).encode())
     write_private(directory / "enabled_plugins", b"[].\n")
     own = {
-        "HOME": str(directory),  # of Erlang's cookie
+        "HOME": str(directory),  # has Erlang's cookie
         "RABBITMQ_NODENAME": f"qrmill-{server.port}@localhost",
         "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
@@ -102,7 +107,7 @@ def rabbitmq(server: RabbitServer, directory: Path, environ: Mapping[str, str]) 
         "ERL_EPMD_PORT": str(server.epmd_port),
         "ERL_EPMD_ADDRESS": LOOPBACK,
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2",
-        # So the script becomes the server, and what is killed is that.
+        # With this, the script execs the server, so that a kill hits the server.
         "RUNNING_UNDER_SYSTEMD": "true",
     }
     probe = partial(_answers, server.url)
@@ -131,7 +136,7 @@ def running_rabbitmq(directory: Path) -> Iterator["RunningRabbitmq"]:
 
 
 class RunningRabbitmq:
-    """A server and its port mapper."""
+    """A RabbitMQ server and its port mapper."""
 
     def __init__(self, server: RabbitServer, directory: Path) -> None:
         self.server = server
@@ -150,7 +155,7 @@ class RunningRabbitmq:
 
     @contextmanager
     def channel(self) -> Iterator[BlockingChannel]:
-        """Give a channel of a connection as the administrator."""
+        """Open a channel as the administrator until the end of the block."""
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             yield connection.channel()
 
@@ -188,7 +193,7 @@ def _configuration(server: RabbitServer, directory: Path) -> str:
         + "ssl_options.verify = verify_none\n"  # clients have a password
         + f"default_user = {_USER}\ndefault_pass = {server.password}\n"
         "loopback_users = none\nlog.console.level = warning\n"
-        # The disk of a machine that tests is not the broker's own.
+        # The machine's disk and memory are shared with other programs.
         "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.relative = 0.6\n"
     )
 

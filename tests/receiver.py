@@ -1,4 +1,4 @@
-"""A receiver of callbacks: a real HTTP server on loopback that answers as it is told."""
+"""A webhook receiver: an HTTP server on loopback with scripted responses."""
 
 import ssl
 import threading
@@ -16,16 +16,16 @@ class Received(NamedTuple):
     body: bytes
 
     def verified(self, secret: str) -> Any:  # noqa: ANN401 - any JSON
-        """The body, once the public library has found the signature and the time to be right."""
+        """Return the body after standardwebhooks has verified the signature and the timestamp."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
 class Receiver:
-    """Answers the first requests with ``answers``, one after another, and all others with 204."""
+    """Responds with the statuses in ``answers``, one per request, and then with 204."""
 
     def __init__(self, answers: list[int], headers: Mapping[str, str]) -> None:
         self.received: list[Received] = []
-        self.hold = threading.Event()  # while it is cleared, requests are read and not answered
+        self.hold = threading.Event()  # while cleared, requests get no response
         self.hold.set()
         self._answers = iter(answers)
         receiver = self

@@ -1,4 +1,4 @@
-"""The roles' own users on a server that runs already, with the rules of deploy/redis/users.acl."""
+"""The roles' users on a running Redis server, with the rules of deploy/redis/users.acl."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -13,29 +13,29 @@ from deploy.embedded.ports import LOOPBACK
 
 
 class RoleUsers:
-    """What each role signs in with, and who is signed in.
+    """The users of the roles, and their connections.
 
     Args:
-        admin: a client that may do everything, as another user.
-        urls: of each role.
-        port: where the server listens.
+        admin: client of another user, who has all permissions.
+        urls: URL of each role, with user and password.
+        port: port of the server.
     """
 
     def __init__(self, admin: redis.Redis, urls: Mapping[str, str], port: int) -> None:
         self._admin, self.urls, self.port = admin, urls, port
 
     def of_ports(self) -> dict[int, str]:
-        """Return the user of each connection, by the client's port."""
+        """Return the user of each connection by the client's port."""
         rows = self._admin.client_list()
         return {int(row["addr"].rpartition(":")[2]): row["user"] for row in rows}
 
     def refused(self) -> list[str]:
-        """Return what was refused, to whom, and where."""
+        """Return a line for each denied command or key."""
         return refused(self._admin)
 
 
 def refused(admin: redis.Redis) -> list[str]:
-    """Return what a server's ACL LOG has: what was refused, to whom, and where."""
+    """Return a line for each entry of ACL LOG: the user, the reason, the object and the context."""
     return [
         f"{entry['username']}: {entry['reason']} {entry['object']} ({entry['context']})"
         for entry in cast("list[dict[str, Any]]", admin.acl_log(100))
@@ -44,10 +44,10 @@ def refused(admin: redis.Redis) -> list[str]:
 
 @contextmanager
 def role_users(url: str) -> Iterator[RoleUsers]:
-    """Add the users, each with a password of its own, until the end of the block.
+    """Create the users, each with its own password, until the end of the block.
 
     Args:
-        url: of the server, as a user who may do everything.
+        url: URL of the server for a user who has all permissions.
     """
     passwords = {role: secrets.token_hex(16) for role in ROLES}
     users = [line.split()[1:] for line in valkey_users(passwords).splitlines()]

@@ -1,8 +1,8 @@
-"""The S3 servers of the tests: that of the embedded stack, and one of other people and manners.
+"""The S3 servers of the tests: rclone, as in the embedded stack, and moto.
 
-moto's server has IAM, STS and encryption headers besides. It checks no signatures unless IAM is
-enforced (:func:`enforced`), those of download URLs never, and believes any checksum; those are
-rclone's part.
+moto also supports IAM, STS and encryption headers. It checks signatures only while IAM is enforced
+(:func:`enforced`), never checks those of download URLs, and accepts any checksum. rclone checks all
+of these.
 """
 
 import sys
@@ -19,12 +19,12 @@ from deploy.embedded import servers
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part
 
-#: Runs a test on every S3 server.
+#: Runs a test with every S3 server.
 EVERY_S3 = pytest.mark.parametrize("s3", ["rclone", "moto"], indirect=True)
 
 
 def moto_server(server: servers.S3Server, directory: Path, environ: Mapping[str, str]) -> Part:
-    """Return moto's server; it keeps what it is given in memory."""
+    """Return the process of moto's server, which keeps all objects in memory."""
     return Part(
         name="moto",
         command=(sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(server.port)),
@@ -36,20 +36,20 @@ def moto_server(server: servers.S3Server, directory: Path, environ: Mapping[str,
 
 @contextmanager
 def enforced(server: servers.S3Server) -> Iterator[None]:
-    """Have moto check signatures and IAM policies meanwhile."""
-    _after(server, "0")
+    """Have moto check signatures and IAM policies until the end of the block."""
+    _enforce_after(server, "0")
     try:
         yield
     finally:
-        _after(server, "inf")
+        _enforce_after(server, "inf")
 
 
-def _after(server: servers.S3Server, requests: str) -> None:
+def _enforce_after(server: servers.S3Server, requests: str) -> None:
     url = f"{server.endpoint_url}/moto-api/reset-auth"
     kind = {"Content-Type": "application/octet-stream"}
-    asked = urllib.request.Request(url, requests.encode(), kind)
-    with urllib.request.urlopen(asked) as answer:
-        assert answer.status == 200
+    request = urllib.request.Request(url, requests.encode(), kind)
+    with urllib.request.urlopen(request) as response:
+        assert response.status == 200
 
 
 def _answers(server: servers.S3Server) -> bool:

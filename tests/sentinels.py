@@ -1,4 +1,4 @@
-"""A group of real servers that Sentinels watch: a master, two replicas, three Sentinels."""
+"""A Redis Sentinel group of real servers: a master, two replicas and three Sentinels."""
 
 import hashlib
 import os
@@ -21,8 +21,8 @@ from tests.waiting import wait_for
 SERVICE = "qrmill"
 _SERVERS, _SENTINELS, _QUORUM = 3, 3, 2
 _SECONDS = 2.0
-#: Milliseconds of silence after which a server counts as down, and that a failover may take before
-#: another is tried.
+#: Milliseconds without a response after which a server counts as down, and milliseconds after which
+#: an unsuccessful failover is tried again.
 _DOWN_AFTER, _FAILOVER = 1000, 3000
 _NOBODY = "user default off "
 _SERVER_LINES = {
@@ -31,7 +31,7 @@ _SERVER_LINES = {
     "save": '""',
     "maxmemory-policy": "noeviction",
     "repl-diskless-sync-delay": "0",
-    # A master that nobody follows any more takes no writes: they would be lost.
+    # A master without replicas rejects writes, because a failover would lose them.
     "min-replicas-to-write": "1",
     "min-replicas-max-lag": "10",
 }
@@ -41,9 +41,9 @@ class SentinelGroup:
     """The processes of one group.
 
     Args:
-        directory: of their data, configuration and logs.
-        users: the lines of an ACL file, all of whom get :attr:`password`; without them the default
-            user has it.
+        directory: directory of data, configuration and logs.
+        users: lines of an ACL file, without passwords. All users get :attr:`password`. If there
+            are none, the default user gets it.
     """
 
     def __init__(self, directory: Path, users: str = "") -> None:
@@ -55,12 +55,12 @@ class SentinelGroup:
         self._processes: dict[int, PartProcess] = {}
 
     def url(self, user: str = "") -> str:
-        """Return the address of the group's master, as one of its users has it."""
+        """Return the URL of the group's master for a user, or for the default user."""
         hosts = ",".join(f"{LOOPBACK}:{port}" for port in self._sentinel_ports)
         return f"redis+sentinel://{user}:{self.password}@{hosts}/{SERVICE}/0"
 
     def start(self) -> None:
-        """Start all of them, and wait until each Sentinel knows the replicas and the others."""
+        """Start all processes; wait until each Sentinel knows the replicas and its peers."""
         if self._users:
             write_private(self._acl_file, self._users.encode())
         for port in self._ports:
@@ -73,16 +73,16 @@ class SentinelGroup:
         wait_for(self.whole, "the Sentinels")
 
     def stop(self) -> None:
-        """End all of them."""
+        """Stop all processes."""
         for process in self._processes.values():
             if not process.ended():
                 os.kill(process.pid, signal.SIGCONT)
             process.stop()
 
     def master(self) -> int:
-        """Return the port of the master, as most of the Sentinels say."""
-        told = [self._told(port).get("port", 0) for port in self._sentinel_ports]
-        return int(max(told, key=told.count))
+        """Return the port of the master according to most Sentinels."""
+        reported = [self._reported(port).get("port", 0) for port in self._sentinel_ports]
+        return int(max(reported, key=reported.count))
 
     def kill(self, port: int) -> None:
         """Kill a server and reap it."""
@@ -94,11 +94,11 @@ class SentinelGroup:
         os.kill(self._processes[port].pid, number)
 
     def start_server(self, port: int) -> None:
-        """Start a server as its configuration, which Sentinels rewrite, has it now."""
+        """Start a server with its current configuration, which Sentinels rewrite."""
         self._start(port)
 
     def wait_for_failover(self, before: int) -> int:
-        """Wait until another server than ``before`` is the master; return its port."""
+        """Wait until the master is not ``before`` any more; return the port of the new master."""
         return wait_for(lambda: now if (now := self.master()) != before else None, "a failover")
 
     def wait_until_follower(self, port: int) -> None:
@@ -106,7 +106,7 @@ class SentinelGroup:
         wait_for(lambda: self._role(port) == "slave", f"{port} is a replica")
 
     def whole(self) -> bool:
-        """Return whether all Sentinels know each other and both replicas, and these answer."""
+        """Return whether the Sentinels know all servers, and both replicas follow the master."""
         return all(map(self._knows_all, self._sentinel_ports)) and (
             self._followers(self.master()) == _SERVERS - 1
         )
@@ -179,15 +179,15 @@ class SentinelGroup:
         except redis.RedisError:
             return ""
 
-    def _told(self, port: int) -> dict[str, int]:
+    def _reported(self, port: int) -> dict[str, int]:
         with self.client(port) as client:
-            told: dict[str, int] = client.sentinel_master(SERVICE)
-        return told
+            reported: dict[str, int] = client.sentinel_master(SERVICE)
+        return reported
 
     def _knows_all(self, port: int) -> bool:
-        told = self._told(port)
-        others = told["num-other-sentinels"]
-        return (told["num-slaves"], others) == (_SERVERS - 1, _SENTINELS - 1)
+        reported = self._reported(port)
+        others = reported["num-other-sentinels"]
+        return (reported["num-slaves"], others) == (_SERVERS - 1, _SENTINELS - 1)
 
 
 @contextmanager

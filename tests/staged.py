@@ -1,4 +1,4 @@
-"""Times of chunks and bundles, for tests that are not about them."""
+"""Durations of chunks and bundles, for tests in which the values do not matter."""
 
 from pipeline.model.chunks import ChunkTimes
 from pipeline.model.records import BundleTimes

@@ -1,7 +1,7 @@
-"""The unit files of deploy/systemd/, read and run as systemd would, where it does not run.
+"""The unit files of deploy/systemd/, interpreted for machines on which systemd does not run.
 
-Specifiers, the order of environments and credentials are those of systemd.unit(5) and
-systemd.exec(5); folders of the system are put below one of the test's.
+Specifiers, credentials and the order of environments follow systemd.unit(5) and systemd.exec(5).
+System directories are created below a directory of the test.
 """
 
 import re
@@ -17,12 +17,12 @@ QUEUES = ("render", "express", "bundle", "webhook")
 
 
 class Unit:
-    """One unit, or an instance of a template.
+    """A unit, or an instance of a template unit.
 
     Args:
-        name: as systemctl takes it, such as ``qrmill-worker@render``.
-        root: what stands for ``/``; /etc/qrmill is read from there.
-        programs: what stands for /opt/qrmill/bin.
+        name: name of the unit as for systemctl, such as ``qrmill-worker@render``.
+        root: directory in place of ``/``, from which /etc/qrmill is read.
+        programs: directory in place of /opt/qrmill/bin.
     """
 
     def __init__(self, name: str, root: Path, programs: Path) -> None:
@@ -40,7 +40,7 @@ class Unit:
         }
 
     def all(self, key: str) -> list[str]:
-        """Return the values of a key, in order, their specifiers replaced."""
+        """Return the values of a key in order, with specifiers replaced."""
         values = [value for name, value in self.lines if name == key]
         for specifier, found in self._specifiers.items():
             values = [value.replace(specifier, found) for value in values]
@@ -48,12 +48,12 @@ class Unit:
         return values
 
     def the(self, key: str) -> str:
-        """Return the value of a key that is there once."""
+        """Return the value of a key that occurs exactly once."""
         (value,) = self.all(key)
         return value
 
     def environment(self) -> dict[str, str]:
-        """Return what systemd sets: Environment=, then the files, which prevail."""
+        """Return the variables of Environment=, overridden by those of EnvironmentFile=."""
         found = dict(
             word.split("=", 1) for line in self.all("Environment") for word in line.split()
         )
@@ -66,12 +66,12 @@ class Unit:
         return found
 
     def command(self, environment: dict[str, str]) -> tuple[str, ...]:
-        """Return ExecStart=, its ``${VARIABLES}`` replaced."""
+        """Return the words of ExecStart=, with ``${VARIABLES}`` replaced."""
         line = re.sub(r"\$\{(\w+)\}", lambda name: environment[name[1]], self.the("ExecStart"))
         return tuple(shlex.split(line))
 
     def part(self, new_probe: Callable[[], Probe]) -> Part:
-        """Make the unit's folders and credentials, and return what is to be run."""
+        """Create the unit's directories and credentials; return its process."""
         self._make_folders()
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"} | self.environment()
         if self.the("Type") == "notify":
@@ -99,7 +99,7 @@ class Unit:
 
 
 class Notified:
-    """Receives what services of Type=notify say (sd_notify(3)); a probe."""
+    """Readiness probe of services with Type=notify: receives their messages (sd_notify(3))."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline."""
+"""Polling of a condition until a deadline."""
 
 import time
 from collections.abc import Callable
@@ -10,9 +10,13 @@ Found = TypeVar("Found")
 def wait_for(
     look: Callable[[], Found | None], what: str, *, seconds: float = 60, pause: float = 0.02
 ) -> Found:
-    """Return what ``look`` returns as soon as that is true; fail when ``seconds`` have passed.
+    """Call ``look`` until its result is true; return the result.
 
-    ``pause`` is what lies between two looks, in seconds.
+    Args:
+        look: the condition.
+        what: description of the condition, for the message of a failure.
+        seconds: time after which the test fails.
+        pause: seconds between two calls.
     """
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -1,1 +1,1 @@
-"""The whole service on one machine: Valkey, an S3 server, the API and its workers."""
+"""The embedded stack: Valkey, an S3 server, the API, the workers and the sweep on one machine."""

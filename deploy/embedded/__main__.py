@@ -1,4 +1,4 @@
-"""``python -m deploy.embedded up``: the whole service on this machine (also ``qrmill up``)."""
+"""``python -m deploy.embedded up``: run the whole service on this machine (also ``qrmill up``)."""
 
 import sys
 from pathlib import Path
@@ -28,25 +28,28 @@ _EXPECTED = (
 
 @app.callback()
 def embedded() -> None:
-    """The embedded stack: Valkey, an S3 server, the API and its workers on this machine."""
+    """The embedded stack: Valkey, an S3 server, the API, the workers and the sweep."""
 
 
 @app.command()
 def up(
     data_dir: Annotated[
-        Path, typer.Option(help="Directory of everything that is kept.", file_okay=False)
+        Path, typer.Option(help="Data directory, kept between runs.", file_okay=False)
     ] = Path("qrmill-data"),
     port: Annotated[
-        int, typer.Option(help="Loopback port of the API; 0: any free one.", min=0, max=65535)
+        int, typer.Option(help="Loopback port of the API. 0 selects a free port.", min=0, max=65535)
     ] = 8080,
     ready_file: Annotated[
         Path | None,
-        typer.Option(help="Once all answers, say here in JSON where it is.", dir_okay=False),
+        typer.Option(
+            help="JSON file for addresses and keys, written when the stack is ready.",
+            dir_okay=False,
+        ),
     ] = None,
 ) -> None:
-    """Run the whole service on this machine until Ctrl-C; its data is kept."""
+    """Run the whole service on this machine until Ctrl-C. The data is kept."""
     if not sys.platform.startswith("linux"):
-        typer.echo("qrmill: the embedded stack needs Linux, whose kernel ends orphans.", err=True)
+        typer.echo("qrmill: the embedded stack needs Linux (PR_SET_PDEATHSIG).", err=True)
         raise typer.Exit(1)
     try:
         run(Options(data_dir, port, ready_file), typer.echo)

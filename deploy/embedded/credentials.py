@@ -1,4 +1,4 @@
-"""The stack's secrets: made at first start, kept in the data directory for its owner alone."""
+"""Secrets of the stack, generated at the first start and stored with mode 0600."""
 
 import secrets
 from pathlib import Path
@@ -13,11 +13,11 @@ _T = TypeVar("_T")
 
 
 class CredentialsError(Exception):
-    """A file of secrets is damaged; the message names it and says what to do."""
+    """Raised when a file of secrets is damaged. The message has its path and the remedy."""
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What the stack's own servers ask for."""
+    """Credentials of the stack's Redis and S3 servers."""
 
     redis_password: str
     s3_access_key_id: str
@@ -25,27 +25,27 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """The API keys that ``up`` shows: a client's, and an operator's."""
+    """The API keys that ``up`` creates: one for a client and one for an operator."""
 
     client_key: str
     operator_key: str
 
 
 def s3_secret_file(directory: Path) -> Path:
-    """Return where the S3 secret stands by itself, for settings that name a file."""
+    """Return the path of the file with the S3 secret key alone, for ``*_FILE`` settings."""
     return directory / "s3-secret-access-key"
 
 
 def api_keys_file(directory: Path) -> Path:
-    """Return where the stack's API keys stand."""
+    """Return the path of the file with the stack's API keys."""
     return directory / "api-keys.json"
 
 
 def server_credentials(directory: Path) -> Credentials:
-    """Return the credentials kept in ``directory``, made now if there are none.
+    """Return the credentials in ``directory``, or generate and store them.
 
     Raises:
-        CredentialsError: the file is damaged.
+        CredentialsError: the file cannot be decoded.
     """
     path = make_private_directory(directory) / "servers.json"
     credentials = _read(path, Credentials)
@@ -61,11 +61,11 @@ def server_credentials(directory: Path) -> Credentials:
 
 
 def api_tokens(directory: Path, api_keys: ApiKeys) -> Tokens:
-    """Return the tokens kept in ``directory``; one that the service does not take is made anew.
+    """Return the API keys in ``directory``; replace a key that the service rejects.
 
     Raises:
-        CredentialsError: the file is damaged.
-        StoreUnavailableError: S3 is out of reach.
+        CredentialsError: the file cannot be decoded.
+        StoreUnavailableError: S3 is unreachable.
     """
     path = api_keys_file(directory)
     before = _read(path, Tokens)
@@ -91,5 +91,5 @@ def _read(path: Path, type_: type[_T]) -> _T | None:
         return None
     except msgspec.DecodeError as error:
         raise CredentialsError(
-            f"{path} is damaged ({error}). Restore it, or remove it to have new ones made."
+            f"{path} is damaged ({error}). Restore it, or delete it to have new secrets generated."
         ) from None

@@ -1,4 +1,4 @@
-"""``make demo``: a ZIP of 5000 QR codes through the whole architecture, checked, from nothing."""
+"""``make demo``: produce a ZIP of 5000 QR codes on a fresh stack, and check every member."""
 
 import shutil
 import sys
@@ -26,19 +26,19 @@ from deploy.embedded.running import RunningStack, StackError, running_stack
 
 _OUT = Path("demo-out")
 _ITEMS = 5000
-#: What a wrong answer or a damaged bundle shows itself as.
+#: Exceptions that a malformed response or a damaged bundle causes.
 _UNEXPECTED = (httpx2.HTTPError, OSError, zipfile.BadZipFile, KeyError, ValueError)
 
 
 class Stages:
-    """How long each stage took, in seconds, in their order."""
+    """Duration of each stage, in seconds, in the order of the stages."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Time the block as stage ``name``."""
+        """Measure the duration of the block as stage ``name``."""
         begin = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - begin
@@ -65,10 +65,10 @@ def _failed(reason: str) -> int:
 
 
 def run(out: Path, items: int, console: Console, stages: Stages) -> Path:
-    """Start a fresh stack, have it make a bundle, check that; return the bundle's path.
+    """Start a fresh stack, produce a bundle, check it, and return its path.
 
     Raises:
-        DemoError: something is not as promised.
+        DemoError: a response or the bundle is not as documented.
         StackError: the stack did not start.
     """
     shutil.rmtree(out, ignore_errors=True)
@@ -81,8 +81,8 @@ def run(out: Path, items: int, console: Console, stages: Stages) -> Path:
         with stages("download"):
             download(status["download_url"], bundle)
     if stack.process.returncode != 0:
-        raise DemoError(f"the stack did not end as it should: {stack.output().strip()}")
-    console.print(f"Checking {items} members, reading {SAMPLE} symbols back …")
+        raise DemoError(f"the stack ended with an error: {stack.output().strip()}")
+    console.print(f"Checking {items} members and decoding {SAMPLE} symbols …")
     with stages("verify"):
         check_bundle(bundle, request)
     return bundle
@@ -102,13 +102,13 @@ def _make_bundle(
 def _follow(job: Job, progress: Progress, bar: TaskID, stages: Stages) -> dict[str, Any]:
     begin = time.perf_counter()
 
-    def told(status: dict[str, Any]) -> None:
+    def on_status(status: dict[str, Any]) -> None:
         progress.update(bar, completed=status["progress_percent"])
         chunks, now = status["chunks"], time.perf_counter()
         if chunks["staged"] == chunks["total"]:
             stages.seconds.setdefault("rendering", now - begin)
 
-    status = job.follow(told)
+    status = job.follow(on_status)
     rendering = stages.seconds.setdefault("rendering", time.perf_counter() - begin)
     stages.seconds["bundle"] = time.perf_counter() - begin - rendering
     return status
@@ -122,12 +122,12 @@ def _progress(console: Console) -> Progress:
 def _summarise(console: Console, bundle: Path, stages: Stages) -> None:
     megabytes = bundle.stat().st_size / 1e6
     console.print(
-        f"\n{_ITEMS} QR codes, every one checked: {bundle} ({megabytes:.1f} MB)", soft_wrap=True
+        f"\n{_ITEMS} QR codes, all checked: {bundle} ({megabytes:.1f} MB)", soft_wrap=True
     )
     times = (f"{name} {seconds:.1f} s" for name, seconds in stages.seconds.items())
     console.print("Stages: " + ", ".join(times), soft_wrap=True)
     slowest = max(stages.seconds, key=stages.seconds.__getitem__)
-    console.print(f"The slowest was {slowest}; everything is stopped.")
+    console.print(f"The slowest stage was {slowest}. The stack has stopped.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The demo's job: a request from a seeded generator, sent and followed over HTTP."""
+"""The demo's job: a generated request, submitted and polled over HTTP."""
 
 import random
 import time
@@ -11,23 +11,26 @@ import httpx2
 GTIN = "09506000134352"
 _SEED = 20_260_401
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789-/."
-_POLL_SECONDS = 0.25  # four a second stay under the default rate of 300 a minute
+_POLL_SECONDS = 0.25  # 4 polls per second, below the default limit of 300 per minute
 _JOB_SECONDS = 600.0
 
 
 class DemoError(Exception):
-    """Something did not go as promised; the message is the reason, in one sentence."""
+    """Raised when a response or the bundle is not as documented. The message states the reason."""
 
 
 def make_request(items: int) -> dict[str, Any]:
-    """Return the same request at every call: lots of 100 items, a serial and an expiry each."""
+    """Return a bulk request of ``items`` items, the same at every call.
+
+    100 consecutive items share a lot. Each item has a serial and an expiry date.
+    """
     source = random.Random(_SEED)  # noqa: S311 - repeatable, nothing secret
     rows = [_item(source, index) for index in range(items)]
     return {"gtin": GTIN, "items": rows, "format": "png"}
 
 
 def _item(source: random.Random, index: int) -> dict[str, str]:
-    # Day 00 stands for the month's last day.
+    # Day 00 means the last day of the month (GS1 General Specifications, AI 17).
     year, month, day = source.randint(27, 35), source.randint(1, 12), source.randint(0, 28)
     return {
         "lot": f"LOT-{index // 100:03}",
@@ -40,30 +43,33 @@ class Job:
     """A job that the service has accepted."""
 
     def __init__(self, client: httpx2.Client, request: dict[str, Any]) -> None:
-        """Send the request.
+        """Submit the request.
 
         Raises:
-            DemoError: it was not accepted.
+            DemoError: the request was not accepted.
         """
         self._client = client
-        answer = client.post("qr/bulk/", json=request)
-        if answer.status_code != httpx2.codes.ACCEPTED:
-            raise DemoError(f"the request was answered {_words(answer)}")
-        self._poll_url = client.base_url.join(answer.json()["poll_url"])
+        response = client.post("qr/bulk/", json=request)
+        if response.status_code != httpx2.codes.ACCEPTED:
+            raise DemoError(f"the request was not accepted: {_describe(response)}")
+        self._poll_url = client.base_url.join(response.json()["poll_url"])
 
-    def follow(self, told: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Poll until the job is completed, telling each answer; return the last one.
+    def follow(self, on_status: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Poll until the job is completed, and return its last status.
+
+        Args:
+            on_status: called with the status of every poll.
 
         Raises:
-            DemoError: the job failed or takes far too long.
+            DemoError: a poll or the job failed, or the job was not completed in time.
         """
         deadline = time.monotonic() + _JOB_SECONDS
         while time.monotonic() < deadline:
-            answer = self._client.get(self._poll_url)
-            if answer.is_error:
-                raise DemoError(f"the poll was answered {_words(answer)}")
-            status: dict[str, Any] = answer.json()
-            told(status)
+            response = self._client.get(self._poll_url)
+            if response.is_error:
+                raise DemoError(f"the poll failed: {_describe(response)}")
+            status: dict[str, Any] = response.json()
+            on_status(status)
             if status["status"] == "completed":
                 return status
             if status["status"] == "failed":
@@ -73,23 +79,26 @@ class Job:
 
 
 def download(url: str, path: Path) -> None:
-    """Fetch a presigned URL into a file.
+    """Download a presigned URL into a file.
 
     Raises:
-        DemoError: the server refused.
+        DemoError: the server did not return 200.
     """
-    with httpx2.stream("GET", url, timeout=30, trust_env=False) as answer, path.open("wb") as file:
-        if answer.status_code != httpx2.codes.OK:
-            raise DemoError(f"the download was answered {answer.status_code}")
-        for block in answer.iter_bytes():
+    with (
+        httpx2.stream("GET", url, timeout=30, trust_env=False) as response,
+        path.open("wb") as file,
+    ):
+        if response.status_code != httpx2.codes.OK:
+            raise DemoError(f"the download failed with status {response.status_code}")
+        for block in response.iter_bytes():
             file.write(block)
 
 
-def _words(answer: httpx2.Response) -> str:
-    """Return what a problem document says, or the beginning of what else was answered."""
+def _describe(response: httpx2.Response) -> str:
+    """Return the status with the details of a problem document, or with the start of the body."""
     try:
-        problem = answer.json()
+        problem = response.json()
         details = [problem["detail"], *(row["detail"] for row in problem.get("errors", [])[:1])]
-        return f"{answer.status_code}: {' '.join(details)}"
+        return f"{response.status_code}: {' '.join(details)}"
     except (ValueError, KeyError, TypeError):
-        return f"{answer.status_code}: {answer.text[:200]}"
+        return f"{response.status_code}: {response.text[:200]}"

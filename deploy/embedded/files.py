@@ -1,4 +1,4 @@
-"""Files that only their owner may read, and that are whole after a power cut."""
+"""Private files and directories, written atomically and durably."""
 
 import os
 import tempfile
@@ -6,19 +6,20 @@ from pathlib import Path
 
 
 def make_private_directory(path: Path) -> Path:
-    """Make a directory (and its parents) that only its owner may enter; return it."""
+    """Create a directory with mode 0700, and its parents; return its path."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` with mode 0600: afterwards the file is the old or the new one.
+    """Replace the file at ``path`` atomically, with mode 0600.
 
-    The content and the name are on the disk when this returns.
+    A reader sees either the old or the new file. The content and the name have been synced to the
+    disk when this function returns.
 
     Raises:
-        OSError: the directory cannot be written.
+        OSError: the directory is not writable.
     """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:

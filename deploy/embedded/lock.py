@@ -1,4 +1,4 @@
-"""One stack a data directory: a lock that the kernel gives back however its holders end."""
+"""Lock of a data directory (``flock``): only one stack at a time uses the directory."""
 
 import fcntl
 import os
@@ -8,23 +8,24 @@ from pathlib import Path
 
 from deploy.embedded.process import wait_until
 
-#: Seconds that the parts of a killed run get to notice and to end: a worker finishes its message.
+#: Seconds to wait for the processes of a killed stack to end. A worker finishes its message first.
 _PATIENCE = 45.0
 
 
 class DataDirectoryInUseError(Exception):
-    """Another stack runs on the data directory; the message names its process id."""
+    """Raised when another stack uses the data directory. The message has its process id."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """Hold the lock at ``path``; yields its descriptor.
+    """Hold the lock at ``path`` during the block; yield its file descriptor.
 
-    Parts inherit the descriptor, so that after a kill -9 of their supervisor the next one waits
-    until the last of them has let go of its port and files.
+    The processes of the stack inherit the descriptor. After a kill -9 of their supervisor, the next
+    supervisor therefore waits until the last of them has released its port and files. The kernel
+    releases the lock when the last process ends, however it ends.
 
     Raises:
-        DataDirectoryInUseError: somebody else holds it.
+        DataDirectoryInUseError: another stack holds the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -44,7 +45,7 @@ def _acquire(descriptor: int, directory: Path) -> None:
     if not _try_lock(descriptor):
         raise DataDirectoryInUseError(
             f"The data directory {directory} is in use by process {_holder(descriptor)}. "
-            "Stop that one first, or choose another directory with --data-dir."
+            "Stop that process first, or choose another directory with --data-dir."
         )
 
 
@@ -61,7 +62,7 @@ def _holder(descriptor: int) -> int:
 
 
 def _is_alive(pid: int) -> bool:
-    if pid == 0:  # just taken, not yet written
+    if pid == 0:  # the lock is held, but the holder has not written its id yet
         return False
     try:
         os.kill(pid, 0)

@@ -1,7 +1,7 @@
-"""Loopback ports: free ones, and the ones that a data directory had before.
+"""Loopback ports of the stack, kept in the data directory across restarts.
 
-The S3 port stands inside presigned URLs, so a client that holds one must still reach the same
-server after a restart: a data directory keeps its ports as long as nobody else has taken them.
+Presigned URLs contain the S3 port, and clients use them after a restart of the stack. A data
+directory therefore keeps its ports unless another process listens on them.
 """
 
 import socket
@@ -16,11 +16,11 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTakenError(Exception):
-    """Somebody else listens on a port that was asked for; the message says which."""
+    """Raised when the requested port cannot be opened. The message has the port."""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """The ports of one data directory's servers, and where each part shows its metrics."""
+    """Ports of the servers of one data directory, and metrics ports by process name."""
 
     redis: int
     s3: int
@@ -28,11 +28,11 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on, and that nobody else gets for a minute.
+    """Return a free loopback port that Linux does not assign to another process for a minute.
 
-    A connection of its own has stood on the port and was closed from the port's side, which leaves
-    it in TIME_WAIT (RFC 9293, 3.3.2): Linux gives such a port to nobody who asks for any port, and
-    still to a server that names it.
+    The function opens a connection to the port and closes it from the server's side, which leaves
+    the port in TIME_WAIT (RFC 9293, 3.3.2). Linux does not assign such a port to a process that
+    binds port 0, but a server can still bind it by its number (with SO_REUSEADDR).
     """
     with _bound(0) as listener:
         address = listener.getsockname()
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Return whether a server could listen on this loopback port now."""
+    """Return whether a server can listen on this loopback port now."""
     try:
         _bound(port).close()
     except OSError:
@@ -50,10 +50,10 @@ def is_free(port: int) -> bool:
 
 
 def wanted_port(port: int) -> int:
-    """Return ``port``, or any free one for 0.
+    """Return ``port``, or a free port if ``port`` is 0.
 
     Raises:
-        PortTakenError: the port is taken, or may not be opened by this user.
+        PortTakenError: the port is in use, or this user may not open it.
     """
     if port == 0:
         return free_port()
@@ -62,17 +62,17 @@ def wanted_port(port: int) -> int:
     except OSError as error:
         raise PortTakenError(
             f"Port {port} of {LOOPBACK} cannot be opened ({error.strerror}). "
-            "Choose another one with --port, or --port 0 for any free one."
+            "Choose another port with --port, or use --port 0 to select a free port."
         ) from None
     return port
 
 
 def remembered_ports(path: Path, parts: Sequence[str] = ()) -> Ports:
-    """Return the ports kept in ``path``, a taken one replaced, and keep the answer there.
+    """Return the ports stored in ``path``; replace those in use, and store the result.
 
     Args:
-        path: of the file.
-        parts: names of the parts that have metrics.
+        path: path of the file.
+        parts: names of the processes that have metrics.
     """
     before = _read(path)
     shown = before.metrics if before else {}
@@ -94,13 +94,13 @@ def _read(path: Path) -> Ports | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Ports)
     except (FileNotFoundError, msgspec.DecodeError):
-        return None  # ports can always be chosen anew
+        return None  # new ports can be chosen at any time
 
 
 def _bound(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        # As servers do it, so that connections in TIME_WAIT do not count as taken.
+        # Servers set this option as well. Without it, a port in TIME_WAIT would count as in use.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, port))
         listener.listen(1)

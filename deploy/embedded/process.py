@@ -1,7 +1,7 @@
-"""One part as a process: started so that it dies with its parent, its log kept and bounded.
+"""Processes of the stack: they die with their parent, and their logs are limited in size.
 
-Each part leads a session of its own: a terminal's Ctrl-C reaches only the supervisor, which then
-ends the parts in order, and whatever a part leaves behind can be found by its process group.
+Each process leads a session of its own. Ctrl-C in a terminal therefore reaches only the supervisor,
+which stops the processes in order. Child processes that remain are found by their process group.
 """
 
 import os
@@ -20,26 +20,27 @@ from pipeline.parent_death import load_death_signal
 LOG_BYTES = 10 * 1024 * 1024
 _SIGNALS = signal.valid_signals()
 
-#: Says whether a part answers; made anew for each start, and asked again until it says yes.
+#: Readiness probe: returns whether a process is ready. Each start gets a new probe, which is called
+#: until it returns True.
 Probe = Callable[[], bool]
 
 
 class PartError(Exception):
-    """A part could not be kept running; the message says which and shows its last lines."""
+    """Raised when a process cannot be kept running. The message has its name and last log lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What to run, and how to know that it answers.
+    """Definition of a process: its command, and how to check that it is ready.
 
     Attributes:
-        name: what logs and the ready file call it.
-        command: program and arguments; no secret belongs here, as a process list shows it.
-        directory: the process's working directory.
-        environment: all of the process's environment.
-        new_probe: makes the probe of one start, just before the process is started.
-        start_seconds: time that the part has to answer.
-        stop_seconds: time that the part has to end after SIGTERM.
+        name: name in logs and in the ready file.
+        command: program and arguments, without secrets, because process lists show them.
+        directory: working directory.
+        environment: the whole environment of the process.
+        new_probe: creates the readiness probe of a start, just before the process is started.
+        start_seconds: maximum time from the start until the process is ready, in seconds.
+        stop_seconds: maximum time from SIGTERM until the process has ended, in seconds.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Part:
 
 
 class PartProcess:
-    """A running part."""
+    """A running process of the stack."""
 
     def __init__(self, part: Part, logs: Path, keep_open: tuple[int, ...] = ()) -> None:
         self.part = part
@@ -63,48 +64,52 @@ class PartProcess:
 
     @property
     def pid(self) -> int:
-        """The process id, which is its process group's id as well."""
+        """The process id, which is also the id of the process group."""
         return self._process.pid
 
     def ended(self) -> bool:
-        """Return whether the process has ended, without reaping it: its group keeps its id."""
+        """Return whether the process has ended.
+
+        The process is not reaped, so that the id of its group is not reused.
+        """
         if self._process.returncode is not None:
             return True
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is not None
 
-    def ask_to_end(self) -> None:
-        """Send SIGTERM to the process alone: masters end their own children in order."""
+    def terminate(self) -> None:
+        """Send SIGTERM to the process, but not to its children: it stops them in order itself."""
         if not self.ended():
             os.kill(self.pid, signal.SIGTERM)
 
     def clear(self) -> str:
-        """Kill what is left of the part's process group, reap it, and say how the part ended."""
+        """Kill what remains of the process group, reap the process, and return how it ended."""
         if self._process.returncode is None:
-            # Until it is reaped its id cannot be another's.
+            # The id cannot belong to another group before the process is reaped.
             os.killpg(self.pid, signal.SIGKILL)
         status = self._process.wait()
         return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
     def stop(self) -> None:
-        """End the part within its time, then with SIGKILL."""
+        """Stop the process with SIGTERM, and with SIGKILL after its ``stop_seconds``."""
         stop_all([self])
 
     def last_lines(self, count: int = 15) -> str:
-        """Return the last lines that this run of the part has logged."""
+        """Return the last lines that this run of the process has logged."""
         with self.log.open("rb") as file:
-            # After a truncation there may be less in the file than when this run began.
+            # After a truncation the file may be shorter than when this run began.
             size = file.seek(0, os.SEEK_END)
             file.seek(max(min(self._log_begin, size), size - 64 * 1024))
             lines = file.read().decode("utf-8", "replace").splitlines()
         return "\n".join(lines[-count:])
 
     def bound_log(self, limit: int = LOG_BYTES) -> None:
-        """Move a log over ``limit`` bytes to ``.1``.
+        """Rotate the log to ``.1`` if it has more than ``limit`` bytes.
 
-        The process keeps its descriptor; it appends (O_APPEND), so it goes on at the new end.
-        Lines written between the copy and the truncation are lost. A log that was removed, or a
-        full disk, is no reason to end what writes the log.
+        The log is copied and truncated. The process keeps its descriptor, which is open with
+        O_APPEND, so the next line is written at the new end of the file. Lines written between the
+        copy and the truncation are lost. Errors, such as a full disk, are ignored, because the
+        process must not stop for its log.
         """
         with suppress(OSError):
             if self.log.stat().st_size > limit:
@@ -114,7 +119,7 @@ class PartProcess:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, interval: float = 0.02) -> bool:
-    """Ask until ``condition`` holds; return False when ``seconds`` are over without it."""
+    """Poll ``condition`` until it is true. Return False if it is still false after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -124,9 +129,9 @@ def wait_until(condition: Callable[[], bool], seconds: float, interval: float = 
 
 
 def stop_all(processes: Sequence[PartProcess]) -> None:
-    """End parts side by side with SIGTERM; one that takes longer than its time is killed."""
+    """Stop processes concurrently with SIGTERM. Kill those that exceed their ``stop_seconds``."""
     for process in processes:
-        process.ask_to_end()
+        process.terminate()
     begin = time.monotonic()
     for process in processes:
         wait_until(process.ended, process.part.stop_seconds - (time.monotonic() - begin))
@@ -134,16 +139,16 @@ def stop_all(processes: Sequence[PartProcess]) -> None:
 
 
 def start_and_wait(part: Part, logs: Path) -> PartProcess:
-    """Start a part and return it once it answers.
+    """Start a process and return it when it is ready.
 
     Raises:
-        PartError: it ended, or did not answer in time; nothing of it is left running.
+        PartError: the process ended, or was not ready in time. It has been killed.
     """
     process = PartProcess(part, logs)
     wait_until(lambda: process.ended() or process.answers(), part.start_seconds)
     if process.ended() or not process.answers():
         process.clear()
-        raise PartError(f"{part.name} does not answer. Its last lines:\n{process.last_lines()}")
+        raise PartError(f"{part.name} did not become ready. Last lines:\n{process.last_lines()}")
     return process
 
 
@@ -159,7 +164,7 @@ def _spawn(part: Part, log: Path, keep_open: tuple[int, ...]) -> subprocess.Pope
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
-            # The supervisor has one thread, so running Python between fork and exec is safe.
+            # Running Python between fork and exec is safe, because the supervisor has one thread.
             preexec_fn=dies_with_parent(signal.SIGKILL),  # noqa: PLW1509
         )
     finally:
@@ -167,11 +172,15 @@ def _spawn(part: Part, log: Path, keep_open: tuple[int, ...]) -> subprocess.Pope
 
 
 def dies_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
-    """Return what a child runs before exec, to get a signal when its parent's thread ends.
+    """Return a ``preexec_fn`` that has the child receive a signal when its parent dies.
 
-    The kernel ties this to the thread that forked, so only a thread that lives as long as the
-    stack may start parts. SIGKILL, because a part that lost its supervisor has lost the others
-    as well, and all of them keep their data through a kill.
+    The function uses PR_SET_PDEATHSIG of Linux. The kernel sends the signal when the thread that
+    forked ends, so only a thread that lives as long as the stack may start processes. Processes of
+    the stack get SIGKILL: without the supervisor they would lose each other as well, and no process
+    loses data by a kill.
+
+    Args:
+        signal_number: the signal to receive.
     """
     parent = os.getpid()
     set_death_signal = load_death_signal()  # before the fork
@@ -179,12 +188,12 @@ def dies_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
     def prepare() -> None:
         _unblock_signals()
         set_death_signal(signal_number)
-        if os.getppid() != parent:  # the parent ended before the call
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
     return prepare
 
 
 def _unblock_signals() -> None:
-    # The supervisor blocks the signals that it waits for, and a mask survives exec.
+    # The supervisor blocks the signals that it waits for, and a child inherits the mask.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -1,4 +1,4 @@
-"""The ready file: what scripts and tests need to know of a running stack."""
+"""The ready file: addresses and credentials of a running stack, for scripts and tests."""
 
 from pathlib import Path
 
@@ -8,17 +8,19 @@ from deploy.embedded.files import write_private
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ready file says.
+    """Content of the ready file.
 
     Attributes:
-        api_url: address of the API, without a slash at its end.
-        docs_url: address of the documentation.
+        api_url: URL of the API, without a trailing slash.
+        docs_url: URL of the API documentation.
         client_key, operator_key: API keys.
-        redis_url: with the password.
-        s3_secret_file: path of the file that holds the S3 secret key.
-        buckets: the service's S3 buckets.
-        metrics_urls: where Prometheus finds each part.
-        parts: process id of each part that answers; one that is being started again is not there.
+        redis_url: URL of Redis, with the password.
+        s3_endpoint_url: URL of the S3 server.
+        s3_access_key_id: Access key id for the S3 server.
+        s3_secret_file: Path of the file with the S3 secret key.
+        buckets: names of the service's S3 buckets.
+        metrics_urls: URL of the metrics of each process.
+        parts: process id of each ready process. A process that is being restarted is absent.
     """
 
     api_url: str
@@ -35,13 +37,13 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_ready(path: Path, ready: Ready) -> None:
-    """Put ``ready`` at ``path``, for its owner alone; a reader sees the old or the new one."""
+    """Replace the ready file at ``path`` atomically, with mode 0600."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_private(path, msgspec.json.format(msgspec.json.encode(ready)) + b"\n")
 
 
 def read_ready(path: Path) -> Ready:
-    """Return what the ready file says.
+    """Return the content of the ready file.
 
     Raises:
         FileNotFoundError: the stack is not ready.

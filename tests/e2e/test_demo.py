@@ -74,8 +74,8 @@ def forge_a_lot(members: Members) -> None:
     ("change", "reason"),
     [
         (flip_a_byte, "SHA-256"),
-        (lose_an_image, "members are not those"),
-        (swap_two_images_and_their_digests, "reads"),
+        (lose_an_image, "members of the bundle differ"),
+        (swap_two_images_and_their_digests, "decodes to"),
         (forge_a_lot, "LOT-999"),
     ],
 )

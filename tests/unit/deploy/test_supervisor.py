@@ -76,7 +76,7 @@ def test_a_part_that_never_answers_ends_everything_with_its_last_lines(
     supervise: Supervise, tmp_path: Path
 ) -> None:
     mute = part(tmp_path, "mute", file="never", seconds=0.5)
-    with pytest.raises(PartError, match=r"mute does not answer within 0 s(?s:.*)ready"):
+    with pytest.raises(PartError, match=r"mute was not ready within 0 s(?s:.*)ready"):
         supervise([mute]).start()
 
 
@@ -86,7 +86,7 @@ def test_a_part_that_dies_again_and_again_is_given_up(
     begin = time.monotonic()
     with pytest.raises(PartError, match=r"dying died five times within a minute(?s:.*)ready"):
         supervise([part(tmp_path, "dying", "sys.exit(3)", file="never")]).start()
-    assert said == ["dying ended (exit status 3); it is started again"] * 4
+    assert said == ["dying ended (exit status 3) and will be restarted"] * 4
     assert time.monotonic() - begin > 0.25 + 0.5 + 1 + 2
 
 
