@@ -15,7 +15,8 @@ from deploy.embedded.running import RunningStack
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"<!-- run -->\n```sh\n(.*?)```", README, re.DOTALL)
+#: The blocks of commands, in the order of the page.
+CURL, REJECTED, CSV, COMMAND_LINE = re.findall(r"<!-- run -->\n```sh\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def run(script: str, environment: dict[str, str], directory: Path) -> str:
 def test_a_request_is_sent_followed_and_downloaded(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    said = run(BLOCKS[0], environment, tmp_path)
+    said = run(CURL, environment, tmp_path)
     assert '"status":"pending"' in said
     assert '"status":"completed"' in said
     with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
@@ -60,7 +61,7 @@ def test_the_same_commands_end_when_the_request_is_refused(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        ["bash", "-c", BLOCKS[0]],  # as typed: what fails ends nothing
+        ["bash", "-c", CURL],  # as typed: what fails ends nothing
         env=environment | {"QRMILL_API_KEY": "unknown"},
         cwd=tmp_path,
         capture_output=True,
@@ -74,7 +75,7 @@ def test_the_same_commands_end_when_the_request_is_refused(
 
 def test_the_command_line_does_the_same(environment: dict[str, str], tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    said = run(BLOCKS[1], environment | {"PATH": path}, tmp_path)
+    said = run(COMMAND_LINE, environment | {"PATH": path}, tmp_path)
     assert '"status":"completed"' in said
     assert len([line for line in said.splitlines() if "\t09506000134352\t" in line]) >= 2
     with zipfile.ZipFile(tmp_path / "labels.zip") as bundle:
@@ -86,7 +87,7 @@ def test_the_command_line_does_the_same(environment: dict[str, str], tmp_path: P
 def test_a_refused_request_shows_where_it_is_wrong(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    problem = json.loads(run(BLOCKS[2], environment, tmp_path))
+    problem = json.loads(run(REJECTED, environment, tmp_path))
     assert [row["pointer"] for row in problem["errors"]] == ["/items/0/lot", "/items/1/expiry"]
 
 
@@ -94,7 +95,7 @@ def test_a_refused_request_shows_where_it_is_wrong(
 def test_a_csv_is_tried_and_one_symbol_rendered(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    dry_run = json.loads(run(BLOCKS[3], environment, tmp_path))
+    dry_run = json.loads(run(CSV, environment, tmp_path))
     assert (dry_run["would_accept"], dry_run["items"]) == (False, 2)
     (error,) = dry_run["errors"]
     assert (error["pointer"], error["line"], error["column"]) == ("/items/1/serial", 3, 2)
