@@ -64,7 +64,7 @@ class JobPage(RequiresSession):
         """
         if req.get_header("X-Refresh"):
             return [], ""
-        health = self._health.look()
+        health = self._health.latest()
         unavailable = {part.name for part in health if part.milliseconds is None}
         if "s3" in unavailable:  # a request to S3 could hang, and the page with it
             return [], _STORE_UNAVAILABLE

@@ -65,7 +65,7 @@ def workers(heartbeats: Heartbeats, seconds: int) -> Finding:
     if alive:
         return Finding("workers", "ok", f"{alive} worker process{'es' if alive > 1 else ''} alive")
     advice = (
-        "Start workers (dramatiq pipeline.worker:setup_broker). If they exit, check their logs for "
+        "Start workers (`qrmill worker`). If they exit, check their logs for "
         "the reason. Kill a worker that hangs."
     )
     return Finding("workers", "fail", f"no worker sent a heartbeat within {seconds} s", advice)

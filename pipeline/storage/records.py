@@ -23,7 +23,7 @@ from pipeline.storage.multipart_upload import Upload, Uploaded
 _JSON = "application/json"
 #: Largest size in bytes of a request object written with one PUT, and part size of larger ones.
 _ONE_PUT = 8 * 1024 * 1024
-#: Bytes of a request object that are read for its head; quadrupled while the head is longer.
+#: Bytes that are read first to decode the head of a request object; quadrupled until they suffice.
 _HEAD_BYTES = 1 << 16
 
 Record = TypeVar("Record", Result, CallbackRecord)
