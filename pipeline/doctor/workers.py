@@ -102,7 +102,7 @@ def dead_letters(queues: Queues) -> Finding:
     found = ", ".join(f"{count} in {name}" for name, count in dead.items())
     advice = (
         "`qrmill list --status failed` lists the failed jobs, and `qrmill chunks TASK_ID` shows "
-        "why a job failed. After fixing the cause, run `qrmill retry TASK_ID` to render what is "
-        "missing. Dead letters are kept for 30 days."
+        "why a job failed. After fixing the cause, run `qrmill retry TASK_ID` to render the "
+        "missing chunks. Dead letters are kept for 30 days."
     )
     return Finding("dead letters", "warn", found, advice)

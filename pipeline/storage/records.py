@@ -150,7 +150,7 @@ class JobRecords:
         return max(written, default=None)
 
     def delete_job(self, task_id: str) -> None:
-        """Delete all objects below a job's prefix, whatever their names."""
+        """Delete all objects below a job's prefix, including those with unknown names."""
         self._bucket.delete_all(keys.objects_of(task_id))
 
     def delete_jobs(self, task_ids: Iterable[str]) -> None:
