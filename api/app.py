@@ -47,7 +47,8 @@ class App(falcon.App[falcon.Request, falcon.Response]):
     """
 
     #: Falcon's own method ``WEBSOCKET`` would be rejected before any middleware runs. With an empty
-    #: set, such a request is treated like any other: rejected without a key, or with 405.
+    #: set, the request reaches the middleware, which responds with 401 if it has no key; the
+    #: router responds with 405.
     _META_METHODS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, service: Service, **options: Any) -> None:  # noqa: ANN401 - passed on
@@ -56,7 +57,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
 
 def create_app(service: Service, settings: Settings, proxies: TrustedProxies | None = None) -> App:
-    """Create the application of ``service``, without any input or output.
+    """Create the application of ``service``; performs no I/O.
 
     Args:
         service: jobs, keys and everything else that the resources use.

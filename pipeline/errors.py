@@ -2,19 +2,19 @@
 
 
 class UnavailableError(Exception):
-    """A backend did not respond or rejected the request; a retry may succeed later."""
+    """Raised when a backend does not respond or rejects a request; a retry may succeed later."""
 
 
 class LedgerUnavailableError(UnavailableError):
-    """Redis did not respond; the command may or may not have run, and can be repeated."""
+    """Raised when Redis does not respond. The command may have run, and is safe to repeat."""
 
 
 class NewerVersionError(LedgerUnavailableError):
-    """A newer release wrote this message, entry or record, and only that release can read it."""
+    """Raised when only the newer release that wrote a message, entry or record can read it."""
 
 
 class StoreUnavailableError(UnavailableError):
-    """S3 did not respond or rejected the request.
+    """Raised when S3 does not respond or rejects a request.
 
     Attributes:
         code: S3's error code, or the exception's name if there was no response.
@@ -32,26 +32,26 @@ class StoreUnavailableError(UnavailableError):
 
 
 class ObjectMissingError(Exception):
-    """No object exists under the requested key."""
+    """Raised when no object exists under the requested key."""
 
 
 class ObjectShortError(ObjectMissingError):
-    """The object is shorter than the requested range; a retry does not help."""
+    """Raised when an object is shorter than the requested range; a retry does not help."""
 
 
 class BrokerUnavailableError(UnavailableError):
-    """The broker did not respond."""
+    """Raised when the broker does not respond."""
 
 
 class EnqueueError(BrokerUnavailableError):
-    """The broker did not confirm a message; the message may be enqueued all the same."""
+    """Raised when the broker does not confirm a message, which may be enqueued nevertheless."""
 
 
 class UnreadableError(Exception):
-    """An object of a job in S3 is damaged; the error's text names the object.
+    """Raised when an object of a job in S3 is damaged; the message names the object.
 
     Attributes:
-        key_id: id of the API key that owns the job; None if that cannot be read either.
+        key_id: id of the API key that owns the job; None if the id is unreadable too.
     """
 
     key_id: str | None = None

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class NotPossibleError(Exception):
-    """The job's state forbids the action; the error's text says why."""
+    """Raised when the state of a job forbids an action; the message states the reason."""
 
 
 class Jobs:

@@ -1,4 +1,4 @@
-"""The interface between the API and the pipeline: everything the API needs of it.
+"""The interface between the API and the pipeline: all objects and types that the API uses.
 
 The API imports this module and no other module of the pipeline, except for the names of the queues
 in :mod:`pipeline.broker.names`. The pipeline's types that the API uses are exported here as well.

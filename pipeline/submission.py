@@ -32,10 +32,10 @@ class Accepted(NamedTuple):
 
 
 class UncertainAcceptanceError(LedgerUnavailableError):
-    """Redis or S3 became unavailable during acceptance: the job may or may not exist.
+    """Raised when Redis or S3 fails during acceptance, so that the job may or may not exist.
 
-    Sending the same request with the same Idempotency-Key resolves this. Without such a key, the
-    job may run although its client has no task id.
+    To find out, the client sends the same request with the same Idempotency-Key again. Without
+    such a key, the job may run although its client has no task id.
 
     Attributes:
         delete_pending: whether S3 may still execute a deletion of the request object that it has
@@ -114,7 +114,7 @@ class Submission:
         reservation = self._idempotency.reserve(key.key_id, idempotency, task_id)
         if not reservation.replayed:
             # The request that held this key before may have created the job already. If so, the
-            # sweep enqueues what is missing.
+            # sweep enqueues the missing messages.
             if not (
                 reservation.is_takeover and self._ledger.status(reservation.task_id) is not None
             ):

@@ -12,7 +12,7 @@ def shown(value: object) -> str:
 
 
 class InvalidValueError(ValueError):
-    """A value breaks a rule of the GS1 General Specifications or of the HTTP contract.
+    """Raised when a value breaks a rule of the GS1 General Specifications or the HTTP contract.
 
     Attributes:
         code: a short, stable name of the broken rule, for programs.

@@ -1,4 +1,4 @@
-"""``qrmill keys``: operators create, list and revoke API keys; any key has a webhook secret."""
+"""``qrmill keys``: manage API keys (operators only), and create webhook secrets (any key)."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from api.client import NewKeyRequest
 from api.schemas.states import Role
 
 keys = typer.Typer(
-    help="Create, list and revoke API keys (operators); create webhook secrets.",
+    help="Create, list and revoke API keys (operators only); create webhook secrets.",
     no_args_is_help=True,
 )
 _COLUMNS = ("key id", "name", "role", "per minute", "per day", "created", "revoked")
@@ -28,17 +28,17 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     name: Annotated[str, typer.Option(help="Name of the key's owner.")],
     role: Annotated[Role, typer.Option(help="Role of the key.")] = "client",
     per_minute: Annotated[
-        int, typer.Option(min=0, help="Requests per minute; 0 for the service's default.")
+        int, typer.Option(min=0, help="Maximum requests per minute; 0 for the service's default.")
     ] = 0,
     per_day: Annotated[
-        int, typer.Option(min=0, help="Requests per day; 0 for the service's default.")
+        int, typer.Option(min=0, help="Maximum requests per day; 0 for the service's default.")
     ] = 0,
     bootstrap: Annotated[
         bool,
         typer.Option(
             "--bootstrap",
-            help="Write the key directly to S3, using the service's QRMILL_ environment; for the "
-            "first operator key, before any key exists.",
+            help="Write the key directly to S3 with the service's QRMILL_ variables; for the first "
+            "operator key.",
         ),
     ] = False,
     url: Url = None,
@@ -105,7 +105,7 @@ def revoke_key(
 @keys.command("webhook-secret")
 def make_webhook_secret(
     key_id: Annotated[
-        str, typer.Argument(help="Key id (operators), or `self` for the key in use.")
+        str, typer.Argument(help="Key id (operators only), or `self` for your own key.")
     ] = "self",
     url: Url = None,
     as_json: Json = False,

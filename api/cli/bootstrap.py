@@ -11,7 +11,7 @@ from pipeline.service import Settings, SettingsError, StoreUnavailableError, ope
 
 
 def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
-    """Create a key in S3 directly, using the service's own QRMILL_ environment.
+    """Create a key in S3 directly, using the service's own QRMILL_ variables.
 
     Raises:
         UsageError: the environment or the request is invalid.

@@ -16,8 +16,8 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
     """Check the service, and report what to do about each problem.
 
     The API is checked as a client uses it. If the environment has the service's own QRMILL_
-    settings, Redis, S3, the workers, the sweep and the queues are checked as well. All objects that
-    are written for a check are deleted again.
+    settings, Redis, S3, the workers, the sweep and the queues are checked as well. Objects that a
+    check writes are deleted afterwards.
     """
     # Imported here, because loading the service's code takes longer than most commands run.
     from api.cli.doctor_checks import findings  # noqa: PLC0415

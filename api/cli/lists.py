@@ -29,7 +29,7 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
         typer.Option(
             formats=_FORMATS,
             metavar="TIME",
-            help="Only tasks accepted at or after this time (ISO 8601; local without an offset).",
+            help="Only tasks accepted at or after this time (ISO 8601; local time by default).",
         ),
     ] = None,
     created_before: Annotated[
@@ -37,11 +37,11 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
         typer.Option(
             formats=_FORMATS,
             metavar="TIME",
-            help="Only tasks accepted before this time (ISO 8601; local without an offset).",
+            help="Only tasks accepted before this time (ISO 8601; local time by default).",
         ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Only tasks of API keys of this name (operators).")
+        str | None, typer.Option(help="Only tasks of API keys with this name (operators only).")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of tasks.")] = 100,
     url: Url = None,

@@ -1,6 +1,7 @@
 """The command-line program ``qrmill``: an HTTP client of the API like any other.
 
-``qrmill up``, ``api``, ``worker`` and ``sweep`` are replaced by the server program that they start.
+``qrmill up``, ``api``, ``worker`` and ``sweep`` replace their own process by a server program
+(``exec``).
 ``qrmill doctor`` and ``qrmill keys create --bootstrap`` also read the service's environment.
 """
 
@@ -62,7 +63,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 @app.command(context_settings=_PASS_ON)
 def up(ctx: typer.Context) -> None:
     """Run the whole service on this machine; `qrmill up --help` lists its options."""
-    # -P: never import a folder `api` or `deploy` of the current directory.
+    # -P: never import a folder `api` or `deploy` from the current directory.
     arguments = [sys.executable, "-P", "-m", "deploy.embedded", "up", *ctx.args]
     os.execv(sys.executable, arguments)  # noqa: S606 - our own module, no shell
 
@@ -79,7 +80,7 @@ def main() -> None:
     except (QrmillError, UsageError, OSError) as error:
         sys.exit(report(error))
     except SystemExit as end:
-        # Typer and rich exit with 1, which the documented exit codes use for failures.
+        # After a closed pipe, Typer and rich exit with 1, which is documented as a failure.
         if isinstance(end.__context__, BrokenPipeError):
             sys.exit(EX_SIGPIPE)
         raise

@@ -13,9 +13,9 @@ from api.cli.output import UsageError, checking_usage, print_message, printable
 from api.cli.profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
-#: Maximum number of attempts per request, and seconds that all of them may take: for a command
-#: whose user is waiting, and for a command that must not fail. 1000 attempts never run out before
-#: the 300 s do.
+#: Retry limits of a request: maximum number of attempts, and seconds for all attempts together.
+#: ``_PATIENT`` is for commands that submit a task or wait for one. Its 1000 attempts take longer
+#: than its 300 s, so only the time limits the attempts.
 _BRISK, _PATIENT = (3, 60.0), (1000, 300.0)
 #: Shell completion: maximum number of tasks offered, and timeout of the request in seconds.
 _OFFERED, _COMPLETION_TIMEOUT = 30, 2.0

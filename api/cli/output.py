@@ -48,7 +48,8 @@ _URL_HINT = (
     "file)."
 )
 _UNAUTHORIZED = 401
-#: Columns, more than any table has: the terminal wraps long lines, so that ids can be copied whole.
+#: Width in columns that no table exceeds. Lines are not cut off: the terminal wraps them, so that
+#: ids can be copied whole.
 _UNBOUNDED = 10_000
 
 

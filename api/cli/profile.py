@@ -42,7 +42,7 @@ profile = typer.Typer(
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Contents of the profile file; an empty value is not set."""
+    """Contents of the profile file; an empty value counts as not set."""
 
     url: str = ""
     api_key: str = ""

@@ -1,6 +1,6 @@
 """The service's roles as commands: `qrmill api`, `qrmill worker`, `qrmill sweep`.
 
-Each command replaces its own process (``exec``) by the server program, so that the program receives
+Each command replaces its own process (``exec``) by a server program, so that the program receives
 signals directly from its supervisor: a container runtime, systemd or the embedded stack. Settings
 are read from the service's QRMILL_ environment.
 """
@@ -27,7 +27,7 @@ class Queue(StrEnum):
 #: Milliseconds that a stopping worker has to finish its messages. A message that takes longer is
 #: delivered again after its lease has expired, so a longer time would only delay a deployment.
 _GRACE = 30_000
-#: -P: never import a folder `api` or `pipeline` of the current directory.
+#: -P: never import a folder `api` or `pipeline` from the current directory.
 _PYTHON = (sys.executable, "-P", "-m")
 
 
@@ -69,7 +69,7 @@ def api(
     bind: Annotated[str, typer.Option(help="Address and port, or unix:PATH.")] = "127.0.0.1:8080",
     processes: Annotated[int, typer.Option(help="Number of processes.", min=1)] = 2,
 ) -> None:
-    """Serve the API until SIGTERM; requests in progress are finished."""
+    """Serve the API until SIGTERM, then finish the requests in progress."""
     _exec(api_command(bind, processes))
 
 
@@ -82,10 +82,10 @@ def worker(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(help="Number of messages processed at the same time.", min=1)
+        int, typer.Option(help="Number of messages processed in parallel.", min=1)
     ] = 2,
 ) -> None:
-    """Process messages of queues until SIGTERM; messages in progress are finished."""
+    """Process queued messages until SIGTERM, then finish the messages in progress."""
     _exec(worker_command(threads, tuple(queue or ())), worker_environment(threads))
 
 

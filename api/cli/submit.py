@@ -36,13 +36,13 @@ Input = Literal["csv", "json"]
 
 
 class _Request(NamedTuple):
-    """A request and its Idempotency-Key, with which it may be sent more than once."""
+    """A request with an Idempotency-Key, which makes it safe to send the request again."""
 
     form: Form
     key: str
 
     def send(self, client: Client) -> Submitted:
-        """Send the request; if sending it again may help, print the key to do so safely.
+        """Send the request; if a retry may succeed, print the option with the Idempotency-Key.
 
         Raises:
             QrmillError: the request was rejected, or its outcome is unknown.
@@ -104,7 +104,8 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     """Submit a request and print its task id.
 
     A CSV file has a header line with any of the columns lot, serial and expiry.
-    A JSON file is an array of items or a complete request, whose fields the options override.
+    A JSON file is an array of items or a complete request.
+    Options take precedence over the fields of a complete request.
     The options --out and --timeout imply --wait.
     """
     options = {

@@ -56,7 +56,7 @@ def download(
 
 
 def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
-    """Run a failed task again; only what is missing is rendered."""
+    """Run a failed task again; only its missing chunks are rendered."""
     with open_client(url) as client:
         print_task(client.retry(task_id), as_json=as_json)
 

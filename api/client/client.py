@@ -256,7 +256,7 @@ class Client:
         return decode(self._api.send("DELETE", _path(task_id)), TaskStatus)
 
     def retry(self, task_id: str) -> TaskStatus:
-        """Run a failed task again, rendering only what is missing, and return its status.
+        """Run a failed task again, rendering only its missing chunks, and return its status.
 
         Raises:
             ApiError: the task does not exist, or has not failed (``not_possible``).

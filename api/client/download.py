@@ -23,7 +23,7 @@ from .transport import (
 )
 from .wire_types import TaskStatus
 
-#: Statuses with which a store rejects a URL that has expired, or whose credentials have.
+#: Statuses with which a store rejects a URL after it or its credentials have expired.
 _URL_REJECTED = frozenset({400, 401, 403})
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 #: Number of consecutive URLs that the store may reject before the download fails.
@@ -40,7 +40,7 @@ class Source(NamedTuple):
 
 
 class Download:
-    """Downloads a bundle to ``path``, by way of a file named ``path`` with ``.part`` appended.
+    """Downloads a bundle to a file ``<path>.part``, and renames the complete file to ``path``.
 
     Args:
         http: HTTP client whose default headers have no API key.
@@ -63,15 +63,15 @@ class Download:
         self._timeout = timeout
         self._source: Source | None = None
         self._etag: str | None = None  # ETag of the content written to the .part file so far
-        self._furthest = 0  # bytes; an attempt that gets beyond them has made progress
+        self._furthest = 0  # most bytes written so far; an attempt that exceeds them made progress
         self._rejected_urls = 0
         self._digest_was_wrong = False
 
     def run(self, policy: RetryPolicy) -> None:
         """Download until the bundle is complete.
 
-        A request that made progress is followed by the next at once. After a request without
-        progress, ``policy`` decides when to retry and when to fail.
+        After a request that made progress, the next request is sent immediately. After a request
+        without progress, ``policy`` decides when to retry and when to fail.
 
         Raises:
             DownloadError: the bundle is not available, differs from what the API reports, or is
@@ -170,10 +170,10 @@ class Download:
                     raise DownloadError(f"{_describe(source)} has more than {source.bytes} bytes")
 
     def _handle_rejection(self, response: httpx2.Response, source: Source) -> None:
-        """Handle an error response; a rejected URL is discarded, and the task polled for another.
+        """Handle an error response: discard a rejected URL, so that a new one is requested.
 
         Raises:
-            DownloadError: a new URL cannot help.
+            DownloadError: the error does not concern the URL, or too many URLs were rejected.
         """
         status = response.status_code
         if status in _URL_REJECTED and self._rejected_urls < _MAX_REJECTED_URLS:
@@ -191,7 +191,7 @@ class Download:
     def _verify(self, source: Source) -> bool:
         """Rename the file into place if its digest is right; if not, start again once.
 
-        Returns whether the digest was right.
+        Returns True if the digest was right.
 
         Raises:
             DownloadError: the digest is wrong for the second time.

@@ -12,11 +12,11 @@ from .wire_types import ErrorCode, Violation
 KEY_IN_USE: Final[ErrorCode] = "key_in_use"
 #: The task's state does not permit a cancel or a retry.
 NOT_POSSIBLE: Final[ErrorCode] = "not_possible"
-#: The client's own code: the response is not of this API, or of another version.
+#: Code that only the client uses: the response is not from this API, or from another version.
 NOT_QRMILL: Final = "not_qrmill"
 #: HTTP statuses of transient errors.
 _TRANSIENT = frozenset({429, 502, 503, 504})
-#: Invalid values that a message lists; ``ApiError.errors`` has all that the API listed.
+#: Maximum number of invalid values in a message; ``ApiError.errors`` has all that the API listed.
 _LISTED = 5
 
 
@@ -27,8 +27,8 @@ class QrmillError(Exception):
         transient: whether a later attempt may succeed; the client has used up its own attempts.
         retry_after: seconds to wait, as requested by the service; 0 if the service requested none.
         attempts: number of attempts made.
-        idempotency_key: key of a submit; the same request with the same key is the same task. None
-            for other calls.
+        idempotency_key: key of a submit; sending the same request with this key again creates no
+            second task. None for other calls.
     """
 
     transient: bool = False
@@ -42,8 +42,8 @@ class ApiError(QrmillError):
 
     Attributes:
         status: HTTP status.
-        error_code: stable name of the error: an ``ErrorCode``, another one of a newer service, or
-            ``not_qrmill`` if the response was not the API's.
+        error_code: stable name of the error: an ``ErrorCode``, a code of a newer service, or
+            ``not_qrmill`` if the response was not from the API.
         detail: what went wrong and what to do.
         errors: for 422, the invalid values that the response lists.
         errors_total: number of invalid values.

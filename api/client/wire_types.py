@@ -146,11 +146,11 @@ class BundleResponse(msgspec.Struct, frozen=True):
 
 
 class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Progress of the webhook for a task's end.
+    """Delivery of the webhook that reports the end of a task.
 
     Attributes:
-        state: pending from the request on, until an attempt succeeds or the last one has failed.
-        attempts: number of attempts begun.
+        state: ``pending`` until an attempt succeeds or the last attempt has failed.
+        attempts: number of attempts started.
         last_error: result of the last attempt; None unless the attempt failed.
         next_attempt_at: time of the next attempt, ISO 8601; None before the task has ended and
             after the last attempt.
@@ -171,7 +171,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
         task_id: UUID of the task.
         status: state.
         download_url: presigned again for every poll; None unless completed.
-        expires_at: when ``download_url`` stops working, ISO 8601; None without one.
+        expires_at: when ``download_url`` stops working, ISO 8601; None without a ``download_url``.
         items: number of symbols in the bundle; None unless completed.
         error: why the task failed; None unless failed.
         error_code: stable name of ``error``.
@@ -182,7 +182,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
         created_at: time when the request was accepted, ISO 8601.
         finished_at: time when the task ended, ISO 8601; None while in flight.
         bundle: the finished ZIP; None unless completed.
-        callback: progress of the webhook; None if the request had no ``callback_url``.
+        callback: delivery of the webhook; None if the request had no ``callback_url``.
     """
 
     task_id: str
@@ -242,8 +242,8 @@ class ChunkResponse(msgspec.Struct, frozen=True, kw_only=True):
         index: number of the chunk, counted from 0.
         first_item: index of the first item, counted from 1 as in the manifest.
         last_item: index of the last item, counted from 1 as in the manifest.
-        state: state of the chunk; ``pending`` if not begun, or requeued.
-        attempts: number of attempts begun.
+        state: state of the chunk; ``pending`` if not started, or requeued for a retry.
+        attempts: number of attempts started.
         error: why the last failed attempt failed.
         error_code: stable name of ``error``.
     """

@@ -22,7 +22,7 @@ from pipeline.service import (
 from render.image import MEDIA_TYPES
 
 _CHUNKS = 200
-#: An image may not run scripts or load anything, whatever the image contains.
+#: Scripts in an image may not run, and the image may not load anything.
 _IMAGE_POLICY = "default-src 'none'; style-src 'none'; sandbox"
 _STORE_UNAVAILABLE = "The object store is unavailable."
 _REQUEST_GONE = "The request is no longer in the object store."
@@ -64,7 +64,7 @@ class JobPage(RequiresSession):
         """
         if req.get_header("X-Refresh"):
             return [], ""
-        health = self._health.look()
+        health = self._health.latest()
         unavailable = {part.name for part in health if part.milliseconds is None}
         if "s3" in unavailable:  # a request to S3 could hang, and the page with it
             return [], _STORE_UNAVAILABLE

@@ -57,7 +57,7 @@ class OverviewPage(RequiresSession):
             "overview.html",
             overview=overview,
             charts=charts(overview),
-            health=self._health.look(),
+            health=self._health.latest(),
         )
 
     on_head = on_get

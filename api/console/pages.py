@@ -32,7 +32,7 @@ HEADERS = {
 }
 #: Notices that a page can show after a change, by the name that the address contains.
 NOTICES = {
-    "retried": "The job was restarted; only what is missing is rendered.",
+    "retried": "The job was restarted; only its missing chunks are rendered.",
     "cancelled": "The job was cancelled.",
     "requeued": "Dead letters requeued: {count}.",
     "discarded": "Dead letters discarded: {count}.",
@@ -59,7 +59,7 @@ class Pages:
         status: HTTPStatus = HTTPStatus.OK,
         **values: Any,  # noqa: ANN401 - variables of the template
     ) -> None:
-        """Respond with a page; with a session, the page gets a form token."""
+        """Respond with a page, which contains a form token if the request has a session."""
         session = req.context.get("session")
         common = {
             "prefix": self.prefix,

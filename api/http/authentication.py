@@ -56,7 +56,7 @@ def rate_headers(standing: Standing, now: float) -> dict[str, str]:
     """Return the rate limit headers of a response.
 
     Args:
-        standing: requests that are left to the key in each of its windows.
+        standing: number of requests that the key may still send in each window.
         now: in seconds since the epoch.
     """
     policy = ", ".join(f"{window.limit};w={window.seconds}" for window in standing.windows)

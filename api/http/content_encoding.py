@@ -11,7 +11,7 @@ PIECE_BYTES = 64 * 1024
 #: zlib's ``wbits``: 15 for a window of 32 KiB, plus 16 for the gzip format (zlib manual,
 #: inflateInit2).
 _GZIP = 16 + zlib.MAX_WBITS
-#: Upper limit of the members of a gzip body. Every member, even an empty one, costs CPU time.
+#: Maximum number of members of a gzip body. Every member, even an empty one, costs CPU time.
 _MOST_MEMBERS = 1000
 
 

@@ -17,11 +17,11 @@ from render.errors import shown
 
 #: Exceptions of msgspec for data that is not JSON, or not of the expected type.
 NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-#: Bytes of an invalid value up to which it is decoded for its message; of a longer value, the
-#: message shows the beginning of its JSON.
+#: Maximum size in bytes of an invalid value that a message shows decoded. Of a larger value, the
+#: message shows the beginning of the JSON.
 _MOST_SHOWN = 200
 
-#: Descriptions of types that are more helpful with an example.
+#: Descriptions of types that are too vague without an example.
 _VAGUE = ("a string", "an integer")
 #: Descriptions of types without constraints.
 _TYPE_NAMES: dict[type[msgspec.inspect.Type], str] = {
@@ -110,7 +110,7 @@ def unknown_names(
         pointer: JSON Pointer of the object that has the names.
         violations: list to which the caller adds the violations. When this list is full, unknown
             names are only counted, because the search for a similar name is slow.
-        what: noun for what is named.
+        what: noun for the kind of name, such as "field".
     """
     for name in names:
         if name not in known and violations.full:
@@ -127,7 +127,7 @@ def no_such_name(name: str, known: Collection[str], what: str, *, hint: bool) ->
     Args:
         name: the unknown name.
         known: names that are accepted.
-        what: noun for what is named.
+        what: noun for the kind of name, such as "field".
         hint: whether to search ``known`` for a similar name.
     """
     near = difflib.get_close_matches(name, known, 1) if hint else []
@@ -199,7 +199,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], value: msgspec.Raw) -> Any:  # n
 
 
 def _shown_json(value: bytes | msgspec.Raw) -> str:
-    """Return how a message shows an invalid value: a string in quotes, any other value as JSON."""
+    """Return an invalid value as text for a message: a string in quotes, other values as JSON."""
     found = _short(value)
     return shown(found) if isinstance(found, str) else msgspec.json.encode(found).decode()
 

@@ -28,7 +28,7 @@ class RequestMetrics:
         self._seconds = Histogram(
             "qrmill_http_request_seconds",
             "Duration of HTTP requests in seconds. A POST to the bulk route with 2xx is the time "
-            "to accept a job; a GET of a task includes the wait that its client asked for.",
+            "to accept a job; a GET of a task includes the wait that its client requested.",
             ["route", "method", "status"],
             buckets=_BUCKETS,
             registry=self.registry,

@@ -64,7 +64,7 @@ the response has the same `task_id` and the header `Idempotency-Replayed: true`.
 ## Errors
 
 An error response is `application/problem+json` (RFC 9457). Programs should check `error_code`; \
-`detail` says what is wrong and what to do. A response with 422 lists every invalid value in \
+`detail` states what is wrong and what to do. A response with 422 lists every invalid value in \
 `errors`, up to {max_errors}, each with its location, so that all of them can be corrected at \
 once. A request with one invalid item is rejected as a whole. After 429 and 503, send the request \
 again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when you report a \

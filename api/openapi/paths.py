@@ -97,7 +97,7 @@ def symbol_paths() -> dict[str, Any]:
                 responses={
                     "200": response("The image, in the requested format.", images, headers),
                     "304": {
-                        "description": "The image is the one that `If-None-Match` names.",
+                        "description": "The image is unchanged: `If-None-Match` has its `ETag`.",
                         "headers": headers,
                     },
                 },

@@ -169,8 +169,8 @@ def query_parameter(name: str, description: str, schema: dict[str, Any]) -> dict
 
 
 def _parameter(place: str, name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    # Swagger UI sends the `example` of a parameter by default, so the example is in the schema. It
-    # does not show that one, so the description has it as well.
+    # Swagger UI sends the `example` of a parameter by default, so the example is in the schema.
+    # Swagger UI does not show examples of schemas, so the description has the example as well.
     if "enum" not in schema and schema.get("type") != "boolean":
         description += f" Example: `{schema['examples'][0]}`."
     return {"name": name, "in": place, "description": description, "schema": schema}

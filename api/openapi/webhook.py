@@ -14,8 +14,8 @@ _DATA = {
     "error_code": None,
     "poll_url": f"/qr/bulk/{TASK_ID_EXAMPLE}/",
 }
-#: Description and example of each field, by schema. The types are the pipeline's, which does not
-#: know this document.
+#: Description and example of each field, by schema. The pipeline defines the types, and does not
+#: depend on this document.
 _FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
     "CallbackEvent": {
         "type": ("How the task ended: `bulk.` and its status.", "bulk.completed"),
@@ -38,8 +38,8 @@ _FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
     },
 }
 _DESCRIPTIONS = {
-    "CallbackEvent": "Body of a webhook: a task has ended.",
-    "CallbackData": "The ended task of a webhook.",
+    "CallbackEvent": "Body of the webhook that reports the end of a task.",
+    "CallbackData": "The task that has ended.",
 }
 
 
@@ -62,9 +62,9 @@ def webhook() -> dict[str, Any]:
         "summary": "Receive the end of a task",
         "description": "The service sends this request to the `callback_url` when the task ends. "
         "Verify the signature with a library for Standard Webhooks and the secret from "
-        "`POST /keys/self/webhook-secret/`. Respond with 2xx within 10 s. Any other response is "
-        "followed by a retry with growing delays, for 24 hours. The same event may arrive more "
-        "than once: ignore a `webhook-id` that you have seen.",
+        "`POST /keys/self/webhook-secret/`. Respond with 2xx within 10 s. After any "
+        "other response, the service retries with growing delays for 24 hours. The same event may "
+        "arrive more than once: ignore a `webhook-id` that you have received before.",
         "parameters": [
             header_parameter(
                 "webhook-id",
@@ -89,7 +89,7 @@ def webhook() -> dict[str, Any]:
         "requestBody": body("CallbackEvent"),
         "responses": {
             "2XX": {"description": "Delivered; the event is not sent again."},
-            "410": {"description": "The receiver wants no more; the event is not sent again."},
+            "410": {"description": "The URL accepts no more events; the event is not sent again."},
         },
     }
     return {"ended": {"{$request.body#/callback_url}": {"post": post}}}

@@ -13,7 +13,7 @@ _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORE
 
 
 def poll_job(jobs: Jobs, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
-    """Return the status of a job, after waiting for its end if the client prefers to wait.
+    """Return the status of a job, after waiting for its end if the client requests that.
 
     Args:
         jobs: the accepted jobs.
@@ -35,7 +35,7 @@ def poll_job(jobs: Jobs, req: falcon.Request, resp: falcon.Response, task_id: st
 
 
 def preferred_wait(prefer: str) -> int:
-    """Return the wait in seconds that a ``Prefer`` header asks for, at most :data:`MAX_WAIT`.
+    """Return the wait in seconds that a ``Prefer`` header requests, at most :data:`MAX_WAIT`.
 
     Returns 0 if the header has no such preference. A malformed preference is ignored (RFC 7240,
     section 2).

@@ -34,7 +34,7 @@ class BulkTask:
         self._downloads = downloads
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Respond with the status of a job; once completed, with a newly signed download URL."""
+        """Respond with a job's status, and sign a new download URL if the job is completed."""
         check_accepts(req, JSON)
         job = poll_job(self._jobs, req, resp, canonical_task_id(task_id))
         if job.state not in TERMINAL:
@@ -86,13 +86,13 @@ class BulkRetry:
 def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
     """Return the entity tag of a status response, without signing a download URL.
 
-    The tag is weak because two responses with the same tag have different download URLs, which are
-    equivalent. The tag changes often enough that after a 304, the client's URL still works.
+    The tag is weak because responses with the same tag may differ in the signature of the download
+    URL. The tag changes often enough that after a 304, the URL that the client has still works.
 
     Args:
         job: status of the job.
-        lifetime: seconds for which a download URL would be valid if it was signed now; None if the
-            job has no bundle.
+        lifetime: seconds for which a download URL that is signed now is valid; None if the job
+            has no bundle.
     """
     window = url_window(lifetime, int(time.time())) if lifetime else (0, 0)
     digest = hashlib.sha256(msgspec.json.encode((job, window))).hexdigest()
@@ -104,13 +104,12 @@ def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
 def url_window(seconds: int, now: int) -> tuple[int, int]:
     """Return the current time window: its length in seconds, and its number since the epoch.
 
-    A URL that is signed within the window works until the window ends, whichever process signed
-    it. The length is a power of two and at most half of ``seconds``. Therefore the window does not
-    change every second when ``seconds`` shrinks because the credentials that sign are about to
-    expire.
+    A URL that any process signs within the window works until the window ends. The length is a
+    power of two and at most half of ``seconds``. The length therefore changes rarely while
+    ``seconds`` shrinks, as it does when the credentials that sign are about to expire.
 
     Args:
-        seconds: for how long a URL would be valid if it was signed now.
+        seconds: for how long a URL that is signed now is valid.
         now: in seconds since the epoch.
     """
     length = 1 << max(0, seconds.bit_length() - 2)

@@ -80,7 +80,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     ]
     format: Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
     size: Annotated[
-        int, Meta(description="Side of a PNG in pixels; without meaning for SVG.", examples=[400])
+        int, Meta(description="Side of a PNG in pixels; ignored for SVG.", examples=[400])
     ]
     processed_items: ProcessedItems
     total_items: TotalItems
@@ -188,7 +188,7 @@ class ChunkResponse(msgspec.Struct, frozen=True, kw_only=True):
     error_code: Annotated[
         str | None,
         Meta(
-            description="Stable name of `error`, for programs; null together with it.",
+            description="Stable name of `error`, for programs; null if `error` is null.",
             examples=[ERROR_CODE_EXAMPLE],
         ),
     ]

@@ -81,7 +81,7 @@ Format = Annotated[ImageFormat, Meta(description="File format of the images.", e
 Size = Annotated[
     int,
     Meta(
-        description=f"Side of a PNG in pixels, {MIN_SIZE} to {MAX_SIZE}. Without effect for SVG.",
+        description=f"Side of a PNG in pixels, {MIN_SIZE} to {MAX_SIZE}. Ignored for SVG.",
         examples=[400],
         extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
     ),
@@ -271,9 +271,9 @@ class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
     state: Annotated[
         CallbackState,
         Meta(
-            description="`pending`: until an attempt succeeds, from the acceptance of the request "
-            "on. `delivered`: the receiver returned 2xx. `failed`: the last attempt failed, or the "
-            "receiver returned 410.",
+            description="`pending`: not delivered yet; the first attempt follows the end of the "
+            "task. `delivered`: the receiver returned 2xx. `failed`: the last attempt failed, or "
+            "the receiver returned 410.",
             examples=["delivered"],
         ),
     ]
@@ -320,8 +320,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Annotated[
         str | None,
         Meta(
-            description="Time when `download_url` stops working, ISO 8601; null without one. GET "
-            "the status again for a new URL.",
+            description="Time when `download_url` stops working, ISO 8601; null without a "
+            "`download_url`. GET the status again for a new URL.",
             examples=["2026-11-23T09:00:05+00:00"],
         ),
     ]

@@ -1,4 +1,4 @@
-"""The figures of the page as Markdown, and the function that writes them into the page."""
+"""The figures of the capacity page (``deploy/capacity/README.md``), formatted as Markdown."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,20 +12,20 @@ _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 class PageError(Exception):
-    """Raised when the page lacks the two lines between which figures go."""
+    """Raised when the page lacks the two marker lines that enclose the figures."""
 
 
 def insert(page: Path, figures: str) -> None:
-    """Write ``figures`` into the page, between the lines that mark their place.
+    """Write ``figures`` into the page, between the two marker lines.
 
     Raises:
-        PageError: if the page lacks those lines.
+        PageError: the page lacks the marker lines.
     """
     text = page.read_text("utf-8")
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (begin and end):
-        raise PageError(f"{page} needs the lines {_BEGIN} and {_END}, between which figures go.")
+        raise PageError(f"{page} must have the lines {_BEGIN} and {_END} around the figures.")
     page.write_text(f"{before}{_BEGIN}\n{figures}\n{_END}{after}", "utf-8")
 
 
@@ -36,7 +36,7 @@ def figures_of(
     sizes: Sequence[Size],
     limits: Sequence[Limit],
 ) -> str:
-    """Return the section of the page with the figures."""
+    """Return all figures of the capacity page as Markdown."""
     return "\n\n".join(
         [
             _source(measured),

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 from deploy.capacity.measured import Demand, Measured, with_remote_s3
 from deploy.capacity.simulation import Load, Plan, simulate
 
-#: Milliseconds of a request to a remote S3 (assumed). AWS states 100 to 200 for the first byte;
-#: within one region less is usual.
+#: Milliseconds of a request to a remote S3 (assumed). AWS states 100 to 200 for the first byte.
+#: Within one region, the time is usually shorter.
 S3_MS = 30.0
 #: Planned maximum utilisation of a process, so that a burst does not wait for long.
 BUSY = 0.7
@@ -28,7 +28,7 @@ _PAGE = 1000
 #: separately from ``make bench``.
 _PAGE_SECONDS = 0.022
 #: Maximum number of jobs that a sweep pass deletes (``pipeline.maintenance.retention``), seconds
-#: between two passes, and seconds for deleting that many: measured like a page, with 1000 objects.
+#: between two passes, and seconds for these deletions (measured like a page, with 1000 objects).
 _REMOVALS, _TICK, _REMOVAL_SECONDS = 250, 1.0, 0.5
 #: Requests per second that S3 serves at least for one prefix, before it splits the prefix: AWS,
 #: Amazon S3 User Guide, "Best practices design patterns: optimizing Amazon S3 performance".
@@ -52,8 +52,9 @@ class Size(NamedTuple):
 
     Attributes:
         jobs_a_minute: the load.
-        installations: number of installations, so that none reaches a limit that only another
-            installation raises. All figures but ``job_ttl``, ``p50`` and ``p99`` are totals.
+        installations: number of installations that keep each one below the limits that only
+            another installation raises. All figures except ``job_ttl``, ``p50`` and ``p99`` are
+            totals of all installations.
         job_ttl: seconds for which ended jobs can be kept; at most the default.
         workers: number of worker processes.
         api: number of API processes.
@@ -95,7 +96,8 @@ class Limit(NamedTuple):
 def worker_rate(demand: Demand, threads: int = THREADS) -> float:
     """Return the maximum jobs per second of a worker process with a core of its own.
 
-    The limit is that core, because of the interpreter lock, or the threads, which wait for S3.
+    The limit is the core, because of the interpreter lock, or the number of threads, because each
+    thread waits for S3.
     """
     held = sum(phase.cpu + phase.wait for phase in (demand.chunk, demand.bundle))
     return min(1 / demand.worker, threads / held)
@@ -207,7 +209,7 @@ def limits(measured: Measured, demand: Demand, s3_ms: float) -> list[Limit]:
 
 
 def installations_for(jobs_a_minute: float, found: Iterable[Limit]) -> int:
-    """Return the number of installations for a load, with jobs kept for as long as they fit."""
+    """Return the number of installations for a load, with ``QRMILL_JOB_TTL`` as short as needed."""
     least = min(limit.jobs_a_minute for limit in found if limit.raised_by == "another")
     return max(1, math.ceil(jobs_a_minute / least))
 

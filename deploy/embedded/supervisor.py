@@ -26,7 +26,7 @@ class StopRequestedError(Exception):
 class Supervisor:
     """Starts processes stage by stage and keeps them running.
 
-    A stage is started when the stage before is ready. The supervisor must run in the main thread,
+    A stage is started when the previous stage is ready. The supervisor must run in the main thread,
     because it waits for signals, and because the processes die with the thread that started them.
     """
 
@@ -35,8 +35,8 @@ class Supervisor:
         stages: Sequence[Sequence[Part]],
         logs: Path,
         *,
-        say: Callable[[str], None],
-        changed: Callable[[dict[str, int]], None],
+        report: Callable[[str], None],
+        on_change: Callable[[dict[str, int]], None],
         lock: int,
     ) -> None:
         """Initialize the supervisor and block its signals. No process is started.
@@ -44,13 +44,13 @@ class Supervisor:
         Args:
             stages: definitions of the processes. Those of a stage are started together.
             logs: directory of the log files.
-            say: called with a line for the user at every event.
-            changed: called with the process ids of all ready processes whenever they change.
+            report: called with a line for the user at every event.
+            on_change: called with the process ids of all ready processes whenever they change.
             lock: file descriptor that every process keeps open.
         """
-        self._stages = [[_Keeper(part, logs, say, lock) for part in stage] for stage in stages]
+        self._stages = [[_Keeper(part, logs, report, lock) for part in stage] for stage in stages]
         self._started: list[_Keeper] = []
-        self._changed = changed
+        self._on_change = on_change
         self._reported: dict[str, int] = {}
         hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under nohup
         self._stop_signals = _STOP_SIGNALS - ({signal.SIGHUP} if hangup_ignored else set())
@@ -66,7 +66,7 @@ class Supervisor:
         """
         for stage in self._stages:
             self._started += stage
-            while not all(keeper.answered for keeper in self._started):
+            while not all(keeper.is_ready for keeper in self._started):
                 self._step()
                 self._wait(_BUSY_INTERVAL)
 
@@ -79,7 +79,7 @@ class Supervisor:
         """
         while True:
             self._step()
-            quiet = all(keeper.answered for keeper in self._started)
+            quiet = all(keeper.is_ready for keeper in self._started)
             self._wait(_IDLE_INTERVAL if quiet else _BUSY_INTERVAL)
 
     def stop(self) -> None:
@@ -93,11 +93,11 @@ class Supervisor:
         ready = {
             keeper.part.name: keeper.process.pid
             for keeper in self._started
-            if keeper.process is not None and keeper.answered
+            if keeper.process is not None and keeper.is_ready
         }
         if ready != self._reported:
             self._reported = ready
-            self._changed(dict(ready))
+            self._on_change(dict(ready))
 
     def _wait(self, seconds: float) -> None:
         """Sleep until a process has ended or ``seconds`` have passed.
@@ -112,13 +112,13 @@ class Supervisor:
 
 
 class _Keeper:
-    """One process definition, its deaths, and its running process, if there is one."""
+    """Starts, probes and restarts one process, and counts how often it has died."""
 
-    def __init__(self, part: Part, logs: Path, say: Callable[[str], None], lock: int) -> None:
+    def __init__(self, part: Part, logs: Path, report: Callable[[str], None], lock: int) -> None:
         self.part = part
         self.process: PartProcess | None = None
-        self.answered = False
-        self._logs, self._say, self._lock = logs, say, lock
+        self.is_ready = False
+        self._logs, self._report, self._lock = logs, report, lock
         self._deaths = Deaths()
         self._start_at = float("-inf")
         self._begun_at = 0.0
@@ -130,7 +130,7 @@ class _Keeper:
                 self._start(now)
         elif self.process.ended():
             self._died(self.process, now)
-        elif not self.answered:
+        elif not self.is_ready:
             self._probe(self.process, now)
         else:
             self.process.bound_log()
@@ -140,9 +140,11 @@ class _Keeper:
         self._begun_at = now
 
     def _probe(self, process: PartProcess, now: float) -> None:
-        self.answered = process.answers()
-        if self.answered:
-            self._say(f"{self.part.name} is ready after {time.monotonic() - self._begun_at:.1f} s")
+        self.is_ready = process.answers()
+        if self.is_ready:
+            self._report(
+                f"{self.part.name} is ready after {time.monotonic() - self._begun_at:.1f} s"
+            )
         elif now - self._begun_at > self.part.start_seconds:
             limit = f"{self.part.start_seconds:.0f} s"
             raise PartError(f"{self.part.name} was not ready within {limit}. {_last(process)}")
@@ -152,9 +154,9 @@ class _Keeper:
         self._deaths.add(now)
         if self._deaths.too_many():
             raise PartError(f"{self.part.name} died five times within a minute. {_last(process)}")
-        self.process, self.answered = None, False
+        self.process, self.is_ready = None, False
         self._start_at = now + self._deaths.delay()
-        self._say(f"{self.part.name} ended ({how}) and will be restarted")
+        self._report(f"{self.part.name} ended ({how}) and will be restarted")
 
 
 def _last(process: PartProcess) -> str:

@@ -18,9 +18,9 @@ HEADER_BYTES = 30
 #: Suffixes of files that are already compressed.
 _COMPRESSED = frozenset({".png"})
 #: ISA-L at level 1 deflates an SVG in half of zlib's time to about the same size. Its output is
-#: deterministic on the machines that ``render.writers.png`` names. The hash that ISA-L may compute
-#: wrongly concerns the start of the file, and the four bytes from the first, second or third byte
-#: of an SVG never occur again, so that hash is never looked up.
+#: deterministic on the machines that ``render.writers.png`` names. ISA-L may compute a wrong hash
+#: for a position at the start of the file. An SVG's data do not depend on that hash, because the
+#: four bytes from the first, second or third byte never occur again, so that nothing matches them.
 _LEVEL = 1
 #: Window size in bits; negative for raw deflate data without zlib's header and checksum.
 _WINDOW_BITS = -15
@@ -58,10 +58,10 @@ def store_member(name: str, file: bytes) -> ZipMember:
 
 
 def read_members(archive: bytes) -> Iterator[ZipMember]:
-    """Yield the members of a ZIP that a ``MemberStream`` wrote, in their order.
+    """Yield the members of a ZIP that a ``MemberStream`` wrote, in order.
 
     Raises:
-        zipfile.BadZipFile: If ``archive`` is not a ZIP.
+        zipfile.BadZipFile: ``archive`` is not a ZIP.
     """
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         for found in opened.infolist():

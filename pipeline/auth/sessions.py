@@ -25,7 +25,7 @@ class Sessions:
     """The console's sessions. Every method may raise ``LedgerUnavailableError``."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """Use a Redis client that decodes responses."""
+        """Initialize with a Redis client that decodes responses."""
         self._client = client
 
     def begin(self, key_id: str) -> str:

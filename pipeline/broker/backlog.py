@@ -20,7 +20,8 @@ class BacklogFullError(Exception):
     """Raised when the chunks of a job do not fit into the backlog.
 
     Attributes:
-        retry_after: seconds until there should be room, at the rate of the last minute.
+        retry_after: seconds until the backlog should have room, estimated from the rate of the last
+            minute.
     """
 
     def __init__(self, retry_after: int) -> None:

@@ -116,7 +116,7 @@ class Amqp:
 class _Session:
     """One open connection, until it is closed or lost.
 
-    Its methods run in the thread that serves the connection, unless they say otherwise.
+    Methods run in the thread that serves the connection, unless their docstrings state otherwise.
 
     Attributes:
         ended: whether the connection takes no more requests.

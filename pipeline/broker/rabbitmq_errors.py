@@ -88,7 +88,7 @@ def _no_vhost(match: Match) -> str:
 
 
 def _no_permission(match: Match) -> str:
-    # RabbitMQ 3.10 does not name the missing permission: for a queue it may be either of the two.
+    # RabbitMQ 3.10 does not name the missing permission. For a queue, it is configure or read.
     permissions = {
         "queue": "the permissions configure and read",
         "exchange": "the permission write",
@@ -112,7 +112,7 @@ _VHOST_AND_USER = r"vhost '(?P<vhost>[^']*)' refused for user '(?P<user>[^']*)'"
 _REFUSALS: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"Login was refused", _login),
     (r"vhost (?P<vhost>\S+) not found", _no_vhost),
-    # With a colon the refusal is about too many connections.
+    # A colon after the user's name means that there are too many connections.
     (rf"access to (?P<kind>){_VHOST_AND_USER}(?!:)", _no_permission),
     (rf"(\w+ )?access to (?P<kind>queue|exchange) '[^']*' in {_VHOST_AND_USER}", _no_permission),
     (r"inequivalent arg '[^']*' for queue '(?P<name>[^']*)' in vhost '[^']*'", _other_queue),

@@ -6,10 +6,10 @@ workers' heartbeats count the unacknowledged messages (:mod:`pipeline.broker.hea
 waiting time is estimated from the ledger (:mod:`pipeline.broker.queue_age`). RabbitMQ's management
 plugin is not needed.
 
-Dead letters can be read only by fetching them, and no other client sees or counts fetched letters.
-A lock in Redis therefore serializes reading and counting. A requeued dead letter is published
-before it is removed. An interruption between the two steps duplicates the message and never loses
-it.
+Dead letters can be read only by fetching them, which hides them from all other clients until they
+are returned. A lock in Redis therefore serializes reading and counting. A requeued dead letter is
+published before it is removed. An interruption between the two steps duplicates the message and
+never loses it.
 """
 
 import hashlib
@@ -42,9 +42,9 @@ from pipeline.ledger.connection import translated
 _MOST_LETTERS = 10_000
 #: Seconds after which the lock on dead letters expires.
 _LOCK_TIMEOUT = 30.0
-#: Seconds to wait for the lock, and then for the returned letters to be back in their queue.
+#: Seconds to wait for the lock, and for RabbitMQ to return dead letters to their queue.
 _PATIENCE = 1.0
-#: Seconds between two checks of whether the letters are back.
+#: Seconds between two checks of whether all dead letters are in the queue again.
 _PAUSE = 0.005
 
 
@@ -106,7 +106,7 @@ class RabbitQueues:
         return sum(self._count(*queues).values())
 
     def letters(self, queue: str, limit: int) -> list[DeadLetter]:
-        """Return the newest dead letters, after fetching and returning all letters of the queue."""
+        """Return the newest dead letters, by fetching and then releasing every dead letter."""
         with self._fetching(queue) as letters:
             newest = deque((letter for _, letter in letters), maxlen=limit)
         return sorted(newest, key=lambda letter: letter.died_at, reverse=True)
@@ -136,7 +136,7 @@ class RabbitQueues:
             return 0
         with self._fetching(queue) as letters:
             for tag, letter in letters:
-                # A duplicate of a taken letter is removed with it.
+                # Duplicates of a dead letter are removed together with it.
                 if letter.letter_id in taken or (letter.letter_id in wanted and act(letter)):
                     letters.remove(tag)
                     taken.add(letter.letter_id)
@@ -153,13 +153,13 @@ class RabbitQueues:
 
     @contextmanager
     def _fetching(self, queue: str) -> Iterator["_DeadLetterQueue"]:
-        """Yield the dead letters, oldest first; return those that are not removed to the queue."""
+        """Yield the dead letters, oldest first; release those that the block did not remove."""
         with _translated(), self._exclusive():
             self._amqp.declare()
             with pika.BlockingConnection(self._amqp.parameters) as connection:
                 letters = _DeadLetterQueue(connection.channel(), xq_name(queue))
                 yield letters
-                letters.give_back()
+                letters.release()
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -198,8 +198,8 @@ class _DeadLetterQueue:
         self._channel.basic_ack(tag)
         self._left -= 1
 
-    def give_back(self) -> None:
-        """Return the remaining letters to the queue, and wait until other clients see them."""
+    def release(self) -> None:
+        """Release the remaining dead letters, and wait until they are visible to other clients."""
         self._channel.basic_nack(0, multiple=True, requeue=True)
         deadline = time.monotonic() + _PATIENCE
         while self._ready() < self._left and time.monotonic() < deadline:
@@ -233,7 +233,7 @@ def _letter_id(text: str) -> str:
 def _died_at(properties: BasicProperties) -> int:
     """Return the time at which a message became a dead letter, in milliseconds since the epoch.
 
-    The time is that of the consumer's header, or else of RabbitMQ's ``x-death``, or else 0.
+    The consumer's header has the time; without it, RabbitMQ's ``x-death``. Returns 0 without both.
     """
     headers = properties.headers or {}
     if DIED_AT in headers:

@@ -1,7 +1,7 @@
 """Redis broker that wakes idle consumers as soon as a message is enqueued.
 
 Dramatiq's Redis consumer polls. When it finds no message, or when its worker threads are saturated,
-it sleeps for up to ``dramatiq_worker_timeout`` before the next poll. A job would meet this delay
+it sleeps for up to ``dramatiq_worker_timeout`` before the next poll. This would delay each job
 twice. Here the process that enqueues a message publishes the queue's name on a Redis channel. In
 each worker process one thread subscribes to the channel, and the consumers wait for its signal
 instead of sleeping. If a notification is lost, a consumer polls after the same timeout.
@@ -33,7 +33,8 @@ from pipeline.ledger.pubsub import Subscriber
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds of Dramatiq's own sleep, which waiting for a notification replaces.
+#: Milliseconds that Dramatiq's consumer sleeps; as short as possible, because ``WakingConsumer``
+#: waits for a notification instead.
 _NO_SLEEP = 1
 
 

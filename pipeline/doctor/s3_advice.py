@@ -66,8 +66,8 @@ def advice_on(error: StoreUnavailableError, settings: Settings, otherwise: str) 
         return f"{otherwise} {_NAMES}"
     if code in _DENIED and operation in ACTIONS:
         return (
-            f"Grant {ACTIONS[operation]}, if deploy/s3/actions.json lists it for the API, worker "
-            f"or sweep that uses these credentials. {AS_A_WORKER}"
+            f"Grant {ACTIONS[operation]} if deploy/s3/actions.json lists it for the role (API, "
+            f"worker or sweep) that uses these credentials. {AS_A_WORKER}"
         )
     return _BY_CODE.get(code, otherwise).format(region=settings.s3_region)
 

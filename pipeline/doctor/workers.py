@@ -65,7 +65,7 @@ def workers(heartbeats: Heartbeats, seconds: int) -> Finding:
     if alive:
         return Finding("workers", "ok", f"{alive} worker process{'es' if alive > 1 else ''} alive")
     advice = (
-        "Start workers (dramatiq pipeline.worker:setup_broker). If they exit, check their logs for "
+        "Start workers (`qrmill worker`). If they exit, check their logs for "
         "the reason. Kill a worker that hangs."
     )
     return Finding("workers", "fail", f"no worker sent a heartbeat within {seconds} s", advice)
@@ -102,7 +102,7 @@ def dead_letters(queues: Queues) -> Finding:
     found = ", ".join(f"{count} in {name}" for name, count in dead.items())
     advice = (
         "`qrmill list --status failed` lists the failed jobs, and `qrmill chunks TASK_ID` shows "
-        "why a job failed. After fixing the cause, run `qrmill retry TASK_ID` to render what is "
-        "missing. Dead letters are kept for 30 days."
+        "why a job failed. After fixing the cause, run `qrmill retry TASK_ID` to render the "
+        "missing chunks. Dead letters are kept for 30 days."
     )
     return Finding("dead letters", "warn", found, advice)

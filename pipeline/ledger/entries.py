@@ -44,7 +44,12 @@ class ChunkWork(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(NamedTuple):
-    """The action that a job in flight needs, and the chunks it concerns if it is ``chunks``."""
+    """Diagnosis of a job in flight.
+
+    Attributes:
+        action: the action that the job needs.
+        chunks: indexes of the chunks to enqueue again if ``action`` is ``chunks``; else empty.
+    """
 
     action: Action
     chunks: list[int]

@@ -13,7 +13,7 @@ key                                   type    content
 ``qrmill:{id}:excused``               hash    chunk index -> deliveries that ended with an error
 ``qrmill:{id}:errors``                hash    chunk index -> last error of its attempts, as JSON
 ``qrmill:{id}:failures``              hash    chunk index -> why it failed permanently, as JSON
-``qrmill:{id}:letters``               set     ids of its dead letters; when requeued, they reopen it
+``qrmill:{id}:letters``               set     ids of dead letters that reopen the job when requeued
 ``qrmill:jobs:active``                zset    task ids of jobs in flight, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids of ended jobs, by the time of the end (ms)
 ``qrmill:jobs:unrecorded``            zset    task ids of ended jobs without a result record in S3,

@@ -223,8 +223,9 @@ class Ledger:
             task_id: id of the job.
             failure: reason to report.
             chunk_index: index of the chunk that failed, if a chunk failed.
-            letter_id: id of the dead letter; when requeued, it reopens the job.
-            message_id: id that the dead letter had as a message; the id stops reopening the job.
+            letter_id: id of the dead letter, which reopens the job when it is requeued.
+            message_id: id of the message that became the dead letter. If the message was itself a
+                requeued dead letter, its id no longer reopens the job.
 
         Returns:
             The result of the failed job, whether it failed now or before; None if the job is
@@ -299,8 +300,8 @@ class Ledger:
             finished_at: end in the written record; None if the job has no end to record.
 
         Returns:
-            False if the job was reopened or has ended again since. The record of the current state
-            has to be written then.
+            False if the job has since been reopened or has ended again. The record of the current
+            state must be written in that case.
         """
         names = [keys.job(task_id), keys.UNRECORDED]
         end = "" if finished_at is None else finished_at
@@ -312,7 +313,7 @@ class Ledger:
         Args:
             count: largest number of ids.
             quiet: time for which the returned ids are not returned again.
-            patience: time for which the record has to have been missing.
+            patience: minimum time for which the record must have been missing.
         """
         found = self._run("take_due", [keys.UNRECORDED], count, quiet, patience)
         return cast("list[str]", found)
@@ -338,11 +339,11 @@ class Ledger:
         Args:
             task_id: id of the job.
             patience: time without progress after which a job is stalled if the queues are empty.
-            long_patience: the same if the queues are not empty: the job's messages may be waiting
-                in them.
+            long_patience: the same time if the queues are not empty, because the job's messages may
+                be waiting in them.
             queues_empty: whether the queues are empty.
-            can_send: False while the broker is unavailable. Only an end or a passed deadline is
-                reported then, because no message could be sent.
+            can_send: False while the broker is unavailable. In that case, only an end or a passed
+                deadline is reported, because no message can be sent.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.leases(task_id), keys.ACTIVE_JOBS]
         arguments = (task_id, patience, long_patience, int(queues_empty), int(can_send))

@@ -39,7 +39,7 @@ class Failure(NamedTuple):
     Attributes:
         code: the error code, for programs.
         detail: the explanation, for people.
-        final: whether only a re-run may reopen the job, and no message.
+        final: True if no message may reopen the job, but only a retry request.
     """
 
     code: str

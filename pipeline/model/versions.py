@@ -9,8 +9,8 @@ would do something wrong, and this takes two releases: the first reads both vers
 writes the new one. Messages on Redis channels are bare names and have no version; a new meaning
 needs a new channel.
 
-A process that meets a higher version than its own leaves it to a process of a newer release: it
-requeues a message, and does not change a ledger entry or a record.
+A process leaves data of a higher version to processes of the newer release: it requeues such a
+message, and does not change such a ledger entry or record.
 """
 
 from typing import Annotated
@@ -42,11 +42,11 @@ def is_newer(version: int) -> bool:
 
 
 def refuse_newer(version: int, what: str) -> None:
-    """Raise an error if a newer release has written what is to be read.
+    """Raise an error if a newer release wrote an entry, object or message.
 
     Args:
-        version: the schema version; 1 where none is stated.
-        what: what is to be read, for the error's text.
+        version: schema version of the entry, object or message; 1 if it has none.
+        what: name of the entry, object or message, for the error message.
 
     Raises:
         NewerVersionError: If the version is higher than this release can read.

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 _FRESH = 2.0  # seconds for which a result is reused
 _PATIENCE = 1.0  # seconds that a page of the console waits for the checks
-#: Seconds that a readiness probe waits for the checks. Compose's health check times out after four.
+#: Seconds that a readiness probe waits for the checks. Compose's health check times out after 4 s.
 _PROBE_PATIENCE = 3.0
 
 
@@ -65,11 +65,11 @@ class Health:
     """
 
     def __init__(self, checks: Mapping[str, Callable[[], None]]) -> None:
-        """Use one check per dependency, which raises an exception if it is unavailable."""
+        """Initialize with one check per dependency; a failed check raises an exception."""
         self._dependencies = {name: _Dependency(check) for name, check in checks.items()}
         self._lock = Lock()
 
-    def look(self, patience: float = _PATIENCE) -> list[DependencyHealth]:
+    def latest(self, patience: float = _PATIENCE) -> list[DependencyHealth]:
         """Return the health of each dependency; takes at most ``patience`` seconds."""
         with self._lock:
             for dependency in self._dependencies.values():
@@ -82,7 +82,7 @@ class Health:
 
     def unready(self) -> list[str]:
         """Return the names of the unavailable dependencies; takes at most three seconds."""
-        down = [each for each in self.look(_PROBE_PATIENCE) if each.milliseconds is None]
+        down = [each for each in self.latest(_PROBE_PATIENCE) if each.milliseconds is None]
         for dependency in down:
             log.warning("not ready", part=dependency.name, reason=dependency.reason)
         return [dependency.name for dependency in down]

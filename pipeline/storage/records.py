@@ -23,7 +23,7 @@ from pipeline.storage.multipart_upload import Upload, Uploaded
 _JSON = "application/json"
 #: Largest size in bytes of a request object written with one PUT, and part size of larger ones.
 _ONE_PUT = 8 * 1024 * 1024
-#: Bytes of a request object that are read for its head; quadrupled while the head is longer.
+#: Bytes that are read first to decode the head of a request object; quadrupled until they suffice.
 _HEAD_BYTES = 1 << 16
 
 Record = TypeVar("Record", Result, CallbackRecord)
@@ -150,7 +150,7 @@ class JobRecords:
         return max(written, default=None)
 
     def delete_job(self, task_id: str) -> None:
-        """Delete all objects below a job's prefix, whatever their names."""
+        """Delete all objects below a job's prefix, including those with unknown names."""
         self._bucket.delete_all(keys.objects_of(task_id))
 
     def delete_jobs(self, task_ids: Iterable[str]) -> None:

@@ -88,7 +88,7 @@ def resolve(host: str, port: int, allowed: Sequence[Network]) -> list[str]:
 
     Raises:
         NotReachableError: the host has no address, or one that may not be reached. The message does
-            not say which of the two, so that clients cannot probe for internal host names.
+            not state which of the two, so that clients cannot probe for internal host names.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)

@@ -38,8 +38,8 @@ class Response(NamedTuple):
 
     Attributes:
         status: HTTP status code.
-        retry_after: seconds that the receiver asks to wait before the next attempt (Retry-After,
-            RFC 9110, section 10.2.3); 0 if the header is missing or invalid.
+        retry_after: seconds to wait before the next attempt, from the header Retry-After (RFC 9110,
+            section 10.2.3); 0 if the header is missing or invalid.
     """
 
     status: int

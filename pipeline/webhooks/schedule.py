@@ -27,7 +27,7 @@ from pipeline.model.states import CallbackState
 SCHEDULE = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 30_600)
 _JITTER = 0.1  # maximum share of a delay that is added to it at random
 #: Maximum delay, in seconds, that a receiver can request with Retry-After. Standard Webhooks
-#: ("Delivery success and failure") asks senders to take the header into consideration, not to obey.
+#: ("Delivery success and failure") recommends considering the header, but does not require it.
 LONGEST_RETRY_AFTER = 6 * 3600
 #: Webhook messages in the queue above which only the end of a job enqueues another.
 _WAITING = 100
@@ -174,7 +174,7 @@ def next_delay(number: int, retry_after: float) -> int | None:
 
     Args:
         number: number of the attempt that has failed, counted from 1.
-        retry_after: seconds that the receiver asked to wait (Retry-After); 0 if it did not.
+        retry_after: seconds to wait that the receiver requested (Retry-After); 0 if none.
     """
     if number > len(SCHEDULE):
         return None

@@ -51,7 +51,7 @@ class WebhookSecrets:
         self._bucket = bucket
 
     def make(self, key_id: str) -> WebhookSecret:
-        """Create a secret for a key; a secret that the key already has signs for one more day."""
+        """Create a secret for a key; the key's previous secret continues to sign for a day."""
         now = int(time.time())
         made = "whsec_" + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
         former: list[FormerSecret] = []

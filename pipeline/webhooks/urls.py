@@ -61,7 +61,7 @@ class CallbackUrl(NamedTuple):
 
 
 def callback_rules(settings: Settings) -> CallbackRules:
-    """Return the rules for callback URLs that ``settings`` contain.
+    """Return the rules for callback URLs from the settings.
 
     Raises:
         SettingsError: one of the allowed networks is malformed.

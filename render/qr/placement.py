@@ -58,7 +58,7 @@ def _sources(version: int) -> NDArray[np.intp]:
 
     intp (8, bytes per line * 2 * side), ordered by bit of a byte (least significant first), byte of
     a line, and line. Modules outside the encoding region, and the remainder bits (7.6), have the
-    index of the bit after the last codeword, which is light.
+    index of an additional light bit after the last codeword.
     """
     free = function_patterns(version).free
     side = len(free)

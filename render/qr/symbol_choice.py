@@ -1,4 +1,4 @@
-"""Choice of symbols: the lowest version that holds a text, and the highest level that fits it.
+"""Choice of symbols: the lowest version for each text, and the highest level that still fits.
 
 Texts of the same shape need the same kind of symbol, so each shape is processed once, together with
 shapes of similar length (ISO/IEC 18004:2015, 7.3.2 and table 7).
@@ -130,8 +130,8 @@ class Held(NamedTuple):
 def searches(shapes: list[bytes], level: int) -> Iterator[Held]:
     """Yield the cheapest segments of shapes, one range of versions after the other.
 
-    Higher ranges have wider count indicators, which make a text longer, so a text belongs to the
-    first range that holds it.
+    Higher ranges have wider count indicators, which make an encoded text longer, so a text belongs
+    to the first range that holds it.
     """
     left = np.arange(len(shapes))
     for range_number, (first, last) in enumerate(COUNT_RANGES):

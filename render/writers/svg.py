@@ -2,7 +2,7 @@
 
 Source: Scalable Vector Graphics (SVG) 2, section 9.3 (path data). A run is a stroke one user unit
 wide: ``h`` and the run's length. ``m`` moves to the next run of the row, ``M`` to the next row. The
-view box is shifted by half a unit, so that strokes along whole numbers fill modules.
+view box is shifted by half a unit, so that strokes at integer coordinates fill modules.
 """
 
 from functools import cache

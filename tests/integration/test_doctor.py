@@ -65,7 +65,7 @@ def test_nobody_works(settings: Settings, service: Service) -> None:
     service.api_keys._bucket.delete_all("")
     wrong = failing(msgspec.structs.replace(settings, max_backlog=3))
     assert {*wrong} == {"workers", "sweep", "queues"}
-    assert "dramatiq pipeline.worker:setup_broker" in wrong["workers"]
+    assert "`qrmill worker`" in wrong["workers"]
     assert "qrmill sweep" in wrong["sweep"]
 
 

@@ -215,7 +215,7 @@ def test_the_doctor_names_what_is_denied_and_has_nobody_grant_more_than_is_liste
     findings = {each.name: each for each in check_up(roles.of["api"])}
     denied = findings[f"s3 objects {roles.admin.staging_bucket}"]
     assert (denied.state, denied.found) == ("fail", "PutObject: AccessDenied")
-    assert denied.advice.startswith("Grant s3:PutObject, if deploy/s3/actions.json lists it")
+    assert denied.advice.startswith("Grant s3:PutObject if deploy/s3/actions.json lists it")
     assert denied.advice.endswith("run the doctor with a worker's credentials.")
     as_a_worker = {each.name: each for each in check_up(roles.of["worker"])}
     refused = {name for name, each in as_a_worker.items() if each.state == "fail" and "s3" in name}

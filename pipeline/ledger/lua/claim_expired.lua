@@ -6,7 +6,7 @@
 -- Returns {task id, state, key id, …}. State and key id are "" for a job without an entry. The
 -- state is "newer" for a job of a newer release, which has to delete it. A job that its entry
 -- reports as in flight has not ended, so the script only removes the job from the index.
-local answer = {}
+local reply = {}
 for _, task_id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", ARGV[3], "LIMIT", 0, ARGV[4])) do
     local job = ARGV[1] .. task_id .. ARGV[2]
     local state = redis.call("HGET", job, "state")
@@ -19,9 +19,9 @@ for _, task_id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", ARGV[3], "
         elseif state then
             redis.call("HSET", job, "removing", 1, "closed", 1)
         end
-        answer[#answer + 1] = task_id
-        answer[#answer + 1] = state or ""
-        answer[#answer + 1] = key_id
+        reply[#reply + 1] = task_id
+        reply[#reply + 1] = state or ""
+        reply[#reply + 1] = key_id
     end
 end
-return answer
+return reply

@@ -4,19 +4,19 @@
 -- Returns {1 if the request is allowed, else 0, then for each window: requests counted, ms until
 -- the window restarts}.
 -- A request that a window rejects is counted in that window, but not in the longer windows.
-local answer = {1}
+local reply = {1}
 for i = 1, #KEYS do
     local count = tonumber(redis.call("GET", KEYS[i]) or 0)
-    if answer[1] == 1 then
+    if reply[1] == 1 then
         count = redis.call("INCR", KEYS[i])
         if redis.call("PTTL", KEYS[i]) < 0 then
             redis.call("EXPIRE", KEYS[i], ARGV[2 * i])
         end
         if count > tonumber(ARGV[2 * i - 1]) then
-            answer[1] = 0
+            reply[1] = 0
         end
     end
-    answer[#answer + 1] = count
-    answer[#answer + 1] = math.max(0, redis.call("PTTL", KEYS[i]))
+    reply[#reply + 1] = count
+    reply[#reply + 1] = math.max(0, redis.call("PTTL", KEYS[i]))
 end
-return answer
+return reply

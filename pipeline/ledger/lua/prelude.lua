@@ -1,7 +1,7 @@
 -- The prelude of every script of the ledger. pipeline/ledger/scripts.py puts it before each script,
 -- and puts NEWER_MARK, VERSION, TRANSITIONS and DURATION_BOUNDS before the prelude.
 local NEWER = redis.error_reply(
-    NEWER_MARK .. " the ledger entry is a newer release's; this reads version " .. VERSION)
+    NEWER_MARK .. " a newer release wrote the ledger entry; this release reads version " .. VERSION)
 local function newer(job)
     return tonumber(redis.call("HGET", job, "version") or 1) > VERSION
 end

@@ -20,13 +20,13 @@ redis.call("ZADD", KEYS[8], redis.call("HGET", job, "created_at"), ARGV[1])
 redis.call("ZREM", KEYS[9], ARGV[1])
 redis.call("ZREM", KEYS[11], ARGV[1])
 recall(job, KEYS[10], ARGV[1])
-local answer = {1}
+local reply = {1}
 for index = 0, redis.call("HGET", job, "chunks") - 1 do
     if redis.call("HEXISTS", KEYS[2], index) == 0 then
-        answer[#answer + 1] = index
+        reply[#reply + 1] = index
     end
 end
-if #answer == 1 then  -- only the bundle is missing
+if #reply == 1 then  -- only the bundle is missing
     redis.call("HSET", job, "state", transition("pending", "begin"))
 end
-return answer
+return reply

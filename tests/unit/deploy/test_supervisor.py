@@ -35,7 +35,7 @@ def supervise(tmp_path: Path, said: list[str], told: list[dict[str, int]]) -> It
         def make(*stages: list[Part]) -> Supervisor:
             made.append(
                 Supervisor(
-                    stages, tmp_path, say=said.append, changed=told.append, lock=lock.fileno()
+                    stages, tmp_path, report=said.append, on_change=told.append, lock=lock.fileno()
                 )
             )
             return made[-1]

@@ -22,14 +22,14 @@ def test_a_part_that_hangs_holds_nobody_up_and_is_asked_once() -> None:
 
     health = Health({"slow": hang, "good": lambda: None, "gone": away})
     for _ in range(2):
-        found = {part.name: part for part in health.look()}
+        found = {part.name: part for part in health.latest()}
         assert found["slow"].milliseconds is None
         assert "no response for" in found["slow"].reason
         assert found["good"].milliseconds is not None
         assert found["gone"] == DependencyHealth("gone", None, "HeadBucket: 503")
     assert asked == [1]
     release.set()
-    wait_for(lambda: health.look()[0].milliseconds, "the answer")
+    wait_for(lambda: health.latest()[0].milliseconds, "the answer")
 
 
 def test_a_part_whose_check_breaks_is_not_told_as_it_was_before(
@@ -38,13 +38,13 @@ def test_a_part_whose_check_breaks_is_not_told_as_it_was_before(
     monkeypatch.setattr("pipeline.monitoring.health._FRESH", 0)
     found: list[None] = [None]
     health = Health({"part": found.pop})
-    assert health.look()[0].milliseconds is not None
-    assert health.look()[0] == DependencyHealth("part", None, "IndexError")
+    assert health.latest()[0].milliseconds is not None
+    assert health.latest()[0] == DependencyHealth("part", None, "IndexError")
 
 
 def test_a_part_is_not_asked_more_often_than_every_two_seconds() -> None:
     asked: list[int] = []
     health = Health({"part": lambda: asked.append(1)})
     for _ in range(10):
-        assert health.look()[0].reason == ""
+        assert health.latest()[0].reason == ""
     assert len(asked) <= 2
