@@ -1,8 +1,8 @@
 """Session checks for all pages of the console and for Dramatiq's dashboard.
 
 The check depends on the resource that a request was routed to, not on its path, so that no spelling
-of a path bypasses the check. Every :class:`RequiresSession` resource needs a session. Every change
-needs a form of that session that was not sent before.
+of a path bypasses the check. Every :class:`RequiresSession` resource needs a session. Every request
+that changes something must also submit a form of the same session, and each form is accepted once.
 """
 
 import re
@@ -33,7 +33,7 @@ class RequiresSession(ConsoleResource):
     """A resource that needs a session.
 
     Attributes:
-        own_forms: whether the resource checks its forms itself.
+        own_forms: True if the resource checks submitted forms itself; False if the middleware does.
     """
 
     own_forms = False
@@ -103,7 +103,7 @@ class SessionMiddleware:
         resource: object,
         req_succeeded: bool,
     ) -> None:
-        """Replace a problem response by an HTML page."""
+        """Replace a problem response with an HTML page."""
         if isinstance(resource, ConsoleResource) and resp.content_type == MEDIA_TYPE and resp.data:
             problem = msgspec.json.decode(resp.data, type=Problem)
             status = HTTPStatus(problem.status)

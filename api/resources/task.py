@@ -87,7 +87,8 @@ def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
     """Return the entity tag of a status response, without signing a download URL.
 
     The tag is weak because responses with the same tag may differ in the signature of the download
-    URL. The tag changes often enough that after a 304, the URL that the client has still works.
+    URL. The tag changes before such a URL expires, so a client that receives a 304 can use the URL
+    that it already has.
 
     Args:
         job: status of the job.
@@ -109,8 +110,8 @@ def url_window(seconds: int, now: int) -> tuple[int, int]:
     ``seconds`` shrinks, as it does when the credentials that sign are about to expire.
 
     Args:
-        seconds: for how long a URL that is signed now is valid.
-        now: in seconds since the epoch.
+        seconds: number of seconds for which a URL that is signed now is valid.
+        now: current time, in seconds since the epoch.
     """
     length = 1 << max(0, seconds.bit_length() - 2)
     return length, now // length

@@ -13,7 +13,7 @@ class BarrierBackend(RedisBackend):  # type: ignore[misc] # Dramatiq has no type
     """
 
     def add(self, key: str, value: int, ttl: int) -> bool:
-        """Create a barrier for ``value`` messages that expires after ``ttl`` milliseconds."""
+        """Create a barrier for ``value`` messages; it expires after ``ttl`` milliseconds."""
         return bool(super().add(keys.barrier(key), value, ttl))
 
     def decr(self, key: str, amount: int, minimum: int, ttl: int) -> bool:

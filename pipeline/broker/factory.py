@@ -28,10 +28,11 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from pipeline.broker.rabbitmq import RabbitBroker
 
-#: Dramatiq's maintenance requeues a dead worker's messages. Running it with one command in ten
-#: (100,000 in a million) is often enough.
+#: Number of commands out of a million that make Dramatiq requeue the messages of dead workers. One
+#: command in ten is sufficient.
 _MAINTENANCE_CHANCE = 100_000
-#: Lifetime of a group's barrier. A chunk requeued later enqueues the bundle by itself.
+#: Lifetime of a group's barrier. The bundle does not depend on the barrier, because the actor that
+#: stages a job's last chunk enqueues the bundle too.
 _BARRIER_TTL = 86_400_000  # milliseconds
 
 

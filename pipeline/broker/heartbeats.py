@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 #: Prefix of a worker's broker id. The broker id of an API process has no such prefix.
 WORKER = "worker"
 _TICK = 1.0  # seconds between heartbeats
-_SHUTDOWN_WAIT = 2.0  # seconds that a shutdown waits until its heartbeat is deleted
-#: Seconds without a poll of any consumer after which a worker stops its heartbeats. A consumer
+_SHUTDOWN_WAIT = 2.0  # maximum seconds that a shutdown waits for the heartbeat's deletion
+#: Seconds after which a worker stops its heartbeats if none of its consumers polls. A consumer
 #: polls once per second, and waits up to 3 s before it reconnects.
 _POLL_TIMEOUT = 5.0
 _FORGET = 3_600_000  # milliseconds without a heartbeat after which a worker is no longer listed
@@ -87,7 +87,8 @@ class Heartbeats:
     def held(self) -> Counter[str]:
         """Return the number of unacknowledged messages of live workers on RabbitMQ, per queue.
 
-        RabbitMQ requeues the messages of a dead worker as soon as the worker's connection is lost.
+        Dead workers are left out, because RabbitMQ requeues their messages as soon as their
+        connections are lost.
 
         Raises:
             LedgerUnavailableError: Redis is unreachable.
@@ -106,7 +107,7 @@ class Heartbeats:
                 "list[tuple[str, float]]",
                 self._client.zrange(keys.HEARTBEATS, 0, -1, withscores=True),
             )
-        # Heartbeats carry the clock of the worker's machine, not that of Redis.
+        # A heartbeat has the time of the worker's clock, not that of the Redis server.
         now = time.time_ns() // 1_000_000
         found = {}
         for name, beat_at in beats:
@@ -121,7 +122,7 @@ class HeartbeatMiddleware(Middleware):
     """Writes the heartbeats of a worker on RabbitMQ.
 
     Args:
-        client: Redis client, whether it decodes responses or not.
+        client: Redis client; it may decode responses or not.
 
     Attributes:
         name: broker id of the worker; empty in a process that is not a worker.

@@ -1,7 +1,7 @@
 """Queries of a broker's queues: lengths, ages and dead letters.
 
 Dramatiq's own metrics come from workers and stop when all workers are dead. The state of the queues
-is therefore read from the broker itself. Every method raises:
+is therefore read from the broker itself. Every method of :class:`Queues` raises:
     LedgerUnavailableError: Redis is unreachable.
     BrokerUnavailableError: RabbitMQ is the broker and is unreachable.
 """
@@ -87,7 +87,7 @@ class Queues(Protocol):
         """Delete dead letters permanently; return the number deleted."""
 
     def attach_error(self, message: MessageProxy) -> bool:
-        """Add the error of the last attempt to a dead letter that is stored as it was sent.
+        """Add the last attempt's error to a dead letter, which the broker stores without it.
 
         Returns:
             False if the message is not a dead letter, because it was taken from its worker before
@@ -101,7 +101,7 @@ def assign_dead_letter_id(message: MessageProxy) -> None:
     A redelivered copy of the message keeps the old id. The ledger distinguishes such a copy from
     the requeued dead letter by their ids.
     """
-    if not hasattr(message, "letter_id"):  # Dramatiq repeats a nack that lost its connection
+    if not hasattr(message, "letter_id"):  # Dramatiq repeats a nack after a lost connection
         message.letter_id = str(uuid.uuid4())  # type: ignore[attr-defined] # Dramatiq allows it
 
 
@@ -129,8 +129,8 @@ def renewed(text: str) -> str | None:
 
 
 def age(milliseconds: float | None) -> float:
-    """Return the seconds since a time in milliseconds since the epoch; 0 for no time.
+    """Return the age in seconds of a timestamp in milliseconds since the epoch; 0 for None.
 
-    The result is never negative, although Dramatiq stamps messages by the sender's clock.
+    Dramatiq's timestamps are by the sender's clock. The age is 0 if that clock is ahead.
     """
     return 0.0 if milliseconds is None else max(0.0, time.time() - milliseconds / 1000)

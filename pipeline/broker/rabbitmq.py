@@ -29,8 +29,9 @@ log = structlog.get_logger(__name__)
 DIED_AT = "x-qrmill-died-at"
 _QUORUM: Arguments = {
     "x-queue-type": "quorum",
-    # By default, RabbitMQ 4.0 and later drops a message after 20 returns to its queue. The ledger
-    # counts deliveries and gives up sooner, and a dead letter returns each time that it is read.
+    # By default, RabbitMQ 4.0 and later drops a message after 20 returns to its queue. Messages of
+    # jobs do not need this limit, because the ledger counts deliveries and gives up sooner. The
+    # limit would lose dead letters, which return to their queue each time they are read.
     "x-delivery-limit": 2**31 - 1,
 }
 
@@ -116,7 +117,7 @@ class RabbitBroker(RabbitmqBroker):
     def batch(self) -> Iterator["RabbitBroker"]:
         """Yield a broker that sends its messages together at the end of the block.
 
-        If this raises, some messages may have been sent.
+        If sending fails, some of the messages may have been sent.
         """
         batch = copy.copy(self)
         batch.pending = []
@@ -175,7 +176,7 @@ class RabbitConsumer(_RabbitmqConsumer):
             super().nack(message)  # type: ignore[no-untyped-call]
         else:
             message.buried = True  # type: ignore[attr-defined] # Dramatiq allows it
-            # A redelivered copy has the old id, by which the ledger ignores it.
+            # If RabbitMQ delivers the message again, the ledger ignores the copy by its old id.
             with suppress(ConnectionClosed):
                 super().ack(message)  # type: ignore[no-untyped-call]
 

@@ -1,10 +1,10 @@
-"""RabbitMQ connection, shared by all threads of a process, that publishes and counts messages.
+"""RabbitMQ connection that all threads of a process share to publish and count messages.
 
 A pika connection belongs to one thread, and the server drops the connection when that thread does
-not serve its heartbeats. An API process has hundreds of threads that publish occasionally. Here one
-thread only serves the connection; the other threads submit requests to it and wait for a bounded
-time. Messages published together are confirmed together, at the cost of one round trip and one disk
-write.
+not serve its heartbeats. An API process has hundreds of threads that publish occasionally. Here a
+dedicated thread serves the connection. The other threads submit requests to this thread and wait
+for a bounded time. Messages published together are confirmed together, at the cost of one round
+trip and one disk write.
 """
 
 import threading
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pika.channel import Channel
     from pika.frame import Method
 
-#: Attempts per request, because only using a connection reveals that it is dead.
+#: Attempts per request. A second one is needed, because a dead connection is noticed only in use.
 _TRIES = 2
 _PERSISTENT = 2  # AMQP 0-9-1, class basic: delivery-mode
 
@@ -97,7 +97,8 @@ class Amqp:
                 return done.result(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 reason = ConnectionClosed(f"RabbitMQ did not respond within {self._timeout:g} s")
-                # The second attempt may time out too soon to conclude that the connection is dead.
+                # The second attempt has only the rest of the time. Its timeout therefore does not
+                # show that the connection is dead.
                 if attempt == 1:
                     session.end(reason)
                 raise reason from None

@@ -1,10 +1,10 @@
-"""Queues of the RabbitMQ broker, read over AMQP and completed from heartbeats and the ledger.
+"""Queues of the RabbitMQ broker, read over AMQP, from heartbeats and from the ledger.
 
-AMQP reports how many messages of a queue no consumer has fetched, and any client can fetch dead
-letters. AMQP reports neither how many messages are unacknowledged nor how long one has waited. The
-workers' heartbeats count the unacknowledged messages (:mod:`pipeline.broker.heartbeats`), and the
-waiting time is estimated from the ledger (:mod:`pipeline.broker.queue_age`). RabbitMQ's management
-plugin is not needed.
+AMQP reports the number of messages in a queue that no consumer has fetched, and any client can
+fetch dead letters. AMQP does not report the number of unacknowledged messages, which is read from
+the workers' heartbeats (:mod:`pipeline.broker.heartbeats`). AMQP does not report waiting times
+either, which are estimated from the ledger (:mod:`pipeline.broker.queue_age`). RabbitMQ's
+management plugin is not needed.
 
 Dead letters can be read only by fetching them, which hides them from all other clients until they
 are returned. A lock in Redis therefore serializes reading and counting. A requeued dead letter is
@@ -233,7 +233,8 @@ def _letter_id(text: str) -> str:
 def _died_at(properties: BasicProperties) -> int:
     """Return the time at which a message became a dead letter, in milliseconds since the epoch.
 
-    The consumer's header has the time; without it, RabbitMQ's ``x-death``. Returns 0 without both.
+    The time is read from the header :data:`DIED_AT`, or else from RabbitMQ's header ``x-death``.
+    Returns 0 if the message has neither.
     """
     headers = properties.headers or {}
     if DIED_AT in headers:

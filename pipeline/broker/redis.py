@@ -110,9 +110,9 @@ class WakingBroker(RedisBroker):
     def batch(self) -> Iterator["WakingBroker"]:
         """Yield a broker that sends its messages together at the end of the block.
 
-        Sent one by one, each message would cost two round trips, and the first would wake workers
-        that compete with the sender of the others. If this raises, some messages may have been
-        sent.
+        If messages were sent one by one, each would cost two round trips. The first would also wake
+        workers, which would compete with this process while it sends the others. If sending fails,
+        some of the messages may have been sent.
         """
         batch = copy.copy(self)
         batch.pending = set()

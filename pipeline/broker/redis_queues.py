@@ -1,7 +1,7 @@
 """Queues of the Redis broker, read from the keys that Dramatiq writes.
 
-A message is always in exactly one place. Requeueing is one atomic step, so that two processes that
-requeue the same dead letter at once move it once.
+A message is always in exactly one place. Requeueing is one atomic step: if two processes requeue
+the same dead letter concurrently, only one of them moves it.
 """
 
 from collections.abc import Sequence
@@ -116,7 +116,7 @@ class RedisQueues:
         return int(removed)
 
     def attach_error(self, message: MessageProxy) -> bool:
-        """Replace the stored message of a dead letter.
+        """Replace the stored message of a dead letter with ``message``, which contains the error.
 
         Returns:
             False if the message was requeued since, or never became a dead letter.

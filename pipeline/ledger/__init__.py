@@ -1,1 +1,1 @@
-"""The ledger in Redis: where each job stands, every step one atomic script."""
+"""The ledger: the state of all jobs in Redis, changed by atomic Lua scripts."""

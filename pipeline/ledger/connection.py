@@ -12,9 +12,9 @@ URL                                                            server
                                                                and to the master
 =============================================================  ===================================
 
-The query takes the parameters of redis-py's connections, such as ``ssl_ca_certs``. The user and the
-password are those of the server. For Sentinels with credentials of their own, the query takes
-``sentinel_username`` and ``sentinel_password``.
+The query of a URL can contain the parameters of redis-py's connections, such as ``ssl_ca_certs``.
+The user and the password are those of the server. For Sentinels with credentials of their own, the
+query also contains ``sentinel_username`` and ``sentinel_password``.
 """
 
 import socket
@@ -91,18 +91,18 @@ def open_redis(url: str, *, timeout: float, decode: bool = False) -> redis.Redis
     With Sentinels, the client queries them for the master at every new connection. It closes its
     connections when the server reports that it is no longer the master.
 
-    A connection is closed when the network is silent: within a minute if it only listens, and
-    within ``timeout`` if it has sent data. Otherwise the kernel would still deliver an abandoned
-    command when the network returns. An abandoned fetch would then take messages that no worker
-    processes.
+    A connection is closed when the network goes silent: within ``timeout`` if the connection has
+    sent data, and within a minute if it only listens. Otherwise the kernel would still deliver an
+    abandoned command when the network returns. An abandoned fetch would then take messages that no
+    worker processes.
 
     Args:
-        url: Redis URL in one of the forms above.
+        url: Redis URL in one of the forms that the module's docstring lists.
         timeout: seconds to wait for a connection or a response.
         decode: True if the client returns text, False if it returns bytes.
 
     Raises:
-        RedisUrlError: the URL has none of these forms.
+        RedisUrlError: the URL has none of the listed forms.
     """
     retry = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {
@@ -165,8 +165,8 @@ def check_redis_url(url: str) -> None:
     """Validate a URL without connecting to a server.
 
     Raises:
-        RedisUrlError: the URL has none of the forms above, a parameter of its query is invalid, or
-            a file that it names does not exist.
+        RedisUrlError: the URL has none of the forms that the module's docstring lists, a parameter
+            of its query is invalid, or a file that the query names does not exist.
     """
     scheme, _, rest = url.partition("://")
     if scheme not in (*_SERVER, *_SENTINEL) or "#" in rest:

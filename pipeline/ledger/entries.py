@@ -125,7 +125,7 @@ def result_of(fields: dict[str, Any]) -> Result:
 
 
 def job_fields(flat: list[str]) -> JobFields:
-    """Return the job in alternating field names and values, the form that HGETALL returns."""
+    """Decode a job from alternating field names and values, the form that HGETALL returns."""
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     fields["accepted_ms"] = fields["created_at"]
     return msgspec.convert(fields, JobFields, strict=False)

@@ -3,8 +3,8 @@
 A request reserves its key under a lease before it writes anything, and confirms the key when the
 request is accepted. If the process that reserved the key dies, the lease expires. The next request
 with the key takes over the reservation and the task id, and therefore writes the same S3 objects
-again. To write these objects twice is harmless. To delete them is not, because the other request
-may have been accepted. A request therefore renews its lease before it deletes its objects.
+again. Writing these objects twice is harmless. Deleting them is not, because the other request may
+have been accepted. A request therefore renews its lease before it deletes its objects.
 """
 
 import hashlib

@@ -172,7 +172,7 @@ class Ledger:
     def stage_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk.
 
-        A failed job is reopened if the chunk was the last of its failed ones. The reopened job has
+        A failed job is reopened when the last of its failed chunks is staged. The reopened job has
         to end within ``deadline`` from now.
 
         Returns:
@@ -203,7 +203,7 @@ class Ledger:
         """Mark a chunk as not staged, because the staged bytes differ from the recorded ones.
 
         Returns False if ``claimant`` has lost the claim, or if the chunk was not recorded as
-        staged. The process that holds the claim now checks the chunk itself.
+        staged. After a lost claim, the new holder checks the chunk itself.
         """
         count = min(job.chunk_size, job.items - chunk_index * job.chunk_size)
         names = [keys.job(job.task_id), keys.staged(job.task_id)]
@@ -297,7 +297,8 @@ class Ledger:
 
         Args:
             task_id: id of the job.
-            finished_at: end in the written record; None if the job has no end to record.
+            finished_at: time of the job's end, as in the written record; None if the job has not
+                ended or is unknown.
 
         Returns:
             False if the job has since been reopened or has ended again. The record of the current
@@ -338,12 +339,14 @@ class Ledger:
 
         Args:
             task_id: id of the job.
-            patience: time without progress after which a job is stalled if the queues are empty.
-            long_patience: the same time if the queues are not empty, because the job's messages may
-                be waiting in them.
+            patience: time without progress after which a job counts as stalled while the queues are
+                empty.
+            long_patience: the same time while the queues are not empty. It is longer, because the
+                job's messages may be waiting in the queues.
             queues_empty: whether the queues are empty.
-            can_send: False while the broker is unavailable. In that case, only an end or a passed
-                deadline is reported, because no message can be sent.
+            can_send: False while the broker is unavailable. In that case, the only actions returned
+                are those for ended jobs and for jobs past their deadline, because no message can be
+                sent.
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.leases(task_id), keys.ACTIVE_JOBS]
         arguments = (task_id, patience, long_patience, int(queues_empty), int(can_send))
@@ -356,7 +359,7 @@ class Ledger:
             return cast("list[str]", self._client.zrange(keys.ACTIVE_JOBS, 0, -1))
 
     def claim_expired(self, when: int, count: int) -> list[ExpiredJob]:
-        """Mark up to ``count`` jobs that ended by ``when`` as being deleted, oldest first.
+        """Mark the oldest jobs that ended by ``when`` as being deleted, at most ``count`` of them.
 
         No message and no retry reopens a marked job. Later calls return the marked jobs again until
         they are deleted.

@@ -124,7 +124,10 @@ class CompletionWaiters:
                     del self._waiters[task_id]
 
     def _listen(self) -> None:
-        """Start the subscriber with the first request that waits; subscribing wakes them all."""
+        """Start the subscriber unless an earlier request has started it.
+
+        As soon as the subscriber has subscribed, it wakes all waiting requests.
+        """
         with self._lock:
             if not self._listening:
                 self._subscriber.start()

@@ -1,8 +1,8 @@
 """Reconciliation of S3 with the ledger: restores jobs that Redis lost, deletes orphaned objects.
 
 The reconciliation works page by page. One page of S3's listing names at most 1000 jobs, and one
-command to Redis returns their states. Only jobs that are in flight, or that Redis does not know,
-cost requests of their own. With many jobs a reconciliation takes hours, but it never has more than
+command to Redis returns their states. Further requests are needed only for jobs that are in flight
+or that Redis does not know. With many jobs a reconciliation takes hours, but it never has more than
 one page of jobs in memory, and its caller can do other work between two steps.
 """
 
@@ -26,14 +26,14 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between reconciliations.
 PERIOD = 3600.0
-#: Seconds until the next reconciliation after a failover of Redis. The former master may have
-#: accepted jobs, from clients that were cut off together with it, until it noticed that it was no
-#: longer the master.
+#: Seconds until the next reconciliation after a failover of Redis. In a network partition, clients
+#: that were cut off together with the former master may still have created jobs there. Only S3 has
+#: these jobs.
 PERIOD_AFTER_FAILOVER = 60.0
 
 
 class Reconciler:
-    """Compares S3 with the ledger; two concurrent reconciliations only do the work twice.
+    """Compares S3 with the ledger; concurrent reconciliations are harmless, but repeat the work.
 
     Args:
         settings: deadline and lifetime of jobs.
@@ -66,7 +66,7 @@ class Reconciler:
         self._newer = newer
 
     def steps(self) -> Iterator[None]:
-        """Reconcile all jobs, and yield after each job; most jobs cost no request of their own.
+        """Reconcile all jobs, and yield after each job.
 
         Raises:
             UnavailableError: a backend is unavailable. Completed steps stay done, and the next

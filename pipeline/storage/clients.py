@@ -4,9 +4,9 @@ All S3 clients are created in this module. If S3 accepts connections and never r
 takes the read timeout multiplied by the number of attempts. Each role chooses both numbers:
 
 - Workers and the sweep can wait: three attempts of ten seconds.
-- The API has a waiting client that can retry by itself: two attempts of three seconds.
+- The API has to respond soon, and its callers can retry: two attempts of three seconds.
 - The API's health checks, and its cleanup after a timeout, use a fail-fast client: one attempt of
-  two seconds. This client shares the credentials and the clock correction of the other one.
+  two seconds. This client shares the credentials and the clock correction of the API's other one.
 """
 
 from collections.abc import Iterator
@@ -143,9 +143,9 @@ def connect_s3(
         },
     )
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
-    # botocore converts bodies to files. A file waits for the server's 100 (Continue) (RFC 9110,
-    # section 10.1.1) and is sent in pieces of 16 KiB. PutObject therefore sends the bytes as they
-    # are; only the parts of multipart uploads are still sent as files.
+    # botocore converts bodies to files. It sends a file only after the server's 100 (Continue)
+    # (RFC 9110, section 10.1.1), and in pieces of 16 KiB. PutObject therefore sends the bytes as
+    # they are; only the parts of multipart uploads are still sent as files.
     client.meta.events.unregister(
         "before-parameter-build.s3.PutObject", convert_body_to_file_like_object
     )

@@ -65,8 +65,8 @@ class ClockSkew:
     ) -> float | None:
         """Return the delay in seconds before a retry, or None to leave the decision to botocore.
 
-        Servers differ in the code and status of this error. The first attempt is therefore retried
-        if it was rejected and its response changed the offset.
+        Servers reject a wrong time with different codes and statuses. The first attempt is
+        therefore retried if it was rejected for any reason and its response changed the offset.
         """
         rejected = response is not None and response[0].status_code in _REJECTIONS
         observed = abs(self._offset - request_dict["context"].get(_OFFSET, 0.0)) > _TOLERATED

@@ -59,7 +59,7 @@ class CredentialsExpiry:
             return None
         with translated():
             self._credentials.get_frozen_credentials()
-        # Later signatures use these credentials or newer ones.
+        # Later signatures use these credentials or newer ones, which expire later.
         end: datetime = self._credentials._expiry_time  # type: ignore[attr-defined] # noqa: SLF001
         left = end.timestamp() - self._clock_skew.now()
         if self._credentials.method == _INSTANCE:

@@ -51,7 +51,7 @@ class DownloadUrls:
         Args:
             task_id: id of the job.
             bundle: bundle of the job.
-            lifetime: result of a call of :meth:`lifetime` just before; computed if None.
+            lifetime: seconds that :meth:`lifetime` has just returned; computed if None.
 
         Raises:
             StoreUnavailableError: the credentials have expired and cannot be renewed.

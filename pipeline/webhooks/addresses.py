@@ -57,7 +57,7 @@ class NotReachableError(Exception):
 
 
 def is_public(address: Address) -> bool:
-    """Return whether ``address`` is public, without looking for an IPv4 address inside it."""
+    """Return whether ``address`` is public, regardless of any IPv4 address that it embeds."""
     if address.version == 6 and address not in _GLOBAL_UNICAST:  # noqa: PLR2004 - IP's version
         return False
     return not any(address in network for network in _NOT_PUBLIC)
@@ -66,8 +66,8 @@ def is_public(address: Address) -> bool:
 def may_be_reached(address: Address, allowed: Sequence[Network]) -> bool:
     """Return whether a webhook may be sent to ``address``.
 
-    An IPv6 address that embeds an IPv4 address, mapped (RFC 4291, section 2.5.5.2) or behind NAT64,
-    is judged by that IPv4 address. An IPv6 address with a zone is never allowed.
+    IPv4-mapped addresses (RFC 4291, section 2.5.5.2) and NAT64 addresses embed an IPv4 address. The
+    embedded address is checked instead. An IPv6 address with a zone is never allowed.
 
     Args:
         address: address of the receiver.

@@ -94,7 +94,7 @@ def _connection(url: CallbackUrl, address: str) -> HTTPConnection:
         address,
         url.port,
         timeout=_CONNECT_SECONDS,
-        ssl_context=ssl.create_default_context(),  # verifies the certificate of that host
+        ssl_context=ssl.create_default_context(),  # verifies the certificate
         server_hostname=url.host,
     )
 
@@ -124,7 +124,10 @@ def _seconds(retry_after: str) -> float:
 
 @contextmanager
 def _closed_after(connected: socket.socket, seconds: float) -> Iterator[None]:
-    """Shut a connection down after ``seconds``; a socket timeout restarts with every byte."""
+    """Shut down a connection after ``seconds`` in total.
+
+    A socket timeout does not limit the total time, because it restarts with every received byte.
+    """
 
     def shut_down() -> None:
         with suppress(OSError):

@@ -29,9 +29,10 @@ _JITTER = 0.1  # maximum share of a delay that is added to it at random
 #: Maximum delay, in seconds, that a receiver can request with Retry-After. Standard Webhooks
 #: ("Delivery success and failure") recommends considering the header, but does not require it.
 LONGEST_RETRY_AFTER = 6 * 3600
-#: Webhook messages in the queue above which only the end of a job enqueues another.
+#: Limit of the queue: while this many webhook messages wait in it, the sweep enqueues no more. The
+#: end of a job enqueues a message regardless of the limit.
 _WAITING = 100
-#: Milliseconds until a message is delivered again whose worker had no free slot for it.
+#: Milliseconds after which a message is delivered again if its worker had no free slot for it.
 _REQUEUE_DELAY = 1000
 
 
@@ -100,9 +101,9 @@ class Callbacks:
     def requeue_later(self, task_id: str) -> None:
         """Enqueue a delayed message for a job's webhook, unless many messages wait already.
 
-        In that case the sweep enqueues one later. Half of the queue's limit is reserved for the
-        sweep, which begins with the webhooks that have been due for longest. The webhooks of one
-        slow receiver can therefore not starve those of the others.
+        If many messages wait, the sweep enqueues a message for the webhook later. Half of the
+        queue's limit is reserved for the sweep, which begins with the webhooks that have been due
+        for longest. The webhooks of one slow receiver therefore cannot starve those of the others.
 
         Raises:
             BrokerUnavailableError: the broker is unreachable.
@@ -123,9 +124,9 @@ class Callbacks:
         Args:
             task_id: id of the job.
             lease: time that the attempt may take.
-            message_id: Dramatiq's id of the message being processed, which keeps this id as a dead
-                letter. A webhook that has failed permanently is attempted again only by the
-                message with which it failed.
+            message_id: Dramatiq's id of the message being processed. The message keeps this id when
+                it becomes a dead letter and when it is requeued. A webhook that has failed
+                permanently is attempted again only by the message with which it failed.
         """
         names = [keys.job(task_id), keys.CALLBACKS]
         reply = self._run("claim_callback", names, task_id, lease, message_id)
@@ -139,21 +140,24 @@ class Callbacks:
     def delivered(self, attempt: Attempt) -> bool:
         """Record that the webhook was delivered.
 
-        Returns False if the result does not count, as when the job was reopened meanwhile.
+        Returns False if the result does not count, for example because the job was reopened
+        meanwhile.
         """
         return self._settle(attempt, "delivered")
 
     def reschedule(self, attempt: Attempt, error: str, delay: int) -> bool:
         """Record why an attempt failed, and that the next is due after ``delay``.
 
-        Returns False if the result does not count, as when another attempt began meanwhile.
+        Returns False if the result does not count, for example because another attempt began
+        meanwhile.
         """
         return self._settle(attempt, "pending", error, delay)
 
     def fail(self, attempt: Attempt, error: str) -> bool:
         """Record that the webhook failed permanently, and why the last attempt failed.
 
-        Returns False if the result does not count, as when another attempt began meanwhile.
+        Returns False if the result does not count, for example because another attempt began
+        meanwhile.
         """
         return self._settle(attempt, "failed", error)
 

@@ -1,9 +1,9 @@
-"""Webhooks: send a signed event to a callback URL when a job has ended, until it returns 2xx.
+"""Webhooks: send a signed event when a job has ended, until the receiver returns 2xx.
 
 The format is that of Standard Webhooks 1.0.0. Its headers are ``webhook-id`` (the same in every
 attempt), ``webhook-timestamp`` (time of the attempt) and ``webhook-signature`` (one signature per
-active secret). The body contains the task id but no download URL: that is only returned to a poll
-with the API key.
+active secret). The body contains the task id but no download URL. Download URLs are returned only
+to polls with the API key.
 """
 
 import threading
@@ -37,7 +37,7 @@ WEBHOOK_TIME_LIMIT = 2 * 60_000
 _GONE = 410
 _SUCCESS = range(200, 300)
 #: Maximum number of webhooks that one worker process sends concurrently, each of a different API
-#: key. The slow receivers of one key thus block one thread at most and no webhooks of other keys.
+#: key. The slow receivers of one key therefore occupy at most one of these slots.
 _MAX_CONCURRENT = 4
 
 
@@ -183,7 +183,7 @@ class WebhookSender:
         try:
             self._records.write_callback(attempt.job.task_id, record)
         except StoreUnavailableError as reason:
-            # The ledger has the result. The webhook is sent again only if Redis loses that too.
+            # The ledger has the result. The webhook is sent again only if Redis loses the result.
             log.warning("webhook result not recorded", reason=str(reason))
 
 

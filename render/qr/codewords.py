@@ -1,4 +1,4 @@
-"""Data codewords: from segments to fields of bits, to bytes, with terminator and padding.
+"""Encoding of data codewords: segments, fields of bits, bytes, terminator and padding.
 
 Clauses are those of ISO/IEC 18004:2015. Arrays of codewords have the shape (codewords, n) with the
 symbols last, so that operations on one codeword of all symbols run along contiguous memory.
@@ -29,7 +29,7 @@ _PAD_CODEWORDS = (0b11101100, 0b00010001)  # 7.4.10, alternately
 #: Number of characters that share a field of bits, by mode: three digits, two alphanumeric
 #: characters, one byte.
 _GROUP = np.array([3, 2, 1])
-#: Factor of a character that is followed by another one in its group, by mode (7.4.3, 7.4.4).
+#: Base of the number that the characters of a group form, by mode (7.4.3, 7.4.4).
 _RADIX = np.array([10, 45, 1], np.uint64)
 #: Width in bits of a group's field, by mode and number of characters (7.4.3, 7.4.4, 7.4.5).
 _WIDTH = np.array([[0, 4, 7, 10], [0, 6, 11, 0], [0, 8, 0, 0]])
@@ -41,7 +41,7 @@ class _Segments(NamedTuple):
     """Segments of all symbols, symbol by symbol.
 
     Attributes:
-        starts: intp (segments,), index of the first character among those of all symbols.
+        starts: intp (segments,), index of the first character in the texts of all symbols.
         lengths: intp (segments,), number of characters.
         modes: uint8 (segments,), mode of each segment.
     """
@@ -108,7 +108,12 @@ def _fields(texts: Sequence[bytes], modes: NDArray[np.uint8], range_number: int)
 
 
 def _segments(modes: NDArray[np.uint8], symbols: NDArray[np.intp]) -> _Segments:
-    """Return the segments, given the mode and the symbol of each character."""
+    """Return the segments: runs of characters with the same mode in the same symbol.
+
+    Args:
+        modes: uint8 (characters,), mode of each character.
+        symbols: intp (characters,), index of the symbol that each character belongs to.
+    """
     begins = np.ones(len(modes), np.bool_)
     np.not_equal(modes[1:], modes[:-1], out=begins[1:])
     begins[1:] |= symbols[1:] != symbols[:-1]

@@ -40,7 +40,7 @@ class Penalty:
         return self._runs() + self._blocks(lines) + self._finders(lines) + self._balance(lines)
 
     def _compare_neighbours(self, lines: Words) -> None:
-        """Find modules that differ from the next one, and those where three equal ones begin."""
+        """Find modules that differ from the next one, and places where three equal ones begin."""
         shift_back(lines, 1, out=self._differ)
         self._differ ^= lines
         self._differ &= self._pairs
@@ -52,8 +52,9 @@ class Penalty:
     def _runs(self) -> NDArray[np.int32]:
         """Return N1: 3 points for 5 equal modules in a line, and 1 point for each further module.
 
-        A run of 5 + i modules scores 3 + i points. It has 1 + i places where five equal modules
-        begin, and two ends.
+        A run of 5 + i modules scores 3 + i points. Five equal modules begin at 1 + i consecutive
+        places of the run. Each of these places counts 1 point, and so do the two ends of their
+        sequence.
         """
         five = np.bitwise_and(self._three, self._later, out=self._found)
         places = self._sum(five)
@@ -77,9 +78,9 @@ class Penalty:
     def _finders(self, lines: Words) -> NDArray[np.int32]:
         """Return N3: 40 points for each 1:1:3:1:1 pattern next to four light modules.
 
-        Of patterns that share modules, only the first counts. A pattern can share modules only with
-        the next one, 4 or 6 modules further: of two that overlap and both qualify, each has its
-        light area on the outer side, so that no third one fits between them.
+        Of patterns that share modules, only the first counts. Two such patterns begin 4 or 6
+        modules apart. The four light modules of each are on the outer side of the pair, so no third
+        pattern overlaps either of them.
         """
         found = self._finder_patterns(lines)
         dark = self._four_modules_with_a_dark_one(lines)
@@ -104,7 +105,7 @@ class Penalty:
         return found
 
     def _four_modules_with_a_dark_one(self, lines: Words) -> Words:
-        """Return the places from which at least one of four modules is dark."""
+        """Return the places where the module or one of the next three modules is dark."""
         two = shift_back(lines, 1, out=self._three)
         two |= lines
         four = shift_back(two, 2, out=self._equal)
@@ -112,7 +113,7 @@ class Penalty:
         return four
 
     def _balance(self, lines: Words) -> NDArray[np.int32]:
-        """Return N4: 10 points per full 5 % by which the share of dark modules is off 50 %."""
+        """Return N4: 10 points per full 5 % of deviation from a share of 50 % dark modules."""
         return _balance_points(self._side)[self._sum(lines[:, : self._side])]
 
     def _sum(self, lines: Words) -> NDArray[np.int32]:
@@ -124,7 +125,7 @@ class Penalty:
 
 @cache
 def _balance_points(side: int) -> NDArray[np.int32]:
-    """Return N4 by the number of dark modules: int32 (side * side + 1,)."""
+    """Return N4 for each number of dark modules: int32 (side * side + 1,)."""
     modules = side * side
     dark = np.arange(modules + 1)
     # 20 * |dark / modules - 1/2| in integers, rounded down.
