@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 DIED_AT = "x-qrmill-died-at"
 _QUORUM: Arguments = {
     "x-queue-type": "quorum",
-    # By default, RabbitMQ 4.0 and later drops a message after 20 returns to its queue. Messages of
-    # jobs do not need this limit, because the ledger counts deliveries and gives up sooner. The
-    # limit would lose dead letters, which return to their queue each time they are read.
+    # By default, RabbitMQ 4.0 and later drops a message after 20 returns to its queue. The limit is
+    # not needed, because the ledger counts deliveries and gives up sooner. It would also lose dead
+    # letters, which return to their queue each time they are read.
     "x-delivery-limit": 2**31 - 1,
 }
 

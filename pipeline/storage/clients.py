@@ -143,9 +143,9 @@ def connect_s3(
         },
     )
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
-    # botocore converts bodies to files. It sends a file only after the server's 100 (Continue)
-    # (RFC 9110, section 10.1.1), and in pieces of 16 KiB. PutObject therefore sends the bytes as
-    # they are; only the parts of multipart uploads are still sent as files.
+    # botocore converts bodies to files. Before sending a file, it waits for the server's 100
+    # (Continue) (RFC 9110, section 10.1.1), and then sends the file in pieces of 16 KiB. PutObject
+    # therefore sends the bytes as they are; only the parts of multipart uploads are still files.
     client.meta.events.unregister(
         "before-parameter-build.s3.PutObject", convert_body_to_file_like_object
     )

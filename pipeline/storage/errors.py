@@ -17,8 +17,8 @@ The rules are from the S3 API Reference unless stated otherwise:
   download URL cannot do that, so the doctor reports that the region is wrong.
 - ``NoSuchUpload`` for a part or a completion means that the upload was aborted, or that an attempt
   whose response was lost completed it. The upload has to be restarted.
-- ``ExpiredToken`` and errors of STS (AWS STS API Reference, AssumeRoleWithWebIdentity) are
-  transient: requests succeed again once new credentials are available.
+- ``ExpiredToken`` and errors of STS (AWS STS API Reference, AssumeRoleWithWebIdentity) last until
+  new credentials are obtained.
 """
 
 from collections.abc import Iterator
