@@ -20,7 +20,7 @@ from deploy.compose_secrets import ROLES, make_secrets
 from deploy.embedded.ports import free_port
 from pipeline.ledger import keys
 from tests.containers.podman import COMPOSE, IMAGE, MISSING, ROOT, Podman
-from tests.e2e.test_readme import BLOCKS, run
+from tests.e2e.test_readme import CURL, run
 from tests.waiting import wait_for
 
 pytestmark = [
@@ -130,7 +130,7 @@ def test_the_image_is_slim_labelled_and_for_no_root(podman: Podman) -> None:
 def test_the_readmes_request_is_done(compose: Compose, key: str, tmp_path: Path) -> None:
     environment = {**os.environ, "QRMILL_URL": compose.url, "QRMILL_API_KEY": key}
     wait_for(lambda: is_ready(compose.url), "the API")
-    assert '"status":"completed"' in run(BLOCKS[0], environment, tmp_path)
+    assert '"status":"completed"' in run(CURL, environment, tmp_path)
     with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
         assert "00002_LOT-7_A0002.png" in bundle.namelist()
 

@@ -48,7 +48,7 @@ def test_the_region_is_told(settings: Settings, s3: servers.S3Server) -> None:
         (403, "InvalidAccessKeyId", "QRMILL_S3_ACCESS_KEY_ID"),
         (400, "AuthorizationHeaderMalformed", "QRMILL_S3_REGION (us-east-1)"),
         (404, "NoSuchBucket", "QRMILL_S3_ADDRESSING_STYLE"),
-        (403, "AccessDenied", "Grant s3:PutObject, if"),
+        (403, "AccessDenied", "Grant s3:PutObject if"),
         (403, "AccessDenied", "run the doctor with a worker's credentials"),
     ],
 )
