@@ -21,7 +21,7 @@ from pipeline.ledger.idempotency import IdempotencyKeys, Reservation
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
 from pipeline.model.records import Idempotency, RequestWarning
-from pipeline.model.request_object import Acceptance, encode_head
+from pipeline.model.request_object import Acceptance, encode_head, encode_tail
 from pipeline.monitoring.metrics import AcceptedMetrics
 from pipeline.storage.multipart_upload import UploadAbandonedError
 from pipeline.storage.records import JobRecords
@@ -150,11 +150,11 @@ class Submission:
         """Return the acceptance of a request that was accepted before, with its warnings."""
         replay = _accepted(request, task_id, replayed=True)
         try:
-            head, _ = self._records.read_head(task_id)
+            _, _, tail = self._records.read_request(task_id)
         except (StoreUnavailableError, ObjectMissingError, UnreadableError, NewerVersionError):
             # The warnings found now differ only if a setting or the release has changed.
             return replay
-        return replay._replace(warnings=head.warnings, warnings_total=head.warnings_total)
+        return replay._replace(warnings=tail.warnings, warnings_total=tail.warnings_total)
 
     def _accept_reserved(
         self, request: JobRequest, key: ApiKey, acceptance: Acceptance, reservation: Reservation
@@ -188,7 +188,8 @@ class Submission:
         head, head_line = encode_head(request, acceptance)
         try:
             keep_going = reservation.renew if reservation else lambda: True
-            self._records.write_request(task_id, [head_line, *request.items.chunks], keep_going)
+            pieces = [head_line, *request.items.chunks, encode_tail(request, head.idempotency)]
+            self._records.write_request(task_id, pieces, keep_going)
         except UploadAbandonedError as error:
             raise UncertainAcceptanceError(
                 "another request took over the Idempotency-Key"

@@ -142,8 +142,8 @@ class Bundler:
         """Return the content of ``warnings.json``; None if the request has no warnings."""
         if not job.warnings_total:
             return None
-        head, _ = self._records.read_head(job.task_id)
-        return msgspec.json.encode({"total": head.warnings_total, "warnings": head.warnings})
+        _, _, tail = self._records.read_request(job.task_id)
+        return msgspec.json.encode({"total": tail.warnings_total, "warnings": tail.warnings})
 
     def _build(self, job: JobFields, claimant: str) -> Bundle:
         reading, packing = Stopwatch(), Stopwatch()

@@ -86,8 +86,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Return the SHA-256, hexadecimal, of what the request means.
 
         It does not depend on the order of members, white space, escapes, defaults that are written
-        out, or the chunk size. It covers the warnings, so that two requests of equal meaning have
-        request objects of equal length, and one may overwrite the other.
+        out, or the chunk size. It covers the warnings, which a client gets with the response.
         """
         meaning = _Meaning(
             self.gtin, self.format, self.size, self.error_correction, self.callback_url

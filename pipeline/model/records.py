@@ -66,7 +66,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         return -(-self.items // self.chunk_size)
 
 
-class Idempotency(msgspec.Struct, frozen=True):
+class Idempotency(msgspec.Struct, frozen=True, omit_defaults=True):
     """Digests of an Idempotency-Key and of the request that carries it, hexadecimal.
 
     A request with the key is a repetition if either its body or its meaning is the same. Release
@@ -91,13 +91,27 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
         ranges: offset and length in bytes of each chunk's items; offsets count from the end of the
             head.
         idempotency: digests of the Idempotency-Key and the request, if it had such a key.
-        warnings: the listed warnings about the request.
     """
 
     version: Literal[1] = 1
     ranges: list[tuple[int, int]]
     idempotency: Idempotency | None = None
+
+
+class RequestTail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last line of a request object: what release 0.2.0 does not store.
+
+    Attributes:
+        version: schema version of the request object.
+        warnings: the listed warnings about the request.
+        warnings_total: number of warnings, including unlisted ones.
+        meaning_sha256: as in :class:`Idempotency`.
+    """
+
+    version: Literal[1] = 1
     warnings: tuple[RequestWarning, ...] = ()
+    warnings_total: int = 0
+    meaning_sha256: str = ""
 
 
 class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,17 @@ def test_members_come_in_order_with_the_manifest_first(image_format: ImageFormat
             assert hashlib.sha256(opened.read(row["file"])).hexdigest() == row["sha256"]
 
 
+def test_warnings_are_the_third_member_and_absent_without_any() -> None:
+    rows, members = zip(*make_chunks("png"), strict=True)
+    warnings = b'{"total":1,"warnings":[]}'
+    data = b"".join(stream_archive(ACCEPTED_AT, rows, members, warnings))
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        assert opened.namelist()[:3] == ["manifest.csv", "manifest.json", "warnings.json"]
+        assert opened.read("warnings.json") == warnings
+    with zipfile.ZipFile(io.BytesIO(archive("png"))) as opened:
+        assert "warnings.json" not in opened.namelist()
+
+
 def test_both_manifests_say_the_same() -> None:
     with zipfile.ZipFile(io.BytesIO(archive("png"))) as opened:
         from_json = json.loads(opened.read("manifest.json"))
