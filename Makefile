@@ -15,7 +15,7 @@ EXTRAS := embedded,test,capacity,dev
 .DEFAULT_GOAL := help
 .PHONY: help install demo up lint format unit test test-long test-wheels test-pythons coverage \
 	thorough faults hosts containers audit bench capacity client-wheel constraints dashboard \
-	deploy-tools debian-packages container-packages clean
+	deploy-tools debian-packages zip-readers container-packages clean
 
 # The help is made of this file: a line `##@ …` is a heading, `target: … ## …` a target and its summary.
 help: ## List the targets.
@@ -142,7 +142,12 @@ debian-packages: ## Install the Debian packages that some tests need (root).
 		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
 			ln -sfn /dev/null /etc/systemd/system/$$unit; done
 	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
-		iproute2 redis-server rabbitmq-server
+		iproute2 redis-server rabbitmq-server \
+		busybox libarchive-tools default-jdk-headless libcommons-compress-java
+	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm
+
+zip-readers: ## Install the ZIP readers for Node.js that some tests need.
+	npm ci --prefix tests/zip_readers --no-audit --no-fund --silent
 
 # Podman and its dependencies. Where Podman is new, its units are masked, so that no service is started.
 container-packages: ## Install the Debian packages that `make containers` needs (root).

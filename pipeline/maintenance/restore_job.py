@@ -57,7 +57,7 @@ class Recovery:
             NewerVersionError: a newer release has written the job, and its sweep restores it.
         """
         try:
-            head, head_bytes = self._records.read_head(task_id)
+            head, head_bytes, _ = self._records.read_request(task_id)
         except ObjectMissingError:
             return False
         try:
@@ -94,7 +94,7 @@ class Recovery:
         result = self._records.read_result(task_id)
         if result is None:
             return False
-        head, head_bytes = self._records.read_head(task_id)
+        head, head_bytes, _ = self._records.read_request(task_id)
         callback = self._read_callback(head)
         if not self._ledger.restore_job(head, head_bytes, result, callback):
             return False

@@ -2,6 +2,12 @@
 
 The first line is JSON, the :class:`~pipeline.model.records.RequestHead`. One JSON array of items
 per chunk follows. The head has the offset of each array, counted from the end of the first line.
+The last line is JSON, the :class:`~pipeline.model.records.RequestTail`; it is left out where it
+says nothing.
+
+The same request, sent again, may overwrite the object while the ledger has the offsets of the
+object before. Therefore the first line of a request always has the same length, in this release
+and in release 0.2.0, and what 0.2.0 does not know stands in the last line.
 """
 
 from itertools import accumulate, pairwise
@@ -10,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.model.jobs import Item, JobRequest
-from pipeline.model.records import Idempotency, RequestHead
+from pipeline.model.records import Idempotency, RequestHead, RequestTail
 
 _LONGEST_REQUEST_ID = 64  # characters, none of which JSON escapes
 _items_decoder = msgspec.json.Decoder(list[Item])
@@ -60,12 +66,16 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         items=request.items.count,
         chunk_size=request.items.chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],
+        warnings_total=request.warnings_total,
     )
-    # The line's length must not depend on the request id. The same request, sent again with another
-    # request id, may overwrite this object while the ledger has the offsets of this one.
+    # The line's length must not depend on the request id.
     padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
+    stored = msgspec.to_builtins(head)
+    del stored["warnings_total"]
+    if head.idempotency is not None:
+        stored["idempotency"].pop("meaning_sha256", None)
     # Release 0.2.0 also reads the time of acceptance in seconds.
-    stored = {**msgspec.to_builtins(head), "accepted_at": head.accepted_at}
+    stored["accepted_at"] = head.accepted_at
     return head, msgspec.json.encode(stored) + padding + b"\n"
 
 
@@ -79,6 +89,49 @@ def decode_head(data: bytes) -> RequestHead:
         msgspec.DecodeError: If the line does not have the layout of this schema version.
     """
     return msgspec.json.decode(data.partition(b"\n")[0], type=RequestHead)
+
+
+def encode_tail(request: JobRequest, idempotency: Idempotency | None) -> bytes:
+    """Return the last line of a request object; empty if it would say nothing."""
+    tail = RequestTail(
+        warnings=request.warnings,
+        warnings_total=request.warnings_total,
+        meaning_sha256=idempotency.meaning_sha256 if idempotency else "",
+    )
+    return b"" if tail == RequestTail() else b"\n" + msgspec.json.encode(tail) + b"\n"
+
+
+def tail_offset(head: RequestHead, head_bytes: int) -> int:
+    """Return where the last line of a request object begins, in bytes.
+
+    Args:
+        head: the object's head.
+        head_bytes: size of the first line.
+    """
+    offset, length = head.ranges[-1]
+    return head_bytes + offset + length
+
+
+def decode_tail(data: bytes) -> RequestTail:
+    """Return the last line of a request object.
+
+    Args:
+        data: the line; empty if the object has none.
+
+    Raises:
+        msgspec.DecodeError: If the line does not have the layout of this schema version.
+    """
+    return msgspec.json.decode(data, type=RequestTail) if data else RequestTail()
+
+
+def complete_head(head: RequestHead, tail: RequestTail) -> RequestHead:
+    """Return a decoded head with the values that stand in the last line."""
+    idempotency = head.idempotency
+    if idempotency is not None:
+        idempotency = msgspec.structs.replace(idempotency, meaning_sha256=tail.meaning_sha256)
+    return msgspec.structs.replace(
+        head, warnings_total=tail.warnings_total, idempotency=idempotency
+    )
 
 
 def decode_items(data: bytes) -> list[Item]:

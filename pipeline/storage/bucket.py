@@ -76,6 +76,17 @@ class Bucket:
         except ObjectShortError:  # the object is empty, so no range is valid
             return b""
 
+    def get_end(self, key: str, offset: int) -> bytes:
+        """Return an object from ``offset`` on; empty if the object ends there or before.
+
+        Raises:
+            ObjectMissingError: the object does not exist.
+        """
+        try:
+            return self._read(key, {"Range": f"bytes={offset}-"})
+        except ObjectShortError:
+            return b""
+
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``, in order."""
         return (key for key, _ in self.list_ages(prefix))

@@ -13,8 +13,14 @@ import msgspec
 
 from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.model.jobs import Item
-from pipeline.model.records import CallbackRecord, RequestHead, Result
-from pipeline.model.request_object import decode_head, decode_items
+from pipeline.model.records import CallbackRecord, RequestHead, RequestTail, Result
+from pipeline.model.request_object import (
+    complete_head,
+    decode_head,
+    decode_items,
+    decode_tail,
+    tail_offset,
+)
 from pipeline.model.versions import refuse_newer, version_of
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
@@ -49,7 +55,7 @@ class JobRecords:
 
         Args:
             task_id: id of the job.
-            pieces: the line with the head, then the items of each chunk.
+            pieces: the line with the head, the items of each chunk, and the last line.
             keep_going: called before each part of a large object; returns False to abandon the
                 upload.
 
@@ -74,6 +80,11 @@ class JobRecords:
             UnreadableError: the object is damaged.
             NewerVersionError: a newer release wrote the object.
         """
+        head, head_bytes, _ = self._read_start(task_id)
+        return head, head_bytes
+
+    def _read_start(self, task_id: str) -> tuple[RequestHead, int, bytes | None]:
+        """Return the head, its size in bytes, and the whole object if it had to be read."""
         key, size = keys.request_object(task_id), _HEAD_BYTES
         while b"\n" not in (data := self._bucket.get_start(key, size)):
             if len(data) < size:
@@ -82,7 +93,23 @@ class JobRecords:
         line, _, _ = data.partition(b"\n")
         with _readable(key):
             refuse_newer(version_of(line), key)
-            return decode_head(line), len(line) + 1
+            head = decode_head(line)
+        return head, len(line) + 1, data if len(data) < size else None
+
+    def read_request(self, task_id: str) -> tuple[RequestHead, int, RequestTail]:
+        """Return the head of a request object, its size in bytes, and the object's last line.
+
+        Raises:
+            ObjectMissingError: the object does not exist.
+            UnreadableError: the object is damaged.
+            NewerVersionError: a newer release wrote the object.
+        """
+        head, head_bytes, whole = self._read_start(task_id)
+        key, offset = keys.request_object(task_id), tail_offset(head, head_bytes)
+        line = self._bucket.get_end(key, offset) if whole is None else whole[offset:]
+        with _readable(key):
+            tail = decode_tail(line)
+        return complete_head(head, tail), head_bytes, tail
 
     def read_items(self, task_id: str, offset: int, length: int) -> list[Item]:
         """Return the items of one chunk.

@@ -49,6 +49,14 @@ def test_a_range_beyond_the_end_is_an_error_and_not_less_data(bucket: Bucket) ->
     assert bucket.get_start("short", 100) == b"0123456789"
 
 
+def test_the_end_of_an_object_is_empty_where_the_object_ends(bucket: Bucket) -> None:
+    bucket.put("short", b"0123456789")
+    assert [bucket.get_end("short", offset) for offset in (0, 8, 9)] == [b"0123456789", b"89", b"9"]
+    assert [bucket.get_end("short", offset) for offset in (10, 11, 100)] == [b"", b"", b""]
+    with pytest.raises(ObjectMissingError):
+        bucket.get_end("nothing", 10)
+
+
 def test_an_empty_object_has_a_start_without_bytes(bucket: Bucket) -> None:
     bucket.put("empty", b"")
     assert bucket.get_start("empty", 100) == b""

@@ -1,11 +1,22 @@
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model.jobs import Item, JobRequest
-from pipeline.model.records import Idempotency
-from pipeline.model.request_object import Acceptance, decode_head, decode_items, encode_head
+from pipeline.model.records import Idempotency, RequestTail, RequestWarning
+from pipeline.model.request_object import (
+    Acceptance,
+    complete_head,
+    decode_head,
+    decode_items,
+    decode_tail,
+    encode_head,
+    encode_tail,
+    tail_offset,
+)
 from tests.encoded import encoded
 
 ACCEPTANCE = Acceptance("task", "key", 1_700_000_000_000, Idempotency("a", "b"), "name")
@@ -90,3 +101,74 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
             wrong.append([Item()] * 3)
     with pytest.raises(ValueError, match="after 5"):
         filled.append([Item()])
+
+
+WARNING = RequestWarning("/items/0/lot", "placeholder", "'NULL' is probably not meant.", 2, 1)
+
+
+@pytest.mark.parametrize("warnings", [(), (WARNING,), (WARNING,) * 100])
+@pytest.mark.parametrize("meaning", ["", "m" * 64])
+@pytest.mark.parametrize("request_id", ["", "r-1", "r" * 64])
+def test_the_first_line_is_as_long_whatever_the_last_line_says(
+    warnings: tuple[RequestWarning, ...], meaning: str, request_id: str
+) -> None:
+    request = JobRequest(
+        gtin="09506000134352",
+        items=encoded([Item("L", "S", "271231"), Item("L", "T", "271231"), Item()], 2),
+        format="svg",
+        size=400,
+        error_correction="M",
+        link_base="https://a.b",
+        callback_url="https://c.d/e",
+        warnings=warnings,
+        warnings_total=3 * len(warnings),
+    )
+    idempotency = Idempotency("a", "b", meaning)
+    acceptance = Acceptance("t", "k", 1_700_000_000_789, idempotency, "name", request_id)
+    head, line = encode_head(request, acceptance)
+    assert len(line) == len(OF_RELEASE_0_2_0)
+    stored = line + b"".join(request.items.chunks) + encode_tail(request, idempotency)
+    decoded = decode_head(stored)
+    tail = decode_tail(stored[tail_offset(decoded, len(line)) :])
+    assert tail == RequestTail(
+        warnings=warnings, warnings_total=3 * len(warnings), meaning_sha256=meaning
+    )
+    assert complete_head(decoded, tail) == head
+
+
+def test_a_request_object_of_release_0_2_0_has_no_last_line() -> None:
+    head = decode_head(OF_RELEASE_0_2_0)
+    assert complete_head(head, decode_tail(b"")) == head
+
+
+def test_the_meaning_is_that_of_the_items_and_options_alone() -> None:
+    def meaning(changed: dict[str, Any]) -> str:
+        values: dict[str, Any] = {
+            "gtin": "09506000134352",
+            "items": encoded([Item("L", "S"), Item("L", "T"), Item()], 2),
+            "format": "png",
+            "size": 400,
+            "error_correction": "M",
+            "link_base": "https://a.b",
+        }
+        return JobRequest(**values | changed).meaning_sha256()
+
+    same: list[dict[str, Any]] = [
+        {},
+        {"items": encoded([Item("L", "S"), Item("L", "T"), Item()], 1)},
+        {"items": encoded([Item("L", "S"), Item("L", "T"), Item()], 500)},
+        {"link_base": "https://other.example"},
+    ]
+    others: list[dict[str, Any]] = [
+        {"gtin": "04006381333931"},
+        {"items": encoded([Item("L", "S"), Item("L", "T")], 2)},
+        {"items": encoded([Item("L", "T"), Item("L", "S"), Item()], 2)},
+        {"items": encoded([Item("S", "L"), Item("L", "T"), Item()], 2)},
+        {"format": "svg"},
+        {"size": 401},
+        {"error_correction": "Q"},
+        {"callback_url": "https://c.d/e"},
+        {"warnings": (WARNING,)},
+    ]
+    assert len({meaning(changed) for changed in same}) == 1
+    assert len({meaning(changed) for changed in [{}, *others]}) == 1 + len(others)
