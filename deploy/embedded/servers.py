@@ -77,6 +77,7 @@ class S3Server:
             retries={"total_max_attempts": 1},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            proxies={},  # a proxy of the environment cannot reach loopback addresses
         )
         client: S3Client = boto3.client(
             "s3",
