@@ -43,7 +43,7 @@ class RecordingProxy:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that name this proxy, in both cases, and exempt no host."""
-        own = {name: self.url for name in VARIABLES} | {"no_proxy": ""}
+        own = dict.fromkeys(VARIABLES, self.url) | {"no_proxy": ""}
         return own | {name.upper(): value for name, value in own.items()}
 
 
