@@ -57,6 +57,19 @@ def test_valkey_keeps_its_data_through_a_kill_and_refuses_rather_than_evict(
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ['a"b', "a\\b", "a\\", "a b ", "'a'", "a\nb", "a\tb\x1b", "[a]", "*?", "#a", "ä€", "\udcff"],
+)
+def test_valkey_takes_a_directory_of_any_name(run: Run, tmp_path: Path, name: str) -> None:
+    server = servers.RedisServer(free_port(), "open-sesame")
+    run(servers.valkey(server, tmp_path / name, os.environ))
+    nobody = f"redis://{server.host}:{server.port}"
+    with redis.Redis.from_url(nobody) as client, pytest.raises(redis.AuthenticationError):
+        client.ping()
+    assert (tmp_path / name / "appendonlydir").is_dir()
+
+
 def test_valkey_asks_for_its_password(redis_url: str) -> None:
     nobody = "redis://" + redis_url.partition("@")[2]
     with redis.Redis.from_url(nobody) as client, pytest.raises(redis.AuthenticationError):
