@@ -7,7 +7,6 @@ becomes the value of the other field.
 """
 
 import difflib
-import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -18,6 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.ledger.connection import RedisUrlError, check_redis_url
+from render.errors import InvalidValueError
+from render.gs1.link_base import check_link_base
 
 PREFIX = "QRMILL_"
 #: Variables with the prefix that configure the command line and not the service.
@@ -25,9 +26,6 @@ CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"})
 
 #: Bucket naming rules (S3 User Guide), as far as a pattern can express them.
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-#: A URI up to and including its path, without a trailing slash (RFC 3986, appendix A).
-_URI_CHARACTER = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
-_LINK_BASE = re.compile(rf"[A-Za-z]+://(?:{_URI_CHARACTER}|[\[\]])+(?:/+{_URI_CHARACTER}+)*")
 #: One or more path segments, such as ``/products/api/v1``, or nothing.
 _PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
 
@@ -280,19 +278,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             SettingsError: a URL is malformed, or an access key has no secret.
         """
-        for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
+        for field in ("s3_endpoint_url", "s3_public_endpoint_url"):
             _check_url(field, getattr(self, field), {"http", "https"})
         try:
             check_redis_url(self.redis_url)
         except RedisUrlError as error:
             raise SettingsError(f"{variable('redis_url')} is {error}.") from None
         self._check_broker_url()
-        if not _LINK_BASE.fullmatch(self.link_base):
-            raise SettingsError(
-                f"{variable('link_base')} is {self.link_base!r}: remove the trailing slash, "
-                "the query and the fragment, and percent-encode every character that a URI cannot "
-                "contain, such as a space as %20."
-            )
+        self._check_link_base()
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise SettingsError(
                 f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or their "
@@ -301,6 +294,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         self._check_encryption()
         self.allowed_networks()
+
+    def _check_link_base(self) -> None:
+        try:
+            check_link_base(self.link_base)
+        except InvalidValueError as error:
+            raise SettingsError(f"{variable('link_base')}: {error}") from None
 
     def _check_broker_url(self) -> None:
         _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
@@ -413,7 +412,8 @@ def _values_in_files(values: Mapping[str, str]) -> dict[str, str]:
 def _name_the_variable(message: str, values: Mapping[str, str]) -> str:
     reason, _, path = message.rpartition(" - at `$.")
     field = path.rstrip("`")
-    return f"{variable(field)} is {values.get(field)!r}: {reason}."
+    shown = values.get(field, "").split("@")[-1]  # a URL may have a password before the @
+    return f"{variable(field)} is {shown!r}: {reason}."
 
 
 def _check_url(field: str, url: str | None, schemes: set[str]) -> None:
