@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import redis
 from botocore.exceptions import ClientError
@@ -18,6 +19,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import Part, PartProcess, start_and_wait, wait_until
 from pipeline.service import ApiKeys
 from pipeline.settings import Settings
+from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
 
 Run = Callable[[Part], PartProcess]
@@ -94,6 +96,17 @@ def test_s3_refuses_another_secret(s3: servers.S3Server) -> None:
     stranger = servers.S3Server(s3.port, s3.access_key_id, "a guess")
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         stranger.client().list_buckets()
+
+
+def test_a_download_url_is_for_get_and_tells_the_size_by_a_range(bucket: Bucket) -> None:
+    bucket.put("x.zip", b"zip file")
+    url = bucket.presign("x.zip", seconds=60, filename="task.zip")
+    assert httpx2.head(url).status_code == 403
+    first = httpx2.get(url, headers={"Range": "bytes=0-0"})
+    assert first.is_success  # rclone returns 200 where S3 has 206
+    assert first.content == b"z"
+    assert first.headers["Content-Range"] == "bytes 0-0/8"
+    assert first.headers["ETag"]
 
 
 def test_unfinished_uploads_of_a_killed_server_are_removed_at_the_next_start(
