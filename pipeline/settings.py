@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.ledger.connection import RedisUrlError, check_redis_url
+from pipeline.origins import parse_origins
 from render.errors import InvalidValueError
 from render.gs1.link_base import check_link_base
 
@@ -160,6 +161,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             pattern=_PREFIX,
         ),
     ] = ""
+    cors_origins: Annotated[
+        str,
+        Meta(
+            description="origins of browser applications that may use `/qr/` and `/openapi.json`, "
+            "such as `https://app.example.com`, separated by spaces; unset: none"
+        ),
+    ] = ""
     rate_per_minute: Annotated[
         Positive, Meta(description="requests per minute for an API key without a rate of its own")
     ] = 300
@@ -294,6 +302,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         self._check_encryption()
         self.allowed_networks()
+        self.allowed_origins()
 
     def _check_link_base(self) -> None:
         try:
@@ -339,6 +348,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('callback_networks')} is {self.callback_networks!r}: {error}; write "
                 "networks as 10.0.0.0/8, separated by spaces or commas."
             ) from None
+
+    def allowed_origins(self) -> frozenset[str]:
+        """Return the origins of browser applications that may use the API.
+
+        Raises:
+            SettingsError: a word of ``QRMILL_CORS_ORIGINS`` is not an origin.
+        """
+        try:
+            return parse_origins(self.cors_origins)
+        except ValueError as error:
+            raise SettingsError(f"{variable('cors_origins')}: {error}.") from None
 
     @property
     def lease_ms(self) -> int:

@@ -55,14 +55,15 @@ def _violations(base: str) -> Iterator[tuple[str, str]]:
         yield "scheme", "must begin with https:// or http://, in lower case."
     if "?" in base or "#" in base:
         yield "query", "must have no query and no fragment: the query has the dates."
-    if not _is_authority(authority):
+    if not is_authority(authority):
         yield "host", "has no valid host and port: write them as https://host or https://host:port."
     if slash and base.endswith("/"):
         yield "slash", "must not end in a slash: remove the trailing slash."
     yield from _path_violations(path)
 
 
-def _is_authority(text: str) -> bool:
+def is_authority(text: str) -> bool:
+    """Return whether ``text`` is a host with an optional port, as browsers understand it."""
     parts = _AUTHORITY.fullmatch(text)
     if parts is None or (parts["port"] and not 0 < int(parts["port"][1:]) <= _MAX_PORT):
         return False

@@ -56,6 +56,8 @@ def test_every_setting_can_be_set() -> None:
         ("QRMILL_CALLBACK_HTTP", "maybe", "bool"),
         ("QRMILL_CALLBACK_NETWORKS", "10.0.0.0/33", "10.0.0.0/8"),
         ("QRMILL_CALLBACK_NETWORKS", "10.0.0.1/8", "host bits"),
+        ("QRMILL_CORS_ORIGINS", "*", "without a path, a wildcard"),
+        ("QRMILL_CORS_ORIGINS", "https://a.example,https://b.example", "separate several by"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
