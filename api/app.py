@@ -12,6 +12,7 @@ from api.console.routes import console_paths, console_routes
 from api.console.sessions import SessionMiddleware
 from api.http.authentication import Authentication
 from api.http.body_deadline import BodyDeadline
+from api.http.cors import CrossOrigin
 from api.http.error_handlers import install_error_handlers
 from api.http.metrics import RequestMetrics
 from api.http.request_bodies import BodyReader
@@ -97,11 +98,13 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
     }
     pages = Pages(prefix)
     open_paths = frozenset({*public, f"{prefix}/docs/", *console_paths(prefix)})
+    origins = settings.allowed_origins()
     app = App(
         service,
         middleware=[
             RequestMetrics(),
             RequestLog(),
+            *([CrossOrigin(origins, prefix)] if origins else []),
             Authentication(api_keys, service.rate_limits, open_paths),
             SessionMiddleware(service.sessions, api_keys, pages, bodies),
         ],

@@ -7,7 +7,6 @@ becomes the value of the other field.
 """
 
 import difflib
-import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -18,6 +17,9 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.ledger.connection import RedisUrlError, check_redis_url
+from pipeline.origins import parse_origins
+from render.errors import InvalidValueError
+from render.gs1.link_base import check_link_base
 
 PREFIX = "QRMILL_"
 #: Variables with the prefix that configure the command line and not the service.
@@ -25,9 +27,6 @@ CLIENT_VARIABLES = frozenset({"QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"})
 
 #: Bucket naming rules (S3 User Guide), as far as a pattern can express them.
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-#: A URI up to and including its path, without a trailing slash (RFC 3986, appendix A).
-_URI_CHARACTER = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
-_LINK_BASE = re.compile(rf"[A-Za-z]+://(?:{_URI_CHARACTER}|[\[\]])+(?:/+{_URI_CHARACTER}+)*")
 #: One or more path segments, such as ``/products/api/v1``, or nothing.
 _PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
 
@@ -162,6 +161,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             pattern=_PREFIX,
         ),
     ] = ""
+    cors_origins: Annotated[
+        str,
+        Meta(
+            description="origins of browser applications that may use `/qr/` and `/openapi.json`, "
+            "such as `https://app.example.com`, separated by spaces; unset: none"
+        ),
+    ] = ""
     rate_per_minute: Annotated[
         Positive, Meta(description="requests per minute for an API key without a rate of its own")
     ] = 300
@@ -280,19 +286,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             SettingsError: a URL is malformed, or an access key has no secret.
         """
-        for field in ("s3_endpoint_url", "s3_public_endpoint_url", "link_base"):
+        for field in ("s3_endpoint_url", "s3_public_endpoint_url"):
             _check_url(field, getattr(self, field), {"http", "https"})
         try:
             check_redis_url(self.redis_url)
         except RedisUrlError as error:
             raise SettingsError(f"{variable('redis_url')} is {error}.") from None
         self._check_broker_url()
-        if not _LINK_BASE.fullmatch(self.link_base):
-            raise SettingsError(
-                f"{variable('link_base')} is {self.link_base!r}: remove the trailing slash, "
-                "the query and the fragment, and percent-encode every character that a URI cannot "
-                "contain, such as a space as %20."
-            )
+        self._check_link_base()
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise SettingsError(
                 f"{variable('s3_access_key_id')} and {variable('s3_secret_access_key')} (or their "
@@ -301,6 +302,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         self._check_encryption()
         self.allowed_networks()
+        self.allowed_origins()
+
+    def _check_link_base(self) -> None:
+        try:
+            check_link_base(self.link_base)
+        except InvalidValueError as error:
+            raise SettingsError(f"{variable('link_base')}: {error}") from None
 
     def _check_broker_url(self) -> None:
         _check_url("broker_url", self.broker_url, {"amqp", "amqps"})
@@ -340,6 +348,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{variable('callback_networks')} is {self.callback_networks!r}: {error}; write "
                 "networks as 10.0.0.0/8, separated by spaces or commas."
             ) from None
+
+    def allowed_origins(self) -> frozenset[str]:
+        """Return the origins of browser applications that may use the API.
+
+        Raises:
+            SettingsError: a word of ``QRMILL_CORS_ORIGINS`` is not an origin.
+        """
+        try:
+            return parse_origins(self.cors_origins)
+        except ValueError as error:
+            raise SettingsError(f"{variable('cors_origins')}: {error}.") from None
 
     @property
     def lease_ms(self) -> int:
@@ -413,7 +432,8 @@ def _values_in_files(values: Mapping[str, str]) -> dict[str, str]:
 def _name_the_variable(message: str, values: Mapping[str, str]) -> str:
     reason, _, path = message.rpartition(" - at `$.")
     field = path.rstrip("`")
-    return f"{variable(field)} is {values.get(field)!r}: {reason}."
+    shown = values.get(field, "").split("@")[-1]  # a URL may have a password before the @
+    return f"{variable(field)} is {shown!r}: {reason}."
 
 
 def _check_url(field: str, url: str | None, schemes: set[str]) -> None:

@@ -17,6 +17,7 @@ from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
 from pipeline.service import Service, Settings, open_service
 from pipeline.storage.bucket import Bucket
+from tests.environment_proxies import exempt_loopback
 from tests.faults.proxy import FaultProxy
 from tests.rabbitmq import ABSENT, RunningRabbitmq, running_rabbitmq
 from tests.s3_servers import moto_server
@@ -34,6 +35,10 @@ NOT_PERMITTED = "not permitted here"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run")
+
+
+def pytest_configure() -> None:
+    exempt_loopback(os.environ)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -313,7 +313,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="URL that downloads the ZIP without an API key, signed again for every "
-            "response; null unless completed.",
+            "response; null unless completed. It is signed for GET alone: HEAD returns 403, and "
+            "`Range: bytes=0-0` returns the size in `Content-Range`.",
             examples=[_BUNDLE_URL],
         ),
     ]

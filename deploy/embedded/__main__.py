@@ -7,16 +7,19 @@ from typing import Annotated
 import typer
 
 from deploy.embedded.credentials import CredentialsError
+from deploy.embedded.data_directory import DataDirectoryError
 from deploy.embedded.lock import DataDirectoryInUseError
 from deploy.embedded.ports import PortTakenError
 from deploy.embedded.process import PartError
 from deploy.embedded.stack import Options, run
+from deploy.embedded.terminal import open_closed_streams, print_line
 from pipeline.service import SettingsError, StoreUnavailableError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 _EXPECTED = (
     CredentialsError,
+    DataDirectoryError,
     DataDirectoryInUseError,
     OSError,
     PartError,
@@ -48,13 +51,14 @@ def up(
     ] = None,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C. The data is kept."""
+    open_closed_streams()
     if not sys.platform.startswith("linux"):
         typer.echo("qrmill: the embedded stack needs Linux (PR_SET_PDEATHSIG).", err=True)
         raise typer.Exit(1)
     try:
-        run(Options(data_dir, port, ready_file), typer.echo)
+        run(Options(data_dir, port, ready_file), lambda line: print_line(line, sys.stdout))
     except _EXPECTED as error:
-        typer.echo(f"qrmill: {error}", err=True)
+        print_line(f"qrmill: {error}", sys.stderr)
         raise typer.Exit(1) from None
 
 

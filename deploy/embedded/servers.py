@@ -77,6 +77,7 @@ class S3Server:
             retries={"total_max_attempts": 1},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            proxies={},  # a proxy of the environment cannot reach loopback addresses
         )
         client: S3Client = boto3.client(
             "s3",
@@ -96,11 +97,14 @@ def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> 
         FileNotFoundError: neither Valkey nor Redis is installed.
     """
     make_private_directory(directory)
-    configuration = directory / "valkey.conf"  # a file, because process lists show arguments
-    write_private(configuration, _valkey_configuration(server, directory).encode())
+    configuration = "valkey.conf"  # a file, because process lists show arguments
+    write_private(directory / configuration, _valkey_configuration(server).encode())
     return Part(
         name="valkey",
-        command=(_valkey(), str(configuration.absolute())),
+        # The path of the directory is not used: Valkey reads *, ? and [ in the path of its
+        # configuration file as a pattern. If no file matches, it uses its defaults, without a
+        # password. Valkey writes its own files to the working directory.
+        command=(_valkey(), f"/proc/self/cwd/{configuration}"),
         directory=directory,
         environment=environ,
         new_probe=lambda: partial(_valkey_responds, server.url),
@@ -122,12 +126,11 @@ def _valkey() -> str:
     return found
 
 
-def _valkey_configuration(server: RedisServer, directory: Path) -> str:
+def _valkey_configuration(server: RedisServer) -> str:
     lines = {
         "bind": server.host,
         "port": str(server.port),
         "requirepass": server.password,
-        "dir": f'"{directory.absolute()}"',
         "appendonly": "yes",
         # With `always`, a command took four times as long (0.41 ms), and idle workers would keep
         # the disk busy, because every fetch writes a heartbeat. That is too expensive for at most

@@ -25,6 +25,7 @@ from deploy.embedded.credentials import (
     s3_secret_file,
     server_credentials,
 )
+from deploy.embedded.data_directory import open_data_directory
 from deploy.embedded.disk import write_through
 from deploy.embedded.files import make_private_directory
 from deploy.embedded.lock import locked
@@ -63,10 +64,10 @@ def run(options: Options, report: Callable[[str], None]) -> None:
         report: prints a line for the user.
 
     Raises:
-        PartError, DataDirectoryInUseError, PortTakenError, CredentialsError, SettingsError,
-        StoreUnavailableError: the stack could not be started or kept running.
+        PartError, DataDirectoryError, DataDirectoryInUseError, PortTakenError, CredentialsError,
+        SettingsError, StoreUnavailableError: the stack could not be started or kept running.
     """
-    data_dir = make_private_directory(options.data_dir.absolute())
+    data_dir = open_data_directory(options.data_dir)
     with locked(data_dir / "lock") as lock:
         _Stack(data_dir, options, report).run(lock)
 
@@ -124,7 +125,8 @@ class _Stack:
         measured = [
             *(self._worker(number + 1) for number in range(service_parts.WORKERS)),
             service_parts.sweep(self._data_dir, self._environ, self._redis),
-            service_parts.api(self._port, self._url, self._data_dir, self._environ),
+            # gunicorn removes white space from the end of its working directory's path.
+            service_parts.api(self._port, self._url, self._data_dir / "logs", self._environ),
         ]
         return [
             [

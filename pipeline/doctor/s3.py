@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http import HTTPStatus
+from http.client import HTTPException
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-
-import urllib3
+from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 from pipeline.doctor.check import Check, Finding, compare_clocks
 from pipeline.doctor.s3_advice import AS_A_WORKER, advice_on
@@ -19,13 +19,13 @@ from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import Storage
 from pipeline.storage.credentials import CredentialsExpiry
+from pipeline.storage.loopback import is_loopback, proxies_for
 from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
 
 _BYTES = 1024
 _URL_SECONDS = 60
 _TIMEOUT = 10  # seconds
 _ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _GRANT = (
     "Allow the worker's credentials to read, write, delete and list objects in this bucket, and to "
     f"create and abort multipart uploads. {AS_A_WORKER}"
@@ -192,10 +192,9 @@ def download_url(bucket: Bucket, public_bucket: Bucket, advice: str) -> Finding:
         error = _fetch_error(url, content)
     finally:
         bucket.delete(key)
-    host = urlsplit(url).hostname
     if error is not None:
         return Finding(name, "fail", f"{urlsplit(url).netloc} {error}", advice)
-    if host in _LOOPBACK:
+    if is_loopback(url):
         found = f"fetched from {urlsplit(url).netloc}, which no other machine can reach"
         advice = (
             "Set QRMILL_S3_PUBLIC_ENDPOINT_URL to the URL at which clients reach S3, unless all "
@@ -223,17 +222,27 @@ def _exists(bucket: Bucket, key: str) -> bool:
     return True
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Treats a redirect as an error: the signature of a URL is valid for its own host only."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Do not follow."""
+
+
 def _fetch_error(url: str, content: bytes) -> str | None:
     """Return why a URL did not return ``content``, or None if it did.
 
-    The message does not contain the URL, because its signature is a secret.
+    The message does not contain the URL, because its signature is a secret. The URL is fetched
+    through a proxy of the environment, as by clients, unless it is a loopback address.
     """
-    with urllib3.PoolManager(timeout=_TIMEOUT, retries=False) as pool:
-        try:
-            response = pool.request("GET", url, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
-            return f"did not respond ({type(error).__name__})"
-    if response.status != HTTPStatus.OK:
-        code = _ERROR_CODE.search(response.data)
-        return f"returned {response.status} {code[1].decode() if code else ''}".rstrip()
-    return None if response.data == content else "returned other content than was written"
+    opener = build_opener(ProxyHandler(proxies_for(url)), _NoRedirects())
+    try:
+        with opener.open(url, timeout=_TIMEOUT) as response:
+            found = response.read()
+    except HTTPError as error:
+        code = _ERROR_CODE.search(error.read())
+        return f"returned {error.code} {code[1].decode() if code else ''}".rstrip()
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        return f"did not respond ({type(reason).__name__})"
+    return None if found == content else "returned other content than was written"

@@ -23,6 +23,7 @@ from pipeline.settings import Settings, SettingsError
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clock_skew import ClockSkew
 from pipeline.storage.credentials import CredentialsExpiry
+from pipeline.storage.loopback import is_loopback, proxies_for
 from pipeline.storage.write_options import object_headers
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def connect_s3(
 ) -> "S3Client":
     """Return an S3 client, which is safe to share between threads.
 
-    The client differs from boto3's defaults in three points:
+    The client differs from boto3's defaults in four points:
 
     - Signature version 4 is explicit, because presigned URLs would be signed with version 2.
     - Checksums are only computed and validated when required. Otherwise a ranged read would be
@@ -126,6 +127,7 @@ def connect_s3(
       checksums.
     - The regional endpoint is used in ``us-east-1`` too. The global endpoint returns redirects for
       recently created buckets of other regions (S3 User Guide, "Request redirection").
+    - A loopback endpoint is reached directly, and not through a proxy of the environment.
     """
     config = Config(
         # Building botocore's own user agent per request took a fifth of a small request's CPU time.
@@ -136,6 +138,7 @@ def connect_s3(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=read_timeout,
         max_pool_connections=32,
+        proxies=proxies_for(endpoint_url),
         retries={"mode": "standard", "total_max_attempts": attempts},
         s3={
             "addressing_style": _addressing_style(settings),
@@ -143,6 +146,10 @@ def connect_s3(
         },
     )
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
+    found = client.meta.endpoint_url
+    if endpoint_url is None and is_loopback(found):  # of boto3's variables, as AWS_ENDPOINT_URL
+        patience = {"read_timeout": read_timeout, "attempts": attempts}
+        return connect_s3(session, settings, endpoint_url=found, **patience)
     # botocore converts bodies to files. Before sending a file, it waits for the server's 100
     # (Continue) (RFC 9110, section 10.1.1), and then sends the file in pieces of 16 KiB. PutObject
     # therefore sends the bytes as they are; only the parts of multipart uploads are still files.

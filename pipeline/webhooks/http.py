@@ -3,7 +3,8 @@
 The connection goes to an address that :func:`pipeline.webhooks.addresses.resolve` returned, while
 TLS and the Host header name the host. A name that resolves to another address a moment later (DNS
 rebinding) therefore has no effect. Redirects are not followed, proxies from the environment are not
-used, and nothing is retried. Only the status and the Retry-After header of the response are read.
+used, and nothing is retried. Only the status and the Retry-After header of the final response are
+read.
 """
 
 import socket
@@ -12,7 +13,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPException
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from typing import NamedTuple
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -27,6 +29,10 @@ _CONNECT_SECONDS = 5
 _RESPONSE_SECONDS = 10
 #: Maximum number of addresses to try.
 _MAX_ADDRESSES = 2
+#: Maximum number of interim responses, and maximum size of all their headers in bytes.
+_MAX_INTERIM, _MAX_INTERIM_BYTES = 10, 64 * 1024
+_INTERIM = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
+_END_OF_HEADERS = {b"\r\n", b"\n", b""}
 
 
 class DeliveryError(Exception):
@@ -44,6 +50,35 @@ class Response(NamedTuple):
 
     status: int
     retry_after: float
+
+
+class _FinalResponse(HTTPResponse):
+    """HTTP response that skips the interim responses before the final one.
+
+    A client must be able to parse any number of them, and may ignore them (RFC 9110, section 15.2).
+    The base class skips only 100 (Continue). The response 101 (Switching Protocols) is final,
+    because no HTTP response follows it.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        left = _MAX_INTERIM_BYTES
+        for _ in range(_MAX_INTERIM + 1):
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc] # not in the stubs
+            if found[1] not in _INTERIM:
+                return found
+            left -= self._skip_headers(left)
+        raise DeliveryError(f"receiver sent more than {_MAX_INTERIM} interim responses")
+
+    def _skip_headers(self, limit: int) -> int:
+        """Read the headers of an interim response, and return their size in bytes."""
+        size = 0
+        while (line := self.fp.readline(limit - size + 1)) not in _END_OF_HEADERS:
+            size += len(line)
+            if size > limit:
+                raise DeliveryError(
+                    f"receiver sent interim responses with more than {_MAX_INTERIM_BYTES} bytes"
+                )
+        return size
 
 
 def post(
@@ -88,6 +123,12 @@ def _connect(url: CallbackUrl, addresses: Sequence[str]) -> HTTPConnection:
 
 
 def _connection(url: CallbackUrl, address: str) -> HTTPConnection:
+    connection = _open(url, address)
+    connection.response_class = _FinalResponse
+    return connection
+
+
+def _open(url: CallbackUrl, address: str) -> HTTPConnection:
     if url.scheme == "http":
         return HTTPConnection(address, url.port, timeout=_CONNECT_SECONDS)
     return HTTPSConnection(

@@ -5,6 +5,7 @@ were measured, a chart to ``test-output/bench.svg``.
 """
 
 import argparse
+import os
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from tests.benchmarks.chart import draw
 from tests.benchmarks.report import Report
 from tests.benchmarks.scene import running_scene
+from tests.environment_proxies import exempt_loopback
 
 #: Parts that share one running stack, and the modules with their ``measure(scene, report)``.
 SHARED = {
@@ -38,6 +40,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     options = parser.parse_args()
+    exempt_loopback(os.environ)
     parts = options.parts or [*SHARED, *OWN, *RENDERER]
     if unknown := set(parts) - {*SHARED, *OWN, *RENDERER}:
         parser.error(f"no part {', '.join(sorted(unknown))}")

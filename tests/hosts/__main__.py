@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from tests.environment_proxies import without_proxies
 from tests.faults.command import SYMBOLS, fault_parser, run_chosen
 from tests.faults.report import Row
 from tests.faults.scene import Fault, run_fault_on, settings_of
@@ -30,7 +31,7 @@ def main() -> None:
     if reason:
         sys.exit(f"{_PROGRAM}: {reason}")
     command = [*own_namespace(), sys.executable, "-m", "tests.hosts", *sys.argv[1:]]
-    os.execvpe(command[0], command, {**os.environ, _INSIDE: "1"})  # noqa: S606 - no shell
+    os.execvpe(command[0], command, {**without_proxies(os.environ), _INSIDE: "1"})  # noqa: S606 - no shell
 
 
 def _run(name: str, directory: Path, *, short: bool) -> Row:

@@ -5,8 +5,6 @@ Screenshots are kept in ``test-output/console``.
 
 import hashlib
 import http.client
-import os
-import shutil
 import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -16,53 +14,33 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from deploy.embedded import service_parts
-from deploy.embedded.ports import free_port
-from deploy.embedded.process import start_and_wait
 from pipeline.service import Settings
-from pipeline.settings import variable
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
+from tests.integration.chromium import DEADLINE, NEEDS_CHROMIUM, running_api, running_chromium
 from tests.integration.conftest import StartWorker
 from tests.integration.test_console_sign_in import PATHS
 from tests.waiting import wait_for
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium; `make debian-packages` installs it"
-)
+pytestmark = NEEDS_CHROMIUM
 OUTPUT = Path(__file__).parents[2] / "test-output" / "console"
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-DEADLINE = 30_000  # milliseconds
 
 
 @pytest.fixture
 def url(settings: Settings, tmp_path: Path) -> Iterator[str]:
     """The address of the API under gunicorn, as in production."""
-    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    environ = {variable(name): str(value) for name, value in values.items() if value is not None}
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    part = service_parts.api(port, address, tmp_path, os.environ | environ)
-    process = start_and_wait(part, tmp_path)
-    yield address
-    process.stop()
+    with running_api(settings, tmp_path) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=DEADLINE)
-    with sync_playwright() as playwright:
-        # Whatever is not loopback cannot be resolved.
-        rule = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-        found = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", rule]
-        )
+    with running_chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import redis
 from botocore.exceptions import ClientError
@@ -18,6 +19,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import Part, PartProcess, start_and_wait, wait_until
 from pipeline.service import ApiKeys
 from pipeline.settings import Settings
+from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
 
 Run = Callable[[Part], PartProcess]
@@ -57,6 +59,19 @@ def test_valkey_keeps_its_data_through_a_kill_and_refuses_rather_than_evict(
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ['a"b', "a\\b", "a\\", "a b ", "'a'", "a\nb", "a\tb\x1b", "[a]", "*?", "#a", "ä€", "\udcff"],
+)
+def test_valkey_takes_a_directory_of_any_name(run: Run, tmp_path: Path, name: str) -> None:
+    server = servers.RedisServer(free_port(), "open-sesame")
+    run(servers.valkey(server, tmp_path / name, os.environ))
+    nobody = f"redis://{server.host}:{server.port}"
+    with redis.Redis.from_url(nobody) as client, pytest.raises(redis.AuthenticationError):
+        client.ping()
+    assert (tmp_path / name / "appendonlydir").is_dir()
+
+
 def test_valkey_asks_for_its_password(redis_url: str) -> None:
     nobody = "redis://" + redis_url.partition("@")[2]
     with redis.Redis.from_url(nobody) as client, pytest.raises(redis.AuthenticationError):
@@ -81,6 +96,17 @@ def test_s3_refuses_another_secret(s3: servers.S3Server) -> None:
     stranger = servers.S3Server(s3.port, s3.access_key_id, "a guess")
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         stranger.client().list_buckets()
+
+
+def test_a_download_url_is_for_get_and_tells_the_size_by_a_range(bucket: Bucket) -> None:
+    bucket.put("x.zip", b"zip file")
+    url = bucket.presign("x.zip", seconds=60, filename="task.zip")
+    assert httpx2.head(url).status_code == 403
+    first = httpx2.get(url, headers={"Range": "bytes=0-0"})
+    assert first.is_success  # rclone returns 200 where S3 has 206
+    assert first.content == b"z"
+    assert first.headers["Content-Range"] == "bytes 0-0/8"
+    assert first.headers["ETag"]
 
 
 def test_unfinished_uploads_of_a_killed_server_are_removed_at_the_next_start(

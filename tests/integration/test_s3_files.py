@@ -35,6 +35,8 @@ def test_a_bucket_is_what_the_files_say(
     assert told == blocks
     client.put_object(Bucket=name, Key="a", Body=b"x")
     assert client.head_object(Bucket=name, Key="a")["ServerSideEncryption"] == "AES256"
+    client.put_bucket_cors(Bucket=name, CORSConfiguration=read("cors.json"))
+    assert client.get_bucket_cors(Bucket=name)["CORSRules"] == read("cors.json")["CORSRules"]
     policy = (DEPLOY / f"bucket-policy-{kind}.json").read_text("utf-8")
     client.put_bucket_policy(Bucket=name, Policy=policy)
     assert json.loads(client.get_bucket_policy(Bucket=name)["Policy"]) == json.loads(policy)

@@ -162,3 +162,101 @@ def test_what_is_no_answer_in_http_is_none(said: bytes) -> None:
     with speaking(speak) as port:
         closed = "receiver closed the connection without a valid HTTP response"
         assert error_of(url(port, "http")) == closed
+
+
+def answering(*pieces: bytes) -> Callable[[socket.socket], None]:
+    """A receiver that reads the request and then sends ``pieces``."""
+
+    def speak(connection: socket.socket) -> None:
+        request = b""
+        while not request.endswith(b"\r\n\r\n{}"):  # what is left unread would reset the connection
+            request += connection.recv(65536)
+        with suppress(OSError):  # when the other side has read enough
+            for piece in pieces:
+                connection.sendall(piece)
+
+    return speak
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+LATER = b"HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nRetry-After: 7\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [
+        [b"HTTP/1.1 100 Continue\r\n\r\n"],
+        [b"HTTP/1.1 102 Processing\r\n\r\n"],
+        [HINTS],
+        [b"HTTP/1.1 104 Upload Resumption Supported\r\n\r\n"],
+        [b"HTTP/1.1 199\r\n\r\n"],
+        [b"HTTP/1.1 102 \n\n"],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", HINTS],
+        [HINTS] * 10,
+        [b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 65_000 + b"\r\n\r\n"],
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_interim_responses_are_skipped(interim: list[bytes], *, together: bool) -> None:
+    final = [(OK, 200, 0), (LATER, 503, 120)]
+    for response, status, seconds in final:
+        pieces = [*interim, response]
+        with speaking(answering(b"".join(pieces)) if together else answering(*pieces)) as port:
+            assert post(url(port, "http"), LOOPBACK, b"{}", {}) == (status, seconds)
+
+
+def test_interim_responses_are_skipped_over_tls(
+    tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    def speak(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as secured:
+            answering(HINTS, OK)(secured)
+
+    with speaking(speak) as port:
+        assert post(url(port), LOOPBACK, b"{}", {}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ([HINTS] * 11 + [OK], "receiver sent more than 10 interim responses"),
+        (
+            [b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 70_000 + b"\r\n\r\n", OK],
+            "receiver sent interim responses with more than 65536 bytes",
+        ),
+        (
+            [b"HTTP/1.1 103 Early Hints\r\n" + b"Link: </a>\r\n" * 1100 + b"\r\n"] * 6 + [OK],
+            "receiver sent interim responses with more than 65536 bytes",
+        ),
+        ([HINTS], "receiver closed the connection without a valid HTTP response"),
+        ([HINTS[:40]], "receiver closed the connection without a valid HTTP response"),
+        ([HINTS, b"\r\nHTTP/"], "receiver closed the connection without a valid HTTP response"),
+    ],
+)
+def test_interim_responses_are_bounded_and_no_answer_by_themselves(
+    said: list[bytes], error: str
+) -> None:
+    with speaking(answering(*said)) as port:
+        assert error_of(url(port, "http")) == error
+
+
+def test_a_change_of_protocol_is_no_interim_response() -> None:
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    with speaking(answering(upgrade, OK)) as port:
+        assert post(url(port, "http"), LOOPBACK, b"{}", {}).status == 101
+
+
+def test_interim_responses_do_not_extend_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_RESPONSE_SECONDS", 0.5)
+
+    def drip(connection: socket.socket) -> None:
+        pace = threading.Event()
+        with suppress(OSError):  # when the other side is gone
+            while not pace.wait(0.2):
+                connection.sendall(HINTS)
+
+    with speaking(drip) as port:
+        assert error_of(url(port, "http")) == "receiver did not respond within 0.5 s"

@@ -21,6 +21,7 @@ KINDS = {name: kind for kind, name in BUCKETS.items()}
 REQUESTS = {
     "lifecycle-main.json": ("PutBucketLifecycleConfiguration", "LifecycleConfiguration"),
     "lifecycle-staging.json": ("PutBucketLifecycleConfiguration", "LifecycleConfiguration"),
+    "cors.json": ("PutBucketCors", "CORSConfiguration"),
     "encryption.json": ("PutBucketEncryption", "ServerSideEncryptionConfiguration"),
     "public-access-block.json": ("PutPublicAccessBlock", "PublicAccessBlockConfiguration"),
 }

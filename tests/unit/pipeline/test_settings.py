@@ -28,21 +28,6 @@ def test_every_setting_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
-    "base",
-    [
-        "https://id.gs1.org",
-        "http://127.0.0.1:8080",
-        "https://[::1]/x",
-        "https://x.org/a%20b/~c;d=1",
-    ],
-)
-def test_a_link_base_is_what_a_uri_begins_with_and_no_more(base: str) -> None:
-    assert Settings.from_environment({"QRMILL_LINK_BASE": base}).link_base == base
-    with pytest.raises(SettingsError):
-        Settings.from_environment({"QRMILL_LINK_BASE": f"{base}/a\nb"})
-
-
-@pytest.mark.parametrize(
     ("name", "value", "fix"),
     [
         ("QRMILL_MAX_ITEMS", "many", "int"),
@@ -53,11 +38,8 @@ def test_a_link_base_is_what_a_uri_begins_with_and_no_more(base: str) -> None:
         ("QRMILL_LINK_BASE", "https://id.gs1.org/", "slash"),
         ("QRMILL_REDIS_URL", "localhost:6379", "redis://"),
         ("QRMILL_LINK_BASE", "https://x.org?a=1", "query"),
-        ("QRMILL_LINK_BASE", "https://x.org/p?", "query"),
-        ("QRMILL_LINK_BASE", "https://x.org/p#", "fragment"),
         ("QRMILL_LINK_BASE", "https://x.org/a b", "%20"),
-        ("QRMILL_LINK_BASE", "https://x.org/a%2", "%20"),
-        ("QRMILL_LINK_BASE", "https://x.org/ä", "%20"),
+        ("QRMILL_LINK_BASE", "https://x.org/01", "remove"),
         ("QRMILL_REDIS_URL", "redis://host:notaport/0", "redis://"),
         ("QRMILL_S3_ENDPOINT_URL", "http://", "http://host:port"),
         ("QRMILL_S3_ENDPOINT_URL", "http://[", "http://host:port"),
@@ -74,6 +56,8 @@ def test_a_link_base_is_what_a_uri_begins_with_and_no_more(base: str) -> None:
         ("QRMILL_CALLBACK_HTTP", "maybe", "bool"),
         ("QRMILL_CALLBACK_NETWORKS", "10.0.0.0/33", "10.0.0.0/8"),
         ("QRMILL_CALLBACK_NETWORKS", "10.0.0.1/8", "host bits"),
+        ("QRMILL_CORS_ORIGINS", "*", "without a path, a wildcard"),
+        ("QRMILL_CORS_ORIGINS", "https://a.example,https://b.example", "separate several by"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
@@ -115,6 +99,8 @@ def test_callback_networks_are_separated_by_spaces_or_commas() -> None:
         ("QRMILL_BROKER_URL", "amqp://user:hunter2@127.0.0.1/%2F?heartbeat=hunter2"),
         ("QRMILL_BROKER_URL", "amqps://user:hunter2@127.0.0.1/%2F?ssl_options={hunter2"),
         ("QRMILL_BROKER_URL", "amqp://user:12?hunter2=@127.0.0.1/%2F"),
+        ("QRMILL_LINK_BASE", "https://user:hunter2@id.gs1.org"),
+        ("QRMILL_LINK_BASE", "https://user:hunter2@id.gs1.org/" + "x" * 500),
     ],
 )
 def test_a_password_in_a_wrong_url_is_not_shown(name: str, value: str) -> None:

@@ -27,7 +27,8 @@ from pipeline.settings import Settings
 from {module} import {opens}
 
 nowhere = "redis://127.0.0.1:1/0"
-{opens}(Settings(redis_url=nowhere, s3_endpoint_url="http://127.0.0.1:1"))
+keys = {{"s3_access_key_id": "id", "s3_secret_access_key": "secret"}}
+{opens}(Settings(redis_url=nowhere, s3_endpoint_url="http://127.0.0.1:1", **keys))
 print(*scripts())
 read.clear()
 try:
