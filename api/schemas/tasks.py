@@ -92,6 +92,9 @@ class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             extra_json_schema={"format": "uri", "maxLength": 2000},
         ),
     ] = None
+    strict: Annotated[
+        bool, Meta(description="Whether warnings are errors, which reject the request")
+    ] = False
 
 
 class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,13 +106,53 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
     error_correction: LeastLevel = "M"
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A value that is valid, but probably not meant; a warning never stops a request."""
+
+    pointer: Annotated[
+        str,
+        Meta(
+            description="Location in the JSON form, as a JSON Pointer (RFC 6901)",
+            examples=["/items/16/serial"],
+        ),
+    ]
+    code: Annotated[
+        str,
+        Meta(description="Name of the warning, for programs", examples=["duplicate_serial"]),
+    ]
+    detail: Annotated[
+        str,
+        Meta(
+            description="What is conspicuous, and what may be meant",
+            examples=["The serial number 'A0017' of this GTIN is in /items/3/serial already."],
+        ),
+    ]
+    line: Annotated[
+        int | None,
+        Meta(
+            description="For CSV: the line on which the record begins, counted from 1",
+            examples=[18],
+        ),
+    ] = None
+    column: Annotated[
+        int | None,
+        Meta(description="For CSV: the field of the record, counted from 1", examples=[2]),
+    ] = None
+
+
+Warnings = Annotated[list[RequestWarning], Meta(description="The first 100 warnings")]
+WarningsTotal = Annotated[int, Meta(description="Number of warnings", ge=0, examples=[1])]
+
+
+class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A request that was accepted; nothing is rendered yet."""
 
     task_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
     status: Literal["pending"]
     items: Annotated[int, Meta(description="How many items the request has", ge=1)]
     poll_url: Annotated[str, Meta(description="Where to ask how far it is")]
+    warnings: Warnings = []
+    warnings_total: WarningsTotal = 0
 
 
 class SymbolCount(msgspec.Struct, frozen=True):
@@ -133,6 +176,8 @@ class DryRun(msgspec.Struct, frozen=True):
     ]
     errors: Annotated[list[Violation], Meta(description="The first 100 bad values")]
     errors_total: Annotated[int, Meta(description="How many there are", ge=0)]
+    warnings: Warnings = []
+    warnings_total: WarningsTotal = 0
 
 
 class Chunks(msgspec.Struct, frozen=True):
