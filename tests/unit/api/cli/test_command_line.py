@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api.cli.output import UsageError, printable, report
 from api.cli.profile import Profile, current_profile, profile_path, read_profile, write_profile
-from api.cli.submit import make_form
+from api.cli.request_file import make_form
 from api.client import (
     ApiError,
     QrmillError,

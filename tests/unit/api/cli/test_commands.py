@@ -133,11 +133,11 @@ def test_whatever_ends_the_wait_the_task_can_be_picked_up(
     server: ScriptedServer, qrmill: Qrmill, csv: Path, tmp_path: Path, *, ends: str, word: str
 ) -> None:
     out = tmp_path / "bundle.zip"
-    if ends == "unwritable":
-        out.with_name("bundle.zip.part").mkdir()
 
     def answer(request: Request) -> Answer:
         if request.method == "POST":
+            if ends == "unwritable":  # from now on; before, it would be wrong usage
+                out.with_name("bundle.zip.part").mkdir()
             return accepted()
         if request.path.startswith("/bundle"):
             return Answer(200, b"abc")
