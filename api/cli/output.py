@@ -178,7 +178,8 @@ def report(error: QrmillError | UsageError | OSError) -> int:
         if error.status == _UNAUTHORIZED:
             print_message(_NO_KEY_HINT)
     elif isinstance(error, OSError):
-        name = f"{error.filename}: " if error.filename else ""
+        file = STDOUT if error.filename == sys.stdout.name else error.filename
+        name = f"{file}: " if file else ""
         print_message(f"qrmill: {printable(f'{name}{error.strerror or error}')}")
     else:
         print_message(f"qrmill: {printable(error)}")

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.embedded.running import RunningStack
 from tests.command_line import QRMILL, at_a_terminal, environment, qrmill
+from tests.devices import device
 
 GTIN = "9506000134352"
 UNKNOWN = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
@@ -36,7 +37,11 @@ def task(api: dict[str, str]) -> str:
 
 @pytest.fixture
 def shell(api: dict[str, str], tmp_path: Path) -> Shell:
-    """Run a line of bash in an empty folder; ``$1`` is the first of ``words``."""
+    """Run a line of bash in a folder; ``$1`` is the first of ``words``.
+
+    ``stdout`` is what ``/dev/stdout`` is, but can be replaced by a defect without harm.
+    """
+    (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
 
     def run(line: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
@@ -63,7 +68,7 @@ SUBMIT = f"printf 'serial\\n1\\n2\\n' | qrmill submit - --gtin {GTIN} --out"
 
 @pytest.mark.parametrize("command", ["qrmill download $1 --out", "qrmill wait $1 --out", SUBMIT])
 @pytest.mark.parametrize(
-    "output", ["- | cat", "- >b; cat b", "/dev/stdout | cat", "/dev/fd/1 >b; cat b", "b >b; cat b"]
+    "output", ["- | cat", "- >b; cat b", "stdout | cat", "/dev/fd/1 >b; cat b", "b >b; cat b"]
 )
 def test_standard_output_gets_the_bundle_and_nothing_else(
     shell: Shell, task: str, tmp_path: Path, command: str, output: str
@@ -71,7 +76,8 @@ def test_standard_output_gets_the_bundle_and_nothing_else(
     done = shell(f"set -o pipefail; {command} {output}", task)
     assert done.returncode == 0, done.stderr
     assert images(done.stdout) == (2 if command == SUBMIT else 500)
-    assert {path.name for path in tmp_path.iterdir()} <= {"b"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"b", "stdout"}
+    assert (tmp_path / "stdout").is_symlink()
     if command != "qrmill download $1 --out":
         assert b"The bundle was written to standard output." in done.stderr
     if command == SUBMIT:
@@ -88,10 +94,13 @@ def test_a_shell_can_append_and_substitute(shell: Shell, task: str, tmp_path: Pa
     assert images((tmp_path / "c").read_bytes()) == 500
 
 
-@pytest.mark.parametrize("out", ["-", "/dev/stdout", "/dev/tty", "/dev/fd/2"])
-def test_a_terminal_gets_no_bundle(api: dict[str, str], task: str, out: str) -> None:
+@pytest.mark.parametrize("out", ["-", "/dev/fd/1", "/dev/fd/2", "tty"])
+def test_a_terminal_gets_no_bundle(
+    api: dict[str, str], task: str, tmp_path: Path, out: str
+) -> None:
+    place = device(out, tmp_path) if out == "tty" else out
     for command in ("download", "wait"):
-        with at_a_terminal(command, task, "--out", out, **api) as terminal:
+        with at_a_terminal(command, task, "--out", place, **api) as terminal:
             assert terminal.end() == 2
         assert "is not written to a terminal" in " ".join(terminal.shown.split())
         assert "PK" not in terminal.shown
@@ -112,7 +121,7 @@ def test_a_fifos_reader_is_not_left_waiting(shell: Shell, tmp_path: Path) -> Non
     assert (done.returncode, (tmp_path / "b").read_bytes()) == (1, b"")
 
 
-@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("out", ["-", "stdout"])
 def test_a_reader_that_wants_no_more_ends_the_command_quietly(
     shell: Shell, task: str, out: str
 ) -> None:
@@ -120,24 +129,26 @@ def test_a_reader_that_wants_no_more_ends_the_command_quietly(
     assert (done.returncode, done.stdout, done.stderr) == (141, b"PK\x03\x04", b"")
 
 
-@pytest.mark.parametrize("out", ["/dev/full", "- >/dev/full", "/dev/stdout >/dev/full"])
-def test_a_full_device_is_named(shell: Shell, task: str, out: str) -> None:
-    done = shell(f"qrmill download $1 --out {out}", task)
-    name = "standard output" if ">" in out else "/dev/full"
+@pytest.mark.parametrize("out", ["$2", "- >$2", "stdout >$2"])
+def test_a_full_device_is_named(shell: Shell, task: str, tmp_path: Path, out: str) -> None:
+    full = device("full", tmp_path)
+    done = shell(f"qrmill download $1 --out {out}", task, str(full))
+    name = "standard output" if ">" in out else full
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode() == f"qrmill: {name}: No space left on device\n"
 
 
 def test_devices_and_links_stay(shell: Shell, task: str, tmp_path: Path) -> None:
-    (tmp_path / "null").symlink_to("/dev/null")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to("folder/bundle.zip")
-    for out in ("/dev/null", "null", "link", "link"):
-        done = shell(f"qrmill download $1 --out {out}", task)
+    null, bundle = device("null", tmp_path), tmp_path / "folder" / "bundle.zip"
+    (tmp_path / "to-null").symlink_to(null)
+    bundle.parent.mkdir()
+    (tmp_path / "link").symlink_to(bundle)
+    for out in (str(null), "to-null", "link", "link"):
+        done = shell("qrmill download $1 --out $2", task, out)
         assert (done.returncode, done.stdout.decode()) == (0, f"{out}\n"), done.stderr
-    assert Path("/dev/null").is_char_device()
+    assert null.is_char_device()
     assert (tmp_path / "link").is_symlink()
-    assert images((tmp_path / "folder" / "bundle.zip").read_bytes()) == 500
+    assert images(bundle.read_bytes()) == 500
 
 
 def test_a_file_named_minus_has_a_path(shell: Shell, task: str, tmp_path: Path) -> None:

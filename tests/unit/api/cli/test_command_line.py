@@ -24,6 +24,7 @@ from api.client import arguments as client_checks
 from api.schemas import states
 from pipeline.auth import api_keys
 from pipeline.model import states as pipeline_states
+from tests.devices import device
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
 
@@ -148,11 +149,12 @@ def test_a_profile_may_be_a_link_or_a_pipe_but_not_a_device(tmp_path: Path) -> N
     os.close(write)
     assert read_profile(Path(f"/dev/fd/{read}")).url == "http://piped"
     os.close(read)
-    assert read_profile(Path(os.devnull)) == Profile()
-    for path in (Path(os.devnull), tmp_path):
+    null = device("null", tmp_path)
+    assert read_profile(null) == Profile()
+    for path in (null, tmp_path):
         with pytest.raises(UsageError, match="is not a regular file"):
             write_profile(path, Profile("http://a", "key"))
-    assert Path(os.devnull).is_char_device()
+    assert null.is_char_device()
 
 
 @given(st.text())

@@ -66,13 +66,19 @@ def test_a_proxy_is_used(
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
 @pytest.mark.parametrize("proxy", ["http://{}", "socks5://{}", "http://[::1", "ftp://{}"])
 def test_no_proxy_is_used_for_loopback(
-    server: ScriptedServer, clock: Clock, environ: Environment, host: str, proxy: str
+    server: ScriptedServer,
+    clock: Clock,
+    environ: Environment,
+    tmp_path: Path,
+    *,
+    host: str,
+    proxy: str,
 ) -> None:
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         environ.setenv(variable, proxy.format(away()))
     store = Store(server)
     with client_of(server.url.replace("127.0.0.1", host), clock) as client:
-        client.download(TASK, os.devnull)
+        client.download(TASK, tmp_path / "bundle.zip")
     assert store.polls == 1
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.client import ApiError, Client, DownloadError
+from tests.devices import device
 from tests.unit.api.client.test_download import CONTENT, Store
 from tests.unit.api.scripted_server import LOST, TASK, Answer, ScriptedServer, problem
 
@@ -99,15 +100,15 @@ def test_a_fifos_reader_gets_nothing_of_a_failed_download(
 
 @pytest.mark.usefixtures("store")
 def test_a_device_is_written_to(client: Client, tmp_path: Path) -> None:
-    link = tmp_path / "null"
-    link.symlink_to(os.devnull)
-    for path in (Path(os.devnull), link):
+    null, full, link = device("null", tmp_path), device("full", tmp_path), tmp_path / "link"
+    link.symlink_to(null)
+    for path in (null, link):
         assert client.download(TASK, path) == path
-        assert stat.S_ISCHR(path.stat().st_mode)
+        assert path.is_char_device()
     with pytest.raises(OSError, match="No space left on device") as raised:
-        client.download(TASK, "/dev/full")
-    assert raised.value.filename == "/dev/full"
-    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+        client.download(TASK, full)
+    assert raised.value.filename == str(full)
+    assert full.is_char_device()
 
 
 @pytest.mark.usefixtures("store")
