@@ -80,6 +80,10 @@ def main() -> None:
         app()
     except (QrmillError, UsageError, OSError) as error:
         sys.exit(report(error))
+    except RuntimeError as error:  # of `--install-completion`, which is Typer's
+        if "home directory" not in str(error):
+            raise
+        sys.exit(report(UsageError("No home directory is known. Set HOME.")))
     except UnicodeEncodeError as error:  # bytes of an argument or variable that are not text
         sys.exit(report(UsageError(f"This value is not valid UTF-8: {error.object!r:.80}")))
     except SystemExit as end:

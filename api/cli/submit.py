@@ -106,6 +106,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
 
     A CSV file has a header line with any of the columns lot, serial and expiry.
     A JSON file is an array of items or a complete request, whose fields the options override.
+    Warnings about values that are probably not meant are printed on standard error.
     The options --out and --timeout imply --wait.
     """
     options = {
