@@ -9,6 +9,7 @@ from api.cli.output import (
     Json,
     checking_usage,
     print_document,
+    print_line,
     print_message,
     print_rows,
     printable,
@@ -57,7 +58,7 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     if as_json:
         print_document(made)
     else:
-        typer.echo(made.api_key)
+        print_line(made.api_key)
     print_message("Store this key now: the service keeps only its hash and cannot show it again.")
 
 
@@ -99,7 +100,7 @@ def revoke_key(
     if as_json:
         print_document(key)
     else:
-        typer.echo(f"{key.key_id} ({printable(key.name)}) was revoked at {key.revoked_at}.")
+        print_line(f"{key.key_id} ({printable(key.name)}) was revoked at {key.revoked_at}.")
 
 
 @keys.command("webhook-secret")
@@ -116,7 +117,7 @@ def make_webhook_secret(
     if as_json:
         print_document(made)
     else:
-        typer.echo(made.webhook_secret)
+        print_line(made.webhook_secret)
     if made.former_signs_until:
         print_message(
             f"Until {made.former_signs_until}, webhooks are signed with the former secret too."

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from api.cli.options import Url
-from api.cli.output import EX_FAILED, Json, print_document, printable
+from api.cli.output import EX_FAILED, Json, naming_output, print_document, printable
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -31,8 +31,9 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
             continue
         state = Text(f"{finding.state:<5}", _COLOURS[finding.state])
         name = f"{printable(finding.name):<24} "
-        console.print(state, Text(f"{name}{printable(finding.found)}"), sep="")
-        if finding.advice:
-            console.print(Text(f"     {printable(finding.advice)}"))
+        with naming_output():
+            console.print(state, Text(f"{name}{printable(finding.found)}"), sep="")
+            if finding.advice:
+                console.print(Text(f"     {printable(finding.advice)}"))
     if failed:
         raise typer.Exit(EX_FAILED)

@@ -12,6 +12,7 @@ import httpx2
 from api.cli.output import checking_usage
 from api.cli.profile import DEFAULT_URL, current_profile
 from api.client.arguments import check_api_key, check_url
+from api.client.transport import describe_error, open_http
 from pipeline.service import (
     Finding,
     Settings,
@@ -74,11 +75,14 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
     """Yield the findings about the API at ``url``, as a client uses it.
 
     Raises:
-        UsageError: the URL is malformed.
+        UsageError: the URL is malformed, or an environment variable names an unusable proxy or
+            unusable certificates.
     """
     with checking_usage():
         check_url(url)
-    with httpx2.Client(base_url=url, timeout=_TIMEOUT) as http:
+        http = open_http(url)
+    http.timeout = _TIMEOUT
+    with http:
         try:
             response = http.get("/healthz")
             yield _reachable(url, response)
@@ -87,7 +91,7 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
                 yield _ready(http)
                 yield _key(http, api_key)
         except httpx2.HTTPError as error:
-            found = f"{url} did not respond: {type(error).__name__}"
+            found = f"{url} did not respond: {describe_error(error)}"
             advice = "Check that the API is running and that QRMILL_URL is its URL."
             yield Finding("api", "fail", found, advice)
 

@@ -18,6 +18,7 @@ from api.cli.lists import chunks, list_tasks
 from api.cli.output import EX_SIGPIPE, EXIT_CODES, UsageError, report
 from api.cli.profile import profile
 from api.cli.server import api, sweep, worker
+from api.cli.streams import prepare_streams
 from api.cli.submit import submit
 from api.cli.tasks import cancel, download, retry, status, wait
 from api.client import QrmillError
@@ -76,9 +77,16 @@ app.command()(doctor)
 def main() -> None:
     """Run the command line, and report an error as a message and an exit code."""
     try:
+        prepare_streams()
         app()
     except (QrmillError, UsageError, OSError) as error:
         sys.exit(report(error))
+    except RuntimeError as error:  # of `--install-completion`, which is Typer's
+        if "home directory" not in str(error):
+            raise
+        sys.exit(report(UsageError("No home directory is known. Set HOME.")))
+    except UnicodeEncodeError as error:  # bytes of an argument or variable that are not text
+        sys.exit(report(UsageError(f"This value is not valid UTF-8: {error.object!r:.80}")))
     except SystemExit as end:
         # After a closed pipe, Typer and rich exit with 1, which is documented as a failure.
         if isinstance(end.__context__, BrokenPipeError):

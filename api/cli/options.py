@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,12 +34,6 @@ def _offer_tasks(incomplete: str) -> list[tuple[str, str]]:
         return []
 
 
-def _check_folder(path: Path | None) -> Path | None:
-    if path is not None and not path.absolute().parent.is_dir():
-        raise typer.BadParameter(f"The folder {path.absolute().parent} does not exist.")
-    return path
-
-
 def _print_retry(error: QrmillError) -> None:
     print_message(f"Retrying: {printable(error)}")
 
@@ -55,10 +48,6 @@ Url = Annotated[
     ),
 ]
 TaskId = Annotated[str, typer.Argument(help="Task id.", autocompletion=_offer_tasks)]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Path of the bundle.", dir_okay=False, callback=_check_folder),
-]
 Seconds = Annotated[
     float | None,
     typer.Option("--timeout", min=0, help="Maximum wait in seconds.", show_default="no limit"),

@@ -4,9 +4,10 @@ On a terminal, a list is a table. Otherwise a list is one line per row, with ful
 by tabs. ``--json`` prints the API's responses: one JSON document, or one per line for a list.
 """
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import msgspec
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.client import TaskStatus, Violation
+from api.client import RequestWarning, TaskStatus, Violation
 from api.client.errors import (
     ApiError,
     DownloadError,
@@ -33,9 +34,9 @@ Exit codes:
 
 - 0: success
 
-- 1: the request was rejected, the task failed, or a file cannot be written
+- 1: the request was rejected, the task failed, or writing the output failed
 
-- 2: wrong usage, or an input file cannot be read
+- 2: wrong usage: an argument, a file or an environment variable cannot be used; nothing was sent
 
 - 3: try again later: service unavailable, rate limit exceeded, or `--timeout` expired
 
@@ -48,6 +49,7 @@ _URL_HINT = (
     "file)."
 )
 _UNAUTHORIZED = 401
+STDOUT = "standard output"  # as a file's name in messages
 #: Width in columns that no table exceeds. Lines are not cut off: the terminal wraps them, so that
 #: ids can be copied whole.
 _UNBOUNDED = 10_000
@@ -74,32 +76,61 @@ def checking_usage() -> Iterator[None]:
 
 
 def print_message(message: str) -> None:
-    """Print a message on standard error."""
-    typer.echo(message, err=True)
+    """Print a message on standard error; do nothing if that is impossible."""
+    with suppress(OSError):
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+
+def print_line(line: str) -> None:
+    """Print a line of the result on standard output."""
+    with naming_output():
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def naming_output() -> Iterator[None]:
+    """Name standard output in an OSError of the block.
+
+    Raises:
+        OSError: standard output cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename = STDOUT
+        raise
 
 
 def print_document(document: object) -> None:
-    """Print a response as JSON, on one line."""
-    typer.echo(msgspec.json.encode(document))
+    """Print a response as JSON, on one line.
+
+    JSON is UTF-8 (RFC 8259, section 8.1). Where the output has another encoding, the JSON is ASCII.
+    """
+    text = msgspec.json.encode(document).decode()
+    encoding = sys.stdout.encoding.lower().replace("-", "")
+    print_line(text if encoding == "utf8" else json.dumps(json.loads(text)))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print one name and value per line; omit fields whose value is None or empty."""
     for name, value in fields:
         if value not in {None, ""}:
-            typer.echo(f"{name:<10}{printable(value)}")
+            print_line(f"{name:<10}{printable(value)}")
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a list: a table on a terminal, otherwise tab-separated lines."""
     if not sys.stdout.isatty():
         for row in (header, *rows):
-            typer.echo("\t".join(map(printable, row)))
+            print_line("\t".join(map(printable, row)))
         return
     table = Table(*header, box=None)
     for row in rows:
         table.add_row(*(Text(printable(value)) for value in row))
-    Console(width=_UNBOUNDED).print(table)
+    with naming_output():
+        Console(width=_UNBOUNDED).print(table)
 
 
 def printable(value: object) -> str:
@@ -113,8 +144,8 @@ def pluralize(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def violation_line(row: Violation) -> str:
-    """Return one line with the location of an invalid value and the reason why it is invalid."""
+def violation_line(row: Violation | RequestWarning) -> str:
+    """Return one line with the location of an invalid or doubtful value and the reason."""
     position = [("line", row.line), ("column", row.column)]
     location = [f"{name} {number}" for name, number in position if number is not None]
     if row.pointer:
@@ -130,6 +161,14 @@ def print_violations(errors: Sequence[Violation], total: int) -> None:
         print_message(f"and {total - len(errors)} more")
 
 
+def print_warnings(warnings: Sequence[RequestWarning], total: int) -> None:
+    """Print warnings, one per line, and how many of ``total`` are not listed."""
+    for row in warnings:
+        print_message(f"Warning: {violation_line(row)}")
+    if total > len(warnings):
+        print_message(f"and {pluralize(total - len(warnings), 'more warning')}")
+
+
 def report(error: QrmillError | UsageError | OSError) -> int:
     """Print an error on standard error, and return the exit code."""
     if isinstance(error, ApiError):
@@ -140,9 +179,9 @@ def report(error: QrmillError | UsageError | OSError) -> int:
         if error.status == _UNAUTHORIZED:
             print_message(_NO_KEY_HINT)
     elif isinstance(error, OSError):
-        print_message(
-            f"qrmill: {error.filename}: {error.strerror}" if error.filename else f"qrmill: {error}"
-        )
+        file = STDOUT if error.filename == sys.stdout.name else error.filename
+        name = f"{file}: " if file else ""
+        print_message(f"qrmill: {printable(f'{name}{error.strerror or error}')}")
     else:
         print_message(f"qrmill: {printable(error)}")
     if isinstance(error, UnreachableError):

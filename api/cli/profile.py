@@ -26,7 +26,9 @@ from api.cli.output import (
     print_document,
     print_fields,
     print_message,
+    printable,
 )
+from api.cli.streams import read_input
 from api.client.arguments import check_api_key, check_url
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -53,10 +55,19 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 def profile_path(environ: Mapping[str, str]) -> Path:
-    """Return the path of the profile file, whether or not the file exists."""
+    """Return the path of the profile file, whether or not the file exists.
+
+    Raises:
+        UsageError: no variable names a folder, and the user has no home directory.
+    """
     if named := environ.get(PATH_VARIABLE):
         return Path(named)
-    configured = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    try:
+        configured = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    except RuntimeError:  # a container may run as a user that /etc/passwd does not have
+        raise UsageError(
+            f"No home directory is known for the profile file. Set HOME or {PATH_VARIABLE}."
+        ) from None
     return configured / "qrmill" / "profile.toml"
 
 
@@ -72,13 +83,15 @@ def read_profile(path: Path, *, named: bool = False) -> Profile:
     """
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & _OTHERS:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & _OTHERS:
                 raise UsageError(
                     f"{path} contains an API key, but other users may access it. "
                     f"Run: chmod 600 {path}"
                 )
             return msgspec.convert(tomllib.load(file), Profile)
-    except FileNotFoundError:
+    # HOME=/dev/null is a common way to have no home directory.
+    except (FileNotFoundError, NotADirectoryError):
         if named:
             raise UsageError(f"{PATH_VARIABLE} names {path}, which does not exist.") from None
         return Profile()
@@ -93,10 +106,15 @@ def write_profile(path: Path, wanted: Profile) -> None:
     """Write ``wanted`` to ``path``, readable only by its owner.
 
     The file is replaced atomically: a concurrent reader sees either the old or the new profile.
+    A symbolic link to the file remains.
 
     Raises:
+        UsageError: the path names a device or anything else that is no regular file.
         OSError: the file cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file. {PATH_VARIABLE} may name another one.")
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     fields = msgspec.structs.asdict(wanted)
@@ -120,9 +138,17 @@ def current_profile(environ: Mapping[str, str]) -> Profile:
     """
     url, api_key = environ.get(URL_VARIABLE, ""), environ.get(KEY_VARIABLE, "")
     if not (url and api_key):
-        kept = read_profile(profile_path(environ), named=bool(environ.get(PATH_VARIABLE)))
+        kept = _read_current(environ)
         url, api_key = url or kept.url, api_key or kept.api_key
     return Profile(url, api_key)
+
+
+def _read_current(environ: Mapping[str, str]) -> Profile:
+    try:
+        path = profile_path(environ)
+    except UsageError:  # without a home directory there is no file
+        return Profile()
+    return read_profile(path, named=bool(environ.get(PATH_VARIABLE)))
 
 
 @profile.command("set")
@@ -148,7 +174,7 @@ def show_profile(as_json: Json = False) -> None:
     kept = read_profile(path)
     key_id = "".join(kept.api_key.split("_")[1:2])
     if as_json:
-        print_document({"file": str(path), "url": kept.url, "key_id": key_id})
+        print_document({"file": printable(path), "url": kept.url, "key_id": key_id})
         return
     missing = "" if path.exists() else " (does not exist)"
     print_fields([("file", f"{path}{missing}"), ("url", kept.url), ("key id", key_id)])
@@ -159,6 +185,6 @@ def _read_key() -> str:
 
     The key is never an argument, because every user of the machine can see arguments.
     """
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         return str(typer.prompt("API key", hide_input=True, err=True)).strip()
-    return sys.stdin.readline().strip()
+    return read_input(line=True).decode("ascii", "replace").strip()

@@ -4,12 +4,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from api.cli.bundle_output import BundleOutput
 from api.cli.output import EX_SIGINT, print_message
 from api.client import ApiError, Client, QrmillError, TaskFailedError, TaskStatus
 
@@ -20,7 +20,12 @@ _NO_SUCH_TASK = frozenset({404, 422})
 
 
 def follow_task(
-    client: Client, task_id: str, *, url: str | None, timeout: float | None, out: Path | None
+    client: Client,
+    task_id: str,
+    *,
+    url: str | None,
+    timeout: float | None,
+    output: BundleOutput | None,
 ) -> TaskStatus:
     """Wait until a task ends, download its bundle, and return the task's status.
 
@@ -31,7 +36,7 @@ def follow_task(
         task_id: UUID of the task.
         url: URL of the API from the option ``--url``, repeated in the command to resume.
         timeout: seconds to wait; None for no limit.
-        out: path of the bundle; None for no download.
+        output: the open place of the bundle; None for no download.
 
     Raises:
         QrmillError: the task did not end in time, or the task or its bundle cannot be read.
@@ -39,7 +44,7 @@ def follow_task(
         typer.Exit: interrupted with Ctrl-C.
     """
     seen: list[TaskStatus] = []
-    resume = _resume_hint(task_id, url, out)
+    resume = _resume_hint(task_id, url, output)
     try:
         with show_progress() as on_progress:
 
@@ -48,14 +53,16 @@ def follow_task(
                 on_progress(status)
 
             client.wait(task_id, timeout=timeout, on_progress=note)
-        if out is not None:
-            client.download(task_id, out)
-            print_message(f"The bundle was written to {out}.")
+        if output is not None:
+            client.download(task_id, output.target)
+            print_message(f"The bundle was written to {output}.")
     except TaskFailedError:
         pass  # the status that is returned has the error
     except KeyboardInterrupt:
         print_message(f"\nInterrupted; the task continues. {resume}")
         raise typer.Exit(EX_SIGINT) from None
+    except BrokenPipeError:  # the reader of the bundle wants no more
+        raise
     except (QrmillError, OSError) as error:
         if not (isinstance(error, ApiError) and error.status in _NO_SUCH_TASK):
             print_message(resume)
@@ -63,10 +70,10 @@ def follow_task(
     return seen[-1]
 
 
-def _resume_hint(task_id: str, url: str | None, out: Path | None) -> str:
+def _resume_hint(task_id: str, url: str | None, output: BundleOutput | None) -> str:
     words = ["qrmill", "wait", task_id]
-    if out is not None:
-        words += ["--out", str(out)]
+    if output is not None:
+        words += ["--out", output.out]
     if url is not None:
         words += ["--url", url]
     return f"To continue waiting, run: {shlex.join(words)}"

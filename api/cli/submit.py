@@ -1,17 +1,14 @@
 """``qrmill submit``: submits a file of items or a complete request, and waits for its task."""
 
 import shlex
-import sys
 import uuid
-from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
-import msgspec
 import typer
 
-from api.cli.options import Out, Seconds, Url, open_client
+from api.cli.bundle_output import BundleOutput, Out, open_optional
+from api.cli.options import Seconds, Url, open_client
 from api.cli.output import (
     EX_FAILED,
     EX_SIGINT,
@@ -20,19 +17,20 @@ from api.cli.output import (
     end_with,
     pluralize,
     print_document,
+    print_line,
     print_message,
     print_violations,
+    print_warnings,
 )
 from api.cli.progress import follow_task
+from api.cli.request_file import Input, make_form, read_file
 from api.client import ApiError, Client, DryRun, Form, QrmillError, Submitted, UnreachableError
 from render.image import ErrorCorrection, ImageFormat
 
-_BOM = b"\xef\xbb\xbf"
 _UNCERTAIN = "The request may have been accepted."
 #: The API's detail has these words in every 5xx response if nothing was accepted. The response of a
 #: gateway never has them.
 _NOT_ACCEPTED = "nothing was accepted"
-Input = Literal["csv", "json"]
 
 
 class _Request(NamedTuple):
@@ -92,6 +90,9 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         Input | None,
         typer.Option("--input", help="Format of the file.", show_default="detected"),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Treat warnings as errors, which reject the request.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Validate the request without submitting it.")
     ] = False,
@@ -106,6 +107,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     A CSV file has a header line with any of the columns lot, serial and expiry.
     A JSON file is an array of items or a complete request.
     Options take precedence over the fields of a complete request.
+    Warnings about values that are probably not meant are printed on standard error.
     The options --out and --timeout imply --wait.
     """
     options = {
@@ -114,67 +116,24 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         "size": size,
         "error_correction": error_correction,
         "callback_url": callback_url,
+        "strict": strict or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
     key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-    request = _Request(make_form(_read(file), form, given), key)
+    request = _Request(make_form(read_file(file), form, given), key)
     with open_client(url, patient=True) as client:
         if dry_run:
             _print_dry_run(client.dry_run(request.form), as_json=as_json)
             return
-        submitted = request.send(client)
-        followed = wait or out is not None or timeout is not None
-        _print_submitted(submitted, as_json=as_json, followed=followed)
-        if followed:
-            ended = follow_task(client, submitted.task_id, url=url, timeout=timeout, out=out)
-            end_with(ended, as_json=as_json, quiet=True)
-
-
-def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int]) -> Form:
-    """Return the encoded request made of a file and the options.
-
-    Args:
-        body: contents of the file.
-        kind: format of the file; None to detect the format from the first character.
-        options: fields of the request.
-
-    Raises:
-        UsageError: the file is not valid JSON, or the GTIN is missing.
-    """
-    text = body.removeprefix(_BOM)  # JSON must not begin with a BOM (RFC 8259, section 8.1)
-    start = text.lstrip()[:1]
-    if kind == "csv" or (kind is None and start not in {b"{", b"["}):
-        _need_gtin(options)
-        return Form("text/csv", body, {name: str(value) for name, value in options.items()})
-    if start == b"{" and not options:
-        return Form("application/json", text, {})
-    return Form("application/json", _combined(text, options), {})
-
-
-def _combined(body: bytes, options: Mapping[str, str | int]) -> bytes:
-    """Return the JSON body made of a file and the options; items are copied byte for byte."""
-    try:
-        read = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The file is neither a JSON object nor an array: {error}.") from None
-    if isinstance(read, list):
-        _need_gtin(options)
-        return msgspec.json.encode({**options, "items": read})
-    return msgspec.json.encode({**read, **options})
-
-
-def _need_gtin(options: Mapping[str, str | int]) -> None:
-    if "gtin" not in options:
-        raise UsageError("The option --gtin is required unless the file is a complete request.")
-
-
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+        with open_optional(out, as_json=as_json) as output:
+            submitted = request.send(client)
+            followed = wait or output is not None or timeout is not None
+            _print_submitted(submitted, as_json=as_json, followed=followed, output=output)
+            if followed:
+                ended = follow_task(
+                    client, submitted.task_id, url=url, timeout=timeout, output=output
+                )
+                end_with(ended, as_json=as_json, quiet=True)
 
 
 def _may_be_accepted(error: QrmillError) -> bool:
@@ -185,25 +144,31 @@ def _may_be_accepted(error: QrmillError) -> bool:
     return isinstance(error, UnreachableError)
 
 
-def _print_submitted(submitted: Submitted, *, as_json: bool, followed: bool) -> None:
+def _print_submitted(
+    submitted: Submitted, *, as_json: bool, followed: bool, output: BundleOutput | None
+) -> None:
     outcome = "Already accepted" if submitted.replayed else "Accepted"
     # With --json and --wait, standard output gets the id only when the task has ended. If the wait
     # is interrupted, this message is the only place that has the id.
     print_message(f"{outcome}: {pluralize(submitted.items, 'item')}, task {submitted.task_id}.")
+    print_warnings(submitted.warnings, submitted.warnings_total)
+    if output is not None and output.is_stdout:
+        return
     if not as_json:
-        typer.echo(submitted.task_id)
+        print_line(submitted.task_id)
     elif not followed:
         print_document(submitted._asdict())
 
 
 def _print_dry_run(outcome: DryRun, *, as_json: bool) -> None:
+    print_warnings(outcome.warnings, outcome.warnings_total)
     if as_json:
         print_document(outcome)
     else:
         invalid = pluralize(outcome.errors_total, "invalid value")
-        typer.echo(f"{pluralize(outcome.items, 'item')}; {invalid}")
+        print_line(f"{pluralize(outcome.items, 'item')}; {invalid}")
         for row in outcome.symbols:
-            typer.echo(
+            print_line(
                 f"version {row.version}-{row.error_correction}: {pluralize(row.count, 'symbol')}"
             )
         print_violations(outcome.errors, outcome.errors_total)

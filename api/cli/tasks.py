@@ -1,15 +1,15 @@
 """The commands for one task: ``qrmill status``, ``wait``, ``download``, ``retry``, ``cancel``."""
 
-from pathlib import Path
-
 import typer
 
-from api.cli.options import Out, Seconds, TaskId, Url, open_client
+from api.cli.bundle_output import Out, open_optional, open_output
+from api.cli.options import Seconds, TaskId, Url, open_client
 from api.cli.output import (
     EX_SIGINT,
     Json,
     end_with,
     print_document,
+    print_line,
     print_message,
     print_task,
 )
@@ -30,9 +30,13 @@ def wait(
     as_json: Json = False,
 ) -> None:
     """Wait until a task has ended; with --out, download its bundle."""
-    with open_client(url, patient=True) as client:
-        ended = follow_task(client, task_id, url=url, timeout=timeout, out=out)
-        end_with(ended, as_json=as_json)
+    with (
+        open_client(url, patient=True) as client,
+        open_optional(out, as_json=as_json) as output,
+    ):
+        ended = follow_task(client, task_id, url=url, timeout=timeout, output=output)
+        quiet = output is not None and output.is_stdout
+        end_with(ended, as_json=as_json, quiet=quiet)
 
 
 def download(
@@ -42,17 +46,19 @@ def download(
     as_json: Json = False,
 ) -> None:
     """Download a completed task's bundle, or resume an interrupted download."""
-    target = out or Path(f"{task_id}.zip")
-    with open_client(url, patient=True) as client:
+    with (
+        open_client(url, patient=True) as client,
+        open_output(out or f"{task_id}.zip", as_json=as_json) as output,
+    ):
         try:
-            path = client.download(task_id, target)
+            client.download(task_id, output.target)
         except KeyboardInterrupt:
             print_message("\nInterrupted; run the same command again to resume the download.")
             raise typer.Exit(EX_SIGINT) from None
         if as_json:
             print_document(client.status(task_id))
-        else:
-            typer.echo(path)
+        elif not output.is_stdout:
+            print_line(output.out)
 
 
 def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:

@@ -15,6 +15,7 @@ from .errors import (
 )
 from .pagination import Filters
 from .submit import CsvSource, Form, Options, Submitted
+from .target import BundleTarget
 from .wire_types import (
     BulkItem,
     BundleResponse,
@@ -30,6 +31,7 @@ from .wire_types import (
     KeyResponse,
     NewKeyRequest,
     NewKeyResponse,
+    RequestWarning,
     Role,
     State,
     SymbolCount,
@@ -43,6 +45,7 @@ __all__ = [
     "ApiError",
     "BulkItem",
     "BundleResponse",
+    "BundleTarget",
     "CallbackResponse",
     "CallbackState",
     "ChunkResponse",
@@ -63,6 +66,7 @@ __all__ = [
     "NewKeyResponse",
     "Options",
     "QrmillError",
+    "RequestWarning",
     "Role",
     "State",
     "Submitted",

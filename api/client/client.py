@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Self, Unpack
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Self, Unpack, overload
 from urllib.parse import quote
 
 import msgspec
@@ -22,10 +23,12 @@ from .submit import (
     Options,
     Submitted,
     dry_run,
+    encode_params,
     open_source,
     rewind,
     submit,
 )
+from .target import BundleTarget, copy_to_stream, open_target
 from .transport import Api, RetryPolicy, decode, open_http
 from .wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
 from .wire_types import (
@@ -70,7 +73,8 @@ class Client:
         keys: API keys, for operators.
 
     Raises:
-        ValueError: the URL or the key is malformed.
+        ValueError: the URL or the key is malformed, or an environment variable names an unusable
+            proxy or unusable certificates.
     """
 
     def __init__(
@@ -151,7 +155,7 @@ class Client:
             OSError: the file cannot be read.
             ValueError: the key is not 1 to 255 characters of visible ASCII.
         """
-        params = {name: str(value) for name, value in {"gtin": gtin, **options}.items()}
+        params = encode_params({"gtin": gtin, **options})
         with open_source(source) as file:
             body = partial(rewind, file)
             return submit(self._api, "text/csv", body, params, idempotency_key)
@@ -226,12 +230,22 @@ class Client:
         path, query = f"{_path(task_id)}chunks/", {"limit": str(CHUNKS_PER_PAGE)}
         return iterate_rows(self._api, path, query, ChunkList, lambda page: page.chunks)
 
-    def download(self, task_id: str, path: str | os.PathLike[str]) -> Path:
+    @overload
+    def download(self, task_id: str, path: str | os.PathLike[str]) -> Path: ...
+
+    @overload
+    def download(self, task_id: str, path: BinaryIO) -> None: ...
+
+    def download(self, task_id: str, path: BundleTarget) -> Path | None:
         """Download a completed task's bundle to ``path``, and return the path.
 
-        The bundle is written to a file named ``path`` with ``.part`` appended. The file is renamed
-        to ``path`` when its size and SHA-256 are those that the API reports. A call that was
-        interrupted leaves the ``.part`` file, and the next call downloads only the rest.
+        The bundle is written to a file named ``path`` with ``.part`` appended. The file is
+        renamed to ``path`` when its size and SHA-256 are those that the API reports. A call that
+        was interrupted leaves the ``.part`` file, and the next call downloads only the rest.
+        Symbolic links are followed.
+
+        A FIFO or character device gets the verified bundle from a temporary file. So does a file
+        opened in binary mode in place of the path; nothing is returned for it.
 
         Raises:
             DownloadError: the bundle is not available, differs from what the API reports, or is
@@ -239,12 +253,21 @@ class Client:
             TaskFailedError: the task has failed.
             ApiError: the task does not exist.
             UnreachableError: the API did not respond.
-            OSError: the file cannot be written.
+            OSError: the path cannot be written, or is neither a file, a FIFO nor a character
+                device; what can be known beforehand is checked before anything is fetched.
         """
-        target = Path(path)
-        download = Download(self._http, lambda: self.status(task_id), target, self._timeout)
-        download.run(self._policy)
-        return target
+        with open_target(path) as place:
+            if isinstance(place, Path):
+                self._download(task_id, place)
+            else:
+                with TemporaryDirectory(prefix="qrmill-") as folder:
+                    file = Path(folder, "bundle.zip")
+                    self._download(task_id, file)
+                    copy_to_stream(file, place)
+        return Path(path) if isinstance(path, (str, os.PathLike)) else None
+
+    def _download(self, task_id: str, file: Path) -> None:
+        Download(self._http, lambda: self.status(task_id), file, self._timeout).run(self._policy)
 
     def cancel(self, task_id: str) -> TaskStatus:
         """Cancel a task in flight, and return its status. Idempotent.

@@ -1,6 +1,5 @@
 """Downloads of bundles: resumed after a failure, and renamed into place only after verification."""
 
-import errno
 import hashlib
 import re
 from collections.abc import Callable
@@ -12,8 +11,10 @@ from typing import NamedTuple
 
 import httpx2
 
+from .environment import describe_proxy
 from .errors import DownloadError, TaskFailedError
 from .locking import LockedError, lock_file
+from .target import part_of
 from .transport import (
     RedactedURL,
     RetryPolicy,
@@ -45,21 +46,17 @@ class Download:
     Args:
         http: HTTP client whose default headers have no API key.
         get_status: polls the task; each poll presigns a new URL.
-        path: path of the finished bundle.
+        path: path of the finished bundle, which is no symbolic link.
         timeout: seconds to wait for a connection, and for each piece of the bundle.
     """
 
     def __init__(
         self, http: httpx2.Client, get_status: Callable[[], TaskStatus], path: Path, timeout: float
     ) -> None:
-        if path.is_dir():
-            raise IsADirectoryError(
-                errno.EISDIR, "the bundle's path must not be a directory", str(path)
-            )
         self._http = http
         self._get_status = get_status
         self._path = path
-        self._part = path.with_name(f"{path.name}.part")
+        self._part = part_of(path)
         self._timeout = timeout
         self._source: Source | None = None
         self._etag: str | None = None  # ETag of the content written to the .part file so far
@@ -106,6 +103,8 @@ class Download:
             self._request(source)
         except httpx2.HTTPError as error:
             reason = describe_error(error)
+        except ValueError as error:  # the environment names an unusable proxy for this URL
+            raise DownloadError(f"{_describe(source)} failed: {error}") from None
         size = self._size()
         if self._source and size <= self._furthest and size < source.bytes:
             raise DownloadError(
@@ -183,7 +182,7 @@ class Download:
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._restart()
         raise DownloadError(
-            f"{_describe(source)} returned status {status}",
+            f"{_describe(source)}{describe_proxy(response)} returned status {status}",
             transient=status in {*_TRANSIENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE},
             retry_after=parse_retry_after(response.headers) or 0.0,
         )

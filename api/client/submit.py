@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, TypedDict
 
 from .errors import QrmillError
 from .transport import Api, Body, decode
-from .wire_types import Accepted, DryRun, ErrorCorrection, ImageFormat
+from .wire_types import Accepted, DryRun, ErrorCorrection, ImageFormat, RequestWarning
 
 BULK = "/qr/bulk/"
 #: 1 to 255 characters of visible ASCII; spaces are permitted except at the ends.
@@ -28,12 +28,14 @@ class Options(TypedDict, total=False):
         size: side of a PNG in pixels.
         error_correction: minimum level of the symbols.
         callback_url: receives a webhook when the task has ended.
+        strict: whether warnings are errors, which reject the request.
     """
 
     format: ImageFormat
     size: int
     error_correction: ErrorCorrection
     callback_url: str
+    strict: bool
 
 
 class Form(NamedTuple):
@@ -59,6 +61,8 @@ class Submitted(NamedTuple):
         idempotency_key: key sent with the request; the same request with this key is the same task.
         replayed: whether the request had already been accepted with the same key.
         poll_url: path of the task's status.
+        warnings: the first 100 values that are valid, but probably not meant.
+        warnings_total: number of warnings.
     """
 
     task_id: str
@@ -66,6 +70,8 @@ class Submitted(NamedTuple):
     idempotency_key: str
     replayed: bool
     poll_url: str
+    warnings: tuple[RequestWarning, ...] = ()
+    warnings_total: int = 0
 
 
 def submit(
@@ -102,7 +108,15 @@ def submit(
         error.idempotency_key = key
         raise
     replayed = response.headers.get("Idempotency-Replayed") == "true"
-    return Submitted(accepted.task_id, accepted.items, key, replayed, accepted.poll_url)
+    return Submitted(
+        task_id=accepted.task_id,
+        items=accepted.items,
+        idempotency_key=key,
+        replayed=replayed,
+        poll_url=accepted.poll_url,
+        warnings=tuple(accepted.warnings),
+        warnings_total=accepted.warnings_total,
+    )
 
 
 def dry_run(api: Api, form: Form) -> DryRun:
@@ -111,6 +125,14 @@ def dry_run(api: Api, form: Form) -> DryRun:
     headers = {"Content-Type": form.media_type}
     response = api.send("POST", BULK, headers=headers, params=query, body=lambda: form.body)
     return decode(response, DryRun)
+
+
+def encode_params(fields: Mapping[str, object]) -> dict[str, str]:
+    """Return fields of a request as query parameters."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in fields.items()
+    }
 
 
 def open_source(source: CsvSource) -> AbstractContextManager[BinaryIO]:

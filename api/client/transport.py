@@ -11,6 +11,7 @@ import httpx2
 import msgspec
 
 from .arguments import check_api_key
+from .environment import EnvironmentTransport, create_tls_context, describe_proxy
 from .errors import NOT_QRMILL, ApiError, QrmillError, UnreachableError
 from .wire_types import Problem
 
@@ -84,8 +85,14 @@ class RedactedURL(httpx2.URL):
 
 
 def open_http(url: str) -> httpx2.Client:
-    """Return an HTTP client of the API at ``url``, which may be used for other servers as well."""
-    return httpx2.Client(base_url=url)
+    """Return an HTTP client of the API at ``url``, which may be used for other servers as well.
+
+    Raises:
+        ValueError: an environment variable names an unusable proxy or unusable certificates.
+    """
+    transport = EnvironmentTransport(create_tls_context())
+    transport.check(httpx2.URL(url))
+    return httpx2.Client(base_url=url, transport=transport)
 
 
 class Api:
@@ -250,6 +257,7 @@ def _rejection(response: httpx2.Response) -> ApiError:
 def _not_understood(response: httpx2.Response, error: Exception) -> ApiError:
     """Return the error for a response that a gateway or another version of the service sent."""
     where = describe_request(response.request.method, response.url)
-    detail = f"{where} did not return a qrmill response: {error}."
+    through = describe_proxy(response)
+    detail = f"{where}{through} did not return a qrmill response: {error}."
     retry_after = parse_retry_after(response.headers) or 0.0
     return ApiError(response.status_code, NOT_QRMILL, detail, retry_after=retry_after)

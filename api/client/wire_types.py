@@ -51,13 +51,42 @@ class BulkItem(msgspec.Struct, frozen=True):
     expiry: str | None = None
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """Response to an accepted request."""
+class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A value that is valid, but probably not meant; a warning never stops a request.
+
+    Attributes:
+        pointer: location in the JSON form, as a JSON Pointer (RFC 6901).
+        code: name of the warning.
+        detail: what is conspicuous, and what may be meant.
+        line: for CSV, the line on which the record begins, counted from 1.
+        column: for CSV, the field of the record, counted from 1.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Response to an accepted request.
+
+    Attributes:
+        task_id: UUID of the task.
+        status: state.
+        items: number of items.
+        poll_url: path of the task's status.
+        warnings: the first 100 warnings.
+        warnings_total: number of warnings.
+    """
 
     task_id: str
     status: Literal["pending"]
     items: int
     poll_url: str
+    warnings: list[RequestWarning] = []
+    warnings_total: int = 0
 
 
 class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,6 +137,8 @@ class DryRun(msgspec.Struct, frozen=True):
         symbols: symbols of the valid items; empty if a shared value is invalid.
         errors: the first 100 invalid values.
         errors_total: number of invalid values.
+        warnings: the first 100 warnings.
+        warnings_total: number of warnings.
     """
 
     would_accept: bool
@@ -115,6 +146,8 @@ class DryRun(msgspec.Struct, frozen=True):
     symbols: list[SymbolCount]
     errors: list[Violation]
     errors_total: int
+    warnings: list[RequestWarning] = []
+    warnings_total: int = 0
 
 
 class Chunks(msgspec.Struct, frozen=True):

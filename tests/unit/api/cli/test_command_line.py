@@ -1,6 +1,7 @@
 """What the command line makes of files and of what it is told, without a service."""
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import get_args
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.cli.output import UsageError, printable, report
 from api.cli.profile import Profile, current_profile, profile_path, read_profile, write_profile
-from api.cli.submit import make_form
+from api.cli.request_file import Input, make_form
 from api.client import (
     ApiError,
     QrmillError,
@@ -23,6 +24,7 @@ from api.client import arguments as client_checks
 from api.schemas import states
 from pipeline.auth import api_keys
 from pipeline.model import states as pipeline_states
+from tests.devices import device
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
 
@@ -91,6 +93,68 @@ def test_items_of_an_array_are_sent_as_they_are(items: list[dict[str, str]]) -> 
     whole = json.dumps({"gtin": "1", "items": items, "format": "png"}).encode()
     body = json.loads(make_form(whole, None, {"format": "svg"}).body)
     assert body == {"gtin": "1", "items": items, "format": "svg"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_json_may_have_any_encoding_of_unicode(encoding: str) -> None:
+    gtin: dict[str, str | int] = {"gtin": "96385074"}
+    for text in ('[{"lot": "Ž"}]', ' \n{"gtin": "1", "items": [{"lot": "Ž"}]}'):
+        for options in ({}, gtin) if "gtin" in text else (gtin,):
+            form = make_form(text.encode(encoding), None, options)
+            assert form == make_form(text.encode(), None, options)
+            assert form.media_type == "application/json"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252", "utf-32"])
+@pytest.mark.parametrize("text", ["lot;é\nA;B\n", "[lot\n", "\n\n lot"])
+def test_csv_is_sent_as_it_is(encoding: str, text: str) -> None:
+    body = text.encode(encoding)
+    kind: Input | None = "csv" if text.startswith("[") else None
+    assert make_form(body, kind, {"gtin": "1"}) == ("text/csv", body, {"gtin": "1"})
+
+
+@pytest.mark.parametrize("text", ['{"gtin": "1",\n"items": [{"lot": "é"}]}', '[\n{"lot": "é"}]'])
+def test_json_that_is_no_unicode_is_refused_with_what_to_do(text: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"line 2 has the byte 0xE9.*Windows-1252.*Save it as UTF-8"
+    ):
+        make_form(text.encode("cp1252"), None, {} if text[0] == "{" else {"gtin": "1"})
+    with pytest.raises(UsageError, match=r"not UTF-16.*Save it as UTF-8"):
+        make_form(text.encode("utf-16")[:-1], None, {"gtin": "1"})
+
+
+def test_a_member_that_is_there_twice_is_refused_where_one_would_vanish() -> None:
+    for body in (b'{"items": [{}], "items": [{}, {}]}', b'{"items": [{"lot": "1", "lot": "2"}]}'):
+        with pytest.raises(UsageError, match=r"the member '(items|lot)' twice"):
+            make_form(body, None, {"gtin": "96385074"})
+        assert make_form(body, None, {}).body == body  # the service sees all of it
+
+
+@pytest.mark.parametrize("own", [{"HOME": "/dev/null"}, {"XDG_CONFIG_HOME": "/dev/null"}])
+def test_a_home_that_is_no_folder_has_no_profile(
+    monkeypatch: pytest.MonkeyPatch, own: dict[str, str]
+) -> None:
+    monkeypatch.setenv("HOME", "/dev/null")
+    assert current_profile(own) == Profile()
+
+
+def test_a_profile_may_be_a_link_or_a_pipe_but_not_a_device(tmp_path: Path) -> None:
+    file, link = tmp_path / "file.toml", tmp_path / "link.toml"
+    link.symlink_to("file.toml")
+    for url in ("http://a", "http://b"):
+        write_profile(link, Profile(url, "key"))
+        assert (link.is_symlink(), read_profile(file).url) == (True, url)
+    read, write = os.pipe()
+    os.write(write, b'url = "http://piped"')
+    os.close(write)
+    assert read_profile(Path(f"/dev/fd/{read}")).url == "http://piped"
+    os.close(read)
+    null = device("null", tmp_path)
+    assert read_profile(null) == Profile()
+    for path in (null, tmp_path):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            write_profile(path, Profile("http://a", "key"))
+    assert null.is_char_device()
 
 
 @given(st.text())

@@ -1,5 +1,6 @@
 """The commands before a server that misbehaves on purpose, in this process; time passes at once."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from api.cli.main import main
 from api.client import Client
 from deploy.embedded.ports import free_port
 from tests.command_line import QRMILL, environment
+from tests.unit.api.client.test_target import CANNOT_BE_WRITTEN
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import (
     LISTED_TASK,
@@ -133,11 +135,11 @@ def test_whatever_ends_the_wait_the_task_can_be_picked_up(
     server: ScriptedServer, qrmill: Qrmill, csv: Path, tmp_path: Path, *, ends: str, word: str
 ) -> None:
     out = tmp_path / "bundle.zip"
-    if ends == "unwritable":
-        out.with_name("bundle.zip.part").mkdir()
 
     def answer(request: Request) -> Answer:
         if request.method == "POST":
+            if ends == "unwritable":  # from now on; before, it would be wrong usage
+                out.with_name("bundle.zip.part").mkdir()
             return accepted()
         if request.path.startswith("/bundle"):
             return Answer(200, b"abc")
@@ -280,3 +282,128 @@ def test_output_that_nobody_reads_ends_a_command_quietly(
     )
     os.close(its)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+WARNINGS = {
+    "warnings": [
+        {"pointer": "/items/1/serial", "code": "a", "detail": "Twice.", "line": 3, "column": 2},
+        {"pointer": "/gtin", "code": "b", "detail": "Red \x1b[31m."},
+    ],
+    "warnings_total": 7,
+}
+PRINTED = [
+    "Warning: line 3, column 2, /items/1/serial: Twice.",
+    "Warning: /gtin: Red \N{REPLACEMENT CHARACTER}[31m.",
+    "and 5 more warnings",
+]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_warnings_are_printed_on_standard_error(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, options: list[str]
+) -> None:
+    document = json.loads(accepted().body) | WARNINGS
+    server.script = lambda _: as_json(document, 202)
+    done = qrmill("submit", csv, "--gtin", GTIN, *options)
+    assert (done.code, done.err.splitlines()[1:]) == (0, PRINTED)
+    if options:
+        assert json.loads(done.out)["warnings"] == document["warnings"]
+    assert done.out.count("Twice") == len(options)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("accepts", [True, False])
+def test_warnings_of_a_dry_run_are_printed_on_standard_error(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, options: list[str], *, accepts: bool
+) -> None:
+    document = {"would_accept": accepts, "items": 2, "symbols": [], "errors": [], "errors_total": 0}
+    server.script = lambda _: as_json(document | WARNINGS)
+    done = qrmill("submit", csv, "--gtin", GTIN, "--dry-run", *options)
+    assert (done.code, done.err.splitlines()) == (not accepts, PRINTED)
+    assert done.out.count("Twice") == len(options)
+
+
+def test_a_service_without_warnings_has_none(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path
+) -> None:
+    server.script = lambda _: accepted()
+    done = qrmill("submit", csv, "--gtin", GTIN, "--json")
+    assert (done.err.count("\n"), json.loads(done.out)["warnings_total"]) == (1, 0)
+
+
+def test_strict_is_a_field_of_the_request(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.json"
+    whole.write_text('{"gtin": "9506000134352", "items": [{}]}')
+    server.script = lambda _: accepted()
+    for file, options in ((csv, ["--gtin", GTIN]), (whole, [])):
+        assert qrmill("submit", file, "--strict", *options).code == 0
+        assert qrmill("submit", file, *options).code == 0
+    sent = [(request.path.partition("?")[2], request.body) for request in server.requests]
+    assert [query for query, _ in sent] == [f"gtin={GTIN}&strict=true", f"gtin={GTIN}", "", ""]
+    assert json.loads(sent[2][1]) == {"gtin": GTIN, "items": [{}], "strict": True}
+    assert b"strict" not in sent[3][1]
+    with Client(server.url, KEY) as client:
+        client.submit_csv(b"lot", gtin=GTIN, strict=False)
+    assert server.requests[-1].path.endswith("strict=false")
+
+
+@pytest.mark.parametrize("make", CANNOT_BE_WRITTEN)
+@pytest.mark.parametrize(
+    "command", [["submit", "-", "--gtin", GTIN], ["wait", TASK], ["download", TASK]]
+)
+def test_a_bundle_that_cannot_be_written_is_wrong_usage(
+    server: ScriptedServer,
+    qrmill: Qrmill,
+    tmp_path: Path,
+    command: list[str],
+    make: Callable[[Path], object],
+) -> None:
+    out = tmp_path / "bundle.zip"
+    make(out)
+    done = qrmill(*command, "--out", out)
+    assert (done.code, done.out, server.requests) == (2, "", [])
+    assert "Invalid value for '--out': " in done.err
+    assert "bundle.zip" in done.err or "missing" in done.err
+
+
+def test_the_default_name_of_a_bundle_is_checked_too(
+    server: ScriptedServer, qrmill: Qrmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{TASK}.zip").mkdir()
+    for task_id, reason in ((TASK, "Is a directory."), ("missing/task", "missing: the folder")):
+        done = qrmill("download", task_id)
+        assert (done.code, done.out, server.requests) == (2, "", [])
+        assert reason in done.err
+    tmp_path.joinpath("gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    tmp_path.joinpath("gone").rmdir()
+    done = qrmill("download", TASK)
+    assert (done.code, f"{TASK}.zip: No such file or directory." in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "command", [["submit", "-", "--gtin", GTIN], ["wait", TASK], ["download", TASK]]
+)
+def test_json_and_a_bundle_do_not_share_an_output(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, command: list[str]
+) -> None:
+    done = qrmill(*(str(csv) if word == "-" else word for word in command), "--out", "-", "--json")
+    assert (done.code, done.out, server.requests) == (2, "", [])
+    assert "--json" in done.err
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00"]
+)
+@pytest.mark.parametrize("options", [[], ["--gtin", GTIN], ["--gtin", GTIN, "--input", "csv"]])
+def test_a_workbook_is_not_sent(
+    server: ScriptedServer, qrmill: Qrmill, tmp_path: Path, content: bytes, options: list[str]
+) -> None:
+    (tmp_path / "items.xlsx").write_bytes(content)
+    done = qrmill("submit", tmp_path / "items.xlsx", *options)
+    assert (done.code, server.requests) == (2, [])
+    assert "Excel workbook" in done.err
+    assert "CSV UTF-8" in done.err

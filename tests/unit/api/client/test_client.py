@@ -42,7 +42,7 @@ ITEMS = [{"serial": "1"}, {"serial": "2"}]
 def test_a_request_is_sent_as_given(server: ScriptedServer, client: Client) -> None:
     server.answer_in_turn(accepted())
     found = client.submit(gtin=GTIN, items=iter(ITEMS), format="svg", idempotency_key="order 7")
-    assert found == (TASK, 2, "order 7", False, f"/qr/bulk/{TASK}/")
+    assert found == (TASK, 2, "order 7", False, f"/qr/bulk/{TASK}/", (), 0)
     (request,) = server.requests
     assert (request.method, request.path) == ("POST", "/qr/bulk/")
     assert request.headers["X-API-Key"] == KEY

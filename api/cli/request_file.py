@@ -1,0 +1,115 @@
+"""The file of ``qrmill submit``: CSV, which is sent as it is, or JSON, which options may complete.
+
+The service recognizes what a CSV file is encoded in, and whether it is CSV at all. This module only
+decodes what it must parse itself.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from api.cli.output import UsageError
+from api.cli.streams import read_input
+from api.client import Form
+from api.client.submit import encode_params
+
+Input = Literal["csv", "json"]
+#: How files begin that are no text: workbooks of Excel since 2007 and of LibreOffice (both ZIP),
+#: and of Excel until 2003 (OLE 2).
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+_BEGINNING = 256  # bytes; enough to find the first character that is not white space
+_SAVE_AS = 'In Excel, save it as "CSV UTF-8 (Comma delimited)".'
+
+
+def read_file(file: str) -> bytes:
+    """Return the contents of a file; ``-`` for standard input.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if file == "-":
+        return read_input()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int]) -> Form:
+    """Return the encoded request made of a file and the options.
+
+    Args:
+        body: contents of the file.
+        kind: format of the file; None to detect the format from the first character.
+        options: fields of the request.
+
+    Raises:
+        UsageError: the file is a workbook or not valid JSON, or the GTIN is missing.
+    """
+    if body.startswith(_WORKBOOKS):
+        raise UsageError(f"The file is an Excel workbook or a ZIP, not CSV or JSON. {_SAVE_AS}")
+    start = body[:_BEGINNING].decode(json.detect_encoding(body), "ignore").lstrip()[:1]
+    if kind == "csv" or (kind is None and start not in {"{", "["}):
+        _need_gtin(options)
+        return Form("text/csv", body, encode_params(options))
+    text = _decode_json(body)
+    if start == "{" and not options:
+        return Form("application/json", text, {})
+    return Form("application/json", _combine(text, options), {})
+
+
+def _decode_json(body: bytes) -> bytes:
+    """Return a JSON file in UTF-8 without a byte order mark (RFC 8259, section 8.1).
+
+    Raises:
+        UsageError: the file is not text.
+    """
+    encoding = json.detect_encoding(body)
+    try:
+        return body.decode(encoding).encode()
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        name, byte = encoding.removesuffix("-sig").upper(), body[error.start]
+        guess = "It is probably Windows-1252 (ANSI). " if name == "UTF-8" else ""
+        raise UsageError(
+            f"The file is not {name}: line {line} has the byte 0x{byte:02X}. "
+            f"{guess}Save it as UTF-8."
+        ) from None
+
+
+def _combine(body: bytes, options: Mapping[str, str | int]) -> bytes:
+    """Return the JSON body made of a file and the options; items are copied byte for byte."""
+    try:
+        read = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The file is neither a JSON object nor an array: {error}.") from None
+    if isinstance(read, list):
+        _need_gtin(options)
+        return msgspec.json.encode({**options, "items": read})
+    _check_members(body)
+    return msgspec.json.encode({**read, **options})
+
+
+def _check_members(body: bytes) -> None:
+    """Check that no object has two members of one name, of which a decoder keeps only the last.
+
+    Raises:
+        UsageError: a member is repeated.
+    """
+
+    def check(members: list[tuple[str, object]]) -> None:
+        seen = set[str]()
+        for name, _ in members:
+            if name in seen:
+                raise UsageError(f"The file has the member {name!r} twice in one object.")
+            seen.add(name)
+
+    json.loads(body, object_pairs_hook=check)
+
+
+def _need_gtin(options: Mapping[str, str | int]) -> None:
+    if "gtin" not in options:
+        raise UsageError("The option --gtin is required unless the file is a complete request.")
