@@ -7,18 +7,10 @@ staged.
 
 import time
 from collections.abc import Iterable, Iterator
-from tempfile import SpooledTemporaryFile
-from zipfile import ZIP_DEFLATED
 
-from pipeline.archive.manifest import ManifestRow, manifest_csv, manifest_json
-from pipeline.archive.members import ZipMember
+from pipeline.archive.manifest import ManifestRow, write_manifests
+from pipeline.archive.members import SpooledFile, ZipMember
 from pipeline.archive.zip_stream import MemberStream
-
-#: The rows of manifest.json are kept while manifest.csv is written: in memory up to this size in
-#: bytes, then in a temporary file.
-_SPOOL_BYTES = 2 * 1024 * 1024
-#: zlib level of the manifests: half the time of the default level, for a tenth more bytes.
-_LEVEL = 1
 
 
 def stream_archive(
@@ -32,14 +24,12 @@ def stream_archive(
         chunks: the images of each chunk, as ZIP members.
     """
     archive = MemberStream(time.gmtime(accepted_at))
-    with SpooledTemporaryFile(_SPOOL_BYTES) as spool:
-        yield from _manifest(archive, "manifest.csv", manifest_csv(rows, spool))
-        yield from _manifest(archive, "manifest.json", manifest_json(spool))
-        for members in chunks:
-            yield b"".join(map(archive.copy, members))
-        yield from archive.finalize()
-
-
-def _manifest(archive: MemberStream, name: str, data: Iterable[bytes]) -> Iterator[bytes]:
-    archive.add(data, name, compress_type=ZIP_DEFLATED, compress_level=_LEVEL)
-    yield from archive.file()
+    # A local file header has its member's size, so both manifests are complete before the first
+    # byte is yielded.
+    with SpooledFile() as as_csv, SpooledFile() as as_json:
+        write_manifests(rows, as_csv, as_json)
+        yield from archive.copy_spooled("manifest.csv", as_csv)
+        yield from archive.copy_spooled("manifest.json", as_json)
+    for members in chunks:
+        yield b"".join(map(archive.copy, members))
+    yield from archive.finalize()

@@ -3,17 +3,15 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
-from typing import IO
+from collections.abc import Iterable
 
 import msgspec
 
 from pipeline.archive.member_names import member_name
+from pipeline.archive.members import SpooledFile
 from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
 from render.image import Image
-
-_COPY_BYTES = 1024 * 1024
 
 
 class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,25 +65,22 @@ def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image)
     )
 
 
-def manifest_csv(rows: Iterable[list[ManifestRow]], spool: IO[bytes]) -> Iterator[bytes]:
-    """Yield the manifest as CSV (RFC 4180), and write its rows as JSON lines to ``spool``."""
-    yield _csv_lines([CSV_COLUMNS])
+def write_manifests(
+    rows: Iterable[list[ManifestRow]], as_csv: SpooledFile, as_json: SpooledFile
+) -> None:
+    """Write the manifest as CSV (RFC 4180), and as one JSON array with one row per line."""
+    as_csv.write(_csv_lines([CSV_COLUMNS]))
+    before = b"[\n"
     for chunk in rows:
-        spool.writelines(msgspec.json.encode(row) + b"\n" for row in chunk)
-        yield _csv_lines(msgspec.structs.astuple(row) for row in chunk)
+        as_csv.write(_csv_lines(msgspec.structs.astuple(row) for row in chunk))
+        as_json.write(before + b",\n".join(map(msgspec.json.encode, chunk)))
+        before = b",\n"
+    as_json.write(b"\n]\n")
+    as_csv.close()
+    as_json.close()
 
 
 def _csv_lines(records: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(records)
     return text.getvalue().encode()
-
-
-def manifest_json(spool: IO[bytes]) -> Iterator[bytes]:
-    """Yield the rows in ``spool`` as one JSON array, with one row per line."""
-    spool.seek(0)
-    before = b"[\n"
-    while lines := spool.readlines(_COPY_BYTES):
-        yield before + b",\n".join(line.rstrip(b"\n") for line in lines)
-        before = b",\n"
-    yield b"\n]\n"

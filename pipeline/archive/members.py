@@ -9,7 +9,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from tempfile import SpooledTemporaryFile
+from typing import NamedTuple, Self
 
 from isal import isal_zlib
 
@@ -24,6 +25,10 @@ _COMPRESSED = frozenset({".png"})
 _LEVEL = 1
 #: Window size in bits; negative for raw deflate data without zlib's header and checksum.
 _WINDOW_BITS = -15
+#: zlib level of spooled files: half the time of the default level, for a tenth more bytes.
+_SPOOL_LEVEL = 1
+#: Bytes of a spooled file that are kept in memory; the rest goes to a temporary file.
+_SPOOL_BYTES = 1024 * 1024
 
 
 class ZipMember(NamedTuple):
@@ -68,3 +73,48 @@ def read_members(archive: bytes) -> Iterator[ZipMember]:
             start = found.header_offset + HEADER_BYTES + len(found.filename.encode())
             data = archive[start : start + found.compress_size]
             yield ZipMember(found.filename, data, found.compress_type, found.CRC, found.file_size)
+
+
+class SpooledFile:
+    """A file of any size that is deflated while it is written; a context manager.
+
+    Its size and checksum are known when its writing ends, before any of it is read.
+
+    Attributes:
+        crc: CRC-32 of the uncompressed file.
+        size: size of the uncompressed file, in bytes.
+        compressed_size: size of the deflated data, in bytes.
+    """
+
+    def __init__(self) -> None:
+        self._spool = SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - closed by __exit__
+        self._deflater = zlib.compressobj(_SPOOL_LEVEL, zlib.DEFLATED, _WINDOW_BITS)
+        self.crc = 0
+        self.size = 0
+        self.compressed_size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.close()
+
+    def write(self, data: bytes) -> None:
+        """Append ``data`` to the file."""
+        self.crc = zlib.crc32(data, self.crc)
+        self.size += len(data)
+        self._keep(self._deflater.compress(data))
+
+    def close(self) -> None:
+        """End the file; the deflated data is complete."""
+        self._keep(self._deflater.flush())
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield the deflated data in pieces of at most ``size`` bytes."""
+        self._spool.seek(0)
+        while piece := self._spool.read(size):
+            yield piece
+
+    def _keep(self, deflated: bytes) -> None:
+        self._spool.write(deflated)
+        self.compressed_size += len(deflated)

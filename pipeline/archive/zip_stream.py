@@ -1,81 +1,87 @@
-"""zipstream-ng's ``ZipStream``, extended for 100,000 members and for members made elsewhere.
+"""zipstream-ng's ``ZipStream``, extended for 100,000 members that are made elsewhere.
+
+Every local file header has the member's final size and checksum, so that programs that read the
+archive from front to back, such as Java's ``ZipInputStream``, can read it.
 
 This module uses private parts of the library, so ``pyproject.toml`` limits its releases: ``_pos``
-is the number of bytes written, as counted by ``_track``; ``_gen_file_entry`` writes a member and
-appends it to ``_filelist``; the end of the archive is written from that list's length and each
-entry's ``_central_directory_header_data()``. Tests read the archives with other ZIP readers.
+is the number of bytes written, as counted by ``_track``; the end of the archive is written from the
+length of ``_filelist`` and each entry's ``_central_directory_header_data()``. Tests read the
+archives with other ZIP readers.
 """
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from zipfile import ZIP_DEFLATED
 
 from zipstream import ZipStream, ZipStreamInfo
 
-from pipeline.archive.members import ZipMember
+from pipeline.archive.members import SpooledFile, ZipMember
 
 #: Bytes of the central directory that are yielded at once.
 _RUN_BYTES = 1024 * 1024
-#: The four bytes of a local file header that hold time and date (APPNOTE.TXT 6.3.10,
-#: section 4.3.7).
-_STAMP = slice(10, 14)
-#: External attributes: a file with mode 0600, as the library writes for data.
-_ATTRIBUTES = 0o600 << 16
+#: Bytes of a spooled file that are yielded at once.
+_COPY_BYTES = 1024 * 1024
 
 DateTime = tuple[int, int, int, int, int, int]
 
 
 class MemberStream(ZipStream):
-    """A ``ZipStream`` whose members all carry the same time, and can be copied in final form.
+    """A ``ZipStream`` whose members all carry the same time, and are copied in final form.
 
-    The library itself stamps each member with the time at which the member is added.
+    Args:
+        stamp: time of all members.
+        mode: permissions of all members.
     """
 
-    def __init__(self, stamp: time.struct_time | DateTime) -> None:
+    def __init__(self, stamp: time.struct_time | DateTime, mode: int = 0o644) -> None:
         super().__init__()
         year, month, day, hour, minute, second = stamp[:6]
         self._stamp: DateTime = (year, month, day, hour, minute, second)
-        date = (year - 1980) << 9 | month << 5 | day
-        clock = hour << 11 | minute << 5 | second // 2
-        self._stamp_bytes = clock.to_bytes(2, "little") + date.to_bytes(2, "little")
+        self._attributes = mode << 16
         # The library keeps one object per member here, which takes 41 MiB more at 100,000 members.
         # Their entries in the central directory take 7 MiB.
-        self._filelist = _CentralDirectory(self._stamp)
+        self._filelist = _CentralDirectory()
 
     def copy(self, member: ZipMember) -> bytes:
-        """Append a member in final form, and return its local header and data.
-
-        Size and checksum are known, so the member needs no data descriptor. It needs no ZIP64
-        either, because an image is always smaller than 4 GiB.
-        """
-        info = ZipStreamInfo(member.name, self._stamp)
-        info.compress_type = member.method
-        info.CRC = member.crc
-        info.file_size = member.size
-        info.compress_size = len(member.data)
-        info.external_attr = _ATTRIBUTES
-        info.header_offset = self._pos
-        entry: bytes = self._track(info.FileHeader(zip64=False) + member.data)
-        self._filelist.append(info)
+        """Append a member, and return its local file header and data."""
+        header = self._header(member.name, member.method, member.crc, member.size, len(member.data))
+        entry: bytes = self._track(header + member.data)
         return entry
 
-    def _gen_file_entry(self, **entry: Any) -> Iterator[bytes]:  # noqa: ANN401 - passed on
-        pieces = super()._gen_file_entry(**entry)
-        header = next(pieces)
-        yield header[: _STAMP.start] + self._stamp_bytes + header[_STAMP.stop :]
-        yield from pieces
+    def copy_spooled(self, name: str, file: SpooledFile) -> Iterator[bytes]:
+        """Append a deflated file as a member, and yield its local file header and data."""
+        yield self._track(
+            self._header(name, ZIP_DEFLATED, file.crc, file.size, file.compressed_size)
+        )
+        for piece in file.pieces(_COPY_BYTES):
+            yield self._track(piece)
+
+    def _header(self, name: str, method: int, crc: int, size: int, compressed_size: int) -> bytes:
+        """Enter a member in the central directory, and return its local file header.
+
+        The member needs no data descriptor, because its size and checksum are known. It needs no
+        ZIP64 either, because images and manifests are smaller than 4 GiB.
+        """
+        info = ZipStreamInfo(name, self._stamp)
+        info.compress_type = method
+        info.CRC = crc
+        info.file_size = size
+        info.compress_size = compressed_size
+        info.external_attr = self._attributes
+        info.header_offset = self._pos
+        header: bytes = info.FileHeader(zip64=False)
+        self._filelist.append(info)
+        return header
 
 
 class _CentralDirectory:
     """A replacement for the library's list of members that keeps only their directory entries."""
 
-    def __init__(self, stamp: DateTime) -> None:
-        self._stamp = stamp
+    def __init__(self) -> None:
         self._entries = bytearray()
         self._count = 0
 
     def append(self, info: ZipStreamInfo) -> None:
-        info.date_time = self._stamp
         self._entries += info._central_directory_header_data()  # noqa: SLF001 - see above
         self._count += 1
 

@@ -33,6 +33,9 @@ ROWS = "rows.json"
 _ROWS_OFFSET = HEADER_BYTES + len(ROWS)
 #: The earliest time a ZIP can carry, so that staged bytes do not depend on the clock.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+#: Permissions of staged members. They are those of release 0.2.0, so that two releases stage a
+#: chunk as the same bytes.
+_STAGED_MODE = 0o600
 
 _rows_decoder = msgspec.json.Decoder(list[ManifestRow])
 
@@ -121,7 +124,7 @@ class ZipStaging(_BucketStaging):
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
         named = zip((row.file for row in rows), images, strict=True)
-        archive = MemberStream(_EPOCH)
+        archive = MemberStream(_EPOCH, _STAGED_MODE)
         pieces = [archive.copy(store_member(ROWS, encoded))]
         pieces += [archive.copy(make_member(name, image)) for name, image in named]
         data = b"".join((*pieces, *archive.finalize()))
