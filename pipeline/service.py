@@ -34,7 +34,7 @@ from pipeline.ledger.waiters import CompletionWaiters
 from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
-from pipeline.model.records import Bundle, Idempotency
+from pipeline.model.records import Bundle, Idempotency, RequestWarning
 from pipeline.model.states import TERMINAL
 from pipeline.monitoring.health import Health
 from pipeline.monitoring.ledger_metrics import LedgerCollector
@@ -207,6 +207,7 @@ __all__ = [
     "Position",
     "Preview",
     "RateLimits",
+    "RequestWarning",
     "Role",
     "Sample",
     "Service",

@@ -10,11 +10,17 @@ import structlog
 from pipeline.auth.api_keys import ApiKey
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
-from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
+from pipeline.errors import (
+    LedgerUnavailableError,
+    NewerVersionError,
+    ObjectMissingError,
+    StoreUnavailableError,
+    UnreadableError,
+)
 from pipeline.ledger.idempotency import IdempotencyKeys, Reservation
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
-from pipeline.model.records import Idempotency
+from pipeline.model.records import Idempotency, RequestWarning
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.monitoring.metrics import AcceptedMetrics
 from pipeline.storage.multipart_upload import UploadAbandonedError
@@ -24,11 +30,21 @@ log = structlog.get_logger(__name__)
 
 
 class Accepted(NamedTuple):
-    """An accepted request: its job, its number of items, and whether this is a replay."""
+    """An accepted request.
+
+    Attributes:
+        task_id: id of its job.
+        items: number of its items.
+        replayed: whether a request with the same Idempotency-Key was accepted before.
+        warnings: the listed warnings about it, as they were when it was accepted.
+        warnings_total: number of warnings, including unlisted ones.
+    """
 
     task_id: str
     items: int
     replayed: bool
+    warnings: tuple[RequestWarning, ...]
+    warnings_total: int
 
 
 class UncertainAcceptanceError(LedgerUnavailableError):
@@ -109,8 +125,7 @@ class Submission:
         task_id = str(uuid.uuid4())
         if idempotency is None:
             self._accept(request, key, _acceptance(task_id, key, request_id), None)
-            self._metrics.count(request.format, request.items.count)
-            return Accepted(task_id, request.items.count, replayed=False)
+            return self._count(request, task_id)
         reservation = self._idempotency.reserve(key.key_id, idempotency, task_id)
         if not reservation.replayed:
             # The request that held this key before may have created the job already. If so, the
@@ -124,8 +139,22 @@ class Submission:
             # request with the key takes over the existing job.
             with suppress(LedgerUnavailableError):
                 reservation.confirm()
-            self._metrics.count(request.format, request.items.count)
-        return Accepted(reservation.task_id, request.items.count, replayed=reservation.replayed)
+            return self._count(request, reservation.task_id)
+        return self._replay(request, reservation.task_id)
+
+    def _count(self, request: JobRequest, task_id: str) -> Accepted:
+        self._metrics.count(request.format, request.items.count)
+        return _accepted(request, task_id, replayed=False)
+
+    def _replay(self, request: JobRequest, task_id: str) -> Accepted:
+        """Return the acceptance of a request that was accepted before, with its warnings."""
+        replay = _accepted(request, task_id, replayed=True)
+        try:
+            head, _ = self._records.read_head(task_id)
+        except (StoreUnavailableError, ObjectMissingError, UnreadableError, NewerVersionError):
+            # The warnings found now differ only if a setting or the release has changed.
+            return replay
+        return replay._replace(warnings=head.warnings, warnings_total=head.warnings_total)
 
     def _accept_reserved(
         self, request: JobRequest, key: ApiKey, acceptance: Acceptance, reservation: Reservation
@@ -213,6 +242,11 @@ class Submission:
             raise UncertainAcceptanceError(
                 str(reason), delete_pending=not error.operation
             ) from reason
+
+
+def _accepted(request: JobRequest, task_id: str, *, replayed: bool) -> Accepted:
+    count, warnings = request.items.count, request.warnings
+    return Accepted(task_id, count, replayed, warnings, request.warnings_total)
 
 
 def _is_ours(reservation: Reservation) -> bool:

@@ -138,6 +138,13 @@ class Bundler:
         with suppress(LedgerUnavailableError):
             self._ledger.renew_claim(task_id, claimant, 0)
 
+    def _warnings(self, job: JobFields) -> bytes | None:
+        """Return the content of ``warnings.json``; None if the request has no warnings."""
+        if not job.warnings_total:
+            return None
+        head, _ = self._records.read_head(job.task_id)
+        return msgspec.json.encode({"total": head.warnings_total, "warnings": head.warnings})
+
     def _build(self, job: JobFields, claimant: str) -> Bundle:
         reading, packing = Stopwatch(), Stopwatch()
         staged = self._ledger.staged_chunks(job.task_id)
@@ -150,7 +157,9 @@ class Bundler:
             uploaded = self._records.upload_bundle(
                 job.task_id,
                 Upload(
-                    packing.waiting_for(stream_archive(job.accepted_at, rows, members)),
+                    packing.waiting_for(
+                        stream_archive(job.accepted_at, rows, members, self._warnings(job))
+                    ),
                     self._part_bytes,
                     lambda: self._ledger.renew_claim(job.task_id, claimant, self._lease),
                 ),

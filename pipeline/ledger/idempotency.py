@@ -29,7 +29,7 @@ class IdempotencyError(Exception):
 
     Attributes:
         busy: True if another request with the key is being handled; False if the key was used with
-            another body.
+            a body of another meaning.
     """
 
     def __init__(self, *, busy: bool) -> None:
@@ -53,11 +53,11 @@ class Reservation:
             unknown.
     """
 
-    def __init__(self, run: Run, name: str, body_sha256: str, reserved: "_Reserved") -> None:
+    def __init__(self, run: Run, name: str, key: Idempotency, reserved: "_Reserved") -> None:
         self.task_id = reserved.task_id
         self.replayed = reserved.verdict == "replay"
         self.is_takeover = reserved.is_takeover
-        self._run, self._name, self._body_sha256 = run, name, body_sha256
+        self._run, self._name, self._key = run, name, key
         self._until = reserved.until
 
     def renew(self) -> bool:
@@ -81,7 +81,9 @@ class Reservation:
             self._settle("")
 
     def _settle(self, left: int | str) -> None:
-        self._run("settle_key", [self._name], self.task_id, self._body_sha256, left)
+        key = self._key
+        arguments = (self.task_id, key.body_sha256, left, key.meaning_sha256)
+        self._run("settle_key", [self._name], *arguments)
 
     def _lease(self, lease: int) -> bool:
         arguments = (self.task_id, self._until, lease)
@@ -114,14 +116,14 @@ class IdempotencyKeys:
             IdempotencyError: the key is in use, or was used with another body.
         """
         name = keys.idempotency(key_id, key.key_sha256)
-        arguments = (key.body_sha256, task_id, _LEASE, _LIFETIME)
+        arguments = (key.body_sha256, task_id, _LEASE, _LIFETIME, key.meaning_sha256)
         # If a failover lost the reservation, the same request sent again would become a second job.
         verdict, holder, until = self._run_and_replicate("reserve_key", [name], *arguments)
         if cast("Verdict", verdict) in {"busy", "mismatch"}:
             raise IdempotencyError(busy=verdict == "busy")
         is_takeover = verdict == "new" and holder != task_id
         reserved = _Reserved(verdict, holder, int(until), is_takeover)
-        return Reservation(self._run, name, key.body_sha256, reserved)
+        return Reservation(self._run, name, key, reserved)
 
     def confirm(self, key_id: str, key: Idempotency, task_id: str, *, age: int) -> None:
         """Record that a request was accepted ``age`` milliseconds ago.
@@ -131,11 +133,12 @@ class IdempotencyKeys:
         left = _LIFETIME - age
         if left > 0:
             name = keys.idempotency(key_id, key.key_sha256)
-            self._run("settle_key", [name], task_id, key.body_sha256, left)
+            arguments = (task_id, key.body_sha256, left, key.meaning_sha256)
+            self._run("settle_key", [name], *arguments)
 
 
 def make_idempotency(header: str, body: bytes, parameters: str = "") -> Idempotency:
-    """Return the digests of an idempotency key and of the request that carries it.
+    """Return the digests of an idempotency key and of the body that was sent with it.
 
     Args:
         header: value of the ``Idempotency-Key`` header.

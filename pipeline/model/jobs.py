@@ -1,11 +1,12 @@
 """Jobs: the checked request, its items, and the status in the ledger."""
 
+import hashlib
 from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
-from pipeline.model.records import Bundle
+from pipeline.model.records import Bundle, RequestWarning
 from pipeline.model.states import CallbackState, State
 from render.image import ErrorCorrection, ImageFormat
 
@@ -67,6 +68,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         link_base: base of the Digital Link URIs; stored with the job, so that a re-run gives the
             same bytes after the setting has changed.
         callback_url: URL of the webhook; empty for none.
+        warnings: the listed warnings about the request.
+        warnings_total: number of warnings, including unlisted ones.
     """
 
     gtin: str
@@ -75,6 +78,37 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     error_correction: ErrorCorrection
     link_base: str
+    callback_url: str = ""
+    warnings: tuple[RequestWarning, ...] = ()
+    warnings_total: int = 0
+
+    def meaning_sha256(self) -> str:
+        """Return the SHA-256, hexadecimal, of what the request means.
+
+        It does not depend on the order of members, white space, escapes, defaults that are written
+        out, or the chunk size. It covers the warnings, so that two requests of equal meaning have
+        request objects of equal length, and one may overwrite the other.
+        """
+        meaning = _Meaning(
+            self.gtin, self.format, self.size, self.error_correction, self.callback_url
+        )
+        digest = hashlib.sha256(msgspec.json.encode([meaning, self.warnings]))
+        for chunk in self.items.chunks:
+            digest.update(b",")
+            digest.update(memoryview(chunk)[1:-1])  # the items without the array's brackets
+        return digest.hexdigest()
+
+
+class _Meaning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The fields of a request that a client sets, without its items.
+
+    Defaults are left out, so that a field that a later release adds changes no digest.
+    """
+
+    gtin: str
+    format: ImageFormat = "png"
+    size: int = 400
+    error_correction: ErrorCorrection = "M"
     callback_url: str = ""
 
 

@@ -8,6 +8,23 @@ from pipeline.model.states import CallbackState, State
 from render.image import ErrorCorrection, ImageFormat
 
 
+class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A value of an accepted request that is legal and probably not meant.
+
+    Attributes:
+        pointer: JSON Pointer (RFC 6901) of the value in the JSON form of the request.
+        code: stable name of the warning, for programs.
+        detail: what is suspicious about the value, for people.
+        line, column: for CSV, the line of the record and the number of the field, from 1.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
 class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a job that never change, without its items.
 
@@ -20,6 +37,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         gtin, format, size, error_correction, link_base, callback_url: as in :class:`JobRequest`.
         items: number of items.
         chunk_size: number of items per chunk; the last chunk has the remaining ones.
+        warnings_total: number of warnings about the request, including unlisted ones.
     """
 
     task_id: str
@@ -35,6 +53,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     chunk_size: int
     callback_url: str
+    warnings_total: int = 0
 
     @property
     def accepted_at(self) -> int:
@@ -48,10 +67,20 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """SHA-256, hexadecimal, of an Idempotency-Key and of the body that was sent with it."""
+    """Digests of an Idempotency-Key and of the request that carries it, hexadecimal.
+
+    A request with the key is a repetition if either its body or its meaning is the same. Release
+    0.2.0 compares the body only.
+
+    Attributes:
+        key_sha256: SHA-256 of the key.
+        body_sha256: SHA-256 of the body.
+        meaning_sha256: SHA-256 of what the body means; empty if it is unknown.
+    """
 
     key_sha256: str
     body_sha256: str
+    meaning_sha256: str = ""
 
 
 class RequestHead(JobFields, frozen=True, kw_only=True):
@@ -61,12 +90,14 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
         version: schema version of the request object.
         ranges: offset and length in bytes of each chunk's items; offsets count from the end of the
             head.
-        idempotency: the Idempotency-Key and body, if the request had such a key.
+        idempotency: digests of the Idempotency-Key and the request, if it had such a key.
+        warnings: the listed warnings about the request.
     """
 
     version: Literal[1] = 1
     ranges: list[tuple[int, int]]
     idempotency: Idempotency | None = None
+    warnings: tuple[RequestWarning, ...] = ()
 
 
 class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):

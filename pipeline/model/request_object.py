@@ -60,6 +60,8 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         items=request.items.count,
         chunk_size=request.items.chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],
+        warnings=request.warnings,
+        warnings_total=request.warnings_total,
     )
     # The line's length must not depend on the request id. The same request, sent again with another
     # request id, may overwrite this object while the ledger has the offsets of this one.
