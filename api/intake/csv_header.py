@@ -64,16 +64,16 @@ def declared_separator(line: str) -> str | None:
     return match[1]
 
 
-def likely_separator(line: str) -> str:
+def likely_separator(lines: Sequence[str]) -> str:
     """Return the separator that gives a header the most known columns, then the most columns.
 
     Args:
-        line: first line of the header.
+        lines: the lines of the header, which may have line ends in quotes, and further ones.
     """
 
     def columns(separator: str) -> tuple[int, int]:
         try:
-            names = next(csv.reader([line], delimiter=separator), [])
+            names = next(csv.reader(lines, delimiter=separator), [])
         except csv.Error:
             return 0, 0
         return sum(_plain(name) in _FIELDS for name in names), len(names)

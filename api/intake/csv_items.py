@@ -32,7 +32,7 @@ def read_csv(
     """
     records = CsvRecords(body, limits.max_items)
     rows = iter(records)
-    line, names = next(rows, (1, []))
+    line, names = next(rows, (records.first_line, []))
     header = read_header(names, records.separator, line, violations)
     head = _head(query, violations)
     warnings = Warnings(violations, strict=head.strict)

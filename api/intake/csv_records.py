@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 
 from api.intake.csv_encoding import malformed_csv, not_utf8, to_utf8
 from api.intake.csv_header import SEPARATOR_NAMES, SEPARATORS, declared_separator, likely_separator
@@ -14,6 +14,8 @@ Record = tuple[int, list[str]]
 #: Maximum number of separators in a line. A valid record has far fewer, because it has few columns
 #: with values of at most 20 characters; the limit leaves room to report a wrong header.
 _MOST_SEPARATORS = 1000
+#: Number of lines in which the end of the header is looked for.
+_HEADER_LINES = 20
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 #: A value as spreadsheets keep it from becoming a number: ``="0012"``.
 _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
@@ -30,6 +32,7 @@ class CsvRecords:
     Attributes:
         separator: the character between two fields, as the first line declares it or the header
             has it.
+        first_line: number of the first line of the header.
 
     Raises:
         ProblemError: 400 if the body is not text or in an encoding that is not accepted.
@@ -37,15 +40,15 @@ class CsvRecords:
 
     def __init__(self, body: bytes, most_blank: int) -> None:
         text = to_utf8(body)
-        lines = _first_lines(text)
+        lines = [*_first_lines(text), "", ""]
         self._sent = body
         self._most_blank = most_blank
         declared = declared_separator(lines[0])
         self._lines_before = 0 if declared is None else 1
         start = 0 if declared is None else len(lines[0].encode())
-        header = lines[self._lines_before]
-        _check_separators(header, SEPARATORS, self._lines_before + 1)
-        self.separator = declared or likely_separator(header)
+        self.first_line = self._lines_before + 1
+        _check_separators(lines[self._lines_before], SEPARATORS, self.first_line)
+        self.separator = declared or likely_separator(lines[self._lines_before :])
         self._has_formulas = b'="' in text
         self._text = io.BytesIO(_without_blank_end(text, self.separator))
         self._text.seek(start)
@@ -88,11 +91,14 @@ class CsvRecords:
             raise malformed_csv(reason, lines[0])
 
 
-def _first_lines(text: bytes) -> list[str]:
-    """Return the first two lines of a body with their line ends; empty strings if it has fewer."""
-    ends = [0, *(match.end() for match in islice(_LINE_END.finditer(text), 2))]
-    ends += [len(text)] * (3 - len(ends))
-    return [text[begin:end].decode("utf-8", "replace") for begin, end in pairwise(ends)]
+def _first_lines(text: bytes) -> Iterator[str]:
+    """Yield the first lines of a body, with their line ends: enough for a header in quotes."""
+    begin = 0
+    for match in islice(_LINE_END.finditer(text), _HEADER_LINES):
+        yield text[begin : match.end()].decode("utf-8", "replace")
+        begin = match.end()
+    if not begin:
+        yield text.decode("utf-8", "replace")
 
 
 def _without_blank_end(text: bytes, separator: str) -> bytes:
