@@ -62,8 +62,21 @@ def test_what_only_resembles_a_placeholder_is_not_warned_of(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["9.5E+12", "9.5e+12", "9,5E+12", "1E+16", "1e-05", "9.5E12", "1234.0", "1234.00", "1234,0"]
-    + ["0.0", "-1.0", "1.50E+3", "1.00E+12"],
+    [
+        "9.5E+12",
+        "9.5e+12",
+        "9,5E+12",
+        "1E+16",
+        "1e-05",
+        "9.5E12",
+        "1234.0",
+        "1234.00",
+        "1234,0",
+        "0.0",
+        "-1.0",
+        "1.50E+3",
+        "1.00E+12",
+    ],
 )
 def test_reformatted_numbers_are_warned_of(value: str) -> None:
     assert about_text(value, LIMITS) == {"number_format"}
@@ -71,8 +84,28 @@ def test_reformatted_numbers_are_warned_of(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["1E5A", "1E5", "12E12", "1234", "1234.5", "1.2.0", "1,234", "E+12", "9.5E+", "9.5E+1A"]
-    + ["A1234.0", "1234.0A", "1234.", ".0", "1+2", "0012", "LOT-7", "1-1", "1.0.0", "--1.0"],
+    [
+        "1E5A",
+        "1E5",
+        "12E12",
+        "1234",
+        "1234.5",
+        "1.2.0",
+        "1,234",
+        "E+12",
+        "9.5E+",
+        "9.5E+1A",
+        "A1234.0",
+        "1234.0A",
+        "1234.",
+        ".0",
+        "1+2",
+        "0012",
+        "LOT-7",
+        "1-1",
+        "1.0.0",
+        "--1.0",
+    ],
 )
 def test_what_only_resembles_a_number_is_not_warned_of(value: str) -> None:
     assert about_text(value) == set()
