@@ -1,11 +1,11 @@
 """CSV files in any mixture of forms, through the application, compared with their table."""
 
-import re
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 from falcon.testing import TestClient
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from api.app import create_app
@@ -20,8 +20,9 @@ NAMES = {
     "expiry": ["expiry", "Expiry Date", "EXPIRATION DATE", "Use by"],
 }
 CSET82 = "".join(c for c in map(chr, range(0x21, 0x7F)) if c not in "#$@[\\]^`{|}~")
-FORMULA = re.compile(r'="[^"]*"')
-FIXED: Any = settings(
+Layout = list[str | None]
+Row = dict[str, str | None]
+FIXED = hypothesis.settings(
     max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -43,70 +44,96 @@ def unlimited(service: Service, settings: Settings) -> TestClient:
     return TestClient(create_app(service, settings), headers={"X-API-Key": token})
 
 
+booleans = st.booleans()
 texts = st.text(CSET82, min_size=1, max_size=8).filter(lambda text: not text.startswith('="'))
 dates = st.sampled_from(["271231", "280229", "270200"])
 ISO = {"271231": ["2027-12-31", "20271231"], "280229": ["2028-02-29"]}
 
 
-@st.composite
-def files(draw: st.DrawFn) -> File:
-    fields = draw(st.lists(st.sampled_from([*NAMES]), min_size=1, max_size=3, unique=True))
-    separator = draw(st.sampled_from(",;\t"))
-    values = {"lot": texts, "serial": texts, "expiry": dates}
-    rows = draw(
-        st.lists(
-            st.fixed_dictionaries({field: st.none() | values[field] for field in fields}).filter(
-                lambda row: any(row.values())
-            ),
-            min_size=1,
-            max_size=25,
-        )
-    )
-    layout: list[str | None] = [*fields]  # None is a column without a name
-    for _ in range(draw(st.integers(0, 2))):
-        layout.insert(draw(st.integers(0, len(layout))), None)
-    declared = draw(st.booleans())
-    # A header of one column has no separator, so that commas separate.
-    special = ",;\t" if len(layout) == 1 and not declared else separator
+class Writer:
+    """Writes cells and records, with quotes where they are needed and sometimes elsewhere.
 
-    def cell(text: str, *, must: bool = False) -> str:
-        if must or any(each in text for each in special + '"\r\n') or draw(st.booleans()):
+    Args:
+        draw: chooses the form of a cell.
+        separator: the character between two cells.
+        special: the characters that a cell without quotes cannot have.
+    """
+
+    def __init__(self, draw: st.DrawFn, separator: str, special: str) -> None:
+        self._draw = draw
+        self._separator = separator
+        self._special = special
+
+    def cell(self, text: str, *, quoted: bool = False) -> str:
+        if quoted or any(each in text for each in self._special + '"\r\n') or self._draw(booleans):
             return '"' + text.replace('"', '""') + '"'
         return text
 
-    def value(field: str | None, text: str | None) -> str:
+    def value(self, field: str | None, text: str | None) -> str:
         if field is None or text is None:
-            return draw(st.sampled_from(["", '""']))
-        form = draw(st.sampled_from(["plain", "plain", "formula", "iso"]))
-        if form == "iso" and field == "expiry" and text in ISO:
-            text = draw(st.sampled_from(ISO[text]))
+            return self._draw(st.sampled_from(["", '""']))
+        form = self._draw(st.sampled_from(["plain", "plain", "formula", "iso"]))
+        if form == "iso" and field == "expiry":
+            text = self._draw(st.sampled_from(ISO.get(text, [text])))
         if form == "formula" and '"' not in text:
-            simple = not any(each in text for each in special)
-            wrapped = f'="{text}"'
-            return wrapped if simple and draw(st.booleans()) else cell(wrapped, must=True)
-        return cell(text)
+            bare = not any(each in text for each in self._special) and self._draw(booleans)
+            return f'="{text}"' if bare else self.cell(f'="{text}"', quoted=True)
+        return self.cell(text)
 
-    def record(cells: list[str]) -> str:
-        return separator.join(cells)
+    def record(self, layout: Layout, row: Row, most_extra: int) -> str:
+        extra = self._separator * self._draw(st.integers(0, most_extra))
+        cells = (self.value(each, row.get(each or "")) for each in layout)
+        return self._separator.join(cells) + extra
 
-    lines = [f"sep={separator}"] if declared else []
-    header = [cell(draw(st.sampled_from(NAMES[each]))) if each else "" for each in layout]
-    lines.append(record(header))
-    extra = draw(st.integers(0, 2)) if len(layout) > 1 or declared else 0
-    for row in rows:
-        cells = [value(each, row.get(each or "")) for each in layout]
-        lines.append(record(cells) + separator * draw(st.integers(0, extra)))
-    blank = st.sampled_from(["", "", separator * 3, '""', "  ", '=""', separator + '""'])
-    ends = draw(st.lists(blank, max_size=4))
-    if special != separator:
-        ends = [each for each in ends if separator not in each]
-    lines += ends
-    newline = draw(st.sampled_from(["\n", "\r\n", "\r"]))
-    text = newline.join(lines) + draw(st.sampled_from(["", newline]))
+    def header(self, layout: Layout) -> str:
+        names = (self._draw(st.sampled_from(NAMES[each])) if each else None for each in layout)
+        return self._separator.join(self.cell(name) if name else "" for name in names)
+
+    def blank_end(self) -> list[str]:
+        forms = ["", "", '""', "  ", '=""']
+        if self._special == self._separator:  # else the separator is not known from the header
+            forms += [self._separator * 3, self._separator + '""']
+        return self._draw(st.lists(st.sampled_from(forms), max_size=4))
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    """The fields of the columns; None is a column without a name."""
+    fields = st.lists(st.sampled_from([*NAMES]), min_size=1, max_size=3, unique=True)
+    layout: Layout = [*draw(fields)]
+    for _ in range(draw(st.integers(0, 2))):
+        layout.insert(draw(st.integers(0, len(layout))), None)
+    return layout
+
+
+def rows_of(layout: Layout) -> st.SearchStrategy[list[Row]]:
+    values = {"lot": texts, "serial": texts, "expiry": dates}
+    row = st.fixed_dictionaries({field: st.none() | values[field] for field in layout if field})
+    return st.lists(row.filter(lambda each: any(each.values())), min_size=1, max_size=25)
+
+
+def in_bytes(draw: st.DrawFn, lines: list[str]) -> bytes:
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    text = end.join(lines) + draw(st.sampled_from(["", end]))
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be"]))
-    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    mark = "\ufeff" if encoding == "utf-16-be" else ""  # the others write one themselves
+    return (mark + text).encode(encoding)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> File:
+    layout, separator, declared = draw(layouts()), draw(st.sampled_from(",;\t")), draw(booleans)
+    rows = draw(rows_of(layout))
+    # A header of one column has no separator, so that commas separate.
+    known = len(layout) > 1 or declared
+    writer = Writer(draw, separator, separator if known else ",;\t")
+    most_extra = draw(st.integers(0, 2)) if known else 0
+    lines = [f"sep={separator}"] if declared else []
+    lines.append(writer.header(layout))
+    lines += [writer.record(layout, row, most_extra) for row in rows]
+    lines += writer.blank_end()
     items = [Item(row.get("lot"), row.get("serial"), row.get("expiry")) for row in rows]
-    return File((mark + text).encode(encoding), items)
+    return File(in_bytes(draw, lines), items)
 
 
 def post(client: TestClient, body: bytes, charset: str = "") -> Any:  # noqa: ANN401 - a response

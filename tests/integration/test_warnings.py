@@ -74,13 +74,16 @@ def test_strict_accepts_nothing_and_lists_the_warnings_as_errors(
     assert contents(redis_url, bucket) == before
 
 
+SAME_WITH_DEFAULTS = (
+    '{"gtin":"9506000134352","format":"png","size":400,"error_correction":"M","strict":false,'
+    '"callback_url":null,"items":[{"lot":"A","serial":"1"}]}'
+)
 SAME = [
     '{"gtin":"9506000134352","items":[{"lot":"A","serial":"1"}]}',
     ' { "items" : [ { "serial" : "1" ,\n "lot" : "A" } ] , "gtin" : "9506000134352" } ',
     '{"gtin":"9506000134352","items":[{"lot":"\\u0041","serial":"1","expiry":null}]}',
     '{"gtin":"950-6000-134352","items":[{"lot":"A","serial":"1"}]}',
-    '{"gtin":"9506000134352","format":"png","size":400,"strict":false,"callback_url":null,%s}'
-    % '"error_correction":"M","items":[{"lot":"A","serial":"1"}]',
+    SAME_WITH_DEFAULTS,
     '\ufeff{"gtin":"9506000134352","items":[{"lot":"A","serial":"1"}]}',
 ]
 OTHERS = [
