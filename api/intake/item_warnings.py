@@ -1,28 +1,33 @@
 """Warnings about items: rules that look at a batch of valid items as a whole.
 
-Each rule first asks one fast question about the batch. Single values are inspected only if the
-answer is that some of them get a warning.
+Each rule first makes one fast check of the whole batch. Only if the check finds something, single
+values are inspected.
 """
 
 import re
 from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import product
 
 from api.intake.item_batch import DATE_FIELDS, TEXT_FIELDS, ItemBatch, Location
 from api.intake.warnings import Warnings
 from render.errors import shown
 from render.gs1.ai import OUTSIDE_CSET82, Charset
 
-#: Values follow a line feed each, so that a search skips from one value to the next. The first
-#: letter is looked at before the alternatives are.
-_PLACEHOLDER = re.compile(r"\n(?=[n#])(null|nan|none|#n/a)(?=\n)", re.IGNORECASE)
-_DOT_SEGMENT = re.compile(r"\n(\.\.?)(?=\n)")
+#: What programs write for a missing value, in any case.
+_PLACEHOLDERS = {
+    "".join(letters)
+    for word in ("null", "nan", "none", "#n/a")
+    for letters in product(*({letter, letter.upper()} for letter in word))
+}
+_DOT_SEGMENTS = {".", ".."}
 #: A number as spreadsheets and programs write it, with a point or a comma: ``1234.0``; ``9.5E+12``
 #: with a signed exponent; ``9.5E12`` with a fraction. ``95E12`` is more likely a serial number.
 _NUMBER = re.compile(
     r"\n(-?[0-9]++(?:[.,]0++|(?:[.,][0-9]++)?[eE][+-][0-9]++|[.,][0-9]++[eE][0-9]++))(?=\n)"
 )
 #: Every value that :data:`_NUMBER` finds has one of these.
-_NUMBER_MARKS = (".", ",", "+", "E-", "e-")
+_NUMBER_MARKS = (".", ",", "+", "-")
 _OUTSIDE = re.compile("[" + re.escape(OUTSIDE_CSET82) + "]")
 _PLACEHOLDER_DETAIL = (
     "{} is what programs write for a missing value. Leave the value out if the item has none."
@@ -94,14 +99,11 @@ class ItemWarnings:
 
     def _inspect_texts(self, batch: ItemBatch, field: str) -> None:
         values = batch.columns[field].texts()
-        if not values:
-            return
+        self._add("placeholder", batch, field, values & _PLACEHOLDERS, _PLACEHOLDER_DETAIL)
+        self._add("dot_segment", batch, field, values & _DOT_SEGMENTS, _DOT_DETAIL)
         lines = "\n".join(["", *values, ""])
-        self._add("placeholder", batch, field, _PLACEHOLDER.findall(lines), _PLACEHOLDER_DETAIL)
         if any(mark in lines for mark in _NUMBER_MARKS):
             self._add("number_format", batch, field, _NUMBER.findall(lines), _NUMBER_DETAIL)
-        if "." in lines:
-            self._add("dot_segment", batch, field, _DOT_SEGMENT.findall(lines), _DOT_DETAIL)
         if self._check_set82 and any(character in lines for character in OUTSIDE_CSET82):
             outside = filter(_OUTSIDE.search, values)
             self._add("outside_set82", batch, field, [*outside], _OUTSIDE_DETAIL)
@@ -157,7 +159,7 @@ class ItemWarnings:
             index, first = repeated
             return batch.locate(index, "serial"), _SAME_SERIAL.format(first)
 
-        repeated = self._serials.among(serials, indices)
+        repeated = self._serials.among(serials, batch.columns["serial"].texts(), indices)
         self._warnings.add_each("duplicate_serial", len(repeated), repeated, describe)
 
     def _inspect_items_without_serial(self, batch: ItemBatch) -> None:
@@ -171,7 +173,7 @@ class ItemWarnings:
             index, first = repeated
             return batch.locate(index, None), _SAME_ITEM.format(first)
 
-        repeated = self._items.among(keys, indices)
+        repeated = self._items.among(keys, {*keys}, indices)
         self._warnings.add_each("duplicate_item", len(repeated), repeated, describe)
 
 
@@ -186,8 +188,8 @@ def _keys(batch: ItemBatch) -> Sequence[Hashable]:
 class _Repetitions:
     """Finds the keys of a request that an earlier item has, too.
 
-    As long as there is none, each key costs one insertion into a set. The first item of each key is
-    looked for only then.
+    As long as there is none, each key costs one insertion into a set. Only when there is one, the
+    first item of each key is looked for.
     """
 
     def __init__(self) -> None:
@@ -195,15 +197,18 @@ class _Repetitions:
         self._first: dict[Hashable, int] = {}
         self._unmapped: list[tuple[Sequence[Hashable], Sequence[int]]] = []
 
-    def among(self, keys: Sequence[Hashable], indices: Sequence[int]) -> list[tuple[int, int]]:
+    def among(
+        self, keys: Sequence[Hashable], distinct: AbstractSet[Hashable], indices: Sequence[int]
+    ) -> list[tuple[int, int]]:
         """Return the index of each item whose key is repeated, and that of the first such item.
 
         Args:
             keys: keys of the next items.
+            distinct: the same keys, each once.
             indices: indices of these items in the request.
         """
         expected = len(self._seen) + len(keys)
-        self._seen.update(keys)
+        self._seen |= distinct
         self._unmapped.append((keys, indices))
         if len(self._seen) == expected:
             return []

@@ -1,6 +1,6 @@
 """JSON form of a bulk request, with items that are decoded in batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,9 +30,16 @@ _SentItem: Any = msgspec.defstruct(
     forbid_unknown_fields=True,
     gc=False,  # strings only, which refer to nothing
 )
+#: A bulk request as it was sent, likewise.
+_SentEnvelope: Any = msgspec.defstruct(
+    "_SentEnvelope",
+    [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(_Envelope)],
+    forbid_unknown_fields=True,
+)
 #: Maximum number of commas per item: 3 between and after its fields, 20 each in lot and serial.
 _MOST_COMMAS = 3 + 20 + 20
 
+_envelope_decoder = msgspec.json.Decoder(_SentEnvelope)
 _items_decoder = msgspec.json.Decoder(list[_SentItem])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -52,16 +59,30 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
     # Decoding a huge number of tiny values would need many times the memory of the body.
     if body.count(b",") > _MOST_COMMAS * (limits.max_items + 1):
         raise _too_many_values(limits)
-    fields = decode_fields(body, _Envelope, "", violations)
+    fields = _decode_envelope(body, violations)
     envelope = _Envelope(**PLACEHOLDERS | fields)
     items = envelope.items
     batches: Iterator[ItemBatch] = iter(())
     if 1 <= len(items) <= limits.max_items:
-        batches = _batches(items, limits.chunk_size, violations)
+        batches = _batches(items, limits.chunk_size, violations, _ColonCount(body, fields))
     elif "items" in fields:
+        check_distinct(body, _members.decode(body), "")
         violations.append(wrong_count(str(len(items)), limits))
     warnings = Warnings(violations, strict=envelope.strict)
     return ParsedRequest(envelope, len(items), batches, warnings)
+
+
+def _decode_envelope(body: bytes, violations: Violations) -> dict[str, Any]:
+    """Return the members of a request, with undecoded items; invalid ones are left out."""
+    try:
+        sent = _envelope_decoder.decode(body)
+    except NOT_DECODED:
+        return decode_fields(body, _Envelope, "", violations)
+    fields = {name: getattr(sent, name) for name in _Envelope.__struct_fields__}
+    fields = {name: value for name, value in fields.items() if value is not UNSET}
+    if not {"gtin", "items"} <= fields.keys():
+        return decode_fields(body, _Envelope, "", violations)
+    return fields
 
 
 def _too_many_values(limits: RequestLimits) -> ProblemError:
@@ -74,13 +95,47 @@ def _too_many_values(limits: RequestLimits) -> ProblemError:
     return invalid(violations)
 
 
+class _ColonCount:
+    """Finds out whether a request has a member twice, once all of its items were read.
+
+    Outside of strings, JSON has as many colons as members. So a request has as many colons as its
+    items have, plus its members, plus those in its strings. Names have none, as they are known.
+
+    Args:
+        body: JSON of the request.
+        fields: its decoded members.
+    """
+
+    def __init__(self, body: bytes, fields: Mapping[str, Any]) -> None:
+        self._body = body
+        inside = sum(text.count(":") for text in fields.values() if isinstance(text, str))
+        self._rest = body.count(b":") - len(fields) - inside
+        # An escape could hide the colon of a string that is counted here.
+        self._is_exact = not inside or b"\\" not in body
+
+    def subtract(self, colons: int) -> None:
+        """Subtract the colons of a batch of items."""
+        self._rest -= colons
+
+    def finish(self) -> None:
+        """Check the request itself.
+
+        Raises:
+            ProblemError: 400 if it has a member twice.
+        """
+        if self._rest or not self._is_exact:
+            check_distinct(self._body, _members.decode(self._body), "")
+
+
 def _batches(
-    items: Sequence[msgspec.Raw], size: int, violations: Violations
+    items: Sequence[msgspec.Raw], size: int, violations: Violations, colon_count: _ColonCount
 ) -> Iterator[ItemBatch]:
     for first in range(0, len(items), size):
         chunk = items[first : first + size]
         indices = range(first, first + len(chunk))
         encoded = b"[" + b",".join(chunk) + b"]"
+        colons = encoded.count(b":")
+        colon_count.subtract(colons)
         try:
             found = _items_decoder.decode(encoded)
         except NOT_DECODED:
@@ -96,9 +151,10 @@ def _batches(
         for field, values in sent.items():
             columns[field], absent = _column(values)
             members += len(values) - absent
-        if not _is_complete(encoded, members, columns.values()):
+        if colons != members and not _is_complete(encoded, colons, members, columns.values()):
             _check_each(chunk, indices)
         yield ItemBatch(columns, indices, (), _locate)
+    colon_count.finish()
 
 
 def _column(sent: Sequence[Any]) -> tuple[Column, int]:
@@ -112,20 +168,17 @@ def _column(sent: Sequence[Any]) -> tuple[Column, int]:
     return Column.of(values), sent.count(UNSET)
 
 
-def _is_complete(encoded: bytes, members: int, columns: Iterable[Column]) -> bool:
-    """Return whether JSON has as many members as were decoded, so that none was repeated.
+def _is_complete(encoded: bytes, colons: int, members: int, columns: Iterable[Column]) -> bool:
+    """Return whether the colons of a batch are those of its members and of its values.
 
-    Outside of strings, JSON has as many colons as members. The colons in values are counted only
-    if there is no escape, which could hide one. Returns False if the answer would take longer.
+    Returns False if an escape may hide a colon, so that the answer takes longer.
 
     Args:
-        encoded: JSON of the items of a batch.
+        encoded: JSON of the items.
+        colons: its number of colons.
         members: number of decoded members.
         columns: the decoded values.
     """
-    colons = encoded.count(b":")
-    if colons == members:
-        return True
     if b"\\" in encoded:
         return False
     texts = (value for column in columns for value in column.values if value)

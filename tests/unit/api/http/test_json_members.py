@@ -114,6 +114,12 @@ def test_items_are_accepted_only_if_no_member_is_repeated(
         ('{"gtin": 1, "items": [{}], "\\u0067tin": 2}', "/gtin"),
         ('{"gtin": "1", "items": [{}], "x~/": 1, "x~/": 2}', "/x~0~1"),
         ('{"items": [], "items": 7}', "/items"),
+        ('{"gtin": "1", "items": [7, 7], "items": []}', "/items"),
+        ('{"gtin": "1", "items": [{}], "gtin": "\\u003a"}', "/gtin"),
+        ('{"gtin": "1", "callback_url": "https:", "items": [{}], "size": 1, "size": 2}', "/size"),
+        ('{"gtin": "1", "items": [{}], "format": "png", "format": "png"}', "/format"),
+        ('{"gtin": "1", "items": [{}], "strict": true, "strict": false}', "/strict"),
+        ('{"gtin": "1", "items": [{"lot": ":"}, {"lot": 7}], "size": 1, "size": 1}', "/size"),
         ('{"gtin": "1", "items": [{"lot": 1}, {"lot": 1, "lot": "A"}]}', "/items/1/lot"),
         ('{"gtin": "1", "items": [{"x": 1, "x": 1}]}', "/items/0/x"),
     ],
@@ -144,3 +150,41 @@ def test_numbers_without_end_and_deep_values_are_no_error_of_the_server() -> Non
     with pytest.raises(ProblemError) as caught:
         parse_bulk(b'{"a:":' + deep + b',"gtin":"1","items":[{}]}')
     assert caught.value.status in {400, 422}
+
+
+requests = st.lists(
+    st.sampled_from(
+        [
+            '"gtin":"9506000134352"',
+            '"gtin":"\\u003a"',
+            '"items":[{"lot":"A:B"},{"serial":"\\u003a"}]',
+            '"items":[]',
+            '"items":[{"lot":7}]',
+            '"callback_url":"https:\\/\\/hooks.example.com"',
+            '"callback_url":"https://hooks.example.com:443/"',
+            '"callback_url":null',
+            '"format":"svg"',
+            '"form\\u0061t":"png"',
+            '"size" : 400',
+            '"siz:e":1',
+            '"strict":false',
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(requests, st.integers(1, 3))
+def test_a_request_is_refused_with_400_if_and_only_if_a_member_is_repeated(
+    members: list[str], chunk_size: int
+) -> None:
+    names = [
+        json.loads(member.partition(":")[0] if "siz:e" not in member else '"siz:e"')
+        for member in members
+    ]
+    status = 202
+    try:
+        parse_bulk(f"{{{','.join(members)}}}".encode(), LIMITS._replace(chunk_size=chunk_size))
+    except ProblemError as error:
+        status = error.status
+    assert (status == 400) is (len({*names}) < len(names))
