@@ -72,7 +72,7 @@ def expose_metrics(settings: Settings, *collectors: Collector) -> None:
 
 
 class _Processes(MultiProcessCollector):
-    """Metrics of the unit's processes: counters of all of them, gauges of those that are alive.
+    """Metrics of the unit's processes: counters of all processes, gauges of live processes only.
 
     prometheus_client expects a master process to report which processes have died. A master that is
     killed (SIGKILL) cannot do so. Therefore the process that handles a scrape checks which
@@ -110,7 +110,7 @@ class _Handler(WSGIRequestHandler):
 
 
 def _remove_stale_files(directory: Path) -> None:
-    """Delete the files of dead processes, and those of an earlier process with this process id."""
+    """Delete the files of dead processes, and of an earlier process with the same id."""
     directory.mkdir(parents=True, exist_ok=True)
     for file in directory.glob("*.db"):
         process_id = _process_id(file)
