@@ -1,7 +1,8 @@
 """ZIP members in their final form: deflated or stored, with known checksum and size.
 
 The worker that renders a chunk also turns its images into members. Staging and bundling then only
-copy bytes: the single thread that writes a bundle compresses no image and computes no checksum.
+copy bytes: the single thread that writes a bundle neither compresses an image nor computes its
+CRC-32.
 """
 
 import io
@@ -20,8 +21,9 @@ HEADER_BYTES = 30
 _COMPRESSED = frozenset({".png"})
 #: ISA-L at level 1 deflates an SVG in half of zlib's time to about the same size. Its output is
 #: deterministic on the machines that ``render.writers.png`` names. ISA-L may compute a wrong hash
-#: for a position at the start of the file. An SVG's data do not depend on that hash, because the
-#: four bytes from the first, second or third byte never occur again, so that nothing matches them.
+#: for a position at the start of the file. The output for an SVG does not depend on that hash: the
+#: four-byte sequences that begin at the first, second and third byte of an SVG never occur again in
+#: the file, so the compressor finds no match for them.
 _LEVEL = 1
 #: Window size in bits; negative for raw deflate data without zlib's header and checksum.
 _WINDOW_BITS = -15

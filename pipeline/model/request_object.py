@@ -1,4 +1,4 @@
-"""The request object: an accepted request in S3 from which a chunk reads only its own items.
+"""The request object: an accepted request in S3, with one readable byte range per chunk.
 
 The first line is JSON, the :class:`~pipeline.model.records.RequestHead`. One JSON array of items
 per chunk follows. The head has the offset of each array, counted from the end of the first line.
@@ -23,13 +23,14 @@ _items_decoder = msgspec.json.Decoder(list[Item])
 
 
 class Acceptance(NamedTuple):
-    """The identity of the job that a request becomes.
+    """Identity of the job that is created from a request.
 
     Attributes:
         task_id: id of the new job.
         key_id: id of the API key that sent the request.
         created_at: time of acceptance, in milliseconds since the epoch.
-        idempotency: the Idempotency-Key and body, if the request has such a key.
+        idempotency: digests of the Idempotency-Key and the body; None if the request has no
+            Idempotency-Key.
         key_name: name of the API key.
         request_id: id of the HTTP request, for the log; at most 64 characters.
     """
@@ -68,7 +69,9 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         ranges=[(start, end - start) for start, end in pairwise(ends)],
         warnings_total=request.warnings_total,
     )
-    # The line's length must not depend on the request id.
+    # The line's length must not depend on the request id. If a client repeats the request, under
+    # another request id, the new object may overwrite this object. The ledger may then still have
+    # the offsets that were computed for this object.
     padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
     stored = msgspec.to_builtins(head)
     del stored["warnings_total"]
