@@ -73,7 +73,7 @@ def run(options: Options, report: Callable[[str], None]) -> None:
 
 
 class _Stack:
-    """The processes of one data directory, and the messages about them."""
+    """The processes of one data directory, and the messages about these processes."""
 
     def __init__(self, data_dir: Path, options: Options, report: Callable[[str], None]) -> None:
         self._data_dir, self._report, self._ready_file = data_dir, report, options.ready_file
