@@ -33,10 +33,10 @@ class Accepted(NamedTuple):
     """An accepted request.
 
     Attributes:
-        task_id: id of its job.
-        items: number of its items.
+        task_id: id of the job.
+        items: number of items of the job.
         replayed: whether a request with the same Idempotency-Key was accepted before.
-        warnings: the listed warnings about it, as they were when it was accepted.
+        warnings: the listed warnings about the request, as of its acceptance.
         warnings_total: number of warnings, including unlisted ones.
     """
 
@@ -114,12 +114,12 @@ class Submission:
         Args:
             request: the checked request.
             key: the API key that sent the request.
-            idempotency: digests of the Idempotency-Key and the body; None if the request has no
-                Idempotency-Key. A second request with the same digests returns the same job.
+            idempotency: digests of the Idempotency-Key and the request; None if the request has no
+                Idempotency-Key. A repetition of the request returns the same job.
             request_id: id of the HTTP request, included in the log lines of the workers.
 
         Raises:
-            IdempotencyError: If the Idempotency-Key is in use, or was used with another body.
+            IdempotencyError: If the Idempotency-Key is in use, or was used for another request.
             BacklogFullError: If too many messages are waiting.
             UncertainAcceptanceError: If it is unknown whether the request was accepted.
             UnavailableError: If a backend is unavailable; nothing was accepted.
@@ -154,7 +154,8 @@ class Submission:
         try:
             _, _, tail = self._records.read_request(task_id)
         except (StoreUnavailableError, ObjectMissingError, UnreadableError, NewerVersionError):
-            # The warnings found now differ only if a setting or the release has changed.
+            # The warnings found now differ from the stored ones only if a setting or the release
+            # has changed.
             return replay
         return replay._replace(warnings=tail.warnings, warnings_total=tail.warnings_total)
 

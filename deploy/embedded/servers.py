@@ -102,8 +102,8 @@ def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> 
     return Part(
         name="valkey",
         # The path of the directory is not used: Valkey reads *, ? and [ in the path of its
-        # configuration file as a pattern. If no file matches, it uses its defaults, without a
-        # password. Valkey writes its own files to the working directory.
+        # configuration file as a pattern. If no file matches, Valkey runs with its defaults and
+        # without a password. Valkey writes its own files to the working directory.
         command=(_valkey(), f"/proc/self/cwd/{configuration}"),
         directory=directory,
         environment=environ,

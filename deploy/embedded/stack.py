@@ -125,7 +125,8 @@ class _Stack:
         measured = [
             *(self._worker(number + 1) for number in range(service_parts.WORKERS)),
             service_parts.sweep(self._data_dir, self._environ, self._redis),
-            # gunicorn removes white space from the end of its working directory's path.
+            # The working directory is `logs`, because gunicorn removes white space from the end of
+            # the working directory's path, which the user chooses for the data directory.
             service_parts.api(self._port, self._url, self._data_dir / "logs", self._environ),
         ]
         return [

@@ -27,7 +27,8 @@ _COMPRESSED = frozenset({".png"})
 _LEVEL = 1
 #: Window size in bits; negative for raw deflate data without zlib's header and checksum.
 _WINDOW_BITS = -15
-#: zlib level of spooled files: half the time of the default level, for a tenth more bytes.
+#: zlib level of spooled files: takes half the time of the default level and gives a tenth more
+#: bytes.
 _SPOOL_LEVEL = 1
 #: Bytes of a spooled file that are kept in memory; the rest goes to a temporary file.
 _SPOOL_BYTES = 1024 * 1024
@@ -80,7 +81,7 @@ def read_members(archive: bytes) -> Iterator[ZipMember]:
 class SpooledFile:
     """A file of any size that is deflated while it is written; a context manager.
 
-    Its size and checksum are known when its writing ends, before any of it is read.
+    When :meth:`close` returns, the size and the checksum are known, and the data can be read.
 
     Attributes:
         crc: CRC-32 of the uncompressed file.
@@ -108,7 +109,7 @@ class SpooledFile:
         self._keep(self._deflater.compress(data))
 
     def close(self) -> None:
-        """End the file; the deflated data is complete."""
+        """Finish the file: complete the deflated data."""
         self._keep(self._deflater.flush())
 
     def pieces(self, size: int) -> Iterator[bytes]:

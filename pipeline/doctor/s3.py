@@ -221,10 +221,10 @@ def _exists(bucket: Bucket, key: str) -> bool:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Treats a redirect as an error: the signature of a URL is valid for its own host only."""
+    """Treats a redirect as an error: the signature of a URL is valid only for the URL's host."""
 
     def redirect_request(self, *_: object) -> None:
-        """Do not follow."""
+        """Return None, so that the redirect is not followed."""
 
 
 def _fetch_error(url: str, content: bytes) -> str | None:

@@ -88,8 +88,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     def meaning_sha256(self) -> str:
         """Return the SHA-256, hexadecimal, of what the request means.
 
-        It does not depend on the order of members, white space, escapes, defaults that are written
-        out, or the chunk size. It covers the warnings, which a client gets with the response.
+        The digest does not depend on the order of members, white space, escapes, defaults that are
+        written out, or the chunk size. It covers the warnings, because the response has them.
         """
         meaning = _Meaning(
             self.gtin, self.format, self.size, self.error_correction, self.callback_url

@@ -9,7 +9,7 @@ from render.image import ErrorCorrection, ImageFormat
 
 
 class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A value of an accepted request that is legal and probably not meant.
+    """A warning about a value of an accepted request that is legal but probably not intended.
 
     Attributes:
         pointer: JSON Pointer (RFC 6901) of the value in the JSON form of the request.
@@ -75,7 +75,7 @@ class Idempotency(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         key_sha256: SHA-256 of the key.
         body_sha256: SHA-256 of the body.
-        meaning_sha256: SHA-256 of what the body means; empty if it is unknown.
+        meaning_sha256: result of :meth:`JobRequest.meaning_sha256`; empty if unknown.
     """
 
     key_sha256: str

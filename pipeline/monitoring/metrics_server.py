@@ -87,7 +87,7 @@ class _Processes(MultiProcessCollector):
         for file in self._directory.glob("gauge_live*.db"):
             if not _is_alive(_process_id(file)):
                 file.unlink(missing_ok=True)
-        # The base class finds no file where the directory's own path has *, ? or [ in it.
+        # The base class finds no files if the path of the directory contains *, ? or [.
         files = [str(file) for file in self._directory.glob("*.db")]
         return self.merge(files, accumulate=True)  # type: ignore[no-untyped-call, no-any-return]
 
