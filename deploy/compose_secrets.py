@@ -26,7 +26,7 @@ def make_secrets(directory: Path) -> list[str]:
     whose processes run as other users.
 
     Raises:
-        ValueError: an existing Redis URL has no password, or not the user of its role.
+        ValueError: an existing Redis URL has no password, or has the user of another role.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
     made = {f"redis-url-{role}": _redis_url(role) for role in ROLES} | {
@@ -49,7 +49,8 @@ def valkey_users(passwords: Mapping[str, str]) -> str:
     """Return the content of an ACL file with one user per role. The default user is off.
 
     Args:
-        passwords: password of each role. The file has only their SHA-256, as in Valkey's ACL LIST.
+        passwords: password of each role. The file has only SHA-256 digests of the passwords,
+            as does the output of Valkey's ACL LIST.
     """
     rules = {line.split()[1]: line for line in RULES.read_text("utf-8").splitlines()}
     digests = {role: hashlib.sha256(word.encode()).hexdigest() for role, word in passwords.items()}
@@ -81,7 +82,8 @@ def _password(directory: Path, role: str) -> str:
 
 
 def _write(path: Path, content: str) -> None:
-    # Replace the file, because it is read-only, and so that no reader sees a part of the content.
+    # The file is replaced and not overwritten: it is read-only, and a reader must not see a part of
+    # the content.
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.write_text(content, "utf-8")

@@ -1,1 +1,1 @@
-"""Jobs from request to bundle: ledger, store, staging, actors, and the seam ``service``."""
+"""Jobs from request to bundle: ledger, store, staging, actors, and ``service`` for the API."""

@@ -16,7 +16,7 @@ from pipeline.storage.staging import Staging, make_staging
 class Backends:
     """The clients of Redis, S3 and the broker, each created at its first use.
 
-    Creating a client opens no connection; its first command does.
+    Creating a client opens no connection. The client connects when it sends its first command.
 
     Args:
         settings: addresses and credentials of the backends.

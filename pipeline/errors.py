@@ -10,7 +10,7 @@ class LedgerUnavailableError(UnavailableError):
 
 
 class NewerVersionError(LedgerUnavailableError):
-    """Raised when only the newer release that wrote a message, entry or record can read it."""
+    """Raised when a message, entry or record can be read only by the newer release it is from."""
 
 
 class StoreUnavailableError(UnavailableError):

@@ -90,18 +90,18 @@ class Jobs:
             raise
 
     def wait(self, task_id: str, key: ApiKey, seconds: float) -> WaitResult:
-        """Return :meth:`status` as soon as the job has ended, or after ``seconds``.
+        """Wait until a job has ended, for at most ``seconds``, and return its :meth:`status`.
 
         Returns immediately if ``QRMILL_LONG_POLLS`` callers of this process are waiting already.
         """
         return self._waiters.wait(task_id, seconds, lambda: self.status(task_id, key))
 
     def stop_waiting(self) -> None:
-        """Make all waiting calls return. Only sets flags, so that a signal handler may call it."""
+        """Make all waiting calls return. Safe in a signal handler, because it only sets flags."""
         self._waiters.close()
 
     def list(self, wanted: JobFilter, key: ApiKey, limit: int, after: Position | None) -> JobPage:
-        """Return a page of jobs: the client's own, or those of any API key for an operator."""
+        """Return a page of jobs; a client sees its own jobs, an operator sees all jobs."""
         if key.role != "operator":
             wanted = msgspec.structs.replace(wanted, key_id=key.key_id)
         return self._listing.jobs(wanted, limit, after)
@@ -109,7 +109,10 @@ class Jobs:
     def chunks(
         self, task_id: str, key: ApiKey, first: int, limit: int
     ) -> Sequence[ChunkStatus] | None:
-        """Return a page of a job's chunks from index ``first``; None if ``key`` may not see it."""
+        """Return a page of a job's chunks, from index ``first``.
+
+        Returns None if there is no job that ``key`` may see.
+        """
         found = self.status(task_id, key)
         return None if found is None else self._listing.chunks(found, first, limit)
 

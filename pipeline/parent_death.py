@@ -6,12 +6,13 @@ import signal
 import sys
 from collections.abc import Callable
 
-#: From <linux/prctl.h>: sets the signal that a process gets when the thread that created it ends.
+#: Operation of <linux/prctl.h>: set the signal that the kernel sends to this process when the
+#: thread that created this process ends.
 _PR_SET_PDEATHSIG = 1
 
 
 def load_death_signal() -> Callable[[signal.Signals], None]:
-    """Return a function that sets the signal the calling process gets when its parent dies.
+    """Return a function that sets the parent-death signal of the calling process.
 
     The C library is loaded here, so that the returned function is safe between fork and exec.
     """
@@ -29,8 +30,8 @@ def terminate_with_parent(parent: int, with_signal: signal.Signals) -> None:
     Call this early in a child process, on the main thread.
 
     Args:
-        parent: process id of the parent when it created this process. If the parent has died
-            before this call, this process gets the signal at once.
+        parent: id of the process that created this process. If that process has died before this
+            call, this process gets the signal at once.
         with_signal: signal to send.
     """
     if not sys.platform.startswith("linux"):

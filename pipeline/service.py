@@ -53,16 +53,16 @@ from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.urls import CallbackRules, callback_rules, parse_callback_url
 
-#: Seconds that the API waits for Redis, and for each attempt at an S3 request. They are short
-#: because a client is waiting: while S3 hangs, a POST gets its 503 after about nine seconds, which
-#: are two attempts to write the request object and one fail-fast attempt to delete it.
+#: Seconds that the API waits for Redis, and for each attempt at an S3 request. These timeouts are
+#: short because a client is waiting. While S3 hangs, a POST gets its 503 after about nine seconds:
+#: after two attempts to write the request object and one fail-fast attempt to delete the object.
 _REDIS_TIMEOUT = 2
 _S3_TIMEOUT, _S3_ATTEMPTS = 3, 2
 _FAIL_FAST_TIMEOUT = 2
 
 
 class Service(NamedTuple):
-    """The collaborators of the API.
+    """The objects that the API uses.
 
     Attributes:
         jobs: accepted jobs.
@@ -73,7 +73,7 @@ class Service(NamedTuple):
         downloads: signs download URLs.
         dead_letters, overview, preview: the data of the console's pages.
         health: health checks of Redis, S3 and the broker.
-        broker: the broker that Dramatiq's own dashboard reads; None if it is RabbitMQ.
+        broker: the broker that Dramatiq's own dashboard reads; None if the broker is RabbitMQ.
         expose_metrics: starts the metrics server of this process if the settings name a port; must
             be called once.
     """

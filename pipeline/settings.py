@@ -1,9 +1,9 @@
 """All settings of the service in one frozen type, which entry points read from the environment.
 
 The environment variable of a field is ``QRMILL_`` followed by the field's name in upper case. A
-field ``…_file`` names a file with the value of another field, so that a secret does not have to
-be in the environment. The file is read once, together with the environment, and its content
-becomes the value of the other field.
+field ``NAME_file`` is the path of a file with the value of the field ``NAME``, so that a secret
+does not have to be in the environment. The file is read once, together with the environment, and
+its content becomes the value of ``NAME``.
 """
 
 import difflib
@@ -319,9 +319,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise SettingsError(f"{variable('broker_url')} is invalid: {error}.") from None
 
     def _check_encryption(self) -> None:
-        """Check the combinations of settings for encryption that S3 rejects.
+        """Raise an error for combinations of encryption settings that S3 would reject.
 
-        S3 User Guide, "Using server-side encryption with KMS".
+        Source: S3 User Guide, "Using server-side encryption with KMS".
         """
         if self.s3_sse_kms_key_id and self.s3_sse not in {"aws:kms", "aws:kms:dsse"}:
             raise SettingsError(
@@ -395,7 +395,7 @@ def variable(field: str) -> str:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a message for each ``QRMILL_`` variable that is not a setting; most are misspelled."""
+    """Return a message for each ``QRMILL_`` variable that is not a setting but probably a typo."""
     known = {variable(field) for field in Settings.__struct_fields__} | CLIENT_VARIABLES
     messages = []
     for name in sorted(set(environ) - known):
@@ -407,7 +407,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def _values_in_files(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of the fields whose ``…_file`` field is in ``values``."""
+    """Read the files that the ``…_file`` fields in ``values`` name; return the content by field."""
     found = {}
     for field, path in values.items():
         stem = field.removesuffix("_file")
@@ -452,7 +452,7 @@ def _check_url(field: str, url: str | None, schemes: set[str]) -> None:
 
 
 def _check_amqp_query(url: str) -> None:
-    """Check the query of a RabbitMQ URL, which has the parameters of pika's ``URLParameters``.
+    """Check the query of a RabbitMQ URL; its parameters are those of pika's ``URLParameters``.
 
     Raises:
         ValueError: a parameter is invalid; the message names the parameter and omits its value,

@@ -33,10 +33,10 @@ class Accepted(NamedTuple):
     """An accepted request.
 
     Attributes:
-        task_id: id of its job.
-        items: number of its items.
+        task_id: id of the job.
+        items: number of items of the job.
         replayed: whether a request with the same Idempotency-Key was accepted before.
-        warnings: the listed warnings about it, as they were when it was accepted.
+        warnings: the listed warnings about the request, as of its acceptance.
         warnings_total: number of warnings, including unlisted ones.
     """
 
@@ -54,8 +54,8 @@ class UncertainAcceptanceError(LedgerUnavailableError):
     such a key, the job may run although its client has no task id.
 
     Attributes:
-        delete_pending: whether S3 may still execute a deletion of the request object that it has
-            not responded to.
+        delete_pending: whether S3 has not responded to a deletion of the request object, and may
+            still execute the deletion.
     """
 
     def __init__(self, reason: str, *, delete_pending: bool = False) -> None:
@@ -69,8 +69,9 @@ class Submission:
     Args:
         ledger: the ledger that jobs are created in.
         records: the records in S3 that request objects are written to.
-        fail_fast_records: the same records through a fail-fast client, which deletes the request
-            object of an acceptance that has already taken long.
+        fail_fast_records: the same records, accessed with a fail-fast client. This client deletes
+            the request object if an acceptance fails, because the acceptance has then already taken
+            long.
         dispatcher: sends the messages.
         idempotency: reserves Idempotency-Keys.
         backlog: limits the number of waiting messages.
@@ -107,17 +108,18 @@ class Submission:
         """Accept a checked request: write it to S3, create its job, enqueue its chunks.
 
         If one of these steps fails, the steps before it are undone, and nothing was accepted. If
-        Redis or S3 becomes unavailable meanwhile, the outcome is uncertain and the request is kept.
+        Redis or S3 is unavailable while the steps are being undone, the outcome is uncertain, and
+        the request object may remain.
 
         Args:
             request: the checked request.
-            key: the API key that sent it.
-            idempotency: the Idempotency-Key and body, if the request has such a key; the same key
-                and body again return the same job.
-            request_id: id of the HTTP request, which the workers' log lines carry.
+            key: the API key that sent the request.
+            idempotency: digests of the Idempotency-Key and the request; None if the request has no
+                Idempotency-Key. A repetition of the request returns the same job.
+            request_id: id of the HTTP request, included in the log lines of the workers.
 
         Raises:
-            IdempotencyError: If the Idempotency-Key is in use, or was used with another body.
+            IdempotencyError: If the Idempotency-Key is in use, or was used for another request.
             BacklogFullError: If too many messages are waiting.
             UncertainAcceptanceError: If it is unknown whether the request was accepted.
             UnavailableError: If a backend is unavailable; nothing was accepted.
@@ -128,15 +130,15 @@ class Submission:
             return self._count(request, task_id)
         reservation = self._idempotency.reserve(key.key_id, idempotency, task_id)
         if not reservation.replayed:
-            # The request that held this key before may have created the job already. If so, the
-            # sweep enqueues the missing messages.
+            # An earlier request with this Idempotency-Key may have created the job already. If so,
+            # the sweep enqueues the missing messages.
             if not (
                 reservation.is_takeover and self._ledger.status(reservation.task_id) is not None
             ):
                 acceptance = _acceptance(reservation.task_id, key, request_id, idempotency)
                 self._accept_reserved(request, key, acceptance, reservation)
-            # If this fails, the job exists all the same. The reservation expires, and the next
-            # request with the key takes over the existing job.
+            # If the confirmation fails, the job exists nevertheless. The reservation then expires,
+            # and the next request with the Idempotency-Key takes over the existing job.
             with suppress(LedgerUnavailableError):
                 reservation.confirm()
             return self._count(request, reservation.task_id)
@@ -152,7 +154,8 @@ class Submission:
         try:
             _, _, tail = self._records.read_request(task_id)
         except (StoreUnavailableError, ObjectMissingError, UnreadableError, NewerVersionError):
-            # The warnings found now differ only if a setting or the release has changed.
+            # The warnings found now differ from the stored ones only if a setting or the release
+            # has changed.
             return replay
         return replay._replace(warnings=tail.warnings, warnings_total=tail.warnings_total)
 
@@ -163,14 +166,16 @@ class Submission:
             self._accept(request, key, acceptance, reservation)
         except UncertainAcceptanceError as error:
             # The Idempotency-Key keeps the job's id, and the next request with the key takes over
-            # both: at once, or after the time within which S3 may still execute a deletion.
+            # the id at once. While S3 may still execute a deletion, that request must wait until
+            # the lease of the reservation ends.
             with suppress(LedgerUnavailableError):
                 if not error.delete_pending:
                     reservation.expire()
             raise
         except BaseException as error:
-            # A request object may exist: written by the first holder of the key, or by a PUT that
-            # S3 executed without responding. So the key keeps its task id and only expires.
+            # A request object may exist, either from an earlier request with the key, or because S3
+            # executed a PUT without responding. In both cases the reservation expires and is not
+            # released, so that the key keeps its task id.
             silent = isinstance(error, StoreUnavailableError) and not error.operation
             with suppress(LedgerUnavailableError):
                 (reservation.expire if reservation.is_takeover or silent else reservation.release)()
@@ -211,10 +216,10 @@ class Submission:
     def _delete_request(
         self, task_id: str, reason: StoreUnavailableError, reservation: Reservation | None
     ) -> None:
-        """Delete a request object that S3 may have stored although it did not respond.
+        """Delete a request object that S3 may have stored without responding.
 
-        If the object remains, the sweep finds it and creates its job. Its task id must then remain
-        reserved as well, for the client that sends the request again.
+        If the object remains, the sweep finds it and creates the job. The task id must then remain
+        reserved as well, so that a repeated request gets this job.
         """
         if reservation and not _is_ours(reservation):
             raise UncertainAcceptanceError(str(reason)) from reason
@@ -225,8 +230,9 @@ class Submission:
     ) -> None:
         """Undo an acceptance, unless the job may exist or belongs to another request by now.
 
-        In these cases the request object must stay, because a job without one can never be
-        rendered. A message that was already enqueued finds no job and does nothing.
+        In these cases the request object must stay, because a job without a request object can
+        never be rendered. After a rollback, a message that was already enqueued finds no job and
+        has no effect.
         """
         if reservation and not _is_ours(reservation):
             raise UncertainAcceptanceError(str(reason)) from reason
@@ -251,7 +257,7 @@ def _accepted(request: JobRequest, task_id: str, *, replayed: bool) -> Accepted:
 
 
 def _is_ours(reservation: Reservation) -> bool:
-    """Return whether no other request can hold the reservation, so that undoing is safe."""
+    """Return whether this request still holds the reservation, so that undoing is safe."""
     try:
         return reservation.renew()
     except LedgerUnavailableError:

@@ -31,15 +31,15 @@ from pipeline.webhooks.urls import callback_rules
 
 log = structlog.get_logger(__name__)
 
-#: Seconds to wait for Redis, where a slow response is better than a second attempt.
+#: Seconds to wait for Redis. A slow response is better than a second attempt.
 _TIMEOUT = 30
-#: Seconds to wait for S3, where three attempts must end before the chunk's lease expires.
+#: Seconds to wait for S3, per attempt. All three attempts must end before a chunk's lease expires.
 _S3_TIMEOUT = 10
 _MAX_BACKOFF = 60_000  # milliseconds
 
 
 class TerminateWithMaster(Middleware):
-    """Terminates a worker process when Dramatiq's master process dies without stopping it."""
+    """Terminates a worker process when Dramatiq's master dies without stopping the worker."""
 
     def after_process_boot(self, broker: Broker) -> None:
         """Have the kernel send SIGTERM when the master process dies."""

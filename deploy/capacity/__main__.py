@@ -1,7 +1,7 @@
 """Print the figures of the capacity model; with ``--write``, write them into the page.
 
-The input is the report of ``make bench``, or without one the report that the page was last written
-from.
+The input is the report of ``make bench``. If there is none, the input is the report from which the
+page was last written.
 """
 
 import argparse

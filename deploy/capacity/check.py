@@ -33,7 +33,7 @@ def compare(measured: Measured, demand: Demand) -> list[Compared]:
     """Run the model like the benchmark: everything, clients included, on the cores of one machine.
 
     The model starts without jobs and runs as long as the benchmark, so that the clients' first
-    waits count in both.
+    waits count in the model and in the benchmark.
     """
     found = []
     load = Load(clients=_CLIENTS, seconds=_QUICK_SECONDS if measured.quick else _SECONDS)

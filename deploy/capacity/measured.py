@@ -1,10 +1,10 @@
-"""Input of the model: the fields of the benchmarks' report that it reads, and a job's demand."""
+"""Input of the model: fields of the benchmarks' report, and the demand of a job."""
 
 from pathlib import Path
 
 import msgspec
 
-#: The job that the load consists of: the one that the benchmark ``throughput`` sends.
+#: The job that the load consists of; the benchmark ``throughput`` sends the same job.
 JOB = "500 svg"
 #: Share of the API's CPU that the poll at the job's end takes: one of two requests, POST and poll.
 _ANSWER_SHARE = 0.5
@@ -17,14 +17,14 @@ class MeasuredError(Exception):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that runs alone, from the benchmark ``demand``. Times are in seconds.
+    """Figures of a job that runs alone, from the benchmark ``demand``. Times are in seconds.
 
     Attributes:
         cpu_seconds: CPU time by process of the stack; ``load generator`` is the client.
         least_seconds: wall time of each phase when the machine did little else (10th percentile).
         variation: standard deviation of the job's time divided by its mean.
         bundle_bytes: size of the job's ZIP.
-        ledger_bytes: memory that Redis keeps of the job after its end.
+        ledger_bytes: memory that the job takes in Redis after its end.
     """
 
     items: int
@@ -60,10 +60,10 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """Throughput of twenty clients by number of worker processes; the check compares with it.
+    """Throughput of twenty clients by number of worker processes, with which the model is compared.
 
     Attributes:
-        other_cores: cores that other programs than the stack and the clients used meanwhile.
+        other_cores: cores that were used meanwhile by programs outside the stack and the clients.
     """
 
     jobs_a_second: dict[int, float]
@@ -96,7 +96,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usage(self) -> Requests:
-        """S3 requests and Redis commands of that job."""
+        """S3 requests and Redis commands of the job that the load consists of."""
         return self.requests[JOB]
 
     @property
@@ -212,7 +212,7 @@ def demand_of(measured: Measured) -> Demand:
 
 
 def with_remote_s3(demand: Demand, latency: float) -> Demand:
-    """Return ``demand`` with a remote S3, each of whose responses takes ``latency`` seconds."""
+    """Return ``demand`` with a remote S3 that takes ``latency`` seconds for each response."""
     moved = {
         name: msgspec.structs.replace(phase, s3=0.0, wait=phase.calls * latency)
         for name, phase in zip(("accept", "chunk", "bundle", "answer"), demand.phases, strict=True)

@@ -1,7 +1,7 @@
 """Discrete-event model of the service: API, queue, workers, Redis and S3 on cores.
 
 An API process accepts a job. The job's chunk and then its bundle wait in the queue for a thread of
-a worker, and at last the client gets the response. CPU time is spent in slices. Each slice needs a
+a worker, and finally the client gets the response. CPU time is spent in slices. Each slice needs a
 core and, in an API or worker process, the interpreter lock of that process. So the threads of one
 process share at most one core, and all processes on a machine compete for its cores. Waiting for S3
 occupies the thread and no core.
@@ -33,7 +33,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         workers: number of worker processes.
         threads: threads per worker process.
         api: number of API processes.
-        cores: cores that all processes share, the clients included; None if each has its own.
+        cores: cores that all processes share, the clients included; None if each process has a
+            core of its own.
         others: cores that programs outside the service use.
     """
 
@@ -67,7 +68,7 @@ class Outcome(msgspec.Struct):
         times: time of each job sent after the warm-up, from its POST to its last response.
         ended: number of jobs that ended between the warm-up and the end of the load.
         busy: busy time of each station over the whole run.
-        present: integral over the whole run of the number of jobs in the system.
+        present: number of jobs in the system, integrated over the time of the whole run.
         length: duration of the whole run, until the last job has ended.
         sent: number of jobs sent in the whole run.
     """

@@ -18,9 +18,10 @@ S3_MS = 30.0
 BUSY = 0.7
 THREADS = 2
 #: Seconds for which ended jobs are kept: the default of ``QRMILL_JOB_TTL``. If the jobs of that
-#: time do not fit, the model uses a shorter time, in whole hours.
+#: period do not fit, the model uses a shorter period, in whole hours.
 JOB_TTL, _HOUR = 7 * 86_400, 3600
-#: Seconds between two reconciliations of the sweep with S3 (``pipeline.maintenance.sweep``).
+#: Seconds between two reconciliations of the sweep with S3
+#: (``pipeline.maintenance.reconcile_with_s3``).
 _COMPARE = 3600
 #: Jobs per page of S3's listing (S3 API Reference, ListObjectsV2), and per query to Redis.
 _PAGE = 1000
@@ -30,7 +31,7 @@ _PAGE_SECONDS = 0.022
 #: Maximum number of jobs that a sweep pass deletes (``pipeline.maintenance.retention``), seconds
 #: between two passes, and seconds for these deletions (measured like a page, with 1000 objects).
 _REMOVALS, _TICK, _REMOVAL_SECONDS = 250, 1.0, 0.5
-#: Requests per second that S3 serves at least for one prefix, before it splits the prefix: AWS,
+#: Minimum rates, in requests per second, that S3 serves for one prefix before it splits the prefix:
 #: Amazon S3 User Guide, "Best practices design patterns: optimizing Amazon S3 performance".
 PREFIX_WRITES, PREFIX_READS = 3500, 5500
 #: Memory in GB of the largest single Redis node that the model assumes.
@@ -52,9 +53,9 @@ class Size(NamedTuple):
 
     Attributes:
         jobs_a_minute: the load.
-        installations: number of installations that keep each one below the limits that only
-            another installation raises. All figures except ``job_ttl``, ``p50`` and ``p99`` are
-            totals of all installations.
+        installations: number of installations. It is large enough that each of them stays below
+            the limits that only another installation raises. All figures except ``job_ttl``,
+            ``p50`` and ``p99`` are totals of all installations.
         job_ttl: seconds for which ended jobs can be kept; at most the default.
         workers: number of worker processes.
         api: number of API processes.
@@ -83,8 +84,8 @@ class Limit(NamedTuple):
     Attributes:
         what: description of the limit.
         remedy: what to do about it.
-        raised_by: a shorter ``QRMILL_JOB_TTL`` (or another installation), another installation
-            alone, or neither.
+        raised_by: what raises the limit: a shorter ``QRMILL_JOB_TTL`` or another installation
+            (``ttl``), only another installation (``another``), or neither of them.
     """
 
     jobs_a_minute: float
@@ -96,15 +97,15 @@ class Limit(NamedTuple):
 def worker_rate(demand: Demand, threads: int = THREADS) -> float:
     """Return the maximum jobs per second of a worker process with a core of its own.
 
-    The limit is the core, because of the interpreter lock, or the number of threads, because each
-    thread waits for S3.
+    The limit is either the one core that the threads can use because of the interpreter lock, or
+    the number of threads, each of which is occupied while it waits for S3.
     """
     held = sum(phase.cpu + phase.wait for phase in (demand.chunk, demand.bundle))
     return min(1 / demand.worker, threads / held)
 
 
 def workers_for(rate: float, demand: Demand) -> int:
-    """Return the number of worker processes for ``rate`` jobs per second, each at most ``BUSY``."""
+    """Return the number of worker processes for ``rate`` jobs per second, at most ``BUSY`` busy."""
     return max(1, math.ceil(rate / (worker_rate(demand) * BUSY)))
 
 

@@ -32,7 +32,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def s3_secret_file(directory: Path) -> Path:
-    """Return the path of the file with the S3 secret key alone, for ``*_FILE`` settings."""
+    """Return the path of the file with only the S3 secret key, for a ``*_FILE`` setting."""
     return directory / "s3-secret-access-key"
 
 

@@ -1,12 +1,12 @@
-"""The data directory: created for its owner alone, with a path that every server accepts."""
+"""The data directory: accessible only to its owner, with a path that every server accepts."""
 
 import os
 from pathlib import Path
 
 from deploy.embedded.files import make_private_directory
 
-#: Linux limits a path to 4095 bytes (limits.h, ``PATH_MAX``). The longest path inside the data
-#: directory is that of a staged symbol while rclone writes it, with less than 500 bytes.
+#: Linux limits a path to 4095 bytes (limits.h, ``PATH_MAX``). Inside the data directory, the
+#: longest path has less than 500 bytes: that of a staged symbol while rclone writes the symbol.
 _MAX_BYTES = 3500
 
 
@@ -15,7 +15,7 @@ class DataDirectoryError(Exception):
 
 
 def open_data_directory(path: Path) -> Path:
-    """Return the absolute path of a data directory, which is created if it does not exist.
+    """Create a data directory if it does not exist, and return its absolute path.
 
     Raises:
         DataDirectoryError: the path is not UTF-8 or too long.

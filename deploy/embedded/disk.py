@@ -12,8 +12,8 @@ import os
 import struct
 from pathlib import Path
 
-# FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h. They are declared for a long, but the kernel
-# reads and writes an int.
+# FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h. Both are declared with a long as the argument,
+# but the kernel reads and writes an int.
 _LONG = struct.calcsize("l")
 _GET_FLAGS = 2 << 30 | _LONG << 16 | ord("f") << 8 | 1
 _SET_FLAGS = 1 << 30 | _LONG << 16 | ord("f") << 8 | 2
@@ -22,7 +22,7 @@ _SYNCHRONOUS_DIRECTORY = 0x00010000  # FS_DIRSYNC_FL: synchronous names, so also
 
 
 def write_through(directory: Path) -> bool:
-    """Make writes to everything created in ``directory`` from now on synchronous.
+    """Make all writes synchronous for files and directories created in ``directory`` from now on.
 
     Returns:
         False if the file system (tmpfs, network file systems) or the operating system does not

@@ -13,7 +13,7 @@ _PATIENCE = 45.0
 
 
 class DataDirectoryInUseError(Exception):
-    """Raised when another stack, whose process id is in the message, uses the data directory."""
+    """Raised when another stack uses the data directory. The message has its process id."""
 
 
 @contextmanager
@@ -21,8 +21,8 @@ def locked(path: Path) -> Iterator[int]:
     """Hold the lock at ``path`` during the block; yield its file descriptor.
 
     The processes of the stack inherit the descriptor. After a kill -9 of their supervisor, the next
-    supervisor therefore waits until the last of them has released its port and files. The kernel
-    releases the lock when the last process ends, even if that process was killed.
+    supervisor therefore waits until all these processes have released their ports and files. The
+    kernel releases the lock when the last process ends, even if that process was killed.
 
     Raises:
         DataDirectoryInUseError: another stack holds the lock.

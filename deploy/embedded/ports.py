@@ -68,7 +68,7 @@ def wanted_port(port: int) -> int:
 
 
 def remembered_ports(path: Path, parts: Sequence[str] = ()) -> Ports:
-    """Return the ports stored in ``path``; replace those in use, and store the result.
+    """Return the ports stored in ``path``; replace ports that are in use, and store the result.
 
     Args:
         path: path of the file.
@@ -94,7 +94,7 @@ def _read(path: Path) -> Ports | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Ports)
     except (FileNotFoundError, msgspec.DecodeError):
-        return None  # new ports can be chosen at any time
+        return None  # new ports are chosen instead
 
 
 def _bound(port: int) -> socket.socket:

@@ -1,7 +1,7 @@
 """Processes of the stack: they die with their parent, and their logs are limited in size.
 
 Each process leads a session of its own. Ctrl-C in a terminal therefore reaches only the supervisor,
-which stops the processes in order. Child processes that remain are found by their process group.
+which stops the processes in order. Remaining child processes are found by their process group.
 """
 
 import os
@@ -35,10 +35,10 @@ class Part:
 
     Attributes:
         name: name in logs and in the ready file.
-        command: program and arguments, without secrets, because process lists show them.
+        command: program and arguments; without secrets, because process lists show arguments.
         directory: working directory.
         environment: the whole environment of the process.
-        new_probe: creates the readiness probe of a start, just before the process is started.
+        new_probe: creates a readiness probe; called just before each start of the process.
         start_seconds: maximum time from the start until the process is ready, in seconds.
         stop_seconds: maximum time from SIGTERM until the process has ended, in seconds.
     """
@@ -78,7 +78,7 @@ class PartProcess:
         return os.waitid(os.P_PID, self.pid, options) is not None
 
     def terminate(self) -> None:
-        """Send SIGTERM to the process, but not to its children: it stops them in order itself."""
+        """Send SIGTERM only to the process, which itself stops its children in order."""
         if not self.ended():
             os.kill(self.pid, signal.SIGTERM)
 
@@ -109,7 +109,7 @@ class PartProcess:
         The log is copied and truncated. The process keeps its descriptor, which is open with
         O_APPEND, so the next line is written at the new end of the file. Lines written between the
         copy and the truncation are lost. Errors, such as a full disk, are ignored, because the
-        process must not stop for its log.
+        process must not end because of its log.
         """
         with suppress(OSError):
             if self.log.stat().st_size > limit:
@@ -176,8 +176,8 @@ def dies_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
 
     The function uses PR_SET_PDEATHSIG of Linux. The kernel sends the signal when the thread that
     forked ends, so only a thread that lives as long as the stack may start processes. Processes of
-    the stack get SIGKILL: without the supervisor they would lose each other as well, and no process
-    loses data by a kill.
+    the stack get SIGKILL. An orderly shutdown would be pointless, because the servers that a
+    process depends on die at the same time. A kill loses no data.
 
     Args:
         signal_number: the signal to receive.

@@ -10,7 +10,7 @@ _LONGEST_DELAY = 10.0
 class Deaths:
     """Deaths of one process in the last minute.
 
-    Times are seconds of a monotonic clock, which the caller passes in.
+    Times are in seconds of a monotonic clock. The caller passes the current time in.
     """
 
     def __init__(self) -> None:

@@ -91,7 +91,7 @@ class S3Server:
 
 
 def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> Part:
-    """Return the process of Valkey, or of Redis, with its append-only file in ``directory``.
+    """Return the definition of the Valkey (or Redis) process, which stores data in ``directory``.
 
     Raises:
         FileNotFoundError: neither Valkey nor Redis is installed.
@@ -102,8 +102,8 @@ def valkey(server: RedisServer, directory: Path, environ: Mapping[str, str]) -> 
     return Part(
         name="valkey",
         # The path of the directory is not used: Valkey reads *, ? and [ in the path of its
-        # configuration file as a pattern. If no file matches, it uses its defaults, without a
-        # password. Valkey writes its own files to the working directory.
+        # configuration file as a pattern. If no file matches, Valkey runs with its defaults and
+        # without a password. Valkey writes its own files to the working directory.
         command=(_valkey(), f"/proc/self/cwd/{configuration}"),
         directory=directory,
         environment=environ,
@@ -154,9 +154,9 @@ def _valkey_responds(url: str) -> bool:
 def s3(
     server: S3Server, directory: Path, buckets: tuple[str, ...], environ: Mapping[str, str]
 ) -> Part:
-    """Return the process of rclone's S3 server, which stores objects in ``directory``.
+    """Return the definition of rclone's S3 server process, which stores objects in ``directory``.
 
-    Its readiness probe creates ``buckets``.
+    The readiness probe of the process also creates ``buckets``.
     """
     make_private_directory(directory)
     _remove_unfinished_uploads(directory)

@@ -31,7 +31,7 @@ _PROBE_SECONDS = 2.0
 def service_environment(
     environ: Mapping[str, str], redis_server: RedisServer, s3_server: S3Server, secret_file: Path
 ) -> dict[str, str]:
-    """Return ``environ`` with the addresses of the stack's servers. Other settings are kept."""
+    """Return a copy of ``environ`` with the stack's addresses; other settings are kept."""
     own = {
         "QRMILL_REDIS_URL": redis_server.url,
         "QRMILL_S3_ENDPOINT_URL": s3_server.endpoint_url,
@@ -43,8 +43,8 @@ def service_environment(
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    # The service needs no API key and API URL of a client. The S3 secret key is read from its file
-    # only, and the access key id from its variable only.
+    # The service does not need a client's API key and API URL. The S3 secret key is read only from
+    # its file, and the access key id only from its variable.
     foreign = {
         "QRMILL_S3_SECRET_ACCESS_KEY",
         "QRMILL_S3_ACCESS_KEY_ID_FILE",
@@ -65,7 +65,7 @@ def with_metrics(part: Part, port: int, data_dir: Path) -> Part:
 
 
 def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Part:
-    """Return the API under gunicorn. It is ready when ``/readyz`` below ``url`` returns 2xx."""
+    """Return the API process (gunicorn). The API is ready when ``{url}/readyz`` returns 2xx."""
     command = api_command(f"{LOOPBACK}:{port}", _API_PROCESSES)
     probe = partial(_api_responds, f"{url}/readyz")
     return _part("api", command, directory, environ, lambda: probe)
@@ -74,7 +74,7 @@ def api(port: int, url: str, directory: Path, environ: Mapping[str, str]) -> Par
 def worker(
     number: int, directory: Path, environ: Mapping[str, str], redis_server: RedisServer
 ) -> Part:
-    """Return a worker. It is ready when it has written its first heartbeat, at its first fetch."""
+    """Return a worker process. A worker is ready when its first fetch has written a heartbeat."""
     command = worker_command(_WORKER_THREADS)
     environment = {**environ, **worker_environment(_WORKER_THREADS)}
     new_probe = partial(_worker_probe, redis_server.url)
@@ -82,7 +82,7 @@ def worker(
 
 
 def sweep(directory: Path, environ: Mapping[str, str], redis_server: RedisServer) -> Part:
-    """Return the sweep. It is ready when this or another sweep holds the lease."""
+    """Return the sweep process. The sweep is ready when this or another sweep holds the lease."""
     probe = partial(_is_swept, redis_server.url)
     return _part("sweep", sweep_command(), directory, environ, lambda: probe)
 

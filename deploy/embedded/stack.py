@@ -73,7 +73,7 @@ def run(options: Options, report: Callable[[str], None]) -> None:
 
 
 class _Stack:
-    """The processes of one data directory, and the messages about them."""
+    """The processes of one data directory, and the messages about these processes."""
 
     def __init__(self, data_dir: Path, options: Options, report: Callable[[str], None]) -> None:
         self._data_dir, self._report, self._ready_file = data_dir, report, options.ready_file
@@ -125,7 +125,8 @@ class _Stack:
         measured = [
             *(self._worker(number + 1) for number in range(service_parts.WORKERS)),
             service_parts.sweep(self._data_dir, self._environ, self._redis),
-            # gunicorn removes white space from the end of its working directory's path.
+            # The working directory is `logs`, because gunicorn removes white space from the end of
+            # the working directory's path, which the user chooses for the data directory.
             service_parts.api(self._port, self._url, self._data_dir / "logs", self._environ),
         ]
         return [

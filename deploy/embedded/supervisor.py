@@ -1,10 +1,10 @@
 """The supervisor: keeps the processes of the stack running, and stops all of them together.
 
-Existing process supervisors were evaluated first. supervisor 4.3 and circus 0.19 consider a
-process started once it has lived for some seconds. When a process keeps dying, they give up on it
-without stopping the others, and circus opens control ports without authentication. honcho 2.0 never
-restarts a process. With all three, the processes keep running when the supervisor itself is killed
-with kill -9.
+Existing process supervisors were evaluated first. The programs supervisor 4.3 and circus 0.19
+consider a process started once it has lived for some seconds. When a process keeps dying, both give
+up on it without stopping the others, and circus opens control ports without authentication. honcho
+2.0 never restarts a process. With all three, the processes keep running when the supervisor itself
+is killed with kill -9.
 """
 
 import signal
@@ -39,10 +39,10 @@ class Supervisor:
         on_change: Callable[[dict[str, int]], None],
         lock: int,
     ) -> None:
-        """Initialize the supervisor and block its signals. No process is started.
+        """Block the signals that the supervisor handles. No process is started.
 
         Args:
-            stages: definitions of the processes. Those of a stage are started together.
+            stages: definitions of the processes. The processes of a stage are started together.
             logs: directory of the log files.
             report: called with a line for the user at every event.
             on_change: called with the process ids of all ready processes whenever they change.

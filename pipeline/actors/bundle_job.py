@@ -1,4 +1,4 @@
-"""Bundler: claims a job, streams its staged chunks into a ZIP and uploads it."""
+"""Bundler: claims a job, streams its staged chunks into a ZIP and uploads the ZIP."""
 
 import time
 import uuid
@@ -36,7 +36,7 @@ class Bundler:
         steps: measures how long building takes.
         results: writes the result record to S3.
         callbacks: enqueues the job's webhook, if it has one.
-        lease: milliseconds that a claim lasts; it is renewed before each upload part.
+        lease: milliseconds that a claim lasts; the claim is renewed before each upload part.
         deadline: milliseconds that a job gets when a requeued bundle message reopens it.
         part_bytes: size of an upload part in bytes.
         job_ttl: seconds that the bundle is kept.
@@ -108,9 +108,10 @@ class Bundler:
     def _complete(self, job: JobFields, claimant: str, bundle: Bundle) -> None:
         """Record the result in the ledger and in S3, and enqueue the webhook.
 
-        If the job was cancelled meanwhile, its bundle stays until the job is deleted, because a
-        slow deletion could delete the identical bundle of a re-run. In any other state another
-        worker has taken the claim and reads the staged chunks, which therefore stay as well.
+        If the job cannot be completed any more, nothing is deleted. If it was cancelled meanwhile,
+        the uploaded bundle stays until the job is deleted, because a late deletion could hit the
+        identical bundle of a re-run. In any other state, another worker has taken the claim and
+        reads the staged chunks.
         """
         result = self._ledger.complete_job(job.task_id, claimant, bundle)
         state = result.state if result else self._ledger.states([job.task_id])[0]
@@ -134,7 +135,8 @@ class Bundler:
         log.warning("bundle lease lost", reason="another worker took the claim, or the job ended")
 
     def _release_claim(self, task_id: str, claimant: str) -> None:
-        # The original error matters more, and a claim expires by itself.
+        # An error of this release is ignored: the claim expires by itself, and the original error
+        # matters more.
         with suppress(LedgerUnavailableError):
             self._ledger.renew_claim(task_id, claimant, 0)
 

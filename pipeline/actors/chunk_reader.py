@@ -18,9 +18,10 @@ from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import StagedChunk
 from pipeline.storage.staging import StagedChunkDamagedError, Staging
 
-#: Chunks that are read ahead of the one being written, which bounds their memory.
+#: Maximum number of chunks read ahead of the chunk being written; the limit bounds memory use.
 READ_AHEAD = 4
-#: Bytes of staged chunks that stay in memory; 5000 items, as SVG or as PNG of 400 px, need less.
+#: Maximum bytes of staged chunks that stay in memory. A job of 5000 items needs less, as SVG or as
+#: PNG of 400 px.
 _KEPT_BYTES = 8 * 1024 * 1024
 
 Given = TypeVar("Given")
@@ -28,7 +29,7 @@ Read = TypeVar("Read")
 
 
 class DamagedChunkError(Exception):
-    """Raised when the staged objects of a chunk differ from the ledger's record."""
+    """Raised when the staged objects of a chunk are missing or differ from the ledger's record."""
 
     def __init__(self, chunk_index: int, reason: str) -> None:
         super().__init__(reason)
@@ -105,7 +106,10 @@ def _damage_of(chunk_index: int) -> Iterator[None]:
 def read_ahead(
     pool: ThreadPoolExecutor, read: Callable[[Given], Read], given: Iterable[Given]
 ) -> Iterator[Read]:
-    """Yield ``read(each)`` in order while ``pool`` reads up to :data:`READ_AHEAD` results ahead."""
+    """Yield the result of ``read`` for each element of ``given``, in order.
+
+    The threads of ``pool`` read up to :data:`READ_AHEAD` results ahead.
+    """
     waiting = iter(given)
     reading: deque[Future[Read]] = deque(
         pool.submit(read, each) for each in islice(waiting, READ_AHEAD)

@@ -39,7 +39,7 @@ def declare_actors(
     callbacks: Callbacks,
     webhooks: WebhookSender,
 ) -> None:
-    """Declare the actors on ``broker``, with the objects that they call."""
+    """Declare the actors on ``broker``; the other arguments are what the actors call."""
 
     @requeue_if_newer
     def render(task_id: str, chunk_index: int) -> None:
@@ -49,7 +49,7 @@ def declare_actors(
 
     @requeue_if_newer
     def bundle(task_id: str) -> None:
-        """Build a job's bundle, as the completion callback of its group of chunks."""
+        """Build a job's bundle; runs as the completion callback of the job's group of chunks."""
         damaged = bundler.run(task_id, _message_id())
         if damaged is not None:
             dispatcher.send_chunks(task_id, [damaged])
@@ -78,5 +78,5 @@ def declare_actors(
 
 
 def _message_id() -> str:
-    """Return the id of the current message, which a dead letter keeps when it is requeued."""
+    """Return the id of the current message; a requeued dead letter keeps its message id."""
     return cast("Message[None]", CurrentMessage.get_current_message()).message_id

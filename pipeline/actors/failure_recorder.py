@@ -33,7 +33,8 @@ log = structlog.get_logger(__name__)
 
 #: Message option that carries the error code of the last attempt from one hook to the next.
 ERROR_CODE = "error_code"
-#: Message option with the traceback, which Dramatiq's retries also set and its dashboard shows.
+#: Message option with the traceback. Dramatiq's ``Retries`` also sets this option, and Dramatiq's
+#: dashboard shows it.
 _TRACEBACK = "traceback"
 _MOST_FRAMES = 30
 _NO_LETTER = "the message is not a dead letter; it is delivered or enqueued again"
@@ -50,8 +51,8 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
 class FailureRecorder(Middleware):
     """Records in the ledger that the chunk and the job of a dead letter have failed.
 
-    Dead letters of webhooks are not recorded, because their jobs have already ended. If a webhook
-    could not be delivered, its sender has already recorded that. After any other error the state of
+    Dead letters of webhooks are not recorded, because their jobs have already ended. A failed
+    delivery has already been recorded by the webhook sender. After any other error, the state of
     the webhook does not change, and the webhook is attempted again.
     """
 
@@ -67,7 +68,10 @@ class FailureRecorder(Middleware):
         result: object = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Record the kind of error, and that the attempt did not end with a crash of its worker."""
+        """Record the error code of a failed attempt.
+
+        The record also shows that the attempt did not end with a crash of its worker.
+        """
         if exception is None:
             return
         if message.actor_name == WEBHOOK_ACTOR:
@@ -84,7 +88,7 @@ class FailureRecorder(Middleware):
             self._ledger.record_attempt_error(task_id, chunk_index, failure)
 
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
-        """Assign an id to the dead letter if its failure is going to be recorded."""
+        """Assign an id to the dead letter if its failure will be recorded."""
         if message.actor_name != WEBHOOK_ACTOR and _code(message) not in FAILS_NO_JOB:
             assign_dead_letter_id(message)
 
@@ -93,7 +97,8 @@ class FailureRecorder(Middleware):
         if message.actor_name == WEBHOOK_ACTOR:
             return
         code = _code(message)
-        # This comes first, so that no failure is visible before the dead letter that can undo it.
+        # The error is attached before the failure is recorded: a failure must not be visible before
+        # the dead letter that can be requeued to undo it.
         if not self._queues.attach_error(message):
             log.warning("failure not recorded", error_code=code, reason=_NO_LETTER)
             return
@@ -114,7 +119,7 @@ def _code(message: MessageProxy) -> str:
 
 
 def error_code(actor: str, exception: BaseException) -> str:
-    """Return the error code of an exception, as the poll reports it in ``error_code``."""
+    """Return the ``error_code`` that the API reports for an exception of an actor."""
     for kind, code in _CODES:
         if isinstance(exception, kind):
             return code

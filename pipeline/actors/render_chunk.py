@@ -31,12 +31,12 @@ class ChunkRenderer:
     Args:
         ledger, records, staging: stores of the jobs, the requests and the staged chunks.
         steps: measures how long rendering and staging take.
-        lease: milliseconds after which an attempt counts as dead unless the lease is renewed. It
-            is renewed while requests to S3 are in progress.
+        lease: milliseconds after which an attempt counts as dead unless the lease is renewed. The
+            lease is renewed while requests to S3 are in progress.
         deadline: milliseconds that a job gets when a requeued chunk reopens it.
         max_attempts: number of crashed attempts after which a chunk fails. Dramatiq does not count
-            a delivery that ends with its worker, and would deliver a chunk that kills its worker
-            forever.
+            an attempt whose worker crashes. Without this limit, a chunk that crashes every worker
+            would be delivered again and again.
     """
 
     def __init__(

@@ -15,12 +15,14 @@ _MISSING_BACKOFF = 500
 class SafeRetries(Retries):
     """Dramatiq's retries, except that a message that cannot be requeued becomes a dead letter.
 
-    Dramatiq itself acknowledges a message even if its retry cannot be enqueued, and so loses it.
+    Dramatiq itself acknowledges a message even if its retry cannot be enqueued, and so loses the
+    message.
 
-    After a missing object the retries come sooner. Some S3 servers replace an object by deleting it
-    first. A request that is sent twice, because its first response was lost, replaces the request
-    object while a worker may be reading it. An object that is still missing after a few seconds is
-    permanently missing.
+    After a missing object the retries come sooner, because the object may be missing only for a
+    moment: some S3 servers replace an object by deleting the old one first. A request object is
+    replaced when a client that got no response sends its request again, and a worker may be reading
+    the object at that time. An object that is still missing after a few seconds is permanently
+    missing.
     """
 
     def after_process_message(
@@ -41,7 +43,7 @@ class SafeRetries(Retries):
                 broker, message, result=result, exception=exception
             )
         except Exception:
-            # The message has attempts left, and its retry may have been enqueued all the same.
+            # The message has attempts left, and its retry may have been enqueued despite the error.
             message.options[ERROR_CODE] = BROKER_UNAVAILABLE
             message.fail()
             raise

@@ -13,7 +13,7 @@ def member_name(job: JobFields, index: int, item: Item) -> str:
     """Return an image's name in the bundle: ``{index}_{lot}_{serial}.{format}``.
 
     The index, counted from 1, has as many digits as the job's number of items, and at least five.
-    So names are unique on every file system, and sort in the order of the items.
+    Names are therefore unique on every file system, and sort in the order of the items.
     """
     width = max(_LEAST_INDEX_WIDTH, len(str(job.items)))
     parts = [f"{index:0{width}}", *(part for part in (item.lot, item.serial) if part is not None)]

@@ -1,7 +1,8 @@
 """ZIP members in their final form: deflated or stored, with known checksum and size.
 
 The worker that renders a chunk also turns its images into members. Staging and bundling then only
-copy bytes: the single thread that writes a bundle compresses no image and computes no checksum.
+copy bytes: the single thread that writes a bundle neither compresses an image nor computes its
+CRC-32.
 """
 
 import io
@@ -20,12 +21,14 @@ HEADER_BYTES = 30
 _COMPRESSED = frozenset({".png"})
 #: ISA-L at level 1 deflates an SVG in half of zlib's time to about the same size. Its output is
 #: deterministic on the machines that ``render.writers.png`` names. ISA-L may compute a wrong hash
-#: for a position at the start of the file. An SVG's data do not depend on that hash, because the
-#: four bytes from the first, second or third byte never occur again, so that nothing matches them.
+#: for a position at the start of the file. The output for an SVG does not depend on that hash: the
+#: four-byte sequences that begin at the first, second and third byte of an SVG never occur again in
+#: the file, so the compressor finds no match for them.
 _LEVEL = 1
 #: Window size in bits; negative for raw deflate data without zlib's header and checksum.
 _WINDOW_BITS = -15
-#: zlib level of spooled files: half the time of the default level, for a tenth more bytes.
+#: zlib level of spooled files: takes half the time of the default level and gives a tenth more
+#: bytes.
 _SPOOL_LEVEL = 1
 #: Bytes of a spooled file that are kept in memory; the rest goes to a temporary file.
 _SPOOL_BYTES = 1024 * 1024
@@ -78,7 +81,7 @@ def read_members(archive: bytes) -> Iterator[ZipMember]:
 class SpooledFile:
     """A file of any size that is deflated while it is written; a context manager.
 
-    Its size and checksum are known when its writing ends, before any of it is read.
+    When :meth:`close` returns, the size and the checksum are known, and the data can be read.
 
     Attributes:
         crc: CRC-32 of the uncompressed file.
@@ -106,7 +109,7 @@ class SpooledFile:
         self._keep(self._deflater.compress(data))
 
     def close(self) -> None:
-        """End the file; the deflated data is complete."""
+        """Finish the file: complete the deflated data."""
         self._keep(self._deflater.flush())
 
     def pieces(self, size: int) -> Iterator[bytes]:

@@ -1,12 +1,12 @@
-"""zipstream-ng's ``ZipStream``, extended for 100,000 members that are made elsewhere.
+"""zipstream-ng's ``ZipStream``, extended for 100,000 members, which it copies in final form.
 
 Every local file header has the member's final size and checksum, so that programs that read the
 archive from front to back, such as Java's ``ZipInputStream``, can read it.
 
-This module uses private parts of the library, so ``pyproject.toml`` limits its releases: ``_pos``
-is the number of bytes written, as counted by ``_track``; the end of the archive is written from the
-length of ``_filelist`` and each entry's ``_central_directory_header_data()``. Tests read the
-archives with other ZIP readers.
+This module uses private parts of the library, so ``pyproject.toml`` limits the library's version.
+``_pos`` is the number of bytes written, as counted by ``_track``. The library writes the end of the
+archive from the length of ``_filelist`` and from each entry's ``_central_directory_header_data()``.
+Tests read the archives with other ZIP readers.
 """
 
 import time
@@ -26,7 +26,7 @@ DateTime = tuple[int, int, int, int, int, int]
 
 
 class MemberStream(ZipStream):
-    """A ``ZipStream`` whose members all carry the same time, and are copied in final form.
+    """A ``ZipStream`` that gives all members the same time, and copies members in final form.
 
     Args:
         stamp: time of all members.
@@ -38,8 +38,8 @@ class MemberStream(ZipStream):
         year, month, day, hour, minute, second = stamp[:6]
         self._stamp: DateTime = (year, month, day, hour, minute, second)
         self._attributes = mode << 16
-        # The library keeps one object per member here, which takes 41 MiB more at 100,000 members.
-        # Their entries in the central directory take 7 MiB.
+        # The library keeps one object per member here. For 100,000 members the objects take 41 MiB,
+        # and the members' entries in the central directory take 7 MiB.
         self._filelist = _CentralDirectory()
 
     def copy(self, member: ZipMember) -> bytes:
@@ -75,7 +75,7 @@ class MemberStream(ZipStream):
 
 
 class _CentralDirectory:
-    """A replacement for the library's list of members that keeps only their directory entries."""
+    """A replacement for the library's list of members; keeps only the directory entries."""
 
     def __init__(self) -> None:
         self._entries = bytearray()

@@ -1,12 +1,12 @@
 """API keys, stored as S3 objects that contain only the hash of each token.
 
-A token is ``qrmill_<key id>_<secret><checksum>``. The prefix lets leak scanners find it. The key id
-is public and has 12 lower-case letters and digits, the secret has 32 random letters and digits. The
-checksum is the CRC-32 of all before it as six letters and digits: a mistyped token is rejected
-without a lookup.
+A token is ``qrmill_<key id>_<secret><checksum>``. The prefix lets scanners find leaked tokens. The
+key id is public and has 12 lower-case letters and digits, the secret has 32 random letters and
+digits. The checksum is the CRC-32 of the text before it, written as six letters and digits. The
+service can therefore reject a mistyped token without a lookup.
 
 The keys are in S3, so that clients can still authenticate after Redis has lost its data. Each
-process caches a key for :data:`_FRESH` seconds. A revoked key may still work for that time.
+process caches a key for :data:`_FRESH` seconds. A revoked key may still work during that time.
 """
 
 import hashlib
@@ -38,10 +38,11 @@ _TOKEN = re.compile(
 )
 _KEY_ID = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
 
-#: Seconds for which a cached key is used without reading it again; seconds for which it is used
-#: while S3 is unavailable.
+#: Seconds for which a cached key is used before it is read again, normally and while S3 is
+#: unavailable.
 _FRESH, _STALE = 10, 3600
-#: Seconds for which one request may refresh a cached key while all others use the cached one.
+#: Seconds that one request may take to refresh a cached key. Meanwhile, all other requests use
+#: the cached key.
 _REFRESHING = 60
 #: Maximum number of cached keys and of cached unknown ids; a cache that is full is emptied.
 _MOST_KEYS, _MOST_UNKNOWN = 10_000, 1000
@@ -78,7 +79,7 @@ class NewApiKey(msgspec.Struct, frozen=True):
     key: ApiKey
 
 
-#: Maps a key id to the time at which it was last looked up, and to its key if there is one.
+#: Maps a key id to the time of its last lookup and to the API key, or None if there is no such key.
 _Cache = dict[str, tuple[float, ApiKey | None]]
 
 
@@ -96,7 +97,8 @@ class ApiKeys:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._remembered: _Cache = {}
-        # Cached apart, because any client can send unknown ids: they must not evict real keys.
+        # Unknown ids have a cache of their own. Any client can send them, and they must not evict
+        # real keys.
         self._unknown: _Cache = {}
         self._retry_at: dict[str, float] = {}
 
@@ -126,7 +128,7 @@ class ApiKeys:
         return NewApiKey(token, key)
 
     def authenticate(self, token: str) -> ApiKey | None:
-        """Return the key of ``token``, or None if it is malformed, mistyped, unknown or revoked."""
+        """Return the key of ``token``; None for a malformed, mistyped, unknown or revoked token."""
         match = _TOKEN.fullmatch(token)
         if match is None or checksum(match[1]) != match[3]:
             return None
@@ -137,7 +139,7 @@ class ApiKeys:
         return key if hmac.compare_digest(given, key.sha256) else None
 
     def working(self, key_id: str) -> ApiKey | None:
-        """Return the key with an id, or None if it is unknown or revoked."""
+        """Return the key with this id, or None if the key is unknown or revoked."""
         key = self._look_up(key_id) if _KEY_ID.fullmatch(key_id) else None
         return None if key is None or key.revoked_at is not None else key
 
@@ -148,7 +150,7 @@ class ApiKeys:
         return sorted(present, key=lambda key: (key.created_at, key.key_id))
 
     def find(self, key_id: str) -> ApiKey:
-        """Return the key with an id, as it is in S3 now.
+        """Return the key with this id, read from S3 and not from the cache.
 
         Raises:
             UnknownApiKeyError: no key has this id.
@@ -178,14 +180,15 @@ class ApiKeys:
         usable = now - read_at <= _STALE
         if now - read_at < _FRESH or (usable and now < self._retry_at.get(key_id, 0)):
             return key
-        if usable:  # one request reads the key; if S3 hangs, the others do not hang with it
+        if usable:  # one request reads the key, so that the others do not wait if S3 hangs
             self._retry_at[key_id] = now + _REFRESHING
         try:
             key = self._read(keys.api_key_object(key_id))
         except StoreUnavailableError:
             if not usable:
                 raise
-            # A failure of S3 may take long; the next requests use the cached key without a try.
+            # A failed request to S3 may take long. The next requests therefore use the cached key
+            # without trying S3.
             self._retry_at[key_id] = time.monotonic() + _FRESH
             return key
         self._remember(key_id, now, key)

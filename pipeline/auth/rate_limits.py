@@ -1,8 +1,9 @@
 """Rate limits per API key, counted in Redis: a window of one minute and one of one day.
 
-The windows are fixed: a window begins with a key's first request, and the first request after its
-end begins the next. One script counts in both windows and returns both counts, because every
-request waits for it. The ``limits`` library needs six round trips for the same.
+The windows are fixed: a window begins with a key's first request, and the first request after the
+window's end begins the next window. One script counts in both windows and returns both counts. This
+takes a single round trip, because every request waits for the counts. The ``limits`` library needs
+six round trips.
 """
 
 import time
@@ -46,7 +47,7 @@ class Standing(NamedTuple):
 
     @property
     def tightest(self) -> Window:
-        """The window with the fewest requests left; among equal ones, the one that ends last."""
+        """The window with the fewest requests left; among equals, the window that ends last."""
         return min(self.windows, key=lambda window: (window.remaining, -window.resets_at))
 
 
@@ -54,7 +55,7 @@ class RateLimits:
     """Rate limits that count requests across any number of processes."""
 
     def __init__(self, client: redis.Redis, per_minute: int, per_day: int) -> None:
-        """Use a Redis client that decodes responses, and the service's default rates."""
+        """Initialize with a Redis client that decodes responses, and the default rates."""
         self._run = Scripts(client).run
         self._per_minute = per_minute
         self._per_day = per_day
@@ -62,7 +63,7 @@ class RateLimits:
     def hit(self, key: ApiKey) -> Standing:
         """Count a request of ``key`` and return whether it is allowed.
 
-        A request over the limit of the minute does not count against that of the day.
+        A request over the limit per minute does not count against the limit per day.
 
         Raises:
             LedgerUnavailableError: Redis is unreachable.

@@ -29,7 +29,7 @@ class Sessions:
         self._client = client
 
     def begin(self, key_id: str) -> str:
-        """Begin a session for an API key and return its token, which is not stored."""
+        """Begin a session for an API key; return the session's token, which is not stored."""
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         with translated():
             self._client.set(_name(token), key_id, ex=LIFETIME)

@@ -15,7 +15,8 @@ from pipeline.errors import (
     UnavailableError,
 )
 
-#: Differences between two clocks, in seconds, from which a finding is a warning and a failure.
+#: Difference between two clocks, in seconds, from which the finding is a warning, and difference
+#: from which the finding is a failure.
 _WARN_FROM, _FAIL_FROM = 2.0, 60.0
 
 
@@ -24,7 +25,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     Attributes:
         name: name of the check.
-        state: outcome; ``warn`` means that it works but needs attention.
+        state: outcome; ``warn`` means that the service works but needs attention.
         found: what the check has found.
         advice: what to do; empty if the state is ``ok``.
     """
@@ -36,15 +37,16 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Check(NamedTuple):
-    """A check of one thing.
+    """One check of the doctor.
 
     Attributes:
         name: name of the check.
         inspect: performs the check.
         advice: advice for the case that ``inspect`` raises an exception, because a dependency is
             unavailable or denies access.
-        required: whether the checks after this one are skipped if it fails.
-        explain: returns the advice on an error of S3, given that error and ``advice``.
+        required: whether a failure of this check skips the checks after it.
+        explain: function that returns the advice on an error of S3; its arguments are the error and
+            ``advice``, the default.
     """
 
     name: str

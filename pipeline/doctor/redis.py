@@ -73,7 +73,10 @@ def latency(client: redis.Redis) -> Finding:
 
 
 def persistence(client: redis.Redis) -> Finding:
-    """Check that data survives a restart of Redis; jobs can be restored from S3, queues cannot."""
+    """Check that data survives a restart of Redis.
+
+    If Redis loses its data, jobs can be restored from S3, but queues cannot.
+    """
     name = "redis persistence"
     info: dict[str, Any] = client.info("persistence")
     if not info.get("aof_enabled"):
@@ -105,6 +108,6 @@ def eviction(client: redis.Redis) -> Finding:
 
 
 def clock(client: redis.Redis) -> Finding:
-    """Compare this machine's clock with that of Redis, which times leases and deadlines."""
+    """Compare this machine's clock with Redis's clock, by which leases and deadlines are timed."""
     seconds, microseconds = client.time()
     return compare_clocks("redis clock", seconds + microseconds / 1e6 - time.time())

@@ -1,4 +1,4 @@
-"""Run of all checks for the dependencies that the settings name."""
+"""Run of all checks, on the dependencies that the settings name."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +19,7 @@ _S3_TIMEOUT = 10
 
 
 def check_up(settings: Settings) -> Iterator[Finding]:
-    """Check each dependency and yield the findings; leaves no data behind."""
+    """Check each dependency and yield the findings. The checks leave no data behind."""
     backends = Backends(
         settings,
         redis_timeout=_REDIS_TIMEOUT,

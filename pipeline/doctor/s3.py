@@ -34,7 +34,7 @@ _BROKEN = "Check the log of the S3 server, and any proxy or cache in front of it
 
 
 def s3_checks(settings: Settings, storage: Storage) -> Iterator[Check]:
-    """Yield the checks of S3, whose advice depends on the error code of S3.
+    """Yield the checks of S3; the advice of a failed check depends on the error code of S3.
 
     Args:
         settings: settings with the endpoint, the buckets and the credentials.
@@ -125,9 +125,7 @@ def _headers(bucket: Bucket) -> dict[str, str]:
     try:
         return bucket.headers()
     except StoreUnavailableError as error:
-        if (
-            error.code.isdecimal()
-        ):  # a response to HEAD has no body with an error code; list instead
+        if error.code.isdecimal():  # a HEAD response has no error code; list to get one
             next(bucket.list_keys(keys.checkup_object()), None)
         raise
 
@@ -166,7 +164,7 @@ def objects(bucket: Bucket) -> Finding:
 
 
 def multipart(bucket: Bucket) -> Finding:
-    """Complete a small multipart upload and delete the object; begin another and abort it."""
+    """Complete a small multipart upload and delete the object; then abort another upload."""
     key, content = keys.checkup_object(), os.urandom(_BYTES)
     try:
         bucket.upload(key, Upload([content], _BYTES, lambda: True))
@@ -205,7 +203,7 @@ def download_url(bucket: Bucket, public_bucket: Bucket, advice: str) -> Finding:
 
 
 def clock(bucket: Bucket) -> Finding:
-    """Compare this machine's clock with that of S3, which checks the time of signatures."""
+    """Compare this machine's clock with the clock of S3, by which S3 validates signatures."""
     date = bucket.headers().get("date")
     if date is None:
         found = "the response of S3 has no Date header"
@@ -223,17 +221,18 @@ def _exists(bucket: Bucket, key: str) -> bool:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Treats a redirect as an error: the signature of a URL is valid for its own host only."""
+    """Treats a redirect as an error: the signature of a URL is valid only for the URL's host."""
 
     def redirect_request(self, *_: object) -> None:
-        """Do not follow."""
+        """Return None, so that the redirect is not followed."""
 
 
 def _fetch_error(url: str, content: bytes) -> str | None:
     """Return why a URL did not return ``content``, or None if it did.
 
-    The message does not contain the URL, because its signature is a secret. The URL is fetched
-    through a proxy of the environment, as by clients, unless it is a loopback address.
+    The message does not contain the URL, because the signature in the URL is a secret. Like
+    clients, the doctor fetches the URL through a proxy of the environment, unless the URL has a
+    loopback address.
     """
     opener = build_opener(ProxyHandler(proxies_for(url)), _NoRedirects())
     try:

@@ -32,13 +32,14 @@ _REGION = {
 _ENDED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NONE = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}
-#: The doctor performs the operations of a worker, which the policies of the API and the sweep deny.
+#: The doctor performs the operations of a worker. The policies of the API and the sweep deny some
+#: of these operations.
 AS_A_WORKER = (
     "The credentials of the API and the sweep intentionally have fewer rights: do not extend them, "
     "but run the doctor with a worker's credentials."
 )
-#: Codes of a server that reads the bucket's name as part of the key, or the key as the name of a
-#: bucket.
+#: Error codes of a server that takes the bucket's name for a part of the object's key, or the
+#: object's key for a bucket's name.
 _ADDRESS = {"405", "InvalidBucketName", "MethodNotAllowed", "NoSuchBucket"}
 
 
@@ -48,14 +49,14 @@ def advice_on(error: StoreUnavailableError, settings: Settings, otherwise: str) 
     Args:
         error: error that S3 returned.
         settings: settings of the service.
-        otherwise: advice to return if there is none on this error code.
+        otherwise: default, for error codes without advice of their own.
     """
     code, operation = error.code, error.operation
     if error.by_kms:
         return (
             "Allow these credentials to use the KMS key (kms:GenerateDataKey and kms:Decrypt). "
             f"Check that the key is enabled and in region {settings.s3_region}. The key is that of "
-            "QRMILL_S3_SSE_KMS_KEY_ID, or of the bucket's default encryption if that is not set."
+            "QRMILL_S3_SSE_KMS_KEY_ID or, without this setting, of the bucket's default encryption."
         )
     if operation.startswith("Assume"):
         return (

@@ -67,7 +67,7 @@ def sentinels(url: SentinelUrl) -> Finding:
 
 
 def replicas(client: redis.Redis) -> Finding:
-    """Check that the master has a replica, and rejects writes while it has none."""
+    """Check that the master has a replica, and that it rejects writes while it has none."""
     info: dict[str, Any] = client.info("replication")
     count = int(info["connected_slaves"])
     guarded = "min_slaves_good_slaves" in info  # present if min-replicas-to-write is set

@@ -93,7 +93,7 @@ class Reconciler:
             yield from zip(task_ids, self._ledger.states(task_ids), strict=True)
 
     def _reconcile(self, task_id: str) -> None:
-        """Restore what Redis has lost of a job, or delete the objects of an expired job."""
+        """Restore a lost job or its lost result, or delete the objects of an expired job."""
         status = self._ledger.status(task_id)
         if status is not None:
             if status.state not in TERMINAL:

@@ -20,7 +20,9 @@ log = structlog.get_logger(__name__)
 
 
 class Recovery:
-    """Rebuilds ledger entries; of any concurrent calls for a job, only one creates its entry.
+    """Rebuilds ledger entries.
+
+    If several processes restore the same job concurrently, only one of them creates the entry.
 
     Args:
         ledger: ledger in which jobs are restored.
@@ -54,7 +56,8 @@ class Recovery:
         Raises:
             UnavailableError: a backend is unavailable; retry later.
             UnreadableError: the job's objects in S3 are damaged.
-            NewerVersionError: a newer release has written the job, and its sweep restores it.
+            NewerVersionError: a newer release has written the job; the sweep of that release
+                restores the job.
         """
         try:
             head, head_bytes, _ = self._records.read_request(task_id)
@@ -78,9 +81,9 @@ class Recovery:
         return True
 
     def restore_result(self, task_id: str) -> bool:
-        """End a job in flight whose result record is in S3 but whose end Redis has lost.
+        """Restore a lost end of a job: Redis has the job in flight, but S3 has a result record.
 
-        Most jobs in flight have no result record and cost one request.
+        Most jobs in flight have no result record. For such a job, the call costs one S3 request.
 
         Returns:
             True if the job was ended by this call.

@@ -1,6 +1,6 @@
 """Result records in S3, from which the ends of jobs are restored if the ledger is lost.
 
-The ledger marks each permanent end of a job until the result record is written. If the process that
+The ledger marks each permanently ended job until its result record is written. If the process that
 ended the job could not write the record, the sweep writes it.
 """
 
@@ -24,7 +24,7 @@ class ResultRecorder:
         NewerVersionError: a newer release has written the job.
 
     Args:
-        ledger: source of how jobs ended.
+        ledger: source of the results of jobs.
         records: store of the result records.
         staging: staged chunks, which a permanently ended job no longer needs.
     """
@@ -48,7 +48,7 @@ class ResultRecorder:
         return True
 
     def write_late(self, task_id: str) -> bool:
-        """Write the result record that the process which ended the job did not write.
+        """Write a missing result record in place of the process that ended the job.
 
         Returns:
             False if the job has not ended permanently, or has meanwhile ended differently.
@@ -68,7 +68,7 @@ class ResultRecorder:
 
 
 def _final_result(status: JobStatus | None) -> Result | None:
-    """Return the result of a permanently ended job; None while it may still end differently."""
+    """Return the result of a job, or None while the job may still end differently."""
     if status is None or status.finished_at is None:
         return None
     if status.state != "completed" and not status.final:  # a requeued dead letter reopens it

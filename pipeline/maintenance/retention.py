@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 #: Largest number of jobs deleted per sweep pass. With four objects per job these are 1000 objects,
 #: which one S3 request deletes.
 _REMOVALS = 250
-#: Milliseconds after which the sweep writes a result record instead of the process that ended the
-#: job, and largest number of result records written per sweep pass.
+#: Milliseconds that the process that ended a job has to write the result record; after that time
+#: the sweep writes the record. Largest number of result records that one sweep pass writes.
 _UNRECORDED, _RECORDS = 10_000, 250
 
 
@@ -65,8 +65,8 @@ class Retention:
         """Write missing result records to S3.
 
         Args:
-            late: task ids of jobs that have just failed because of their deadline. The other
-                records are those that were not written in time.
+            late: task ids of jobs that have just failed because of their deadline. Records that
+                other processes have not written in time are written too.
         """
         left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease_ms, _UNRECORDED)
         for task_id in (*late, *left):

@@ -104,8 +104,8 @@ class Sweep:
             False if another process holds the lease, or if the reconciliation was aborted.
 
         Raises:
-            UnavailableError: a backend is unavailable. If the backend is not Redis, everything
-                that does not need it has been done.
+            UnavailableError: a backend is unavailable. Unless that backend is Redis, all steps that
+                do not need it have been completed.
         """
         if not self._sweep():
             return False
@@ -117,7 +117,7 @@ class Sweep:
         return True
 
     def _sweep(self) -> bool:
-        """Run a sweep pass without reconciliation; return False if another holds the lease."""
+        """Run a sweep pass without reconciliation; return False without the lease."""
         if not self._lease.hold():
             return False
         self._unavailable.clear()
@@ -157,7 +157,7 @@ class Sweep:
             return False
 
     def _reconcile_if_due(self) -> bool:
-        """Reconcile with S3 if it is due; return False if the reconciliation was aborted."""
+        """Reconcile with S3 if a reconciliation is due; return False if it was aborted."""
         server = self._server_to_reconcile()
         if server is not None or time.monotonic() >= self._reconcile_at:
             if not self._reconcile():
@@ -170,9 +170,10 @@ class Sweep:
     def _reconcile(self) -> bool:
         """Reconcile with S3, with sweep passes in between; return False if it was aborted.
 
-        With many jobs a reconciliation takes minutes, and other jobs must not wait for it. Each
-        sweep pass renews the lease. If the lease expires within a step, as when S3 hangs, another
-        process may take it and start its own reconciliation; this one then ends.
+        With many jobs a reconciliation takes minutes or hours, and stalled jobs must not wait that
+        long. Each sweep pass renews the lease. If the lease expires during a step, for example
+        because S3 hangs, another process may take the lease and start its own reconciliation. The
+        reconciliation of this process then ends.
         """
         for _ in self._reconciler.steps():
             if self.stopping.is_set():
@@ -187,10 +188,11 @@ class Sweep:
         return True
 
     def _server_to_reconcile(self) -> str | None:
-        """Return the run id of a Redis server that was not yet reconciled with S3, else None.
+        """Return the run id of the Redis server, or None if it has already been reconciled with S3.
 
-        Such a server may have lost everything. After a restart or a failover it may have lost the
-        latest writes, because its file and its replicas lag behind the acknowledged writes.
+        A server with a new run id may have lost all data. After a restart or a failover it may have
+        lost the latest writes, because the append-only file and the replicas lag behind the
+        acknowledged writes.
         """
         with translated():
             run_id = str(self._client.info("server")["run_id"])

@@ -9,8 +9,8 @@ class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         begun_at: start of the attempt, in milliseconds since the epoch.
         read_ms: milliseconds spent on reading the chunk's items.
-        render_ms: milliseconds spent on rendering its images.
-        stage_ms: milliseconds spent on writing them to S3.
+        render_ms: milliseconds spent on rendering the chunk's images.
+        stage_ms: milliseconds spent on writing the images and manifest rows to S3.
     """
 
     begun_at: int
@@ -30,7 +30,7 @@ class StagedBytes(msgspec.Struct, frozen=True):
     Attributes:
         sha256: SHA-256 of everything that was staged, hexadecimal.
         bytes: size of everything that was staged.
-        rows_sha256, rows_bytes: SHA-256 and size of the chunk's manifest rows as staged, which
+        rows_sha256, rows_bytes: SHA-256 and size of the chunk's manifest rows as staged. The rows
             contain the digests of the images.
     """
 

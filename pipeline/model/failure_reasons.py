@@ -1,4 +1,4 @@
-"""Reasons why a job fails: the error codes in polls, logs and metrics, and their texts.
+"""Reasons why a job fails: the error codes in responses, logs and metrics, and their texts.
 
 The codes are part of the HTTP contract and are labels of metrics, so they do not change.
 """
@@ -16,7 +16,7 @@ TIME_LIMIT = "time_limit"
 RENDER_FAILED = "render_failed"
 BUNDLE_FAILED = "bundle_failed"
 
-#: The text of each error code of an attempt, as a clause for clients.
+#: Text of each error code with which an attempt can fail: a clause that clients are shown.
 REASONS = {
     STORAGE_UNAVAILABLE: "the object store did not respond",
     OBJECT_MISSING: "an object it needs is missing from the object store",
@@ -39,7 +39,7 @@ class Failure(NamedTuple):
     Attributes:
         code: the error code, for programs.
         detail: the explanation, for people.
-        final: True if no message may reopen the job, but only a retry request.
+        final: True if the job can be reopened by a retry request but by no message.
     """
 
     code: str

@@ -45,19 +45,22 @@ class EncodedItems:
         """Append the next chunk.
 
         Raises:
-            ValueError: If there are more items than a chunk holds, or if the chunk before was not
+            ValueError: If there are more items than a chunk holds, or if the previous chunk is not
                 full.
         """
         if len(items) > self.chunk_size or self.count % self.chunk_size:
             raise ValueError(
-                f"{len(items)} items after {self.count} are no chunk of {self.chunk_size}"
+                f"cannot append {len(items)} items after {self.count}: "
+                f"chunks have {self.chunk_size} items"
             )
         self.chunks.append(msgspec.json.encode(items))
         self.count += len(items)
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked request: everything but the time of acceptance that determines the bundle's bytes.
+    """A checked request.
+
+    The request and the time of its acceptance determine every byte of the bundle.
 
     Attributes:
         gtin: GTIN-14 shared by all items.
@@ -66,7 +69,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         size: side of a PNG in pixels.
         error_correction: lowest error correction level of the symbols.
         link_base: base of the Digital Link URIs; stored with the job, so that a re-run gives the
-            same bytes after the setting has changed.
+            same bytes even if the setting has changed.
         callback_url: URL of the webhook; empty for none.
         warnings: the listed warnings about the request.
         warnings_total: number of warnings, including unlisted ones.
@@ -85,8 +88,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     def meaning_sha256(self) -> str:
         """Return the SHA-256, hexadecimal, of what the request means.
 
-        It does not depend on the order of members, white space, escapes, defaults that are written
-        out, or the chunk size. It covers the warnings, which a client gets with the response.
+        The digest does not depend on the order of members, white space, escapes, defaults that are
+        written out, or the chunk size. It covers the warnings, because the response has them.
         """
         meaning = _Meaning(
             self.gtin, self.format, self.size, self.error_correction, self.callback_url
@@ -118,7 +121,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
         processed_items: number of items whose chunk is staged.
         chunks, staged, failed: number of chunks in total, staged, and failed.
         error, error_code: why the job failed, for people and for programs.
-        final: whether the job failed and only a re-run, no message, may reopen it.
+        final: whether the job has failed, and can be reopened by a retry request but by no message.
         created_at, finished_at: times of acceptance and end, in milliseconds since the epoch.
         callback_state: state of the webhook; None before the job's end, and if the request has no
             ``callback_url``.
@@ -126,7 +129,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
         callback_attempts: number of attempts begun.
         callback_error: why the last attempt failed.
         callback_due_at: time of the next attempt, in milliseconds since the epoch. While an attempt
-            runs, this is the end of its lease, so that another one follows if the attempt never
+            runs, this is the end of its lease: another attempt follows if the running one never
             reports its outcome.
         callback_delivered_at: time of the delivery, in milliseconds since the epoch.
     """

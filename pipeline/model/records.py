@@ -9,7 +9,7 @@ from render.image import ErrorCorrection, ImageFormat
 
 
 class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A value of an accepted request that is legal and probably not meant.
+    """A warning about a value of an accepted request that is legal but probably not intended.
 
     Attributes:
         pointer: JSON Pointer (RFC 6901) of the value in the JSON form of the request.
@@ -32,11 +32,11 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         task_id: id of the job.
         key_id, key_name: id and name of the API key that owns the job.
         request_id: id of the accepted HTTP request, for the log.
-        created_at: time of acceptance in milliseconds since the epoch, by which lists are sorted;
-            stored as ``accepted_ms``.
+        created_at: time of acceptance in milliseconds since the epoch, stored as ``accepted_ms``.
+            Lists are sorted by this time.
         gtin, format, size, error_correction, link_base, callback_url: as in :class:`JobRequest`.
         items: number of items.
-        chunk_size: number of items per chunk; the last chunk has the remaining ones.
+        chunk_size: number of items per chunk; the last chunk has the remaining items.
         warnings_total: number of warnings about the request, including unlisted ones.
     """
 
@@ -57,7 +57,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def accepted_at(self) -> int:
-        """Time of acceptance in seconds since the epoch, the time of all members of the bundle."""
+        """Time of acceptance in seconds since the epoch; all bundle members carry this time."""
         return self.created_at // 1000
 
     @property
@@ -75,7 +75,7 @@ class Idempotency(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         key_sha256: SHA-256 of the key.
         body_sha256: SHA-256 of the body.
-        meaning_sha256: SHA-256 of what the body means; empty if it is unknown.
+        meaning_sha256: result of :meth:`JobRequest.meaning_sha256`; empty if unknown.
     """
 
     key_sha256: str
@@ -90,7 +90,8 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
         version: schema version of the request object.
         ranges: offset and length in bytes of each chunk's items; offsets count from the end of the
             head.
-        idempotency: digests of the Idempotency-Key and the request, if it had such a key.
+        idempotency: digests of the Idempotency-Key and the request; None if the request had no
+            Idempotency-Key.
     """
 
     version: Literal[1] = 1
@@ -147,7 +148,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The result record in S3: how a job ended. Written when no message can reopen the job.
+    """The result record in S3: how a job ended; written once no message can reopen the job.
 
     Attributes:
         state: ``completed``, or ``failed`` if the job was cancelled or missed its deadline.
@@ -168,8 +169,10 @@ class CallbackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """The result of a webhook.
 
     Attributes:
-        job_state, job_error_code: the end of the job that the webhook reports.
-        callback_state: ``delivered`` or ``failed``; the other fields are those of
+        job_state, job_error_code: state and error code with which the job ended, as reported by
+            the webhook.
+        callback_state: ``delivered`` or ``failed``.
+        callback_event, callback_attempts, callback_error, callback_delivered_at: as in
             :class:`JobStatus`.
     """
 
@@ -187,7 +190,7 @@ class CallbackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         return (self.job_state, self.job_error_code) == (result.state, result.error_code)
 
     def fields(self) -> list[str | int]:
-        """Return the fields of the ledger entry, names and values alternating."""
+        """Return the webhook's fields in the ledger entry, with names and values alternating."""
         values = msgspec.structs.asdict(self).items()
         kept = [(name, value) for name, value in values if name.startswith("callback_")]
         return [part for pair in kept if pair[1] is not None for part in pair]

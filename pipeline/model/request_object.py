@@ -1,13 +1,13 @@
-"""The request object: an accepted request in S3 from which a chunk reads only its own items.
+"""The request object: an accepted request in S3, with one readable byte range per chunk.
 
 The first line is JSON, the :class:`~pipeline.model.records.RequestHead`. One JSON array of items
 per chunk follows. The head has the offset of each array, counted from the end of the first line.
-The last line is JSON, the :class:`~pipeline.model.records.RequestTail`; it is left out where it
-says nothing.
+The last line is JSON, the :class:`~pipeline.model.records.RequestTail`. It is omitted if all its
+fields have their defaults.
 
-The same request, sent again, may overwrite the object while the ledger has the offsets of the
-object before. Therefore the first line of a request always has the same length, in this release
-and in release 0.2.0, and what 0.2.0 does not know stands in the last line.
+If a client repeats a request, the new object may overwrite the first one while the ledger still has
+the offsets of the first one. Therefore the first line of a request always has the same length, in
+this release and in release 0.2.0. Fields that 0.2.0 does not know are in the last line.
 """
 
 from itertools import accumulate, pairwise
@@ -23,13 +23,14 @@ _items_decoder = msgspec.json.Decoder(list[Item])
 
 
 class Acceptance(NamedTuple):
-    """The identity of the job that a request becomes.
+    """Identity of the job that is created from a request.
 
     Attributes:
         task_id: id of the new job.
         key_id: id of the API key that sent the request.
         created_at: time of acceptance, in milliseconds since the epoch.
-        idempotency: the Idempotency-Key and body, if the request has such a key.
+        idempotency: digests of the Idempotency-Key and the request; None if the request has no
+            Idempotency-Key.
         key_name: name of the API key.
         request_id: id of the HTTP request, for the log; at most 64 characters.
     """
@@ -68,7 +69,8 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         ranges=[(start, end - start) for start, end in pairwise(ends)],
         warnings_total=request.warnings_total,
     )
-    # The line's length must not depend on the request id.
+    # The line's length must not depend on the request id, which differs when a client repeats the
+    # request.
     padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
     stored = msgspec.to_builtins(head)
     del stored["warnings_total"]
@@ -92,7 +94,7 @@ def decode_head(data: bytes) -> RequestHead:
 
 
 def encode_tail(request: JobRequest, idempotency: Idempotency | None) -> bytes:
-    """Return the last line of a request object; empty if it would say nothing."""
+    """Return the last line of a request object; empty if all its fields have their defaults."""
     tail = RequestTail(
         warnings=request.warnings,
         warnings_total=request.warnings_total,
@@ -125,7 +127,7 @@ def decode_tail(data: bytes) -> RequestTail:
 
 
 def complete_head(head: RequestHead, tail: RequestTail) -> RequestHead:
-    """Return a decoded head with the values that stand in the last line."""
+    """Return a decoded head completed with the values of the last line."""
     idempotency = head.idempotency
     if idempotency is not None:
         idempotency = msgspec.structs.replace(idempotency, meaning_sha256=tail.meaning_sha256)

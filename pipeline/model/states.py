@@ -23,8 +23,8 @@ ChunkState = Literal["pending", "running", "staged", "failed"]
 CallbackState = Literal["pending", "delivered", "failed"]
 Event = Literal["begin", "complete", "fail", "reopen", "retry"]
 
-#: (state, event) -> the next state. An event without an entry changes nothing: it comes from a
-#: message that was delivered late or twice.
+#: (state, event) -> the next state. An event without an entry changes nothing: such an
+#: event comes from a message that was delivered late or twice.
 TRANSITIONS: dict[tuple[State, Event], State] = {
     ("pending", "begin"): "running",
     ("pending", "fail"): "failed",

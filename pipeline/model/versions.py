@@ -1,13 +1,13 @@
-"""The schema version of everything that processes of different releases exchange.
+"""Schema version of the data that processes of different releases exchange.
 
 Messages (option ``version``), ledger entries (field ``version``) and the records of a job in S3
-(field ``version``) carry the schema version. Without one, the version is 1.
+(field ``version``) carry the schema version. Data without this field has version 1.
 
 A release may add a field with a default, an actor, a key or a queue without raising the version,
 because an older process ignores what it does not know. The version rises only when an older release
-would do something wrong, and this takes two releases: the first reads both versions, the second
-writes the new one. Messages on Redis channels are bare names and have no version; a new meaning
-needs a new channel.
+would misread the data. A new version takes two releases: the first reads both versions, and the
+second writes the new version. Messages on Redis channels are bare names and have no version; a new
+meaning needs a new channel.
 
 A process leaves data of a higher version to processes of the newer release: it requeues such a
 message, and does not change such a ledger entry or record.
@@ -31,7 +31,7 @@ def version_of(record: bytes) -> int:
     """Return the schema version of a record in S3.
 
     Raises:
-        msgspec.DecodeError: If ``record`` is not a record.
+        msgspec.DecodeError: If ``record`` is not a valid record.
     """
     return msgspec.json.decode(record, type=_Stamp).version
 

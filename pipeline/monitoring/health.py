@@ -1,4 +1,4 @@
-"""Health checks of Redis, S3 and the broker, in threads so that a hanging one blocks no caller."""
+"""Health checks of Redis, S3 and the broker, in threads, so that a hang blocks no caller."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -51,7 +51,8 @@ class _Dependency:
         except (UnavailableError, ObjectMissingError) as error:
             self.result = (None, str(error) or type(error).__name__)
         except Exception as error:
-            # A defect of the service. Callers must not get the result of an earlier check instead.
+            # A defect of the service. The error replaces the result of the previous check, which
+            # callers must not get any more.
             log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the level of this event is documented
             self.result = (None, type(error).__name__)
         else:

@@ -3,10 +3,10 @@
 The API exposes these metrics, so they are correct even if no worker and no sweep is running. Every
 API process on every machine reports the same values: aggregate them with max, never with sum.
 
-The ledger's scripts count how jobs end, in the atomic step that ends a job. A job counts once, even
-if the step is repeated or a process dies after it. A job that is reopened and ends again counts
-again, with its duration measured from the reopening. The counters restart at zero when Redis has
-lost its data.
+The ledger's scripts count ended jobs by outcome, in the atomic step that ends a job. A job counts
+once, even if that step is repeated, or if the process dies right after the step. A job that is
+reopened and ends again counts again, with its duration measured from the reopening. The counters
+restart at zero when Redis has lost its data.
 """
 
 from collections import defaultdict
@@ -39,8 +39,8 @@ log = structlog.get_logger(__name__)
 #: Outcomes of a job: ``completed``, the ``error_code`` of its failure, or ``other`` for a code that
 #: this release does not know.
 OUTCOMES = JOB_ERROR_CODES | {"completed", "other"}
-#: Maximum number of jobs in flight to inspect. They are the oldest, so those nearest to their
-#: deadlines are among them.
+#: Maximum number of jobs in flight to inspect. The oldest jobs are inspected, and the jobs nearest
+#: to their deadlines are among the oldest.
 _MAX_INSPECTED = 100
 
 Labels = tuple[str, str]
@@ -73,7 +73,7 @@ class LedgerCollector(Collector):
         self._deadline = deadline
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; for a backend that is unavailable, only that it is down."""
+        """Yield the metrics; of an unavailable backend, only the ``…_up`` gauge with value 0."""
         try:
             found = [*self._broker_metrics(), *self._in_flight(), *self._ended()]
         except LedgerUnavailableError as error:

@@ -11,7 +11,8 @@ from structlog.typing import Processor
 from pipeline.model.records import JobFields
 from pipeline.settings import Settings
 
-#: Minimum levels of libraries that log requests, URLs or message bodies below them.
+#: Minimum log level per library. Below that level, the libraries log requests, URLs or message
+#: bodies.
 _QUIET = {
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,
@@ -58,7 +59,7 @@ def _rendering(log_format: str) -> list[Processor]:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        # structlog's default tracebacks show local variables, and with them tokens.
+        # structlog's default tracebacks show local variables, which may contain tokens.
         plain = structlog.dev.plain_traceback
         renderer = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     return [strip, *renderer]
@@ -77,5 +78,5 @@ class LogContext(Middleware):
 
 
 def bind_job_context(job: JobFields) -> None:
-    """Add the id of the request and the name of the key that created a job to further log lines."""
+    """Add a job's request id and API key name to all further log lines of this thread."""
     structlog.contextvars.bind_contextvars(request_id=job.request_id, key=job.key_name)

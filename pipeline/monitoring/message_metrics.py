@@ -1,6 +1,7 @@
 """Dramatiq's Prometheus middleware, exposed by the service's own metrics server.
 
-Import this module only if metrics are enabled: Dramatiq's module creates its directory at import.
+Import this module only if metrics are enabled: Dramatiq's Prometheus module creates the metrics
+directory when it is imported.
 """
 
 from collections.abc import Callable
@@ -14,11 +15,14 @@ class MessageMetrics(Prometheus):
 
     @property
     def forks(self) -> list[Callable[[], int]]:
-        """No exposition process: :mod:`pipeline.monitoring.metrics_server` serves the metrics."""
+        """Empty, so that Dramatiq starts no metrics server of its own.
+
+        :mod:`pipeline.monitoring.metrics_server` serves the metrics instead.
+        """
         return []
 
     def after_process_boot(self, broker: Broker) -> None:
-        """Create the metrics, those of rare events at 0 so that rate() sees the first event."""
+        """Create the metrics, with rare counters at 0, so that rate() sees their first event."""
         super().after_process_boot(broker)  # type: ignore[no-untyped-call] # Dramatiq has no types
         rare = (
             self.total_errored_messages,

@@ -2,8 +2,8 @@
 
 Ended jobs are counted elsewhere: the ledger counts each job once, in the atomic step that ends it
 (:mod:`pipeline.monitoring.ledger_metrics`). Every label has few values: formats, steps, actions.
-No metric is created at import, because the metrics directory must be prepared before the first one
-(:mod:`pipeline.monitoring.metrics_server`).
+No metric is created at import, because the metrics directory must be prepared before the first
+metric is created (:mod:`pipeline.monitoring.metrics_server`).
 """
 
 from contextlib import AbstractContextManager

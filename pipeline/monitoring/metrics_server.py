@@ -72,7 +72,7 @@ def expose_metrics(settings: Settings, *collectors: Collector) -> None:
 
 
 class _Processes(MultiProcessCollector):
-    """Metrics of the unit's processes: counters of all of them, gauges of those that are alive.
+    """Metrics of the unit's processes: counters of all processes, gauges of live processes only.
 
     prometheus_client expects a master process to report which processes have died. A master that is
     killed (SIGKILL) cannot do so. Therefore the process that handles a scrape checks which
@@ -87,7 +87,7 @@ class _Processes(MultiProcessCollector):
         for file in self._directory.glob("gauge_live*.db"):
             if not _is_alive(_process_id(file)):
                 file.unlink(missing_ok=True)
-        # The base class finds no file where the directory's own path has *, ? or [ in it.
+        # The base class finds no files if the path of the directory contains *, ? or [.
         files = [str(file) for file in self._directory.glob("*.db")]
         return self.merge(files, accumulate=True)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -110,7 +110,7 @@ class _Handler(WSGIRequestHandler):
 
 
 def _remove_stale_files(directory: Path) -> None:
-    """Delete the files of dead processes, and those of an earlier process with this process id."""
+    """Delete the files of dead processes, and of an earlier process with the same id."""
     directory.mkdir(parents=True, exist_ok=True)
     for file in directory.glob("*.db"):
         process_id = _process_id(file)

@@ -1,4 +1,4 @@
-"""Overview of the service: queues, workers and the last hour, in a fixed number of calls."""
+"""Overview of the service (queues, workers, the last hour), read in a fixed number of calls."""
 
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ class Minute(NamedTuple):
         begins_at: start of the minute, in seconds since the epoch.
         items: items staged.
         completed: jobs completed.
-        failed: jobs failed, without cancelled ones.
+        failed: jobs failed, not counting cancelled jobs.
     """
 
     begins_at: int
@@ -54,10 +54,10 @@ class Overview(NamedTuple):
     """State of the service.
 
     Attributes:
-        at: time of the reading by Redis's clock, in milliseconds since the epoch.
+        at: time at which the overview was read, in milliseconds since the epoch (Redis's clock).
         queues: queues of the broker; empty if the broker is unavailable.
         workers: heartbeats of the workers.
-        hour: the last sixty minutes, the current one last.
+        hour: the last sixty minutes; the current minute is the last element.
         active: number of jobs in flight.
         ended: number of ended jobs that have not been deleted.
         redis: state of Redis.
@@ -142,7 +142,7 @@ class OverviewReader:
     def _read_queues(self) -> list[QueueState]:
         try:
             return self._queues.read()
-        except BrokerUnavailableError as error:  # without a broker the rest matters most
+        except BrokerUnavailableError as error:  # the rest of the overview is still useful
             log.warning("queues unavailable", reason=str(error))
             return []
 

@@ -8,7 +8,8 @@ from pipeline.rendering import render_symbols
 from pipeline.storage.records import JobRecords
 
 _COUNT = 6
-#: Maximum number of jobs whose symbols a process caches. A request never changes.
+#: Maximum number of jobs whose symbols a process caches. Cached symbols never become stale, because
+#: a request never changes.
 _CACHED = 64
 
 

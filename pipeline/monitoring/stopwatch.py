@@ -26,7 +26,7 @@ class Stopwatch:
         return _milliseconds(took)
 
     def waiting_for(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Yield ``pieces`` unchanged, and measure how long each takes to arrive."""
+        """Yield ``pieces`` unchanged, and add up the time spent waiting for them."""
         source = iter(pieces)
         while True:
             begun = time.perf_counter()

@@ -97,7 +97,7 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
     filled = encoded([Item()] * 5, 2)
     assert (filled.count, len(filled.chunks)) == (5, 3)
     for wrong in (filled, encoded([], 2)):
-        with pytest.raises(ValueError, match="are no chunk of 2"):
+        with pytest.raises(ValueError, match="chunks have 2 items"):
             wrong.append([Item()] * 3)
     with pytest.raises(ValueError, match="after 5"):
         filled.append([Item()])
