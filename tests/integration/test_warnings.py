@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from falcon.testing import Result, TestClient
 
-from pipeline.model.request_object import decode_head
-from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
+from pipeline.storage.records import JobRecords
 from tests.integration.test_api import GTIN, assert_problem, contents
 
 TWICE = [{"serial": "A0001"}, {"serial": "A0001", "lot": "nan"}]
@@ -30,9 +29,9 @@ def test_warnings_are_in_the_202_in_the_request_object_and_in_the_replay(
     assert [each["code"] for each in first.json["warnings"]] == CODES
     assert first.json["warnings_total"] == 2
     assert first.json["warnings"][1]["pointer"] == "/items/1/serial"
-    head = decode_head(bucket.get(keys.request_object(first.json["task_id"])))
-    assert [each.code for each in head.warnings] == CODES
-    assert head.warnings_total == 2
+    _, _, stored = JobRecords(bucket).read_request(first.json["task_id"])
+    assert [each.code for each in stored.warnings] == CODES
+    assert stored.warnings_total == 2
     again = post(client, {"gtin": GTIN, "items": TWICE}, headers=KEY)
     assert again.headers["idempotency-replayed"] == "true"
     assert again.json == first.json
