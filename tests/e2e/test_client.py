@@ -61,6 +61,8 @@ def test_a_download_that_is_cut_at_random_offsets_resumes_and_verifies(
         # proxy of this client does, which asks the API by a name that needs none. The store's
         # address has to pass for one that is not loopback, for which no proxy is used.
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.setattr(environment, "is_loopback", lambda host: host == "localhost")
         proxy.mode, proxy.watch = Mode(cut=0.9), seen.append
         url = stack.ready.api_url.replace("127.0.0.1", "localhost")
