@@ -1,5 +1,6 @@
 """Conversion of the pipeline's types to API responses; does not import Falcon."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -7,21 +8,37 @@ import msgspec
 
 from api.schemas.api_keys import KeyResponse, NewKeyResponse
 from api.schemas.lists import ChunkResponse, TaskSummary
+from api.schemas.problems import RequestWarning
 from api.schemas.tasks import Accepted, BundleResponse, CallbackResponse, Chunks, TaskStatus
 from pipeline.service import ApiKey, Bundle, ChunkStatus, JobStatus, poll_url
+from pipeline.service import RequestWarning as StoredWarning
 
 _Schema = TypeVar("_Schema", bound=msgspec.Struct)
 
 
-def accepted(prefix: str, task_id: str, items: int) -> Accepted:
+def accepted(
+    prefix: str,
+    task_id: str,
+    items: int,
+    warnings: Sequence[StoredWarning] = (),
+    warnings_total: int = 0,
+) -> Accepted:
     """Return the body of the 202 response for an accepted job.
 
     Args:
         prefix: prefix of the API's paths.
         task_id: task id in canonical form.
         items: number of items in the request.
+        warnings: the listed warnings about the request.
+        warnings_total: number of warnings, including unlisted ones.
     """
-    return Accepted(task_id, "pending", items, poll_url(prefix, task_id))
+    listed = [*map(request_warning, warnings)]
+    return Accepted(task_id, "pending", items, poll_url(prefix, task_id), listed, warnings_total)
+
+
+def request_warning(warning: StoredWarning) -> RequestWarning:
+    """Return a warning about a request."""
+    return _present(RequestWarning, warning)
 
 
 def task_status(job: JobStatus, download: tuple[str, int] | None) -> TaskStatus:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from api.http.json_members import check_distinct
 from api.http.problems import Violations, malformed_json
 from api.schemas.problems import Violation
 from render.errors import shown
@@ -53,7 +54,7 @@ def decode_fields(
             type.
 
     Raises:
-        ProblemError: 400 if ``data`` is not JSON.
+        ProblemError: 400 if ``data`` is not JSON, or if the object has a member twice.
     """
     members = _object(data)
     if members is None:
@@ -63,6 +64,7 @@ def decode_fields(
         )
         violations.append(Violation(pointer, "type", detail))
         return {}
+    check_distinct(data, members, pointer)
     decoders = _decoders(kind)
     violations.extend(unknown_names(members, decoders, pointer, violations))
     fields = {}
@@ -114,7 +116,7 @@ def unknown_names(
     """
     for name in names:
         if name not in known and violations.full:
-            violations.count_one()
+            violations.count(1)
         elif name not in known:
             where = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             detail = no_such_name(name, known, what, hint=not violations.full)

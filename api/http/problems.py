@@ -2,46 +2,57 @@
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import NoReturn
+from typing import Generic, NoReturn, TypeVar
 
 from api.schemas.problems import MAX_ERRORS, Problem, Violation
 
 MEDIA_TYPE = "application/problem+json"
 
+Finding = TypeVar("Finding")
 
-class Violations:
-    """The invalid values of a request: their number, and the first :data:`MAX_ERRORS` of them.
+
+class Findings(Generic[Finding]):
+    """Invalid or suspicious values of a request: all are counted, the first few are listed.
 
     Attributes:
-        listed: the violations that the response lists.
+        listed: the first :data:`MAX_ERRORS` values, which the response lists.
     """
 
     def __init__(self) -> None:
-        self.listed: list[Violation] = []
+        self.listed: list[Finding] = []
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     @property
+    def room(self) -> int:
+        """Number of values that still fit the list."""
+        return max(0, MAX_ERRORS - self._count)
+
+    @property
     def full(self) -> bool:
-        """Whether the list is full, so that further violations are only counted."""
+        """Whether the list is full, so that further values are only counted."""
         return self._count >= MAX_ERRORS
 
-    def count_one(self) -> None:
-        """Count a violation that is not listed because the list is full."""
-        self._count += 1
+    def count(self, number: int) -> None:
+        """Count values that are not listed because the list is full."""
+        self._count += number
 
-    def append(self, violation: Violation) -> None:
-        """Count a violation, and list it unless the list is full."""
+    def append(self, finding: Finding) -> None:
+        """Count a value, and list it unless the list is full."""
         if not self.full:
-            self.listed.append(violation)
+            self.listed.append(finding)
         self._count += 1
 
-    def extend(self, violations: Iterable[Violation]) -> None:
-        """Append each of ``violations``."""
-        for violation in violations:
-            self.append(violation)
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Append each of ``findings``."""
+        for finding in findings:
+            self.append(finding)
+
+
+class Violations(Findings[Violation]):
+    """The invalid values of a request."""
 
 
 class ProblemError(Exception):
@@ -52,7 +63,7 @@ class ProblemError(Exception):
         code: stable name of the error, the member ``error_code``.
         detail: what is wrong and what the client should do, in one or two sentences.
         headers: further headers of the response.
-        violations: invalid values, for 422; location of the error in a malformed CSV body, for 400.
+        violations: invalid values, for 422; location of the error in a malformed body, for 400.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Reading of request bodies, within a size limit and a deadline."""
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import nullcontext
 from http import HTTPStatus
@@ -11,8 +12,12 @@ from gunicorn.http.errors import ParseException
 
 from api.http.body_deadline import BodyDeadline
 from api.http.content_encoding import DECODERS, PIECE_BYTES, unsupported_coding
-from api.http.negotiation import JSON, check_accepts
+from api.http.negotiation import CSV, JSON, check_accepts
 from api.http.problems import ProblemError
+
+_CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
+#: Accepted for CSV, whose byte order mark decides.
+_UTF16 = {"utf-16", "utf16", "utf-16le", "utf-16be"}
 
 
 class BodyReader:
@@ -41,7 +46,7 @@ class BodyReader:
     def read(
         self, req: falcon.Request, limit: int, media_types: tuple[str, ...]
     ) -> tuple[str, bytes]:
-        """Return the media type of a body and the decompressed body.
+        """Return the media type of a body and the decompressed body, JSON without a BOM.
 
         A body whose Content-Length exceeds the limit is rejected unread. Any other body is rejected
         as soon as it exceeds the limit, while it is received or decompressed.
@@ -66,14 +71,16 @@ class BodyReader:
                 if body.tell() + len(piece) > limit:
                     raise too_large(limit)
                 body.write(piece)
-        return media_type, body.getvalue()
+        received = body.getvalue()
+        # RFC 8259, section 8.1: a parser may ignore a byte order mark.
+        return media_type, received.removeprefix(BOM_UTF8) if media_type == JSON else received
 
 
 def _media_type(req: falcon.Request, allowed: tuple[str, ...]) -> str:
     media_type, parameters = parse_header(req.content_type or "")
     media_type = media_type.strip().lower()
-    charset = parameters.get("charset", "utf-8").lower()
-    if media_type in allowed and charset in {"utf-8", "us-ascii"}:
+    charset = parameters.get("charset", "utf-8").strip("'\" ").lower()
+    if media_type in allowed and charset in _CHARSETS | (_UTF16 if media_type == CSV else set()):
         return media_type
     raise unsupported_media_type(allowed, req.content_type)
 
@@ -118,7 +125,7 @@ def too_large(limit: int) -> ProblemError:
 
 
 def unsupported_media_type(allowed: tuple[str, ...], content_type: str | None) -> ProblemError:
-    """Return the 415 problem of a body that has another media type or is not in UTF-8."""
+    """Return the 415 problem of a body of another media type or character set."""
     reason = "The request has no Content-Type header"
     if content_type:
         reason = f"The Content-Type {content_type} is not supported"

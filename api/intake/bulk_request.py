@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
-from api.intake.validation import ItemBatch, ItemCheck, RequestLimits
+from api.intake.item_batch import ItemBatch
+from api.intake.validation import ItemCheck, RequestLimits
+from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkRequest
 from pipeline.service import EncodedItems, JobRequest
 
@@ -15,12 +17,14 @@ class ParsedRequest(NamedTuple):
     Attributes:
         head: all fields except the items, each of the right type.
         total: number of items; None if it is unknown until the batches have been read.
-        batches: the items. Violations are appended while the batches are read.
+        batches: the items. Violations and warnings are appended while the batches are read.
+        warnings: the warnings about the request.
     """
 
     head: BulkRequest
     total: int | None
     batches: Iterator[ItemBatch]
+    warnings: Warnings
 
 
 def build_job_request(
@@ -37,7 +41,7 @@ def build_job_request(
         ProblemError: 422 with every invalid value; 400 if the rest of a body is malformed.
     """
     head = parsed.head
-    check = ItemCheck(head, limits, violations)
+    check = ItemCheck(head, limits, violations, parsed.warnings)
     items = EncodedItems(limits.chunk_size)
     for batch in parsed.batches:
         valid = check.valid_items(batch)
@@ -45,6 +49,7 @@ def build_job_request(
             items.append(valid)
     if violations or check.gtin14 is None:
         raise invalid(violations)
+    warnings = parsed.warnings.found
     return JobRequest(
         gtin=check.gtin14,
         items=items,
@@ -53,4 +58,6 @@ def build_job_request(
         error_correction=head.error_correction,
         link_base=limits.link_base,
         callback_url=head.callback_url or "",
+        warnings=tuple(warnings.listed),
+        warnings_total=len(warnings),
     )

@@ -1,31 +1,19 @@
-"""CSV form of a bulk request (RFC 4180, UTF-8): items in the body, other fields in the query."""
+"""CSV form of a bulk request (RFC 4180): items in the body, other fields in the query."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from api.http.json_decoding import missing_names, no_such_name
-from api.http.problems import ProblemError, Violations
+from api.http.json_decoding import missing_names
+from api.http.problems import Violations
 from api.http.query import convert_query
 from api.intake.bulk_request import ParsedRequest
-from api.intake.validation import (
-    PLACEHOLDERS,
-    ItemBatch,
-    Location,
-    RequestLimits,
-    violation,
-    wrong_count,
-)
-from api.schemas.problems import MAX_ERRORS, Violation
-from api.schemas.tasks import BulkItem, BulkRequest
-from pipeline.service import Item
-
-_COLUMNS = BulkItem.__struct_fields__
-#: Maximum number of commas in a line. A valid record has far fewer, because it has three columns
-#: with values of at most 20 characters; the limit leaves room to report a wrong header.
-_MOST_COMMAS = 1000
+from api.intake.csv_dates import convert_dates
+from api.intake.csv_header import SEPARATORS, CsvHeader, read_header
+from api.intake.csv_records import CsvRecords, Record
+from api.intake.item_batch import DATE_FIELDS, ITEM_FIELDS, Column, ItemBatch, Location, violation
+from api.intake.validation import PLACEHOLDERS, RequestLimits, wrong_count
+from api.intake.warnings import Warnings
+from api.schemas.tasks import BulkRequest
 
 
 def read_csv(
@@ -34,7 +22,7 @@ def read_csv(
     """Parse a CSV request. The records are parsed only when the batches are read.
 
     Args:
-        body: a header with any of ``lot``, ``serial`` and ``expiry``, then one record per item.
+        body: a header with the names of item fields or their aliases, then one record per item.
         query: query parameters; the names are among :data:`PARAMETERS`.
         limits: limits of the service.
         violations: receives a violation for each invalid value, also while the batches are read.
@@ -42,84 +30,15 @@ def read_csv(
     Raises:
         ProblemError: 400 if the body is not CSV. Reading the batches may raise it too.
     """
-    records = _Records(body)
-    _, header = next(records, (1, []))
-    if not header:
-        reason = "The header is missing; the first line must name the columns, such as lot,serial"
-        raise _malformed(reason, 1)
-    columns = _columns(header, violations)
-    return ParsedRequest(
-        _head(query, violations), None, _batches(records, columns, limits, violations)
-    )
-
-
-class _Records:
-    """Iterator over the records of a body, each with the number of its first line, from 1."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        # "utf-8-sig" skips the byte order mark that some programs write. newline="" leaves line
-        # ends as they are, because line ends within quotes are part of the value.
-        lines = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
-        self._reader = csv.reader(_of_few_fields(lines), strict=True)
-
-    def __iter__(self) -> "_Records":
-        return self
-
-    def __next__(self) -> tuple[int, list[str]]:
-        line = self._reader.line_num + 1
-        try:
-            return line, next(self._reader)
-        except csv.Error as error:
-            raise _malformed(_in_words(str(error)), line) from None
-        except UnicodeDecodeError:
-            raise self._undecodable() from None
-
-    def _undecodable(self) -> ProblemError:
-        try:
-            self._body.decode("utf-8")
-        except UnicodeDecodeError as error:
-            byte = f"Byte {error.start + 1} of the body, 0x{self._body[error.start]:02X},"
-            sentence = f"{byte} is not UTF-8; save the file as UTF-8"
-            line = len(self._body[: error.start + 1].splitlines())
-            return _malformed(sentence, line)
-        raise AssertionError("unreachable")
-
-
-def _of_few_fields(lines: Iterable[str]) -> Iterator[str]:
-    """Yield ``lines``; reject a line with so many fields that parsing it would exhaust memory.
-
-    Raises:
-        ProblemError: 400 if a line has more than :data:`_MOST_COMMAS` commas.
-    """
-    for number, line in enumerate(lines, 1):
-        if line.count(",") > _MOST_COMMAS:
-            reason = f"This line has more than {_MOST_COMMAS} commas; write one item per line"
-            raise _malformed(reason, number)
-        yield line
-
-
-def _in_words(reason: str) -> str:
-    """Translate an error message of the csv module into one that a client can act on."""
-    if "unexpected end" in reason:
-        return "A quoted field is never closed; add the closing quote"
-    if "field limit" in reason:
-        limit = csv.field_size_limit()
-        return f"A field has more than {limit} characters; a closing quote may be missing"
-    return f"A quote is in the wrong place ({reason}); quote whole fields, and double inner quotes"
-
-
-def _malformed(sentence: str, line: int) -> ProblemError:
-    """Return the 400 problem of a body that is not CSV.
-
-    Args:
-        sentence: what is wrong and how to correct it, without the final period.
-        line: number of the first malformed line, from 1.
-    """
-    violations = Violations()
-    violations.append(Violation("", "malformed_csv", f"{sentence}.", line))
-    detail = f"The body is not valid CSV. Line {line}: {sentence}."
-    return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_csv", detail, violations=violations)
+    records = CsvRecords(body, limits.max_items)
+    rows = iter(records)
+    line, names = next(rows, (records.first_line, []))
+    header = read_header(names, records.separator, line, violations)
+    head = _head(query, violations)
+    warnings = Warnings(violations, strict=head.strict)
+    separators = _SeparatorCheck(header, line, warnings)
+    batches = _batches(rows, header, separators, limits, violations)
+    return ParsedRequest(head, None, batches, warnings)
 
 
 def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
@@ -128,28 +47,49 @@ def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
     return BulkRequest(**PLACEHOLDERS | convert_query(query, BulkRequest, violations))
 
 
-def _columns(header: Sequence[str], violations: Violations) -> list[str]:
-    """Return the names of the columns; the name is empty if a column is unknown or repeated."""
-    if len(header) > MAX_ERRORS:  # not a header; one message per column would take long
-        detail = f"The header has {len(header)} columns. The columns are {', '.join(_COLUMNS)}."
-        violations.append(violation(Location("/items", 1), "range", detail))
-        return [""] * len(header)
-    columns: list[str] = []
-    for number, name in enumerate(header, 1):
-        if name in _COLUMNS and name not in columns:
-            columns.append(name)
-            continue
-        code, detail = "duplicate_column", f"The column {name!r} occurs twice. Remove one of them."
-        if name not in _COLUMNS:
-            code = "unknown_column"
-            detail = no_such_name(name, _COLUMNS, "column", hint=not violations.full)
-        violations.append(violation(Location("/items", 1, number), code, detail))
-        columns.append("")
-    return columns
+class _SeparatorCheck:
+    """Adds the warning ``separator_in_value`` to a request with a single column.
+
+    The warning means that all values have the same number of one separator, at least one. Then the
+    header probably lacks columns, because a semicolon may be part of a lot.
+    """
+
+    def __init__(self, header: CsvHeader, line: int, warnings: Warnings) -> None:
+        self._line = line
+        self._warnings = warnings
+        self._field = next(iter(header.positions), "")
+        single = len(header.positions) == 1
+        others = [each for each in SEPARATORS if single and each != header.separator]
+        self._counts: dict[str, set[int]] = {each: set() for each in others}
+
+    def see(self, batch: ItemBatch) -> None:
+        """Count the separators in the values of a batch."""
+        for separator, counts in [*self._counts.items()]:
+            column = batch.columns[self._field]
+            counts.update((value or "").count(separator) for value in column.distinct)
+            if len(counts) != 1 or 0 in counts:
+                del self._counts[separator]
+
+    def finish(self) -> None:
+        """Add the warning if it applies to all values."""
+        for separator, counts in self._counts.items():
+            if counts:
+                name = (
+                    "semicolons" if separator == ";" else "tabs" if separator == "\t" else "commas"
+                )
+                detail = (
+                    f"The header has one column, and every value has the same number of {name} "
+                    f"({counts.pop()}). If they separate fields, name each field in the header."
+                )
+                self._warnings.add("separator_in_value", Location("/items", self._line, 1), detail)
 
 
 def _batches(
-    records: _Records, columns: Sequence[str], limits: RequestLimits, violations: Violations
+    records: Iterator[Record],
+    header: CsvHeader,
+    separators: _SeparatorCheck,
+    limits: RequestLimits,
+    violations: Violations,
 ) -> Iterator[ItemBatch]:
     count = 0
     while chunk := [*islice(records, limits.chunk_size)]:
@@ -157,53 +97,103 @@ def _batches(
         if count > limits.max_items:
             violations.append(wrong_count(f"more than {limits.max_items}", limits))
             return
-        yield _batch(chunk, first, columns, violations)
+        batch = _batch(chunk, first, header, violations)
+        separators.see(batch)
+        yield batch
+    separators.finish()
     if not count:
         violations.append(wrong_count("0", limits))
 
 
 def _batch(
-    records: Sequence[tuple[int, list[str]]],
-    first: int,
-    columns: Sequence[str],
-    violations: Violations,
+    records: Sequence[Record], first: int, header: CsvHeader, violations: Violations
 ) -> ItemBatch:
     """Convert records to a batch of items.
 
     Args:
-        records: fields of each record, with the number of its first line.
+        records: the records, each with the number of its first line.
         first: index of the first record in the request.
-        columns: names of the columns.
-        violations: receives a violation for each record with the wrong number of fields.
+        header: the columns.
+        violations: receives a violation for each record whose fields do not fit the columns, and
+            for each malformed ISO date.
     """
+    lines, rows = [line for line, _ in records], [fields for _, fields in records]
 
     def locate(index: int, field: str | None) -> Location:
-        pointer, line = f"/items/{first + index}", records[index][0]
+        pointer, line = f"/items/{index}", lines[index - first]
         if field is None:
             return Location(pointer, line)
-        return Location(f"{pointer}/{field}", line, columns.index(field) + 1)
+        return Location(f"{pointer}/{field}", line, header.positions[field] + 1)
 
-    # Index of each field in a record. A field without a column gets index -1, the empty string that
-    # is appended to every record below.
-    lot, serial, expiry = (columns.index(n) if n in columns else -1 for n in _COLUMNS)
-    items, unreadable = [], []
-    for index, (line, record) in enumerate(records):
-        if len(record) == len(columns):
-            record.append("")
-            items.append(Item(record[lot] or None, record[serial] or None, record[expiry] or None))
-        else:
-            where = Location(f"/items/{first + index}", line, min(len(record), len(columns)) + 1)
-            violations.append(violation(where, "fields", _wrong_length(record, columns)))
-            items.append(Item())
-            unreadable.append(index)
-    return ItemBatch(items, unreadable, locate)
+    unreadable = _fit_all(rows, header)
+    for place, fields in unreadable.items():
+        column, code, detail = _misfit(fields, header)
+        where = Location(f"/items/{first + place}", lines[place], column)
+        violations.append(violation(where, code, detail))
+    cells = [*zip(*rows, strict=True)]
+    columns = {field: Column([None] * len(rows), {None}) for field in ITEM_FIELDS}
+    for field, position in header.positions.items():
+        columns[field] = _column(cells[position])
+    batch = ItemBatch(columns, range(first, first + len(rows)), {*unreadable}, locate)
+    for field in DATE_FIELDS:
+        batch = convert_dates(batch, field, violations)
+    return batch
 
 
-def _wrong_length(record: Sequence[str], columns: Sequence[str]) -> str:
-    if not record:
-        return 'This line is blank. Remove it, or write "" for an item without values.'
-    count = "1 field" if len(record) == 1 else f"{len(record)} fields"
+def _column(values: Sequence[str]) -> Column:
+    """Return the column of a field; an empty value is no value."""
+    distinct = {*values}
     return (
-        f"This record has {count}, but the header has {len(columns)}. Give the record one field "
+        Column.of([value or None for value in values])
+        if "" in distinct
+        else Column(values, distinct)
+    )
+
+
+def _fit_all(rows: list[list[str]], header: CsvHeader) -> dict[int, list[str]]:
+    """Give every record one field per column.
+
+    Returns:
+        The records that do not fit the header, by their positions. Empty fields replace theirs.
+    """
+    if {*map(len, rows)} != {header.width}:
+        for fields in rows:
+            _fit(fields, header)
+    elif not header.nameless:
+        return {}
+    misfits = {
+        place: fields
+        for place, fields in enumerate(rows)
+        if len(fields) != header.width or any(fields[each] for each in header.nameless)
+    }
+    for place in misfits:
+        rows[place] = [""] * header.width
+    return misfits
+
+
+def _fit(fields: list[str], header: CsvHeader) -> None:
+    """Remove empty fields behind the last column; add missing ones of columns without a name."""
+    if len(fields) > header.width and not any(fields[header.width :]):
+        del fields[header.width :]
+    elif header.least <= len(fields) < header.width:
+        fields += [""] * (header.width - len(fields))
+
+
+def _misfit(fields: Sequence[str], header: CsvHeader) -> tuple[int | None, str, str]:
+    """Return the column, the code and the detail of a record that does not fit the header."""
+    if not fields:
+        detail = "This record is empty, and others follow. Remove it, or give the item a value."
+        return None, "empty_record", detail
+    if len(fields) == header.width:
+        position = min(position for position in header.nameless if fields[position])
+        detail = (
+            f"Column {position + 1} has a value here, but no name in the header. Name the column, "
+            "or remove it."
+        )
+        return position + 1, "unnamed_column", detail
+    count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+    detail = (
+        f"This record has {count}, but the header has {header.width}. Give the record one field "
         "per column."
     )
+    return min(len(fields), header.width) + 1, "fields", detail

@@ -5,6 +5,7 @@ from collections import Counter
 from api.http.problems import Violations
 from api.intake.bulk_request import ParsedRequest
 from api.intake.validation import ItemCheck, RequestLimits
+from api.presenters import request_warning
 from api.schemas.tasks import DryRun, SymbolCount
 from render.image import ErrorCorrection
 
@@ -20,15 +21,18 @@ def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations
     Raises:
         ProblemError: 400 if the rest of a CSV or JSON body is malformed.
     """
-    check = ItemCheck(parsed.head, limits, violations)
+    check = ItemCheck(parsed.head, limits, violations, parsed.warnings)
     count, symbols = 0, Counter[tuple[int, ErrorCorrection]]()
     for batch in parsed.batches:
-        count += len(batch.items)
+        count += len(batch.indices)
         symbols.update(check.symbols(check.valid_items(batch)))
+    warnings = parsed.warnings.found
     return DryRun(
         would_accept=not violations,
         items=count if parsed.total is None else parsed.total,
         symbols=[SymbolCount(*symbol, number) for symbol, number in sorted(symbols.items())],
         errors=violations.listed,
         errors_total=len(violations),
+        warnings=list(map(request_warning, warnings.listed)),
+        warnings_total=len(warnings),
     )

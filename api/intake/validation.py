@@ -4,12 +4,16 @@ A batch of items is validated as a whole in one fast pass. Only if this pass fai
 validated again value by value, so that the response can point to each invalid value.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from api.http.problems import Violations
+from api.intake.item_batch import DATE_FIELDS, TEXT_FIELDS, ItemBatch, Location, violation
+from api.intake.item_warnings import ItemWarnings
+from api.intake.warnings import Warnings, warn_about_gtin
 from api.schemas.problems import Violation
-from api.schemas.tasks import BulkRequest, SymbolRequest
+from api.schemas.tasks import GTIN_EXAMPLE, BulkRequest, SymbolRequest
 from pipeline.service import CallbackRules, Item, parse_callback_url
 from render.chunk import choose_versions, least_sizes
 from render.errors import InvalidValueError
@@ -19,8 +23,8 @@ from render.gs1.link import digital_link_uri
 from render.image import MAX_SIZE, MIN_SIZE, QUIET_ZONE, ErrorCorrection, RenderOptions, symbol_side
 
 #: Placeholder for a GTIN that is missing or of the wrong type. The violation is already recorded,
-#: and with a placeholder the other values can still be validated.
-ANY_GTIN = "00000000000000"
+#: and with a valid placeholder the other values can still be validated.
+ANY_GTIN = GTIN_EXAMPLE
 #: Valid placeholders for required fields that are missing or of the wrong type.
 PLACEHOLDERS = {"gtin": ANY_GTIN, "items": []}
 #: Side in pixels of a PNG in which a symbol of any version fits. From this size on, versions need
@@ -49,44 +53,28 @@ class RequestLimits(NamedTuple):
     callbacks: CallbackRules = CallbackRules()
 
 
-class Location(NamedTuple):
-    """Location of a value: its JSON Pointer and, in CSV, its line and column, counted from 1."""
-
-    pointer: str
-    line: int | None = None
-    column: int | None = None
-
-
-class ItemBatch(NamedTuple):
-    """Consecutive items of a request, at most as many as a chunk has.
-
-    Attributes:
-        items: the items. An item without values replaces each item that could not be decoded.
-        unreadable: indices of the replaced items; their violations are already recorded.
-        locate: returns the location of an item, given its index in the batch, or of its field.
-    """
-
-    items: list[Item]
-    unreadable: Collection[int]
-    locate: Callable[[int, str | None], Location]
-
-
 class ItemCheck:
     """Validates the shared fields of a request, and then its items batch by batch.
 
     If a shared value is invalid, items are validated only by the rules that need no shared value.
+    Valid values that are probably not meant get a warning in the same pass.
 
     Args:
         head: fields that all items share; its ``items`` are ignored.
         limits: limits of the service.
         violations: receives a violation for each invalid value.
+        warnings: receives the warnings.
 
     Attributes:
         gtin14: GTIN-14 of the items; None if a shared value is invalid.
     """
 
     def __init__(
-        self, head: BulkRequest | SymbolRequest, limits: RequestLimits, violations: Violations
+        self,
+        head: BulkRequest | SymbolRequest,
+        limits: RequestLimits,
+        violations: Violations,
+        warnings: Warnings,
     ) -> None:
         gtin14 = _checked_gtin(head.gtin, violations)
         if not MIN_SIZE <= head.size <= MAX_SIZE:
@@ -105,15 +93,25 @@ class ItemCheck:
         self.gtin14 = gtin14 if shared_valid else None
         self._options = RenderOptions(head.format, head.size, head.error_correction)
         self._any_fits = head.format != "png" or head.size >= _ALWAYS_ENOUGH
+        if gtin14 is not None:  # after the above: with strict, a warning is no invalid value there
+            warn_about_gtin(head.gtin, gtin14, warnings)
+        self._warnings = ItemWarnings(warnings, limits.charset)
+        self._count = 0
 
     def valid_items(self, batch: ItemBatch) -> list[Item]:
-        """Return the valid items of a batch, and record the violations of the others."""
+        """Return the valid items of a batch, and record violations and warnings."""
         wrong = {*batch.unreadable, *self._invalid(batch)}
+        valid = batch.without(wrong)
+        items = valid.items()
         if not self._any_fits and self.gtin14 is not None:
-            wrong |= self._too_small(batch, [n for n in range(len(batch.items)) if n not in wrong])
-        if not wrong:
-            return batch.items
-        return [item for index, item in enumerate(batch.items) if index not in wrong]
+            small = self._too_small(valid, items)
+            valid, items = (
+                valid.without(small),
+                [item for place, item in enumerate(items) if place not in small],
+            )
+        self._count += len(batch.indices)
+        self._warnings.inspect(valid, several=self._count > 1)
+        return items
 
     def uris(self, items: Sequence[Item]) -> list[str]:
         """Return the URIs of valid items; an empty list if a shared value is invalid."""
@@ -132,43 +130,45 @@ class ItemCheck:
         return choose_versions(self.uris(items), self._options)
 
     def _invalid(self, batch: ItemBatch) -> set[int]:
-        """Return the indices of items with a value that is invalid by itself."""
-        items, charset = batch.items, self._limits.charset
-        texts = [item.lot for item in items if item.lot is not None]
-        texts += [item.serial for item in items if item.serial is not None]
-        dates = {item.expiry for item in items if item.expiry is not None}
-        if all_alphanumeric(texts, charset) and not any(map(_is_no_date, dates)):
+        """Return the positions of items with a value that is invalid by itself."""
+        texts = [*chain.from_iterable(batch.columns[field].texts() for field in TEXT_FIELDS)]
+        dates = chain.from_iterable(batch.columns[field].texts() for field in DATE_FIELDS)
+        if all_alphanumeric(texts, self._limits.charset) and not any(map(_is_no_date, dates)):
             return set()
         invalid = set()
-        for index, item in enumerate(items):
-            for found in self._violations_of(item, batch, index):
+        for place in range(len(batch.indices)):
+            for found in self._violations_of(batch, place):
                 self._violations.append(found)
-                invalid.add(index)
+                invalid.add(place)
         return invalid
 
-    def _violations_of(self, item: Item, batch: ItemBatch, index: int) -> Iterator[Violation]:
+    def _violations_of(self, batch: ItemBatch, place: int) -> Iterator[Violation]:
         def check_text(value: str) -> None:
             check_alphanumeric(value, self._limits.charset)
 
-        for field, rule in (("lot", check_text), ("serial", check_text), ("expiry", check_expiry)):
-            value = getattr(item, field)
+        for field, column in batch.columns.items():
+            value = column.values[place]
             if value is not None:
-                yield from _broken_rule(rule, value, batch.locate(index, field))
+                rule = check_text if field in TEXT_FIELDS else check_expiry
+                yield from _broken_rule(rule, value, batch.locate(batch.indices[place], field))
 
-    def _too_small(self, batch: ItemBatch, indices: Sequence[int]) -> set[int]:
-        """Return those of ``indices`` whose symbol would have less than one pixel per module."""
-        uris = self.uris([batch.items[index] for index in indices])
+    def _too_small(self, batch: ItemBatch, items: Sequence[Item]) -> set[int]:
+        """Return the positions of ``items`` whose symbol would have less than a pixel per module.
+
+        Args:
+            batch: the items, with their locations.
+            items: the same items.
+        """
+        least_of_each = least_sizes(self.uris(items), self._options)
         size = self._options.size
-        small = set()
-        for index, least in zip(indices, least_sizes(uris, self._options), strict=True):
-            if least > size:
-                detail = (
-                    f"The symbol of this item needs a size of at least {least} pixels, one per "
-                    f"module, but the size of the request is {size}. Send a larger size."
-                )
-                where = batch.locate(index, None)
-                self._violations.append(violation(where, "size_too_small", detail))
-                small.add(index)
+        small = {place for place, least in enumerate(least_of_each) if least > size}
+        for place in sorted(small):
+            detail = (
+                f"The symbol of this item needs a size of at least {least_of_each[place]} pixels, "
+                f"one per module, but the size of the request is {size}. Send a larger size."
+            )
+            where = batch.locate(batch.indices[place], None)
+            self._violations.append(violation(where, "size_too_small", detail))
         return small
 
 
@@ -176,11 +176,6 @@ def wrong_count(count: str, limits: RequestLimits) -> Violation:
     """Return the violation of a request with no items or with too many."""
     detail = f"The request has {count} items. Send 1 to {limits.max_items} items per request."
     return Violation("/items", "range", detail)
-
-
-def violation(where: Location, code: str, detail: str) -> Violation:
-    """Return the violation of the value at a location."""
-    return Violation(where.pointer, code, detail, where.line, where.column)
 
 
 def _checked_gtin(text: str, violations: Violations) -> str | None:

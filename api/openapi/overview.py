@@ -59,7 +59,9 @@ all tasks.
 
 Send an `Idempotency-Key` with `POST /qr/bulk/`, for example a UUID. If you get no response, \
 repeat the same request with the same key, within 24 hours: it does not create a second task, and \
-the response has the same `task_id` and the header `Idempotency-Replayed: true`.
+the response has the same `task_id` and the header `Idempotency-Replayed: true`. Requests are \
+compared by their meaning: the order of members, white space, escapes and defaults that are \
+written out make no difference.
 
 ## Errors
 
@@ -69,6 +71,26 @@ An error response is `application/problem+json` (RFC 9457). Programs should chec
 once. A request with one invalid item is rejected as a whole. After 429 and 503, send the request \
 again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when you report a \
 problem.
+
+## Warnings
+
+Some values are valid and probably not meant. They do not stop a request; the 202, the dry run and \
+the bundle's `warnings.json` list up to {max_errors} of them in `warnings`, and `warnings_total` \
+counts all. With `strict`, each warning is an error, and the response is 422.
+
+| code | meaning |
+|---|---|
+| `duplicate_serial` | an earlier item has the same GTIN and serial; `detail` has its pointer |
+| `duplicate_item` | an item without serial has the same values as an earlier one |
+| `gtin8_restricted` | a GTIN of eight digits that begins with 0 or 2, probably a UPC-E |
+| `gtin_restricted` | a GTIN with a GS1 prefix for use within a company or a region |
+| `number_format` | a lot or serial such as `9.5E+12` or `1234.0`, which a spreadsheet has changed |
+| `placeholder` | a lot or serial of `NULL`, `nan`, `None` or `#N/A` |
+| `separator_in_value` | a CSV of one column whose values all have as many semicolons or tabs |
+| `day_zero` | a date with day 00, the last day of the month |
+| `outside_set82` | a lot or serial with a character outside GS1 character set 82 |
+| `dot_segment` | a lot or serial of `.` or `..`, which browsers remove from the URI |
+| `no_identifier` | an item with neither lot, serial nor date in a request of several items |
 
 ## Rate limits
 
@@ -80,6 +102,18 @@ report the limit and the number of requests left. Over a limit, the response is 
 `POST /qr/bulk/` also accepts `text/csv`: a header with any of the columns `lot`, `serial` and \
 `expiry`, then one item per record. The fields that all items share, such as `gtin` and `format`, \
 are query parameters.
+
+Files are accepted as spreadsheets save them:
+
+- Column names are matched without regard to case and surrounding blanks. `batch`, `batch number` \
+and `lot number` mean `lot`; `serial number` and `sn` mean `serial`; `expiry date`, \
+`expiration date` and `use by` mean `expiry`. An unknown column is an error.
+- Commas, semicolons or tabs separate fields, as the header has them. A first line `sep=;` is \
+honoured.
+- The encoding is UTF-8, with or without a byte order mark, or UTF-16 with one.
+- `="0012"` is the value `0012`. Dates may also be ISO 8601, such as `2027-12-31`.
+- Empty columns without a name, and empty records at the end, are ignored. An empty record between \
+others is an error.
 
 ```
 curl 'https://…/qr/bulk/?gtin=9506000134352&format=svg' \\

@@ -30,8 +30,8 @@ from api.schemas.tasks import MAX_KEY_LENGTH, MAX_WAIT, PARAMETERS, BulkRequest
 
 _IDEMPOTENCY_KEY = header_parameter(
     "Idempotency-Key",
-    "Makes the request safe to repeat: within 24 hours, the same key with the same body does not "
-    "create a second task. A UUID is a good key.",
+    "Makes the request safe to repeat: within 24 hours, the same key with a body of the same "
+    "meaning does not create a second task. A UUID is a good key.",
     "c0ffee00-5e2a-4b0d-8f7e-1d2c3b4a5f60",
     minLength=1,
     maxLength=MAX_KEY_LENGTH,
@@ -41,9 +41,10 @@ _GZIP = (
     "bytes."
 )
 _CSV = (
-    "CSV (RFC 4180) in UTF-8: a header with any of the columns `lot`, `serial` and `expiry`, in "
-    "any order, then one record per item. An empty field means no value. The fields that all items "
-    "share are query parameters."
+    "CSV (RFC 4180) in UTF-8, or in UTF-16 with a byte order mark: a header with any of the "
+    "columns `lot`, `serial` and `expiry` or their aliases, in any order, then one record per "
+    "item. Commas, semicolons or tabs separate fields, as the header has them. An empty field "
+    "means no value. The fields that all items share are query parameters."
 )
 _SUBMIT = f"""\
 Validates the whole request, stores it, and responds with 202 before anything is rendered. Poll \
@@ -52,7 +53,9 @@ Validates the whole request, stores it, and responds with 202 before anything is
 - If one value is invalid, nothing is accepted; the response is a 422 that lists every invalid \
 value.
 - With `dry_run=true`, the request is only validated; the response is a 200 with the number and \
-size of the symbols, and with every invalid value.
+size of the symbols, with every invalid value and every warning.
+- Values that are valid and probably not meant are listed in `warnings`. With `strict`, they are \
+invalid.
 - To repeat a request safely, send an `Idempotency-Key`.
 - For CSV, send `Content-Type: text/csv`. The body has the items, and the query has the other \
 fields.

@@ -41,6 +41,8 @@ _LIMITS = RequestLimits(5000, "cset82", "https://id.gs1.org", chunk_size=250)
 _SERIALS = [*(f"A{number:04}" for number in range(1, 17)), "A 0017"]
 #: The message of the service; the tests of cancellation compare the two.
 _ENDED = "The task has ended already; there is nothing to cancel."
+_REPEATED = b'{"gtin": "9506000134352", "items": [{"lot": "A"}], "items": [{"lot": "B"}]}'
+_WORKBOOK = b"PK\x03\x04xl/workbook.xml"
 _OPEN_QUOTE = b'lot,serial\r\nLOT-7,A0001\r\nLOT-7,A0002\r\nLOT-7,"A0003\r\n'
 
 
@@ -49,7 +51,9 @@ def problem_examples() -> dict[str, dict[str, Any]]:
     return {
         "400": named(
             json=("Incomplete JSON", _raised(_read_json, b"{")),
+            repeated=("JSON with a member twice", _raised(_read_json, _REPEATED)),
             csv=("CSV with an unclosed quote", _raised(_read_csv, _OPEN_QUOTE)),
+            workbook=("An Excel workbook as CSV", _raised(_read_csv, _WORKBOOK)),
             gzip=("Incomplete gzip", _example(malformed_gzip("it is incomplete"))),
         ),
         "401": named(
@@ -79,6 +83,7 @@ def problem_examples() -> dict[str, dict[str, Any]]:
         "422": named(
             value=("Invalid serial number", _raised(_read_json, _json_body())),
             csv=("Invalid serial number in CSV", _raised(_read_csv, _csv_body())),
+            strict=("A warning with `strict`", _raised(_read_json, _strict_body())),
             parameter=("Mistyped query parameter", _example(_mistyped_parameter())),
             reused=(
                 "Idempotency-Key of another body",
@@ -121,6 +126,11 @@ def _read_csv(body: bytes) -> None:
 
 def _json_body() -> bytes:
     return msgspec.json.encode({"gtin": GTIN, "items": [{"serial": each} for each in _SERIALS]})
+
+
+def _strict_body() -> bytes:
+    items = [{"serial": "A0001"}, {"serial": "A0001"}]
+    return msgspec.json.encode({"gtin": GTIN, "strict": True, "items": items})
 
 
 def _csv_body() -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.schemas.tasks import GTIN_EXAMPLE, SHA256_EXAMPLE, TASK_ID_EXAMPLE
+from api.schemas.tasks import GTIN_EXAMPLE, SHA256_EXAMPLE, TASK_ID_EXAMPLE, WARNING_EXAMPLE
 from render.errors import InvalidValueError
 from render.gs1.ai import check_alphanumeric
 
@@ -53,6 +53,10 @@ BULK_CSV = named(
         "Two serial numbers of one lot; the query has the gtin",
         "lot,serial,expiry\r\nLOT-7,A0001,271231\r\nLOT-7,A0002,271231\r\n",
     ),
+    spreadsheet=(
+        "Semicolons, other column names and ISO 8601 dates, as a spreadsheet saves them",
+        "Batch;Serial Number;Expiry Date\r\nLOT-7;A0001;2027-12-31\r\nLOT-7;A0002;2027-12-31\r\n",
+    ),
     quoted=(
         "Other column order, a value with a comma, an empty value",
         'serial,lot\r\nA0001,"7,5"\r\nA0002,\r\n',
@@ -68,6 +72,17 @@ ACCEPTED = named(
             "poll_url": f"/qr/bulk/{TASK_ID}/",
         },
     ),
+    warned=(
+        "Accepted with a warning",
+        {
+            "task_id": TASK_ID,
+            "status": "pending",
+            "items": 5,
+            "poll_url": f"/qr/bulk/{TASK_ID}/",
+            "warnings": [WARNING_EXAMPLE],
+            "warnings_total": 1,
+        },
+    ),
 )
 DRY_RUN = named(
     fine=(
@@ -78,6 +93,20 @@ DRY_RUN = named(
             "symbols": [{"version": 4, "error_correction": "M", "count": 5000}],
             "errors": [],
             "errors_total": 0,
+            "warnings": [],
+            "warnings_total": 0,
+        },
+    ),
+    warned=(
+        "A valid request with a serial number that occurs twice",
+        {
+            "would_accept": True,
+            "items": 5,
+            "symbols": [{"version": 4, "error_correction": "M", "count": 5}],
+            "errors": [],
+            "errors_total": 0,
+            "warnings": [WARNING_EXAMPLE],
+            "warnings_total": 1,
         },
     ),
     invalid=(
@@ -96,6 +125,8 @@ DRY_RUN = named(
                 }
             ],
             "errors_total": 1,
+            "warnings": [],
+            "warnings_total": 0,
         },
     ),
 )

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 import falcon
+import msgspec
 
 from api.http.json_responses import respond_json
 from api.http.large_bodies import LargeBodies
@@ -75,7 +76,9 @@ class BulkCollection:
             )
         if job.replayed:
             resp.set_header("Idempotency-Replayed", "true")
-        respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
+        respond_accepted(
+            resp, accepted(self._prefix, job.task_id, job.items, job.warnings, job.warnings_total)
+        )
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
         """Read and validate a request.
@@ -98,7 +101,11 @@ class BulkCollection:
         # The query of a CSV request is part of its content; the order of parameters is not.
         parameters = f"{CSV}?{urlencode(sorted(query.items()))}\n" if media_type == CSV else ""
         idempotency = _idempotency(req, body, parameters)
-        return build_job_request(parsed, self._limits, violations), idempotency
+        request = build_job_request(parsed, self._limits, violations)
+        if idempotency is not None:
+            meaning = request.meaning_sha256()
+            idempotency = msgspec.structs.replace(idempotency, meaning_sha256=meaning)
+        return request, idempotency
 
     def _check_signable(self, req: falcon.Request, violations: Violations) -> None:
         if not self._webhook_secrets.exists(req.context.key.key_id):

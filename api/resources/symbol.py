@@ -3,16 +3,16 @@
 import hashlib
 
 import falcon
-import msgspec
 
-from api.http.json_decoding import NOT_DECODED, decode_fields
+from api.http.json_decoding import decode_fields
 from api.http.negotiation import JSON, check_accepts
 from api.http.problems import Violations, invalid
 from api.http.query import read_query
 from api.http.request_bodies import BodyReader
-from api.intake.validation import ANY_GTIN, ItemBatch, ItemCheck, Location, RequestLimits
+from api.intake.item_batch import ITEM_FIELDS, Column, ItemBatch, Location
+from api.intake.validation import ANY_GTIN, ItemCheck, RequestLimits
+from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkItem, SymbolRequest
-from pipeline.service import Item
 from render.chunk import render_chunk
 from render.image import MEDIA_TYPES, RenderOptions
 
@@ -20,8 +20,6 @@ _BODY_LIMIT = 4096  # bytes
 _ITEM_POINTERS = frozenset(f"/{name}" for name in BulkItem.__struct_fields__)
 #: 30 days. The same values always give the same image.
 _CACHE_CONTROL = "public, max-age=2592000"
-
-_decoder = msgspec.json.Decoder(SymbolRequest)
 
 
 class Symbol:
@@ -61,17 +59,15 @@ def parse_symbol(
         violations: violations found in the query; further ones are appended.
 
     Raises:
-        ProblemError: 400 if the body is not JSON; 422 with every invalid value.
+        ProblemError: 400 if the body is not JSON, or has a member twice; 422 with every invalid
+            value.
     """
-    try:
-        request = _decoder.decode(body)
-    except NOT_DECODED:
-        fields = decode_fields(body, SymbolRequest, "", violations)
-        request = SymbolRequest(**{"gtin": ANY_GTIN} | fields)
-    check = ItemCheck(request, limits, violations)
-    item = Item(request.lot, request.serial, request.expiry)
+    fields = decode_fields(body, SymbolRequest, "", violations)
+    request = SymbolRequest(**{"gtin": ANY_GTIN} | fields)
+    check = ItemCheck(request, limits, violations, Warnings(violations, strict=request.strict))
+    columns = {field: Column.of([getattr(request, field)]) for field in ITEM_FIELDS}
     unreadable = [0] if any(row.pointer in _ITEM_POINTERS for row in violations.listed) else []
-    valid = check.valid_items(ItemBatch([item], unreadable, _locate))
+    valid = check.valid_items(ItemBatch(columns, [0], unreadable, _locate))
     if violations:
         raise invalid(violations)
     (uri,) = check.uris(valid)

@@ -5,21 +5,35 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-#: Maximum number of invalid values that a response lists.
+#: Maximum number of invalid values, and of warnings, that a response lists.
 MAX_ERRORS = 100
+
+
+Pointer = Annotated[
+    str,
+    Meta(
+        description="Location of the value: a JSON Pointer (RFC 6901) into the JSON form of the "
+        "request, also for CSV. Empty for the request as a whole.",
+        examples=["/items/16/serial"],
+    ),
+]
+Line = Annotated[
+    int | None,
+    Meta(
+        description="For CSV only: number of the line on which the record begins, from 1.",
+        examples=[18],
+    ),
+]
+Column = Annotated[
+    int | None,
+    Meta(description="For CSV only: number of the field within its record, from 1.", examples=[2]),
+]
 
 
 class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
     """One invalid value of a request."""
 
-    pointer: Annotated[
-        str,
-        Meta(
-            description="Location of the value: a JSON Pointer (RFC 6901) into the JSON form of "
-            "the request, also for CSV. Empty for the request as a whole.",
-            examples=["/items/16/serial"],
-        ),
-    ]
+    pointer: Pointer
     code: Annotated[
         str,
         Meta(description="Stable name of the violated rule, for programs.", examples=["length"]),
@@ -31,20 +45,29 @@ class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
             examples=["'' has 0 characters; 1 to 20 are allowed, null for none."],
         ),
     ]
-    line: Annotated[
-        int | None,
+    line: Line = None
+    column: Column = None
+
+
+class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One value of a request that is legal and probably not meant."""
+
+    pointer: Pointer
+    code: Annotated[
+        str,
         Meta(
-            description="For CSV only: number of the line on which the record begins, from 1.",
-            examples=[18],
+            description="Stable name of the warning, for programs.", examples=["duplicate_serial"]
         ),
-    ] = None
-    column: Annotated[
-        int | None,
+    ]
+    detail: Annotated[
+        str,
         Meta(
-            description="For CSV only: number of the field within its record, from 1.",
-            examples=[2],
+            description="What is suspicious about the value, and what to do.",
+            examples=["'nan' is what programs write for a missing value."],
         ),
-    ] = None
+    ]
+    line: Line = None
+    column: Column = None
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,7 +107,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         list[Violation] | None,
         Meta(
             description=f"For 422: the invalid values, at most the first {MAX_ERRORS}. For 400: "
-            "the location of the error in a malformed CSV body.",
+            "the location of the error in a malformed body, as far as it is known.",
             examples=[
                 [
                     {

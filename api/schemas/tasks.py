@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from api.schemas.problems import MAX_ERRORS, Violation
+from api.schemas.problems import MAX_ERRORS, RequestWarning, Violation
 from api.schemas.states import CallbackState, State
 from render.gs1 import gtin
 from render.image import MAX_SIZE, MIN_SIZE, ErrorCorrection, ImageFormat
@@ -94,6 +94,14 @@ LeastLevel = Annotated[
         examples=["M"],
     ),
 ]
+Strict = Annotated[
+    bool,
+    Meta(
+        description="Whether warnings count as invalid values: a request with a warning is then "
+        "rejected with 422.",
+        examples=[True],
+    ),
+]
 
 
 class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,6 +127,7 @@ class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             extra_json_schema={"format": "uri", "maxLength": 2000},
         ),
     ] = None
+    strict: Strict = False
 
 
 class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,8 +137,18 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
     format: Format = "png"
     size: Size = 400
     error_correction: LeastLevel = "M"
+    strict: Strict = False
 
 
+WARNING_EXAMPLE = {
+    "pointer": "/items/4/serial",
+    "code": "duplicate_serial",
+    "detail": "The serial number is the same as that of /items/3/serial, with the same GTIN. Send "
+    "each serial number once.",
+}
+WarningsTotal = Annotated[
+    int, Meta(description="Number of warnings, including unlisted ones.", examples=[1], ge=0)
+]
 TaskId = Annotated[
     str,
     Meta(
@@ -167,7 +186,7 @@ FINISHED_AT = Meta(
 )
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     """Response to an accepted request, before anything is rendered."""
 
     task_id: TaskId
@@ -178,6 +197,15 @@ class Accepted(msgspec.Struct, frozen=True):
         int, Meta(description="Number of items in the request.", examples=[1000], ge=1)
     ]
     poll_url: PollUrl
+    warnings: Annotated[
+        list[RequestWarning],
+        Meta(
+            description="Values that are valid and probably not meant, at most the first "
+            f"{MAX_ERRORS}. Absent without warnings.",
+            examples=[[WARNING_EXAMPLE]],
+        ),
+    ] = []
+    warnings_total: WarningsTotal = 0
 
 
 class SymbolCount(msgspec.Struct, frozen=True):
@@ -230,6 +258,15 @@ class DryRun(msgspec.Struct, frozen=True):
         int,
         Meta(description="Number of invalid values, including unlisted ones.", examples=[0], ge=0),
     ]
+    warnings: Annotated[
+        list[RequestWarning],
+        Meta(
+            description="Values that are valid and probably not meant, at most the first "
+            f"{MAX_ERRORS}. Empty with `strict`, which makes them invalid.",
+            examples=[[WARNING_EXAMPLE]],
+        ),
+    ]
+    warnings_total: WarningsTotal
 
 
 class Chunks(msgspec.Struct, frozen=True):

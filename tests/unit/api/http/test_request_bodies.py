@@ -53,7 +53,11 @@ def refusal(data: bytes, *, limit: int = LIMIT, length: str = "", **headers: str
 )
 def test_gzip_is_inflated_however_it_is_cut(members: list[bytes], at_a_time: int) -> None:
     sent = b"".join(map(gzip.compress, members))
-    assert read(sent, at_a_time=at_a_time, Content_Encoding="gzip")[1] == b"".join(members)
+    whole = b"".join(members)
+    as_csv = read(sent, at_a_time=at_a_time, Content_Encoding="gzip", Content_Type=CSV)
+    assert as_csv == (CSV, whole)
+    as_json = read(sent, at_a_time=at_a_time, Content_Encoding="gzip")
+    assert as_json == (JSON, whole.removeprefix(b"\xef\xbb\xbf"))
 
 
 @given(st.binary(max_size=200), st.data())
@@ -114,12 +118,42 @@ def test_a_body_that_ends_too_early_is_400() -> None:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["text/csv", "TEXT/CSV; charset=UTF-8", 'text/csv;charset="utf-8";header=present']
+    "media_type",
+    [
+        "text/csv",
+        "TEXT/CSV; charset=UTF-8",
+        'text/csv;charset="utf-8";header=present',
+        "text/csv; charset=utf8",
+        'text/csv; charset="UTF8"',
+        "text/csv; charset='utf-8'",
+        "text/csv; charset=US-ASCII",
+        "text/csv; charset=utf-16",
+        "text/csv; charset=UTF-16LE",
+    ],
 )
 def test_the_names_of_csv(media_type: str) -> None:
     assert read(b"lot\n", Content_Type=media_type) == (CSV, b"lot\n")
 
 
-@pytest.mark.parametrize("media_type", ["", "text/plain", "text/csv; charset=latin1", "x"])
+@pytest.mark.parametrize("charset", ["utf8", "UTF8", '"UTF-8"', "us-ascii"])
+def test_names_of_utf_8_are_accepted_for_json(charset: str) -> None:
+    assert read(b"\xef\xbb\xbf{}", Content_Type=f"application/json; charset={charset}") == (
+        JSON,
+        b"{}",
+    )
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "",
+        "text/plain",
+        "text/csv; charset=latin1",
+        "text/csv; charset=windows-1252",
+        "application/json; charset=utf-16",
+        "text/csv; charset=utf-32",
+        "x",
+    ],
+)
 def test_another_media_type_or_character_set_is_415(media_type: str) -> None:
     assert refusal(b"lot\n", Content_Type=media_type).code == "unsupported_media_type"

@@ -1,0 +1,55 @@
+"""ISO 8601 dates in CSV, such as 2027-12-31, which spreadsheets write."""
+
+import re
+from datetime import UTC, date, datetime
+
+from api.http.problems import Violations
+from api.intake.item_batch import Column, ItemBatch, violation
+from render.errors import shown
+
+#: Calendar dates in extended and in basic format (ISO 8601-1, section 5.2.2).
+_ISO_DATE = re.compile(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})")
+#: Years before and after the current one that two digits can mean (GS1 General Specifications,
+#: section 7.12).
+_PAST, _FUTURE = 49, 50
+
+
+def convert_dates(batch: ItemBatch, field: str, violations: Violations) -> ItemBatch:
+    """Return a batch in which the ISO 8601 dates of a field are YYMMDD.
+
+    Args:
+        batch: the batch.
+        field: the field.
+        violations: receives a violation for each date that the calendar does not have, or whose
+            year two digits cannot mean. Its item is unreadable in the returned batch.
+    """
+    column = batch.columns[field]
+    converted = {value: _convert(value) for value in column.texts() if _ISO_DATE.fullmatch(value)}
+    if not converted:
+        return batch
+    wrong = set()
+    for place, value in enumerate(column.values):
+        _, detail = converted.get(value or "", ("", ""))
+        if detail:
+            where = batch.locate(batch.indices[place], field)
+            violations.append(violation(where, "expiry_date", detail))
+            wrong.add(place)
+    dates = [converted.get(value or "", (value, ""))[0] for value in column.values]
+    columns = {**batch.columns, field: Column.of(dates)}
+    return batch._replace(columns=columns, unreadable={*batch.unreadable, *wrong})
+
+
+def _convert(value: str) -> tuple[str | None, str]:
+    """Return an ISO 8601 date as YYMMDD; or None, and what is wrong with it."""
+    this_year = datetime.now(UTC).year
+    try:
+        found = date.fromisoformat(value)
+    except ValueError as error:
+        return None, f"{shown(value)} is not a date ({error}). Send a day that exists."
+    first, last = this_year - _PAST, this_year + _FUTURE
+    if not first <= found.year <= last:
+        return None, (
+            f"{shown(value)} has the year {found.year}, of which a symbol keeps two digits: "
+            f"scanners would read another year. Send a year from {first} to {last}."
+        )
+    return f"{found:%y%m%d}", ""

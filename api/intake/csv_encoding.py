@@ -1,0 +1,121 @@
+"""Encoding of CSV bodies: detection, decoding, and errors for files that are not CSV text."""
+
+import re
+from http import HTTPStatus
+
+from api.http.problems import ProblemError, Violations
+from api.schemas.problems import Violation
+
+_UTF8_BOM = b"\xef\xbb\xbf"
+#: Byte order marks (Unicode Standard, section 23.8), the longer ones first.
+_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+#: How to save a file as CSV that is accepted.
+_SAVE = 'In Excel, save it as "CSV UTF-8"; in LibreOffice, as "Text CSV" in UTF-8'
+_LINE_END = re.compile("\r\n|\r|\n")
+
+
+def to_utf8(body: bytes) -> bytes:
+    """Return a CSV body as UTF-8 without a byte order mark.
+
+    UTF-8 is returned without being decoded: :func:`not_utf8` describes the error when a decoder
+    finds one.
+
+    Raises:
+        ProblemError: 400 if the body is a file of another kind or in another encoding.
+    """
+    _reject_other_files(body)
+    body = body.removeprefix(_UTF8_BOM)
+    for mark, encoding in _MARKS.items():
+        if body.startswith(mark):
+            body = _from_utf16(body) if encoding == "UTF-16" else _reject_encoding(encoding)
+            break
+    else:
+        _reject_unmarked_encodings(body)
+    start = body[:100].lstrip()[:1]
+    if start in {b"{", b"["}:
+        raise malformed_csv("This is JSON; send it with Content-Type: application/json", 1)
+    if start == b"<":
+        raise malformed_csv(f"This is HTML or XML, not CSV. {_SAVE}", 1)
+    return body
+
+
+def _reject_other_files(body: bytes) -> None:
+    if body.startswith(b"PK\x03\x04"):
+        kind = "a ZIP archive"
+        if b"xl/" in body:
+            kind = "an Excel workbook (.xlsx)"
+        elif b"opendocument.spreadsheet" in body[:200]:
+            kind = "a LibreOffice spreadsheet (.ods)"
+        raise malformed_csv(f"This is {kind}, not CSV. {_SAVE}", 1)
+    if body.startswith(b"\xd0\xcf\x11\xe0"):  # [MS-CFB], section 2.2
+        raise malformed_csv(f"This is an Excel workbook (.xls), not CSV. {_SAVE}", 1)
+    if body.startswith(b"\x1f\x8b"):
+        raise malformed_csv("This is gzip; send it with Content-Encoding: gzip", 1)
+
+
+def _from_utf16(body: bytes) -> bytes:
+    try:
+        return body.decode("utf-16").encode()
+    except UnicodeDecodeError as error:
+        before = body[: error.start // 2 * 2].decode("utf-16", "replace")
+        sentence = f"Byte {error.start + 1} of the body is not UTF-16 ({error.reason}). {_SAVE}"
+        raise malformed_csv(sentence, _line_after(before)) from None
+
+
+def _reject_unmarked_encodings(body: bytes) -> None:
+    """Reject UTF-16 and UTF-32 without a byte order mark, by the zeros of the first characters."""
+    zeros = tuple(byte == 0 for byte in body[:8])
+    if sum(zeros) == 6:  # noqa: PLR2004 - three of four bytes of two characters
+        _reject_encoding("UTF-32")
+    if zeros[:4] in {(False, True, False, True), (True, False, True, False)}:
+        _reject_encoding("UTF-16 without a byte order mark")
+
+
+def _reject_encoding(encoding: str) -> bytes:
+    raise malformed_csv(f"The body is {encoding}. {_SAVE}", 1)
+
+
+def not_utf8(body: bytes) -> ProblemError:
+    """Return the 400 problem of a body that is not UTF-8: its first wrong byte, and what it means.
+
+    Args:
+        body: bytes that are not UTF-8.
+    """
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = body[error.start]
+        sentence = f"Byte {error.start + 1} of the body, 0x{byte:02X}, is not UTF-8"
+        if body[: error.start].isascii():
+            try:
+                meant = body[error.start : error.start + 1].decode("cp1252")
+            except UnicodeDecodeError:  # one of the five bytes that Windows-1252 does not use
+                pass
+            else:
+                sentence += f"; the file is probably Windows-1252, in which it is {meant!r}"
+        line = _line_after(body[: error.start].decode())
+        return malformed_csv(f"{sentence}. {_SAVE}", line)
+    raise AssertionError("unreachable")
+
+
+def _line_after(text: str) -> int:
+    """Return the number of the line on which a character after ``text`` stands, from 1."""
+    return len(_LINE_END.findall(text)) + 1
+
+
+def malformed_csv(sentence: str, line: int) -> ProblemError:
+    """Return the 400 problem of a body that is not CSV.
+
+    Args:
+        sentence: what is wrong and how to correct it, without the final period.
+        line: number of the first malformed line, from 1.
+    """
+    violations = Violations()
+    violations.append(Violation("", "malformed_csv", f"{sentence}.", line))
+    detail = f"The body is not valid CSV. Line {line}: {sentence}."
+    return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_csv", detail, violations=violations)

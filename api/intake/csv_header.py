@@ -1,0 +1,134 @@
+"""Header of a CSV request: its separator and its columns."""
+
+import csv
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from api.http.json_decoding import no_such_name
+from api.http.problems import Violations
+from api.intake.csv_encoding import malformed_csv
+from api.intake.item_batch import ITEM_FIELDS, Location, violation
+from api.schemas.problems import MAX_ERRORS
+from render.errors import shown
+
+#: The accepted separators; the first one is that of a header with a single column.
+SEPARATORS = (",", ";", "\t")
+SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+#: Names of columns in lower case -> field of an item.
+_FIELDS = {
+    **{field: field for field in ITEM_FIELDS},
+    "batch": "lot",
+    "batch number": "lot",
+    "lot number": "lot",
+    "serial number": "serial",
+    "sn": "serial",
+    "expiry date": "expiry",
+    "expiration date": "expiry",
+    "use by": "expiry",
+}
+#: The line with which Excel is told the separator of a file.
+_SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?', re.IGNORECASE)
+
+
+class CsvHeader(NamedTuple):
+    """The columns of a CSV request.
+
+    Attributes:
+        separator: the character between two fields.
+        positions: position of the column of each field that has one, from 0.
+        nameless: positions of the columns without a name, which must be empty.
+        width: number of columns, including nameless ones.
+        least: number of fields that every record has: up to the last column with a name.
+    """
+
+    separator: str
+    positions: dict[str, int]
+    nameless: frozenset[int]
+    width: int
+    least: int
+
+
+def declared_separator(line: str) -> str | None:
+    """Return the separator that the line ``sep=;`` declares; None if ``line`` is another line.
+
+    Raises:
+        ProblemError: 400 if the separator is none that is accepted.
+    """
+    match = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n"))
+    if match is None:
+        return None
+    if match[1] not in SEPARATORS:
+        reason = "comma, semicolon or tab"
+        raise malformed_csv(f"{shown(match[1])} is not a separator; separate fields by {reason}", 1)
+    return match[1]
+
+
+def likely_separator(lines: Sequence[str]) -> str:
+    """Return the separator that gives a header the most known columns, then the most columns.
+
+    Args:
+        lines: the lines of the header, which may have line ends in quotes, and further ones.
+    """
+
+    def columns(separator: str) -> tuple[int, int]:
+        try:
+            names = next(csv.reader(lines, delimiter=separator), [])
+        except csv.Error:
+            return 0, 0
+        return sum(_plain(name) in _FIELDS for name in names), len(names)
+
+    return max(SEPARATORS, key=columns)
+
+
+def read_header(
+    names: Sequence[str], separator: str, line: int, violations: Violations
+) -> CsvHeader:
+    """Return the columns that a header names.
+
+    Args:
+        names: the fields of the header.
+        separator: the character between two fields.
+        line: number of the header's line.
+        violations: receives a violation for each column that is unknown or repeated.
+
+    Raises:
+        ProblemError: 400 if no column has a name.
+    """
+    plain = [_plain(name) for name in names]
+    named = [position for position, name in enumerate(plain) if name]
+    if not named:
+        reason = "The header is missing; the first line must name the columns, such as lot,serial"
+        raise malformed_csv(reason, line)
+    positions: dict[str, int] = {}
+    if len(named) > MAX_ERRORS:  # not a header; one message per column would take long
+        detail = f"The header has {len(named)} columns. The columns are {', '.join(ITEM_FIELDS)}."
+        violations.append(violation(Location("/items", line), "range", detail))
+    else:
+        for position in named:
+            where = Location("/items", line, position + 1)
+            _add_column(names[position], position, positions, where, violations)
+    nameless = frozenset(range(len(names))).difference(named)
+    return CsvHeader(separator, positions, nameless, len(names), named[-1] + 1)
+
+
+def _add_column(
+    name: str, position: int, positions: dict[str, int], where: Location, violations: Violations
+) -> None:
+    field = _FIELDS.get(_plain(name))
+    if field is None:
+        detail = no_such_name(name, ITEM_FIELDS, "column", hint=not violations.full)
+        violations.append(violation(where, "unknown_column", detail))
+    elif field in positions:
+        detail = (
+            f"The column {shown(name)} and column {positions[field] + 1} both have the field "
+            f"{field}. Remove one of them."
+        )
+        violations.append(violation(where, "duplicate_column", detail))
+    else:
+        positions[field] = position
+
+
+def _plain(name: str) -> str:
+    """Return the name of a column in lower case, without surrounding or repeated blanks."""
+    return " ".join(name.lower().split())

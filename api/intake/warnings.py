@@ -1,0 +1,89 @@
+"""Warnings about a request: values that are legal and probably not meant."""
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TypeVar
+
+from api.http.problems import Findings, Violations
+from api.intake.item_batch import Location
+from api.schemas.problems import Violation
+from pipeline.service import RequestWarning
+from render.errors import shown
+from render.gs1.gtin import is_restricted, is_restricted_gtin8
+
+_Place = TypeVar("_Place")
+
+
+class Warnings:
+    """The warnings about a request. With ``strict``, each is a violation instead.
+
+    Args:
+        violations: the invalid values of the request, which receive the warnings if ``strict``.
+        strict: the field ``strict`` of the request.
+
+    Attributes:
+        found: the warnings; empty if ``strict``.
+    """
+
+    def __init__(self, violations: Violations, *, strict: bool) -> None:
+        self.found: Findings[RequestWarning] = Findings()
+        self._violations = violations if strict else None
+
+    def add(self, code: str, where: Location, detail: str) -> None:
+        """Add a warning about the value at a location."""
+        if self._violations is None:
+            self.found.append(RequestWarning(where.pointer, code, detail, where.line, where.column))
+        else:
+            self._violations.append(
+                Violation(where.pointer, code, detail, where.line, where.column)
+            )
+
+    def add_each(
+        self,
+        code: str,
+        number: int,
+        places: Iterable[_Place],
+        describe: Callable[[_Place], tuple[Location, str]],
+    ) -> None:
+        """Add a warning per place; only those that fit the list are described.
+
+        Args:
+            code: name of the warning.
+            number: number of places.
+            places: the places, of any type; not all of them are read.
+            describe: returns the location and the detail of a place.
+        """
+        findings: Findings[RequestWarning] | Violations = self.found
+        if self._violations is not None:
+            findings = self._violations
+        listed = min(number, findings.room)
+        for place in islice(places, listed):
+            self.add(code, *describe(place))
+        findings.count(number - listed)
+
+
+def warn_about_gtin(text: str, gtin14: str, warnings: Warnings) -> None:
+    """Add a warning if a GTIN is valid only inside a company or a region.
+
+    ``gtin8_restricted``: eight digits of which the first is 0 or 2. ``gtin_restricted``: 12 to 14
+    digits with a GS1 prefix for restricted circulation.
+
+    Args:
+        text: the GTIN as it was sent.
+        gtin14: the GTIN with 14 digits.
+        warnings: receives the warning.
+    """
+    where = Location("/gtin")
+    if is_restricted_gtin8(text):
+        detail = (
+            f"{shown(text)} has eight digits and begins with {gtin14[6]}, like numbers for "
+            "internal use. It is probably a UPC-E, a short form of a GTIN-12: send the twelve "
+            "digits."
+        )
+        warnings.add("gtin8_restricted", where, detail)
+    elif is_restricted(gtin14):
+        detail = (
+            f"{shown(text)} has a GS1 prefix for restricted circulation (02, 04, 20 to 29), so "
+            "other companies may use the same number. Send the GTIN that the brand owner assigned."
+        )
+        warnings.add("gtin_restricted", where, detail)
