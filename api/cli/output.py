@@ -179,7 +179,7 @@ def report(error: QrmillError | UsageError | OSError) -> int:
         if error.status == _UNAUTHORIZED:
             print_message(_NO_KEY_HINT)
     elif isinstance(error, OSError):
-        file = STDOUT if error.filename == getattr(sys.stdout, "name", None) else error.filename
+        file = STDOUT if error.filename == "<stdout>" else error.filename
         name = f"{file}: " if file else ""
         print_message(f"qrmill: {printable(f'{name}{error.strerror or error}')}")
     else:

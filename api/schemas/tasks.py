@@ -265,8 +265,8 @@ class DryRun(msgspec.Struct, frozen=True):
             f"{MAX_ERRORS}. Empty with `strict`, which makes them invalid.",
             examples=[[WARNING_EXAMPLE]],
         ),
-    ]
-    warnings_total: WarningsTotal
+    ] = []
+    warnings_total: WarningsTotal = 0
 
 
 class Chunks(msgspec.Struct, frozen=True):

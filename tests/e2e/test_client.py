@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from api.client import ApiError, Client, TaskFailedError, TaskStatus
+from api.client import ApiError, Client, TaskFailedError, TaskStatus, environment
 from deploy.embedded.running import RunningStack
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 
@@ -58,9 +58,12 @@ def test_a_download_that_is_cut_at_random_offsets_resumes_and_verifies(
     port = int(stack.ready.s3_endpoint_url.rpartition(":")[2])
     with proxy_before(port) as proxy:
         # The URL is signed for the store's own address, so that the proxy stands before it as a
-        # proxy of this client does, which asks the API by a name that needs none.
+        # proxy of this client does, which asks the API by a name that needs none. The store's
+        # address has to pass for one that is not loopback, for which no proxy is used.
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "localhost")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setattr(environment, "is_loopback", lambda host: host == "localhost")
         proxy.mode, proxy.watch = Mode(cut=0.9), seen.append
         url = stack.ready.api_url.replace("127.0.0.1", "localhost")
         with Client(url, key, sleep=lambda _: None) as breaking:

@@ -92,6 +92,40 @@ def test_every_bad_value_is_told_with_its_place(api: dict[str, str]) -> None:
     assert (tried.returncode, answer["would_accept"], answer["errors_total"]) == (1, False, 7)
 
 
+def test_warnings_are_printed_and_strict_makes_them_errors(api: dict[str, str]) -> None:
+    rows = "lot,serial\nL-1,9.5E+12\nL-1,9.5E+12\n"
+    arguments = ["submit", "-", "--gtin", GTIN]
+    sent = qrmill(*arguments, given=rows, **api)
+    tried = qrmill(*arguments, "--dry-run", given=rows, **api)
+    for done in (sent, tried):
+        assert done.returncode == 0
+        assert "Warning" not in done.stdout
+        warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+        assert len(warnings) == 3
+        assert warnings[0].startswith("Warning: line 2, column 2, /items/0/serial: '9.5E+12'")
+    for options in ([], ["--dry-run"]):
+        done = qrmill(*arguments, "--strict", *options, given=rows, **api)
+        assert (done.returncode, UUID.search(done.stdout)) == (1, None)
+        assert "line 3, column 2, /items/1/serial: " in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("text", ["lot;x_note\nA;{}\n", '[{{"lot": "{}"}}]', "lot,serial\n{},1\n"])
+def test_a_file_of_another_encoding_is_read_or_explained(
+    api: dict[str, str], tmp_path: Path, encoding: str, text: str
+) -> None:
+    file = tmp_path / "items"
+    file.write_bytes(text.format("Ä").encode(encoding))
+    done = qrmill("submit", file, "--gtin", GTIN, "--dry-run", **api)
+    if encoding == "cp1252":
+        assert "Windows-1252" in done.stderr
+        assert "UTF-8" in done.stderr
+        assert done.returncode == (2 if text.startswith("[") else 1)
+    else:  # it is read: what is wrong is the value or the column
+        assert "lot" in done.stderr or "x_note" in done.stderr
+        assert "UTF" not in done.stderr
+
+
 def test_what_goes_wrong_is_told_and_its_kind_by_the_exit_code(
     api: dict[str, str], tmp_path: Path
 ) -> None:
