@@ -1,5 +1,6 @@
 """The paths of the OpenAPI document: operations with their requests and responses."""
 
+import json
 from typing import Any
 
 from api.openapi import request_examples as examples
@@ -260,7 +261,7 @@ def _csv_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     # Swagger UI would send a default with JSON too, where the parameter is unknown.
     default = schema.pop("default", None)
     if default is not None:
-        text += f" Default: `{default}`."
+        text += f" Default: `{default if isinstance(default, str) else json.dumps(default)}`."
     return query_parameter(name, text, schema)
 
 
