@@ -30,8 +30,7 @@ def make_request(items: int) -> dict[str, Any]:
 
 
 def _item(source: random.Random, index: int) -> dict[str, str]:
-    # Day 00 means the last day of the month (GS1 General Specifications, AI 17).
-    year, month, day = source.randint(27, 35), source.randint(1, 12), source.randint(0, 28)
+    year, month, day = source.randint(27, 35), source.randint(1, 12), source.randint(1, 28)
     return {
         "lot": f"LOT-{index // 100:03}",
         "serial": "".join(source.choices(_LETTERS, k=source.randint(6, 20))),

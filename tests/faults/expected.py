@@ -8,6 +8,7 @@ from urllib.parse import quote
 _LINK_BASE = "https://id.gs1.org"
 _NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
 MANIFESTS = ["manifest.csv", "manifest.json"]
+WARNINGS = "warnings.json"
 
 
 @dataclass(frozen=True, slots=True)

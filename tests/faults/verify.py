@@ -15,7 +15,7 @@ import resvg_py
 import zxingcpp
 from PIL import Image
 
-from tests.faults.expected import MANIFESTS, ExpectedImage, expected_images
+from tests.faults.expected import MANIFESTS, WARNINGS, ExpectedImage, expected_images
 
 _QR_CODE = zxingcpp.barcode_formats_from_str("QRCode")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
@@ -51,6 +51,10 @@ def _verify(
     bundle: zipfile.ZipFile, images: list[ExpectedImage], body: dict[str, Any], symbols: int
 ) -> None:
     names = bundle.namelist()
+    if WARNINGS in names:  # a release before 0.3.0 writes none
+        _require(names.index(WARNINGS) == len(MANIFESTS), "its warnings are not the third member")
+        _verify_warnings(json.loads(bundle.read(WARNINGS)), body)
+        names.remove(WARNINGS)
     if sorted(names) != sorted([*MANIFESTS, *(image.file for image in images)]):
         extra = set(names) - {image.file for image in images} - set(MANIFESTS)
         raise RepeatedOrMissingError(
@@ -66,6 +70,18 @@ def _verify(
     count = min(symbols, len(images))
     for image in random.Random(len(images)).sample(images, count):
         _verify_symbol(bundle.read(image.file), image, body)
+
+
+def _verify_warnings(warnings: dict[str, Any], body: dict[str, Any]) -> None:
+    """Compare the warnings with the items: a day 00 is all that their values are warned of."""
+    expected = [
+        f"/items/{index}/expiry"
+        for index, item in enumerate(body["items"])
+        if item.get("expiry", "").endswith("00")
+    ]
+    pointers = [each["pointer"] for each in warnings["warnings"]]
+    _require(pointers == expected[:100], f"it has warnings about {pointers[:3]}")
+    _require(warnings["total"] == len(expected), f"it has {warnings['total']} warnings")
 
 
 def _verify_row(image: ExpectedImage, row: dict[str, Any], digest: str) -> None:
