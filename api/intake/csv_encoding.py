@@ -14,6 +14,13 @@ _MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+#: First bytes of files that people send in place of CSV.
+_OTHER_FILES = {
+    b"%PDF": "a PDF document",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"{\\rtf": "an RTF document",
+}
 #: How to save a file as CSV that is accepted.
 _SAVE = 'In Excel, save it as "CSV UTF-8"; in LibreOffice, as "Text CSV" in UTF-8'
 _LINE_END = re.compile("\r\n|\r|\n")
@@ -49,13 +56,17 @@ def _reject_other_files(body: bytes) -> None:
         kind = "a ZIP archive"
         if b"xl/" in body:
             kind = "an Excel workbook (.xlsx)"
-        elif b"opendocument.spreadsheet" in body[:200]:
+        elif b"opendocument.spreadsheet" in body:
             kind = "a LibreOffice spreadsheet (.ods)"
         raise malformed_csv(f"This is {kind}, not CSV. {_SAVE}", 1)
     if body.startswith(b"\xd0\xcf\x11\xe0"):  # [MS-CFB], section 2.2
         raise malformed_csv(f"This is an Excel workbook (.xls), not CSV. {_SAVE}", 1)
     if body.startswith(b"\x1f\x8b"):
-        raise malformed_csv("This is gzip; send it with Content-Encoding: gzip", 1)
+        reason = "This is gzip; unpack it, or send it with Content-Encoding: gzip"
+        raise malformed_csv(reason, 1)
+    for mark, kind in _OTHER_FILES.items():
+        if body.startswith(mark):
+            raise malformed_csv(f"This is {kind}, not CSV", 1)
 
 
 def _from_utf16(body: bytes) -> bytes:

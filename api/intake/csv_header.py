@@ -28,7 +28,7 @@ _FIELDS = {
     "use by": "expiry",
 }
 #: The line with which Excel is told the separator of a file.
-_SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?[,;\t]*', re.IGNORECASE)
 
 
 class CsvHeader(NamedTuple):
@@ -117,7 +117,12 @@ def _add_column(
 ) -> None:
     field = _FIELDS.get(_plain(name))
     if field is None:
-        detail = no_such_name(name, ITEM_FIELDS, "column", hint=not violations.full)
+        detail = no_such_name(name, _FIELDS, "column", hint=not violations.full)
+        if any(separator in name for separator in SEPARATORS):
+            detail = (
+                f"The column {shown(name)} is a whole line in quotes. Remove the quotes around "
+                "each line."
+            )
         violations.append(violation(where, "unknown_column", detail))
     elif field in positions:
         detail = (

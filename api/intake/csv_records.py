@@ -8,6 +8,7 @@ from itertools import islice
 
 from api.intake.csv_encoding import malformed_csv, not_utf8, to_utf8
 from api.intake.csv_header import SEPARATOR_NAMES, SEPARATORS, declared_separator, likely_separator
+from render.errors import shown
 
 Record = tuple[int, list[str]]
 
@@ -17,8 +18,8 @@ _MOST_SEPARATORS = 1000
 #: Number of lines in which the end of the header is looked for.
 _HEADER_LINES = 20
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-#: A value as spreadsheets keep it from becoming a number: ``="0012"``.
-_FORMULA = re.compile(r'="(.*)"', re.DOTALL)
+#: A text as spreadsheets keep it from becoming a number: ``="0012"``, with inner quotes doubled.
+_TEXT_FORMULA = re.compile(r'="((?:[^"]|"")*)"')
 
 
 class CsvRecords:
@@ -70,7 +71,7 @@ class CsvRecords:
         try:
             for fields in reader:
                 if has_formulas:
-                    fields = [*map(_unwrapped, fields)]  # noqa: PLW2901 - the same fields
+                    fields = [_unwrapped(field, line) for field in fields]  # noqa: PLW2901
                 if not any(fields) or (len(fields) == 1 and fields[0].isspace()):
                     blank.append(line)
                     self._check_blank(blank)
@@ -136,10 +137,19 @@ def _check_separators(line: str, separators: Iterable[str], number: int) -> None
             raise malformed_csv(reason, number)
 
 
-def _unwrapped(value: str) -> str:
-    """Return the text of ``="0012"``; any other value is returned as it is."""
-    match = _FORMULA.fullmatch(value)
-    return match[1].replace('""', '"') if match else value
+def _unwrapped(value: str, line: int) -> str:
+    """Return the text of ``="0012"``; a value that does not begin with ``="`` is returned as it is.
+
+    Raises:
+        ProblemError: 400 if the value is another formula, or a separator has cut it in two.
+    """
+    if not value.startswith('="'):
+        return value
+    match = _TEXT_FORMULA.fullmatch(value)
+    if match is None:
+        reason = f'{shown(value)} is a formula and not a text such as ="0012"'
+        raise malformed_csv(f"{reason}; paste values in place of formulas, and save again", line)
+    return match[1].replace('""', '"')
 
 
 def _in_words(reason: str) -> str:

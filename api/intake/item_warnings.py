@@ -21,10 +21,12 @@ _PLACEHOLDERS = {
     for letters in product(*({letter, letter.upper()} for letter in word))
 }
 _DOT_SEGMENTS = {".", ".."}
-#: A number as spreadsheets and programs write it, with a point or a comma: ``1234.0``; ``9.5E+12``
-#: with a signed exponent; ``9.5E12`` with a fraction. ``95E12`` is more likely a serial number.
+#: A number as spreadsheets and programs write it, with a point or a comma: ``1234.0``, without
+#: leading zeros; ``9.5E+12`` and ``9E+12``, with one digit before the point. ``95E+12``, ``9E12``
+#: and ``9E-1`` are more likely serial numbers.
 _NUMBER = re.compile(
-    r"\n(-?[0-9]++(?:[.,]0++|(?:[.,][0-9]++)?[eE][+-][0-9]++|[.,][0-9]++[eE][0-9]++))(?=\n)"
+    r"\n([+-]?(?:(?:0|[1-9][0-9]*+)[.,]0++|[0-9][.,][0-9]++[eE][+-]?[0-9]++"
+    r"|[0-9][eE][+-][0-9]{2,}+))(?=\n)"
 )
 #: Every value that :data:`_NUMBER` finds has one of these.
 _NUMBER_MARKS = (".", ",", "+", "-")

@@ -81,6 +81,13 @@ def warn_about_gtin(text: str, gtin14: str, warnings: Warnings) -> None:
             "digits."
         )
         warnings.add("gtin8_restricted", where, detail)
+    elif gtin14.startswith("000000") and is_restricted(gtin14):
+        detail = (
+            f"{shown(text)} is the GTIN-8 {gtin14[6:]}, which begins with {gtin14[6]}, like "
+            "numbers for internal use. If it is a UPC-E, a short form of a GTIN-12, send the "
+            "twelve digits."
+        )
+        warnings.add("gtin_restricted", where, detail)
     elif is_restricted(gtin14):
         detail = (
             f"{shown(text)} has a GS1 prefix for restricted circulation (02, 04, 20 to 29), so "

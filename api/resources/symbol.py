@@ -40,6 +40,7 @@ class Symbol:
         (image,) = render_chunk([uri], options)
         digest = hashlib.sha256(image.data).hexdigest()
         resp.set_headers({"ETag": f'"{digest}"', "Cache-Control": _CACHE_CONTROL})
+        resp.append_header("Vary", "X-API-Key, Authorization")
         # If-None-Match compares entity tags weakly (RFC 9110, section 13.1.2).
         if any(str(tag) in {"*", digest} for tag in req.if_none_match or ()):
             resp.status = falcon.HTTP_NOT_MODIFIED

@@ -88,13 +88,14 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     def meaning_sha256(self) -> str:
         """Return the SHA-256, hexadecimal, of what the request means.
 
-        The digest does not depend on the order of members, white space, escapes, defaults that are
-        written out, or the chunk size. It covers the warnings, because the response has them.
+        It does not depend on the form (JSON or CSV), the order of members or columns, white space,
+        escapes, defaults that are written out, or the chunk size. Warnings are left out, because
+        they name lines and columns, and their texts differ between releases.
         """
         meaning = _Meaning(
             self.gtin, self.format, self.size, self.error_correction, self.callback_url
         )
-        digest = hashlib.sha256(msgspec.json.encode([meaning, self.warnings]))
+        digest = hashlib.sha256(msgspec.json.encode(meaning))
         for chunk in self.items.chunks:
             digest.update(b",")
             digest.update(memoryview(chunk)[1:-1])  # the items without the array's brackets

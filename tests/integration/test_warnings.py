@@ -112,6 +112,24 @@ def test_a_csv_body_of_the_same_meaning_is_a_replay(client: TestClient) -> None:
         assert again.headers["idempotency-replayed"] == "true"
 
 
+def test_csv_of_the_same_items_is_a_replay_although_its_warnings_name_other_places(
+    client: TestClient,
+) -> None:
+    query = {"query_string": f"gtin={GTIN}", "headers": KEY}
+    first = post(client, b"lot,expiry\nNone,271200\n", "text/csv", **query)
+    assert first.json["warnings_total"] == 2
+    for rows in (
+        b"lot,expiry\r\nNone,271200\r\n",
+        b"sep=,\nlot,expiry\nNone,271200\n",
+        b"expiry,lot\n271200,None\n",
+    ):
+        again = post(client, rows, "text/csv", **query)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json == first.json
+    items = {"gtin": GTIN, "items": [{"expiry": "271200", "lot": "None"}]}
+    assert post(client, items, headers=KEY).json == first.json
+
+
 @pytest.mark.parametrize("body", OTHERS)
 def test_a_body_of_another_meaning_is_refused(client: TestClient, body: str) -> None:
     post(client, SAME[0].encode(), headers=KEY)
@@ -143,6 +161,13 @@ def test_a_member_that_occurs_twice_is_a_400_that_names_it(
     )
     assert "'role'" in assert_problem(key, HTTPStatus.BAD_REQUEST, "malformed_json")["detail"]
     assert contents(redis_url, bucket) == before
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_in_another_encoding_is_named(client: TestClient, encoding: str) -> None:
+    sent = json.dumps({"gtin": GTIN, "items": [{}]}).encode(encoding)
+    problem = assert_problem(post(client, sent), HTTPStatus.BAD_REQUEST, "malformed_json")
+    assert "UTF-16 or UTF-32" in problem["detail"]
 
 
 def test_a_workbook_and_windows_1252_are_named(client: TestClient) -> None:

@@ -101,6 +101,7 @@ def test_one_item_is_one_item_however_it_is_written(rows: str) -> None:
 
 def test_a_number_that_is_kept_from_excel_keeps_its_zeros() -> None:
     assert items_of(parse_csv(b'lot\n="000123"\n')) == [Item("000123")]
+    assert items_of(parse_csv(b'lot,serial\n"=""0,12""",1\n')) == [Item("0,12", "1")]
     assert items_of(parse_csv(b'lot\n"=""A""""B"""\n')) == [Item('A"B')]
     assert items_of(parse_csv(b"lot\n=12\n=A\n=\n")) == [Item("=12"), Item("=A"), Item("=")]
 
@@ -225,6 +226,13 @@ TEXT = "lot,serial\nL\u00fc,1\n"
         (lambda: b'{"gtin": "1"}', 1, ["application/json"]),
         (lambda: b"\xef\xbb\xbf [{}]", 1, ["application/json"]),
         (lambda: b"\x1f\x8b\x08\0", 1, ["gzip", "Content-Encoding"]),
+        (lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", 1, ["PDF"]),
+        (lambda: b"\x89PNG\r\n\x1a\n", 1, ["PNG"]),
+        (lambda: b"{\\rtf1 lot}", 1, ["RTF"]),
+        (lambda: b'lot;serial\n="A;B"\n', 2, ["formula", '="A']),
+        (lambda: b'lot,serial\nA,1\n="0,12"\n', 3, ["formula"]),
+        (lambda: b'lot,serial\n="0012,1\n', 2, ["formula"]),
+        (lambda: b'lot\n="A"&"B"\n', 2, ["formula"]),
         (lambda: b"sep=|\nlot|serial\n", 1, ["'|'", "semicolon"]),
         (lambda: b"sep=\nlot\n", 1, ["''", "semicolon"]),
         (lambda: b"sep=;\n", 2, ["header"]),
@@ -254,3 +262,13 @@ def test_leftovers_of_a_spreadsheet_do_not_count_as_items() -> None:
     limits = LIMITS._replace(max_items=2, chunk_size=1)
     body = b"lot,serial\nA,1\nB,2\n" + b",\r\n" * 100_000
     assert parse_csv(body, limits=limits).items.count == 2
+
+
+def test_a_separator_line_that_was_saved_again_is_read() -> None:
+    assert items_of(parse_csv(b"sep=;,,\nlot;serial\nA;B\n")) == [Item("A", "B")]
+
+
+def test_a_header_in_quotes_as_a_whole_is_explained() -> None:
+    (found,) = invalid(b'"lot;serial"\n"A;B"\n')
+    assert found.code == "unknown_column"
+    assert "whole line in quotes" in found.detail

@@ -71,6 +71,8 @@ def test_what_only_resembles_a_placeholder_is_not_warned_of(value: str) -> None:
         "-1.0",
         "1.50E+3",
         "1.00E+12",
+        "+1E+05",
+        "9E-10",
     ],
 )
 def test_reformatted_numbers_are_warned_of(value: str) -> None:
@@ -100,6 +102,12 @@ def test_reformatted_numbers_are_warned_of(value: str) -> None:
         "1-1",
         "1.0.0",
         "--1.0",
+        "01.0",
+        "00.00",
+        "24E-15",
+        "12E+3",
+        "7E-1",
+        "9E12",
     ],
 )
 def test_what_only_resembles_a_number_is_not_warned_of(value: str) -> None:
