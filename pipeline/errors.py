@@ -1,4 +1,4 @@
-"""Errors that cross packages: a backend is unavailable, or an object is missing or unreadable."""
+"""Errors that cross packages: unavailable backends, missing or damaged objects, wrong symbols."""
 
 
 class UnavailableError(Exception):
@@ -45,6 +45,22 @@ class BrokerUnavailableError(UnavailableError):
 
 class EnqueueError(BrokerUnavailableError):
     """Raised when the broker does not confirm a message, which may be enqueued nevertheless."""
+
+
+class UnverifiedError(Exception):
+    """Raised when a symbol that was read back from its image differs from its item.
+
+    Args:
+        index: position of the first such item in the job, counted from 1.
+        file: name of its image in the bundle.
+        fault: how it differs, as a clause.
+        count: number of such items in the chunk.
+    """
+
+    def __init__(self, index: int, file: str, fault: str, count: int) -> None:
+        more = f" ({count} items of the chunk failed verification)" if count > 1 else ""
+        super().__init__(f"item {index} ({file}) failed verification: {fault}{more}")
+        self.count = count
 
 
 class UnreadableError(Exception):

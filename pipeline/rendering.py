@@ -11,7 +11,7 @@ from render.gs1.link import digital_link_uri
 from render.image import Image, RenderOptions
 
 
-def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ManifestRow], list[bytes]]:
+def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ManifestRow], list[Image]]:
     """Return the manifest rows and the images of a chunk's ``items``, in the items' order."""
     job = work.job
     symbols = render_symbols(job, items)
@@ -19,7 +19,7 @@ def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ManifestR
         manifest_row(job, work.first_item + place + 1, item, *symbol)
         for place, (item, symbol) in enumerate(zip(items, symbols, strict=True))
     ]
-    return rows, [image.data for _, image in symbols]
+    return rows, [image for _, image in symbols]
 
 
 def render_symbols(job: JobFields, items: Sequence[Item]) -> list[tuple[str, Image]]:

@@ -154,6 +154,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chunk_size: Annotated[
         int, Meta(description="number of items per chunk, up to 10,000", ge=1, le=10_000)
     ] = 500
+    verify: Annotated[
+        Literal["on", "off"],
+        Meta(description="verification of every symbol before its chunk is staged: `on` or `off`"),
+    ] = "on"
     api_prefix: Annotated[
         str,
         Meta(

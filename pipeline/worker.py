@@ -19,11 +19,12 @@ from pipeline.backends import Backends
 from pipeline.broker.factory import worker_name
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.monitoring.logs import LogContext, configure_logging
-from pipeline.monitoring.metrics import StepMetrics
+from pipeline.monitoring.metrics import StepMetrics, VerificationMetrics
 from pipeline.monitoring.metrics_server import expose_metrics, prepare_metrics
 from pipeline.parent_death import terminate_with_parent
 from pipeline.settings import Settings, SettingsError, unknown_variables
 from pipeline.storage.metrics import S3Metrics
+from pipeline.verification.verify import verify
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.sender import WebhookSender
@@ -102,6 +103,8 @@ def build_worker(settings: Settings) -> Broker:
         records,
         staging,
         steps,
+        verify=verify if settings.verify == "on" else None,
+        symbols=VerificationMetrics(),
         lease=settings.lease_ms,
         deadline=settings.deadline_ms,
         max_attempts=settings.max_attempts,

@@ -72,9 +72,12 @@ def _texts(uris: Sequence[str]) -> list[bytes]:
 
 def _write(symbols: Symbols, options: RenderOptions) -> list[Image]:
     """Return the images of symbols in the requested format."""
-    version, level = symbols.version, symbols.error_correction
     if options.format == "svg":
-        return [Image(data, version, level, None) for data in write_svgs(symbols.rows)]
-    pixels = module_pixels(symbol_side(version), options.size)
-    pngs = write_pngs(symbols.rows, options.size)
-    return [Image(data, version, level, pixels) for data in pngs]
+        pixels, files = None, write_svgs(symbols.rows)
+    else:
+        pixels = module_pixels(symbol_side(symbols.version), options.size)
+        files = write_pngs(symbols.rows, options.size)
+    return [
+        Image(data, symbols.version, symbols.error_correction, pixels, rows.tobytes())
+        for data, rows in zip(files, symbols.rows, strict=True)
+    ]

@@ -239,6 +239,7 @@ def _fields(found: TaskStatus) -> Iterator[tuple[str, object]]:
     if found.bundle is not None:
         yield "bundle", f"{found.bundle.bytes} bytes, kept until {found.bundle.expires_at}"
         yield "sha256", found.bundle.sha256
+        yield "verified", "yes" if found.bundle.verified else "no"
     if found.callback is not None:
         error = f": {found.callback.last_error}" if found.callback.last_error else ""
         yield (

@@ -171,11 +171,13 @@ class BundleResponse(msgspec.Struct, frozen=True):
         bytes: size.
         sha256: hexadecimal digest of the whole file.
         expires_at: when the service may delete the file, ISO 8601.
+        verified: whether every symbol was read back; False from a service that does not report it.
     """
 
     bytes: int
     sha256: str
     expires_at: str
+    verified: bool = False
 
 
 class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,10 @@ seconds. To get a webhook instead, set `callback_url` in the request.
 works until `expires_at`; poll again for a new one. The ZIP itself is kept until \
 `bundle.expires_at`.
 
+Before the ZIP is built, every symbol is read back by an independent decoder and compared with its \
+item. A symbol that differs fails the task with the `error_code` `unverified`. The column \
+`verified` of the manifest and `bundle.verified` are true where symbols were read back.
+
 For a single QR code, `POST /qr/` responds with the image.
 
 ## Authentication

@@ -40,7 +40,7 @@ _COMPLETED = _status(
     expires_at="2026-11-23T09:00:05+00:00",
     items=1000,
     finished_at=_FINISHED,
-    bundle={"bytes": 812_345, "sha256": SHA256, "expires_at": _EXPIRES},
+    bundle={"bytes": 812_345, "sha256": SHA256, "expires_at": _EXPIRES, "verified": True},
     callback={
         "state": "delivered",
         "attempts": 1,

@@ -300,6 +300,14 @@ class BundleResponse(msgspec.Struct, frozen=True):
             examples=["2026-11-30T08:00:01+00:00"],
         ),
     ]
+    verified: Annotated[
+        bool,
+        Meta(
+            description="Whether every symbol of the ZIP was read back by an independent decoder "
+            "and encodes the URI in its row of the manifest.",
+            examples=[True],
+        ),
+    ] = False
 
 
 class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -404,6 +412,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
                     "bytes": 812_345,
                     "sha256": SHA256_EXAMPLE,
                     "expires_at": "2026-11-30T08:00:01+00:00",
+                    "verified": True,
                 }
             ],
         ),

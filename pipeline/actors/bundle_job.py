@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ import structlog
 
 from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.archive.bundle import stream_archive
+from pipeline.archive.manifest import ManifestRow
 from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import ResultRecorder
@@ -152,10 +154,8 @@ class Bundler:
         staged = self._ledger.staged_chunks(job.task_id)
         with ThreadPoolExecutor(READ_AHEAD, "read-ahead") as pool:
             chunks = ChunkReader(self._staging, job.task_id, staged, pool)
-            rows, members = (
-                reading.waiting_for(chunks.rows()),
-                reading.waiting_for(chunks.members()),
-            )
+            rows = _WatchedRows(reading.waiting_for(chunks.rows()))
+            members = reading.waiting_for(chunks.members())
             uploaded = self._records.upload_bundle(
                 job.task_id,
                 Upload(
@@ -174,5 +174,22 @@ class Bundler:
             upload_ms=round(packing.lap() - packing.waited, 1),
         )
         return Bundle(
-            bytes=uploaded.bytes, sha256=uploaded.sha256, expires_at=expires_at, times=times
+            bytes=uploaded.bytes,
+            sha256=uploaded.sha256,
+            expires_at=expires_at,
+            times=times,
+            verified=rows.verified,
         )
+
+
+class _WatchedRows:
+    """The manifest rows of a job's chunks; ``verified`` is whether all rows yielded so far are."""
+
+    def __init__(self, chunks: Iterable[list[ManifestRow]]) -> None:
+        self._chunks = chunks
+        self.verified = True
+
+    def __iter__(self) -> Iterator[list[ManifestRow]]:
+        for rows in self._chunks:
+            self.verified = self.verified and all(row.verified for row in rows)
+            yield rows

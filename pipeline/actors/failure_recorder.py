@@ -13,6 +13,7 @@ from pipeline.errors import (
     LedgerUnavailableError,
     ObjectMissingError,
     StoreUnavailableError,
+    UnverifiedError,
 )
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.failure_reasons import (
@@ -25,6 +26,7 @@ from pipeline.model.failure_reasons import (
     RENDER_FAILED,
     STORAGE_UNAVAILABLE,
     TIME_LIMIT,
+    UNVERIFIED,
     Failure,
 )
 from pipeline.webhooks.sender import CallbackFailedError
@@ -33,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 #: Message option that carries the error code of the last attempt from one hook to the next.
 ERROR_CODE = "error_code"
+#: Message option with the clause for clients that names the item which failed verification.
+_REASON = "error_reason"
 #: Message option with the traceback. Dramatiq's ``Retries`` also sets this option, and Dramatiq's
 #: dashboard shows it.
 _TRACEBACK = "traceback"
@@ -45,6 +49,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (LedgerUnavailableError, LEDGER_UNAVAILABLE),
     (BrokerUnavailableError, BROKER_UNAVAILABLE),
     (TimeLimitExceeded, TIME_LIMIT),
+    (UnverifiedError, UNVERIFIED),
 )
 
 
@@ -79,11 +84,12 @@ class FailureRecorder(Middleware):
                 log.warning("webhook attempt aborted", reason=type(exception).__name__)
             return
         code = error_code(message.actor_name, exception)
-        message.options[ERROR_CODE] = code
+        reason = str(exception) if isinstance(exception, UnverifiedError) else REASONS[code]
+        message.options.update({ERROR_CODE: code, _REASON: reason})
         lines = traceback.format_exception(exception, limit=_MOST_FRAMES)
         message.options[_TRACEBACK] = "".join(lines)
         if message.actor_name != BUNDLE_ACTOR:
-            failure = Failure(code, f"An attempt failed: {REASONS[code]}.")
+            failure = Failure(code, f"An attempt failed: {reason}.")
             task_id, chunk_index = message.args
             self._ledger.record_attempt_error(task_id, chunk_index, failure)
 
@@ -106,7 +112,7 @@ class FailureRecorder(Middleware):
         task_id, *chunk = message.args
         what = f"Chunk {chunk[0]}" if chunk else "Building the bundle"
         count = "1 try" if tries == 1 else f"{tries} tries"
-        detail = f"{what} failed after {count}: {REASONS[code]}."
+        detail = f"{what} failed after {count}: {_reason(message, code)}."
         log.error("failed permanently", error_code=code, tries=tries)
         if code not in FAILS_NO_JOB:
             index = chunk[0] if chunk else None
@@ -116,6 +122,11 @@ class FailureRecorder(Middleware):
 
 def _code(message: MessageProxy) -> str:
     return str(message.options.get(ERROR_CODE, RENDER_FAILED))
+
+
+def _reason(message: MessageProxy, code: str) -> str:
+    reason = message.options.get(_REASON) if code == UNVERIFIED else None
+    return str(reason or REASONS[code])
 
 
 def error_code(actor: str, exception: BaseException) -> str:

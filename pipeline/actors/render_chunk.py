@@ -1,23 +1,27 @@
-"""Renderer of one chunk: reads its items, renders all of them, stages the images."""
+"""Renderer of one chunk: reads its items, renders and verifies all of them, stages the images."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
 import structlog
 
-from pipeline.errors import LedgerUnavailableError
+from pipeline.archive.manifest import ManifestRow
+from pipeline.errors import LedgerUnavailableError, UnverifiedError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
 from pipeline.model.failure_reasons import crashed_each_time
+from pipeline.model.records import JobFields
 from pipeline.monitoring.logs import bind_job_context
-from pipeline.monitoring.metrics import StepMetrics
+from pipeline.monitoring.metrics import StepMetrics, VerificationMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.rendering import render_items
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
+from pipeline.verification.verify import Verify
+from render.image import Image
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +34,9 @@ class ChunkRenderer:
 
     Args:
         ledger, records, staging: stores of the jobs, the requests and the staged chunks.
-        steps: measures how long rendering and staging take.
+        steps: measures how long rendering, verification and staging take.
+        verify: verifies the symbols of a chunk; None to stage them unverified.
+        symbols: counts verified and unverified symbols.
         lease: milliseconds after which an attempt counts as dead unless the lease is renewed. The
             lease is renewed while requests to S3 are in progress.
         deadline: milliseconds that a job gets when a requeued chunk reopens it.
@@ -46,6 +52,8 @@ class ChunkRenderer:
         staging: Staging,
         steps: StepMetrics,
         *,
+        verify: Verify | None,
+        symbols: VerificationMetrics,
         lease: int,
         deadline: int,
         max_attempts: int,
@@ -54,6 +62,8 @@ class ChunkRenderer:
         self._records = records
         self._staging = staging
         self._steps = steps
+        self._verify = verify
+        self._symbols = symbols
         self._lease = lease
         self._deadline = deadline
         self._max_attempts = max_attempts
@@ -67,6 +77,7 @@ class ChunkRenderer:
         Raises:
             UnavailableError: a backend is unavailable; retry later.
             ObjectMissingError: the request object is missing.
+            UnverifiedError: a symbol differs from its item, and nothing was staged.
         """
         watch = Stopwatch()
         work = self._ledger.begin_chunk(task_id, chunk_index, self._lease, message_id)
@@ -97,14 +108,40 @@ class ChunkRenderer:
         with self._steps.time("render", work.job.format):
             rows, images = render_items(work, items)
         rendered = watch.lap()
+        rows = self._verified(work.job, rows, images)
+        verified = watch.lap()
         with self._steps.time("stage", work.job.format):
             staged = self._staging.stage(
-                task_id, work.chunk_index, rows, images, self._renewing(work)
+                task_id,
+                work.chunk_index,
+                rows,
+                [image.data for image in images],
+                self._renewing(work),
             )
         times = ChunkTimes(
-            begun_at=watch.begun_at, read_ms=read, render_ms=rendered, stage_ms=watch.lap()
+            begun_at=watch.begun_at,
+            read_ms=read,
+            render_ms=rendered,
+            verify_ms=verified,
+            stage_ms=watch.lap(),
         )
         return StagedChunk(**msgspec.structs.asdict(staged), times=times)
+
+    def _verified(
+        self, job: JobFields, rows: list[ManifestRow], images: Sequence[Image]
+    ) -> list[ManifestRow]:
+        """Return the rows as verified, or unchanged if verification is off."""
+        if self._verify is None:
+            return rows
+        try:
+            with self._steps.time("verify", job.format):
+                self._verify(job, rows, images)
+        except UnverifiedError as error:
+            self._symbols.count_unverified(job.format, error.count)
+            log.error("symbols unverified", reason=str(error))  # noqa: TRY400 - the worker logs the traceback
+            raise
+        self._symbols.count_verified(job.format, len(rows))
+        return [msgspec.structs.replace(row, verified=True) for row in rows]
 
     def _renewing(self, work: ChunkWork) -> Callable[[], None]:
         """Return a function that renews the lease once a third of it has passed."""

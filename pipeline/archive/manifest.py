@@ -22,6 +22,8 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
         file: name of the image in the bundle.
         module_px: side of a module in pixels; None for SVG.
         sha256: SHA-256 of the image, hexadecimal.
+        verified: whether the worker that staged the row has read the symbol back. False in rows of
+            a release that does not verify.
     """
 
     index: int
@@ -35,6 +37,7 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
     error_correction: str
     module_px: int | None
     sha256: str
+    verified: bool = False
 
 
 CSV_COLUMNS = ManifestRow.__struct_fields__
@@ -72,12 +75,18 @@ def write_manifests(
     as_csv.write(_csv_lines([CSV_COLUMNS]))
     before = b"[\n"
     for chunk in rows:
-        as_csv.write(_csv_lines(msgspec.structs.astuple(row) for row in chunk))
+        as_csv.write(_csv_lines(map(_csv_record, chunk)))
         as_json.write(before + b",\n".join(map(msgspec.json.encode, chunk)))
         before = b",\n"
     as_json.write(b"\n]\n")
     as_csv.close()
     as_json.close()
+
+
+def _csv_record(row: ManifestRow) -> list[object]:
+    """Return a row's values, with Boolean values as in JSON."""
+    values = msgspec.structs.astuple(row)
+    return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 def _csv_lines(records: Iterable[Iterable[object]]) -> bytes:

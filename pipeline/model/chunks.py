@@ -10,18 +10,20 @@ class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
         begun_at: start of the attempt, in milliseconds since the epoch.
         read_ms: milliseconds spent on reading the chunk's items.
         render_ms: milliseconds spent on rendering the chunk's images.
+        verify_ms: milliseconds spent on reading the symbols back.
         stage_ms: milliseconds spent on writing the images and manifest rows to S3.
     """
 
     begun_at: int
     read_ms: float
     render_ms: float
+    verify_ms: float = 0.0
     stage_ms: float
 
     @property
     def total_ms(self) -> int:
         """Duration of the attempt, in whole milliseconds."""
-        return round(self.read_ms + self.render_ms + self.stage_ms)
+        return round(self.read_ms + self.render_ms + self.verify_ms + self.stage_ms)
 
 
 class StagedBytes(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ LEDGER_UNAVAILABLE = "ledger_unavailable"
 BROKER_UNAVAILABLE = "broker_unavailable"
 TIME_LIMIT = "time_limit"
 RENDER_FAILED = "render_failed"
+UNVERIFIED = "unverified"
 BUNDLE_FAILED = "bundle_failed"
 
 #: Text of each error code with which an attempt can fail: a clause that clients are shown.
@@ -24,6 +25,7 @@ REASONS = {
     BROKER_UNAVAILABLE: "the broker did not accept a message",
     TIME_LIMIT: "it exceeded its time limit",
     RENDER_FAILED: "its symbols could not be rendered",
+    UNVERIFIED: "a symbol, read back from its image, differs from its item",
     BUNDLE_FAILED: "the archive could not be written",
 }
 #: Codes that do not fail the job: Redis or the broker was unavailable, and the sweep enqueues the

@@ -139,12 +139,14 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         sha256: SHA-256 of the ZIP, hexadecimal.
         expires_at: time from which the sweep may delete the bundle, in seconds since the epoch.
         times: timings of its building.
+        verified: whether every row of the manifest is verified.
     """
 
     bytes: int
     sha256: str
     expires_at: int
     times: BundleTimes
+    verified: bool = False
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from render.image import ImageFormat
 
-Step = Literal["render", "stage", "bundle"]
+Step = Literal["render", "verify", "stage", "bundle"]
 Action = Literal["chunks", "bundle", "late", "removed", "revived"]
 
 _STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)  # seconds
@@ -44,7 +44,7 @@ class StepMetrics:
         self.registry = CollectorRegistry()
         self._seconds = Histogram(
             "qrmill_step_seconds",
-            "Seconds to render a chunk, to stage it, or to build and upload a bundle.",
+            "Seconds to render, verify or stage a chunk, or to build and upload a bundle.",
             ["step", "format"],
             buckets=_STEP_BUCKETS,
             registry=self.registry,
@@ -53,6 +53,35 @@ class StepMetrics:
     def time(self, step: Step, image_format: ImageFormat) -> AbstractContextManager[object]:
         """Return a context manager that measures its block as one step of a job."""
         return self._seconds.labels(step, image_format).time()
+
+
+class VerificationMetrics:
+    """Numbers of symbols read back; those of a chunk that is retried count again."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._verified = Counter(
+            "qrmill_symbols_verified",
+            "Symbols read back as their items have them, by format.",
+            ["format"],
+            registry=self.registry,
+        )
+        self._unverified = Counter(
+            "qrmill_symbols_unverified",
+            "Symbols that differed from their items when they were read back, by format.",
+            ["format"],
+            registry=self.registry,
+        )
+        for image_format in get_args(ImageFormat):
+            self._unverified.labels(image_format)
+
+    def count_verified(self, image_format: ImageFormat, symbols: int) -> None:
+        """Count the symbols of a verified chunk."""
+        self._verified.labels(image_format).inc(symbols)
+
+    def count_unverified(self, image_format: ImageFormat, symbols: int) -> None:
+        """Count the symbols of a chunk that failed verification."""
+        self._unverified.labels(image_format).inc(symbols)
 
 
 class SweepMetrics:

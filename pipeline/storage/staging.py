@@ -4,7 +4,9 @@ A chunk is stored in one of two layouts behind one protocol. :class:`ZipStaging`
 chunk: first the rows, then the images as they appear in the bundle. This layout is the default,
 because one request to S3 costs more CPU time than rendering a whole chunk. :class:`ObjectStaging`
 writes one object per image, for systems that read single images from the staging bucket. Both are
-idempotent: staging a chunk again writes the same bytes at the same keys.
+idempotent: staging a chunk again writes the same bytes at the same keys. Only the rows of another
+release, or of a worker with another ``QRMILL_VERIFY``, may differ; the digests in the ledger's
+record then reveal whether the bytes are those that were recorded.
 """
 
 import hashlib

@@ -26,7 +26,12 @@ SHARED = {
     "chunks": "chunk_size",
 }
 #: Parts with a stack of their own: ``main(report)``.
-OWN = {"memory": "peaks", "requests": "wire", "pollers": "pollers"}
+OWN = {
+    "memory": "peaks",
+    "requests": "wire",
+    "pollers": "pollers",
+    "verification": "verification",
+}
 #: Parts that print for themselves: ``main()``.
 RENDERER = {"render": "render", "deflate": "deflate", "render-memory": "memory"}
 OUTPUT = Path("test-output")

@@ -92,7 +92,7 @@ def _walls(ledger: Ledger, job: Ended) -> dict[str, float]:
     times = [chunk.times for chunk in ledger.staged_chunks(task_id)]
     return {
         "accept": job.accepted - job.sent,
-        "chunk": fmean(each.read_ms + each.render_ms + each.stage_ms for each in times) / 1000,
+        "chunk": fmean(each.total_ms for each in times) / 1000,
         "bundle": (status.finished_at - status.bundle.times.begun_at) / 1000,
         "answer": max(0.0, job.ended - status.finished_at / 1000),
     }

@@ -55,14 +55,16 @@ def _stages(ledger: Ledger, job: Ended) -> list[Stage]:
     begin = min(chunk.begun_at for chunk in chunks)
     read = [chunk.begun_at + chunk.read_ms for chunk in chunks]
     rendered = [end + chunk.render_ms for end, chunk in zip(read, chunks, strict=True)]
-    staged = [end + chunk.stage_ms for end, chunk in zip(rendered, chunks, strict=True)]
+    verified = [end + chunk.verify_ms for end, chunk in zip(rendered, chunks, strict=True)]
+    staged = [end + chunk.stage_ms for end, chunk in zip(verified, chunks, strict=True)]
     built = bundling.begun_at + bundling.read_ms + bundling.zip_ms + bundling.upload_ms
     absolute = [
         Stage("accept", job.sent * 1000, job.accepted * 1000),
         Stage("queue wait of the first chunk", status.created_at, begin),
         Stage("read", begin, max(read), sum(chunk.read_ms for chunk in chunks)),
         Stage("render", min(read), max(rendered), sum(chunk.render_ms for chunk in chunks)),
-        Stage("stage", min(rendered), max(staged), sum(chunk.stage_ms for chunk in chunks)),
+        Stage("verify", min(rendered), max(verified), sum(chunk.verify_ms for chunk in chunks)),
+        Stage("stage", min(verified), max(staged), sum(chunk.stage_ms for chunk in chunks)),
         Stage("callback", max(staged), bundling.begun_at),
         Stage("bundle read", bundling.begun_at, built, bundling.read_ms),
         Stage("ZIP", bundling.begun_at, built, bundling.zip_ms),

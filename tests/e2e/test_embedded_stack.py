@@ -182,6 +182,7 @@ def test_after_a_kill_nothing_runs_and_the_next_start_finds_everything(tmp_path:
     assert msgspec.structs.replace(after, parts=before.parts) == before
     assert found["status"] == "completed"
     assert hashlib.sha256(bundle).hexdigest() == found["bundle"]["sha256"]
+    assert found["bundle"]["verified"]
 
 
 def test_a_stack_in_a_killed_process_group_leaves_nothing(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def test_an_operator_follows_a_job_and_mends_another(
     expect(status).to_have_text("✓ completed")
     assert page.evaluate("window.notReloaded")
     expect(page.get_by_role("img", name="Symbol 6")).to_be_visible()
+    expect(page.get_by_text("verified", exact=True)).to_be_visible()
     look_at(page, "job-completed")
 
     page.get_by_role("link", name="Jobs").click()

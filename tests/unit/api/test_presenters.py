@@ -31,7 +31,9 @@ COMPLETED = JobStatus(
     staged=2,
     failed=0,
     finished_at=SECONDS * 1000 + 500,
-    bundle=Bundle(bytes=1000, sha256="ab" * 32, expires_at=SECONDS, times=BUNDLE_TIMES),
+    bundle=Bundle(
+        bytes=1000, sha256="ab" * 32, expires_at=SECONDS, times=BUNDLE_TIMES, verified=True
+    ),
     callback_url="https://hooks.example.com/",
     callback_state="delivered",
     callback_attempts=1,
@@ -66,7 +68,7 @@ def test_a_completed_job_has_its_download_and_its_callback() -> None:
     assert (status.items, status.progress_percent) == (3, 100.0)
     assert status.finished_at == "2026-11-23T08:00:00.500000+00:00"
     assert status.bundle is not None
-    assert status.bundle.expires_at == MOMENT
+    assert (status.bundle.expires_at, status.bundle.verified) == (MOMENT, True)
     assert status.callback is not None
     assert (status.callback.next_attempt_at, status.callback.delivered_at) == (None, MOMENT)
 

@@ -216,6 +216,22 @@ def test_a_command_about_a_task_prints_the_task(
     assert json.loads(run(command, TASK, "--json").out) == answer
 
 
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [({"verified": True}, "yes"), ({"verified": False}, "no"), ({}, "no")],
+    ids=["verified", "not verified", "of an older service"],
+)
+def test_the_status_says_whether_a_bundle_is_verified(
+    server: ScriptedServer, run: Run, field: dict[str, bool], shown: str
+) -> None:
+    bundle = {"bytes": 3, "sha256": "0" * 64, "expires_at": "2026-11-24T10:00:00+00:00", **field}
+    server.script = lambda _: as_json(task("completed", bundle=bundle))
+    done = run("status", TASK)
+    assert [line.split() for line in done.out.splitlines() if "verified" in line] == [
+        ["verified", shown]
+    ]
+
+
 @pytest.mark.parametrize("command", ["cancel", "retry"])
 def test_a_task_in_the_wrong_state_is_left_alone(
     server: ScriptedServer, run: Run, command: str

@@ -2,7 +2,12 @@ import pytest
 from dramatiq.middleware import TimeLimitExceeded
 
 from pipeline.actors.failure_recorder import error_code
-from pipeline.errors import EnqueueError, ObjectMissingError, StoreUnavailableError
+from pipeline.errors import (
+    EnqueueError,
+    ObjectMissingError,
+    StoreUnavailableError,
+    UnverifiedError,
+)
 from pipeline.model.failure_reasons import FAILS_NO_JOB, REASONS
 from pipeline.monitoring.ledger_metrics import OUTCOMES
 
@@ -17,6 +22,7 @@ from pipeline.monitoring.ledger_metrics import OUTCOMES
         ("bundle_job", EnqueueError("x"), "broker_unavailable"),
         ("render_chunk", ZeroDivisionError(), "render_failed"),
         ("bundle_job", ZeroDivisionError(), "bundle_failed"),
+        ("render_chunk_express", UnverifiedError(1, "00001.png", "x", 1), "unverified"),
     ],
 )
 def test_every_error_has_a_code_with_a_reason(actor: str, error: BaseException, code: str) -> None:

@@ -38,6 +38,7 @@ def make_chunks(
                 error_correction="M",
                 module_px=None if image_format == "svg" else 9,
                 sha256=hashlib.sha256(image).hexdigest(),
+                verified=place % 2 == 0,
             )
             for place, image in enumerate(images)
         ]
@@ -80,7 +81,10 @@ def test_both_manifests_say_the_same() -> None:
         text = opened.read("manifest.csv").decode()
     from_csv = [*csv.DictReader(io.StringIO(text, newline=""))]
     as_text = [
-        {name: "" if value is None else str(value) for name, value in row.items()}
+        {
+            name: "" if value is None else value if isinstance(value, str) else json.dumps(value)
+            for name, value in row.items()
+        }
         for row in from_json
     ]
     assert from_csv == as_text

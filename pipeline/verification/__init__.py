@@ -1,0 +1,1 @@
+"""Verification: every symbol of a chunk is read back before the chunk is staged."""

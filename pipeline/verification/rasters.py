@@ -1,0 +1,41 @@
+"""Vector files as pixels, drawn by libraries that are not ours."""
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import resvg_py
+from numpy.typing import NDArray
+from PIL import Image
+
+#: Side of a module in the pixels of a raster.
+MODULE_PIXELS = 4
+_MM_PER_INCH = 25.4
+#: The beginning of an SVG up to its width, where that is in millimetres.
+_MILLIMETRES = re.compile(rb'<svg\b[^>]*?\bwidth="([0-9.]+)mm"')
+
+Pixels = NDArray[np.uint8]
+#: From a file, and the side of its raster in pixels, to grey values: uint8 (side, side). Raises a
+#: ValueError or an ArithmeticError if the file cannot be drawn.
+Rasteriser = Callable[[bytes, int], Pixels]
+
+
+def _draw_svg(file: bytes, side: int) -> Pixels:
+    # resvg rounds the size of a page to whole pixels before it draws, so a size in millimetres is
+    # drawn at the resolution at which it has as many pixels, and not stretched to them.
+    size = _MILLIMETRES.match(file)
+    options: dict[str, Any] = (
+        {"dpi": side * _MM_PER_INCH / float(size[1])} if size else {"width": side}
+    )
+    # Without the option, resvg reads all fonts of the system for each file.
+    drawn = resvg_py.svg_to_bytes(svg_string=file.decode(), skip_system_fonts=True, **options)
+    with Image.open(io.BytesIO(drawn)) as image:
+        return np.asarray(image.convert("L"))
+
+
+#: The formats of which one file per chunk is drawn. Others are verified without: PNG, of which
+#: every file is read.
+RASTERISERS: Mapping[str, Rasteriser] = MappingProxyType({"svg": _draw_svg})
