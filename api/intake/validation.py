@@ -93,7 +93,7 @@ class ItemCheck:
         self.gtin14 = gtin14 if shared_valid else None
         self._options = RenderOptions(head.format, head.size, head.error_correction)
         self._any_fits = head.format != "png" or head.size >= _ALWAYS_ENOUGH
-        # Added last: with strict, it is a violation, but one that must not make shared values invalid.
+        # Added last: with strict, the warning is a violation, but the shared values stay valid.
         if gtin14 is not None:
             warn_about_gtin(head.gtin, gtin14, warnings)
         self._warnings = ItemWarnings(warnings, limits.charset)

@@ -100,7 +100,7 @@ def _sequence(version: int, level: ErrorCorrection) -> _Sequence:
 def _interleaved(
     starts: NDArray[np.intp], lengths: tuple[int, ...], correction: int
 ) -> NDArray[np.intp]:
-    """Return the order of figure 15: the first codewords of all blocks, the second ones, and so on."""
+    """Return the order of figure 15: the first codewords of all blocks, then the second ones."""
     data = [
         start + place
         for place in range(max(lengths))
