@@ -11,7 +11,7 @@ _TILDE = "%7E"
 
 
 def encode_value(value: str) -> str:
-    """Percent-encode every byte outside ``A-Z a-z 0-9 - . _``, as ``%`` and upper-case digits."""
+    """Percent-encode every byte outside ``A-Z a-z 0-9 - . _``, in upper-case hexadecimal."""
     return quote(value, safe="").replace("~", _TILDE)
 
 
