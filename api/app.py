@@ -47,9 +47,9 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         service: the service, which the hooks of ``api.gunicorn_conf`` use.
     """
 
-    #: Falcon's own method ``WEBSOCKET`` would be rejected before any middleware runs. With an empty
-    #: set, the request reaches the middleware, which responds with 401 if it has no key; the
-    #: router responds with 405.
+    #: Falcon rejects its own method ``WEBSOCKET`` before any middleware runs, unless this set is
+    #: empty. With an empty set, such a request is authenticated first. The response is 401 without
+    #: a valid key, and 405 otherwise.
     _META_METHODS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, service: Service, **options: Any) -> None:  # noqa: ANN401 - passed on
@@ -63,7 +63,7 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
     Args:
         service: jobs, keys and everything else that the resources use.
         settings: the API's path prefix and its limits.
-        proxies: proxies that are trusted to report a client's address. Default: those on this
+        proxies: proxies that are trusted to report a client's address. Default: proxies on this
             machine.
     """
     prefix = settings.api_prefix

@@ -17,10 +17,10 @@ worker_class = "gthread"
 #: Threads in addition to those in which long polls wait for a job's end.
 _WORKING_THREADS = 16
 threads = _WORKING_THREADS + read_settings().long_polls
-#: Connections in addition to those being served: 1000 that are idle or wait for a thread.
+#: Maximum number of connections per process: one per thread, and 1000 that are idle or wait.
 worker_connections = threads + 1000
-#: Bytes of a request line; gunicorn's maximum. A callback URL of 2000 characters may have 6000 in
-#: the query of a CSV request, because it is percent-encoded.
+#: Maximum length of a request line in bytes; gunicorn permits no more. In the query of a CSV
+#: request, a callback URL of 2000 characters may take 6000 bytes, because it is percent-encoded.
 limit_request_line = 8190
 #: Seconds for which an idle keep-alive connection stays open.
 keepalive = 30
@@ -28,7 +28,8 @@ keepalive = 30
 timeout = 60
 #: Seconds that a worker process has to finish its requests after SIGTERM.
 graceful_timeout = 30
-#: Gunicorn's control socket is in the home directory, one for all services of a user.
+#: Gunicorn's control socket is disabled: it is in the home directory, so all services of a user
+#: would share one socket.
 control_socket_disable = True
 
 

@@ -105,7 +105,7 @@ def iso(seconds: float) -> str:
     """Return a time as ISO 8601 with offset, in UTC.
 
     Args:
-        seconds: since the epoch.
+        seconds: the time in seconds since the epoch.
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 

@@ -1,4 +1,4 @@
-"""Where a command writes a bundle: a file, a FIFO, a device, or standard output (``-``)."""
+"""Destination of a bundle: a file, a FIFO, a device, or standard output (``-``)."""
 
 import os
 import sys
@@ -19,11 +19,11 @@ _ONE_OUTPUT = "--json and the bundle cannot both go to standard output. Name a f
 
 
 class BundleOutput(NamedTuple):
-    """The open place of a bundle.
+    """The destination of a bundle, open for writing.
 
     Attributes:
         out: path of the bundle, as given; ``-`` for standard output.
-        target: what ``Client.download`` writes to.
+        target: argument for ``Client.download``.
         is_stdout: whether the bundle goes to standard output, where nothing else must be printed.
     """
 
@@ -57,14 +57,16 @@ Out = Annotated[
 
 @contextmanager
 def open_output(out: str, *, as_json: bool) -> Iterator[BundleOutput]:
-    """Open the place of a bundle for the block, before anything is sent.
+    """Open the destination of a bundle for the block.
+
+    Commands open the destination before any request, so that an unusable path is reported first.
 
     Args:
         out: path of the bundle; ``-`` for standard output.
         as_json: whether the command prints JSON on standard output.
 
     Raises:
-        UsageError: the bundle cannot be written there.
+        UsageError: the bundle cannot be written to ``out``.
     """
     with ExitStack() as stack:
         if _is_stdout(out):
@@ -79,7 +81,7 @@ def open_output(out: str, *, as_json: bool) -> Iterator[BundleOutput]:
 
 
 def open_optional(out: str | None, *, as_json: bool) -> AbstractContextManager[BundleOutput | None]:
-    """Open the place of a bundle like ``open_output``; None for no bundle."""
+    """Open the destination of a bundle like ``open_output``; yield None if ``out`` is None."""
     return nullcontext() if out is None else open_output(out, as_json=as_json)
 
 

@@ -1,8 +1,8 @@
 """The command-line program ``qrmill``: an HTTP client of the API like any other.
 
-``qrmill up``, ``api``, ``worker`` and ``sweep`` replace their own process by a server program
-(``exec``).
-``qrmill doctor`` and ``qrmill keys create --bootstrap`` also read the service's environment.
+``qrmill up``, ``api``, ``worker`` and ``sweep`` replace their own process with a server program
+(``exec``). ``qrmill doctor`` and ``qrmill keys create --bootstrap`` also read the service's
+environment.
 """
 
 import os
@@ -81,14 +81,14 @@ def main() -> None:
         app()
     except (QrmillError, UsageError, OSError) as error:
         sys.exit(report(error))
-    except RuntimeError as error:  # of `--install-completion`, which is Typer's
+    except RuntimeError as error:  # raised by Typer's `--install-completion`
         if "home directory" not in str(error):
             raise
         sys.exit(report(UsageError("No home directory is known. Set HOME.")))
-    except UnicodeEncodeError as error:  # bytes of an argument or variable that are not text
+    except UnicodeEncodeError as error:  # an argument or variable is not text
         sys.exit(report(UsageError(f"This value is not valid UTF-8: {error.object!r:.80}")))
     except SystemExit as end:
-        # After a closed pipe, Typer and rich exit with 1, which is documented as a failure.
+        # After a closed pipe, Typer and rich exit with 1, the documented code of a failure.
         if isinstance(end.__context__, BrokenPipeError):
             sys.exit(EX_SIGPIPE)
         raise

@@ -13,8 +13,8 @@ from api.cli.profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
 #: Retry limits of a request: maximum number of attempts, and seconds for all attempts together.
-#: ``_PATIENT`` is for commands that submit a task or wait for one. Its 1000 attempts take longer
-#: than its 300 s, so only the time limits the attempts.
+#: ``_PATIENT`` is for commands that submit a task or wait for one. 1000 attempts would take longer
+#: than 300 s, so the time limit always applies first.
 _BRISK, _PATIENT = (3, 60.0), (1000, 300.0)
 #: Shell completion: maximum number of tasks offered, and timeout of the request in seconds.
 _OFFERED, _COMPLETION_TIMEOUT = 30, 2.0

@@ -91,7 +91,7 @@ def print_line(line: str) -> None:
 
 @contextmanager
 def naming_output() -> Iterator[None]:
-    """Name standard output in an OSError of the block.
+    """Add the name of standard output to an OSError that is raised in the block.
 
     Raises:
         OSError: standard output cannot be written.
@@ -106,7 +106,8 @@ def naming_output() -> Iterator[None]:
 def print_document(document: object) -> None:
     """Print a response as JSON, on one line.
 
-    JSON is UTF-8 (RFC 8259, section 8.1). Where the output has another encoding, the JSON is ASCII.
+    JSON is UTF-8 (RFC 8259, section 8.1). If the output has another encoding, other characters than
+    ASCII are escaped.
     """
     text = msgspec.json.encode(document).decode()
     encoding = sys.stdout.encoding.lower().replace("-", "")
@@ -173,7 +174,7 @@ def report(error: QrmillError | UsageError | OSError) -> int:
     """Print an error on standard error, and return the exit code."""
     if isinstance(error, ApiError):
         print_message(f"qrmill: {error.status} {error.error_code}: {printable(error.detail)}")
-        # A single violation may only repeat the detail, which is printed already.
+        # A single violation may have the same detail as the problem, which is already printed.
         if [row.detail for row in error.errors] != [error.detail]:
             print_violations(error.errors, error.errors_total)
         if error.status == _UNAUTHORIZED:

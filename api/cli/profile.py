@@ -64,7 +64,7 @@ def profile_path(environ: Mapping[str, str]) -> Path:
         return Path(named)
     try:
         configured = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    except RuntimeError:  # a container may run as a user that /etc/passwd does not have
+    except RuntimeError:  # a container's user may be missing from /etc/passwd
         raise UsageError(
             f"No home directory is known for the profile file. Set HOME or {PATH_VARIABLE}."
         ) from None
@@ -109,11 +109,11 @@ def write_profile(path: Path, wanted: Profile) -> None:
     A symbolic link to the file remains.
 
     Raises:
-        UsageError: the path names a device or anything else that is no regular file.
+        UsageError: the path exists and is not a regular file, for example a device.
         OSError: the file cannot be written.
     """
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is not a regular file. {PATH_VARIABLE} may name another one.")
+        raise UsageError(f"{path} is not a regular file. Set {PATH_VARIABLE} to another path.")
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -131,7 +131,8 @@ def write_profile(path: Path, wanted: Profile) -> None:
 def current_profile(environ: Mapping[str, str]) -> Profile:
     """Return the URL and the key from the environment, or else from the profile file.
 
-    The file is read only if the environment lacks one of them. An empty value counts as missing.
+    The file is read only if the environment lacks the URL or the key. An empty value counts as
+    missing.
 
     Raises:
         UsageError: the file cannot be used.

@@ -13,7 +13,7 @@ from api.cli.bundle_output import BundleOutput
 from api.cli.output import EX_SIGINT, print_message
 from api.client import ApiError, Client, QrmillError, TaskFailedError, TaskStatus
 
-#: Called with every status that differs from the one before.
+#: Called with every status that differs from the previous one.
 OnProgress = Callable[[TaskStatus], None]
 #: HTTP statuses for a task id that is unknown or malformed.
 _NO_SUCH_TASK = frozenset({404, 422})
@@ -36,7 +36,7 @@ def follow_task(
         task_id: UUID of the task.
         url: URL of the API from the option ``--url``, repeated in the command to resume.
         timeout: seconds to wait; None for no limit.
-        output: the open place of the bundle; None for no download.
+        output: the open destination of the bundle; None for no download.
 
     Raises:
         QrmillError: the task did not end in time, or the task or its bundle cannot be read.
@@ -57,11 +57,11 @@ def follow_task(
             client.download(task_id, output.target)
             print_message(f"The bundle was written to {output}.")
     except TaskFailedError:
-        pass  # the status that is returned has the error
+        pass  # the returned status contains the error
     except KeyboardInterrupt:
         print_message(f"\nInterrupted; the task continues. {resume}")
         raise typer.Exit(EX_SIGINT) from None
-    except BrokenPipeError:  # the reader of the bundle wants no more
+    except BrokenPipeError:  # the reader of the bundle closed the pipe
         raise
     except (QrmillError, OSError) as error:
         if not (isinstance(error, ApiError) and error.status in _NO_SUCH_TASK):

@@ -1,7 +1,7 @@
-"""The file of ``qrmill submit``: CSV, which is sent as it is, or JSON, which options may complete.
+"""The file of ``qrmill submit``: CSV is sent unchanged; options may add fields to JSON.
 
-The service recognizes what a CSV file is encoded in, and whether it is CSV at all. This module only
-decodes what it must parse itself.
+The service detects the encoding of a CSV file, and rejects a file that is not CSV. This module
+decodes only JSON, because it must parse the JSON to add fields.
 """
 
 import json
@@ -17,8 +17,8 @@ from api.client import Form
 from api.client.submit import encode_params
 
 Input = Literal["csv", "json"]
-#: How files begin that are no text: workbooks of Excel since 2007 and of LibreOffice (both ZIP),
-#: and of Excel until 2003 (OLE 2).
+#: First bytes of workbooks, which are not text: of Excel since 2007 and LibreOffice (both ZIP), and
+#: of Excel until 2003 (OLE 2).
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _BEGINNING = 256  # bytes; enough to find the first character that is not white space
 _SAVE_AS = 'In Excel, save it as "CSV UTF-8 (Comma delimited)".'
@@ -39,7 +39,7 @@ def read_file(file: str) -> bytes:
 
 
 def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int]) -> Form:
-    """Return the encoded request made of a file and the options.
+    """Return the encoded request built from a file and the options.
 
     Args:
         body: contents of the file.
@@ -81,7 +81,7 @@ def _decode_json(body: bytes) -> bytes:
 
 
 def _combine(body: bytes, options: Mapping[str, str | int]) -> bytes:
-    """Return the JSON body made of a file and the options; items are copied byte for byte."""
+    """Return the JSON body built from a file and the options; items are copied byte for byte."""
     try:
         read = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -94,7 +94,7 @@ def _combine(body: bytes, options: Mapping[str, str | int]) -> bytes:
 
 
 def _check_members(body: bytes) -> None:
-    """Check that no object has two members of one name, of which a decoder keeps only the last.
+    """Check that no object has two members of the same name; a decoder would keep only the last.
 
     Raises:
         UsageError: a member is repeated.

@@ -1,6 +1,6 @@
 """The service's roles as commands: `qrmill api`, `qrmill worker`, `qrmill sweep`.
 
-Each command replaces its own process (``exec``) by a server program, so that the program receives
+Each command replaces its own process with a server program (``exec``), so that the program receives
 signals directly from its supervisor: a container runtime, systemd or the embedded stack. Settings
 are read from the service's QRMILL_ environment.
 """

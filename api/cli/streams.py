@@ -1,4 +1,4 @@
-"""Standard streams: closed ones, and text that their encoding does not have."""
+"""Preparation of the standard streams, which may be closed or unable to encode all text."""
 
 import io
 import os
@@ -10,8 +10,8 @@ from api.cli.output import UsageError
 def prepare_streams() -> None:
     """Make standard output and standard error safe for any text.
 
-    Characters that the encoding of a stream does not have are escaped. The descriptors 0 to 2 are
-    occupied if they are closed, so that no connection gets the number of a standard stream.
+    Characters that a stream cannot encode are escaped. Closed descriptors 0 to 2 are opened on
+    ``/dev/null``, so that no connection gets the number of a standard stream.
 
     Raises:
         UsageError: standard output is closed.
@@ -22,7 +22,7 @@ def prepare_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
-    if sys.stderr is None:  # messages have no reader
+    if sys.stderr is None:  # closed: messages are discarded
         sys.stderr = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

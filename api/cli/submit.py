@@ -28,8 +28,8 @@ from api.client import ApiError, Client, DryRun, Form, QrmillError, Submitted, U
 from render.image import ErrorCorrection, ImageFormat
 
 _UNCERTAIN = "The request may have been accepted."
-#: The API's detail has these words in every 5xx response if nothing was accepted. The response of a
-#: gateway never has them.
+#: If nothing was accepted, the detail of the API's 5xx response has these words. A gateway's
+#: response never has these words.
 _NOT_ACCEPTED = "nothing was accepted"
 
 
@@ -107,7 +107,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     A CSV file has a header line with any of the columns lot, serial and expiry.
     A JSON file is an array of items or a complete request.
     Options take precedence over the fields of a complete request.
-    Warnings about values that are probably not meant are printed on standard error.
+    Warnings about values that are probably not intended are printed on standard error.
     The options --out and --timeout imply --wait.
     """
     options = {

@@ -1,4 +1,4 @@
-"""API keys in the client: operators create, list and revoke them; any key has a webhook secret."""
+"""Management of API keys, for operators, and of webhook secrets, for any key."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ _KEYS = "/keys/"
 
 
 class Keys:
-    """API keys, as far as the client's own key may manage them.
+    """The API keys and webhook secrets that the client's own key may manage.
 
     Every method raises:
         ApiError: the client's key is not an operator's, or the request was rejected.

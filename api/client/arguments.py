@@ -33,8 +33,8 @@ def check_api_key(api_key: str) -> None:
     """Check that ``api_key`` can be an API key.
 
     Raises:
-        ValueError: the key is malformed; the message does not contain the key, which may be
-            nearly right.
+        ValueError: the key is malformed; the message does not contain the key, because a mistyped
+            key still reveals most of a secret.
     """
     if not _API_KEY.fullmatch(api_key):
         raise ValueError("invalid API key: empty, or has characters that no API key has")

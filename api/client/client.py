@@ -61,7 +61,7 @@ class Client:
         url: URL of the API, including a path prefix if it has one.
         api_key: sent only to the API.
         timeout: seconds to wait for a connection, and for each piece of a response.
-        attempts: maximum number of attempts per request; of a download, only attempts without
+        attempts: maximum number of attempts per request; in a download, only attempts without
             progress count.
         patience: seconds that the attempts of one request and the pauses between them may take;
             the last attempt may wait for a silent server two seconds longer.
@@ -70,7 +70,7 @@ class Client:
         clock: returns seconds since any fixed time.
 
     Attributes:
-        keys: API keys, for operators.
+        keys: management of API keys, for operators, and of webhook secrets.
 
     Raises:
         ValueError: the URL or the key is malformed, or an environment variable names an unusable
@@ -119,8 +119,9 @@ class Client:
         Args:
             gtin: GTIN shared by all items.
             items: one per symbol, each with any of ``lot``, ``serial`` and ``expiry``.
-            idempotency_key: store this key with your order, and the order is rendered only once,
-                even if your program ends before it knows the task; None for a random key.
+            idempotency_key: key of the request; None for a random key. If you store the key with
+                your order, the order is rendered only once, even if your program ends before it
+                receives the task id.
             options: see ``Options``.
 
         Raises:
@@ -165,7 +166,7 @@ class Client:
         return submit(self._api, form.media_type, lambda: form.body, form.params, idempotency_key)
 
     def dry_run(self, form: Form) -> DryRun:
-        """Return which values of a request are invalid and which symbols it would make.
+        """Validate a request without submitting it; return the invalid values and its symbols.
 
         Raises:
             ApiError: the request cannot be parsed.
@@ -189,7 +190,7 @@ class Client:
         timeout: float | None = None,
         on_progress: Callable[[TaskStatus], object] | None = None,
     ) -> TaskStatus:
-        """Return a task's status when the task is completed.
+        """Wait until a task is completed, and return its status.
 
         Args:
             task_id: UUID of the task.
@@ -208,7 +209,7 @@ class Client:
         return wait(poll, self._policy, timeout, on_progress)
 
     def list(self, **filters: Unpack[Filters]) -> Iterator[TaskSummary]:
-        """Yield this key's tasks, newest first.
+        """Yield the tasks of this key, or of all keys for an operator, newest first.
 
         Args:
             filters: see ``Filters``.
@@ -244,8 +245,9 @@ class Client:
         was interrupted leaves the ``.part`` file, and the next call downloads only the rest.
         Symbolic links are followed.
 
-        A FIFO or character device gets the verified bundle from a temporary file. So does a file
-        opened in binary mode in place of the path; nothing is returned for it.
+        ``path`` may also be a FIFO, a character device or a file opened in binary mode. The bundle
+        is then downloaded to a temporary file, verified, and copied. For an open file, None is
+        returned.
 
         Raises:
             DownloadError: the bundle is not available, differs from what the API reports, or is
@@ -254,7 +256,7 @@ class Client:
             ApiError: the task does not exist.
             UnreachableError: the API did not respond.
             OSError: the path cannot be written, or is neither a file, a FIFO nor a character
-                device; what can be known beforehand is checked before anything is fetched.
+                device. As far as possible, this is checked before the download starts.
         """
         with open_target(path) as place:
             if isinstance(place, Path):

@@ -24,7 +24,7 @@ from .transport import (
 )
 from .wire_types import TaskStatus
 
-#: Statuses with which a store rejects a URL after it or its credentials have expired.
+#: HTTP statuses with which a store rejects a URL if the URL or its credentials have expired.
 _URL_REJECTED = frozenset({400, 401, 403})
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 #: Number of consecutive URLs that the store may reject before the download fails.
@@ -46,7 +46,7 @@ class Download:
     Args:
         http: HTTP client whose default headers have no API key.
         get_status: polls the task; each poll presigns a new URL.
-        path: path of the finished bundle, which is no symbolic link.
+        path: path of the finished bundle; not a symbolic link.
         timeout: seconds to wait for a connection, and for each piece of the bundle.
     """
 
@@ -60,7 +60,7 @@ class Download:
         self._timeout = timeout
         self._source: Source | None = None
         self._etag: str | None = None  # ETag of the content written to the .part file so far
-        self._furthest = 0  # most bytes written so far; an attempt that exceeds them made progress
+        self._furthest = 0  # largest size so far; an attempt that exceeds it made progress
         self._rejected_urls = 0
         self._digest_was_wrong = False
 
@@ -188,7 +188,7 @@ class Download:
         )
 
     def _verify(self, source: Source) -> bool:
-        """Rename the file into place if its digest is right; if not, start again once.
+        """Rename the file into place if its digest is right; otherwise download again, once.
 
         Returns True if the digest was right.
 

@@ -1,6 +1,6 @@
-"""What the environment sets for connections: proxies, and certificates for TLS.
+"""Connection settings from the environment: proxies, and certificates for TLS.
 
-Errors name the environment variable, and have no part of a proxy's URL that may be secret.
+Error messages name the environment variable, and omit parts of a proxy's URL that may be secret.
 """
 
 import errno
@@ -53,7 +53,7 @@ class EnvironmentTransport(httpx2.BaseTransport):
         self._through: dict[Proxy, httpx2.HTTPTransport] = {}
 
     def check(self, url: httpx2.URL) -> None:
-        """Check that requests to ``url`` can be sent, as far as the environment decides it.
+        """Check that the environment does not set an unusable proxy for ``url``.
 
         Raises:
             ValueError: the proxy for ``url`` is malformed, or of a kind that cannot be used.
@@ -97,7 +97,7 @@ def create_tls_context() -> ssl.SSLContext:
         ValueError: the certificates cannot be read.
     """
     try:
-        if not os.environ.get("SSL_CERT_FILE"):  # which takes precedence
+        if not os.environ.get("SSL_CERT_FILE"):  # takes precedence over the folders
             _check_folders(os.environ.get("SSL_CERT_DIR", ""))
         return httpx2.create_ssl_context()
     except OSError as error:
@@ -108,10 +108,10 @@ def create_tls_context() -> ssl.SSLContext:
 
 
 def _check_folders(folders: str) -> None:
-    """Check that one of the folders exists; OpenSSL takes a missing folder for an empty one.
+    """Check that one of the folders exists; OpenSSL treats a missing folder as empty.
 
     Raises:
-        NotADirectoryError: none exists.
+        NotADirectoryError: no folder exists.
     """
     if folders and not any(map(os.path.isdir, folders.split(os.pathsep))):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -124,7 +124,7 @@ def describe_proxy(response: httpx2.Response) -> str:
 
 
 def find_proxy(url: httpx2.URL) -> Proxy | None:
-    """Return the proxy that the environment sets for ``url``; None for none, as for loopback."""
+    """Return the proxy that the environment sets for ``url``; always None for loopback."""
     if is_loopback(url.host) or _is_exempt(url):
         return None
     proxies = getproxies()
@@ -144,7 +144,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_exempt(url: httpx2.URL) -> bool:
-    """Return whether ``NO_PROXY`` exempts a URL: by host, domain, address or network, or all."""
+    """Return whether ``NO_PROXY`` exempts a URL: by host, domain, address, network or ``*``."""
     exempt = [entry.strip() for entry in getproxies().get("no", "").split(",")]
     if "*" in exempt:
         return True
@@ -153,7 +153,7 @@ def _is_exempt(url: httpx2.URL) -> bool:
 
 
 def _covers(entry: str, host: str) -> bool:
-    """Return whether an address or network of ``NO_PROXY`` has the address ``host``."""
+    """Return whether an address or network of ``NO_PROXY`` includes the address ``host``."""
     try:
         return ip_address(host) in ip_network(entry.replace("[", "").replace("]", ""), strict=False)
     except ValueError:
@@ -190,13 +190,14 @@ def _parse(proxy: Proxy) -> httpx2.URL:
     """Return the URL of a proxy.
 
     Raises:
-        ValueError: the URL is malformed. The parser's message may have a part of a password.
+        ValueError: the URL is malformed. The error omits the parser's message, which may contain a
+            part of a password.
     """
     with suppress(httpx2.InvalidURL):
         url = httpx2.URL(proxy.url)
         if url.raw_host and (url.port is None or 0 < url.port < _PORTS):
             return url
     raise ValueError(
-        f"{proxy.source} must be the URL of a proxy, such as http://proxy.example:3128, in which "
-        "special characters of a password are percent-encoded"
+        f"{proxy.source} must be the URL of a proxy, such as http://proxy.example:3128; special "
+        "characters of a password must be percent-encoded"
     )

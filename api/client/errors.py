@@ -96,7 +96,7 @@ class TaskFailedError(QrmillError):
 
 
 class WaitTimeoutError(QrmillError):
-    """Raised when a task has not ended in time; it continues, and ``wait`` can be called again."""
+    """Raised when a task has not ended in time; the task continues, so ``wait`` can be repeated."""
 
 
 class DownloadError(QrmillError):

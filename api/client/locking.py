@@ -23,7 +23,7 @@ class LockedError(Exception):
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on ``path`` for the block, and delete an empty file afterwards.
+    """Hold an exclusive lock on ``path`` for the block; afterwards, delete the file if it is empty.
 
     On systems with ``flock``, the lock is on the file itself, and the kernel releases the lock
     however the process ends. Windows cannot rename an open file. The lock on Windows is therefore

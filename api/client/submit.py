@@ -43,7 +43,7 @@ class Form(NamedTuple):
 
     Attributes:
         media_type: ``application/json`` or ``text/csv``.
-        body: encoded in ``media_type``.
+        body: the request, encoded as ``media_type``.
         params: query parameters; for CSV, the values shared by all items.
     """
 
@@ -58,10 +58,11 @@ class Submitted(NamedTuple):
     Attributes:
         task_id: UUID of the task.
         items: number of items.
-        idempotency_key: key sent with the request; the same request with this key is the same task.
+        idempotency_key: key sent with the request; the same request with this key returns the same
+            task.
         replayed: whether the request had already been accepted with the same key.
         poll_url: path of the task's status.
-        warnings: the first 100 values that are valid, but probably not meant.
+        warnings: the first 100 values that are valid but probably not intended.
         warnings_total: number of warnings.
     """
 

@@ -1,4 +1,4 @@
-"""Places that a bundle can be written to: files, FIFOs and character devices."""
+"""Destinations of a bundle: files, FIFOs and character devices."""
 
 import errno
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 _BLOCK = 1 << 20  # bytes
-#: A place to write a bundle to: a path, or a file opened in binary mode.
+#: Destination of a bundle: a path, or a file opened in binary mode.
 BundleTarget = str | os.PathLike[str] | BinaryIO
 
 
 def part_of(path: Path) -> Path:
-    """Return the path of the file that an unfinished download to ``path`` is written to."""
+    """Return the path of the ``.part`` file of an unfinished download to ``path``."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -26,7 +26,7 @@ def check_target(target: str | os.PathLike[str]) -> None:
             is not writable, or another file has the name of the unfinished download.
     """
     path = Path(target)
-    if os.fspath(target).endswith("/"):  # which Path omits
+    if os.fspath(target).endswith("/"):  # a trailing slash, which Path omits
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(target))
     if _is_stream(path):
         _check_access(path, os.W_OK)
@@ -39,7 +39,7 @@ def check_target(target: str | os.PathLike[str]) -> None:
     kind = _kind(part, follow=False)
     if kind is not None and kind != stat.S_IFREG:
         raise FileExistsError(
-            errno.EEXIST, "is not a regular file, but an unfinished download needs it", str(part)
+            errno.EEXIST, "is not a regular file, but the download needs this name", str(part)
         )
     if kind:
         _check_access(part, os.R_OK | os.W_OK)
@@ -47,13 +47,14 @@ def check_target(target: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def open_target(target: BundleTarget) -> Iterator[Path | BinaryIO]:
-    """Open the place of a bundle for the block, before anything is fetched.
+    """Open the destination of a bundle for the block.
 
-    Yields the path of a regular file, with symbolic links followed; or the opened file of anything
-    else. As with a shell's redirection, opening a FIFO waits for a reader.
+    For a regular file, the context manager yields its path with symbolic links followed. For any
+    other destination, it yields an open file. As with a shell's redirection, opening a FIFO waits
+    for a reader.
 
     Raises:
-        OSError: a bundle cannot be written there.
+        OSError: a bundle cannot be written to ``target``.
     """
     if not isinstance(target, (str, os.PathLike)):
         yield target
@@ -63,7 +64,7 @@ def open_target(target: BundleTarget) -> Iterator[Path | BinaryIO]:
     if not _is_stream(path):
         yield _follow(path)
         return
-    # Without a buffer, closing after an error does not fail again, without the file's name.
+    # Unbuffered: after a write error, closing a buffered file would fail too, without a file name.
     with open(path, "wb", buffering=0, opener=_open_existing) as file:
         yield file
 
@@ -72,13 +73,13 @@ def copy_to_stream(file: Path, stream: BinaryIO) -> None:
     """Write the contents of ``file`` to ``stream``.
 
     Raises:
-        OSError: the stream cannot be written; the error has its name.
+        OSError: the stream cannot be written; the error contains its name.
     """
     with file.open("rb") as source:
         try:
             while block := source.read(_BLOCK):
                 left = memoryview(block)
-                while left:  # a raw file may write less
+                while left:  # a raw file may write only a part
                     left = left[stream.write(left) :]
             stream.flush()
         except OSError as error:
@@ -90,7 +91,7 @@ def _is_stream(path: Path) -> bool:
     """Return whether ``path`` is a FIFO or character device, or a file without a name.
 
     Raises:
-        OSError: the path is none of these, and no file that can be replaced.
+        OSError: the path is neither a stream nor a regular file.
     """
     kind = _kind(path)
     if kind == stat.S_IFDIR:

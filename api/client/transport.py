@@ -17,8 +17,8 @@ from .wire_types import Problem
 
 #: Seconds: limit of the first pause, which doubles with every attempt, and limit of every pause.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-#: Seconds beyond the patience in which a response may still arrive, so that a poll that the service
-#: held until the patience ended is not lost.
+#: Seconds after the end of the patience in which a response may still arrive. The service may hold
+#: a poll until the patience ends, and the response must not be lost.
 _GRACE = 2.0
 
 Result = TypeVar("Result")
@@ -48,7 +48,7 @@ class RetryPolicy(NamedTuple):
     on_retry: Callable[[QrmillError], object]
 
     def call(self, attempt: Callable[[], Result], patience: float | None = None) -> Result:
-        """Return what ``attempt`` returns, after as many attempts as needed.
+        """Call ``attempt`` until it succeeds, and return its result.
 
         Args:
             attempt: makes one attempt.
@@ -179,7 +179,7 @@ class Api:
         raise _rejection(response)
 
     def _note_rate(self, response: httpx2.Response) -> None:
-        """Record when the key may send again if it has no requests left."""
+        """Record when the next window begins if the key has no requests left in this one."""
         remaining = response.headers.get("RateLimit-Remaining")
         reset = response.headers.get("RateLimit-Reset", "")
         if remaining is not None and reset.isdecimal():
@@ -189,7 +189,7 @@ class Api:
     def _await_rate(self, patience: float | None) -> None:
         """Wait until the key's next window begins.
 
-        If that takes longer than the patience, the request is sent at once, and the API rejects it.
+        If the wait would exceed the patience, return at once; the API then rejects the request.
         """
         pause = self._resume_at - self._policy.clock()
         if 0 < pause <= self._policy.limit_patience(patience):

@@ -9,9 +9,9 @@ from .errors import TaskFailedError, WaitTimeoutError
 from .transport import Api, RetryPolicy, decode, parse_retry_after
 from .wire_types import TaskStatus
 
-#: Seconds that the service may hold a poll. The service holds a poll until the task has ended, and
-#: does not respond to progress. The contract permits 30 s; gateways terminate requests after about
-#: a minute.
+#: Seconds that the service may hold a poll if the caller waits for the end only, and if it also
+#: wants progress. The service holds a poll until the task has ended, even if there is progress. The
+#: contract permits 30 s; gateways terminate requests after about a minute.
 FOR_THE_END, FOR_PROGRESS = 25, 1
 #: Seconds between the starts of two polls if the response has no Retry-After.
 _PAUSE = 1.0
@@ -70,7 +70,7 @@ def wait(
     timeout: float | None,
     on_progress: Callable[[TaskStatus], object] | None,
 ) -> TaskStatus:
-    """Return a task's status when the task is completed.
+    """Wait until a task is completed, and return its status.
 
     Args:
         poll: the polls of the task.

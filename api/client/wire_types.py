@@ -52,12 +52,12 @@ class BulkItem(msgspec.Struct, frozen=True):
 
 
 class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A value that is valid, but probably not meant; a warning never stops a request.
+    """A value that is valid but probably not intended; a warning does not reject the request.
 
     Attributes:
         pointer: location in the JSON form, as a JSON Pointer (RFC 6901).
         code: name of the warning.
-        detail: what is conspicuous, and what may be meant.
+        detail: what is suspicious about the value, and what to do.
         line: for CSV, the line on which the record begins, counted from 1.
         column: for CSV, the field of the record, counted from 1.
     """
@@ -95,7 +95,7 @@ class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         pointer: location in the JSON form, as a JSON Pointer (RFC 6901).
         code: name of the violated rule.
-        detail: what is wrong and what would be right.
+        detail: what is wrong with the value, and what to send instead.
         line: for CSV, the line on which the record begins, counted from 1.
         column: for CSV, the field of the record, counted from 1.
     """

@@ -2,8 +2,8 @@
 
 ``dramatiq-dashboard`` 0.4.0 is not among the dependencies. It declares older releases of Dramatiq
 and redis-py than it needs, so it is installed separately (``make dashboard``). The dashboard is a
-WSGI application without a sign-in. It is called here without cookies and keys, except its own
-cookie.
+WSGI application without a sign-in. Requests are passed to the dashboard without cookies and API
+keys, except its own cookie.
 """
 
 import io
@@ -55,7 +55,7 @@ class DramatiqDashboard(RequiresSession):
     def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str = "") -> None:
         """Show a page of the dashboard, or instructions for its installation."""
         cursor = req.get_param("cursor") or "0"
-        if not cursor.isdecimal():  # the dashboard does not check it
+        if not cursor.isdecimal():  # the dashboard does not validate cursors
             detail = f"Invalid cursor {cursor!r}. Start at the dashboard's first page."
             raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_query", detail)
         self._pass_on(req, resp, rest, b"")

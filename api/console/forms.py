@@ -17,7 +17,7 @@ TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
 _NONCE = re.compile(r"[A-Za-z0-9_-]{16}")
 #: Maximum length of a token, in characters.
 _LONGEST = 200
-#: Seconds for which a token is valid, as long as a session.
+#: Seconds for which a token is valid; the same as for a session.
 _LIFETIME = 12 * 3600
 _LIMIT = 64 * 1024  # bytes of a form
 _MOST_FIELDS = 1000
@@ -35,7 +35,7 @@ def check_token(session: str, form: FormFields) -> str:
     """Return the nonce of a form's token, which shows whether the form was already sent.
 
     A visitor who is not signed in chooses ``session`` freely, and can therefore sign any payload.
-    The payload is read only if the token has the length and the form of an issued token.
+    The payload is read only if the token has the length and the syntax of an issued token.
 
     Raises:
         ProblemError: 403; the token is missing, belongs to another session, or has expired.

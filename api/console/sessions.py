@@ -21,7 +21,7 @@ from pipeline.service import ApiKeys, Sessions
 
 COOKIE = "qrmill_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-#: Targets to which a sign-in may redirect: local paths that no browser takes for another host.
+#: Targets to which a sign-in may redirect: local paths that no browser interprets as another host.
 _LOCAL = re.compile(r"/[A-Za-z0-9._~/?=&%:+-]*")
 
 

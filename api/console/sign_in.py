@@ -1,4 +1,4 @@
-"""``/ops/sign-in`` and ``/ops/sign-out``: sessions, begun with an operator's API key."""
+"""``/ops/sign-in`` and ``/ops/sign-out``: sign-in with an operator's API key, and sign-out."""
 
 import ipaddress
 import secrets
@@ -89,7 +89,7 @@ class SignIn(ConsoleResource):
         self, address: str, visit: str, form: FormFields
     ) -> tuple[HTTPStatus | None, str]:
         """Return the status of a rejection, or None, and the key id."""
-        # Checked before the form: a client chooses its own cookie and can sign any number of forms.
+        # Before the form's check: clients choose the cookie, so they can sign any number of forms.
         if not self._sign_in_limits.allow(address):
             return HTTPStatus.TOO_MANY_REQUESTS, ""
         use_form(self._sessions, visit, form)

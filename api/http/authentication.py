@@ -57,7 +57,7 @@ def rate_headers(standing: Standing, now: float) -> dict[str, str]:
 
     Args:
         standing: number of requests that the key may still send in each window.
-        now: in seconds since the epoch.
+        now: current time in seconds since the epoch.
     """
     policy = ", ".join(f"{window.limit};w={window.seconds}" for window in standing.windows)
     tightest = standing.tightest

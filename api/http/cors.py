@@ -1,7 +1,7 @@
 """Middleware for cross-origin requests of browser applications (Fetch Standard, "CORS protocol").
 
 Falcon's own ``CORSMiddleware`` does not fit: it responds to preflight requests only after
-authentication, allows every header that is asked for, covers every path and sets no Vary.
+authentication, allows every requested header, covers every path and sets no ``Vary`` header.
 """
 
 from http import HTTPStatus
@@ -20,7 +20,7 @@ _MAX_AGE = "7200"
 
 
 class CrossOrigin:
-    """Middleware that lets scripts of other origins use some paths, and never with credentials.
+    """Middleware that permits cross-origin requests to some paths, without credentials.
 
     It must come before the authentication, because preflight requests have no API key.
 
@@ -47,7 +47,7 @@ class CrossOrigin:
         resource: object,
         req_succeeded: bool,
     ) -> None:
-        """Add the CORS headers to a response, errors included."""
+        """Add the CORS headers to a response, including error responses."""
         if not self._covers(req.path):
             return
         resp.append_header("Vary", "Origin")

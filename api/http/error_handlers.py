@@ -97,12 +97,12 @@ def unavailable(error: UnavailableError, method: str) -> ProblemError:
 def _from_unreadable(
     req: falcon.Request, resp: falcon.Response, error: UnreadableError, params: dict[str, str]
 ) -> None:
-    # Neither 503, which would make clients retry, nor 404, which would deny an accepted job.
+    # Not 503, which would make clients retry. Not 404, which would mean that there is no such job.
     log.error("job unreadable in S3", task_id=params.get("task_id"), reason=str(error))
     detail = (
         "The stored records of this task are damaged, so its status is unknown. Submit its items "
-        "again, or report the request id (X-Request-ID) to the operator: the log names the damaged "
-        "object under this id."
+        "again, or report the request id (X-Request-ID) to the operator: the log entry with this "
+        "id names the damaged object."
     )
     problem = ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "unreadable", detail)
     _respond(req, resp, problem)

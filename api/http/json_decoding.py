@@ -1,7 +1,7 @@
 """Decoding of JSON into types, with a violation for each field of the wrong type.
 
-Only the values that a type needs are decoded, so that a hostile body costs little more memory and
-time than its size.
+Only the fields of the expected type are decoded, so that the memory and time for a hostile body
+grow only with the size of the body.
 """
 
 import difflib
@@ -22,7 +22,7 @@ NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: message shows the beginning of the JSON.
 _MOST_SHOWN = 200
 
-#: Descriptions of types that are too vague without an example.
+#: Type descriptions that are too vague without an example.
 _VAGUE = ("a string", "an integer")
 #: Descriptions of types without constraints.
 _TYPE_NAMES: dict[type[msgspec.inspect.Type], str] = {

@@ -21,13 +21,14 @@ def check_distinct(
 ) -> None:
     """Check that no two members of a JSON object have the same name.
 
-    Outside of strings, JSON has a colon in a member and nowhere else. So the colons outside of the
-    decoded values are as many as the members, plus the colons in names. If they are as many as the
-    decoded members, no member was dropped. Otherwise the names are compared, which takes longer.
+    Outside of strings, JSON has exactly one colon per member. The number of colons outside of the
+    decoded values is therefore the number of members, plus the colons in names. If this number
+    equals the number of decoded members, the decoder dropped no member. Otherwise the names are
+    compared, which takes longer.
 
     Args:
         data: JSON of the object.
-        members: its members as decoded; of members with the same name, one.
+        members: the decoded members; only one of those that share a name.
         pointer: JSON Pointer of the object in the request.
 
     Raises:
@@ -43,7 +44,7 @@ def check_distinct(
 
 
 def repeated_member(data: bytes) -> str | None:
-    """Return the first name that a JSON object has twice, in the object itself; None without one.
+    """Return the first name that a JSON object has twice, or None; nested objects are ignored.
 
     Raises:
         ProblemError: 400 if a value is nested too deeply.

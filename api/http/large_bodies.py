@@ -1,4 +1,4 @@
-"""Slots for large request bodies: a limit on how many a process decodes and checks at once."""
+"""Slots for large request bodies: a limit on the bodies that a process validates at once."""
 
 import threading
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ import falcon
 
 from api.http.problems import ProblemError
 
-#: Slots per process (which has far more threads, for long polls), size in bytes up to which a body
-#: counts as small, and seconds that a request with a large body waits for a slot.
+#: Number of slots per process, size in bytes up to which a body counts as small, and seconds that a
+#: request with a large body waits for a slot. A process has far more threads than slots, because
+#: long polls occupy threads.
 _SLOTS, _SMALL, _PATIENCE = 16, 64 * 1024, 5
 
 

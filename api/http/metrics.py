@@ -14,7 +14,7 @@ class RequestMetrics:
     """Middleware that counts and times requests by route, never by path.
 
     The route is ``none`` for a request to an unknown path, and for a request that was rejected
-    before it was routed, because of its API key or a rate limit.
+    before routing because of its API key or a rate limit.
     """
 
     def __init__(self) -> None:

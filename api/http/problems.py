@@ -27,7 +27,7 @@ class Findings(Generic[Finding]):
 
     @property
     def room(self) -> int:
-        """Number of values that still fit the list."""
+        """Number of further values that can be listed."""
         return max(0, MAX_ERRORS - self._count)
 
     @property

@@ -16,7 +16,7 @@ from api.http.negotiation import CSV, JSON, check_accepts
 from api.http.problems import ProblemError
 
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
-#: Accepted for CSV, whose byte order mark decides.
+#: Values of ``charset`` accepted for CSV only, where the byte order mark determines the encoding.
 _UTF16 = {"utf-16", "utf16", "utf-16le", "utf-16be"}
 #: First bytes of JSON in UTF-16, and in UTF-32 of either byte order.
 _UTF16_STARTS = (BOM_UTF16_LE, BOM_UTF16_BE, b"{\0", b"[\0", b"\0{", b"\0[", b"\0\0\0{", b"\0\0\0[")
@@ -48,7 +48,7 @@ class BodyReader:
     def read(
         self, req: falcon.Request, limit: int, media_types: tuple[str, ...]
     ) -> tuple[str, bytes]:
-        """Return the media type of a body and the decompressed body, JSON without a BOM.
+        """Return the media type of a body, and the decompressed body; JSON is without a BOM.
 
         A body whose Content-Length exceeds the limit is rejected unread. Any other body is rejected
         as soon as it exceeds the limit, while it is received or decompressed.

@@ -23,7 +23,7 @@ class RequestLog:
     """
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take over the client's ``X-Request-ID`` if it is well-formed, else create an id."""
+        """Use the client's ``X-Request-ID`` if it is well-formed; otherwise create an id."""
         given = req.get_header("X-Request-ID") or ""
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
         req.context.request_id = request_id

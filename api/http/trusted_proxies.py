@@ -1,4 +1,4 @@
-"""Proxies that are trusted to report a client's address: the same that gunicorn trusts."""
+"""Proxies that are trusted to report a client's address; gunicorn trusts the same proxies."""
 
 import ipaddress
 from dataclasses import dataclass

@@ -17,7 +17,8 @@ class ParsedRequest(NamedTuple):
     Attributes:
         head: all fields except the items, each of the right type.
         total: number of items; None if it is unknown until the batches have been read.
-        batches: the items. Violations and warnings are appended while the batches are read.
+        batches: the items, parsed while the batches are read. Violations and warnings are appended
+            at the same time.
         warnings: the warnings about the request.
     """
 
@@ -38,7 +39,8 @@ def build_job_request(
         violations: violations found by the parser; further ones are appended.
 
     Raises:
-        ProblemError: 422 with every invalid value; 400 if the rest of a body is malformed.
+        ProblemError: 422 with every invalid value; 400 if the body is malformed, which may be
+            detected only when the batches are read.
     """
     head = parsed.head
     check = ItemCheck(head, limits, violations, parsed.warnings)

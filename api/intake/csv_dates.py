@@ -9,8 +9,8 @@ from render.errors import shown
 
 #: Calendar dates in extended and in basic format (ISO 8601-1, section 5.2.2).
 _ISO_DATE = re.compile(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})")
-#: Years before and after the current one that two digits can mean (GS1 General Specifications,
-#: section 7.12).
+#: Number of years before and after the current one that a two-digit year can mean (GS1 General
+#: Specifications, section 7.12).
 _PAST, _FUTURE = 49, 50
 
 
@@ -20,8 +20,8 @@ def convert_dates(batch: ItemBatch, field: str, violations: Violations) -> ItemB
     Args:
         batch: the batch.
         field: the field.
-        violations: receives a violation for each date that the calendar does not have, or whose
-            year two digits cannot mean. Its item is unreadable in the returned batch.
+        violations: receives a violation for each date that does not exist, or whose year is outside
+            the range of two-digit years. The item is then unreadable in the returned batch.
     """
     column = batch.columns[field]
     converted = {value: _convert(value) for value in column.texts() if _ISO_DATE.fullmatch(value)}
@@ -40,7 +40,7 @@ def convert_dates(batch: ItemBatch, field: str, violations: Violations) -> ItemB
 
 
 def _convert(value: str) -> tuple[str | None, str]:
-    """Return an ISO 8601 date as YYMMDD; or None, and what is wrong with it."""
+    """Return an ISO 8601 date as YYMMDD, and no detail; or None, and the detail of the error."""
     this_year = datetime.now(UTC).year
     try:
         found = date.fromisoformat(value)
@@ -49,7 +49,7 @@ def _convert(value: str) -> tuple[str | None, str]:
     first, last = this_year - _PAST, this_year + _FUTURE
     if not first <= found.year <= last:
         return None, (
-            f"{shown(value)} has the year {found.year}, of which a symbol keeps two digits: "
-            f"scanners would read another year. Send a year from {first} to {last}."
+            f"{shown(value)} has the year {found.year}. A symbol has only the last two digits of "
+            f"the year, so scanners would read another year. Send a year from {first} to {last}."
         )
     return f"{found:%y%m%d}", ""

@@ -21,7 +21,7 @@ _OTHER_FILES = {
     b"\xff\xd8\xff": "a JPEG image",
     b"{\\rtf": "an RTF document",
 }
-#: How to save a file as CSV that is accepted.
+#: How to save a file as accepted CSV.
 _SAVE = 'In Excel, save it as "CSV UTF-8"; in LibreOffice, as "Text CSV" in UTF-8'
 _LINE_END = re.compile("\r\n|\r|\n")
 
@@ -29,8 +29,8 @@ _LINE_END = re.compile("\r\n|\r|\n")
 def to_utf8(body: bytes) -> bytes:
     """Return a CSV body as UTF-8 without a byte order mark.
 
-    UTF-8 is returned without being decoded: :func:`not_utf8` describes the error when a decoder
-    finds one.
+    UTF-8 is returned unchecked. If a decoder finds an error in it later, :func:`not_utf8` describes
+    the error.
 
     Raises:
         ProblemError: 400 if the body is a file of another kind or in another encoding.
@@ -79,7 +79,7 @@ def _from_utf16(body: bytes) -> bytes:
 
 
 def _reject_unmarked_encodings(body: bytes) -> None:
-    """Reject UTF-16 and UTF-32 without a byte order mark, by the zeros of the first characters."""
+    """Reject UTF-16 and UTF-32 without a byte order mark, detected by zeros in the first bytes."""
     zeros = tuple(byte == 0 for byte in body[:8])
     if sum(zeros) == 6:  # noqa: PLR2004 - three of four bytes of two characters
         _reject_encoding("UTF-32")
@@ -92,7 +92,7 @@ def _reject_encoding(encoding: str) -> bytes:
 
 
 def not_utf8(body: bytes) -> ProblemError:
-    """Return the 400 problem of a body that is not UTF-8: its first wrong byte, and what it means.
+    """Return the 400 problem of a body that is not UTF-8, with the first wrong byte.
 
     Args:
         body: bytes that are not UTF-8.
@@ -115,7 +115,7 @@ def not_utf8(body: bytes) -> ProblemError:
 
 
 def _line_after(text: str) -> int:
-    """Return the number of the line on which a character after ``text`` stands, from 1."""
+    """Return the line number, from 1, of the character that follows ``text``."""
     return len(_LINE_END.findall(text)) + 1
 
 

@@ -12,7 +12,7 @@ from api.intake.item_batch import ITEM_FIELDS, Location, violation
 from api.schemas.problems import MAX_ERRORS
 from render.errors import shown
 
-#: The accepted separators; the first one is that of a header with a single column.
+#: The accepted separators; a header with a single column gets the first one.
 SEPARATORS = (",", ";", "\t")
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 #: Names of columns in lower case -> field of an item.
@@ -27,7 +27,7 @@ _FIELDS = {
     "expiration date": "expiry",
     "use by": "expiry",
 }
-#: The line with which Excel is told the separator of a file.
+#: A first line that declares the separator of a file to Excel.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?[,;\t]*', re.IGNORECASE)
 
 
@@ -36,10 +36,10 @@ class CsvHeader(NamedTuple):
 
     Attributes:
         separator: the character between two fields.
-        positions: position of the column of each field that has one, from 0.
+        positions: position, from 0, of the column of each field that the header has.
         nameless: positions of the columns without a name, which must be empty.
         width: number of columns, including nameless ones.
-        least: number of fields that every record has: up to the last column with a name.
+        least: minimum number of fields per record: up to the last column with a name.
     """
 
     separator: str
@@ -53,7 +53,7 @@ def declared_separator(line: str) -> str | None:
     """Return the separator that the line ``sep=;`` declares; None if ``line`` is another line.
 
     Raises:
-        ProblemError: 400 if the separator is none that is accepted.
+        ProblemError: 400 if the separator is not an accepted one.
     """
     match = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n"))
     if match is None:
@@ -68,7 +68,7 @@ def likely_separator(lines: Sequence[str]) -> str:
     """Return the separator that gives a header the most known columns, then the most columns.
 
     Args:
-        lines: the lines of the header, which may have line ends in quotes, and further ones.
+        lines: the first lines of the body; the header may span several lines in quotes.
     """
 
     def columns(separator: str) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def _add_column(
         violations.append(violation(where, "unknown_column", detail))
     elif field in positions:
         detail = (
-            f"The column {shown(name)} and column {positions[field] + 1} both have the field "
+            f"The column {shown(name)} and column {positions[field] + 1} both mean the field "
             f"{field}. Remove one of them."
         )
         violations.append(violation(where, "duplicate_column", detail))

@@ -50,8 +50,9 @@ def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
 class _SeparatorCheck:
     """Adds the warning ``separator_in_value`` to a request with a single column.
 
-    The warning means that all values have the same number of one separator, at least one. Then the
-    header probably lacks columns, because a semicolon may be part of a lot.
+    The warning is added if all values contain the same number of one separator, and at least one.
+    The header then probably lacks columns. This is no error, because a semicolon may be part of a
+    lot.
     """
 
     def __init__(self, header: CsvHeader, line: int, warnings: Warnings) -> None:
@@ -141,7 +142,7 @@ def _batch(
 
 
 def _column(values: Sequence[str]) -> Column:
-    """Return the column of a field; an empty value is no value."""
+    """Return the column of a field; an empty text counts as no value."""
     distinct = {*values}
     return (
         Column.of([value or None for value in values])
@@ -154,7 +155,7 @@ def _fit_all(rows: list[list[str]], header: CsvHeader) -> dict[int, list[str]]:
     """Give every record one field per column.
 
     Returns:
-        The records that do not fit the header, by their positions. Empty fields replace theirs.
+        The records that do not fit the header, by position. Empty records replace them in ``rows``.
     """
     if {*map(len, rows)} != {header.width}:
         for fields in rows:
@@ -172,7 +173,7 @@ def _fit_all(rows: list[list[str]], header: CsvHeader) -> dict[int, list[str]]:
 
 
 def _fit(fields: list[str], header: CsvHeader) -> None:
-    """Remove empty fields behind the last column; add missing ones of columns without a name."""
+    """Remove empty fields after the last column; add missing fields of unnamed last columns."""
     if len(fields) > header.width and not any(fields[header.width :]):
         del fields[header.width :]
     elif header.least <= len(fields) < header.width:

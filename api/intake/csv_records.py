@@ -15,10 +15,11 @@ Record = tuple[int, list[str]]
 #: Maximum number of separators in a line. A valid record has far fewer, because it has few columns
 #: with values of at most 20 characters; the limit leaves room to report a wrong header.
 _MOST_SEPARATORS = 1000
-#: Number of lines in which the end of the header is looked for.
+#: Number of lines at the beginning that are read to detect the separator in the header.
 _HEADER_LINES = 20
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-#: A text as spreadsheets keep it from becoming a number: ``="0012"``, with inner quotes doubled.
+#: The notation with which spreadsheets keep a value from becoming a number: ``="0012"``, with inner
+#: quotes doubled.
 _TEXT_FORMULA = re.compile(r'="((?:[^"]|"")*)"')
 
 
@@ -31,8 +32,8 @@ class CsvRecords:
             whether another record follows.
 
     Attributes:
-        separator: the character between two fields, as the first line declares it or the header
-            has it.
+        separator: the character between two fields, declared by the first line or detected in the
+            header.
         first_line: number of the first line of the header.
 
     Raises:
@@ -55,7 +56,7 @@ class CsvRecords:
         self._text.seek(start)
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield the records; a blank one between others has no fields.
+        """Yield the records; a blank record between others has no fields.
 
         Raises:
             ProblemError: 400 if the body is not CSV in UTF-8.
@@ -103,9 +104,9 @@ def _first_lines(text: bytes) -> Iterator[str]:
 
 
 def _without_blank_end(text: bytes, separator: str) -> bytes:
-    """Return a body without the lines at its end that have only separators.
+    """Return a body without the last lines, if they have only separators.
 
-    Spreadsheets leave thousands of such lines. Without them, they need not be parsed.
+    Spreadsheets may write thousands of such lines. Removing them saves parsing them.
     """
     content = text.rstrip(separator.encode() + b"\r\n")
     end = _LINE_END.search(text, len(content))

@@ -19,7 +19,8 @@ def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations
         violations: violations found by the parser; further ones are appended.
 
     Raises:
-        ProblemError: 400 if the rest of a CSV or JSON body is malformed.
+        ProblemError: 400 if the body is malformed, which may be detected only when the batches are
+            read.
     """
     check = ItemCheck(parsed.head, limits, violations, parsed.warnings)
     count, symbols = 0, Counter[tuple[int, ErrorCorrection]]()

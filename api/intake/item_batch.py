@@ -26,7 +26,7 @@ class Column(NamedTuple):
 
     Attributes:
         values: a value per item; None without one.
-        distinct: the same values, each once. Many rules need only these, and a lot has few.
+        distinct: the distinct values. Many rules check only these, because many items share a lot.
     """
 
     values: Sequence[str | None]
@@ -49,10 +49,11 @@ class ItemBatch(NamedTuple):
     Attributes:
         columns: the values of each field, in the order of :data:`ITEM_FIELDS`. An item that could
             not be decoded has no values.
-        indices: index in the request of each item.
+        indices: index of each item in the request.
         unreadable: positions in the batch of the items that could not be decoded; their violations
             are already recorded.
-        locate: returns the location of an item, given its index in the request, or of its field.
+        locate: returns the location of an item or of one of its fields, given the item's index in
+            the request.
     """
 
     columns: Mapping[str, Column]

@@ -1,7 +1,7 @@
-"""Warnings about items: rules that look at a batch of valid items as a whole.
+"""Warnings about items: rules that check a batch of valid items as a whole.
 
-Each rule first makes one fast check of the whole batch. Only if the check finds something, single
-values are inspected.
+Each rule first makes one fast check of the whole batch. The rule inspects single values only if
+this check finds something.
 """
 
 import re
@@ -14,7 +14,7 @@ from api.intake.warnings import Warnings
 from render.errors import shown
 from render.gs1.ai import OUTSIDE_CSET82, Charset
 
-#: What programs write for a missing value, in any case.
+#: Words that programs write for a missing value, in all mixtures of upper and lower case.
 _PLACEHOLDERS = {
     "".join(letters)
     for word in ("null", "nan", "none", "#n/a")
@@ -28,7 +28,7 @@ _NUMBER = re.compile(
     r"\n([+-]?(?:(?:0|[1-9][0-9]*+)[.,]0++|[0-9][.,][0-9]++[eE][+-]?[0-9]++"
     r"|[0-9][eE][+-][0-9]{2,}+))(?=\n)"
 )
-#: Every value that :data:`_NUMBER` finds has one of these.
+#: Every value that :data:`_NUMBER` matches has at least one of these characters.
 _NUMBER_MARKS = (".", ",", "+", "-")
 _OUTSIDE = re.compile("[" + re.escape(OUTSIDE_CSET82) + "]")
 _PLACEHOLDER_DETAIL = (
@@ -180,7 +180,7 @@ class ItemWarnings:
 
 
 def _keys(batch: ItemBatch) -> Sequence[Hashable]:
-    """Return a key per item that is the same for equal items: its lot if it has nothing else."""
+    """Return a comparison key for each item: its lot if it has no other value, else all values."""
     lots, *others = batch.columns.values()
     if not any(column.texts() for column in others):
         return lots.values
@@ -188,10 +188,10 @@ def _keys(batch: ItemBatch) -> Sequence[Hashable]:
 
 
 class _Repetitions:
-    """Finds the keys of a request that an earlier item has, too.
+    """Finds items whose key, such as the serial, is the same as that of an earlier item.
 
-    As long as there is none, each key costs one insertion into a set. Only when there is one, the
-    first item of each key is looked for.
+    As long as no key is repeated, each item costs one insertion into a set. The first item of each
+    key is determined only after the first repetition.
     """
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ class _Repetitions:
     def among(
         self, keys: Sequence[Hashable], distinct: AbstractSet[Hashable], indices: Sequence[int]
     ) -> list[tuple[int, int]]:
-        """Return the index of each item whose key is repeated, and that of the first such item.
+        """Return the index of each item with a repeated key, and of the first item with that key.
 
         Args:
             keys: keys of the next items.

@@ -28,9 +28,9 @@ _SentItem: Any = msgspec.defstruct(
     "_SentItem",
     [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(BulkItem)],
     forbid_unknown_fields=True,
-    gc=False,  # strings only, which refer to nothing
+    gc=False,  # strings alone cannot form a reference cycle
 )
-#: A bulk request as it was sent, likewise.
+#: A bulk request as it was sent; it shows whether a member was absent, too.
 _SentEnvelope: Any = msgspec.defstruct(
     "_SentEnvelope",
     [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(_Envelope)],
@@ -53,8 +53,9 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
         violations: receives a violation for each invalid value, also while the batches are read.
 
     Raises:
-        ProblemError: 400 if the body is not JSON or an object has a member twice, which reading the
-            batches may raise too; 422 if the body has more values than any valid request.
+        ProblemError: 400 if the body is not JSON or an object has a member twice; 422 if the body
+            has more values than any valid request. Reading the batches may raise the 400 error,
+            too.
     """
     # Decoding a huge number of tiny values would need many times the memory of the body.
     if body.count(b",") > _MOST_COMMAS * (limits.max_items + 1):
@@ -96,10 +97,11 @@ def _too_many_values(limits: RequestLimits) -> ProblemError:
 
 
 class _ColonCount:
-    """Finds out whether a request has a member twice, once all of its items were read.
+    """Detects whether a request has a member twice, after all of its items have been read.
 
-    Outside of strings, JSON has as many colons as members. So a request has as many colons as its
-    items have, plus its members, plus those in its strings. Names have none, as they are known.
+    Outside of strings, JSON has exactly one colon per member. The colons of a request are therefore
+    those of its items, one per member of the request itself, and those in its strings. The known
+    names of members contain no colon. Any further colon may belong to a repeated member.
 
     Args:
         body: JSON of the request.
@@ -110,7 +112,7 @@ class _ColonCount:
         self._body = body
         inside = sum(text.count(":") for text in fields.values() if isinstance(text, str))
         self._rest = body.count(b":") - len(fields) - inside
-        # An escape could hide the colon of a string that is counted here.
+        # A colon that is counted here may be escaped in the body, and thus not be counted there.
         self._is_exact = not inside or b"\\" not in body
 
     def subtract(self, colons: int) -> None:
@@ -118,10 +120,10 @@ class _ColonCount:
         self._rest -= colons
 
     def finish(self) -> None:
-        """Check the request itself.
+        """Check that the request itself has no member twice.
 
         Raises:
-            ProblemError: 400 if it has a member twice.
+            ProblemError: 400 if the request has a member twice.
         """
         if self._rest or not self._is_exact:
             check_distinct(self._body, _members.decode(self._body), "")
@@ -169,13 +171,15 @@ def _column(sent: Sequence[Any]) -> tuple[Column, int]:
 
 
 def _is_complete(encoded: bytes, colons: int, members: int, columns: Iterable[Column]) -> bool:
-    """Return whether the colons of a batch are those of its members and of its values.
+    """Return whether the number of colons proves that no member of a batch was dropped.
 
-    Returns False if an escape may hide a colon, so that the answer takes longer.
+    This is so if there is one colon per decoded member, and each further colon is in a decoded
+    value. Returns False if an escape may hide a colon; each item is then checked, which takes
+    longer.
 
     Args:
         encoded: JSON of the items.
-        colons: its number of colons.
+        colons: number of colons in ``encoded``.
         members: number of decoded members.
         columns: the decoded values.
     """
@@ -189,7 +193,7 @@ def _check_each(chunk: Sequence[msgspec.Raw], indices: Sequence[int]) -> None:
     """Check that no item has a member twice.
 
     Raises:
-        ProblemError: 400 if an item does.
+        ProblemError: 400 if an item has a member twice.
     """
     for raw, index in zip(chunk, indices, strict=True):
         check_distinct(raw, _members.decode(raw), f"/items/{index}")

@@ -1,6 +1,6 @@
 """Validation of requests, JSON or CSV: finds and reports every invalid value.
 
-A batch of items is validated as a whole in one fast pass. Only if this pass fails, the batch is
+A batch of items is validated as a whole in one fast pass. If this pass fails, the batch is
 validated again value by value, so that the response can point to each invalid value.
 """
 
@@ -57,7 +57,7 @@ class ItemCheck:
     """Validates the shared fields of a request, and then its items batch by batch.
 
     If a shared value is invalid, items are validated only by the rules that need no shared value.
-    Valid values that are probably not meant get a warning in the same pass.
+    Valid values that are probably not intended get a warning in the same pass.
 
     Args:
         head: fields that all items share; its ``items`` are ignored.
@@ -93,7 +93,8 @@ class ItemCheck:
         self.gtin14 = gtin14 if shared_valid else None
         self._options = RenderOptions(head.format, head.size, head.error_correction)
         self._any_fits = head.format != "png" or head.size >= _ALWAYS_ENOUGH
-        if gtin14 is not None:  # after the above: with strict, a warning is no invalid value there
+        # Added last: with strict, the warning is a violation, but the shared values stay valid.
+        if gtin14 is not None:
             warn_about_gtin(head.gtin, gtin14, warnings)
         self._warnings = ItemWarnings(warnings, limits.charset)
         self._count = 0

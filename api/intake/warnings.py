@@ -1,4 +1,4 @@
-"""Warnings about a request: values that are legal and probably not meant."""
+"""Warnings about a request: values that are valid but probably not intended."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -45,7 +45,7 @@ class Warnings:
         places: Iterable[_Place],
         describe: Callable[[_Place], tuple[Location, str]],
     ) -> None:
-        """Add a warning per place; only those that fit the list are described.
+        """Add a warning per place; call ``describe`` only for warnings that fit the list.
 
         Args:
             code: name of the warning.

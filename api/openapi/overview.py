@@ -39,9 +39,9 @@ image per item and a manifest.
 1. **Submit.** `POST /qr/bulk/` validates the whole request and responds with 202 and a `task_id`, \
 before anything is rendered. The request is now a job, which paths and fields call a task. With \
 `?dry_run=true`, the request is only validated.
-2. **Poll.** `GET /qr/bulk/{{task_id}}/` reports the status and the progress. Repeat it after the \
-seconds in `Retry-After`, until `status` is `completed` or `failed`. With the header \
-`Prefer: wait={max_wait}`, the response comes as soon as the task ends, or after {max_wait} \
+2. **Poll.** `GET /qr/bulk/{{task_id}}/` reports the status and the progress. Repeat this request \
+after the number of seconds in `Retry-After`, until `status` is `completed` or `failed`. With the \
+header `Prefer: wait={max_wait}`, the response comes as soon as the task ends, or after {max_wait} \
 seconds. To get a webhook instead, set `callback_url` in the request.
 3. **Download.** When `status` is `completed`, GET the `download_url`, without an API key. The URL \
 works until `expires_at`; poll again for a new one. The ZIP itself is kept until \
@@ -64,8 +64,8 @@ all tasks.
 Send an `Idempotency-Key` with `POST /qr/bulk/`, for example a UUID. If you get no response, \
 repeat the same request with the same key, within 24 hours: it does not create a second task, and \
 the response has the same `task_id` and the header `Idempotency-Replayed: true`. Requests are \
-compared by their meaning: the order of members, white space, escapes and defaults that are \
-written out make no difference.
+compared by their meaning: the order of members, white space, escapes and explicitly sent defaults \
+make no difference.
 
 ## Errors
 
@@ -78,19 +78,20 @@ problem.
 
 ## Warnings
 
-Some values are valid and probably not meant. They do not stop a request; the 202, the dry run and \
-the bundle's `warnings.json` list up to {max_errors} of them in `warnings`, and `warnings_total` \
-counts all. With `strict`, each warning is an error, and the response is 422.
+Some values are valid but probably not intended. A request with such values is accepted; the 202 \
+response, the response to a dry run and the bundle's `warnings.json` list up to {max_errors} of \
+them in `warnings`, and `warnings_total` counts all. With `strict`, each \
+warning is an error, and the response is 422.
 
 | code | meaning |
 |---|---|
-| `duplicate_serial` | an earlier item has the same GTIN and serial; `detail` has its pointer |
+| `duplicate_serial` | an earlier item, named in `detail`, has the same GTIN and serial |
 | `duplicate_item` | an item without serial has the same values as an earlier one |
 | `gtin8_restricted` | a GTIN of eight digits that begins with 0 or 2, probably a UPC-E |
 | `gtin_restricted` | a GTIN with a GS1 prefix for use within a company or a region |
 | `number_format` | a lot or serial such as `9.5E+12` or `1234.0`, which a spreadsheet has changed |
 | `placeholder` | a lot or serial of `NULL`, `nan`, `None` or `#N/A` |
-| `separator_in_value` | a CSV of one column whose values all have as many semicolons or tabs |
+| `separator_in_value` | a CSV of one column whose values all have the same number of separators |
 | `day_zero` | a date with day 00, the last day of the month |
 | `outside_set82` | a lot or serial with a character outside GS1 character set 82 |
 | `dot_segment` | a lot or serial of `.` or `..`, which browsers remove from the URI |
@@ -112,10 +113,10 @@ Files are accepted as spreadsheets save them:
 - Column names are matched without regard to case and surrounding blanks. `batch`, `batch number` \
 and `lot number` mean `lot`; `serial number` and `sn` mean `serial`; `expiry date`, \
 `expiration date` and `use by` mean `expiry`. An unknown column is an error.
-- Commas, semicolons or tabs separate fields, as the header has them. A first line `sep=;` is \
-honoured.
+- Fields are separated by the header's separator: commas, semicolons or tabs. A first line \
+`sep=;` is honoured.
 - The encoding is UTF-8, with or without a byte order mark, or UTF-16 with one.
-- `="0012"` is the value `0012`. Dates may also be ISO 8601, such as `2027-12-31`.
+- `="0012"` is read as the value `0012`. Dates may also be ISO 8601, such as `2027-12-31`.
 - Empty columns without a name, and empty records at the end, are ignored. An empty record between \
 others is an error.
 

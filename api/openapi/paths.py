@@ -44,8 +44,8 @@ _GZIP = (
 _CSV = (
     "CSV (RFC 4180) in UTF-8, or in UTF-16 with a byte order mark: a header with any of the "
     "columns `lot`, `serial` and `expiry` or their aliases, in any order, then one record per "
-    "item. Commas, semicolons or tabs separate fields, as the header has them. An empty field "
-    "means no value. The fields that all items share are query parameters."
+    "item. Fields are separated by the header's separator: commas, semicolons or tabs. An empty "
+    "field means no value. The fields that all items share are query parameters."
 )
 _SUBMIT = f"""\
 Validates the whole request, stores it, and responds with 202 before anything is rendered. Poll \
@@ -55,8 +55,8 @@ Validates the whole request, stores it, and responds with 202 before anything is
 value.
 - With `dry_run=true`, the request is only validated; the response is a 200 with the number and \
 size of the symbols, with every invalid value and every warning.
-- Values that are valid and probably not meant are listed in `warnings`. With `strict`, they are \
-invalid.
+- Values that are valid but probably not intended are listed in `warnings`. With `strict`, they \
+are invalid.
 - To repeat a request safely, send an `Idempotency-Key`.
 - For CSV, send `Content-Type: text/csv`. The body has the items, and the query has the other \
 fields.
@@ -66,8 +66,8 @@ _POLL = f"""\
 Reports the status, the progress and, once `status` is `completed`, a `download_url`. The URL is \
 signed again for every response and works until `expires_at`, without an API key.
 
-While the task is pending or running, wait the seconds in `Retry-After` between two polls. Two \
-headers make polling cheaper:
+While the task is pending or running, wait the number of seconds in `Retry-After` between two \
+polls. Two headers make polling cheaper:
 
 - `Prefer: wait={MAX_WAIT}` delays the response until the task ends, for at most {MAX_WAIT} seconds.
 - `If-None-Match` with the last `ETag` gives a 304 without a body if nothing has changed."""
@@ -147,7 +147,9 @@ def bulk_paths() -> dict[str, Any]:
                 _POLL,
                 responses={
                     "200": json_response("The status of the task.", "TaskStatus", poll_headers()),
-                    "304": not_modified("Nothing has changed since the tag in `If-None-Match`."),
+                    "304": not_modified(
+                        "Nothing has changed: `If-None-Match` has the same `ETag`."
+                    ),
                 },
                 errors=("404", "406", "422"),
                 parameters=[_PREFER, _IF_NONE_MATCH],
@@ -170,7 +172,8 @@ def bulk_paths() -> dict[str, Any]:
                 "listChunks",
                 "List the chunks of a task",
                 "Reports the items, the state, the attempts and the last error of every chunk. "
-                "Chunks are rendered in parallel; a failed task shows here which items failed.",
+                "Chunks are rendered in parallel. The chunks of a failed task show which items "
+                "failed.",
                 responses={"200": json_response("A page of chunks.", "ChunkList")},
                 errors=("404", "406", "422"),
                 parameters=query_parameters(ChunksQuery),
@@ -258,7 +261,7 @@ def _csv_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     if "default" not in schema:
         text += ", and required there"
     text += f". {schema.pop('description')}"
-    # Swagger UI would send a default with JSON too, where the parameter is unknown.
+    # Swagger UI would send a default with JSON requests too, which must not have the parameter.
     default = schema.pop("default", None)
     if default is not None:
         text += f" Default: `{default if isinstance(default, str) else json.dumps(default)}`."
@@ -287,8 +290,9 @@ def key_paths() -> dict[str, Any]:
                 "createWebhookSecret",
                 "Create a webhook secret",
                 "Creates the secret that signs the webhooks of this API key's tasks. Requests with "
-                "a `callback_url` need one. If the key already has a secret, both sign for 24 "
-                "hours, so that the receiver can change over. The secret is shown only once.",
+                "a `callback_url` need such a secret. If the key already has a secret, webhooks "
+                "are signed with both secrets for 24 hours, so that the receiver can change its "
+                "own. The secret is shown only once.",
                 responses={"201": json_response("The new secret.", "WebhookSecretResponse")},
                 errors=("403", "404", "406"),
             ),
@@ -356,7 +360,7 @@ def health_paths() -> dict[str, Any]:
                 "operationId": "readyz",
                 "summary": "Check that the service is ready",
                 "description": "Responds with 200 if Redis, both S3 buckets and the broker are "
-                "available, else with 503 and the names of those that are not. For readiness "
+                "available, else with 503 and the unavailable dependencies. For readiness "
                 "probes and load balancers.",
                 "security": [],
                 "responses": {"200": ok, "503": unavailable},

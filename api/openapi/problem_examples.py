@@ -39,7 +39,7 @@ from pipeline.service import (
 _REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
 _LIMITS = RequestLimits(5000, "cset82", "https://id.gs1.org", chunk_size=250)
 _SERIALS = [*(f"A{number:04}" for number in range(1, 17)), "A 0017"]
-#: The message of the service; the tests of cancellation compare the two.
+#: Copy of the service's message; the tests of cancellation compare both.
 _ENDED = "The task has ended already; there is nothing to cancel."
 _REPEATED = b'{"gtin": "9506000134352", "items": [{"lot": "A"}], "items": [{"lot": "B"}]}'
 _WORKBOOK = b"PK\x03\x04xl/workbook.xml"

@@ -60,8 +60,8 @@ _ETAG = {
     ),
 }
 _RETRY_AFTER = header("Seconds to wait before the request is sent again.", "5")
-#: Headers of errors by status. Errors have the rate limit headers too; they are left out of the
-#: document because ten errors per operation would repeat them.
+#: Headers of errors by status. Errors have the rate limit headers too. The document omits these
+#: headers, because ten errors per operation would repeat them.
 _ERROR_HEADERS = {
     "401": {
         "WWW-Authenticate": header(
@@ -284,7 +284,7 @@ def problem(code: str, examples: dict[str, Any]) -> dict[str, Any]:
     """Return the error response of a status.
 
     Args:
-        code: status.
+        code: HTTP status.
         examples: examples of the problem.
     """
     return {

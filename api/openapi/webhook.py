@@ -18,7 +18,7 @@ _DATA = {
 #: depend on this document.
 _FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
     "CallbackEvent": {
-        "type": ("How the task ended: `bulk.` and its status.", "bulk.completed"),
+        "type": ("How the task ended: `bulk.` followed by the status.", "bulk.completed"),
         "timestamp": ("Time when the task ended, ISO 8601.", "2026-11-23T08:00:01.020000+00:00"),
         "data": ("The task.", _DATA),
     },

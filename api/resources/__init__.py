@@ -1,1 +1,1 @@
-"""The Falcon resources: one class a path."""
+"""The Falcon resources: one class per path."""

@@ -13,7 +13,7 @@ _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORE
 
 
 def poll_job(jobs: Jobs, req: falcon.Request, resp: falcon.Response, task_id: str) -> JobStatus:
-    """Return the status of a job, after waiting for its end if the client requests that.
+    """Return the status of a job; if the client requests a wait, first wait for the job's end.
 
     Args:
         jobs: the accepted jobs.
@@ -22,7 +22,7 @@ def poll_job(jobs: Jobs, req: falcon.Request, resp: falcon.Response, task_id: st
         task_id: task id in canonical form.
 
     Raises:
-        ProblemError: 404 if the request's API key may read no such job.
+        ProblemError: 404 if the job does not exist or the request's API key may not read it.
     """
     seconds = preferred_wait(req.get_header("Prefer") or "")
     if seconds:

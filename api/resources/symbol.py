@@ -30,7 +30,7 @@ class Symbol:
         self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Render a symbol and respond with its image, or with 304 if the client has it."""
+        """Render a symbol and respond with its image, or with 304 if the client has the image."""
         violations = Violations()
         read_query(req, (), violations)
         _, body = self._bodies.read(req, _BODY_LIMIT, (JSON,))

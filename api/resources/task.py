@@ -105,9 +105,9 @@ def _etag(job: JobStatus, lifetime: int | None) -> falcon.ETag:
 def url_window(seconds: int, now: int) -> tuple[int, int]:
     """Return the current time window: its length in seconds, and its number since the epoch.
 
-    A URL that any process signs within the window works until the window ends. The length is a
-    power of two and at most half of ``seconds``. The length therefore changes rarely while
-    ``seconds`` shrinks, as it does when the credentials that sign are about to expire.
+    A URL that any process signs within the window works until the window ends. The length is the
+    largest power of two that is at most half of ``seconds``. While the signing credentials approach
+    their expiry, ``seconds`` decreases, but such a length rarely changes.
 
     Args:
         seconds: number of seconds for which a URL that is signed now is valid.

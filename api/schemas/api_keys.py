@@ -112,8 +112,8 @@ class WebhookSecretResponse(msgspec.Struct, frozen=True):
     former_signs_until: Annotated[
         str | None,
         Meta(
-            description="Time until which webhooks are signed with the former secret too, "
-            "ISO 8601; null if there was none.",
+            description="Time until which the former secret signs webhooks as well, ISO 8601; "
+            "null if there was no former secret.",
             examples=["2026-11-24T08:00:00+00:00"],
         ),
     ]

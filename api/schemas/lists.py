@@ -23,7 +23,7 @@ from render.image import ImageFormat
 
 CURSOR_EXAMPLE = "MTc5NTQyMDgwMDEyMC43ZDJhNGYwZS02YzFiLTRhMzktOWQwZS0yZjVjOGIxYTdlNjM="
 _CURSOR = "The `next_cursor` of the previous page; leave it out for the first page."
-_NEXT = "Send it as `cursor` to get the next page; null on the last page."
+_NEXT = "Cursor to send as `cursor` for the next page; null on the last page."
 _LIMIT = "Maximum number of rows in the page."
 
 
@@ -180,8 +180,8 @@ class ChunkResponse(msgspec.Struct, frozen=True, kw_only=True):
     error: Annotated[
         str | None,
         Meta(
-            description="Why the last failed attempt failed; null if none failed, or once the "
-            "chunk is staged.",
+            description="Error of the last failed attempt; null if no attempt has failed, or once "
+            "the chunk is staged.",
             examples=[ERROR_EXAMPLE],
         ),
     ]

@@ -50,7 +50,7 @@ class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value of a request that is legal and probably not meant."""
+    """One value of a request that is valid but probably not intended."""
 
     pointer: Pointer
     code: Annotated[
@@ -87,7 +87,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: Annotated[
         str,
         Meta(
-            description="What went wrong in this request, and what to do, for people.",
+            description="Explanation for people: what went wrong, and what to do.",
             examples=["There is no query parameter 'dryrun'. Did you mean 'dry_run'?"],
         ),
     ]

@@ -31,8 +31,8 @@ _ITEM = {"lot": "LOT-7", "serial": "A0001", "expiry": "271231"}
 #: narrower.
 _ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20}$"}
 
-#: RFC 3986, section 5.2.4. Percent-encoding the dots would not help (WHATWG URL, "single-dot path
-#: segment").
+#: Browsers remove the segments ``.`` and ``..`` (RFC 3986, section 5.2.4), even percent-encoded
+#: ones (WHATWG URL, "single-dot path segment").
 _DOTS = (
     "1 to 20 characters of GS1 character set 82. The values `.` and `..` are accepted, but "
     "browsers remove them from the URI."
@@ -200,8 +200,8 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings: Annotated[
         list[RequestWarning],
         Meta(
-            description="Values that are valid and probably not meant, at most the first "
-            f"{MAX_ERRORS}. Absent without warnings.",
+            description="Values that are valid but probably not intended, at most the first "
+            f"{MAX_ERRORS}. Absent if there are none.",
             examples=[[WARNING_EXAMPLE]],
         ),
     ] = []
@@ -261,8 +261,8 @@ class DryRun(msgspec.Struct, frozen=True):
     warnings: Annotated[
         list[RequestWarning],
         Meta(
-            description="Values that are valid and probably not meant, at most the first "
-            f"{MAX_ERRORS}. Empty with `strict`, which makes them invalid.",
+            description="Values that are valid but probably not intended, at most the first "
+            f"{MAX_ERRORS}. Empty with `strict`: such values are then listed in `errors`.",
             examples=[[WARNING_EXAMPLE]],
         ),
     ] = []
@@ -358,8 +358,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="URL that downloads the ZIP without an API key, signed again for every "
-            "response; null unless completed. It is signed for GET alone: HEAD returns 403, and "
-            "`Range: bytes=0-0` returns the size in `Content-Range`.",
+            "response; null unless completed. It is signed for GET only: HEAD returns 403. To "
+            "learn the size, GET with `Range: bytes=0-0`: `Content-Range` contains the size.",
             examples=[_BUNDLE_URL],
         ),
     ]

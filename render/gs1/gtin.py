@@ -48,8 +48,8 @@ def normalize_gtin(text: str) -> str:
     if not _ACCEPTED.fullmatch(text):
         raise InvalidValueError(
             "gtin_format",
-            f"{shown(text)} is not a GTIN: send 8, 12, 13 or 14 digits, with spaces and hyphens "
-            "at most 17 characters.",
+            f"{shown(text)} is not a GTIN: send 8, 12, 13 or 14 digits, at most 17 characters "
+            "including spaces and hyphens.",
         )
     digits = _SEPARATORS.sub("", text)
     if len(digits) not in _LENGTHS:
@@ -85,8 +85,8 @@ def is_restricted_gtin8(text: str) -> bool:
 def is_restricted(gtin14: str) -> bool:
     """Return whether a GTIN-14 has a GS1 prefix for numbers within a company or a region.
 
-    The prefix begins at the second digit, behind the indicator digit. In a GTIN-8 that was filled
-    to 14 digits, it is the GS1-8 prefix that counts, which begins at the seventh digit.
+    The prefix begins at the second digit, behind the indicator digit. For a GTIN-8 that was padded
+    to 14 digits, the GS1-8 prefix counts instead. It begins at the seventh digit.
     """
     if gtin14.startswith("000000"):
         return gtin14[6] in "02"

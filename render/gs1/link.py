@@ -11,18 +11,19 @@ _TILDE = "%7E"
 
 
 def encode_value(value: str) -> str:
-    """Percent-encode every byte outside ``A-Z a-z 0-9 - . _``, hexadecimal digits in upper case."""
+    """Percent-encode every byte outside ``A-Z a-z 0-9 - . _``, in upper-case hexadecimal."""
     return quote(value, safe="").replace("~", _TILDE)
 
 
 def digital_link_uri(
     base: str, gtin14: str, lot: str | None, serial: str | None, expiry: str | None
 ) -> str:
-    """Return ``{base}/01/{gtin14}[/10/{lot}][/21/{serial}][?17={expiry}]`` of checked values.
+    """Return ``{base}/01/{gtin14}[/10/{lot}][/21/{serial}][?17={expiry}]`` for valid values.
 
     A lot or serial of ``.`` or ``..`` is not changed, because the standard's grammar allows it and
     scanners read it. Browsers remove such a segment (RFC 3986, section 5.2.4) even when it is
-    written as ``%2E`` (WHATWG URL, "single-dot path segment"), so no encoding would survive them.
+    written as ``%2E`` (WHATWG URL, "single-dot path segment"), so no encoding would preserve the
+    segment.
 
     Args:
         base: scheme, host and optional path, without a trailing slash.

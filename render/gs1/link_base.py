@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from render.errors import InvalidValueError, shown
 
-#: The characters of a URI (RFC 3986, appendix A), which has a percent sign only before two digits.
+#: The characters of a URI (RFC 3986, appendix A). Two hexadecimal digits follow each percent sign.
 _URI = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 _SCHEMES = ("https://", "http://")
 _AUTHORITY = re.compile(
@@ -22,8 +22,8 @@ _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
 #: A host that browsers read as an IPv4 address (URL Standard, "ends in a number checker").
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 _MAX_PORT = 65_535
-#: Application identifiers of primary identification keys: a parser takes the first of them for the
-#: beginning of the Digital Link.
+#: Application identifiers of primary identification keys. For a parser, the first of them in a path
+#: is the beginning of the Digital Link.
 _PRIMARY_KEYS = frozenset(
     {"00", "01", "253", "255", "401", "402", "414", "417"}
     | {"8003", "8004", "8006", "8010", "8013", "8017", "8018"}
@@ -54,7 +54,7 @@ def _violations(base: str) -> Iterator[tuple[str, str]]:
     if scheme is None:
         yield "scheme", "must begin with https:// or http://, in lower case."
     if "?" in base or "#" in base:
-        yield "query", "must have no query and no fragment: the query has the dates."
+        yield "query", "must have no query and no fragment: the service adds the query."
     if not is_authority(authority):
         yield "host", "has no valid host and port: write them as https://host or https://host:port."
     if slash and base.endswith("/"):
@@ -89,4 +89,4 @@ def _path_violations(path: str) -> Iterator[tuple[str, str]]:
     for segment in segments:
         if segment in _PRIMARY_KEYS:
             added = "the service adds /01/ and the GTIN"
-            yield "key_segment", f"has the segment {segment} of a GS1 key: remove it, {added}."
+            yield "key_segment", f"has the segment {segment} of a GS1 key: remove it; {added}."

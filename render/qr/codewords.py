@@ -52,7 +52,7 @@ class _Segments(NamedTuple):
 
 
 class _Fields(NamedTuple):
-    """Fields of bits of all symbols, symbol by symbol. Each field is a group of characters.
+    """Fields of bits of all symbols, symbol by symbol. Each field encodes a group of characters.
 
     The field of a segment's first group includes the segment's header.
 
@@ -190,7 +190,7 @@ def _pack(fields: _Fields, count: int, size: int) -> tuple[NDArray[np.uint8], ND
 
 
 def _padding(size: int, ended: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Return pad codewords, from byte ``ended`` of each symbol: uint8 (size, symbols)."""
+    """Return zeros, and pad codewords from byte ``ended`` on, per symbol: uint8 (size, symbols)."""
     since = np.arange(size, dtype=np.int16)[:, None] - ended.astype(np.int16)
     pads = np.array(_PAD_CODEWORDS, np.uint8).take(since & 1)
     pads[since < 0] = 0

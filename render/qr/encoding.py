@@ -40,7 +40,7 @@ class Symbols(NamedTuple):
 
 
 def encode(texts: Sequence[bytes], level: ErrorCorrection) -> Iterator[Symbols]:
-    """Encode ``texts``, and yield batches of at most :data:`BATCH` symbols of one kind.
+    """Encode ``texts``; yield batches of at most :data:`BATCH` symbols of one version and level.
 
     Each symbol has the lowest version that holds its text at ``level``, and the highest level at
     which this version holds the text. A symbol depends only on its text and ``level``, not on the

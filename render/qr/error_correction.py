@@ -1,8 +1,8 @@
 """Reed-Solomon error correction codewords and the final sequence of codewords.
 
-Clauses are those of ISO/IEC 18004:2015. The remainder of a block is the sum (exclusive or) of the
-remainders of its codewords at their places. So one table lookup per codeword is enough; each table
-row holds a whole remainder in a few machine words.
+Clauses are those of ISO/IEC 18004:2015. The remainder of a block is the sum (exclusive or) of one
+remainder per codeword, which depends only on the codeword's value and place. One table lookup per
+codeword is therefore enough. Each table row holds a whole remainder in a few machine words.
 """
 
 from functools import cache
@@ -20,9 +20,10 @@ class _Sequence(NamedTuple):
 
     Attributes:
         of_blocks: intp (blocks, longest block), index of the data codeword at each place of each
-            block. Shorter blocks begin with the number of data codewords, the index of a zero.
+            block. Shorter blocks are filled at the beginning with the index of a zero, which
+            follows the data codewords.
         final: intp (codewords,), index of the codeword at each place of the final sequence (7.6),
-            counted through the data codewords and then each block's error correction codewords.
+            where the error correction codewords follow the data codewords, block by block.
     """
 
     of_blocks: NDArray[np.intp]
@@ -67,8 +68,8 @@ def _remainders(in_blocks: NDArray[np.uint8], degree: int) -> NDArray[np.uint8]:
 def _remainder_table(degree: int, longest: int) -> NDArray[np.uint64]:
     """Return the remainder of each codeword at each place of a block.
 
-    uint64 (longest, 256, words): the ``degree`` bytes of the remainder, highest power first, of a
-    codeword of each value, filled with zeros to whole words.
+    The table is uint64 (longest, 256, words), by place and value of the codeword. The words hold
+    the ``degree`` bytes of the remainder, highest power first, and then zeros.
     """
     powers, logarithms = galois_tables()
     generator = generator_logarithms(degree)
@@ -78,7 +79,7 @@ def _remainder_table(degree: int, longest: int) -> NDArray[np.uint64]:
     remainder = at_end
     for place in range(longest - 1, -1, -1):
         table[place, :, :degree] = remainder
-        # One place further from the end is one more factor x: shift, and reduce the overflow.
+        # Each place further from the end multiplies by x: shift, and reduce the overflow.
         shifted = np.zeros_like(remainder)
         shifted[:, :-1] = remainder[:, 1:]
         remainder = shifted ^ at_end[remainder[:, 0]]
@@ -99,7 +100,7 @@ def _sequence(version: int, level: ErrorCorrection) -> _Sequence:
 def _interleaved(
     starts: NDArray[np.intp], lengths: tuple[int, ...], correction: int
 ) -> NDArray[np.intp]:
-    """Return the order of figure 15: the first codeword of each block, the second, and so on."""
+    """Return the order of figure 15: the first codewords of all blocks, then the second ones."""
     data = [
         start + place
         for place in range(max(lengths))

@@ -63,7 +63,7 @@ def finish(lines: Words, masks: NDArray[np.uint8], version: int, level: ErrorCor
 
 
 def _patterns(version: int) -> NDArray[np.bool_]:
-    """Return for each mask the modules that it inverts or that are dark: bool (8, side, side)."""
+    """Return each mask combined with the dark function modules: bool (8, side, side)."""
     patterns = function_patterns(version)
     side = len(patterns.dark)
     row, column = np.arange(side)[:, None], np.arange(side)

@@ -96,7 +96,7 @@ class Penalty:
         return _FINDER_POINTS * self._sum(found)
 
     def _finder_patterns(self, lines: Words) -> Words:
-        """Return the places where dark, light, dark, dark, dark, light, dark begin."""
+        """Return the places where the sequence 1:1:3:1:1, dark first, begins."""
         borders = shift_back(self._differ, 1, out=self._shifted)
         borders &= self._differ
         found = np.bitwise_and(self._later, lines, out=self._found)

@@ -45,7 +45,7 @@ def _gather(bits: NDArray[np.uint8], sources: NDArray[np.intp]) -> NDArray[np.ui
     total: NDArray[np.uint8] = bits.take(sources[7], axis=0)
     bit = np.empty_like(total)
     for source in sources[6::-1]:
-        # With mode "clip", NumPy needs no buffer. It adds bytes faster than it shifts them.
+        # With mode "clip", NumPy needs no buffer. Adding bytes is faster than shifting them.
         bits.take(source, axis=0, out=bit, mode="clip")
         total += total
         total |= bit

@@ -26,8 +26,8 @@ _MODE_OF_STATE = np.array([NUMERIC, ALPHANUMERIC, BYTE, NUMERIC, NUMERIC, ALPHAN
 _STATE_BEFORE = np.array([4, 5, 2, 0, 3, 1])
 # Three digits take 4 + 3 + 3 bits, two alphanumeric characters 6 + 5 (7.4.3 and 7.4.4).
 _BITS_TO_STATE = (3, 5, 8, 4, 3, 6)
-# A cost holds its origin, the state before, in its low bits. So one minimum finds both, and always
-# chooses the same one of equal costs.
+# The low bits of a cost are its origin: the number of the previous state. One minimum therefore
+# finds the lowest cost and its origin, and chooses the same one of equal costs every time.
 _ORIGIN_BITS = 3
 _ORIGIN = (1 << _ORIGIN_BITS) - 1
 #: Cost, in bits, of a character that a mode cannot encode: more than any text needs.
@@ -68,7 +68,7 @@ class Search(NamedTuple):
     def modes(self, columns: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return the mode of each character of some shapes: uint8 (columns, longest).
 
-        Follows the origins back from the last character of each shape.
+        The method follows the origins back from the last character of each shape.
         """
         lengths = self.lengths[columns]
         ends = self.best[:, columns] & _ORIGIN
@@ -121,7 +121,7 @@ def _class_matrix(shapes: Sequence[bytes], longest: int) -> NDArray[np.uint8]:
 
 @cache
 def _cost_of_state() -> NDArray[np.int32]:
-    """Return the cost of a character by the state after it and its class: int32 (6, 3)."""
+    """Return the cost of a character, by the next state and the character's class: int32 (6, 3)."""
     unavailable = _MODE_OF_STATE[:, None] < np.arange(3)
     bits = np.where(unavailable, _NEVER, np.array([_BITS_TO_STATE]).T)
     return (bits << _ORIGIN_BITS | np.arange(_STATES)[:, None]).astype(np.int32)

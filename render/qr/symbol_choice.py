@@ -1,7 +1,7 @@
 """Choice of symbols: the lowest version for each text, and the highest level that still fits.
 
-Texts of the same shape need the same kind of symbol, so each shape is processed once, together with
-shapes of similar length (ISO/IEC 18004:2015, 7.3.2 and table 7).
+Texts of the same shape need the same version and level, so each shape is processed once, together
+with shapes of similar length (ISO/IEC 18004:2015, 7.3.2 and table 7).
 """
 
 from collections.abc import Iterator, Sequence
@@ -128,7 +128,7 @@ class Held(NamedTuple):
 
 
 def searches(shapes: list[bytes], level: int) -> Iterator[Held]:
-    """Yield the cheapest segments of shapes, one range of versions after the other.
+    """Yield the cheapest segments of shapes, range by range of versions, in ascending order.
 
     Higher ranges have wider count indicators, which make an encoded text longer, so a text belongs
     to the first range that holds it.

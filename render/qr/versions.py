@@ -56,7 +56,7 @@ def blocks(version: int, level: ErrorCorrection) -> Blocks:
 
 
 def _blocks_by_length() -> dict[int, dict[int, tuple[consts.EC, ...]]]:
-    """Return segno's table 9, cast because its entries for Micro QR codes widen its type."""
+    """Return segno's table 9, cast because entries for Micro QR codes make its type too wide."""
     return cast("dict[int, dict[int, tuple[consts.EC, ...]]]", consts.ECC)
 
 

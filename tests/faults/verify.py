@@ -51,7 +51,7 @@ def _verify(
     bundle: zipfile.ZipFile, images: list[ExpectedImage], body: dict[str, Any], symbols: int
 ) -> None:
     names = bundle.namelist()
-    if WARNINGS in names:  # a release before 0.3.0 writes none
+    if WARNINGS in names:  # release 0.2.0 writes none
         _require(names.index(WARNINGS) == len(MANIFESTS), "its warnings are not the third member")
         _verify_warnings(json.loads(bundle.read(WARNINGS)), body)
         names.remove(WARNINGS)
