@@ -28,7 +28,7 @@ Indices = NDArray[np.intp]
 
 #: Number of modules that are traced together: few enough to keep the working arrays in the
 #: processor's cache, and enough to make the cost of each NumPy call small.
-_BATCH_MODULES = 70_000
+_BATCH_MODULES = 50_000
 #: Largest batch, so that the key of a corner (symbol, column, direction) fits 16 bits, which NumPy
 #: sorts in linear time.
 _MAX_BATCH = 128
@@ -49,13 +49,18 @@ class Outlines(NamedTuple):
         x: intp (points,), distance from the left edge of the image in modules, so with quiet zone.
         y: intp (points,), distance from the top edge of the image.
         starts: intp (rings,), index of each ring's start point.
-        symbols: intp (n + 1,), index of each symbol's first point, and the number of points.
+        rings: intp (n + 1,), index of each symbol's first ring, and the number of rings.
     """
 
     x: Indices
     y: Indices
     starts: Indices
-    symbols: Indices
+    rings: Indices
+
+    def bounds(self) -> list[int]:
+        """Return the index of each symbol's first point, and the number of points."""
+        bounds: list[int] = np.append(self.starts, len(self.x)).take(self.rings).tolist()
+        return bounds
 
 
 class _Edges(NamedTuple):
@@ -64,16 +69,16 @@ class _Edges(NamedTuple):
     Attributes:
         symbols: intp (edges,), index of each edge's symbol.
         y, start_x, end_x: intp (edges,), coordinates of the edge's ends.
-        from_above: uint8 (edges,), 1 if the vertical edge before this one runs downwards.
-        to_below: uint8 (edges,), 1 if the vertical edge after this one runs downwards.
+        from_above: bool (edges,), whether the vertical edge before this one runs downwards.
+        to_below: bool (edges,), whether the vertical edge after this one runs downwards.
     """
 
     symbols: Indices
     y: Indices
     start_x: Indices
     end_x: Indices
-    from_above: NDArray[np.uint8]
-    to_below: NDArray[np.uint8]
+    from_above: NDArray[np.bool_]
+    to_below: NDArray[np.bool_]
 
 
 class _Chains(NamedTuple):
@@ -118,12 +123,11 @@ def _trace_batch(rows: Words) -> Outlines:
     points[first_points.take(chains.of_edge) + chains.places] = packed_y + edges.end_x + QUIET_ZONE
     firsts = chains.tops.take(heads)
     points[starts] = packed_y.take(firsts) + edges.start_x.take(firsts) + QUIET_ZONE
-    rings_before = np.searchsorted(edges.symbols.take(firsts), np.arange(len(rows) + 1))
     return Outlines(
         (points & ((1 << _COORDINATE_BITS) - 1)).astype(np.intp),
         (points >> _COORDINATE_BITS).astype(np.intp),
         starts,
-        np.append(starts, len(points)).take(rings_before),
+        np.searchsorted(edges.symbols.take(firsts), np.arange(len(rows) + 1)),
     )
 
 
@@ -139,29 +143,30 @@ def _horizontal_edges(rows: Words) -> _Edges:
     runs, turns = np.empty((2, count, side + 1, 2, cells.shape[2]), np.uint64)
     np.bitwise_and(below, ~above, out=runs[:, :, 0])
     np.bitwise_and(above, ~below, out=runs[:, :, 1])
+    shifted = _shift_right(runs)
+    left_ends = np.flatnonzero(_unpack(runs & ~shifted, side + 1))
+    right_ends = np.flatnonzero(_unpack(shifted & ~runs, side + 1))
     # An edge's left end turns upwards where the module above and left of it is dark, its right end
     # where the one below and right of it is dark. A turn depends on the direction of the edge.
     turns[:, :, 0] = _shift_right(above)
     np.invert(below, out=turns[:, :, 1])
     bits = _unpack(turns, side + 1).ravel()
     width = bits.size // (count * (side + 1) * 2)
-    places = np.flatnonzero(_unpack(runs ^ _shift_right(runs), side + 1).view(np.bool_))
-    left_ends, right_ends = places[::2], places[1::2]
     lines = left_ends // width
     leftward = lines & 1
-    lengths = right_ends - left_ends
-    starts, ends = left_ends + lengths * leftward, right_ends - lengths * leftward
-    row = lines >> 1
-    symbols = row // (side + 1)
-    lines *= width
-    return _Edges(
-        symbols,
-        row - symbols * (side + 1),
-        starts - lines,
-        ends - lines,
-        bits.take(starts),
-        bits.take(ends + width - 2 * width * leftward),
-    )
+    reach = (right_ends - left_ends) * leftward
+    starts, ends = left_ends + reach, right_ends - reach
+    from_above = bits.take(starts)
+    reach = width - leftward * (2 * width)
+    reach += ends
+    to_below = bits.take(reach)
+    first_places = lines * width
+    starts -= first_places
+    ends -= first_places
+    lines >>= 1
+    symbols = lines // (side + 1)
+    lines -= symbols * (side + 1)
+    return _Edges(symbols, lines, starts, ends, from_above, to_below)
 
 
 def _shift_right(rows: Words) -> Words:
@@ -171,9 +176,10 @@ def _shift_right(rows: Words) -> Words:
     return shifted
 
 
-def _unpack(rows: Words, columns: int) -> NDArray[np.uint8]:
-    """Return the first ``columns`` modules of rows, and up to seven more: uint8 (..., columns)."""
-    return np.unpackbits(rows.view(np.uint8)[..., : -(-columns // 8)], axis=-1, bitorder="little")
+def _unpack(rows: Words, columns: int) -> NDArray[np.bool_]:
+    """Return the first ``columns`` modules of rows, and up to seven more: bool (..., columns)."""
+    used = rows.view(np.uint8)[..., : -(-columns // 8)]
+    return np.unpackbits(used, axis=-1, bitorder="little").view(np.bool_)
 
 
 def _following(edges: _Edges, side: int) -> Indices:

@@ -57,39 +57,34 @@ def relative_tokens(
 
 def relative_paths(outlines: Outlines, tokens: RelativeTokens) -> list[bytes]:
     """Return the path data of each symbol; its first move begins at the image's corner."""
-    indexes = _differences(outlines)
-    indexes += tokens.reach
-    indexes[outlines.starts] += 2 * tokens.reach
-    drawn = np.empty(indexes.shape, tokens.x.dtype)
+    x, y, starts = outlines.x, outlines.y, outlines.starts
+    # The horizontal edge to each point, and the vertical edge after it, 0 if it closes the ring.
+    dx, dy = np.empty_like(x), np.empty_like(y)
+    np.subtract(x[1:], x[:-1], out=dx[1:])
+    np.subtract(y[1:], y[:-1], out=dy[:-1])
+    dy[np.append(starts[1:], len(y)) - 1] = 0
+    dx[starts] = _moves(x.take(starts), outlines) + 2 * tokens.reach
+    dy[starts] = _moves(y.take(starts), outlines) + 2 * tokens.reach
+    dx += tokens.reach
+    dy += tokens.reach
+    drawn = np.empty((len(x), 2), tokens.x.dtype)
     # With mode "clip", NumPy needs no buffer.
-    tokens.x.take(indexes[:, 0], out=drawn[:, 0], mode="clip")
-    tokens.y.take(indexes[:, 1], out=drawn[:, 1], mode="clip")
+    tokens.x.take(dx, out=drawn[:, 0], mode="clip")
+    tokens.y.take(dy, out=drawn[:, 1], mode="clip")
     return joined(drawn, outlines)
 
 
-def _differences(outlines: Outlines) -> Indices:
-    """Return the coordinate differences of each point's two tokens: intp (points, 2).
-
-    For a ring's start, they lead from the previous ring's start, and in a symbol's first ring from
-    the image's corner. For another point, they are the lengths of the horizontal edge to it and of
-    the vertical edge after it, 0 if that edge closes the ring.
-    """
-    x, y, starts = outlines.x, outlines.y, outlines.starts
-    differences = np.empty((len(x), 2), np.intp)
-    np.subtract(x[1:], x[:-1], out=differences[1:, 0])
-    np.subtract(y[1:], y[:-1], out=differences[:-1, 1])
-    differences[np.append(starts[1:], len(x)) - 1, 1] = 0
-    origins = np.stack((x.take(starts), y.take(starts)), axis=1)
-    moves = origins.copy()
-    same_symbol = ~np.isin(starts, outlines.symbols)
-    moves[same_symbol] -= origins[np.flatnonzero(same_symbol) - 1]
-    differences[starts] = moves
-    return differences
+def _moves(coordinates: Indices, outlines: Outlines) -> Indices:
+    """Return the distance to each ring's start from the last one, or from the image's corner."""
+    moves = np.diff(coordinates, prepend=0)
+    first_rings = outlines.rings[:-1].compress(outlines.rings[1:] > outlines.rings[:-1])
+    moves[first_rings] = coordinates[first_rings]
+    return moves
 
 
 def joined(tokens: NDArray[Any], outlines: Outlines) -> list[bytes]:
     """Return the joined tokens of each symbol, given those of each point: (points, 2)."""
     return [
         tokens[start:end].tobytes().translate(None, _FILLER)
-        for start, end in pairwise(outlines.symbols.tolist())
+        for start, end in pairwise(outlines.bounds())
     ]

@@ -10,16 +10,20 @@ import qrcodegen
 import resvg_py
 import zint
 import zxingcpp
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 from segno import consts, encoder
 
-from render.image import ErrorCorrection
+from render.image import QUIET_ZONE, ErrorCorrection
+from render.lines import Words
 from render.qr.encoding import Symbols
 from render.qr.versions import LEVELS
 
 Matrix = NDArray[np.bool_]
 Segment = tuple[int, bytes]
+Vertex = tuple[int, int]
 
 _SEGNO_MODES = (consts.MODE_NUMERIC, consts.MODE_ALPHANUMERIC, consts.MODE_BYTE)
 _QRCODEGEN_LEVELS = {
@@ -147,9 +151,14 @@ def read(pixels: NDArray[np.uint8]) -> list[str]:
     return [barcode.text for barcode in found]
 
 
+def png_image(png: bytes) -> Image.Image:
+    """Return a PNG as Pillow reads it."""
+    return Image.open(io.BytesIO(png))
+
+
 def png_pixels(png: bytes) -> NDArray[np.uint8]:
     """Return the grey values of a PNG."""
-    with Image.open(io.BytesIO(png)) as image:
+    with png_image(png) as image:
         image.load()
         return np.array(image.convert("L"))
 
@@ -157,3 +166,40 @@ def png_pixels(png: bytes) -> NDArray[np.uint8]:
 def svg_pixels(svg: bytes, zoom: int) -> NDArray[np.uint8]:
     """Return the grey values of an SVG, rasterised by resvg with ``zoom`` pixels a unit."""
     return png_pixels(bytes(resvg_py.svg_to_bytes(svg_string=svg.decode(), zoom=zoom)))
+
+
+def pack(matrices: NDArray[np.bool_]) -> Words:
+    """Return rows as the writers take them, for any side."""
+    count, side, _ = matrices.shape
+    bits = np.zeros((count, side, -(-side // 64) * 64), np.bool_)
+    bits[:, :, :side] = matrices
+    return np.packbits(bits, axis=2, bitorder="little").view(np.uint64)
+
+
+def matrices(sides: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.bool_]]:
+    """Return a strategy for one to four square matrices of one side."""
+    return sides.flatmap(
+        lambda n: arrays(np.bool_, st.tuples(st.integers(1, 4), *[st.just(n)] * 2))
+    )
+
+
+def ring_vertices(x: list[int], y: list[int]) -> list[Vertex]:
+    """Return the vertices of a ring of ``render.outlines``, with its closing edge checked."""
+    vertices = [(x[0], y[0])]
+    for place in range(1, len(x)):
+        vertices.append((x[place], y[place]))
+        if place + 1 < len(x):
+            vertices.append((x[place], y[place + 1]))
+    assert vertices[-1][0] == vertices[0][0]
+    return vertices
+
+
+def winding(rings: list[list[Vertex]], side: int) -> NDArray[np.int64]:
+    """Return how often rings wind clockwise around each module, quiet zone included."""
+    whole = side + 2 * QUIET_ZONE
+    turns = np.zeros((whole, whole), np.int64)
+    for ring in rings:
+        for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True):
+            if y0 == y1:
+                turns[y0:, min(x0, x1) : max(x0, x1)] += 1 if x1 > x0 else -1
+    return turns

@@ -5,25 +5,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from render.image import QUIET_ZONE
-from render.lines import Words
 from render.writers.svg_strokes import write_stroked_svgs
-from tests.unit.render.oracles import Matrix, svg_pixels
+from tests.unit.render.oracles import Matrix, matrices, pack, svg_pixels
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _PATH = re.compile(r"(?:M\d+ \d+h\d+(?:m\d+ 0h\d+)*)*")
 _COMMAND = re.compile(r"M(\d+) (\d+)|m(\d+) 0|h(\d+)")
-
-
-def _pack(matrices: NDArray[np.bool_]) -> Words:
-    """Return rows as the writers take them, for any side."""
-    count, side, _ = matrices.shape
-    bits = np.zeros((count, side, -(-side // 64) * 64), np.bool_)
-    bits[:, :, :side] = matrices
-    return np.packbits(bits, axis=2, bitorder="little").view(np.uint64)
 
 
 def _draw(path: str | None, side: int) -> Matrix:
@@ -44,17 +34,11 @@ def _draw(path: str | None, side: int) -> Matrix:
     return matrix
 
 
-def matrices(sides: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.bool_]]:
-    return sides.flatmap(
-        lambda n: arrays(np.bool_, st.tuples(st.integers(1, 4), *[st.just(n)] * 2))
-    )
-
-
 @given(drawn=matrices(st.integers(1, 12) | st.sampled_from([37, 57, 63, 64, 65, 99, 100, 128])))
 def test_the_path_draws_the_matrix_and_nothing_else(drawn: NDArray[np.bool_]) -> None:
     side = drawn.shape[1]
     whole = side + 2 * QUIET_ZONE
-    documents = write_stroked_svgs(_pack(drawn))
+    documents = write_stroked_svgs(pack(drawn))
     assert len(documents) == len(drawn)
     for matrix, document in zip(drawn, documents, strict=True):
         root = ET.fromstring(document)  # noqa: S314 - written by the code under test
@@ -73,7 +57,7 @@ def test_the_path_draws_the_matrix_and_nothing_else(drawn: NDArray[np.bool_]) ->
 @pytest.mark.parametrize("side", [21, 57, 61, 101])
 def test_a_rasteriser_paints_every_module_exactly(side: int, zoom: int) -> None:
     dark = np.random.default_rng(side).random((1, side, side)) < 0.5
-    [document] = write_stroked_svgs(_pack(dark))
+    [document] = write_stroked_svgs(pack(dark))
     pixels = svg_pixels(document, zoom)
     expected = np.pad(~dark[0], QUIET_ZONE, constant_values=True).repeat(zoom, 0).repeat(zoom, 1)
     np.testing.assert_array_equal(pixels, expected * 255)
@@ -82,7 +66,7 @@ def test_a_rasteriser_paints_every_module_exactly(side: int, zoom: int) -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_matrices_of_one_colour(value: int) -> None:
     matrix = np.full((3, 64, 64), value, np.bool_)
-    for document in write_stroked_svgs(_pack(matrix)):
+    for document in write_stroked_svgs(pack(matrix)):
         path = ET.fromstring(document)[1].get("d")  # noqa: S314 - written by the code under test
         np.testing.assert_array_equal(_draw(path, 64), matrix[0])
 
@@ -94,5 +78,5 @@ def test_no_symbol_gives_no_document() -> None:
 @given(matrices(sides=st.sampled_from([21, 25, 57, 177])))
 def test_what_an_svg_begins_with_does_not_come_again(drawn: NDArray[np.bool_]) -> None:
     """Or its deflated bytes would not always be the same: see ``pipeline.archive.members``."""
-    for svg in write_stroked_svgs(_pack(drawn)):
+    for svg in write_stroked_svgs(pack(drawn)):
         assert not any(svg[place : place + 4] in svg[place + 1 :] for place in range(3))
