@@ -57,6 +57,10 @@ class Outlines(NamedTuple):
     starts: Indices
     rings: Indices
 
+    def ends(self) -> Indices:
+        """Return the index of each ring's last point."""
+        return np.append(self.starts, len(self.x))[1:] - 1
+
     def bounds(self) -> list[int]:
         """Return the index of each symbol's first point, and the number of points."""
         bounds: list[int] = np.append(self.starts, len(self.x)).take(self.rings).tolist()

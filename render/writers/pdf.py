@@ -115,7 +115,7 @@ def _paths(outlines: Outlines, tokens: PageTokens) -> list[bytes]:
     indexes[:, 0] = y * tokens.width + x
     indexes[:-1, 1] = y[1:] * tokens.width + x[:-1]
     close = 2 * tokens.width**2
-    indexes[np.append(starts[1:], len(x)) - 1, 1] = close
+    indexes[outlines.ends(), 1] = close
     indexes[starts, 0] += tokens.width**2
     indexes[starts, 1] = close + 1
     return joined(tokens.tokens.take(indexes, mode="clip"), outlines)

@@ -62,7 +62,7 @@ def relative_paths(outlines: Outlines, tokens: RelativeTokens) -> list[bytes]:
     dx, dy = np.empty_like(x), np.empty_like(y)
     np.subtract(x[1:], x[:-1], out=dx[1:])
     np.subtract(y[1:], y[:-1], out=dy[:-1])
-    dy[np.append(starts[1:], len(y)) - 1] = 0
+    dy[outlines.ends()] = 0
     dx[starts] = _moves(x.take(starts), outlines) + 2 * tokens.reach
     dy[starts] = _moves(y.take(starts), outlines) + 2 * tokens.reach
     dx += tokens.reach

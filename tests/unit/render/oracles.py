@@ -1,9 +1,10 @@
 """Other encoders, readers and rasterisers to compare with."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import qrcodegen
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from segno import consts, encoder
 
-from render.image import QUIET_ZONE, ErrorCorrection
+from render.image import QUIET_ZONE, ErrorCorrection, symbol_side
+from render.image import Image as RenderedImage
 from render.lines import Words
 from render.qr.encoding import Symbols
 from render.qr.versions import LEVELS
@@ -44,6 +46,14 @@ def modules(symbols: Symbols) -> NDArray[np.bool_]:
     """Return the modules of symbols: bool (n, side, side)."""
     bits = np.unpackbits(symbols.rows.view(np.uint8), axis=2, bitorder="little")
     return bits[:, :, : symbols.rows.shape[1]].astype(np.bool_)
+
+
+def rows_matrix(image: RenderedImage) -> Matrix:
+    """Return the modules that an image states: bool (side, side)."""
+    side = symbol_side(image.version)
+    rows = np.frombuffer(image.rows, np.uint64).reshape(side, -1)
+    bits = np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little")
+    return bits[:, :side].astype(np.bool_)
 
 
 @contextmanager
@@ -203,3 +213,37 @@ def winding(rings: list[list[Vertex]], side: int) -> NDArray[np.int64]:
             if y0 == y1:
                 turns[y0:, min(x0, x1) : max(x0, x1)] += 1 if x1 > x0 else -1
     return turns
+
+
+def pdf_objects(pdf: bytes) -> dict[int, bytes]:
+    """Return the objects of a PDF by number, found by its cross-reference table alone.
+
+    Asserts that header, table and trailer have the form of ISO 32000-1, section 7.5, and that the
+    objects fill the file.
+    """
+    assert pdf.startswith(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+    end = re.search(
+        rb"trailer\n<</Size (\d+)/Root 1 0 R>>\nstartxref\n(\d+)\n%%EOF\n\Z", pdf[-200:]
+    )
+    assert end
+    count, table = int(end[1]), int(end[2])
+    head = b"xref\n0 %d\n" % count
+    assert pdf[table : table + len(head)] == head
+    entries = pdf[table + len(head) : len(pdf) - len(end[0])]
+    assert len(entries) == 20 * count
+    assert entries[:20] == b"0000000000 65535 f \n"
+    offsets = []
+    for start in range(20, len(entries), 20):
+        entry = re.fullmatch(rb"(\d{10}) 00000 n \n", entries[start : start + 20])
+        assert entry
+        offsets.append(int(entry[1]))
+    ends = dict(pairwise([*sorted(offsets), table]))
+    assert min(offsets) == 15
+    objects = {}
+    for number, offset in enumerate(offsets, 1):
+        text = pdf[offset : ends[offset]]
+        first = b"%d 0 obj\n" % number
+        assert text.startswith(first)
+        assert text.endswith(b"\nendobj\n")
+        objects[number] = text[len(first) : -len(b"\nendobj\n")].rstrip(b" ")
+    return objects

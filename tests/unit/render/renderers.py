@@ -54,6 +54,20 @@ def ink_coverage(files: Sequence[bytes], suffix: str, folder: Path) -> NDArray[n
     return np.array([line[:4] for line in lines], np.float64)
 
 
+def ghostscript_pages(path: Path) -> int:
+    """Return the number of pages that Ghostscript renders of a PDF, warnings being errors."""
+    assert GHOSTSCRIPT
+    command = [GHOSTSCRIPT, "-dBATCH", "-dNOPAUSE", "-dSAFER", "-dPDFSTOPONWARNING"]
+    done = subprocess.run(
+        [*command, "-dPDFSTOPONERROR", "-sDEVICE=nullpage", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.count("\nPage ")
+
+
 def _run_ghostscript(
     files: Sequence[bytes], suffix: str, folder: Path, output: Path | str, options: list[str]
 ) -> str:
@@ -79,13 +93,20 @@ def pdfium(files: Sequence[bytes], dpi: float) -> Iterator[Pixels]:
     for data in files:
         with pypdfium2.PdfDocument(data) as document:
             assert len(document) == 1
-            yield np.asarray(document[0].render(scale=dpi / 72, grayscale=True).to_numpy())[..., 0]
+            # A copy, because the bitmap goes with the document.
+            yield document[0].render(scale=dpi / 72, grayscale=True).to_numpy().copy()
 
 
 def resvg(svgs: Sequence[bytes], width: int) -> Iterator[Pixels]:
     """Yield each SVG, ``width`` pixels wide."""
     for svg in svgs:
-        yield png_pixels(resvg_py.svg_to_bytes(svg_string=svg.decode(), width=width))
+        text = svg.decode()
+        # Its option "width" scales by the size in whole pixels, and without "dpi" a millimetre is
+        # nothing.
+        natural = float(text.partition('width="')[2].partition("mm")[0]) * 96 / 25.4
+        png = resvg_py.svg_to_bytes(svg_string=text, zoom=width / natural, dpi=96)
+        # The last row and column may be partly outside the image.
+        yield png_pixels(png)[:width, :width].copy()
 
 
 def librsvg(svgs: Sequence[bytes], width: int) -> Iterator[Pixels]:

@@ -73,6 +73,19 @@ def test_the_file_is_a_one_bit_grey_image_of_three_chunks(tmp_path: Path) -> Non
         image.verify()
 
 
+@pytest.mark.parametrize(
+    ("dpi", "per_metre"),
+    [(72, 2835), (96, 3780), (203, 7992), (300, 11811), (600, 23622), (1200, 47244), (2400, 94488)],
+)
+def test_a_resolution_is_written_before_the_data(dpi: int, per_metre: int) -> None:
+    rows = pack(np.eye(21, dtype=np.bool_)[None])
+    [plain], [png] = write_pngs(rows, 300), write_pngs(rows, 300, dpi)
+    chunks = _chunks(png)
+    assert [kind for kind, _ in chunks] == [b"IHDR", b"pHYs", b"IDAT", b"IEND"]
+    assert chunks.pop(1)[1] == struct.pack(">IIB", per_metre, per_metre, 1)
+    assert chunks == _chunks(plain)
+
+
 def test_the_data_are_as_many_scanlines_as_the_image_has_rows() -> None:
     [png] = write_pngs(pack(np.eye(37, dtype=np.bool_)[None]), 403)
     data = zlib.decompress(dict(_chunks(png))[b"IDAT"])
