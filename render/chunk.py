@@ -48,8 +48,8 @@ def render_pages(
 ) -> tuple[PageRun, list[Image]]:
     """Return one page per URI for a PDF document of many pages, and the images of the pages.
 
-    The data of an image are the deflated content stream of its page, which
-    has the same bytes in every document.
+    The data of an image are the deflated content stream of its page, the same bytes as in the file
+    of that page alone.
 
     Args:
         uris: as in :func:`render_chunk`.
@@ -116,10 +116,9 @@ def _write(symbols: Symbols, options: RenderOptions) -> list[bytes]:
         return write_stroked_svgs(symbols.rows)
     width = vector_width(symbols.version, options)
     if options.format == "svg":
-        by_size = options.xdim_mm is None
-        return write_svgs(
-            symbols.rows, str(options.size) if by_size else f"{decimal_text(width)}mm"
-        )
+        in_units = options.xdim_mm is None
+        size = str(options.size) if in_units else f"{decimal_text(width)}mm"
+        return write_svgs(symbols.rows, size)
     write = write_pdfs if options.format == "pdf" else write_epss
     return write(symbols.rows, points(width))
 

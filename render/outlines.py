@@ -9,10 +9,10 @@ point without crossing. The two modules are joined if they lie on the falling di
 separated if they lie on the rising one. The filled area is the same for every such choice; this one
 makes about half as many rings as to join or to separate all, and needs the fewest operations.
 
-The edges are found with bit operations. A horizontal edge is followed by a vertical one, and that
-by the next horizontal edge, so the rings are linked lists of horizontal edges. They are put in
-order without a loop over edges: first the short chains between local tops, all chains of a batch
-in step, then the chains of each ring (``_order_chains``).
+The edges are found with bit operations. After each horizontal edge comes a vertical one and then
+the next horizontal edge, so rings are linked lists of horizontal edges. They are put in order
+without a loop over edges: first the chains between local tops, all chains of a batch in step, then
+the chains of each ring.
 """
 
 from collections.abc import Iterator
@@ -161,9 +161,7 @@ def _horizontal_edges(rows: Words) -> _Edges:
     reach = (right_ends - left_ends) * leftward
     starts, ends = left_ends + reach, right_ends - reach
     from_above = bits.take(starts)
-    reach = width - leftward * (2 * width)
-    reach += ends
-    to_below = bits.take(reach)
+    to_below = bits.take(ends + (width - leftward * (2 * width)))
     first_places = lines * width
     starts -= first_places
     ends -= first_places
@@ -192,9 +190,10 @@ def _following(edges: _Edges, side: int) -> Indices:
     Vertical edges of one column and one direction do not overlap. So from top to bottom, the n-th
     horizontal edge before one of them and the n-th after one belong to the same.
     """
-    before = (edges.symbols * (side + 1) + edges.end_x) * 2 + edges.to_below
-    after = (edges.symbols * (side + 1) + edges.start_x) * 2 + edges.from_above
-    following = np.empty_like(edges.y)
+    columns = edges.symbols * (2 * (side + 1))
+    before = columns + 2 * edges.end_x + edges.to_below
+    after = columns + 2 * edges.start_x + edges.from_above
+    following = np.empty_like(columns)
     # Stable, so that edges of one key remain in the order of their rows.
     order = after.astype(np.uint16).argsort(kind="stable")
     following[before.astype(np.uint16).argsort(kind="stable")] = order
@@ -204,23 +203,22 @@ def _following(edges: _Edges, side: int) -> Indices:
 def _chains(following: Indices, is_top: NDArray[np.bool_]) -> _Chains:
     """Return the chains; each step appends one edge to all chains that are not complete."""
     tops = np.flatnonzero(is_top)
-    active = np.arange(len(tops))
-    of_edge, places = np.empty_like(following), np.zeros_like(following)
-    of_edge[tops] = active
+    is_last = is_top.take(following)
+    bits = len(tops).bit_length()
+    edges, active, place = tops, np.arange(len(tops)), 0
+    packed = np.empty_like(following)  # places and chains of edges
+    while len(edges):
+        packed[edges] = active + (place << bits)
+        goes_on = ~is_last.take(edges)
+        active = active.compress(goes_on)
+        edges = following.take(edges.compress(goes_on))
+        place += 1
+    of_edge, places = packed & ((1 << bits) - 1), packed >> bits
+    last = np.flatnonzero(is_last)
+    of_last = of_edge.take(last)
     lengths, following_chain = np.empty_like(tops), np.empty_like(tops)
-    edges = following.take(tops)
-    length = 1
-    while len(active):
-        at_top = is_top.take(edges)
-        complete = active.compress(at_top)
-        if len(complete):
-            following_chain[complete] = of_edge.take(edges.compress(at_top))
-            lengths[complete] = length
-            np.logical_not(at_top, out=at_top)
-            edges, active = edges.compress(at_top), active.compress(at_top)
-        of_edge[edges], places[edges] = active, length
-        edges = following.take(edges)
-        length += 1
+    lengths[of_last] = places.take(last) + 1
+    following_chain[of_last] = of_edge.take(following.take(last))
     return _Chains(tops, lengths, following_chain, of_edge, places)
 
 

@@ -166,7 +166,7 @@ def test_an_image_states_the_modules_that_it_shows(layout: RenderOptions) -> Non
         assert image.rows == expected.rows
 
 
-#: SHA-256 of all images of the texts below, as release 0.2.0 wrote them with ISA-L 2.31 on x86-64.
+#: SHA-256 of all images of the texts below, as release 0.2.0 writes them with isal 1.9 on x86-64.
 RELEASE_0_2_0 = {
     ("png", 400): "949b3633c301e13d54da9993c7f8ec07b469bc825daa8834061adf66e2e11307",
     ("png", 2000): "6332ca976871d612b0eaa89e750e92f1f5c40446705a5066f9d4e9625fb57dbe",
