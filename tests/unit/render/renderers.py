@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 import resvg_py
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.unit.render.oracles import png_pixels
 
@@ -152,13 +152,3 @@ def _sheet(svgs: Sequence[bytes], style: str) -> str:
         for svg in svgs
     )
     return f'<body style="margin:0;line-height:0;font-size:0">{"".join(images)}'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()

@@ -17,13 +17,10 @@ from tests.unit.render import renderers, samples
 from tests.unit.render.oracles import Matrix, read, rows_matrix
 from tests.unit.render.renderers import (
     Pixels,
-    browser,
     needs_chromium,
     needs_ghostscript,
     needs_librsvg,
 )
-
-__all__ = ["browser"]
 
 thorough = [pytest.mark.thorough, pytest.mark.timeout(3600)]
 counts = pytest.mark.parametrize("count", [40, pytest.param(2000, marks=thorough)])

@@ -14,7 +14,7 @@ from isal import isal_zlib
 from render.chunk import render_chunk, render_pages
 from render.image import RenderOptions
 from render.writers.pdf_document import Page, PageRun, assemble, document_tail, page_run
-from render.writers.pdf_objects import HEADER, trailer
+from render.writers.pdf_objects import HEADER, PAGE_BYTES, page_objects, trailer
 from tests.unit.render import samples
 from tests.unit.render.oracles import pdf_objects, read
 from tests.unit.render.renderers import ghostscript_pages, needs_ghostscript
@@ -108,6 +108,13 @@ def test_a_document_of_100_000_pages_is_streamed_in_flat_memory() -> None:
     assert length > 100_000 * 1600
     # Two runs of 0.8 MB with their pages, 100,000 lengths, and the offsets of 200 nodes.
     assert peak < 8e6
+
+
+def test_the_longest_page_object_has_the_length_that_the_table_assumes() -> None:
+    # The most objects of a PDF (ISO 32000-1, annex C) and the widest page, with all decimals.
+    for number, width in ((3, "8"), (8_388_606, "14399.99999")):
+        objects = page_objects(number, number - 1, Decimal(width), b"")
+        assert objects.index(b"%d 0 obj\n<</Length" % (number + 1)) == PAGE_BYTES
 
 
 def test_a_document_that_is_longer_than_pdf_allows_is_refused() -> None:
