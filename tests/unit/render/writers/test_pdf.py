@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from render.image import QUIET_ZONE
 from render.writers.pdf import write_pages, write_pdfs
-from tests.unit.render.oracles import Vertex, matrices, pack, pdf_objects, winding
+from tests.unit.render.oracles import Vertex, matrices, pack, winding
+from tests.unit.render.pdf_files import pdf_objects
 
 WIDTH = Decimal("63.14173")
 SIDES = st.integers(1, 12) | st.sampled_from([21, 37, 64, 94, 95, 128])

@@ -16,7 +16,8 @@ from render.image import RenderOptions
 from render.writers.pdf_document import Page, PageRun, assemble, document_tail, page_run
 from render.writers.pdf_objects import HEADER, PAGE_BYTES, page_objects, trailer
 from tests.unit.render import samples
-from tests.unit.render.oracles import pdf_objects, read
+from tests.unit.render.oracles import read
+from tests.unit.render.pdf_files import pdf_objects
 from tests.unit.render.renderers import ghostscript_pages, needs_ghostscript
 
 OPTIONS = RenderOptions("pdf", 400, xdim_mm=0.495)
