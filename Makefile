@@ -128,7 +128,8 @@ dashboard: $(STAMP) ## Install Dramatiq's dashboard for /dramatiq/.
 deploy-tools: $(STAMP) ## Install the checkers of the files in deploy/: hadolint, Compose, kubectl, schemas.
 	$(PIP_INSTALL) -c constraints.txt -e '.[deploy]'
 
-# curl, other ZIP readers, a browser, Prometheus with promtool, systemd-analyze, ip with tc, RabbitMQ,
+# curl, other ZIP readers, a browser, renderers of PDF, EPS and SVG, Prometheus with promtool,
+# systemd-analyze, ip with tc, RabbitMQ,
 # and a Redis with TLS, which the Valkey of the wheel is built without. Tests that need a program that
 # is not installed are skipped and state the reason. Needs Debian or Ubuntu, and root.
 debian-packages: ## Install the Debian packages that some tests need (root).
@@ -141,8 +142,8 @@ debian-packages: ## Install the Debian packages that some tests need (root).
 	dpkg -s rabbitmq-server >/dev/null 2>&1 || \
 		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
 			ln -sfn /dev/null /etc/systemd/system/$$unit; done
-	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium prometheus systemd \
-		iproute2 redis-server rabbitmq-server \
+	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium ghostscript librsvg2-bin \
+		prometheus systemd iproute2 redis-server rabbitmq-server \
 		busybox libarchive-tools default-jdk-headless libcommons-compress-java
 	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm
 

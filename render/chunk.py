@@ -1,20 +1,26 @@
 """Rendering of a chunk: from URIs and options to images. The interface to the pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from render.dimensions import decimal_text, dimensions, pixels, points, vector_width
 from render.image import (
     QUIET_ZONE,
     ErrorCorrection,
     Image,
     RenderOptions,
-    module_pixels,
     symbol_side,
 )
 from render.qr.encoding import Symbols, encode
 from render.qr.symbol_choice import choose_symbols
 from render.qr.versions import LEVELS
+from render.writers.eps import write_epss
+from render.writers.pdf import write_pages, write_pdfs
+from render.writers.pdf_document import Page, PageRun, page_run
 from render.writers.png import write_pngs
 from render.writers.svg import write_svgs
+from render.writers.svg_strokes import write_stroked_svgs
+
+_Write = Callable[[Symbols, RenderOptions], list[bytes]]
 
 
 def render_chunk(uris: Sequence[str], options: RenderOptions) -> list[Image]:
@@ -27,16 +33,35 @@ def render_chunk(uris: Sequence[str], options: RenderOptions) -> list[Image]:
 
     Args:
         uris: the ASCII text of each symbol, at most as long as version 40 can hold.
-        options: format, size in pixels and lowest error correction level of all symbols.
+        options: what all images share.
 
     Raises:
-        ValueError: If a URI is empty, not ASCII or too long, or if its symbol does not fit
-            ``options.size``. Callers check with :func:`least_sizes` before they accept an item.
+        ValueError: If a URI is empty, not ASCII or too long, or if its symbol does not fit the
+            image. Callers compare :func:`choose_versions` with
+            :func:`render.dimensions.largest_version` before they accept an item.
     """
-    images: dict[int, Image] = {}
-    for symbols in encode(_texts(uris), options.error_correction):
-        images.update(zip(symbols.places.tolist(), _write(symbols, options), strict=True))
-    return [images[place] for place in range(len(uris))]
+    return _render(uris, options, _write)
+
+
+def render_pages(
+    uris: Sequence[str], options: RenderOptions, first: int
+) -> tuple[PageRun, list[Image]]:
+    """Return one page per URI for a PDF document of many pages, and the images of the pages.
+
+    The data of an image are the deflated content stream of its page, the same bytes as in the file
+    of that page alone.
+
+    Args:
+        uris: as in :func:`render_chunk`.
+        options: what all images share; the format is ``pdf``.
+        first: position of the first page in the document, from 0 on.
+
+    Raises:
+        ValueError: as in :func:`render_chunk`.
+    """
+    images = _render(uris, options, _write_pages)
+    pages = (Page(image.data, points(vector_width(image.version, options))) for image in images)
+    return page_run(pages, first), images
 
 
 def least_sizes(uris: Sequence[str], options: RenderOptions) -> list[int]:
@@ -47,8 +72,8 @@ def least_sizes(uris: Sequence[str], options: RenderOptions) -> list[int]:
     Raises:
         ValueError: If a URI is empty, not ASCII or too long for version 40.
     """
-    versions, _ = choose_symbols(_texts(uris), options.error_correction)
-    return [symbol_side(version) + 2 * QUIET_ZONE for version in versions.tolist()]
+    chosen = choose_versions(uris, options)
+    return [symbol_side(version) + 2 * QUIET_ZONE for version, _ in chosen]
 
 
 def choose_versions(
@@ -59,7 +84,7 @@ def choose_versions(
     Raises:
         ValueError: If a URI is empty, not ASCII or too long for version 40.
     """
-    versions, levels = choose_symbols(_texts(uris), options.error_correction)
+    versions, levels = choose_symbols(_texts(uris), options.error_correction, options.least_version)
     return [
         (version, LEVELS[level])
         for version, level in zip(versions.tolist(), levels.tolist(), strict=True)
@@ -70,14 +95,33 @@ def _texts(uris: Sequence[str]) -> list[bytes]:
     return [uri.encode("ascii") for uri in uris]
 
 
-def _write(symbols: Symbols, options: RenderOptions) -> list[Image]:
-    """Return the images of symbols in the requested format."""
+def _render(uris: Sequence[str], options: RenderOptions, write: _Write) -> list[Image]:
+    images: dict[int, Image] = {}
+    for symbols in encode(_texts(uris), options.error_correction, options.least_version):
+        size = dimensions(symbols.version, options)
+        made = zip(symbols.places.tolist(), write(symbols, options), symbols.rows, strict=True)
+        for place, data, rows in made:
+            images[place] = Image(
+                data, symbols.version, symbols.error_correction, *size, rows.tobytes()
+            )
+    return [images[place] for place in range(len(uris))]
+
+
+def _write(symbols: Symbols, options: RenderOptions) -> list[bytes]:
+    """Return the files of symbols in the requested format."""
+    if options.format == "png":
+        _, side = pixels(symbols.version, options)
+        return write_pngs(symbols.rows, side, options.dpi)
+    if options.format == "svg" and not options.outlines:
+        return write_stroked_svgs(symbols.rows)
+    width = vector_width(symbols.version, options)
     if options.format == "svg":
-        pixels, files = None, write_svgs(symbols.rows)
-    else:
-        pixels = module_pixels(symbol_side(symbols.version), options.size)
-        files = write_pngs(symbols.rows, options.size)
-    return [
-        Image(data, symbols.version, symbols.error_correction, pixels, rows.tobytes())
-        for data, rows in zip(files, symbols.rows, strict=True)
-    ]
+        in_units = options.xdim_mm is None
+        size = str(options.size) if in_units else f"{decimal_text(width)}mm"
+        return write_svgs(symbols.rows, size)
+    write = write_pdfs if options.format == "pdf" else write_epss
+    return write(symbols.rows, points(width))
+
+
+def _write_pages(symbols: Symbols, options: RenderOptions) -> list[bytes]:
+    return write_pages(symbols.rows, points(vector_width(symbols.version, options)))

@@ -39,17 +39,19 @@ class Symbols(NamedTuple):
     rows: Words
 
 
-def encode(texts: Sequence[bytes], level: ErrorCorrection) -> Iterator[Symbols]:
+def encode(
+    texts: Sequence[bytes], level: ErrorCorrection, least_version: int = 1
+) -> Iterator[Symbols]:
     """Encode ``texts``; yield batches of at most :data:`BATCH` symbols of one version and level.
 
-    Each symbol has the lowest version that holds its text at ``level``, and the highest level at
-    which this version holds the text. A symbol depends only on its text and ``level``, not on the
-    other texts.
+    Each symbol has the lowest version from ``least_version`` on that holds its text at ``level``,
+    and the highest level at which this version holds the text. A symbol depends only on its text,
+    ``level`` and ``least_version``, not on the other texts.
 
     Raises:
         ValueError: If a text is empty or too long for version 40.
     """
-    segmentation = segment(texts, level)
+    segmentation = segment(texts, level, least_version)
     for version, level_number, alike in _kinds(segmentation):
         for start in range(0, len(alike), BATCH):
             places = alike[start : start + BATCH]

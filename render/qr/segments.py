@@ -14,17 +14,14 @@ from numpy.typing import NDArray
 
 from render.image import ErrorCorrection
 from render.qr.symbol_choice import batches, find_shapes, searches
-from render.qr.versions import (
-    LEVELS,
-    data_bits,
-)
+from render.qr.versions import LEVELS, data_bits
 
 
 class Segmentation(NamedTuple):
     """Version, level and segments of n texts.
 
     Attributes:
-        versions: uint8 (n,), the lowest version that holds the text at the requested level.
+        versions: uint8 (n,), the lowest allowed version that holds the text at the requested level.
         levels: uint8 (n,), the highest level at which that version holds the text, as an index of
             :data:`render.qr.versions.LEVELS`.
         modes: uint8 (n, longest text), the mode of each character; undefined after a text's end. A
@@ -37,8 +34,10 @@ class Segmentation(NamedTuple):
     modes: NDArray[np.uint8]
 
 
-def segment(texts: Sequence[bytes], level: ErrorCorrection) -> Segmentation:
+def segment(texts: Sequence[bytes], level: ErrorCorrection, least_version: int = 1) -> Segmentation:
     """Return the segmentation of ``texts`` for the lowest version at ``level``.
+
+    No version is lower than ``least_version``.
 
     Raises:
         ValueError: If a text is empty or too long for version 40.
@@ -49,18 +48,18 @@ def segment(texts: Sequence[bytes], level: ErrorCorrection) -> Segmentation:
     levels = np.empty_like(versions)
     modes = np.empty((len(versions), longest), np.uint8)
     for chosen, batch in batches(shapes.distinct):
-        cut = _cut(batch, LEVELS.index(level))
+        cut = _cut(batch, LEVELS.index(level), least_version)
         versions[chosen], levels[chosen] = cut.versions, cut.levels
         modes[chosen, : cut.modes.shape[1]] = cut.modes
     return Segmentation(versions[shapes.of_text], levels[shapes.of_text], modes[shapes.of_text])
 
 
-def _cut(shapes: list[bytes], level: int) -> Segmentation:
+def _cut(shapes: list[bytes], level: int, least_version: int) -> Segmentation:
     """Return the segmentation of one batch of shapes; ``level`` is an index of ``LEVELS``."""
     versions = np.empty(len(shapes), np.uint8)
     levels = np.empty_like(versions)
     modes = np.empty((len(shapes), max(map(len, shapes))), np.uint8)
-    for held in searches(shapes, level):
+    for held in searches(shapes, level, least_version):
         highest = held.highest_levels()
         versions[held.places], levels[held.places] = held.versions, highest
         whole = held.search.bits_of_one_segment()[held.columns]

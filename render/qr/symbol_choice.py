@@ -20,6 +20,7 @@ from render.qr.versions import (
     LEVELS,
     NUMERIC,
     alphanumeric_characters,
+    count_range,
     data_bits,
 )
 
@@ -45,7 +46,7 @@ class Shapes(NamedTuple):
 
 
 def choose_symbols(
-    texts: Sequence[bytes], level: ErrorCorrection
+    texts: Sequence[bytes], level: ErrorCorrection, least_version: int = 1
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the versions and levels of :func:`segment`, without computing segments.
 
@@ -56,7 +57,7 @@ def choose_symbols(
     versions = np.empty(len(shapes.distinct), np.uint8)
     levels = np.empty_like(versions)
     for chosen, batch in batches(shapes.distinct):
-        for held in searches(batch, LEVELS.index(level)):
+        for held in searches(batch, LEVELS.index(level), least_version):
             versions[chosen[held.places]] = held.versions
             levels[chosen[held.places]] = held.highest_levels()
     return versions[shapes.of_text], levels[shapes.of_text]
@@ -108,7 +109,7 @@ class Held(NamedTuple):
     Attributes:
         places: intp (n,), index of each shape in the batch.
         columns: intp (n,), index of each shape in the search.
-        versions: intp (n,), the lowest version that holds each shape.
+        versions: intp (n,), the lowest allowed version that holds each shape.
         bits: int32 (n,), the number of bits that each shape needs.
         search: the search that found their segments.
     """
@@ -127,14 +128,16 @@ class Held(NamedTuple):
         return highest
 
 
-def searches(shapes: list[bytes], level: int) -> Iterator[Held]:
+def searches(shapes: list[bytes], level: int, least_version: int) -> Iterator[Held]:
     """Yield the cheapest segments of shapes, range by range of versions, in ascending order.
 
     Higher ranges have wider count indicators, which make an encoded text longer, so a text belongs
-    to the first range that holds it.
+    to the first range that holds it. Ranges below ``least_version`` are left out.
     """
     left = np.arange(len(shapes))
-    for range_number, (first, last) in enumerate(COUNT_RANGES):
+    for range_number in range(count_range(least_version), len(COUNT_RANGES)):
+        first, last = COUNT_RANGES[range_number]
+        first = max(first, least_version)
         found = search([shapes[place] for place in left], range_number)
         bits = found.bits()
         versions = first + np.searchsorted(data_bits()[first : last + 1, level], bits)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from segno import consts
 
-from render.image import ErrorCorrection
+from render.image import MAX_VERSION, ErrorCorrection
 
-MAX_VERSION = 40
 #: Error correction levels, weakest first (7.5.1, table 8).
 LEVELS: tuple[ErrorCorrection, ...] = ("L", "M", "Q", "H")
 #: First and last version of the three ranges that share widths of count indicators (table 3).

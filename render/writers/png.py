@@ -1,7 +1,8 @@
 """PNG files of packed modules: 1 bit per pixel, every module a whole number of pixels wide.
 
 Source: Portable Network Graphics (PNG) Specification, third edition: section 5.3 (chunk layout),
-11.2.2 (IHDR), 7.2 (scanlines, packed high bit first), 9.2 (filter types 0 None and 2 Up).
+11.2.2 (IHDR), 11.3.4.3 (pHYs), 7.2 (scanlines, packed high bit first), 9.2 (filter types 0 None and
+2 Up).
 
 The data are deflated by ISA-L at level 0, which is the fastest level (``python -m tests.benchmarks
 deflate``). One release of ISA-L writes the same bytes at level 0 on every x86-64 processor with
@@ -12,6 +13,7 @@ thread in a thousand writes a different file of the same pixels; level 3 depends
 
 import struct
 import zlib
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -25,6 +27,9 @@ from render.lines import Words
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_NONE, _FILTER_UP = 0, 2
 _WHITE = 255
+#: An inch has exactly 0.0254 metres (11.3.4.3).
+_METRES_PER_INCH = Fraction(254, 10_000)
+_UNIT_METRE = 1
 _DEFLATE_LEVEL = 0
 #: Number of bytes of scanlines that are computed together.
 _BATCH_BYTES = 1 << 19
@@ -48,13 +53,14 @@ class _Geometry(NamedTuple):
     parts: NDArray[np.uint8]
 
 
-def write_pngs(rows: Words, size: int) -> list[bytes]:
+def write_pngs(rows: Words, size: int, dpi: int | None = None) -> list[bytes]:
     """Return a PNG of ``size`` x ``size`` pixels for each symbol, centred on white.
 
     Args:
         rows: uint64 (n, side, words), square matrices: module x of a row is bit x % 64 of word
             x // 64, 1 for dark.
         size: side in pixels; at least one pixel per module, including the quiet zones.
+        dpi: pixels per inch; None writes no resolution.
 
     Raises:
         ValueError: If ``size`` is too small for the matrices.
@@ -65,7 +71,7 @@ def write_pngs(rows: Words, size: int) -> list[bytes]:
     image = _blank(side, size, geometry)
     start = geometry.margin
     of_rows = image[start : start + side * geometry.pixels : geometry.pixels, 1:]
-    head = _head(size)
+    head = _head(size, dpi)
     batch = max(1, _BATCH_BYTES // of_rows.size)
     pngs = []
     for first in range(0, len(rows), batch):
@@ -125,9 +131,15 @@ def _scanlines(rows: Words, geometry: _Geometry) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=256)
-def _head(size: int) -> bytes:
+def _head(size: int, dpi: int | None) -> bytes:
+    """Return what precedes the pixels: the header and, if known, pixels per metre (pHYs)."""
     header = struct.pack(">IIBBBBB", size, size, 1, 0, 0, 0, 0)
-    return b"".join((_SIGNATURE, *_chunk(b"IHDR", header)))
+    head = b"".join((_SIGNATURE, *_chunk(b"IHDR", header)))
+    if dpi is None:
+        return head
+    per_metre = round(Fraction(dpi) / _METRES_PER_INCH)
+    resolution = struct.pack(">IIB", per_metre, per_metre, _UNIT_METRE)
+    return head + b"".join(_chunk(b"pHYs", resolution))
 
 
 @cache

@@ -26,7 +26,7 @@ from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from render.image import Image, ImageFormat
 from render.writers.png import write_pngs
-from render.writers.svg import write_svgs
+from render.writers.svg_strokes import write_stroked_svgs
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
 from tests.integration.console_visitor import Visitor
@@ -91,7 +91,7 @@ def written(image: Image, modules: Sequence[tuple[int, int]], *, encoded_so: boo
     for x, y in modules:
         rows[y, 0] ^= np.uint64(1 << x)  # these symbols have one word per row
     batch = rows[np.newaxis]
-    (data,) = write_svgs(batch) if image.module_px is None else write_pngs(batch, SIZE)
+    (data,) = write_stroked_svgs(batch) if image.module_px is None else write_pngs(batch, SIZE)
     return image._replace(data=data, rows=rows.tobytes() if encoded_so else image.rows)
 
 

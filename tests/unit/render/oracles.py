@@ -10,17 +10,24 @@ import qrcodegen
 import resvg_py
 import zint
 import zxingcpp
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 from segno import consts, encoder
 
-from render.image import ErrorCorrection
+from render.image import QUIET_ZONE, ErrorCorrection, symbol_side
+from render.image import Image as RenderedImage
+from render.lines import Words
 from render.qr.encoding import Symbols
 from render.qr.versions import LEVELS
 
 Matrix = NDArray[np.bool_]
 Segment = tuple[int, bytes]
+Vertex = tuple[int, int]
 
+#: Largest side of a matrix that Hypothesis draws module by module.
+_DRAWN_SIDE = 12
 _SEGNO_MODES = (consts.MODE_NUMERIC, consts.MODE_ALPHANUMERIC, consts.MODE_BYTE)
 _QRCODEGEN_LEVELS = {
     "L": qrcodegen.QrCode.Ecc.LOW,
@@ -40,6 +47,14 @@ def modules(symbols: Symbols) -> NDArray[np.bool_]:
     """Return the modules of symbols: bool (n, side, side)."""
     bits = np.unpackbits(symbols.rows.view(np.uint8), axis=2, bitorder="little")
     return bits[:, :, : symbols.rows.shape[1]].astype(np.bool_)
+
+
+def rows_matrix(image: RenderedImage) -> Matrix:
+    """Return the modules that an image states: bool (side, side)."""
+    side = symbol_side(image.version)
+    rows = np.frombuffer(image.rows, np.uint64).reshape(side, -1)
+    bits = np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little")
+    return bits[:, :side].astype(np.bool_)
 
 
 @contextmanager
@@ -147,9 +162,14 @@ def read(pixels: NDArray[np.uint8]) -> list[str]:
     return [barcode.text for barcode in found]
 
 
+def png_image(png: bytes) -> Image.Image:
+    """Return a PNG as Pillow reads it."""
+    return Image.open(io.BytesIO(png))
+
+
 def png_pixels(png: bytes) -> NDArray[np.uint8]:
     """Return the grey values of a PNG."""
-    with Image.open(io.BytesIO(png)) as image:
+    with png_image(png) as image:
         image.load()
         return np.array(image.convert("L"))
 
@@ -157,3 +177,51 @@ def png_pixels(png: bytes) -> NDArray[np.uint8]:
 def svg_pixels(svg: bytes, zoom: int) -> NDArray[np.uint8]:
     """Return the grey values of an SVG, rasterised by resvg with ``zoom`` pixels a unit."""
     return png_pixels(bytes(resvg_py.svg_to_bytes(svg_string=svg.decode(), zoom=zoom)))
+
+
+def pack(matrices: NDArray[np.bool_]) -> Words:
+    """Return rows as the writers take them, for any side."""
+    count, side, _ = matrices.shape
+    bits = np.zeros((count, side, -(-side // 64) * 64), np.bool_)
+    bits[:, :, :side] = matrices
+    return np.packbits(bits, axis=2, bitorder="little").view(np.uint64)
+
+
+def matrices(sides: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.bool_]]:
+    """Return a strategy for one to four square matrices of one side.
+
+    Large ones are random and not drawn module by module, which takes 10 ms.
+    """
+    return st.tuples(st.integers(1, 4), sides).flatmap(
+        lambda shape: (
+            arrays(np.bool_, (*shape, shape[1]))
+            if shape[1] <= _DRAWN_SIDE
+            else st.builds(_random_matrices, st.just(shape), st.floats(0, 1), st.integers(0))
+        )
+    )
+
+
+def _random_matrices(shape: tuple[int, int], density: float, seed: int) -> NDArray[np.bool_]:
+    return np.random.default_rng(seed).random((*shape, shape[1])) < density
+
+
+def ring_vertices(x: list[int], y: list[int]) -> list[Vertex]:
+    """Return the vertices of a ring of ``render.outlines``, with its closing edge checked."""
+    vertices = [(x[0], y[0])]
+    for place in range(1, len(x)):
+        vertices.append((x[place], y[place]))
+        if place + 1 < len(x):
+            vertices.append((x[place], y[place + 1]))
+    assert vertices[-1][0] == vertices[0][0]
+    return vertices
+
+
+def winding(rings: list[list[Vertex]], side: int) -> NDArray[np.int64]:
+    """Return how often rings wind clockwise around each module, quiet zone included."""
+    whole = side + 2 * QUIET_ZONE
+    turns = np.zeros((whole, whole), np.int64)
+    for ring in rings:
+        for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True):
+            if y0 == y1:
+                turns[y0:, min(x0, x1) : max(x0, x1)] += 1 if x1 > x0 else -1
+    return turns

@@ -25,7 +25,7 @@ from render.image import (
 )
 from render.qr.versions import LEVELS
 from render.writers.png import write_pngs
-from render.writers.svg import write_svgs
+from render.writers.svg_strokes import write_stroked_svgs
 from tests.rendered import ITEMS, Rendered, matrix, render
 from tests.unit.render.samples import CSET82
 
@@ -39,7 +39,7 @@ every_format = pytest.mark.parametrize("image_format", FORMATS)
 def with_modules(chunk: Rendered, place: int, rows: NDArray[np.uint64]) -> Rendered:
     """The chunk with other modules in one symbol, and in its file."""
     if chunk.job.format == "svg":
-        (data,) = write_svgs(rows[np.newaxis])
+        (data,) = write_stroked_svgs(rows[np.newaxis])
     else:
         (data,) = write_pngs(rows[np.newaxis], chunk.job.size)
     return with_image(chunk, place, chunk.images[place]._replace(data=data, rows=rows.tobytes()))

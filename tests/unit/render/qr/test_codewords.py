@@ -3,14 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.image import ErrorCorrection
+from render.image import MAX_VERSION, ErrorCorrection
 from render.qr.codewords import data_codewords
 from render.qr.segments import segment
 from render.qr.versions import (
     ALPHANUMERIC,
     BYTE,
     LEVELS,
-    MAX_VERSION,
     NUMERIC,
     alphanumeric_characters,
     count_indicator_bits,

@@ -12,17 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from render.image import QUIET_ZONE
-from render.lines import Words
 from render.writers.png import write_pngs
-from tests.unit.render.oracles import Matrix, png_pixels
-
-
-def _pack(matrices: NDArray[np.bool_]) -> Words:
-    """Return rows as the writers take them, for any side."""
-    count, side, _ = matrices.shape
-    bits = np.zeros((count, side, -(-side // 64) * 64), np.bool_)
-    bits[:, :, :side] = matrices
-    return np.packbits(bits, axis=2, bitorder="little").view(np.uint64)
+from tests.unit.render.oracles import Matrix, pack, png_pixels
 
 
 def _expected(matrix: Matrix, size: int) -> NDArray[np.int64]:
@@ -59,7 +50,7 @@ def _chunks(png: bytes) -> list[tuple[bytes, bytes]]:
 def test_every_pixel_is_that_of_its_module(side: int, spare: int, seed: int) -> None:
     size = side + 2 * QUIET_ZONE + spare
     drawn = np.random.default_rng(seed).random((2, side, side)) < 0.5
-    for matrix, png in zip(drawn, write_pngs(_pack(drawn), size), strict=True):
+    for matrix, png in zip(drawn, write_pngs(pack(drawn), size), strict=True):
         np.testing.assert_array_equal(png_pixels(png), _expected(matrix, size))
 
 
@@ -67,12 +58,12 @@ def test_every_pixel_is_that_of_its_module(side: int, spare: int, seed: int) -> 
 @pytest.mark.parametrize("value", [0, 1])
 def test_one_colour_at_sizes_that_leave_a_remainder(size: int, value: int) -> None:
     matrix = np.full((1, 37, 37), value, np.bool_)
-    [png] = write_pngs(_pack(matrix), size)
+    [png] = write_pngs(pack(matrix), size)
     np.testing.assert_array_equal(png_pixels(png), _expected(matrix[0], size))
 
 
 def test_the_file_is_a_one_bit_grey_image_of_three_chunks(tmp_path: Path) -> None:
-    [png] = write_pngs(_pack(np.eye(21, dtype=np.bool_)[None]), 300)
+    [png] = write_pngs(pack(np.eye(21, dtype=np.bool_)[None]), 300)
     kinds = [kind for kind, _ in _chunks(png)]
     assert kinds == [b"IHDR", b"IDAT", b"IEND"]
     path = tmp_path / "symbol.png"
@@ -82,8 +73,21 @@ def test_the_file_is_a_one_bit_grey_image_of_three_chunks(tmp_path: Path) -> Non
         image.verify()
 
 
+@pytest.mark.parametrize(
+    ("dpi", "per_metre"),
+    [(72, 2835), (96, 3780), (203, 7992), (300, 11811), (600, 23622), (1200, 47244), (2400, 94488)],
+)
+def test_a_resolution_is_written_before_the_data(dpi: int, per_metre: int) -> None:
+    rows = pack(np.eye(21, dtype=np.bool_)[None])
+    [plain], [png] = write_pngs(rows, 300), write_pngs(rows, 300, dpi)
+    chunks = _chunks(png)
+    assert [kind for kind, _ in chunks] == [b"IHDR", b"pHYs", b"IDAT", b"IEND"]
+    assert chunks.pop(1)[1] == struct.pack(">IIB", per_metre, per_metre, 1)
+    assert chunks == _chunks(plain)
+
+
 def test_the_data_are_as_many_scanlines_as_the_image_has_rows() -> None:
-    [png] = write_pngs(_pack(np.eye(37, dtype=np.bool_)[None]), 403)
+    [png] = write_pngs(pack(np.eye(37, dtype=np.bool_)[None]), 403)
     data = zlib.decompress(dict(_chunks(png))[b"IDAT"])
     assert len(data) == 403 * (1 + 51)
     # A row of modules is written once and then repeated with filter Up, which leaves zeros.
@@ -94,13 +98,13 @@ def test_the_data_are_as_many_scanlines_as_the_image_has_rows() -> None:
 
 def test_an_image_does_not_depend_on_those_written_before_it() -> None:
     drawn = np.random.default_rng(3).random((150, 37, 37)) < 0.5
-    together = write_pngs(_pack(drawn), 2000)
-    assert together[77:80] == write_pngs(_pack(drawn[77:80]), 2000)
-    assert together[149:] == write_pngs(_pack(drawn[149:]), 2000)
+    together = write_pngs(pack(drawn), 2000)
+    assert together[77:80] == write_pngs(pack(drawn[77:80]), 2000)
+    assert together[149:] == write_pngs(pack(drawn[149:]), 2000)
 
 
 def test_a_size_below_one_pixel_a_module_is_refused() -> None:
-    rows = _pack(np.ones((1, 37, 37), np.bool_))
+    rows = pack(np.ones((1, 37, 37), np.bool_))
     assert len(write_pngs(rows, 45)) == 1
     with pytest.raises(ValueError, match="37 modules and their quiet zones do not fit 44 pixels"):
         write_pngs(rows, 44)
@@ -112,7 +116,7 @@ def test_no_symbol_gives_no_file() -> None:
 
 def test_every_thread_makes_the_same_file() -> None:
     """Wherever its stack lies: ISA-L's levels 1 and 2 fail this now and then."""
-    drawn = _pack(np.random.default_rng(7).random((1, 25, 25)) < 0.5)
+    drawn = pack(np.random.default_rng(7).random((1, 25, 25)) < 0.5)
     threads, files = 100, set(write_pngs(drawn, 120))
     before = threading.stack_size()
     try:
