@@ -78,7 +78,7 @@ coverage: $(STAMP) ## Report the branch coverage of the unit, contract and integ
 	$(BIN)/coverage report
 
 # Up to tens of thousands of symbols, and 10,000 examples of each property.
-thorough: $(STAMP) ## Run the long checks of the renderer (about 25 minutes).
+thorough: $(STAMP) ## Run the long checks of the renderer (about 40 minutes).
 	$(PYTEST) tests/unit/render -m thorough
 	$(PYTEST) tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
 
