@@ -24,8 +24,17 @@ from api.cli.output import (
 )
 from api.cli.progress import follow_task
 from api.cli.request_file import Input, make_form, read_file
-from api.client import ApiError, Client, DryRun, Form, QrmillError, Submitted, UnreachableError
-from render.image import ErrorCorrection, ImageFormat
+from api.client import (
+    ApiError,
+    Client,
+    DryRun,
+    Form,
+    ImageFormat,
+    QrmillError,
+    Submitted,
+    UnreachableError,
+)
+from render.image import ErrorCorrection
 
 _UNCERTAIN = "The request may have been accepted."
 #: If nothing was accepted, the detail of the API's 5xx response has these words. A gateway's

@@ -12,7 +12,7 @@ from msgspec import Meta
 from api.schemas.problems import MAX_ERRORS, RequestWarning, Violation
 from api.schemas.states import CallbackState, State
 from render.gs1 import gtin
-from render.image import MAX_SIZE, MIN_SIZE, ErrorCorrection, ImageFormat
+from render.image import MAX_SIZE, MIN_SIZE, ErrorCorrection
 
 #: Maximum wait in seconds of a long poll (``Prefer: wait=N``).
 MAX_WAIT = 30
@@ -77,6 +77,8 @@ Gtin = Annotated[
         extra_json_schema={"pattern": gtin.PATTERN},
     ),
 ]
+#: The formats that requests may have; the renderer writes further ones.
+ImageFormat = Literal["svg", "png"]
 Format = Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
 Size = Annotated[
     int,

@@ -191,17 +191,26 @@ CANNOT_BE_WRITTEN = [
 ]
 
 
+def snapshot(directory: Path) -> dict[Path, tuple[int, ...]]:
+    """Return what writing to a file would change; reading a link changes its access time."""
+    found = {path: path.lstat() for path in directory.iterdir()}
+    return {
+        path: (each.st_mode, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns)
+        for path, each in found.items()
+    }
+
+
 @pytest.mark.parametrize("make", CANNOT_BE_WRITTEN)
 def test_what_cannot_be_written_is_refused_before_anything_is_sent(
     server: ScriptedServer, client: Client, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     path = tmp_path / "bundle.zip"
     make(path)
-    before = {found: found.lstat() for found in tmp_path.iterdir()}
+    before = snapshot(tmp_path)
     with pytest.raises(OSError, match=str(tmp_path)):
         client.download(TASK, path)
     assert server.requests == []
-    assert {found: found.lstat() for found in tmp_path.iterdir()} == before
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["missing/bundle.zip", "file/bundle.zip", "new/", "n" * 256])
