@@ -120,8 +120,8 @@ constraints: ## Write constraints.txt: the newest release within each range of p
 	rm -rf $(VENV)-pins
 
 ##@ Tools
-# dramatiq-dashboard requires older releases of Dramatiq and redis-py than it needs. It is therefore
-# installed without its dependencies; jinja2, which it does need, is installed already.
+# dramatiq-dashboard requires Dramatiq < 2 and redis-py < 5, but also works with newer releases. It is
+# therefore installed without its dependencies. Its third dependency, jinja2, is installed already.
 dashboard: $(STAMP) ## Install Dramatiq's dashboard for /dramatiq/.
 	$(PIP_INSTALL) --no-deps dramatiq-dashboard==0.4.0
 

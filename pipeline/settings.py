@@ -387,8 +387,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def body_limit(self) -> int:
         """Return the maximum size of a request body, in bytes.
 
-        An item whose values all have the maximum length, with every character escaped, takes less
-        than 0.4 KiB. A request of ``max_items`` items therefore fits the default in any notation.
+        The default is 1 KiB per item of ``max_items``, and at least 4 MiB. It is sufficient for
+        every request of ``max_items`` items: an item takes less than 0.4 KiB, even if all values
+        have the maximum length and every character is escaped.
         """
         return self.max_body_bytes or max(_LEAST_BODY_LIMIT, 1024 * self.max_items)
 

@@ -201,7 +201,11 @@ def _following(edges: _Edges, side: int) -> Indices:
 
 
 def _chains(following: Indices, is_top: NDArray[np.bool_]) -> _Chains:
-    """Return the chains; each step appends one edge to all chains that are not complete."""
+    """Return the chains of edges that begin at the local tops.
+
+    Each iteration of the loop appends one edge to every incomplete chain, so the number of
+    iterations is the length of the longest chain.
+    """
     tops = np.flatnonzero(is_top)
     is_last = is_top.take(following)
     bits = len(tops).bit_length()

@@ -22,8 +22,9 @@ def check_target(target: str | os.PathLike[str]) -> None:
     """Check that a bundle can be written to the path ``target``, without changing anything.
 
     Raises:
-        OSError: the path is a directory, a socket or a block device, its folder does not exist or
-            is not writable, or another file has the name of the unfinished download.
+        OSError: no bundle can be written to the path. The path may be a directory, a socket or a
+            block device. The folder may not exist, or may deny write access. The name of the
+            ``.part`` file may be in use by something other than a regular file.
     """
     path = Path(target)
     if os.fspath(target).endswith("/"):  # a trailing slash, which Path omits
@@ -73,7 +74,7 @@ def copy_to_stream(file: Path, stream: BinaryIO) -> None:
     """Write the contents of ``file`` to ``stream``.
 
     Raises:
-        OSError: the stream cannot be written; the error contains its name.
+        OSError: the stream cannot be written; the error contains the stream's name.
     """
     with file.open("rb") as source:
         try:

@@ -1,9 +1,11 @@
 """``/dramatiq/``: Dramatiq's own dashboard, behind the console's sign-in. Works only with Redis.
 
-``dramatiq-dashboard`` 0.4.0 is not among the dependencies. It declares older releases of Dramatiq
-and redis-py than it needs, so it is installed separately (``make dashboard``). The dashboard is a
-WSGI application without a sign-in. Requests are passed to the dashboard without cookies and API
-keys, except its own cookie.
+``dramatiq-dashboard`` 0.4.0 is not among the dependencies. Its metadata requires Dramatiq < 2 and
+redis-py < 5, although the dashboard also works with the newer releases used here. Therefore
+``make dashboard`` installs the package without its dependencies.
+
+The dashboard is a WSGI application without a sign-in. API keys and cookies are removed from a
+request before the dashboard receives it; only the dashboard's own cookie is kept.
 """
 
 import io

@@ -123,7 +123,7 @@ def task_id_parameter() -> dict[str, Any]:
 def path_parameter(
     name: str, description: str, schema: dict[str, Any], example: str
 ) -> dict[str, Any]:
-    """Return a parameter in the path."""
+    """Return the OpenAPI description of a path parameter."""
     return _parameter("path", name, description, schema | {"examples": [example]}) | {
         "required": True
     }

@@ -101,7 +101,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cores(self) -> int:
-        """Number of cores of the machine, from the report's line about it."""
+        """Number of cores of the machine, from the report's description of the machine."""
         return int(self.machine.split(", ")[1].split()[0])
 
 

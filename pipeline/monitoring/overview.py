@@ -73,7 +73,7 @@ class Overview(NamedTuple):
 
     @property
     def backlog(self) -> int:
-        """Messages of jobs in flight that wait, are delayed or are being processed."""
+        """Number of waiting, delayed and unacknowledged messages in the queues of jobs."""
         return sum(queue.size for queue in self.queues if queue.name in QUEUES)
 
     @property

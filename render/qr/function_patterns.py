@@ -61,7 +61,7 @@ def _draw_timing(patterns: FunctionPatterns) -> None:
 
 
 def _alignment_pattern_centres(version: int, side: int) -> list[tuple[int, int]]:
-    """Return the centre of each alignment pattern; there is none at a finder pattern."""
+    """Return the centre of each alignment pattern; positions of finder patterns are omitted."""
     last = side - 7
     return [
         (row, column)

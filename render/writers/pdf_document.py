@@ -58,7 +58,12 @@ class PageRun(NamedTuple):
 
 
 def page_run(pages: Iterable[Page], first: int) -> PageRun:
-    """Return consecutive pages of a document; ``first`` is the first one's position, from 0 on."""
+    """Return the objects of consecutive pages of a document.
+
+    Args:
+        pages: the pages, in order.
+        first: zero-based position of the first of these pages in the document.
+    """
     objects = [
         page_objects(*_numbers(position), page.width, page.content)
         for position, page in enumerate(pages, first)
