@@ -32,7 +32,7 @@ _FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
             ERROR_CODE_EXAMPLE,
         ),
         "poll_url": (
-            "Path of the task's status. GET it with the API key for the download URL.",
+            "Path of the task's status. To get the download URL, GET this path with the API key.",
             _DATA["poll_url"],
         ),
     },

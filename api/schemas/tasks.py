@@ -278,7 +278,7 @@ class Chunks(msgspec.Struct, frozen=True):
     staged: Annotated[
         int,
         Meta(
-            description="Number of chunks that are rendered and stored until the bundle is built.",
+            description="Number of rendered chunks. Each is stored until the bundle is built.",
             examples=[2],
         ),
     ]

@@ -62,7 +62,7 @@ class VerificationMetrics:
         self.registry = CollectorRegistry()
         self._verified = Counter(
             "qrmill_symbols_verified",
-            "Symbols read back as their items have them, by format.",
+            "Symbols that matched their items when they were read back, by format.",
             ["format"],
             registry=self.registry,
         )
