@@ -176,7 +176,7 @@ def test_a_mistyped_variable_is_told_with_the_nearest_one() -> None:
 def test_the_page_has_every_setting_with_its_default_and_description() -> None:
     page = CONFIGURATION.read_text("utf-8")
     rows = re.findall(r"^\| `(QRMILL_\w+)` \| (.*?) ?\| (.*) \|$", page, re.MULTILINE)
-    documented = {name: (default, description) for name, default, description in rows}
+    documented = {name: (default, meaning) for name, default, meaning in rows}
     assert len(documented) == len(rows)
     assert documented == {
         variable(field.name): (shown_default(field.default), description(field))
