@@ -131,7 +131,7 @@ def _received(req: falcon.Request, limit: int) -> Iterator[bytes]:
 
 
 def too_large(limit: int) -> ProblemError:
-    """Return the 413 problem of a body of more than ``limit`` bytes, decompressed."""
+    """Return the 413 problem of a body that exceeds ``limit`` bytes after decompression."""
     return ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too_large",

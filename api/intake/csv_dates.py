@@ -40,7 +40,11 @@ def convert_dates(batch: ItemBatch, field: str, violations: Violations) -> ItemB
 
 
 def _convert(value: str) -> tuple[str | None, str]:
-    """Return an ISO 8601 date as YYMMDD, and no detail; or None, and the detail of the error."""
+    """Convert an ISO 8601 date to YYMMDD.
+
+    Returns:
+        The date and an empty detail; or None and the detail of the error, if the date is invalid.
+    """
     this_year = datetime.now(UTC).year
     try:
         found = date.fromisoformat(value)

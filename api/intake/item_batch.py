@@ -26,7 +26,8 @@ class Column(NamedTuple):
 
     Attributes:
         values: a value per item; None without one.
-        distinct: the distinct values. Many rules check only these, because many items share a lot.
+        distinct: the distinct values. Many rules check only these, because one value, such as a lot
+            number, often occurs in many items.
     """
 
     values: Sequence[str | None]

@@ -180,7 +180,7 @@ class ItemWarnings:
 
 
 def _keys(batch: ItemBatch) -> Sequence[Hashable]:
-    """Return a comparison key for each item: its lot if it has no other value, else all values."""
+    """Return a comparison key per item: only the lot if it has no other value, else all values."""
     lots, *others = batch.columns.values()
     if not any(column.texts() for column in others):
         return lots.values

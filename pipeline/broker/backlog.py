@@ -54,8 +54,8 @@ class Backlog:
     def nothing_waits(self) -> bool:
         """Return True if no message waits for a worker.
 
-        Messages that a worker has fetched do not count. A lost connection or a failover can lose a
-        fetch or an acknowledgement. Its message then counts as fetched until the worker ends.
+        Messages that a worker has fetched do not count. If a lost connection or a failover loses a
+        delivery or an acknowledgement, the message counts as fetched until the worker ends.
 
         Raises:
             UnavailableError: Redis or the broker is unavailable; retry later.

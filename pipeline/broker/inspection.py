@@ -72,7 +72,7 @@ class Queues(Protocol):
         """Return how many messages of ``queues`` wait, are delayed or are being processed."""
 
     def waiting(self, *queues: str) -> int:
-        """Return how many messages of ``queues`` no worker has fetched."""
+        """Return the number of messages in ``queues`` that no worker has fetched."""
 
     def letters(self, queue: str, limit: int) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters of ``queue``, newest first."""

@@ -26,7 +26,7 @@ class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobFields(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a job that never change, without its items.
+    """The immutable fields of a job, except its items.
 
     Attributes:
         task_id: id of the job.

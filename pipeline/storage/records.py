@@ -97,7 +97,7 @@ class JobRecords:
         return head, len(line) + 1, data if len(data) < size else None
 
     def read_request(self, task_id: str) -> tuple[RequestHead, int, RequestTail]:
-        """Return the head of a request object, its size in bytes, and the object's last line.
+        """Return the head, the size of the head in bytes, and the last line of a request object.
 
         Raises:
             ObjectMissingError: the object does not exist.

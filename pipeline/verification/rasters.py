@@ -1,4 +1,4 @@
-"""Vector files as pixels, drawn by libraries that are not ours."""
+"""Rasterization of vector files by third-party libraries."""
 
 import io
 import re

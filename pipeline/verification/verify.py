@@ -100,7 +100,7 @@ def _read(images: Sequence[Image]) -> tuple[Modules, list[str]]:
 
 
 def _encoded(images: Sequence[Image]) -> Modules:
-    """Return the encoded modules of images of one version."""
+    """Return the modules that the encoder computed for images of one symbol version."""
     side = symbol_side(images[0].version)
     rows = np.frombuffer(b"".join(image.rows for image in images), np.uint64)
     octets = rows.astype("<u8", copy=False).view(np.uint8).reshape(len(images), side, -1)

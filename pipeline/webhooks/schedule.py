@@ -117,7 +117,7 @@ class Callbacks:
             return cast("str | None", self._client.hget(keys.job(task_id), "key_id")) or ""
 
     def claim(self, task_id: str, lease: int, message_id: str) -> Attempt | None:
-        """Claim the next attempt for ``lease`` and return it.
+        """Claim the next attempt, and return it.
 
         Returns None if no attempt is due. While another worker holds a lease, no attempt is due.
 
@@ -125,8 +125,8 @@ class Callbacks:
             task_id: id of the job.
             lease: time that the attempt may take.
             message_id: Dramatiq's id of the message being processed. The message keeps this id when
-                it becomes a dead letter and when it is requeued. A webhook that has failed
-                permanently is attempted again only by the message with which it failed.
+                it becomes a dead letter and when it is requeued. After a webhook has failed
+                permanently, only the message whose processing failed may start another attempt.
         """
         names = [keys.job(task_id), keys.CALLBACKS]
         reply = self._run("claim_callback", names, task_id, lease, message_id)
