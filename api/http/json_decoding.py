@@ -5,6 +5,7 @@ grow only with the size of the body.
 """
 
 import difflib
+import json
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -179,6 +180,8 @@ def _object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
             _whole.decode(data)
             return None
     except NOT_DECODED as error:
+        if json.detect_encoding(bytes(data)).startswith(("utf-16", "utf-32")):
+            raise malformed_json("it is UTF-16 or UTF-32") from None
         raise malformed_json(error) from None
 
 

@@ -141,11 +141,11 @@ def problem_body(error: ProblemError, instance: str) -> Problem:
     )
 
 
-def malformed_json(error: Exception) -> ProblemError:
-    """Return the 400 problem of a body that is not JSON.
+def malformed_json(error: Exception | str) -> ProblemError:
+    """Return the 400 problem of a body that is not JSON in UTF-8 (RFC 8259, section 8.1).
 
     Args:
-        error: the exception that the decoder raised.
+        error: the exception that the decoder raised, or what is wrong in other words.
     """
     detail = f"The body is not valid JSON ({error}). Send one JSON object in UTF-8."
     if isinstance(error, RecursionError):

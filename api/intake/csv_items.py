@@ -8,7 +8,7 @@ from api.http.problems import Violations
 from api.http.query import convert_query
 from api.intake.bulk_request import ParsedRequest
 from api.intake.csv_dates import convert_dates
-from api.intake.csv_header import SEPARATORS, CsvHeader, read_header
+from api.intake.csv_header import SEPARATOR_NAMES, SEPARATORS, CsvHeader, read_header
 from api.intake.csv_records import CsvRecords, Record
 from api.intake.item_batch import DATE_FIELDS, ITEM_FIELDS, Column, ItemBatch, Location, violation
 from api.intake.validation import PLACEHOLDERS, RequestLimits, wrong_count
@@ -75,9 +75,7 @@ class _SeparatorCheck:
         """Add the warning if it applies to all values."""
         for separator, counts in self._counts.items():
             if counts:
-                name = (
-                    "semicolons" if separator == ";" else "tabs" if separator == "\t" else "commas"
-                )
+                name = SEPARATOR_NAMES[separator]
                 detail = (
                     f"The header has one column, and every value has the same number of {name} "
                     f"({counts.pop()}). If they separate fields, name each field in the header."
