@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pipeline.archive.manifest import ManifestRow, manifest_row
 from pipeline.ledger.entries import ChunkWork
 from pipeline.model.jobs import Item
+from pipeline.model.layout import render_options
 from pipeline.model.records import JobFields
 from render.chunk import render_chunk
 from render.gs1.link import digital_link_uri
-from render.image import Image, RenderOptions
+from render.image import Image
 
 
 def render_items(work: ChunkWork, items: Sequence[Item]) -> tuple[list[ManifestRow], list[Image]]:
@@ -33,5 +34,6 @@ def render_symbols(job: JobFields, items: Sequence[Item]) -> list[tuple[str, Ima
         digital_link_uri(job.link_base, job.gtin, item.lot, item.serial, item.expiry)
         for item in items
     ]
-    images = render_chunk(uris, RenderOptions(job.format, job.size, job.error_correction))
+    options = render_options(job.format, job.size, job.error_correction, job.layout)
+    images = render_chunk(uris, options)
     return list(zip(uris, images, strict=True))

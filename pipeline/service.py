@@ -34,6 +34,7 @@ from pipeline.ledger.waiters import CompletionWaiters
 from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
+from pipeline.model.layout import Layout, render_options
 from pipeline.model.records import Bundle, Idempotency, RequestWarning
 from pipeline.model.states import TERMINAL
 from pipeline.monitoring.health import Health
@@ -199,6 +200,7 @@ __all__ = [
     "JobRequest",
     "JobStatus",
     "Jobs",
+    "Layout",
     "LedgerUnavailableError",
     "NotPossibleError",
     "ObjectMissingError",
@@ -233,5 +235,6 @@ __all__ = [
     "parse_task_id",
     "poll_url",
     "prepare_metrics",
+    "render_options",
     "unknown_variables",
 ]

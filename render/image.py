@@ -18,6 +18,10 @@ ErrorCorrection = Literal["L", "M", "Q", "H"]
 
 #: Smallest and largest ``RenderOptions.size``.
 MIN_SIZE, MAX_SIZE = 50, 2000
+#: Smallest and largest ``RenderOptions.xdim_mm``, in millimetres.
+MIN_XDIM_MM, MAX_XDIM_MM = 0.1, 5.0
+#: Smallest and largest ``RenderOptions.dpi``, in pixels per inch.
+MIN_DPI, MAX_DPI = 72, 2400
 #: Largest side in pixels of a PNG whose side follows from its X-dimension.
 MAX_SIDE_PX = 4000
 

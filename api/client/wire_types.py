@@ -13,7 +13,7 @@ State = Literal["pending", "running", "completed", "failed"]
 ChunkState = Literal["pending", "running", "staged", "failed"]
 CallbackState = Literal["pending", "delivered", "failed"]
 Role = Literal["client", "operator"]
-ImageFormat = Literal["svg", "png"]
+ImageFormat = Literal["svg", "png", "pdf", "eps"]
 ErrorCorrection = Literal["L", "M", "Q", "H"]
 #: Error codes in the OpenAPI document; a service of another version may send others.
 ErrorCode = Literal[

@@ -13,13 +13,13 @@ from api.schemas.tasks import (
     FINISHED_AT,
     GTIN_EXAMPLE,
     TASK_ID_EXAMPLE,
-    ImageFormat,
     PollUrl,
     ProcessedItems,
     Status,
     TaskId,
     TotalItems,
 )
+from render.image import ImageFormat
 
 CURSOR_EXAMPLE = "MTc5NTQyMDgwMDEyMC43ZDJhNGYwZS02YzFiLTRhMzktOWQwZS0yZjVjOGIxYTdlNjM="
 _CURSOR = "The `next_cursor` of the previous page; leave it out for the first page."

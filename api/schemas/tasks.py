@@ -12,7 +12,18 @@ from msgspec import Meta
 from api.schemas.problems import MAX_ERRORS, RequestWarning, Violation
 from api.schemas.states import CallbackState, State
 from render.gs1 import gtin
-from render.image import MAX_SIZE, MIN_SIZE, ErrorCorrection
+from render.image import (
+    MAX_DPI,
+    MAX_SIDE_PX,
+    MAX_SIZE,
+    MAX_VERSION,
+    MAX_XDIM_MM,
+    MIN_DPI,
+    MIN_SIZE,
+    MIN_XDIM_MM,
+    ErrorCorrection,
+    ImageFormat,
+)
 
 #: Maximum wait in seconds of a long poll (``Prefer: wait=N``).
 MAX_WAIT = 30
@@ -77,13 +88,12 @@ Gtin = Annotated[
         extra_json_schema={"pattern": gtin.PATTERN},
     ),
 ]
-#: The formats that requests may have; the renderer writes further ones.
-ImageFormat = Literal["svg", "png"]
 Format = Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
 Size = Annotated[
     int,
     Meta(
-        description=f"Side of a PNG in pixels, {MIN_SIZE} to {MAX_SIZE}. Ignored for SVG.",
+        description=f"Side of a PNG in pixels, {MIN_SIZE} to {MAX_SIZE}. Ignored for the other "
+        "formats, and with `xdim_mm`.",
         examples=[400],
         extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
     ),
@@ -94,6 +104,36 @@ LeastLevel = Annotated[
         description="Minimum error correction level. A symbol gets a higher level if that does not "
         "make the symbol larger.",
         examples=["M"],
+    ),
+]
+LeastVersion = Annotated[
+    int | None,
+    Meta(
+        description=f"Minimum version of the symbols, 1 to {MAX_VERSION}, so that all symbols of a "
+        "task have one size. A symbol gets a higher version if its text needs it.",
+        examples=[7],
+        extra_json_schema={"minimum": 1, "maximum": MAX_VERSION},
+    ),
+]
+XDimension = Annotated[
+    float | None,
+    Meta(
+        description=f"X-dimension, the width of a module, in millimetres, {MIN_XDIM_MM} to "
+        f"{MAX_XDIM_MM}. A PNG gets modules of the nearest whole number of pixels at `dpi`, and "
+        f"its side, at most {MAX_SIDE_PX} pixels, follows. The other formats are exact. Default: "
+        "none for PNG, 0.495 for the other formats.",
+        examples=[0.495],
+        extra_json_schema={"minimum": MIN_XDIM_MM, "maximum": MAX_XDIM_MM},
+    ),
+]
+Dpi = Annotated[
+    int | None,
+    Meta(
+        description=f"Resolution of a PNG in pixels per inch, {MIN_DPI} to {MAX_DPI}, which is "
+        "written into the file. Ignored for the other formats. Default: 300 with `xdim_mm`, "
+        "otherwise none.",
+        examples=[600],
+        extra_json_schema={"minimum": MIN_DPI, "maximum": MAX_DPI},
     ),
 ]
 Strict = Annotated[
@@ -120,6 +160,25 @@ class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Format = "png"
     size: Size = 400
     error_correction: LeastLevel = "M"
+    version: LeastVersion = None
+    xdim_mm: XDimension = None
+    dpi: Dpi = None
+    pages: Annotated[
+        Literal["each", "single"],
+        Meta(
+            description="`each`: one file per symbol. `single`: one file `symbols.pdf` with a page "
+            "per symbol, only with the format `pdf`.",
+            examples=["each"],
+        ),
+    ] = "each"
+    datamerge: Annotated[
+        bool,
+        Meta(
+            description="Whether the ZIP also has a `datamerge.csv` for variable-data printing, "
+            "whose column `@qr` has the names of the image files. Not with `pages` `single`.",
+            examples=[True],
+        ),
+    ] = False
     callback_url: Annotated[
         str | None,
         Meta(
@@ -139,6 +198,9 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
     format: Format = "png"
     size: Size = 400
     error_correction: LeastLevel = "M"
+    version: LeastVersion = None
+    xdim_mm: XDimension = None
+    dpi: Dpi = None
     strict: Strict = False
 
 

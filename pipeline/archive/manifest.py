@@ -6,11 +6,13 @@ import io
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from pipeline.archive.member_names import member_name
 from pipeline.archive.members import SpooledFile
 from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
+from render.gs1.hri import human_readable
 from render.image import Image
 
 
@@ -24,6 +26,11 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
         sha256: SHA-256 of the image, hexadecimal.
         verified: whether the worker that staged the row has read the symbol back. False in rows of
             a release that does not verify.
+        hri: human-readable interpretation of the symbol's data. This and the following fields are
+            None in rows of release 0.2.0.
+        page: number of the symbol's page in ``symbols.pdf``, counted from 1; absent unless all
+            symbols of the job are in that file.
+        width_px, width_mm, xdim_mm: as in :class:`Dimensions`.
     """
 
     index: int
@@ -38,9 +45,14 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
     module_px: int | None
     sha256: str
     verified: bool = False
+    hri: str | None = None
+    page: int | UnsetType = UNSET
+    width_px: int | None = None
+    width_mm: float | None = None
+    xdim_mm: float | None = None
 
 
-CSV_COLUMNS = ManifestRow.__struct_fields__
+CSV_COLUMNS = tuple(name for name in ManifestRow.__struct_fields__ if name != "page")
 
 
 def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ManifestRow:
@@ -65,6 +77,10 @@ def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image)
         error_correction=image.error_correction,
         module_px=image.module_px,
         sha256=hashlib.sha256(image.data).hexdigest(),
+        hri=human_readable(job.gtin, item.lot, item.serial, item.expiry),
+        width_px=image.width_px,
+        width_mm=image.width_mm,
+        xdim_mm=image.xdim_mm,
     )
 
 
@@ -85,7 +101,7 @@ def write_manifests(
 
 def _csv_record(row: ManifestRow) -> list[object]:
     """Return a row's values, with Boolean values as in JSON."""
-    values = msgspec.structs.astuple(row)
+    values = [getattr(row, column) for column in CSV_COLUMNS]
     return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 

@@ -18,7 +18,7 @@ from isal import isal_zlib
 #: The size of a local file header without name and extra field (APPNOTE.TXT 6.3.10, section 4.3.7).
 HEADER_BYTES = 30
 #: Suffixes of files that are already compressed.
-_COMPRESSED = frozenset({".png"})
+_COMPRESSED = frozenset({".png", ".pdf"})
 #: ISA-L at level 1 deflates an SVG in half of zlib's time to about the same size. Its output is
 #: deterministic on the machines that ``render.writers.png`` names. ISA-L may compute a wrong hash
 #: for a position at the start of the file. The output for an SVG does not depend on that hash: the

@@ -20,7 +20,7 @@ from pipeline.broker.names import (
 )
 from pipeline.broker.newer_messages import OPTION
 from pipeline.errors import EnqueueError
-from pipeline.model.versions import VERSION
+from pipeline.model.versions import MESSAGE_VERSION
 
 
 class Sender(Protocol):
@@ -85,5 +85,5 @@ class Dispatcher:
 
 
 def _message(queue: str, actor: str, *args: str | int) -> Message[None]:
-    options = {OPTION: VERSION}
+    options = {OPTION: MESSAGE_VERSION}
     return Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options=options)

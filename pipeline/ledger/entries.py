@@ -6,6 +6,7 @@ import msgspec
 
 from pipeline.ledger import keys
 from pipeline.model.jobs import JobStatus
+from pipeline.model.layout import FIRST_LAYOUT, Layout
 from pipeline.model.records import Bundle, JobFields, RequestHead, Result
 from pipeline.model.states import State
 
@@ -81,6 +82,7 @@ def status_of(fields: dict[str, Any], staged: int, failed: int) -> JobStatus:
     if decoded is not None:
         staged = int(fields["chunks"])
     values = {**fields, "staged": staged, "failed": failed, "bundle": decoded}
+    values["layout"] = _layout_of(fields)
     return msgspec.convert(values, JobStatus, strict=False)
 
 
@@ -107,6 +109,9 @@ def flat_fields(head: RequestHead) -> list[str | int]:
     """Return alternating field names and values, the form that HSET takes."""
     fields = {name: getattr(head, name) for name in JobFields.__struct_fields__}
     del fields["created_at"]  # the scripts write it
+    del fields["layout"]
+    if head.layout != FIRST_LAYOUT:
+        fields["layout"] = msgspec.json.encode(head.layout).decode()
     # Release 0.2.0 reads the time of acceptance in seconds from this field.
     fields |= {"accepted_at": head.accepted_at, "chunks": head.chunks, "version": head.version}
     return [part for pair in fields.items() for part in pair]
@@ -126,6 +131,13 @@ def result_of(fields: dict[str, Any]) -> Result:
 
 def job_fields(flat: list[str]) -> JobFields:
     """Decode a job from alternating field names and values, the form that HGETALL returns."""
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    fields: dict[str, Any] = dict(zip(flat[::2], flat[1::2], strict=True))
     fields["accepted_ms"] = fields["created_at"]
+    fields["layout"] = _layout_of(fields)
     return msgspec.convert(fields, JobFields, strict=False)
+
+
+def _layout_of(fields: dict[str, Any]) -> Layout:
+    """Return the layout of a job from the fields of its hash."""
+    layout = fields.get("layout")
+    return msgspec.json.decode(layout, type=Layout) if layout else FIRST_LAYOUT

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from pipeline.model.layout import FIRST_LAYOUT, Layout
 from pipeline.model.records import Bundle, RequestWarning
 from pipeline.model.states import CallbackState, State
 from render.image import ErrorCorrection, ImageFormat
@@ -65,14 +66,15 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         gtin: GTIN-14 shared by all items.
         items: 1 to ``QRMILL_MAX_ITEMS`` items.
-        format: image format, ``svg`` or ``png``.
-        size: side of a PNG in pixels.
+        format: image format.
+        size: side of a PNG in pixels; ignored if the layout has an X-dimension.
         error_correction: lowest error correction level of the symbols.
         link_base: base of the Digital Link URIs; stored with the job, so that a re-run gives the
             same bytes even if the setting has changed.
         callback_url: URL of the webhook; empty for none.
         warnings: the listed warnings about the request.
         warnings_total: number of warnings, including unlisted ones.
+        layout: what else decides the images and the files of the bundle.
     """
 
     gtin: str
@@ -84,6 +86,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     callback_url: str = ""
     warnings: tuple[RequestWarning, ...] = ()
     warnings_total: int = 0
+    layout: Layout = FIRST_LAYOUT
 
     def meaning_sha256(self) -> str:
         """Return the SHA-256, hexadecimal, of what the request means.
@@ -93,7 +96,12 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         they name lines and columns, and their texts differ between releases.
         """
         meaning = _Meaning(
-            self.gtin, self.format, self.size, self.error_correction, self.callback_url
+            self.gtin,
+            self.format,
+            self.size,
+            self.error_correction,
+            self.callback_url,
+            None if self.layout == FIRST_LAYOUT else self.layout,
         )
         digest = hashlib.sha256(msgspec.json.encode(meaning))
         for chunk in self.items.chunks:
@@ -113,6 +121,7 @@ class _Meaning(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int = 400
     error_correction: ErrorCorrection = "M"
     callback_url: str = ""
+    layout: Layout | None = None
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +151,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     gtin: str
     format: ImageFormat
     size: int
+    layout: Layout = FIRST_LAYOUT
     items: int
     processed_items: int
     chunk_size: int

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from pipeline.model.layout import FIRST_LAYOUT, Layout
 from pipeline.model.states import CallbackState, State
 from render.image import ErrorCorrection, ImageFormat
 
@@ -38,6 +39,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         items: number of items.
         chunk_size: number of items per chunk; the last chunk has the remaining items.
         warnings_total: number of warnings about the request, including unlisted ones.
+        layout: as in :class:`JobRequest`.
     """
 
     task_id: str
@@ -54,6 +56,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     chunk_size: int
     callback_url: str
     warnings_total: int = 0
+    layout: Layout = FIRST_LAYOUT
 
     @property
     def accepted_at(self) -> int:
@@ -87,14 +90,15 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
     """The head of a request object; contains all that is needed to rebuild the job in the ledger.
 
     Attributes:
-        version: schema version of the request object.
+        version: schema version of the request object and of the job's ledger entry, the lowest that
+            the job's fields need.
         ranges: offset and length in bytes of each chunk's items; offsets count from the end of the
             head.
         idempotency: digests of the Idempotency-Key and the request; None if the request had no
             Idempotency-Key.
     """
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
     ranges: list[tuple[int, int]]
     idempotency: Idempotency | None = None
 
@@ -107,12 +111,14 @@ class RequestTail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         warnings: the listed warnings about the request.
         warnings_total: number of warnings, including unlisted ones.
         meaning_sha256: as in :class:`Idempotency`.
+        layout: layout of the job; None for that of release 0.2.0.
     """
 
     version: Literal[1] = 1
     warnings: tuple[RequestWarning, ...] = ()
     warnings_total: int = 0
     meaning_sha256: str = ""
+    layout: Layout | None = None
 
 
 class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):

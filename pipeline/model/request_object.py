@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.layout import FIRST_LAYOUT, needs_version_2
 from pipeline.model.records import Idempotency, RequestHead, RequestTail
 
 _LONGEST_REQUEST_ID = 64  # characters, none of which JSON escapes
@@ -52,6 +53,7 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
     """
     ends = accumulate(map(len, request.items.chunks), initial=0)
     head = RequestHead(
+        version=2 if needs_version_2(request.format, request.layout) else 1,
         task_id=acceptance.task_id,
         key_id=acceptance.key_id,
         key_name=acceptance.key_name,
@@ -68,12 +70,13 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         chunk_size=request.items.chunk_size,
         ranges=[(start, end - start) for start, end in pairwise(ends)],
         warnings_total=request.warnings_total,
+        layout=request.layout,
     )
     # The line's length must not depend on the request id, which differs when a client repeats the
     # request.
     padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
     stored = msgspec.to_builtins(head)
-    del stored["warnings_total"]
+    del stored["warnings_total"], stored["layout"]
     if head.idempotency is not None:
         stored["idempotency"].pop("meaning_sha256", None)
     # Release 0.2.0 also reads the time of acceptance in seconds.
@@ -99,6 +102,7 @@ def encode_tail(request: JobRequest, idempotency: Idempotency | None) -> bytes:
         warnings=request.warnings,
         warnings_total=request.warnings_total,
         meaning_sha256=idempotency.meaning_sha256 if idempotency else "",
+        layout=None if request.layout == FIRST_LAYOUT else request.layout,
     )
     return b"" if tail == RequestTail() else b"\n" + msgspec.json.encode(tail) + b"\n"
 
@@ -132,7 +136,10 @@ def complete_head(head: RequestHead, tail: RequestTail) -> RequestHead:
     if idempotency is not None:
         idempotency = msgspec.structs.replace(idempotency, meaning_sha256=tail.meaning_sha256)
     return msgspec.structs.replace(
-        head, warnings_total=tail.warnings_total, idempotency=idempotency
+        head,
+        warnings_total=tail.warnings_total,
+        layout=tail.layout or FIRST_LAYOUT,
+        idempotency=idempotency,
     )
 
 

@@ -61,7 +61,7 @@ def test_messages_of_a_newer_version_wait_for_a_worker_that_knows_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr("pipeline.broker.dispatcher.VERSION", NEWER)
+        newer.setattr("pipeline.broker.dispatcher.MESSAGE_VERSION", NEWER)
         task_id = submit(client)
     start_worker()
     wait_for(lambda: skipped(caplog) > 6, "messages that are put back again and again")

@@ -80,7 +80,7 @@ def test_every_field_is_that_of_the_openapi_document(kind: type[msgspec.Struct])
         (wire_types.ChunkState, states.ChunkState),
         (wire_types.CallbackState, states.CallbackState),
         (wire_types.Role, states.Role),
-        (wire_types.ImageFormat, tasks.ImageFormat),
+        (wire_types.ImageFormat, image.ImageFormat),
         (wire_types.ErrorCorrection, image.ErrorCorrection),
     ],
 )
