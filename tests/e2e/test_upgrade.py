@@ -1,10 +1,11 @@
 """An upgrade and a rollback under load: what either release has accepted, the other finishes."""
 
+import hashlib
 import itertools
 import json
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import redis
 from deploy.embedded.servers import RedisServer, S3Server
 from pipeline.ledger import keys
 from pipeline.service import Service, Settings
+from render.chunk import render_chunk
+from render.image import RenderOptions
 from tests.e2e.releases import Fleet, Release, install_previous
 from tests.faults.orders import Order, make_order
 from tests.faults.verify import verify_bundle
@@ -33,6 +36,7 @@ class Load:
     """A client that sends an order after the other to the API of one release."""
 
     def __init__(self, urls: dict[Release, str], token: str) -> None:
+        self.formats: Sequence[str] = ("png", "svg")
         self.orders: list[tuple[Release, Order]] = []
         self.release: Release = "old"
         self.refused: list[str] = []
@@ -48,16 +52,23 @@ class Load:
         for client in self._clients.values():
             client.close()
 
+    def order(self, image_format: str, items: int) -> Order | None:
+        """Send one order; return None if it was refused."""
+        release, order = self.release, make_order(next(self._numbers), items, "upgrade")
+        order.body["format"] = image_format
+        response = self._clients[release].post("/qr/bulk/", json=order.body)
+        if response.status_code != httpx2.codes.ACCEPTED:
+            self.refused.append(response.text)
+            return None
+        order.task_id = response.json()["task_id"]
+        self.orders.append((release, order))
+        return order
+
     def _send(self, stop: threading.Event) -> None:
-        while not stop.wait(_PAUSE):
-            release, number = self.release, next(self._numbers)
-            order = make_order(number, _SIZES[number % len(_SIZES)], "upgrade")
-            answer = self._clients[release].post("/qr/bulk/", json=order.body)
-            if answer.status_code != httpx2.codes.ACCEPTED:
-                self.refused.append(answer.text)
+        for number in itertools.count():
+            image_format = self.formats[number % len(self.formats)]
+            if stop.wait(_PAUSE) or not self.order(image_format, _SIZES[number % len(_SIZES)]):
                 return
-            order.task_id = answer.json()["task_id"]
-            self.orders.append((release, order))
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -89,12 +100,15 @@ class Load:
             assert order.completed, order.status
 
     def poll(self, release: Release, order: Order) -> dict[str, Any]:
-        answer = self._clients[release].get(
-            f"/qr/bulk/{order.task_id}/", headers={"Prefer": "wait=5"}
-        )
-        assert answer.status_code == 200, answer.text
-        polled: dict[str, Any] = answer.json()
+        response = self.get(release, order, {"Prefer": "wait=5"})
+        assert response.status_code == 200, response.text
+        polled: dict[str, Any] = response.json()
         return polled
+
+    def get(
+        self, release: Release, order: Order, headers: dict[str, str] | None = None
+    ) -> httpx2.Response:
+        return self._clients[release].get(f"/qr/bulk/{order.task_id}/", headers=headers)
 
 
 @pytest.fixture(scope="module")
@@ -131,19 +145,27 @@ def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_o
             load.release = "new"
             load.see_through(_PHASE)  # all new, and the old API still polls
         load.see_through(0)
-        assert versions_of(ledger, load) == {"old": {"1"}, "new": {"1"}}
+        assert versions_of(ledger, load) == {
+            ("old", "png"): {"1"},
+            ("old", "svg"): {"1"},
+            ("new", "png"): {"1"},
+            ("new", "svg"): {"2"},
+        }
         compare_views(load)
+        assert_left_alone(load)
         # Jobs that the old worker touched are unverified, jobs of the new one alone are verified.
         assert {*compare_verified(load, tmp_path / "verified.zip")} == {True, False}
         # What either release wrote to S3, the sweep of this one brings back to an empty Redis.
         restore(fleet, ledger, load, by="new")
         fleet.stop("old", "api")
+        load.formats = ("png",)
         with load.going_on():
             swap(fleet, ledger, "new", "old")
             load.see_through(_PHASE)  # new API, old worker, old sweep
             assert fleet.events("old", "worker")["bundle skipped"]  # for the same reason
         load.see_through(0)
         restore(fleet, ledger, load, by="old")
+        wait_for_a_new_worker(fleet, ledger, load)
         for release in ("old", "new"):
             assert fleet.events(release, "api")["job accepted"] >= _PHASE
             assert fleet.events(release, "worker")["chunk staged"] >= _PHASE
@@ -160,9 +182,41 @@ def swap(fleet: Fleet, ledger: redis.Redis, before: Release, after: Release) -> 
     fleet.start(after, "sweep")
 
 
+def is_second(release: Release, order: Order) -> bool:
+    """Whether the job of an order has version 2: it has outlines, which 0.2.0 cannot draw."""
+    return release == "new" and order.body["format"] == "svg"
+
+
+def assert_left_alone(load: Load) -> None:
+    """The old API gives a 503 for a job of version 2, and leaves it out of lists."""
+    seconds = [order for release, order in load.orders if is_second(release, order)]
+    response = load.get("old", seconds[-1])
+    assert (response.status_code, "Retry-After" in response.headers) == (503, True)
+
+
+def wait_for_a_new_worker(fleet: Fleet, ledger: redis.Redis, load: Load) -> None:
+    """The old worker and sweep leave a job of version 2 alone until a new worker takes it."""
+    before = fleet.events("old", "worker")["left to a newer release"]
+    order = load.order("svg", 25)
+    assert order
+    wait_for(
+        lambda: fleet.events("old", "worker")["left to a newer release"] >= before + 4,
+        "messages that are requeued twice",
+    )
+    assert load.poll("new", order)["status"] == "pending"
+    assert not ledger.exists(keys.attempts(str(order.task_id)))
+    fleet.start("new", "worker")
+    fleet.stop("old", "worker")
+    load.see_through(0)
+
+
 def compare_views(load: Load) -> None:
     """Both APIs tell the same of the jobs of both."""
-    last = {release: order for release, order in load.orders if order.ended}
+    last = {
+        release: order
+        for release, order in load.orders
+        if order.ended and not is_second(release, order)
+    }
     assert set(last) == {"old", "new"}
     for order in last.values():
         views = [load.poll(release, order) for release in ("old", "new")]
@@ -184,36 +238,57 @@ def compare_verified(load: Load, file: Path) -> Iterator[bool]:
         yield status["bundle"]["verified"]
 
 
-def versions_of(ledger: redis.Redis, load: Load) -> dict[str, set[object]]:
-    """Return the versions that the ledger entries have, by the release that accepted the job."""
-    found: dict[str, set[object]] = {}
+def versions_of(ledger: redis.Redis, load: Load) -> dict[tuple[str, str], set[object]]:
+    """Return the versions of the ledger entries, by accepting release and format."""
+    found: dict[tuple[str, str], set[object]] = {}
     for release, order in load.orders:
         version = ledger.hget(keys.job(str(order.task_id)), "version")
-        found.setdefault(release, set()).add(version)
+        found.setdefault((release, order.body["format"]), set()).add(version)
     return found
 
 
 def restore(fleet: Fleet, ledger: redis.Redis, load: Load, by: Release) -> None:
     """Have Redis lose everything, and the sweep of a release bring every job back as it was."""
     ledger.flushall()
-    wanted = len(load.orders)
+    known = [each for each in load.orders if by == "new" or not is_second(*each)]
+    wanted = len(known)
     restored = "job restored from S3"
     wait_for(lambda: fleet.events(by, "sweep")[restored] >= wanted, "all jobs back", pause=0.1)
     assert (fleet.events(by, "sweep")[restored], ledger.zcard(keys.ENDED_JOBS)) == (wanted, wanted)
-    for _, order in load.orders:
+    # The old sweep leaves the other jobs in S3, and the new API restores them when they are polled.
+    for release, order in load.orders:
         assert order.status is not None
         bundles = [load.poll("new", order)["bundle"], dict(order.status["bundle"])]
         # The old sweep writes a job to the ledger without this field, which then has its default.
         verified = [bundle.pop("verified", None) for bundle in bundles]
         assert bundles[0] == bundles[1]
-        assert verified[0] is False if by == "old" else verified[1] in {verified[0], None}
+        by_old = by == "old" and not is_second(release, order)
+        assert verified[0] is False if by_old else verified[1] in {verified[0], None}
 
 
 def verify(load: Load, directory: Path) -> None:
-    for number, (_, order) in enumerate(load.orders):
+    for number, (release, order) in enumerate(load.orders):
         bundle = directory / f"{number}.zip"
         download(load.poll("new", order)["download_url"], bundle)
         verify_bundle(bundle, order.body, symbols=1)
+        compare_images(bundle, options_of(release, order))
+
+
+def options_of(release: Release, order: Order) -> RenderOptions:
+    """Return what decides the images of an order, whichever release renders them."""
+    image_format, size = order.body["format"], order.body["size"]
+    if is_second(release, order):
+        return RenderOptions(image_format, size, xdim_mm=0.495, outlines=True)
+    return RenderOptions(image_format, size)
+
+
+def compare_images(path: Path, options: RenderOptions) -> None:
+    """Compare the digests of the images with those of this release's images."""
+    with zipfile.ZipFile(path) as bundle:
+        rows = json.loads(bundle.read("manifest.json"))
+    images = render_chunk([row["uri"] for row in rows], options)
+    digests = [hashlib.sha256(image.data).hexdigest() for image in images]
+    assert [row["sha256"] for row in rows] == digests
 
 
 def download(url: str, path: Path) -> None:

@@ -99,7 +99,9 @@ def _verify_symbol(data: bytes, image: ExpectedImage, body: dict[str, Any]) -> N
     else:
         # The reader wants pixels; resvg is the renderer of SVG that is not ours.
         svg = data.decode("utf-8")
-        data = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=_SVG_SIDE, background="white"))
+        data = bytes(
+            resvg_py.svg_to_bytes(svg_string=svg, width=_SVG_SIDE, dpi=96, background="white")
+        )
     with Image.open(io.BytesIO(data)) as opened:
         found = zxingcpp.read_barcodes(opened.convert("L"), formats=_QR_CODE)
     texts = [symbol.text for symbol in found]
