@@ -9,9 +9,17 @@ import msgspec
 from api.schemas.api_keys import KeyResponse, NewKeyResponse
 from api.schemas.lists import ChunkResponse, TaskSummary
 from api.schemas.problems import RequestWarning
-from api.schemas.tasks import Accepted, BundleResponse, CallbackResponse, Chunks, TaskStatus
+from api.schemas.tasks import (
+    Accepted,
+    BundleResponse,
+    CallbackResponse,
+    Chunks,
+    SymbolCount,
+    TaskStatus,
+)
 from pipeline.service import ApiKey, Bundle, ChunkStatus, JobStatus, poll_url
 from pipeline.service import RequestWarning as StoredWarning
+from render.image import Dimensions, ErrorCorrection
 
 _Schema = TypeVar("_Schema", bound=msgspec.Struct)
 
@@ -39,6 +47,15 @@ def accepted(
 def request_warning(warning: StoredWarning) -> RequestWarning:
     """Return a warning about a request."""
     return _present(RequestWarning, warning)
+
+
+def symbol_count(
+    version: int, error_correction: ErrorCorrection, count: int, size: Dimensions
+) -> SymbolCount:
+    """Return the number and the size of the symbols of one version and error correction level."""
+    return _present(
+        SymbolCount, size, version=version, error_correction=error_correction, count=count
+    )
 
 
 def task_status(job: JobStatus, download: tuple[str, int] | None) -> TaskStatus:

@@ -28,6 +28,7 @@ from api.openapi.responses import (
 from api.openapi.webhook import webhook
 from api.schemas.lists import ChunksQuery, TasksQuery
 from api.schemas.tasks import MAX_KEY_LENGTH, MAX_WAIT, PARAMETERS, BulkRequest
+from render.image import MEDIA_TYPES
 
 _IDEMPOTENCY_KEY = header_parameter(
     "Idempotency-Key",
@@ -54,7 +55,7 @@ Validates the whole request, stores it, and responds with 202 before anything is
 - If one value is invalid, nothing is accepted; the response is a 422 that lists every invalid \
 value.
 - With `dry_run=true`, the request is only validated; the response is a 200 with the number and \
-size of the symbols, with every invalid value and every warning.
+size of the symbols in modules, pixels and millimetres, with every invalid value and every warning.
 - Values that are valid but probably not intended are listed in `warnings`. With `strict`, they \
 are invalid.
 - To repeat a request safely, send an `Idempotency-Key`.
@@ -80,8 +81,10 @@ def symbol_paths() -> dict[str, Any]:
         "Cache-Control": header("The image may be cached for 30 days.", "public, max-age=2592000"),
     }
     images = {
-        "image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}},
-        "image/svg+xml": text_content(
+        kind: {"schema": {"type": "string", "contentMediaType": kind}}
+        for kind in MEDIA_TYPES.values()
+    } | {
+        MEDIA_TYPES["svg"]: text_content(
             "An SVG image with one `path` for all dark modules.", examples.SVG_IMAGE
         ),
     }

@@ -80,7 +80,12 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     ]
     format: Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
     size: Annotated[
-        int, Meta(description="Side of a PNG in pixels; ignored for SVG.", examples=[400])
+        int,
+        Meta(
+            description="Side of a PNG in pixels; ignored for the other formats, and with "
+            "`xdim_mm`.",
+            examples=[400],
+        ),
     ]
     processed_items: ProcessedItems
     total_items: TotalItems
