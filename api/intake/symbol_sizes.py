@@ -1,7 +1,6 @@
 """Checks of the sizes of a request's symbols: whether they fit their images, and X-dimensions."""
 
 from collections.abc import Iterator, Sequence
-from decimal import ROUND_DOWN, Decimal
 
 from api.http.problems import Violations
 from api.intake.item_batch import ItemBatch, Location, violation
@@ -94,10 +93,12 @@ def _misfit(subject: str, version: int, options: RenderOptions) -> tuple[str, st
     )
 
 
-def _largest_xdim(modules: int, dpi: int | None) -> Decimal:
-    """Return the X-dimension in millimetres, rounded down, at which so many modules fit a PNG."""
-    largest = Decimal(MAX_SIDE_PX // modules) * Decimal("25.4") / (dpi or DEFAULT_DPI)
-    return largest.quantize(Decimal("0.001"), ROUND_DOWN)
+def _largest_xdim(modules: int, dpi: int | None) -> float:
+    """Return the X-dimension in millimetres at which so many modules just fit a PNG.
+
+    A micrometre is less than a tenth of a pixel at any resolution, so the rounding is harmless.
+    """
+    return round(MAX_SIDE_PX // modules * 25.4 / (dpi or DEFAULT_DPI), 3)
 
 
 def _outside(version: int, options: RenderOptions) -> str:
