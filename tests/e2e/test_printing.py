@@ -99,8 +99,8 @@ def test_one_size_for_texts_of_different_lengths(
     assert lines == [
         "version 4-Q: 1 symbol, 20.295 mm wide, X-dimension 0.495 mm",
         "version 5-M: 1 symbol, 22.275 mm wide, X-dimension 0.495 mm",
-        "version 5-M: 1 symbol, 22.275 mm wide, X-dimension 0.495 mm",
         "version 5-H: 1 symbol, 22.275 mm wide, X-dimension 0.495 mm",
+        "version 5-M: 1 symbol, 22.275 mm wide, X-dimension 0.495 mm",
     ]
 
 
