@@ -15,6 +15,7 @@ CallbackState = Literal["pending", "delivered", "failed"]
 Role = Literal["client", "operator"]
 ImageFormat = Literal["svg", "png", "pdf", "eps"]
 ErrorCorrection = Literal["L", "M", "Q", "H"]
+FilePages = Literal["each", "single"]
 #: Error codes in the OpenAPI document; a service of another version may send others.
 ErrorCode = Literal[
     "backlog_full",
@@ -121,11 +122,25 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SymbolCount(msgspec.Struct, frozen=True):
-    """Number of symbols of one version and error correction level."""
+    """Number of symbols of one version and error correction level, and the size of their images.
+
+    Attributes:
+        version: version of the symbols, 1 to 40.
+        error_correction: error correction level of the symbols.
+        count: number of such symbols.
+        width_px: side of a PNG in pixels, quiet zone included; None for the other formats.
+        width_mm: side of an image in millimetres, quiet zone included; None for a PNG without
+            resolution.
+        xdim_mm: effective X-dimension in millimetres; None for a PNG without resolution. All three
+            sizes are None from a service that does not report them.
+    """
 
     version: int
     error_correction: ErrorCorrection
     count: int
+    width_px: int | None = None
+    width_mm: float | None = None
+    xdim_mm: float | None = None
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -243,7 +258,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         gtin: GTIN-14 shared by all items.
         format: image format.
-        size: side of a PNG in pixels.
+        size: side of a PNG in pixels; ignored for a task with an X-dimension.
         key: name of the API key that sent the request.
         poll_url: path of the task's status.
     """

@@ -13,6 +13,7 @@ import pytest
 from api.client import (
     ApiError,
     Client,
+    Options,
     TaskFailedError,
     TaskStatus,
     UnreachableError,
@@ -49,6 +50,36 @@ def test_a_request_is_sent_as_given(server: ScriptedServer, client: Client) -> N
     assert request.headers["Idempotency-Key"] == "order 7"
     assert request.headers["Content-Type"] == "application/json"
     assert json.loads(request.body) == {"gtin": GTIN, "items": ITEMS, "format": "svg"}
+
+
+def test_the_options_for_printing_are_sent_as_given(server: ScriptedServer, client: Client) -> None:
+    options: Options = {
+        "format": "pdf",
+        "version": 7,
+        "xdim_mm": 0.5,
+        "dpi": 600,
+        "pages": "single",
+        "datamerge": False,
+    }
+    server.answer_in_turn(accepted(), accepted())
+    client.submit(gtin=GTIN, items=ITEMS, **options)
+    client.submit_csv(b"lot", gtin=GTIN, **options)
+    as_json_body, as_csv_query = server.requests
+    assert json.loads(as_json_body.body) == {"gtin": GTIN, "items": ITEMS, **options}
+    assert as_csv_query.path.partition("?")[2] == (
+        f"gtin={GTIN}&format=pdf&version=7&xdim_mm=0.5&dpi=600&pages=single&datamerge=false"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_has_not_is_not_sent_as_null(
+    server: ScriptedServer, client: Client, value: float
+) -> None:
+    with pytest.raises(ValueError, match="invalid xdim_mm: must be a finite number"):
+        client.submit(gtin=GTIN, items=ITEMS, xdim_mm=value)
+    with pytest.raises(ValueError, match="invalid xdim_mm: must be a finite number"):
+        client.submit_csv(b"lot", gtin=GTIN, xdim_mm=value)
+    assert server.requests == []
 
 
 def test_the_api_may_be_below_a_prefix(server: ScriptedServer, clock: Clock) -> None:

@@ -12,6 +12,7 @@ import api.client
 from api.client import errors, wire_types
 from api.openapi.document import build_document
 from api.schemas import api_keys, lists, problems, states, tasks
+from pipeline.model import layout
 from render import image
 
 DOCUMENT = build_document("", 5000)
@@ -82,6 +83,8 @@ def test_every_field_is_that_of_the_openapi_document(kind: type[msgspec.Struct])
         (wire_types.Role, states.Role),
         (wire_types.ImageFormat, image.ImageFormat),
         (wire_types.ErrorCorrection, image.ErrorCorrection),
+        (wire_types.FilePages, layout.Pages),
+        (wire_types.FilePages, get_type_hints(tasks.BulkRequest)["pages"]),
     ],
 )
 def test_states_and_other_words_are_those_of_the_service(ours: object, theirs: object) -> None:
