@@ -125,7 +125,8 @@ warning is an error, and the response is 422.
 | `separator_in_value` | a CSV of one column whose values all have the same number of separators |
 | `xdim_below` | an X-dimension below {min_retail} mm, too small for retail point of sale; that of \
 a PNG after rounding to whole pixels |
-| `xdim_above` | an X-dimension above {max_retail} mm, too large for retail point of sale |
+| `xdim_above` | an X-dimension above {max_retail} mm, too large for retail point of sale before \
+release 26.0 of the GS1 General Specifications |
 | `day_zero` | a date with day 00, the last day of the month |
 | `outside_set82` | a lot or serial with a character outside GS1 character set 82 |
 | `dot_segment` | a lot or serial of `.` or `..`, which browsers remove from the URI |
