@@ -1,6 +1,7 @@
 """Examples in the OpenAPI document: errors by status, built by the service's own functions."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from pipeline.service import (
 )
 
 _REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
+_NOW = datetime(2026, 11, 23, 8, 0, 1, 20_000, UTC)
 _LIMITS = RequestLimits(5000, "cset82", "https://id.gs1.org", chunk_size=250)
 _SERIALS = [*(f"A{number:04}" for number in range(1, 17)), "A 0017"]
 #: Copy of the service's message; the tests of cancellation compare both.
@@ -102,7 +104,7 @@ def problem_examples() -> dict[str, dict[str, Any]]:
 
 
 def _example(error: ProblemError) -> Any:  # noqa: ANN401 - any JSON
-    return msgspec.to_builtins(problem_body(error, _REQUEST_ID))
+    return msgspec.to_builtins(problem_body(error, _REQUEST_ID, _NOW))
 
 
 def _raised(call: Callable[..., object], *arguments: object) -> Any:  # noqa: ANN401 - any JSON
