@@ -55,9 +55,10 @@ For a single QR code, `POST /qr/` responds with the image.
 
 ## Authentication
 
-Send your API key in the header `X-API-Key`. A key with the role `client` can access only its own \
-tasks; for the tasks of other keys, the response is 404. A key with the role `operator` can access \
-all tasks.
+Send your API key in the header `X-API-Key`, or as `Authorization: Bearer KEY`, which means the \
+same. A request with different keys in both headers is rejected with 401. A key with the role \
+`client` can access only its own tasks; for the tasks of other keys, the response is 404. A key \
+with the role `operator` can access all tasks.
 
 ## Safe retries
 

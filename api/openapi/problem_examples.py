@@ -6,7 +6,13 @@ from typing import Any
 
 import msgspec
 
-from api.http.authentication import over_rate, unauthorized
+from api.http.authentication import (
+    NO_KEY,
+    TWO_KEYS,
+    UNKNOWN_KEY,
+    over_rate,
+    unauthorized,
+)
 from api.http.content_encoding import malformed_gzip, unsupported_coding
 from api.http.error_handlers import (
     backlog_full,
@@ -59,8 +65,9 @@ def problem_examples() -> dict[str, dict[str, Any]]:
             gzip=("Incomplete gzip", _example(malformed_gzip("it is incomplete"))),
         ),
         "401": named(
-            missing=("No API key", _example(unauthorized(has_key=False))),
-            unknown=("An unknown API key", _example(unauthorized(has_key=True))),
+            missing=("No API key", _example(unauthorized(NO_KEY))),
+            unknown=("An unknown API key", _example(unauthorized(UNKNOWN_KEY))),
+            two=("Different API keys in two headers", _example(unauthorized(TWO_KEYS))),
         ),
         "403": named(role=("A key without the role operator", _example(operator_required()))),
         "404": named(task=("Unknown task", _raised(not_found, TASK_ID))),
