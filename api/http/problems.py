@@ -188,8 +188,7 @@ def field_path(pointer: str) -> str:
     whole, becomes an empty string. Names that contain a dot are ambiguous in this form.
     """
     # ~1 first: ~01 stands for ~1, and not for a slash (RFC 6901, section 4).
-    names = pointer.removeprefix("/").split("/")
-    return ".".join(names).replace("~1", "/").replace("~0", "~")
+    return pointer[1:].replace("/", ".").replace("~1", "/").replace("~0", "~")
 
 
 def malformed_json(error: Exception | str) -> ProblemError:

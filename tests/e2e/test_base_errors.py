@@ -1,25 +1,21 @@
 """Every error that the API can respond with, as a client of the original API reads it."""
 
-import dataclasses
 import http.client
 import json
 import socket
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
-from deploy.embedded import service_parts
 from deploy.embedded.ports import free_port
-from deploy.embedded.process import Part, start_and_wait
 from deploy.embedded.running import RunningStack
 from pipeline.service import Settings, open_service
 from pipeline.storage import keys
+from tests.another_api import another_api
 from tests.base_client import BaseClient, ServiceError
 from tests.waiting import wait_for
 
@@ -61,31 +57,6 @@ def key(stack: RunningStack) -> str:
 def base(stack: RunningStack, key: str) -> Iterator[BaseClient]:
     with BaseClient(stack.ready.api_url, key) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def environ(stack: RunningStack) -> dict[str, str]:
-    """The environment of the stack's API, which has the addresses of its servers."""
-    own = ("QRMILL_METRICS_PORT", "PROMETHEUS_MULTIPROC_DIR")
-    for process in psutil.Process(stack.process.pid).children(recursive=True):
-        if "api.gunicorn_app" in process.cmdline():
-            return {name: text for name, text in process.environ().items() if name not in own}
-    raise LookupError("the stack has no API")
-
-
-@contextmanager
-def another_api(environ: dict[str, str], directory: Path, probe: str, **own: str) -> Iterator[str]:
-    """Run an API with other settings beside the stack's; yield its URL."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    part: Part = service_parts.api(port, url, directory, {**environ, **own})
-    ready = service_parts._api_responds
-    part = dataclasses.replace(part, new_probe=lambda: lambda: ready(f"{url}{probe}"))
-    process = start_and_wait(part, directory)
-    try:
-        yield url
-    finally:
-        process.stop()
 
 
 def error_of(call: Callable[..., object], *arguments: Any, **options: Any) -> ServiceError:  # noqa: ANN401 - passed on
@@ -200,11 +171,11 @@ def test_429_over_the_rate_with_retry_after(stack: RunningStack) -> None:
 
 
 def test_503_while_a_backend_is_unreachable_with_retry_after(
-    environ: dict[str, str], key: str, tmp_path: Path
+    api_environ: dict[str, str], key: str, tmp_path: Path
 ) -> None:
     closed = f"redis://127.0.0.1:{free_port()}/0"
     with (
-        another_api(environ, tmp_path, "/healthz", QRMILL_REDIS_URL=closed) as url,
+        another_api(api_environ, tmp_path, "/healthz", QRMILL_REDIS_URL=closed) as url,
         BaseClient(url, key) as base,
     ):
         for error in (
@@ -222,10 +193,10 @@ def fill(base: BaseClient) -> None:
 
 
 def test_503_over_the_limit_of_the_backlog_with_retry_after(
-    environ: dict[str, str], key: str, tmp_path: Path
+    api_environ: dict[str, str], key: str, tmp_path: Path
 ) -> None:
     with (
-        another_api(environ, tmp_path, "/readyz", QRMILL_MAX_BACKLOG="1") as url,
+        another_api(api_environ, tmp_path, "/readyz", QRMILL_MAX_BACKLOG="1") as url,
         BaseClient(url, key) as base,
     ):
         error = error_of(fill, base)
@@ -233,9 +204,9 @@ def test_503_over_the_limit_of_the_backlog_with_retry_after(
         assert int(error.response.headers["retry-after"]) >= 1
 
 
-def test_500_for_records_that_are_damaged(base: BaseClient, environ: dict[str, str]) -> None:
+def test_500_for_records_that_are_damaged(base: BaseClient, api_environ: dict[str, str]) -> None:
     task_id = str(uuid.uuid4())
-    service = open_service(Settings.from_environment(environ))
+    service = open_service(Settings.from_environment(api_environ))
     service.jobs._records._bucket.put(keys.request_object(task_id), b"nothing\n")
     error = error_of(base.poll, f"/qr/bulk/{task_id}/")
     assert error.status == 500
