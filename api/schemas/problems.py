@@ -19,6 +19,7 @@ EnvelopeCode = Literal[
     "RATE_LIMITED",
     "INTERNAL_ERROR",
 ]
+_LENGTH_ERROR = "'' has 0 characters; send 1 to 20 characters, or null for none."
 
 Pointer = Annotated[
     str,
@@ -53,7 +54,7 @@ class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
         str,
         Meta(
             description="What is wrong with the value, and what to send instead.",
-            examples=["'' has 0 characters; 1 to 20 are allowed, null for none."],
+            examples=[_LENGTH_ERROR],
         ),
     ]
     line: Line = None
@@ -96,7 +97,7 @@ class ErrorDetail(msgspec.Struct, frozen=True):
         str,
         Meta(
             description="What is wrong with the value, and what to send instead.",
-            examples=["'' has 0 characters; 1 to 20 are allowed, null for none."],
+            examples=[_LENGTH_ERROR],
         ),
     ]
 
@@ -127,7 +128,7 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
                 [
                     {
                         "field": "items.16.serial",
-                        "message": "'' has 0 characters; 1 to 20 are allowed, null for none.",
+                        "message": _LENGTH_ERROR,
                     }
                 ]
             ],
@@ -208,7 +209,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
                     {
                         "pointer": "/items/16/serial",
                         "code": "length",
-                        "detail": "'' has 0 characters; 1 to 20 are allowed, null for none.",
+                        "detail": _LENGTH_ERROR,
                     }
                 ]
             ],

@@ -1,8 +1,11 @@
 """Requests that no HTTP client sends, byte by byte to the API under gunicorn."""
 
+import dataclasses
 import http.client
 import json
+import os
 import socket
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -152,6 +155,40 @@ def test_a_broken_body_that_nobody_reads_gets_one_response(api: Api, name: str) 
         received = b"".join(iter(partial(connection.recv, 65536), b""))
     assert received.startswith(b"HTTP/1.1 401 ")
     assert received.count(b"HTTP/1.1") == 1
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[Api]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = (
+        *(sys.executable, "-m", "gunicorn", "--worker-class", "api.gunicorn_worker.ProblemWorker"),
+        *("--bind", f"127.0.0.1:{port}", "tests.failing_application:application"),
+    )
+    part = dataclasses.replace(
+        service_parts.api(port, url, Path(__file__).parents[2], os.environ),
+        command=command,
+        new_probe=lambda: lambda: service_parts._api_responds(url),
+    )
+    process = start_and_wait(part, tmp_path)
+    yield Api(port, process.log, "")
+    process.stop()
+
+
+@pytest.mark.parametrize("path", ["/raises", "/header"])
+def test_an_application_that_fails_under_gunicorn_is_a_problem(failing: Api, path: str) -> None:
+    status, media_type, body = failing.answer(f"GET {path} HTTP/1.1")
+    assert (status, media_type) == (500, "application/problem+json")
+    problem = json.loads(body)
+    assert (problem["error_code"], problem["retryable"]) == ("internal", False)
+    assert problem["error"] == {
+        "code": "INTERNAL_ERROR",
+        "message": problem["detail"],
+        "status": 500,
+        "details": None,
+    }
+    assert b"words" not in body
+    wait_for(partial(_is_logged, failing.log, "unexpected error", problem["instance"]), "its line")
 
 
 def _is_logged(log: Path, event: str, request_id: str) -> bool:
