@@ -108,15 +108,21 @@ class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
     column: int | None = None
 
 
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error response (RFC 9457)."""
+class Problem(msgspec.Struct, frozen=True):
+    """An error response (RFC 9457), as far as the client reads it.
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
+    Attributes:
+        error_code: name of the error.
+        detail: what went wrong and what to do.
+        retryable: whether the same request may succeed later; None if the service is of a release
+            before 0.3.
+        errors: the first 100 invalid values.
+        errors_total: number of invalid values.
+    """
+
     error_code: str
+    detail: str
+    retryable: bool | None = None
     errors: list[Violation] | None = None
     errors_total: int | None = None
 

@@ -56,7 +56,7 @@ def build_document(prefix: str, max_items: int) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": prefix or "/", "description": "This service."}],
-        "security": [{"ApiKey": []}],
+        "security": [{"ApiKey": []}, {"Bearer": []}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": bulk_paths() | symbol_paths() | key_paths() | health_paths(),
         "components": {
@@ -70,6 +70,11 @@ def build_document(prefix: str, max_items: int) -> dict[str, Any]:
                     "name": "X-API-Key",
                     "description": "Your API key, a token such as `qrmill_4f9k2m7q1x8z_…`. An "
                     "operator creates it with `POST /keys/`.",
+                },
+                "Bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The same API key, as `Authorization: Bearer KEY`.",
                 },
             },
         },

@@ -86,9 +86,10 @@ ZIP also has a `datamerge.csv` for variable-data printing.
 
 ## Authentication
 
-Send your API key in the header `X-API-Key`. A key with the role `client` can access only its own \
-tasks; for the tasks of other keys, the response is 404. A key with the role `operator` can access \
-all tasks.
+Send your API key in the header `X-API-Key`, or as `Authorization: Bearer KEY`, which means the \
+same. A request with different keys in both headers is rejected with 401. A key with the role \
+`client` can access only its own tasks; for the tasks of other keys, the response is 404. A key \
+with the role `operator` can access all tasks.
 
 ## Safe retries
 
@@ -103,9 +104,28 @@ make no difference.
 An error response is `application/problem+json` (RFC 9457). Programs should check `error_code`; \
 `detail` states what is wrong and what to do. A response with 422 lists every invalid value in \
 `errors`, up to {max_errors}, each with its location, so that all of them can be corrected at \
-once. A request with one invalid item is rejected as a whole. After 429 and 503, send the request \
-again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when you report a \
-problem.
+once. A request with one invalid item is rejected as a whole. If `retryable` is true, send the \
+same request again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when \
+you report a problem.
+
+The member `error` has the same error in another form, for clients that were written for it: \
+`code`, `message`, `status` and `details`, a list of `field` and `message`. The `code` depends \
+only on the status:
+
+| status | `error.code` |
+|---|---|
+| 401 | `UNAUTHORIZED` |
+| 403 | `FORBIDDEN` |
+| 404 | `NOT_FOUND` |
+| 409 | `CONFLICT` |
+| 422 | `VALIDATION_ERROR` |
+| 429 | `RATE_LIMITED` |
+| other 4xx | `BAD_REQUEST` |
+| 5xx | `INTERNAL_ERROR` |
+
+Malformed HTTP has errors of this form too, at any path and before the API key is checked: 400 \
+`malformed_request`, 414 `uri_too_long`, 417 `expectation_failed`, 431 `headers_too_large` and 501 \
+`unsupported_transfer_coding`. The connection is closed afterwards.
 
 ## Warnings
 

@@ -198,6 +198,38 @@ def test_what_cannot_pass_is_not_repeated(
     assert (error.status, error.error_code, error.transient) == (status, "some_code", False)
 
 
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(
+    ("status", "code", "transient"),
+    [
+        (409, "key_in_use", True),
+        (429, "over_rate", True),
+        (503, "unavailable", True),
+        (409, "not_possible", False),
+        (500, "internal", False),
+    ],
+)
+def test_a_response_without_retryable_means_what_its_status_says(
+    server: ScriptedServer, client: Client, *, status: int, code: str, transient: bool, stated: bool
+) -> None:
+    answer = problem(status, code, retryable=transient if stated else None)
+    server.script = lambda _: answer
+    with pytest.raises(ApiError) as raised:
+        client.submit(gtin=GTIN, items=ITEMS)
+    assert (raised.value.retryable, raised.value.transient) == (transient, transient)
+    assert (len(server.requests) > 1) == transient
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(503, False), (409, True), (502, False)])
+def test_what_the_response_states_decides_whether_the_request_is_repeated(
+    server: ScriptedServer, client: Client, *, status: int, retryable: bool
+) -> None:
+    server.script = lambda _: problem(status, "a_code_of_tomorrow", retryable=retryable)
+    with pytest.raises(ApiError) as raised:
+        client.submit(gtin=GTIN, items=ITEMS)
+    assert raised.value.retryable == (len(server.requests) > 1) == retryable
+
+
 def test_every_bad_value_is_told(server: ScriptedServer, client: Client) -> None:
     rows = [{"pointer": f"/items/{row}/lot", "code": "charset", "detail": "no"} for row in range(7)]
     server.answer_in_turn(problem(422, "invalid_request", rows))
