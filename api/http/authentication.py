@@ -10,7 +10,9 @@ from api.http.problems import ProblemError
 from pipeline.service import ApiKeys, RateLimits, Standing
 
 _NO_KEY = "The request has no API key. Send your key in the X-API-Key header."
-_UNKNOWN_KEY = "The API key in the X-API-Key header is unknown or revoked. Send a valid key."
+_UNKNOWN_KEY = (
+    "The API key in the X-API-Key header is unknown, expired or revoked. Send a valid key."
+)
 
 
 class Authentication:

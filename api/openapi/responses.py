@@ -12,7 +12,7 @@ REF = "#/components/schemas/{name}"
 ERRORS = {
     "400": "The body is malformed: not JSON or CSV, a JSON object with a member twice, incomplete, "
     "or not valid gzip.",
-    "401": "The request has no API key, or an unknown or revoked one.",
+    "401": "The request has no API key, or an unknown, expired or revoked one.",
     "403": "The API key does not have the role that this request needs.",
     "404": "The resource does not exist, or belongs to another API key.",
     "406": "The `Accept` header excludes the media type of the response.",
