@@ -135,7 +135,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ImportKeyRequest": named(
         token=(
             "A token that a client already has",
-            {"name": "print shop", "token": "sk_live_7Qm2ZxV9bT4nKc8LwR3yHs6JdF1gPe5A"},
+            {"name": "print shop", "token": "sk_live_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"},
         ),
     ),
     "RotationRequest": named(week=("The former key works for another week", {"days": 7})),

@@ -26,7 +26,8 @@ from pipeline.service import (
 )
 
 _BODY_LIMIT = 4096  # bytes
-_NO_TEXT = "The value of token must be a string."
+#: What follows the value in messages about values of the wrong type.
+_AFTER_VALUE = (" is not accepted. ", " is not a JSON object. ")
 
 
 class KeyImport:
@@ -43,11 +44,7 @@ class KeyImport:
         body = self._bodies.read_json(req, _BODY_LIMIT)
         fields = decode_fields(body, ImportKeyRequest, "", violations)
         if violations:
-            # The message about a value of the wrong type shows the value.
-            violations.listed[:] = [
-                msgspec.structs.replace(row, detail=_NO_TEXT) if row.pointer == "/token" else row
-                for row in violations.listed
-            ]
+            violations.listed[:] = map(_hide_value, violations.listed)
             raise invalid(violations)
         key = self._import(ImportKeyRequest(**fields))
         respond_json(resp, HTTPStatus.CREATED, key_response(key, None))
@@ -64,6 +61,15 @@ class KeyImport:
         except KeyExistsError as error:
             detail = f"This token was imported before: it is the token of the API key {error}."
             raise not_possible(NotPossibleError(detail)) from None
+
+
+def _hide_value(row: Violation) -> Violation:
+    """Return a violation whose message does not show the value, which may be the token."""
+    for phrase in _AFTER_VALUE:
+        _, found, rest = row.detail.rpartition(phrase)
+        if found:
+            return msgspec.structs.replace(row, detail=f"This value{found}{rest}")
+    return row
 
 
 class KeyRotation:

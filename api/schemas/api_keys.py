@@ -73,7 +73,7 @@ class ImportKeyRequest(NewKeyRequest, frozen=True, kw_only=True, forbid_unknown_
         Meta(
             description="The token: 32 to 255 visible ASCII characters, of which at least 32 were "
             "drawn at random. It does not begin with `qrmill_`. Each token can be imported once.",
-            examples=["sk_live_7Qm2ZxV9bT4nKc8LwR3yHs6JdF1gPe5A"],
+            examples=["sk_live_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"],
             extra_json_schema={"minLength": 32, "maxLength": 255, "pattern": r"^[!-~]+$"},
         ),
     ]

@@ -253,6 +253,7 @@ def test_what_was_drawn_at_random_can_be_imported(alphabet: str, length: int) ->
         f"qrmill_{TOKEN}",
         "a" * 32,
         "ab" * 20,
+        "sk_live_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",  # of the OpenAPI document
         "password" * 4,
         "change-me-" * 5,
         string.ascii_lowercase + string.digits,
