@@ -124,6 +124,18 @@ def test_a_revoked_key_ends_its_sessions_within_ten_seconds(
     assert elsewhere.get("/ops/").status_code == 303
 
 
+def test_an_expired_key_ends_its_sessions_and_opens_none(
+    visitor: Visitor, service: Service, operator_token: str
+) -> None:
+    (key,) = service.api_keys.list()
+    service.api_keys.rotate(key.key_id, 1)
+    assert visitor.get("/ops/").status_code == 200
+    new, _ = service.api_keys.rotate(key.key_id, 0)
+    assert visitor.get("/ops/").status_code == 303
+    assert visitor.sign_in(operator_token).status_code == 401
+    assert visitor.sign_in(new.token).status_code == 303
+
+
 def test_a_redis_that_lost_everything_asks_to_sign_in_again(
     visitor: Visitor, redis_url: str, operator_token: str
 ) -> None:
