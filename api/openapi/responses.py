@@ -14,7 +14,7 @@ ERRORS = {
     "or not valid gzip.",
     "401": "The request has no API key, or an unknown, expired or revoked one.",
     "403": "The API key does not have the role that this request needs.",
-    "404": "The resource does not exist, or belongs to another API key.",
+    "404": "The resource does not exist, or belongs to another tenant.",
     "406": "The `Accept` header excludes the media type of the response.",
     "409": "A request with the same `Idempotency-Key` is being processed, or the status of the "
     "task forbids this action.",

@@ -15,7 +15,7 @@ KeyId = Annotated[
     ),
 ]
 _NAME = "Name of the key's owner, for lists and logs."
-_ROLE = "`client`: may use its own tasks. `operator`: may use all tasks and manage API keys."
+_ROLE = "`client`: may use the tasks of its tenant. `operator`: may use all tasks and manage keys."
 _PER_MINUTE = "Maximum number of requests per minute; 0 for the service's default."
 _PER_DAY = "Maximum number of requests per day; 0 for the service's default."
 _TENANT_EXAMPLE = "4f9k2m7q1x8z"

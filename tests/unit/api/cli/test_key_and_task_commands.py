@@ -5,11 +5,13 @@ import io
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from api.cli.main import main
+from api.cli.profile import Profile, write_profile
 from api.client import Client, ImportKeyRequest
 from deploy.embedded.ports import free_port
 from pipeline.auth.api_key import ApiKey, NewApiKey
@@ -195,6 +197,23 @@ def test_an_import_without_the_option_sends_nothing(server: ScriptedServer, run:
     done = run("keys", "import", "--name", "shop")
     assert (done.code, done.out, server.requests) == (2, "", [])
     assert "--token-stdin" in done.err
+
+
+@pytest.mark.parametrize(
+    ("api_key", "shown"),
+    [(TOKEN, KEY_ID), (IMPORTED, ""), (f"live_{IMPORTED[8:]}_x", ""), (f"x_{TOKEN}", "")],
+)
+def test_a_profile_shows_the_public_part_of_a_key_and_nothing_of_an_imported_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api_key: str, shown: str
+) -> None:
+    path = tmp_path / "profile.toml"
+    write_profile(path, Profile("http://127.0.0.1", api_key))
+    monkeypatch.setenv("QRMILL_PROFILE", str(path))
+    as_json = run("profile", "show", "--json")
+    assert json.loads(as_json.out)["key_id"] == shown
+    for done in (as_json, run("profile", "show")):
+        assert done.code == 0
+        assert not [part for part in api_key.split("_") if part not in KEY_ID and part in done.out]
 
 
 def test_no_representation_of_an_import_has_the_token() -> None:
