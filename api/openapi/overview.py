@@ -14,8 +14,8 @@ TAGS = {
     "failed one.",
     SINGLE: "Render one QR code and get its image in the response.",
     WEBHOOKS: "Receive a signed POST when a task ends, instead of polling.",
-    KEYS: "Create, import, list, rotate and revoke API keys. These operations need a key with the role "
-    "`operator`.",
+    KEYS: "Create, import, list, rotate and revoke API keys. These operations need a key with the "
+    "role `operator`.",
     HEALTH: "Check whether the service works, for load balancers and supervisors. No API key is "
     "needed.",
 }
@@ -56,10 +56,10 @@ For a single QR code, `POST /qr/` responds with the image.
 
 ## Authentication
 
-Send your API key in the header `X-API-Key`. A key with the role `client` can access only the tasks \
-of its tenant, which may have several keys; for the tasks of other tenants, the response is 404. A \
-key with the role `operator` can access all tasks. Idempotency-Keys and webhook secrets belong to \
-the tenant too, so that a key can be replaced while its tasks are in flight.
+Send your API key in the header `X-API-Key`. A key with the role `client` can access only the \
+tasks of its tenant, which may have several keys; for the tasks of other tenants, the response is \
+404. A key with the role `operator` can access all tasks. Idempotency-Keys and webhook secrets \
+belong to the tenant too, so that a key can be replaced while its tasks are in flight.
 
 ## Safe retries
 
