@@ -213,7 +213,7 @@ class Client:
         return wait(poll, self._policy, timeout, on_progress)
 
     def list(self, **filters: Unpack[Filters]) -> Iterator[TaskSummary]:
-        """Yield the tasks of this key, or of all keys for an operator, newest first.
+        """Yield the tasks of this key's tenant, or of all for an operator, newest first.
 
         Args:
             filters: see ``Filters``.

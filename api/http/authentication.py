@@ -14,7 +14,7 @@ NO_KEY = (
     "The request has no API key. Send your key in the header X-API-Key, or as Authorization: "
     "Bearer KEY."
 )
-UNKNOWN_KEY = "The API key of the request is unknown or revoked. Send a valid key."
+UNKNOWN_KEY = "The API key of the request is unknown, expired or revoked. Send a valid key."
 TWO_KEYS = (
     "The headers X-API-Key and Authorization have different API keys. Send one key, in either "
     "header."

@@ -14,6 +14,7 @@ from api.http.problems import (
     one_bad_value,
     problem_body,
 )
+from api.http.redaction import redact_path
 from pipeline.service import (
     BacklogFullError,
     IdempotencyError,
@@ -71,7 +72,7 @@ def _from_falcon(
     if not detail:
         other = f"{status.description or status.phrase}: {{method}} {{path}}."
         text = _FALCON_DETAILS.get(status, other)
-        detail = text.format(method=req.method, path=req.path)
+        detail = text.format(method=req.method, path=redact_path(req.path))
     headers = dict(error.headers or {})
     _respond(req, resp, ProblemError(status, code, detail, headers=headers))
 

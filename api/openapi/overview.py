@@ -16,7 +16,8 @@ TAGS = {
     "failed one.",
     SINGLE: "Render one QR code and get its image in the response.",
     WEBHOOKS: "Receive a signed POST when a task ends, instead of polling.",
-    KEYS: "Create, list and revoke API keys. These operations need a key with the role `operator`.",
+    KEYS: "Create, import, list, rotate and revoke API keys. These operations need a key with the "
+    "role `operator`.",
     HEALTH: "Check whether the service works, for load balancers and supervisors. No API key is "
     "needed.",
 }
@@ -88,8 +89,10 @@ ZIP also has a `datamerge.csv` for variable-data printing.
 
 Send your API key in the header `X-API-Key`, or as `Authorization: Bearer KEY`, which means the \
 same. A request with different keys in both headers is rejected with 401. A key with the role \
-`client` can access only its own tasks; for the tasks of other keys, the response is 404. A key \
-with the role `operator` can access all tasks.
+`client` can access only the tasks of its tenant, which may have several keys; for the tasks of \
+other tenants, the response is 404. A key with the role `operator` can access all tasks. \
+Idempotency-Keys and webhook secrets belong to the tenant too, so that a key can be replaced while \
+its tasks are in flight.
 
 ## Safe retries
 

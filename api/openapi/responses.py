@@ -13,10 +13,10 @@ REF = "#/components/schemas/{name}"
 ERRORS = {
     "400": "The body is malformed: not JSON or CSV, a JSON object with a member twice, incomplete, "
     "or not valid gzip.",
-    "401": "The request has no API key, an unknown or revoked one, or different ones in both "
-    "headers.",
+    "401": "The request has no API key, an unknown, expired or revoked one, or different ones in "
+    "both headers.",
     "403": "The API key does not have the role that this request needs.",
-    "404": "The resource does not exist, or belongs to another API key.",
+    "404": "The resource does not exist, or belongs to another tenant.",
     "406": "The `Accept` header excludes the media type of the response.",
     "409": "A request with the same `Idempotency-Key` is being processed, or the status of the "
     "task forbids this action.",

@@ -128,6 +128,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The status of a job in the ledger.
 
     Attributes:
+        key_id, key_name, sent_by: as in :class:`JobFields`.
         processed_items: number of items whose chunk is staged.
         chunks, staged, failed: number of chunks in total, staged, and failed.
         error, error_code: why the job failed, for people and for programs.
@@ -171,6 +172,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     callback_due_at: int | None = None
     callback_error: str | None = None
     callback_delivered_at: int | None = None
+    sent_by: str = ""
 
 
 def poll_url(prefix: str, task_id: str) -> str:

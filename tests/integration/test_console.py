@@ -222,6 +222,26 @@ def test_jobs_are_found_by_state_task_id_key_and_gtin(visitor: Visitor, client: 
         assert detail in response.text
 
 
+def test_jobs_are_found_by_their_tenant_or_any_of_its_keys(
+    visitor: Visitor, client: TestClient, service: Service
+) -> None:
+    others = post(client)
+    first = service.api_keys.create(name="Tenant", role="client").key.key_id
+    second = service.api_keys.create(name="press 2", role="client", tenant=first)
+    task_id = post(TestClient(visitor._client.app, headers={"X-API-Key": second.token}))
+    for query in (first, second.key.key_id, "press%202"):
+        page = visitor.get(f"/ops/jobs?q={query}").text
+        assert f"job-{task_id}" in page
+        assert f"job-{others}" not in page
+    for query in ("0" * 11 + "x", "Tenant", "%27%22%3E"):  # an unknown id is taken for a name
+        assert "No matching jobs." in visitor.get(f"/ops/jobs?q={query}").text
+    for path in ("/ops/jobs", f"/ops/jobs/{task_id}"):
+        page = visitor.get(path).text
+        assert f'href="/ops/jobs?q={first}"' in page
+        assert "press 2" in page
+    assert f"<code>{second.key.key_id}</code>" in visitor.get(f"/ops/jobs/{task_id}").text
+
+
 def test_what_others_wrote_is_shown_as_text(visitor: Visitor, service: Service) -> None:
     name = "<script>alert(1)</script>\"'{{7*7}}"
     token = service.api_keys.create(name=name, role="client").token
