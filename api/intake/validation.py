@@ -9,12 +9,19 @@ from itertools import chain
 from typing import NamedTuple
 
 from api.http.problems import Violations
-from api.intake.item_batch import DATE_FIELDS, TEXT_FIELDS, ItemBatch, Location, violation
+from api.intake.item_batch import (
+    DATE_FIELDS,
+    TEXT_FIELDS,
+    ItemBatch,
+    ItemRow,
+    Location,
+    violation,
+)
 from api.intake.item_warnings import ItemWarnings
 from api.intake.warnings import Warnings, warn_about_gtin
 from api.schemas.problems import Violation
 from api.schemas.tasks import GTIN_EXAMPLE, BulkRequest, SymbolRequest
-from pipeline.service import CallbackRules, Item, parse_callback_url
+from pipeline.service import CallbackRules, parse_callback_url
 from render.chunk import choose_versions, least_sizes
 from render.errors import InvalidValueError
 from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
@@ -99,31 +106,24 @@ class ItemCheck:
         self._warnings = ItemWarnings(warnings, limits.charset)
         self._count = 0
 
-    def valid_items(self, batch: ItemBatch) -> list[Item]:
+    def valid_items(self, batch: ItemBatch) -> list[ItemRow]:
         """Return the valid items of a batch, and record violations and warnings."""
         wrong = {*batch.unreadable, *self._invalid(batch)}
         valid = batch.without(wrong)
-        items = valid.items()
         if not self._any_fits and self.gtin14 is not None:
-            small = self._too_small(valid, items)
-            valid, items = (
-                valid.without(small),
-                [item for place, item in enumerate(items) if place not in small],
-            )
+            valid = valid.without(self._too_small(valid))
         self._count += len(batch.indices)
         self._warnings.inspect(valid, several=self._count > 1)
-        return items
+        return valid.rows()
 
-    def uris(self, items: Sequence[Item]) -> list[str]:
+    def uris(self, items: Sequence[ItemRow]) -> list[str]:
         """Return the URIs of valid items; an empty list if a shared value is invalid."""
         base, gtin14 = self._limits.link_base, self.gtin14
         if gtin14 is None:
             return []
-        return [
-            digital_link_uri(base, gtin14, item.lot, item.serial, item.expiry) for item in items
-        ]
+        return [digital_link_uri(base, gtin14, *item) for item in items]
 
-    def symbols(self, items: Sequence[Item]) -> list[tuple[int, ErrorCorrection]]:
+    def symbols(self, items: Sequence[ItemRow]) -> list[tuple[int, ErrorCorrection]]:
         """Return version and level of the symbols of valid items.
 
         The list is empty if a shared value is invalid.
@@ -153,14 +153,9 @@ class ItemCheck:
                 rule = check_text if field in TEXT_FIELDS else check_expiry
                 yield from _broken_rule(rule, value, batch.locate(batch.indices[place], field))
 
-    def _too_small(self, batch: ItemBatch, items: Sequence[Item]) -> set[int]:
-        """Return the positions of ``items`` whose symbol would have less than a pixel per module.
-
-        Args:
-            batch: the items, with their locations.
-            items: the same items.
-        """
-        least_of_each = least_sizes(self.uris(items), self._options)
+    def _too_small(self, batch: ItemBatch) -> set[int]:
+        """Return the positions of items whose symbol would have less than a pixel per module."""
+        least_of_each = least_sizes(self.uris(batch.rows()), self._options)
         size = self._options.size
         small = {place for place, least in enumerate(least_of_each) if least > size}
         for place in sorted(small):
