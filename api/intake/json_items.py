@@ -86,7 +86,7 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
 def _read_at_once(
     body: bytes, limits: RequestLimits, violations: Violations
 ) -> ParsedRequest | None:
-    """Parse a well-formed request in half the time.
+    """Parse a well-formed request in one pass over its body.
 
     Returns None if a value has the wrong type, the number of items is wrong, or a member may be
     repeated.
