@@ -10,7 +10,14 @@ from itertools import chain
 from typing import NamedTuple
 
 from api.http.problems import Violations
-from api.intake.item_batch import DATE_FIELDS, TEXT_FIELDS, ItemBatch, Location, violation
+from api.intake.item_batch import (
+    DATE_FIELDS,
+    TEXT_FIELDS,
+    ItemBatch,
+    ItemRow,
+    Location,
+    violation,
+)
 from api.intake.item_warnings import ItemWarnings
 from api.intake.layout import requested_options
 from api.intake.shared_fields import broken_rule, wrong_callback_url, wrong_files, wrong_numbers
@@ -18,7 +25,7 @@ from api.intake.symbol_sizes import SymbolSizes, wrong_least_version
 from api.intake.warnings import Warnings, warn_about_gtin
 from api.schemas.problems import Violation
 from api.schemas.tasks import GTIN_EXAMPLE, BulkRequest, SymbolRequest
-from pipeline.service import CallbackRules, Item
+from pipeline.service import CallbackRules
 from render.chunk import choose_versions
 from render.errors import InvalidValueError
 from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
@@ -99,29 +106,25 @@ class ItemCheck:
         self._warnings = ItemWarnings(warnings, limits.charset)
         self._count = 0
 
-    def valid_items(self, batch: ItemBatch) -> list[Item]:
+    def valid_items(self, batch: ItemBatch) -> list[ItemRow]:
         """Return the valid items of a batch, and record violations and warnings."""
         wrong = {*batch.unreadable, *self._invalid(batch)}
         valid = batch.without(wrong)
-        items = valid.items()
         if self._sizes is not None and self._sizes.depend_on_version:
-            unfit = self._sizes.check(valid, [version for version, _ in self.symbols(items)])
-            valid = valid.without(unfit)
-            items = [item for place, item in enumerate(items) if place not in unfit]
+            versions = [version for version, _ in self.symbols(valid.rows())]
+            valid = valid.without(self._sizes.check(valid, versions))
         self._count += len(batch.indices)
         self._warnings.inspect(valid, several=self._count > 1)
-        return items
+        return valid.rows()
 
-    def uris(self, items: Sequence[Item]) -> list[str]:
+    def uris(self, items: Sequence[ItemRow]) -> list[str]:
         """Return the URIs of valid items; an empty list if a shared value is invalid."""
         base, gtin14 = self._limits.link_base, self.gtin14
         if gtin14 is None:
             return []
-        return [
-            digital_link_uri(base, gtin14, item.lot, item.serial, item.expiry) for item in items
-        ]
+        return [digital_link_uri(base, gtin14, *item) for item in items]
 
-    def symbols(self, items: Sequence[Item]) -> list[tuple[int, ErrorCorrection]]:
+    def symbols(self, items: Sequence[ItemRow]) -> list[tuple[int, ErrorCorrection]]:
         """Return version and level of the symbols of valid items.
 
         The list is empty if a shared value is invalid.

@@ -42,8 +42,12 @@ class EncodedItems:
         self.chunks: list[bytes] = []
         self.count = 0
 
-    def append(self, items: Sequence[Item]) -> None:
+    def append(self, items: Sequence[Item] | Sequence[tuple[str | None, ...]]) -> None:
         """Append the next chunk.
+
+        Args:
+            items: the items. A tuple with the three values of an item is encoded like an
+                :class:`Item`, and is faster to create.
 
         Raises:
             ValueError: If there are more items than a chunk holds, or if the previous chunk is not

@@ -1,3 +1,4 @@
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.jobs import EncodedItems, Item, JobRequest
 from pipeline.model.records import Idempotency, RequestTail, RequestWarning
 from pipeline.model.request_object import (
     Acceptance,
@@ -101,6 +102,14 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
             wrong.append([Item()] * 3)
     with pytest.raises(ValueError, match="after 5"):
         filled.append([Item()])
+
+
+def test_rows_are_encoded_like_items() -> None:
+    rows = [*product(("L", None), ('S\\"\u00e9', None), ("271231", None))]
+    from_rows = EncodedItems(8)
+    from_rows.append(rows)
+    assert from_rows.chunks == encoded([Item(*row) for row in rows], 8).chunks
+    assert b"[null,null,null]" in from_rows.chunks[0]
 
 
 WARNING = RequestWarning("/items/0/lot", "placeholder", "'NULL' is probably not meant.", 2, 1)
