@@ -78,7 +78,7 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
         status: state.
         items: number of items.
         poll_url: path of the task's status.
-        warnings: the first 100 warnings.
+        warnings: the first warnings, at most 100.
         warnings_total: number of warnings.
     """
 
@@ -116,7 +116,7 @@ class Problem(msgspec.Struct, frozen=True):
         detail: what went wrong and what to do.
         retryable: whether the same request may succeed later; None if the service is of a release
             before 0.3.
-        errors: the first 100 invalid values.
+        errors: the first invalid values, at most 100.
         errors_total: number of invalid values.
     """
 
@@ -156,9 +156,9 @@ class DryRun(msgspec.Struct, frozen=True):
         would_accept: whether every value is valid.
         items: number of items.
         symbols: symbols of the valid items; empty if a shared value is invalid.
-        errors: the first 100 invalid values.
+        errors: the first invalid values, at most 100.
         errors_total: number of invalid values.
-        warnings: the first 100 warnings.
+        warnings: the first warnings, at most 100.
         warnings_total: number of warnings.
     """
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 from api.http.problems import ProblemError
+from render.errors import shown
 
 #: Size in bytes of the pieces in which a body is read, and upper bound of a decompressed piece.
 PIECE_BYTES = 64 * 1024
@@ -55,8 +56,8 @@ def unsupported_coding(coding: str) -> ProblemError:
     return ProblemError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_coding",
-        f"The Content-Encoding {coding!r} is not supported. Compress the body with gzip, or send "
-        "it uncompressed and without Content-Encoding.",
+        f"The Content-Encoding {shown(coding)} is not supported. Compress the body with gzip, or "
+        "send it uncompressed and without Content-Encoding.",
         headers={"Accept-Encoding": "gzip"},  # RFC 7694, section 3
     )
 

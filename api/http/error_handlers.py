@@ -24,11 +24,14 @@ from pipeline.service import (
     UncertainAcceptanceError,
     UnreadableError,
 )
+from render.errors import truncated
 
 log = structlog.get_logger(__name__)
 
 #: Seconds that a client should wait before a retry when a backend is unavailable.
 _RETRY_AFTER = 5
+#: Number of characters of a path that a detail shows; every path of the service is shorter.
+_MOST_OF_PATH = 200
 #: Details of errors that Falcon raises without a description.
 _FALCON_DETAILS = {
     HTTPStatus.NOT_FOUND: "There is no resource at {path}. The OpenAPI document lists all paths.",
@@ -72,7 +75,8 @@ def _from_falcon(
     if not detail:
         other = f"{status.description or status.phrase}: {{method}} {{path}}."
         text = _FALCON_DETAILS.get(status, other)
-        detail = text.format(method=req.method, path=redact_path(req.path))
+        path = truncated(redact_path(req.path), _MOST_OF_PATH)
+        detail = text.format(method=truncated(req.method), path=path)
     headers = dict(error.headers or {})
     _respond(req, resp, ProblemError(status, code, detail, headers=headers))
 

@@ -6,22 +6,26 @@ grow only with the size of the body.
 
 import difflib
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from api.http.json_members import check_distinct
-from api.http.problems import Violations, malformed_json
+from api.http.json_members import NOT_DECODED, distinct_names, has_others
+from api.http.problems import Violations, malformed_json, member_pointer
 from api.schemas.problems import Violation
-from render.errors import shown
+from render.errors import MOST_SHOWN, shown, truncated
 
-#: Exceptions of msgspec for data that is not JSON, or not of the expected type.
-NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: Maximum size in bytes of an invalid value that a message shows decoded. Of a larger value, the
 #: message shows the beginning of the JSON.
-_MOST_SHOWN = 200
+_MOST_DECODED = 200
+#: Maximum size in bytes of a value that is not an array. The longest valid one is a callback URL of
+#: 2000 characters with every character escaped. Decoding a longer one, which takes up to four times
+#: its size, would only serve to reject it.
+_LONGEST = 16 * 1024
 
 #: Type descriptions that are too vague without an example.
 _VAGUE = ("a string", "an integer", "a number")
@@ -37,9 +41,16 @@ _TYPE_NAMES: dict[type[msgspec.inspect.Type], str] = {
     msgspec.inspect.StructType: "an object",
 }
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _whole = msgspec.json.Decoder(msgspec.Raw)
 _any = msgspec.json.Decoder()
+
+
+class _Field(NamedTuple):
+    """Decoder of a field, the description of its type, and the size of its largest value."""
+
+    decoder: msgspec.json.Decoder[Any]
+    expected: str
+    longest: float
 
 
 def decode_fields(
@@ -57,7 +68,7 @@ def decode_fields(
     Raises:
         ProblemError: 400 if ``data`` is not JSON, or if the object has a member twice.
     """
-    members = _object(data)
+    members = _members(data, kind)
     if members is None:
         names = ", ".join(kind.__struct_fields__)
         detail = (
@@ -65,20 +76,26 @@ def decode_fields(
         )
         violations.append(Violation(pointer, "type", detail))
         return {}
-    check_distinct(data, members, pointer)
-    decoders = _decoders(kind)
-    violations.extend(unknown_names(members, decoders, pointer, violations))
+    known, whole = _fields(kind), bytes(data)
+    if has_others(whole, members.values(), len(members)):
+        found = distinct_names(whole, pointer)
+        violations.extend(unknown_names(found, known, pointer, violations))
     fields = {}
-    for name, decoder in decoders.items():
-        if name in members:
-            try:
-                fields[name] = _decode(decoder, members[name])
-            except msgspec.ValidationError:
-                value, expected = _shown_json(members[name]), _descriptions(kind)[name]
-                detail = f"{value} is not accepted. The value must be {expected}."
-                violations.append(Violation(f"{pointer}/{name}", "type", detail))
+    for name, value in members.items():
+        try:
+            fields[name] = _decode(known[name], value)
+        except msgspec.ValidationError as error:
+            code = "length" if isinstance(error, _TooLongError) else "type"
+            detail = f"{_shown_json(value)} is not accepted. {_wanted(known[name], code)}"
+            violations.append(Violation(f"{pointer}/{name}", code, detail))
     violations.extend(missing_names(kind, members, pointer))
     return fields
+
+
+def _wanted(field: _Field, code: str) -> str:
+    """Return the sentences that say which values a field accepts."""
+    reason = "It is longer than any valid value. " if code == "length" else ""
+    return f"{reason}The value must be {field.expected}."
 
 
 def missing_names(
@@ -93,7 +110,7 @@ def missing_names(
     """
     for field in msgspec.structs.fields(kind):
         if field.required and field.name not in names:
-            expected = _descriptions(kind)[field.name]
+            expected = _fields(kind)[field.name].expected
             detail = f"The required field {field.name!r} is missing. Its value must be {expected}."
             yield Violation(f"{pointer}/{field.name}", "missing", detail)
 
@@ -119,9 +136,9 @@ def unknown_names(
         if name not in known and violations.full:
             violations.count(1)
         elif name not in known:
-            where = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             detail = no_such_name(name, known, what, hint=not violations.full)
-            yield Violation(where, f"unknown_{what.rpartition(' ')[2]}", detail)
+            code = f"unknown_{what.rpartition(' ')[2]}"
+            yield Violation(member_pointer(pointer, name), code, detail)
 
 
 def no_such_name(name: str, known: Collection[str], what: str, *, hint: bool) -> str:
@@ -131,8 +148,9 @@ def no_such_name(name: str, known: Collection[str], what: str, *, hint: bool) ->
         name: the unknown name.
         known: names that are accepted.
         what: noun for the kind of name, such as "field".
-        hint: whether to search ``known`` for a similar name.
+        hint: whether to search ``known`` for a similar name. A long name gets no hint.
     """
+    hint = hint and len(name) <= MOST_SHOWN
     near = difflib.get_close_matches(name, known, 1) if hint else []
     rest = f"Did you mean {near[0]!r}?" if near else f"The {what}s are {', '.join(known)}."
     return f"There is no {what} {shown(name)}. {rest if known else f'Send no {what}s.'}"
@@ -163,19 +181,41 @@ def _describe_one(kind: msgspec.inspect.Type) -> str:
 
 
 @cache
-def _descriptions(kind: type[msgspec.Struct]) -> dict[str, str]:
-    return {field.name: describe_type(field.type) for field in msgspec.structs.fields(kind)}
+def _fields(kind: type[msgspec.Struct]) -> dict[str, _Field]:
+    """Return the fields of a type by name."""
+
+    def field(found: msgspec.structs.FieldInfo) -> _Field:
+        is_array = isinstance(msgspec.inspect.type_info(found.type), msgspec.inspect.ListType)
+        longest = math.inf if is_array else _LONGEST
+        return _Field(msgspec.json.Decoder(found.type), describe_type(found.type), longest)
+
+    return {found.name: field(found) for found in msgspec.structs.fields(kind)}
 
 
-def _object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
-    """Return the members of a JSON object, undecoded; None if ``data`` is other JSON.
+@cache
+def _raw_decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    """Return a decoder of the fields of a type that leaves their values undecoded.
+
+    Other members are skipped, so that they need no memory.
+    """
+    raw: Any = msgspec.Raw | UnsetType
+    fields = [(name, raw, UNSET) for name in kind.__struct_fields__]
+    return msgspec.json.Decoder(msgspec.defstruct(f"Raw{kind.__name__}", fields))
+
+
+def _members(
+    data: bytes | msgspec.Raw, kind: type[msgspec.Struct]
+) -> dict[str, msgspec.Raw] | None:
+    """Return the members of a JSON object that are fields of ``kind``, undecoded.
+
+    Returns None if ``data`` is other JSON than an object.
 
     Raises:
         ProblemError: 400 if ``data`` is not JSON.
     """
     try:
         try:
-            return _members.decode(data)
+            found = _raw_decoder(kind).decode(data)
         except msgspec.ValidationError:
             _whole.decode(data)
             return None
@@ -183,36 +223,42 @@ def _object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
         if json.detect_encoding(bytes(data)).startswith(("utf-16", "utf-32")):
             raise malformed_json("it is UTF-16 or UTF-32") from None
         raise malformed_json(error) from None
+    values = {name: getattr(found, name) for name in kind.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
 
 
-@cache
-def _decoders(kind: type[msgspec.Struct]) -> dict[str, msgspec.json.Decoder[Any]]:
-    return {field.name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(kind)}
+class _TooLongError(msgspec.ValidationError):
+    """Raised for a string that is longer than every valid value of its field."""
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], value: msgspec.Raw) -> Any:  # noqa: ANN401 - any JSON
+def _decode(field: _Field, value: msgspec.Raw) -> Any:  # noqa: ANN401 - any JSON
     """Decode a value; a number without a fraction counts as an integer, as in JSON Schema."""
+    if len(value) > field.longest:
+        is_text = memoryview(value)[0] == ord('"') and field.expected.startswith("a string")
+        raise _TooLongError if is_text else msgspec.ValidationError
     try:
-        return decoder.decode(value)
+        return field.decoder.decode(value)
     except msgspec.ValidationError:
         number = _short(value)
         if not (isinstance(number, float) and number.is_integer()):
             raise
     except NOT_DECODED as error:
         raise malformed_json(error) from None
-    return decoder.decode(str(int(number)))
+    return field.decoder.decode(str(int(number)))
 
 
 def _shown_json(value: bytes | msgspec.Raw) -> str:
     """Return an invalid value as text for a message: a string in quotes, other values as JSON."""
     found = _short(value)
-    return shown(found) if isinstance(found, str) else msgspec.json.encode(found).decode()
+    if isinstance(found, str):
+        return shown(found)
+    return truncated(msgspec.json.encode(found).decode())
 
 
 def _short(value: bytes | msgspec.Raw) -> Any:  # noqa: ANN401 - any JSON
     """Decode a value if it is short enough for a message; else return the start of its JSON."""
-    if len(value) > _MOST_SHOWN:
-        return bytes(value)[:_MOST_SHOWN].decode("utf-8", "replace")
+    if len(value) > _MOST_DECODED:
+        return bytes(memoryview(value)[:_MOST_DECODED]).decode("utf-8", "replace")
     try:
         return _any.decode(value)
     except NOT_DECODED as error:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 import falcon
 
 from api.http.problems import ProblemError
+from render.errors import truncated
 
 JSON, CSV = "application/json", "text/csv"
 
@@ -24,6 +25,6 @@ def not_acceptable(media_type: str, accept: str) -> ProblemError:
     return ProblemError(
         HTTPStatus.NOT_ACCEPTABLE,
         "not_acceptable",
-        f"The response would be {media_type}, which the header Accept: {accept} excludes. Send "
-        f"Accept: {media_type}, or no Accept header.",
+        f"The response would be {media_type}, which the header Accept: {truncated(accept)} "
+        f"excludes. Send Accept: {media_type}, or no Accept header.",
     )

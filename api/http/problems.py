@@ -5,6 +5,8 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Generic, NoReturn, TypeVar
 
+import msgspec
+
 from api.schemas.problems import (
     MAX_ERRORS,
     EnvelopeCode,
@@ -13,6 +15,7 @@ from api.schemas.problems import (
     Problem,
     Violation,
 )
+from render.errors import truncated
 
 MEDIA_TYPE = "application/problem+json"
 #: The 409 of a request whose Idempotency-Key is being used by another request.
@@ -30,6 +33,10 @@ _ENVELOPE_CODES: dict[HTTPStatus, EnvelopeCode] = {
     HTTPStatus.TOO_MANY_REQUESTS: "RATE_LIMITED",
 }
 
+#: Maximum size in bytes of the listed values, as JSON. A problem has each of them twice, in
+#: ``errors`` and in the error envelope, and must be smaller than 64 KiB.
+_MOST_LISTED_BYTES = 30_000
+
 Finding = TypeVar("Finding")
 
 
@@ -37,25 +44,27 @@ class Findings(Generic[Finding]):
     """Invalid or suspicious values of a request: all are counted, the first few are listed.
 
     Attributes:
-        listed: the first :data:`MAX_ERRORS` values, which the response lists.
+        listed: the values that the response lists: the first :data:`MAX_ERRORS`, or fewer if their
+            messages are long.
     """
 
     def __init__(self) -> None:
         self.listed: list[Finding] = []
         self._count = 0
+        self._bytes_left = _MOST_LISTED_BYTES
 
     def __len__(self) -> int:
         return self._count
 
     @property
     def room(self) -> int:
-        """Number of further values that can be listed."""
-        return max(0, MAX_ERRORS - self._count)
+        """Maximum number of further values that can be listed."""
+        return 0 if self.full else MAX_ERRORS - self._count
 
     @property
     def full(self) -> bool:
         """Whether the list is full, so that further values are only counted."""
-        return self._count >= MAX_ERRORS
+        return self._count >= MAX_ERRORS or self._bytes_left < 0
 
     def count(self, number: int) -> None:
         """Count values that are not listed because the list is full."""
@@ -64,7 +73,9 @@ class Findings(Generic[Finding]):
     def append(self, finding: Finding) -> None:
         """Count a value, and list it unless the list is full."""
         if not self.full:
-            self.listed.append(finding)
+            self._bytes_left -= len(msgspec.json.encode(finding))
+            if self._bytes_left >= 0:
+                self.listed.append(finding)
         self._count += 1
 
     def extend(self, findings: Iterable[Finding]) -> None:
@@ -179,6 +190,18 @@ def _envelope(error: ProblemError) -> ErrorEnvelope:
         status=error.status.value,
         details=details or None,
     )
+
+
+def member_pointer(parent: str, name: str) -> str:
+    """Return the JSON Pointer of a member whose name a client has chosen (RFC 6901).
+
+    A long name is truncated, so that the pointer shows how the name begins and refers to nothing.
+
+    Args:
+        parent: JSON Pointer of the object that has the member.
+        name: name of the member.
+    """
+    return f"{parent}/{truncated(name).replace('~', '~0').replace('/', '~1')}"
 
 
 def field_path(pointer: str) -> str:

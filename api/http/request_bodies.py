@@ -14,6 +14,7 @@ from api.http.body_deadline import BodyDeadline
 from api.http.content_encoding import DECODERS, PIECE_BYTES, unsupported_coding
 from api.http.negotiation import CSV, JSON, check_accepts
 from api.http.problems import ProblemError
+from render.errors import shown
 
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 #: Values of ``charset`` accepted for CSV only, where the byte order mark determines the encoding.
@@ -128,7 +129,7 @@ def unsupported_media_type(allowed: tuple[str, ...], content_type: str | None) -
     """Return the 415 problem of a body of another media type or character set."""
     reason = "The request has no Content-Type header"
     if content_type:
-        reason = f"The Content-Type {content_type} is not supported"
+        reason = f"The Content-Type {shown(content_type)} is not supported"
     return ProblemError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
-from api.intake.item_batch import ItemBatch
+from api.intake.item_batch import ItemBatch, ItemRow
 from api.intake.layout import requested_layout
 from api.intake.validation import ItemCheck, RequestLimits
 from api.intake.warnings import Warnings
@@ -46,10 +46,16 @@ def build_job_request(
     head = parsed.head
     check = ItemCheck(head, limits, violations, parsed.warnings)
     items = EncodedItems(limits.chunk_size)
+    waiting: list[ItemRow] = []
     for batch in parsed.batches:
-        valid = check.valid_items(batch)
-        if not violations:
-            items.append(valid)
+        waiting += check.valid_items(batch)
+        if violations:
+            waiting.clear()
+        elif len(waiting) >= limits.chunk_size:
+            items.append(waiting[: limits.chunk_size])
+            del waiting[: limits.chunk_size]
+    if waiting:
+        items.append(waiting)
     if violations or check.gtin14 is None:
         raise invalid(violations)
     warnings = parsed.warnings.found

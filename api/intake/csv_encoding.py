@@ -1,7 +1,10 @@
 """Encoding of CSV bodies: detection, decoding, and errors for files that are not CSV text."""
 
+import codecs
+import io
 import re
 from http import HTTPStatus
+from typing import NoReturn
 
 from api.http.problems import ProblemError, Violations
 from api.schemas.problems import Violation
@@ -11,8 +14,8 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 _MARKS = {
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
+    b"\xff\xfe": "UTF-16-LE",
+    b"\xfe\xff": "UTF-16-BE",
 }
 #: First bytes of files that people send in place of CSV.
 _OTHER_FILES = {
@@ -23,7 +26,10 @@ _OTHER_FILES = {
 }
 #: How to save a file as accepted CSV.
 _SAVE = 'In Excel, save it as "CSV UTF-8"; in LibreOffice, as "Text CSV" in UTF-8'
-_LINE_END = re.compile("\r\n|\r|\n")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_NOT_ASCII = re.compile(rb"[^\x00-\x7F]")
+#: Size in bytes of the pieces in which a body is decoded.
+_PIECE_BYTES = 64 * 1024
 
 
 def to_utf8(body: bytes) -> bytes:
@@ -39,7 +45,9 @@ def to_utf8(body: bytes) -> bytes:
     body = body.removeprefix(_UTF8_BOM)
     for mark, encoding in _MARKS.items():
         if body.startswith(mark):
-            body = _from_utf16(body) if encoding == "UTF-16" else _reject_encoding(encoding)
+            if encoding == "UTF-32":
+                _reject_encoding(encoding)
+            body = _from_utf16(body, encoding)
             break
     else:
         _reject_unmarked_encodings(body)
@@ -69,13 +77,46 @@ def _reject_other_files(body: bytes) -> None:
             raise malformed_csv(f"This is {kind}, not CSV", 1)
 
 
-def _from_utf16(body: bytes) -> bytes:
+class _MalformedTextError(Exception):
+    """Raised for bytes that are not text in an encoding: where the first wrong one is, and why."""
+
+    def __init__(self, position: int, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
+        self.line = line
+
+
+def _recode(body: bytes, start: int, encoding: str) -> bytes:
+    """Return the text of a body as UTF-8, decoded in pieces that need little memory.
+
+    Args:
+        body: the body.
+        start: size in bytes of the byte order mark.
+        encoding: encoding of the body, with its byte order.
+
+    Raises:
+        _MalformedTextError: the body is not text in this encoding.
+    """
+    text, decoder = io.BytesIO(), codecs.getincrementaldecoder(encoding)()
+    for begin in range(start, len(body), _PIECE_BYTES):
+        end = min(begin + _PIECE_BYTES, len(body))
+        try:
+            text.write(decoder.decode(body[begin:end], end == len(body)).encode())
+        except UnicodeDecodeError as error:
+            # The object also has the bytes that the decoder kept of the previous piece.
+            position = end - len(error.object) + error.start
+            text.write(error.object[: error.start].decode(encoding).encode())
+            line = 1 + sum(1 for _ in _LINE_END.finditer(text.getvalue()))
+            raise _MalformedTextError(position, line, error.reason) from None
+    return text.getvalue()
+
+
+def _from_utf16(body: bytes, encoding: str) -> bytes:
     try:
-        return body.decode("utf-16").encode()
-    except UnicodeDecodeError as error:
-        before = body[: error.start // 2 * 2].decode("utf-16", "replace")
-        sentence = f"Byte {error.start + 1} of the body is not UTF-16 ({error.reason}). {_SAVE}"
-        raise malformed_csv(sentence, _line_after(before)) from None
+        return _recode(body, 2, encoding)
+    except _MalformedTextError as error:
+        sentence = f"Byte {error.position + 1} of the body is not UTF-16 ({error}). {_SAVE}"
+        raise malformed_csv(sentence, error.line) from None
 
 
 def _reject_unmarked_encodings(body: bytes) -> None:
@@ -87,7 +128,7 @@ def _reject_unmarked_encodings(body: bytes) -> None:
         _reject_encoding("UTF-16 without a byte order mark")
 
 
-def _reject_encoding(encoding: str) -> bytes:
+def _reject_encoding(encoding: str) -> NoReturn:
     raise malformed_csv(f"The body is {encoding}. {_SAVE}", 1)
 
 
@@ -98,25 +139,19 @@ def not_utf8(body: bytes) -> ProblemError:
         body: bytes that are not UTF-8.
     """
     try:
-        body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = body[error.start]
-        sentence = f"Byte {error.start + 1} of the body, 0x{byte:02X}, is not UTF-8"
-        if body[: error.start].isascii():
+        _recode(body, 0, "utf-8")
+    except _MalformedTextError as error:
+        byte = body[error.position]
+        sentence = f"Byte {error.position + 1} of the body, 0x{byte:02X}, is not UTF-8"
+        if not _NOT_ASCII.search(body, 0, error.position):
             try:
-                meant = body[error.start : error.start + 1].decode("cp1252")
+                meant = bytes([byte]).decode("cp1252")
             except UnicodeDecodeError:  # one of the five bytes that Windows-1252 does not use
                 pass
             else:
                 sentence += f"; the file is probably Windows-1252, in which it is {meant!r}"
-        line = _line_after(body[: error.start].decode())
-        return malformed_csv(f"{sentence}. {_SAVE}", line)
+        return malformed_csv(f"{sentence}. {_SAVE}", error.line)
     raise AssertionError("unreachable")
-
-
-def _line_after(text: str) -> int:
-    """Return the line number, from 1, of the character that follows ``text``."""
-    return len(_LINE_END.findall(text)) + 1
 
 
 def malformed_csv(sentence: str, line: int) -> ProblemError:

@@ -15,6 +15,9 @@ from api.intake.validation import PLACEHOLDERS, RequestLimits, wrong_count
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkRequest
 
+#: Number of characters from which a batch gets no further records. 500 valid ones have fewer.
+_MOST_CHARACTERS = 64 * 1024
+
 
 def read_csv(
     body: bytes, query: Mapping[str, str], limits: RequestLimits, violations: Violations
@@ -37,7 +40,7 @@ def read_csv(
     head = _head(query, violations)
     warnings = Warnings(violations, strict=head.strict)
     separators = _SeparatorCheck(header, line, warnings)
-    batches = _batches(rows, header, separators, limits, violations)
+    batches = _batches(rows, records, header, separators, limits, violations)
     return ParsedRequest(head, None, batches, warnings)
 
 
@@ -83,15 +86,16 @@ class _SeparatorCheck:
                 self._warnings.add("separator_in_value", Location("/items", self._line, 1), detail)
 
 
-def _batches(
-    records: Iterator[Record],
+def _batches(  # noqa: PLR0917 - what a batch depends on
+    rows: Iterator[Record],
+    records: CsvRecords,
     header: CsvHeader,
     separators: _SeparatorCheck,
     limits: RequestLimits,
     violations: Violations,
 ) -> Iterator[ItemBatch]:
     count = 0
-    while chunk := [*islice(records, limits.chunk_size)]:
+    while chunk := _taken(rows, records, limits.chunk_size):
         first, count = count, count + len(chunk)
         if count > limits.max_items:
             violations.append(wrong_count(f"more than {limits.max_items}", limits))
@@ -102,6 +106,17 @@ def _batches(
     separators.finish()
     if not count:
         violations.append(wrong_count("0", limits))
+
+
+def _taken(rows: Iterator[Record], records: CsvRecords, most: int) -> list[Record]:
+    """Take records from an iterator: ``most`` of them, or fewer if they have many characters."""
+    taken: list[Record] = []
+    limit = records.characters + _MOST_CHARACTERS
+    for record in islice(rows, most):
+        taken.append(record)
+        if records.characters > limit:
+            break
+    return taken
 
 
 def _batch(

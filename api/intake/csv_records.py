@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from api.intake.csv_encoding import malformed_csv, not_utf8, to_utf8
@@ -15,6 +16,10 @@ Record = tuple[int, list[str]]
 #: Maximum number of separators in a line. A valid record has far fewer, because it has few columns
 #: with values of at most 20 characters; the limit leaves room to report a wrong header.
 _MOST_SEPARATORS = 1000
+#: Maximum number of characters of a record. The values of a valid one have a few hundred.
+_MOST_CHARACTERS = 16 * 1024
+#: Number of bytes that are searched at once for the end of the content.
+_PIECE_BYTES = 64 * 1024
 #: Number of lines at the beginning that are read to detect the separator in the header.
 _HEADER_LINES = 20
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -35,6 +40,7 @@ class CsvRecords:
         separator: the character between two fields, declared by the first line or detected in the
             header.
         first_line: number of the first line of the header.
+        characters: number of characters of the records that were read so far.
 
     Raises:
         ProblemError: 400 if the body is not text or in an encoding that is not accepted.
@@ -52,6 +58,8 @@ class CsvRecords:
         _check_separators(lines[self._lines_before], SEPARATORS, self.first_line)
         self.separator = declared or likely_separator(lines[self._lines_before :])
         self._has_formulas = b'="' in text
+        self.characters = 0
+        self._line, self._begin = self.first_line, 0  # of the record that is being read
         self._text = io.BytesIO(_without_blank_end(text, self.separator))
         self._text.seek(start)
 
@@ -62,15 +70,15 @@ class CsvRecords:
             ProblemError: 400 if the body is not CSV in UTF-8.
         """
         # newline="" leaves line ends as they are, because those within quotes are part of a value.
-        lines = io.TextIOWrapper(self._text, "utf-8", newline="")
-        before = self._lines_before
-        reader = csv.reader(
-            _of_few_fields(lines, self.separator, before), delimiter=self.separator, strict=True
-        )
-        line, has_formulas = before + 1, self._has_formulas
+        text = io.TextIOWrapper(self._text, "utf-8", newline="")
+        reader = csv.reader(self._lines(text), delimiter=self.separator, strict=True)
+        has_formulas = self._has_formulas
         blank: list[int] = []
         try:
             for fields in reader:
+                line = self._line
+                self._line = self._lines_before + reader.line_num + 1
+                self._begin = self.characters
                 if has_formulas:
                     fields = [_unwrapped(field, line) for field in fields]  # noqa: PLW2901
                 if not any(fields) or (len(fields) == 1 and fields[0].isspace()):
@@ -81,11 +89,30 @@ class CsvRecords:
                         yield from ((number, []) for number in blank)
                         blank.clear()
                     yield line, fields
-                line = before + reader.line_num + 1
         except csv.Error as error:
-            raise malformed_csv(_in_words(str(error)), line) from None
+            raise malformed_csv(_in_words(str(error)), self._line) from None
         except UnicodeDecodeError:
             raise not_utf8(self._sent) from None
+
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        """Yield the lines of the body; reject a record that would need much memory.
+
+        Raises:
+            ProblemError: 400 if a line has more than :data:`_MOST_SEPARATORS` separators, or a
+                record more than :data:`_MOST_CHARACTERS` characters.
+        """
+        read = partial(text.readline, _MOST_CHARACTERS + 1)
+        for number, line in enumerate(iter(read, ""), self._lines_before + 1):
+            self.characters += len(line)
+            if len(line) > _MOST_SEPARATORS:
+                _check_separators(line, self.separator, number)
+            if self.characters - self._begin > _MOST_CHARACTERS:
+                reason = (
+                    f"The record that begins here has more than {_MOST_CHARACTERS} characters; "
+                    "write one item per line, and close each quote"
+                )
+                raise malformed_csv(reason, self._line)
+            yield line
 
     def _check_blank(self, lines: Sequence[int]) -> None:
         if len(lines) > self._most_blank:
@@ -94,13 +121,17 @@ class CsvRecords:
 
 
 def _first_lines(text: bytes) -> Iterator[str]:
-    """Yield the first lines of a body, with their line ends: enough for a header in quotes."""
+    """Yield the first lines of a body, with their line ends: enough for a header in quotes.
+
+    Of a line that is too long for a record, only the beginning is returned.
+    """
     begin = 0
     for match in islice(_LINE_END.finditer(text), _HEADER_LINES):
-        yield text[begin : match.end()].decode("utf-8", "replace")
+        end = min(match.end(), begin + _MOST_CHARACTERS)
+        yield text[begin:end].decode("utf-8", "replace")
         begin = match.end()
     if not begin:
-        yield text.decode("utf-8", "replace")
+        yield text[:_MOST_CHARACTERS].decode("utf-8", "replace")
 
 
 def _without_blank_end(text: bytes, separator: str) -> bytes:
@@ -108,26 +139,15 @@ def _without_blank_end(text: bytes, separator: str) -> bytes:
 
     Spreadsheets may write thousands of such lines. Removing them saves parsing them.
     """
-    content = text.rstrip(separator.encode() + b"\r\n")
-    end = _LINE_END.search(text, len(content))
+    blank, length = separator.encode() + b"\r\n", len(text)
+    while length:
+        start = max(0, length - _PIECE_BYTES)
+        content = text[start:length].rstrip(blank)  # all of the text would be a copy of it
+        length = start + len(content)
+        if content:
+            break
+    end = _LINE_END.search(text, length)
     return text[: end.end()] if end else text
-
-
-def _of_few_fields(lines: Iterable[str], separator: str, before: int) -> Iterator[str]:
-    """Yield ``lines``; reject a line with so many fields that parsing it would exhaust memory.
-
-    Args:
-        lines: lines of the body.
-        separator: the character between two fields.
-        before: number of lines before these.
-
-    Raises:
-        ProblemError: 400 if a line has more than :data:`_MOST_SEPARATORS` separators.
-    """
-    for number, line in enumerate(lines, before + 1):
-        if len(line) > _MOST_SEPARATORS:
-            _check_separators(line, separator, number)
-        yield line
 
 
 def _check_separators(line: str, separators: Iterable[str], number: int) -> None:
@@ -157,7 +177,4 @@ def _in_words(reason: str) -> str:
     """Translate an error message of the csv module into one that a client can act on."""
     if "unexpected end" in reason:
         return "A quoted field is never closed; add the closing quote"
-    if "field limit" in reason:
-        limit = csv.field_size_limit()
-        return f"A field has more than {limit} characters; a closing quote may be missing"
     return f"A quote is in the wrong place ({reason}); quote whole fields, and double inner quotes"

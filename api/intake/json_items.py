@@ -1,14 +1,20 @@
 """JSON form of a bulk request: a small one is decoded at once, the items of others in batches."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api.http.json_decoding import NOT_DECODED, decode_fields
-from api.http.json_members import check_distinct, is_complete
+from api.http.json_decoding import decode_fields
+from api.http.json_members import (
+    NOT_DECODED,
+    commas_outside_strings,
+    distinct_names,
+    is_complete,
+)
 from api.http.problems import ProblemError, Violations, invalid
 from api.intake.bulk_request import ParsedRequest
 from api.intake.item_batch import ITEM_FIELDS, Column, ItemBatch, Location
@@ -42,13 +48,16 @@ _SentRequest: Any = msgspec.defstruct(
 )
 #: Maximum number of commas per item: 3 between and after its fields, 20 each in lot and serial.
 _MOST_COMMAS = 3 + 20 + 20
+#: Maximum number of commas per item outside of strings. It leaves room for a few unknown fields,
+#: each of which is then reported.
+_MOST_VALUES = len(ITEM_FIELDS) + 8
 #: Maximum size in bytes of a body that is decoded at once: 128 bytes per item for 5000 items.
-#: Decoded, the body takes up to 16 times as much memory, which is the ratio of empty items.
 _MOST_AT_ONCE = 128 * 5000
+#: Maximum size in bytes of items that are decoded together.
+_MOST_TOGETHER = 256 * 1024
 
 _request_decoder = msgspec.json.Decoder(_SentRequest)
 _items_decoder = msgspec.json.Decoder(list[_SentItem])
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> ParsedRequest:
@@ -64,13 +73,13 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
             has more values than any valid request. Reading the batches may raise the 400 error,
             too.
     """
+    # Decoding a huge number of tiny values would need many times the memory of the body.
+    if _has_too_many_values(body, limits):
+        raise _too_many_values(limits)
     if len(body) <= _MOST_AT_ONCE:
         parsed = _read_at_once(body, limits, violations)
         if parsed is not None:
             return parsed
-    # Decoding a huge number of tiny values would need many times the memory of the body.
-    if body.count(b",") > _MOST_COMMAS * (limits.max_items + 1):
-        raise _too_many_values(limits)
     fields = decode_fields(body, _Envelope, "", violations)
     envelope = _Envelope(**PLACEHOLDERS | fields)
     items = envelope.items
@@ -128,10 +137,18 @@ def _split(items: Sequence[Any], size: int) -> tuple[list[ItemBatch], int]:
     return batches, members
 
 
+def _has_too_many_values(body: bytes, limits: RequestLimits) -> bool:
+    """Return whether a body has more values than a valid request, and a few unknown fields."""
+    commas, most = body.count(b","), _MOST_VALUES * (limits.max_items + 1)
+    if commas <= most:
+        return False
+    return commas > _MOST_COMMAS * (limits.max_items + 1) or commas_outside_strings(body) > most
+
+
 def _too_many_values(limits: RequestLimits) -> ProblemError:
     detail = (
         f"The body has more values than a request of {limits.max_items} items can have. Send fewer "
-        "items per request."
+        f"items per request, with no other fields than {', '.join(ITEM_FIELDS)}."
     )
     violations = Violations()
     violations.append(Violation("/items", "range", detail))
@@ -141,10 +158,12 @@ def _too_many_values(limits: RequestLimits) -> ProblemError:
 def _batches(
     items: Sequence[msgspec.Raw], size: int, violations: Violations
 ) -> Iterator[ItemBatch]:
-    for first in range(0, len(items), size):
-        chunk = items[first : first + size]
+    first = 0
+    while first < len(items):
+        chunk = _decoded_together(items[first : first + size])
         indices = range(first, first + len(chunk))
-        encoded = b"[" + b",".join(chunk) + b"]"
+        first += len(chunk)
+        encoded = b"[" + b",".join(chunk) + b"]" if len(chunk[0]) < _MOST_TOGETHER else b""
         try:
             found = _items_decoder.decode(encoded)
         except NOT_DECODED:
@@ -154,6 +173,12 @@ def _batches(
         if not is_complete(encoded, members, _texts(columns)):
             _check_each(chunk, indices)
         yield ItemBatch(columns, indices, (), _locate)
+
+
+def _decoded_together(items: Sequence[msgspec.Raw]) -> Sequence[msgspec.Raw]:
+    """Return the first of some items, as many as are decoded together but at least one."""
+    ends = accumulate(len(item) + 1 for item in items)
+    return items[: max(1, sum(end < _MOST_TOGETHER for end in ends))]
 
 
 def _columns(items: Sequence[Any]) -> tuple[dict[str, Column], int]:
@@ -195,7 +220,7 @@ def _check_each(chunk: Sequence[msgspec.Raw], indices: Sequence[int]) -> None:
         ProblemError: 400 if an item has a member twice.
     """
     for raw, index in zip(chunk, indices, strict=True):
-        check_distinct(raw, _members.decode(raw), f"/items/{index}")
+        deque(distinct_names(bytes(raw), f"/items/{index}"), maxlen=0)  # reads all names
 
 
 def _decode_one_by_one(

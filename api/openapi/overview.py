@@ -111,6 +111,10 @@ once. A request with one invalid item is rejected as a whole. If `retryable` is 
 same request again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when \
 you report a problem.
 
+An error response is smaller than 64 KiB, whatever was sent. Therefore messages and pointers have \
+only the first 60 characters of a name or value of the request, followed by `…`, and fewer values \
+are listed if their messages are long.
+
 The member `error` has the same error in another form, for clients that were written for it: \
 `code`, `message`, `status` and `details`, a list of `field` and `message`. The `code` depends \
 only on the status:

@@ -25,6 +25,8 @@ from pipeline.service import (
 from render.errors import shown
 
 _BODY_LIMIT = 4096  # bytes
+#: Number of tenants with the same name that a detail lists.
+_MOST_TENANTS = 10
 
 
 def require_operator(req: falcon.Request) -> None:
@@ -132,10 +134,11 @@ def no_such_key(key_id: str) -> ProblemError:
 def unknown_tenant(text: str, error: UnknownTenantError) -> ProblemError:
     """Return the 422 problem of a request that names no tenant, or several."""
     named = "This value" if may_be_api_key(text) else shown(text)
+    more = ", …" if len(error.candidates) > _MOST_TENANTS else ""
     if error.candidates:
         detail = (
             f"{named} is the name of {len(error.candidates)} tenants. Send the id of one of them: "
-            f"{', '.join(error.candidates)}."
+            f"{', '.join(error.candidates[:_MOST_TENANTS])}{more}."
         )
     else:
         detail = (

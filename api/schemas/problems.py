@@ -25,7 +25,9 @@ Pointer = Annotated[
     str,
     Meta(
         description="Location of the value: a JSON Pointer (RFC 6901) into the JSON form of the "
-        "request, also for CSV. Empty for the request as a whole.",
+        "request, also for CSV. Empty for the request as a whole. Of a name of more than "
+        "60 characters that the request contains, it has the first 60 characters and `…`; such a "
+        "pointer refers to nothing.",
         examples=["/items/16/serial"],
     ),
 ]
@@ -202,8 +204,9 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: Annotated[
         list[Violation] | None,
         Meta(
-            description=f"For 422: the invalid values, at most the first {MAX_ERRORS}. For 400: "
-            "the location of the error in a malformed body, as far as it is known.",
+            description=f"For 422: the invalid values, at most the first {MAX_ERRORS}, and fewer "
+            "if their messages are long. For 400: the location of the error in a malformed body, "
+            "as far as it is known.",
             examples=[
                 [
                     {

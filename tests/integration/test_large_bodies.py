@@ -79,8 +79,8 @@ def test_a_request_that_arrived_in_s3_without_a_word_is_not_accepted_behind_the_
 ) -> None:
     put = Bucket.put
 
-    def put_and_lose_the_answer(self: Bucket, key: str, data: bytes, media_type: str) -> None:
-        put(self, key, data, media_type)
+    def put_and_lose_the_answer(self: Bucket, key: str, data: bytes, *others: str) -> None:
+        put(self, key, data, *others)
         raise StoreUnavailableError("ReadTimeoutError")
 
     monkeypatch.setattr(Bucket, "put", put_and_lose_the_answer)

@@ -216,7 +216,7 @@ def test_items_over_the_limit_are_refused_without_reading_on() -> None:
         (b"\n", 1, "header"),
         (b"\xef\xbb\xbf", 1, "header"),
         (HEADER + b'A,B,\n"A,B,', 3, "never closed"),
-        (HEADER + b'"' + b"x" * 140_000 + b'",,\n', 2, "131072"),
+        (HEADER + b'"' + b"x" * 140_000 + b'",,\n', 2, "16384 characters"),
         (HEADER + b'"A"B,,\n', 2, "quote"),
         (HEADER + b"A,B,\r\nA,\xff,\r\n", 3, "0xFF"),
         (b"\xff\xfel\0o\0t\0\n\0A", 2, "UTF-16"),
