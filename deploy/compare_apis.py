@@ -17,6 +17,8 @@ from urllib.parse import urljoin
 
 import httpx2
 
+from api.cli.output import printable
+
 _GTIN = "9506000134352"
 #: Headers whose values are compared, and headers of which only the presence is.
 _VALUES = ("content-type", "cache-control", "allow", "ratelimit-policy")
@@ -208,7 +210,7 @@ def report(original: httpx2.Client, new: httpx2.Client, *, show_additions: bool)
         lines += [f"          {each}" for each in found.differences]
         if show_additions:
             lines += [f"        + {each}" for each in found.additions]
-        sys.stdout.write("\n".join([*lines, ""]))
+        sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     sys.stdout.write(f"{differing} of {len(EXAMPLES)} examples differ\n")
     return not differing
 
@@ -235,7 +237,7 @@ def main() -> None:
         with original, new:
             agree = report(original, new, show_additions=arguments.additions)
     except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-        parser.exit(2, f"An API does not respond: {error}\n")
+        parser.exit(2, f"An API does not respond: {printable(error)}\n")
     sys.exit(not agree)
 
 

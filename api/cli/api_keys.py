@@ -13,7 +13,6 @@ from api.cli.output import (
     print_line,
     print_message,
     print_rows,
-    printable,
 )
 from api.cli.profile import read_secret
 from api.client import ImportKeyRequest, NewKeyRequest
@@ -191,7 +190,7 @@ def revoke_key(
     if as_json:
         print_document(key)
     else:
-        print_line(f"{key.key_id} ({printable(key.name)}) was revoked at {key.revoked_at}.")
+        print_line(f"{key.key_id} ({key.name}) was revoked at {key.revoked_at}.")
 
 
 @keys.command("webhook-secret")

@@ -1,7 +1,7 @@
 """Checks of ``qrmill doctor``: the API as a client uses it, and the service's dependencies."""
 
+import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import version
@@ -113,13 +113,15 @@ def _is_health(response: httpx2.Response) -> bool:
 
 
 def _clock(response: httpx2.Response) -> Finding:
-    if "Date" not in response.headers:
-        found = "the API's response has no Date header"
-        advice = "Check the proxy in front of the API: it must not remove this header."
+    try:
+        date = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        found = "the API's response has no valid Date header"
+        advice = "Check the proxy in front of the API: it must not remove or change this header."
         return Finding("api clock", "warn", found, advice)
     # The header is truncated to whole seconds, so half a second is missing on average.
-    ahead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
-    return compare_clocks("api clock", ahead.total_seconds() + 0.5)
+    ahead = date.timestamp() - time.time()
+    return compare_clocks("api clock", ahead + 0.5)
 
 
 def _ready(http: httpx2.Client) -> Finding:

@@ -1,6 +1,7 @@
 """Options that several commands share, and the API client that they use."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.output import UsageError, checking_usage, print_message, printable
+from api.cli.output import UsageError, checking_usage, print_message
 from api.cli.profile import DEFAULT_URL, KEY_VARIABLE, current_profile
 from api.client import Client, QrmillError
 
@@ -18,6 +19,8 @@ from api.client import Client, QrmillError
 _BRISK, _PATIENT = (3, 60.0), (1000, 300.0)
 #: Shell completion: maximum number of tasks offered, and timeout of the request in seconds.
 _OFFERED, _COMPLETION_TIMEOUT = 30, 2.0
+#: Task ids that are offered. The shell interprets them, so no other text of a response is offered.
+_TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _offer_tasks(incomplete: str) -> list[tuple[str, str]]:
@@ -28,14 +31,16 @@ def _offer_tasks(incomplete: str) -> list[tuple[str, str]]:
         with Client(url, given.api_key, timeout=_COMPLETION_TIMEOUT, attempts=1) as client:
             found = islice(client.list(), _OFFERED)
             return [
-                (task.task_id, task.status) for task in found if task.task_id.startswith(incomplete)
+                (task.task_id, task.status)
+                for task in found
+                if task.task_id.startswith(incomplete) and _TASK_ID.fullmatch(task.task_id)
             ]
     except (QrmillError, UsageError, ValueError):  # completion offers nothing, and prints no error
         return []
 
 
 def _print_retry(error: QrmillError) -> None:
-    print_message(f"Retrying: {printable(error)}")
+    print_message(f"Retrying: {error}")
 
 
 Url = Annotated[

@@ -2,6 +2,9 @@
 
 On a terminal, a list is a table. Otherwise a list is one line per row, with full values separated
 by tabs. ``--json`` prints the API's responses: one JSON document, or one per line for a list.
+
+Every text passes through :func:`printable` or, as JSON, has the same characters escaped. A response
+therefore cannot move the cursor, change what a terminal shows, or add a line.
 """
 
 import json
@@ -76,14 +79,29 @@ def checking_usage() -> Iterator[None]:
 
 
 def print_message(message: str) -> None:
-    """Print a message on standard error; do nothing if that is impossible."""
+    """Print a message of one line on standard error; do nothing if that is impossible."""
     with suppress(OSError):
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{printable(message)}\n")
         sys.stderr.flush()
+
+
+def print_interruption(message: str) -> None:
+    """Print a message after Ctrl-C, on a line after the one on which the terminal shows ^C."""
+    print_message("")
+    print_message(message)
 
 
 def print_line(line: str) -> None:
     """Print a line of the result on standard output."""
+    _write_line(printable(line))
+
+
+def print_path(path: str) -> None:
+    """Print a path that the user gave, unchanged unless standard output is a terminal."""
+    _write_line(printable(path) if sys.stdout.isatty() else path)
+
+
+def _write_line(line: str) -> None:
     with naming_output():
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
@@ -106,26 +124,30 @@ def naming_output() -> Iterator[None]:
 def print_document(document: object) -> None:
     """Print a response as JSON, on one line.
 
-    JSON is UTF-8 (RFC 8259, section 8.1). If the output has another encoding, other characters than
-    ASCII are escaped.
+    JSON is UTF-8 (RFC 8259, section 8.1). Characters that are not printable, such as control
+    characters and directional overrides, are escaped. If the output has another encoding, all
+    characters except ASCII are.
     """
     text = msgspec.json.encode(document).decode()
     encoding = sys.stdout.encoding.lower().replace("-", "")
-    print_line(text if encoding == "utf8" else json.dumps(json.loads(text)))
+    if encoding == "utf8" and not text.isprintable():
+        # Outside of strings, JSON on one line has only printable characters.
+        text = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    _write_line(text if encoding == "utf8" else json.dumps(json.loads(text)))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print one name and value per line; omit fields whose value is None or empty."""
     for name, value in fields:
         if value not in {None, ""}:
-            print_line(f"{name:<10}{printable(value)}")
+            print_line(f"{name:<10}{value}")
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a list: a table on a terminal, otherwise tab-separated lines."""
     if not sys.stdout.isatty():
         for row in (header, *rows):
-            print_line("\t".join(map(printable, row)))
+            _write_line("\t".join(map(printable, row)))
         return
     table = Table(*header, box=None)
     for row in rows:
@@ -151,7 +173,7 @@ def violation_line(row: Violation | RequestWarning) -> str:
     location = [f"{name} {number}" for name, number in position if number is not None]
     if row.pointer:
         location.append(row.pointer)
-    return printable(f"{', '.join(location)}: {row.detail}".removeprefix(": "))
+    return f"{', '.join(location)}: {row.detail}".removeprefix(": ")
 
 
 def print_violations(errors: Sequence[Violation], total: int) -> None:
@@ -173,7 +195,7 @@ def print_warnings(warnings: Sequence[RequestWarning], total: int) -> None:
 def report(error: QrmillError | UsageError | OSError) -> int:
     """Print an error on standard error, and return the exit code."""
     if isinstance(error, ApiError):
-        print_message(f"qrmill: {error.status} {error.error_code}: {printable(error.detail)}")
+        print_message(f"qrmill: {error.status} {error.error_code}: {error.detail}")
         # A single violation may have the same detail as the problem, which is already printed.
         if [row.detail for row in error.errors] != [error.detail]:
             print_violations(error.errors, error.errors_total)
@@ -182,9 +204,9 @@ def report(error: QrmillError | UsageError | OSError) -> int:
     elif isinstance(error, OSError):
         file = STDOUT if error.filename == "<stdout>" else error.filename
         name = f"{file}: " if file else ""
-        print_message(f"qrmill: {printable(f'{name}{error.strerror or error}')}")
+        print_message(f"qrmill: {name}{error.strerror or error}")
     else:
-        print_message(f"qrmill: {printable(error)}")
+        print_message(f"qrmill: {error}")
     if isinstance(error, UnreachableError):
         print_message(_URL_HINT)
     if isinstance(error, UsageError):
@@ -214,7 +236,7 @@ def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
     if as_json or not quiet:
         print_task(ended, as_json=as_json)
     if failed:
-        why = printable(f"({ended.error_code}): {ended.error}")
+        why = f"({ended.error_code}): {ended.error}"
         print_message(f"qrmill: task {ended.task_id} failed {why}")
         raise typer.Exit(EX_FAILED)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api.cli.bundle_output import BundleOutput
-from api.cli.output import EX_SIGINT, print_message
+from api.cli.output import EX_SIGINT, print_interruption, print_message, printable
 from api.client import ApiError, Client, QrmillError, TaskFailedError, TaskStatus
 
 #: Called with every status that differs from the previous one.
@@ -59,7 +59,7 @@ def follow_task(
     except TaskFailedError:
         pass  # the returned status contains the error
     except KeyboardInterrupt:
-        print_message(f"\nInterrupted; the task continues. {resume}")
+        print_interruption(f"Interrupted; the task continues. {resume}")
         raise typer.Exit(EX_SIGINT) from None
     except BrokenPipeError:  # the reader of the bundle closed the pipe
         raise
@@ -85,14 +85,14 @@ def show_progress() -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield lambda status: print_message(f"{status.status}: {status.progress_percent:g} %")
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         row = bar.add_task("pending", total=None)
 
         def on_progress(status: TaskStatus) -> None:
             bar.update(
                 row,
-                description=status.status,
+                description=printable(status.status),
                 completed=status.processed_items,
                 total=status.total_items,
             )

@@ -18,6 +18,7 @@ from api.cli.output import (
     end_with,
     pluralize,
     print_document,
+    print_interruption,
     print_line,
     print_message,
     print_warnings,
@@ -61,7 +62,7 @@ class _Request(NamedTuple):
         try:
             return client.submit_form(self.form, idempotency_key=self.key)
         except KeyboardInterrupt:
-            print_message(f"\nInterrupted. {_UNCERTAIN} {again}")
+            print_interruption(f"Interrupted. {_UNCERTAIN} {again}")
             raise typer.Exit(EX_SIGINT) from None
         except QrmillError as error:
             uncertain = _may_be_accepted(error)

@@ -9,8 +9,8 @@ from api.cli.output import (
     Json,
     end_with,
     print_document,
-    print_line,
-    print_message,
+    print_interruption,
+    print_path,
     print_task,
 )
 from api.cli.progress import follow_task
@@ -53,12 +53,12 @@ def download(
         try:
             client.download(task_id, output.target)
         except KeyboardInterrupt:
-            print_message("\nInterrupted; run the same command again to resume the download.")
+            print_interruption("Interrupted; run the same command again to resume the download.")
             raise typer.Exit(EX_SIGINT) from None
         if as_json:
             print_document(client.status(task_id))
         elif not output.is_stdout:
-            print_line(output.out)
+            print_path(output.out)
 
 
 def retry(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:

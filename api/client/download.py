@@ -229,4 +229,8 @@ def _find_source(status: TaskStatus) -> Source:
         raise DownloadError(
             f"task {status.task_id} is {status.status}; wait until the task is completed"
         )
+    try:
+        httpx2.URL(status.download_url)
+    except httpx2.InvalidURL:  # the exception's message may show a part of the URL, a secret
+        raise DownloadError(f"the download URL of task {status.task_id} is malformed") from None
     return Source(status.download_url, status.bundle.bytes, status.bundle.sha256)
