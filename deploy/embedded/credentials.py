@@ -36,6 +36,26 @@ def s3_secret_file(directory: Path) -> Path:
     return directory / "s3-secret-access-key"
 
 
+def redis_url_file(directory: Path) -> Path:
+    """Return the path of the file with the URL of Redis, for a ``*_FILE`` setting."""
+    return directory / "redis-url"
+
+
+def write_secret_files(directory: Path, redis_url: str, s3_secret: str) -> None:
+    """Write the files from which the service reads its secrets.
+
+    The environment of a process can be read by other processes of its user and appears in core
+    dumps and diagnostic reports. The environment therefore has the paths of these files only.
+
+    Args:
+        directory: an existing directory.
+        redis_url: URL of Redis with the password.
+        s3_secret: S3 secret key.
+    """
+    write_private(redis_url_file(directory), redis_url.encode())
+    write_private(s3_secret_file(directory), s3_secret.encode())
+
+
 def api_keys_file(directory: Path) -> Path:
     """Return the path of the file with the stack's API keys."""
     return directory / "api-keys.json"
@@ -56,7 +76,6 @@ def server_credentials(directory: Path) -> Credentials:
             s3_secret_access_key=secrets.token_hex(20),
         )
         write_private(path, msgspec.json.encode(credentials))
-    write_private(s3_secret_file(directory), credentials.s3_secret_access_key.encode())
     return credentials
 
 

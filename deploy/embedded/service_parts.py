@@ -12,6 +12,7 @@ import httpx2
 import redis
 
 from api.cli.server import api_command, sweep_command, worker_command, worker_environment
+from deploy.embedded.credentials import redis_url_file, s3_secret_file
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Part, Probe
 from deploy.embedded.servers import RedisServer, S3Server
@@ -29,23 +30,30 @@ _PROBE_SECONDS = 2.0
 
 
 def service_environment(
-    environ: Mapping[str, str], redis_server: RedisServer, s3_server: S3Server, secret_file: Path
+    environ: Mapping[str, str], s3_server: S3Server, secrets: Path
 ) -> dict[str, str]:
-    """Return a copy of ``environ`` with the stack's addresses; other settings are kept."""
+    """Return a copy of ``environ`` with the stack's addresses; other settings are kept.
+
+    Args:
+        environ: the user's environment.
+        s3_server: address of S3.
+        secrets: directory with the files that ``write_secret_files`` writes.
+    """
     own = {
-        "QRMILL_REDIS_URL": redis_server.url,
+        "QRMILL_REDIS_URL_FILE": str(redis_url_file(secrets).absolute()),
         "QRMILL_S3_ENDPOINT_URL": s3_server.endpoint_url,
         "QRMILL_S3_REGION": s3_server.region,
         "QRMILL_S3_ACCESS_KEY_ID": s3_server.access_key_id,
-        "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(secret_file.absolute()),
+        "QRMILL_S3_SECRET_ACCESS_KEY_FILE": str(s3_secret_file(secrets).absolute()),
         # gunicorn and dramatiq must not import a directory `api` that happens to be in the working
         # directory.
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    # The service does not need a client's API key and API URL. The S3 secret key is read only from
-    # its file, and the access key id only from its variable.
+    # The service does not need a client's API key and API URL. The URL of Redis and the S3 secret
+    # key are read only from their files, and the access key id only from its variable.
     foreign = {
+        "QRMILL_REDIS_URL",
         "QRMILL_S3_SECRET_ACCESS_KEY",
         "QRMILL_S3_ACCESS_KEY_ID_FILE",
         "QRMILL_API_KEY",

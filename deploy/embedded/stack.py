@@ -24,6 +24,7 @@ from deploy.embedded.credentials import (
     api_tokens,
     s3_secret_file,
     server_credentials,
+    write_secret_files,
 )
 from deploy.embedded.data_directory import open_data_directory
 from deploy.embedded.disk import write_through
@@ -82,9 +83,7 @@ class _Stack:
         self._port = wanted_port(options.port)
         self._secrets = data_dir / "secrets"
         self._servers(server_credentials(self._secrets))
-        self._environ = service_parts.service_environment(
-            os.environ, self._redis, self._s3, s3_secret_file(self._secrets)
-        )
+        self._environ = service_parts.service_environment(os.environ, self._s3, self._secrets)
         self._settings = Settings.from_environment(self._environ)
         self._url = f"http://{LOOPBACK}:{self._port}{self._settings.api_prefix}"
 
@@ -95,6 +94,7 @@ class _Stack:
         self._s3 = servers.S3Server(
             ports.s3, credentials.s3_access_key_id, credentials.s3_secret_access_key
         )
+        write_secret_files(self._secrets, self._redis.url, self._s3.secret_access_key)
 
     def run(self, lock: int) -> None:
         """Start all processes, print their addresses, and supervise them until a stop signal."""

@@ -16,6 +16,8 @@ from typing import Literal
 import pytest
 
 from deploy.embedded import service_parts
+from deploy.embedded.credentials import write_secret_files
+from deploy.embedded.files import make_private_directory
 from deploy.embedded.ports import LOOPBACK, free_port
 from deploy.embedded.process import Part, PartProcess, stop_all, wait_until
 from deploy.embedded.servers import RedisServer, S3Server
@@ -66,14 +68,14 @@ class Fleet:
     ) -> None:
         self._redis, s3 = servers
         self._directory = directory
-        secret = directory / "secret"
-        secret.write_text(s3.secret_access_key)
+        secrets = make_private_directory(directory / "secrets")
+        write_secret_files(secrets, self._redis.url, s3.secret_access_key)
         own = {
             "QRMILL_BUCKET": settings.bucket,
             "QRMILL_STAGING_BUCKET": settings.staging_bucket,
             "QRMILL_CHUNK_SIZE": str(settings.chunk_size),
         }
-        environ = service_parts.service_environment(os.environ, self._redis, s3, secret) | own
+        environ = service_parts.service_environment(os.environ, s3, secrets) | own
         self._environ: dict[Release, dict[str, str]] = {
             "old": environ | {"PYTHONPATH": str(previous)},
             "new": environ | {"PYTHONPATH": str(ROOT)},

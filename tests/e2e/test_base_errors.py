@@ -173,9 +173,10 @@ def test_429_over_the_rate_with_retry_after(stack: RunningStack) -> None:
 def test_503_while_a_backend_is_unreachable_with_retry_after(
     api_environ: dict[str, str], key: str, tmp_path: Path
 ) -> None:
-    closed = f"redis://127.0.0.1:{free_port()}/0"
+    file = tmp_path / "redis-url"
+    file.write_text(f"redis://127.0.0.1:{free_port()}/0")
     with (
-        another_api(api_environ, tmp_path, "/healthz", QRMILL_REDIS_URL=closed) as url,
+        another_api(api_environ, tmp_path, "/healthz", QRMILL_REDIS_URL_FILE=str(file)) as url,
         BaseClient(url, key) as base,
     ):
         for error in (

@@ -30,10 +30,8 @@ _LONGEST_DELAY = 1.0  # seconds before a part that died is started again
 _service_environment, _worker = service_parts.service_environment, service_parts.worker
 
 
-def _with_proxy(
-    environ: Mapping[str, str], redis_server: RedisServer, s3_server: S3Server, secret_file: Path
-) -> dict[str, str]:
-    found = _service_environment(environ, redis_server, s3_server, secret_file)
+def _with_proxy(environ: Mapping[str, str], s3_server: S3Server, secrets: Path) -> dict[str, str]:
+    found = _service_environment(environ, s3_server, secrets)
     # Clients download from the server itself: what they get is not to be harmed on its way.
     return found | {
         "QRMILL_S3_ENDPOINT_URL": os.environ[S3_ADDRESS],

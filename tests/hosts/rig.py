@@ -8,7 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.embedded import servers, service_parts
-from deploy.embedded.credentials import api_tokens, s3_secret_file, server_credentials
+from deploy.embedded.credentials import (
+    api_tokens,
+    s3_secret_file,
+    server_credentials,
+    write_secret_files,
+)
 from deploy.embedded.files import make_private_directory
 from deploy.embedded.process import Part, PartProcess, start_and_wait, stop_all
 from deploy.embedded.ready import Ready
@@ -40,9 +45,10 @@ class HostsStack:
         self._s3 = servers.S3Server(
             S3_PORT, found.s3_access_key_id, found.s3_secret_access_key, host=address[S3]
         )
+        write_secret_files(self._secrets, self._redis.url, self._s3.secret_access_key)
         self._bind = f"{address[API]}:{API_PORT}"
         self._environ = service_parts.service_environment(
-            {**os.environ, **settings}, self._redis, self._s3, s3_secret_file(self._secrets)
+            {**os.environ, **settings}, self._s3, self._secrets
         )
         self._settings = Settings.from_environment(self._environ)
         self._buckets = (self._settings.bucket, self._settings.staging_bucket)
