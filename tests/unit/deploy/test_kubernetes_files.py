@@ -317,25 +317,49 @@ def place(peer: dict[str, Any]) -> str:
     if "namespaceSelector" in peer:
         (name,) = peer["namespaceSelector"]["matchLabels"].values()
         return str(name)
+    if "podSelector" in peer:
+        return "the service's namespace"
     return str(peer.get("ipBlock", {}).get("cidr", "any"))
 
 
-def test_callbacks_reach_nothing_of_the_inside_but_the_ports_of_redis_and_s3(
+def test_no_rule_is_open_to_every_address_or_to_a_whole_namespace_of_others(
+    built: str, uncommented: str
+) -> None:
+    for documents in (built, uncommented):
+        for row in of_kind([*yaml.safe_load_all(documents)], "NetworkPolicy"):
+            spec = row["spec"]
+            for direction, peers in (("ingress", "from"), ("egress", "to")):
+                for rule in spec.get(direction, []):
+                    assert rule[peers], row["metadata"]["name"]
+                    for peer in rule[peers]:
+                        assert "namespaceSelector" not in peer or peer["podSelector"]["matchLabels"]
+                        block = peer.get("ipBlock", {"cidr": ""})
+                        assert block["cidr"] != "0.0.0.0/0" or block["except"]
+
+
+def test_workers_reach_nothing_of_the_inside_but_the_ports_of_redis_and_s3(
     built: str, production: list[dict[str, Any]]
 ) -> None:
     documents = [*yaml.safe_load_all(built)]
-    own = {6379, 6380} | ({9000} if documents != production else set())
+    inside = {("the service's namespace", port) for port in (6379, 6380, 9000)}
+    if documents == production:
+        inside = {("10.0.1.0/24", 6379), ("10.0.1.0/24", 6380)}
     for name in WORKERS:
-        found = reached(documents, name)
-        https = {443} if name != "worker-webhook" else set()
-        assert {port for where, port in found if where == "any"} == own | https, name
-    (callbacks,) = (
-        row for row in of_kind(documents, "NetworkPolicy") if component(row) == "callbacks"
-    )
-    (rule,) = callbacks["spec"]["egress"]
-    refused = [network for peer in rule["to"] for network in peer["ipBlock"]["except"]]
-    # The service's own list: of two walls, none has a hole that the other would have to close.
-    assert {ip_network(network) for network in refused} == set(_NOT_PUBLIC)
+        public = None if name == "worker-webhook" else 443
+        assert reached(documents, name) == inside | {
+            *(("kube-system", 53), ("0.0.0.0/0", public), ("2000::/3", public))
+        }
+    rules = [
+        rule
+        for row in of_kind(documents, "NetworkPolicy")
+        if component(row) in {"callbacks", "to-s3-over-https"}
+        for rule in row["spec"]["egress"]
+    ]
+    assert len(rules) == 2
+    for rule in rules:
+        refused = [network for peer in rule["to"] for network in peer["ipBlock"]["except"]]
+        # The service's own list: of two walls, none has a hole that the other would have to close.
+        assert {ip_network(network) for network in refused} == set(_NOT_PUBLIC)
 
 
 def test_every_queue_has_workers_that_follow_its_depth_and_age(
