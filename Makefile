@@ -112,11 +112,19 @@ capacity: $(STAMP) ## Model the resources that a load needs, from the last repor
 client-wheel: $(STAMP) ## Build the wheel of the Python client, qrmill_client, into dist/.
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist api/client
 
-# The pins come from a new virtual environment that has the newest release of each range.
-constraints: ## Write constraints.txt: the newest release within each range of pyproject.toml.
+# The pins come from a new virtual environment that has the newest release of each range. The image is built
+# from two further files, which have the hashes of the same releases for all platforms.
+HASHED = $(VENV)-pins/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --python-version 3.11 --constraint constraints.txt
+
+constraints: ## Write constraints.txt and deploy/requirements*.txt: the newest release of each range.
 	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
 	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS),deploy]'
 	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
+	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(HASHED) --output-file deploy/requirements.txt pyproject.toml
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml \
+		| $(HASHED) --output-file deploy/requirements-build.txt -
 	rm -rf $(VENV)-pins
 
 ##@ Tools

@@ -8,12 +8,15 @@ import stat
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 from api.cli.server import Queue
 from api.http.trusted_proxies import THIS_MACHINE
@@ -46,6 +49,41 @@ def test_hadolint_finds_nothing(tmp_path: Path) -> None:
         DOCKERFILE.replace("USER 10001:10001", "USER root"), "utf-8"
     )
     assert "DL3002" in run("hadolint", tmp_path / "Dockerfile").stdout
+
+
+def hashed(name: str) -> dict[NormalizedName, str]:
+    """Return the versions of a requirements file, of which each has hashes, for Linux."""
+    text = (DEPLOY / name).read_text("utf-8").replace("\\\n", " ")
+    assert "://" not in text
+    assert "index" not in text
+    found = {}
+    for line in text.splitlines():
+        requirement, *hashes = line.split(" --hash=")
+        assert hashes
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each.strip()) for each in hashes), line
+        parsed = Requirement(requirement)
+        if parsed.marker is None or parsed.marker.evaluate({"sys_platform": "linux"}):
+            found[canonicalize_name(parsed.name)] = str(parsed.specifier).removeprefix("==")
+    return found
+
+
+def test_the_image_is_built_from_the_pinned_versions_with_their_hashes() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").split()
+    pins = {
+        canonicalize_name(name): version for name, version in (each.split("==") for each in lines)
+    }
+    for name in ("requirements.txt", "requirements-build.txt"):
+        versions = hashed(name)
+        assert {each: pins.get(each) for each in versions} == versions
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    for needed, name in (
+        (project["project"]["dependencies"], "requirements.txt"),
+        (project["build-system"]["requires"], "requirements-build.txt"),
+    ):
+        assert {canonicalize_name(Requirement(each).name) for each in needed} <= {*hashed(name)}
+    installs = re.findall(r"bin/pip install (.*?)(?: &&|\n)", DOCKERFILE.replace("\\\n", " "))
+    assert len(installs) == 3
+    assert all("--require-hashes" in each or "--no-index" in each for each in installs)
 
 
 @needs_tools
