@@ -160,7 +160,9 @@ class Bundler:
                 job.task_id,
                 Upload(
                     packing.waiting_for(
-                        stream_archive(job.accepted_at, rows, members, self._warnings(job))
+                        stream_archive(
+                            job.accepted_at, rows, members, self._warnings(job), job.layout
+                        )
                     ),
                     self._part_bytes,
                     lambda: self._ledger.renew_claim(job.task_id, claimant, self._lease),
