@@ -13,6 +13,7 @@ from dramatiq.middleware import CurrentMessage, Middleware
 from pipeline.actors.bundle_job import Bundler
 from pipeline.actors.declare import declare_actors
 from pipeline.actors.failure_recorder import FailureRecorder
+from pipeline.actors.late_uploads import LateUploads
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.actors.retries import SafeRetries
 from pipeline.backends import Backends
@@ -86,12 +87,14 @@ def build_worker(settings: Settings) -> Broker:
     ledger, records, staging = backends.ledger, backends.records, backends.staging
     steps = StepMetrics()
     callbacks = Callbacks(backends.redis, dispatcher, queues)
+    results = ResultRecorder(ledger, records, staging)
     bundler = Bundler(
         ledger,
         records,
         staging,
         steps,
-        results=ResultRecorder(ledger, records, staging),
+        results=results,
+        late_uploads=LateUploads(ledger, records, results),
         callbacks=callbacks,
         lease=settings.lease_ms,
         deadline=settings.deadline_ms,

@@ -1,7 +1,7 @@
 """Renderer of one chunk: reads its items, renders and verifies all of them, stages the images."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -17,11 +17,10 @@ from pipeline.model.records import JobFields
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics, VerificationMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
-from pipeline.rendering import render_items
+from pipeline.rendering import RenderedChunk, render_items
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 from pipeline.verification.verify import Verify
-from render.image import Image
 
 log = structlog.get_logger(__name__)
 
@@ -106,16 +105,16 @@ class ChunkRenderer:
         items = self._records.read_items(task_id, work.offset, work.length)
         read = watch.lap()
         with self._steps.time("render", work.job.format):
-            rows, images = render_items(work, items)
+            chunk = render_items(work, items)
         rendered = watch.lap()
-        rows = self._verified(work.job, rows, images)
+        rows = self._verified(work.job, chunk)
         verified = watch.lap()
         with self._steps.time("stage", work.job.format):
             staged = self._staging.stage(
                 task_id,
                 work.chunk_index,
                 rows,
-                [image.data for image in images],
+                chunk.files,
                 self._renewing(work),
             )
         times = ChunkTimes(
@@ -127,21 +126,19 @@ class ChunkRenderer:
         )
         return StagedChunk(**msgspec.structs.asdict(staged), times=times)
 
-    def _verified(
-        self, job: JobFields, rows: list[ManifestRow], images: Sequence[Image]
-    ) -> list[ManifestRow]:
+    def _verified(self, job: JobFields, chunk: RenderedChunk) -> list[ManifestRow]:
         """Return the rows as verified, or unchanged if verification is off."""
         if self._verify is None:
-            return rows
+            return chunk.rows
         try:
             with self._steps.time("verify", job.format):
-                self._verify(job, rows, images)
+                self._verify(job, *chunk)
         except UnverifiedError as error:
             self._symbols.count_unverified(job.format, error.count)
             log.error("symbols unverified", reason=str(error))  # noqa: TRY400 - the worker logs the traceback
             raise
-        self._symbols.count_verified(job.format, len(rows))
-        return [msgspec.structs.replace(row, verified=True) for row in rows]
+        self._symbols.count_verified(job.format, len(chunk.rows))
+        return [msgspec.structs.replace(row, verified=True) for row in chunk.rows]
 
     def _renewing(self, work: ChunkWork) -> Callable[[], None]:
         """Return a function that renews the lease once a third of it has passed."""

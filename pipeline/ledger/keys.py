@@ -5,7 +5,9 @@
 ====================================  ======  =====================================================
 key                                   type    content
 ====================================  ======  =====================================================
-``qrmill:{id}:job``                   hash    one job: state, counts, times, error, bundle
+``qrmill:{id}:job``                   hash    one job: state, counts, times, error, bundle;
+                                              ``upload:<sha256>``: a bundle whose upload was about
+                                              to be completed, as JSON
 ``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
 ``qrmill:{id}:staged``                hash    chunk index -> record of the staged chunk, as JSON
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun

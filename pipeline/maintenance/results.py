@@ -38,11 +38,12 @@ class ResultRecorder:
         """Write the result record of a permanently ended job, and delete its staged chunks.
 
         Returns:
-            False if the job has meanwhile been reopened or has ended differently.
+            False if the job has meanwhile been reopened or has ended differently, or if its bundle
+            has been replaced.
         """
         self._records.write_result(task_id, result)
         # If the job was reopened meanwhile, its staged chunks belong to the re-run.
-        if not self._ledger.note_record(task_id, result.finished_at):
+        if not self._ledger.note_record(task_id, result.finished_at, result.bundle):
             return False
         self._drop_staging(task_id)
         return True

@@ -1,4 +1,5 @@
 import msgspec
+from msgspec import UNSET
 
 from pipeline.archive.manifest import ManifestRow
 from pipeline.model.chunks import ChunkTimes, StagedChunk
@@ -37,4 +38,6 @@ def test_a_manifest_row_of_release_0_2_0_is_unverified() -> None:
     )
     row = msgspec.json.decode(written, type=ManifestRow)
     assert not row.verified
-    assert msgspec.json.encode(row) == written[:-1] + b',"verified":false}'
+    assert row.page is row.staged_page is UNSET
+    added = b',"verified":false,"hri":null,"width_px":null,"width_mm":null,"xdim_mm":null}'
+    assert msgspec.json.encode(row) == written[:-1] + added
