@@ -208,3 +208,16 @@ def test_no_header_of_a_trusted_proxy_changes_the_path(few: Settings, tmp_path: 
                 answer = http.client.HTTPResponse(connection)
                 answer.begin()
                 assert answer.status == status, (name, path, value)
+
+
+def test_forwarded_headers_of_an_untrusted_peer_are_reported(few: Settings, tmp_path: Path) -> None:
+    with running_api(few, tmp_path, FORWARDED_ALLOW_IPS="127.0.0.9") as api:
+        for header in ("X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "Forwarded: for=a"):
+            sent = HEALTHY.replace(b"Host: a", f"Host: a\r\n{header}".encode())
+            for source, ignored in (("127.0.0.1", "FORWARDED_ALLOW_IPS"), ("127.0.0.9", None)):
+                with api.connect(sent, source) as connection:
+                    answer = http.client.HTTPResponse(connection)
+                    answer.begin()
+                    assert answer.headers["X-Forwarded-Ignored"] == ignored, (header, source)
+        (logged,) = api.events("forwarded headers ignored")
+        assert (logged["address"], logged["headers"]) == ("127.0.0.1", "X-Forwarded-For")
