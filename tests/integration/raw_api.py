@@ -76,6 +76,34 @@ def is_ended(connection: socket.socket) -> bool:
 
 
 @contextmanager
+def production_api(settings: Settings, directory: Path, limits: str) -> Iterator[RawApi]:
+    """Run the API as in production, with two processes.
+
+    Args:
+        settings: the service's settings.
+        directory: working directory, with the log.
+        limits: soft and hard limit on open files, as for ``prlimit --nofile``.
+    """
+    port = free_port()
+    part = service_parts.api(port, f"http://127.0.0.1:{port}", directory, _environment(settings))
+    command = ("prlimit", f"--nofile={limits}", *part.command)
+    process = start_and_wait(dataclasses.replace(part, command=command), directory)
+    try:
+        yield RawApi(port, process)
+    finally:
+        process.stop()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    values = msgspec.structs.asdict(settings) | {"log_format": "json"}
+    return {
+        **{variable(name): str(value) for name, value in values.items() if value is not None},
+        "PYTHONPATH": str(ROOT),
+        "FORWARDED_ALLOW_IPS": "127.0.0.1",
+    }
+
+
+@contextmanager
 def running_api(
     settings: Settings,
     directory: Path,
@@ -91,11 +119,7 @@ def running_api(
         wrap: changes the command.
         environ: further environment variables.
     """
-    values = msgspec.structs.asdict(settings) | {"log_format": "json"}
-    environment = {
-        variable(name): str(value) for name, value in values.items() if value is not None
-    }
-    environment |= {"PYTHONPATH": str(ROOT), "FORWARDED_ALLOW_IPS": "127.0.0.1", **environ}
+    environment = _environment(settings) | environ
     port = free_port()
     part = service_parts.api(port, f"http://127.0.0.1:{port}", directory, environment)
     command = tuple(

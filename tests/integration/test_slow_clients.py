@@ -11,10 +11,17 @@ from pathlib import Path
 
 import httpx2
 import msgspec
+import psutil
 import pytest
 
 from pipeline.service import Settings
-from tests.integration.raw_api import RawApi, is_ended, response_of, running_api
+from tests.integration.raw_api import (
+    RawApi,
+    is_ended,
+    production_api,
+    response_of,
+    running_api,
+)
 from tests.waiting import wait_for
 
 #: Connections of each kind: more than the API has threads.
@@ -223,3 +230,35 @@ def test_a_head_without_end_is_431_and_one_below_the_limit_is_read(api: RawApi) 
     with api.connect(b"GET /healthz HTTP/1.1\r\nHost: a\r\n") as connection:
         connection.sendall("".join(fields[:7]).encode() + b"\r\n")
         assert response_of(connection)[0] == 200
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("limits", ["1024:1024", "1024:20000"])
+def test_a_laptop_does_not_stop_an_api_with_the_deadlines_of_production(
+    settings: Settings, tmp_path: Path, token: str, limits: str
+) -> None:
+    """The attack of 2026-11-28: as many connections as both processes have threads, and idle ones.
+
+    All of them come from the address from which the valid requests come, and that is trusted.
+    """
+    key = {"X-API-Key": token, "Prefer": "wait=3"}
+    with production_api(settings, tmp_path, limits) as api, ExitStack() as stack:
+        pids = {child.pid for child in psutil.Process(api.process.pid).children()}
+        head, form = SLOW["half a head"][0], SLOW["a form byte by byte"]
+        slow = [stack.enter_context(api.connect(head.encode())) for _ in range(1056)]
+        forms = [stack.enter_context(api.connect(form[0].encode())) for _ in range(1056)]
+        for _ in range(1500):
+            stack.enter_context(api.connect())
+        stack.enter_context(dripping(forms, form[1]))
+        until = time.monotonic() + 70  # past every deadline
+        served = 0
+        while time.monotonic() < until:
+            assert api.status("/healthz") == 200
+            assert api.status("/readyz") == 200
+            assert api.status("/qr/bulk/", **key) == 200
+            served += 1
+            time.sleep(0.2)
+        for connection in [*slow, *forms]:
+            wait_for(partial(is_ended, connection), "its end")
+        assert {child.pid for child in psutil.Process(api.process.pid).children()} == pids
+    assert served > 20
