@@ -36,8 +36,8 @@ WEBHOOK_TIME_LIMIT = 2 * 60_000
 
 _GONE = 410
 _SUCCESS = range(200, 300)
-#: Maximum number of webhooks that one worker process sends concurrently, each of a different API
-#: key. The slow receivers of one key therefore occupy at most one of these slots.
+#: Maximum number of webhooks that one worker process sends concurrently, each of a different
+#: tenant. The slow receivers of one tenant therefore occupy at most one of these slots.
 _MAX_CONCURRENT = 4
 
 
@@ -50,7 +50,7 @@ class WebhookSender:
 
     Args:
         callbacks: state of the webhooks in the ledger.
-        secrets: webhook secrets of the API keys.
+        secrets: webhook secrets of the tenants.
         records: job records in S3, where results of webhooks are written.
         rules: rules for callback URLs.
         prefix: prefix of the API's paths, for the poll URL in the body.
@@ -74,12 +74,12 @@ class WebhookSender:
         self._prefix = prefix
         self._lease = lease
         self._lock = threading.Lock()
-        self._busy: set[str] = set()  # ids of the API keys whose webhooks are being sent
+        self._busy: set[str] = set()  # ids of the tenants whose webhooks are being sent
 
     def run(self, task_id: str, message_id: str) -> bool:
         """Make an attempt to deliver a job's webhook, if one is due.
 
-        Returns False if this process has no free slot for the API key that owns the job; the
+        Returns False if this process has no free slot for the tenant that owns the job; the
         message has to be delivered again later.
 
         Args:
@@ -103,18 +103,18 @@ class WebhookSender:
         return True
 
     @contextmanager
-    def _slot(self, key_id: str) -> Iterator[bool]:
-        """Reserve a slot to send a webhook of an API key; yields False if no slot is free."""
+    def _slot(self, tenant: str) -> Iterator[bool]:
+        """Reserve a slot to send a webhook of a tenant; yields False if no slot is free."""
         with self._lock:
-            free = key_id not in self._busy and len(self._busy) < _MAX_CONCURRENT
+            free = tenant not in self._busy and len(self._busy) < _MAX_CONCURRENT
             if free:
-                self._busy.add(key_id)
+                self._busy.add(tenant)
         try:
             yield free
         finally:
             if free:
                 with self._lock:
-                    self._busy.remove(key_id)
+                    self._busy.remove(tenant)
 
     def _execute(self, attempt: Attempt) -> None:
         try:
@@ -149,7 +149,7 @@ class WebhookSender:
     def _signed(self, attempt: Attempt, body: bytes) -> dict[str, str]:
         secrets = self._secrets.signing(attempt.job.key_id)
         if not secrets:
-            raise _NoResponseError("not sent: the API key has no webhook secret")
+            raise _NoResponseError("not sent: the tenant has no webhook secret")
         return signed_headers(attempt.event, datetime.now(UTC), body, secrets)
 
     def _succeed(self, attempt: Attempt) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from pipeline.auth.api_keys import checksum
+from pipeline.auth.tokens import checksum
 from pipeline.service import Settings
 from tests.faults.proxy import FaultProxy, Mode
 from tests.integration.raw_api import RawApi, is_ended, response_of, running_api
