@@ -3,6 +3,7 @@
 import dataclasses
 import http.client
 import json
+import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,11 @@ def response_of(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     answer = http.client.HTTPResponse(connection)
     answer.begin()
     return answer.status, json.loads(answer.read() or b"{}")
+
+
+def has_answer_or_end(connection: socket.socket) -> bool:
+    """Return whether the service has sent something, or has ended the connection."""
+    return bool(select.select([connection], [], [], 0)[0])
 
 
 def is_ended(connection: socket.socket) -> bool:

@@ -1,7 +1,7 @@
 """Gunicorn's configuration as in production, but with short deadlines, for tests.
 
-The variables ``TEST_CONNECTIONS`` and ``TEST_IDLE`` set the number of connections per process and
-the keep-alive in seconds.
+The variable ``TEST_CONNECTIONS`` sets the number of connections per process; ``TEST_IDLE`` and
+``TEST_BODY`` set the keep-alive and the deadline of bodies in seconds.
 """
 
 import os
@@ -17,7 +17,7 @@ from pipeline.service import configure_logging, open_service
 DEADLINES = Deadlines(
     idle=float(os.environ.get("TEST_IDLE", "30")),
     head=2.0,
-    body=2.0,
+    body=float(os.environ.get("TEST_BODY", "2")),
     response=2.0,
     closing=0.5,
     unread=0.1,

@@ -17,6 +17,7 @@ import pytest
 from pipeline.service import Settings
 from tests.integration.raw_api import (
     RawApi,
+    has_answer_or_end,
     is_ended,
     production_api,
     response_of,
@@ -97,28 +98,43 @@ def test_slow_requests_hold_no_thread_and_end_at_their_deadline(api: RawApi, tok
     assert api.status("/qr/bulk/", **{"X-API-Key": token}) == 200
 
 
-def test_a_body_that_a_thread_has_to_wait_for_needs_a_key_and_ends_at_its_deadline(
-    api: RawApi, token: str
-) -> None:
-    key = f"X-API-Key: {token}\r\n"
-    # 503: too many large bodies at once.
-    without_key, with_key = {(401, "unauthorized")}, {(400, "short_body"), (503, "busy")}
-    for head, expected in (
-        (f"{BULK}Content-Length: 100000\r\n\r\n", without_key),
-        (f"{BULK}Transfer-Encoding: chunked\r\n\r\n", without_key),
-        (f"{BULK}Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n", without_key),
-        (f"{BULK}{key}Content-Length: 100000\r\n\r\n", with_key),
-        (f"{BULK}{key}Transfer-Encoding: chunked\r\n\r\n1\r\n{{", with_key),
+def test_no_thread_waits_for_a_large_body_without_a_key(api: RawApi, token: str) -> None:
+    for head in (
+        f"{BULK}Content-Length: 100000\r\n\r\n",
+        f"{BULK}Transfer-Encoding: chunked\r\n\r\n",
+        f"{BULK}Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n",
     ):
         with ExitStack() as stack:
             slow = [stack.enter_context(api.connect(head.encode())) for _ in range(60)]
-            for _ in range(5):
-                assert api.status("/qr/bulk/", **{"X-API-Key": token}) == 200
+            assert api.status("/qr/bulk/", **{"X-API-Key": token}) == 200
             for connection in slow:
                 status, problem = response_of(connection)
-                assert (status, problem["error_code"]) in expected, head
-            for connection in slow:
+                assert (status, problem["error_code"]) == (401, "unauthorized"), head
                 wait_for(partial(is_ended, connection), "its end")
+
+
+def test_threads_that_wait_for_large_bodies_are_not_those_of_other_requests(
+    settings: Settings, tmp_path: Path, token: str
+) -> None:
+    few = msgspec.structs.replace(settings, long_polls=0)  # 16 threads
+    head = f"{BULK}X-API-Key: {token}\r\n"
+    with running_api(few, tmp_path, TEST_BODY="6") as api, ExitStack() as stack:
+        slow = [
+            stack.enter_context(api.connect(f"{head}{rest}".encode()))
+            for rest in (
+                "Content-Length: 100000\r\n\r\n",
+                "Transfer-Encoding: chunked\r\n\r\n1\r\n{",
+            )
+            for _ in range(30)
+        ]
+        for _ in range(3):
+            assert api.status("/qr/bulk/", **{"X-API-Key": token}) == 200
+        assert [connection for connection in slow if has_answer_or_end(connection)] == []
+        for connection in slow:
+            status, problem = response_of(connection)
+            # 503: too many large bodies at once.
+            assert (status, problem["error_code"]) in {(400, "short_body"), (503, "busy")}
+            wait_for(partial(is_ended, connection), "its end")
 
 
 def test_a_form_of_unknown_or_too_large_a_size_is_refused_unread(api: RawApi) -> None:
