@@ -129,21 +129,21 @@ deploy-tools: $(STAMP) ## Install the checkers of the files in deploy/: hadolint
 	$(PIP_INSTALL) -c constraints.txt -e '.[deploy]'
 
 # curl, other ZIP readers, a browser, renderers of PDF, EPS and SVG, Prometheus with promtool,
-# systemd-analyze, ip with tc, RabbitMQ,
+# systemd-analyze, ip with tc, nginx, RabbitMQ,
 # and a Redis with TLS, which the Valkey of the wheel is built without. Tests that need a program that
 # is not installed are skipped and state the reason. Needs Debian or Ubuntu, and root.
 debian-packages: ## Install the Debian packages that some tests need (root).
 	apt-get update -qq
 # The servers are for tests only: the units of a new package are masked, so that none is started.
 	mkdir -p /etc/systemd/system
-	for server in prometheus redis-server; do \
+	for server in nginx prometheus redis-server; do \
 		dpkg -s $$server >/dev/null 2>&1 || ln -sfn /dev/null /etc/systemd/system/$$server.service; \
 	done
 	dpkg -s rabbitmq-server >/dev/null 2>&1 || \
 		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
 			ln -sfn /dev/null /etc/systemd/system/$$unit; done
 	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium ghostscript librsvg2-bin \
-		prometheus systemd iproute2 redis-server rabbitmq-server \
+		nginx prometheus systemd iproute2 redis-server rabbitmq-server \
 		busybox libarchive-tools default-jdk-headless libcommons-compress-java
 	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm
 

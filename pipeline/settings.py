@@ -184,6 +184,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="maximum number of simultaneous long polls per API process", ge=0, le=10_000
         ),
     ] = 512
+    keep_alive: Annotated[
+        int,
+        Meta(
+            description="seconds for which the API keeps an idle connection open; longer than the "
+            "idle time of the proxy or load balancer before it",
+            ge=1,
+            le=86_400,
+        ),
+    ] = 75
     download_url_ttl: Annotated[
         int,
         Meta(

@@ -42,8 +42,8 @@ key                                   type    content
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel names of queues that have just received a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in a window of <s> seconds
-``qrmill:attempts:of:<address>``      string  sign-in attempts from an address in one minute
-``qrmill:attempts:all``               string  sign-in attempts from all addresses in one minute
+``qrmill:attempts:of:<network>``      string  wrong sign-in attempts from a network in one minute
+``qrmill:attempts:all``               string  wrong sign-in attempts from all networks in a minute
 ``qrmill:barrier:<uuid>``             string  number of unfinished messages of a Dramatiq group;
                                               ``…@events``: notice that all are finished
 ``dramatiq:<queue>``                  list    ids of waiting messages; ``<queue>.DQ``: delayed ones
@@ -120,8 +120,8 @@ def rate(key_id: str, seconds: int) -> str:
     return f"qrmill:rates:{{{key_id}}}:{seconds}"
 
 
-def sign_in_attempts(address: str) -> str:
-    return f"qrmill:attempts:of:{address}"
+def sign_in_attempts(network: str) -> str:
+    return f"qrmill:attempts:of:{network}"
 
 
 def idempotency(tenant: str, key_sha256: str) -> str:

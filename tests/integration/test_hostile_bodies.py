@@ -8,7 +8,7 @@ import psutil
 from falcon.testing import StartResponseMock, create_environ
 
 from api.app import App, request_limits
-from api.http.body_deadline import BodyDeadline
+from api.http.deadlines import BodyDeadline
 from api.http.error_handlers import install_error_handlers
 from api.http.request_bodies import BodyReader
 from api.http.request_log import RequestLog
