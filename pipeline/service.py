@@ -21,6 +21,7 @@ from pipeline.broker.names import ALL_QUEUES
 from pipeline.doctor.check import Finding, compare_clocks
 from pipeline.doctor.run import check_up
 from pipeline.errors import (
+    LedgerReadOnlyError,
     LedgerUnavailableError,
     ObjectMissingError,
     StoreUnavailableError,
@@ -129,7 +130,7 @@ def open_service(settings: Settings) -> Service:
         expose_metrics(settings, collector)
 
     checks = {
-        "redis": ledger.ping,
+        "redis": ledger.check,
         "s3": fail_fast.bucket.check,
         "s3_staging": fail_fast.staging_bucket.check,
     }
@@ -201,6 +202,7 @@ __all__ = [
     "JobStatus",
     "Jobs",
     "Layout",
+    "LedgerReadOnlyError",
     "LedgerUnavailableError",
     "NotPossibleError",
     "ObjectMissingError",

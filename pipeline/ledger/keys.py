@@ -35,6 +35,7 @@ key                                   type    content
                                               queue
 ``qrmill:letters``                    string  lock for reading dead letters in RabbitMQ
 ``qrmill:sweep``                      string  lease of the active sweep
+``qrmill:{probe}:write``              string  written by readiness checks; expires after 10 seconds
 ``qrmill:alive``                      string  run id of the Redis server that was last reconciled
                                               with S3
 ``qrmill:ended``                      channel task ids of jobs that have just ended
@@ -72,6 +73,8 @@ LETTERS = "qrmill:letters"
 SIGN_IN_ATTEMPTS = "qrmill:attempts:all"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
+#: The braces let it match a pattern that the ACL file of every release gives to every role.
+PROBE = "qrmill:{probe}:write"
 
 
 def job(task_id: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 import redis
 
 from pipeline.ledger import keys
-from pipeline.ledger.connection import translated
+from pipeline.ledger.connection import check_writable, translated
 from pipeline.ledger.entries import (
     ChunkWork,
     Diagnosis,
@@ -368,7 +368,6 @@ class Ledger:
         found = self._run("claim_expired", [keys.ENDED_JOBS], before, behind, when, count)
         return [ExpiredJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
-    def ping(self) -> None:
-        """Check that Redis responds."""
-        with translated():
-            self._client.ping()
+    def check(self) -> None:
+        """Check that Redis responds and accepts writes."""
+        check_writable(self._client)

@@ -332,7 +332,7 @@ def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redi
 def test_a_server_that_is_not_there_is_told_as_such() -> None:
     with open_redis("redis://127.0.0.1:1", timeout=1, decode=True) as nowhere:
         lost = Ledger(nowhere)
-        for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0, LEASE), lost.ping):
+        for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0, LEASE), lost.check):
             with pytest.raises(LedgerUnavailableError):
                 step()
 
