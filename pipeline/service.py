@@ -107,6 +107,7 @@ def open_service(settings: Settings) -> Service:
     text, ledger, records = backends.redis, backends.ledger, backends.records
     storage = backends.storage
     fail_fast = open_storage(settings, read_timeout=_FAIL_FAST_TIMEOUT, attempts=1, sharing=storage)
+    fail_fast_records = JobRecords(fail_fast.bucket)
     broker, dispatcher, queues, heartbeats = backends.broker
     recovery = Recovery(
         ledger,
@@ -142,7 +143,7 @@ def open_service(settings: Settings) -> Service:
             records,
             dispatcher,
             recovery=recovery,
-            results=ResultRecorder(ledger, records, backends.staging),
+            results=ResultRecorder(ledger, fail_fast_records, backends.staging),
             listing=Listing(text, ledger),
             waiters=CompletionWaiters(text, settings.long_polls),
             callbacks=Callbacks(text, dispatcher, queues),
@@ -154,7 +155,7 @@ def open_service(settings: Settings) -> Service:
             dispatcher,
             IdempotencyKeys(text),
             Backlog(text, queues, settings.max_backlog),
-            fail_fast_records=JobRecords(fail_fast.bucket),
+            fail_fast_records=fail_fast_records,
             deadline=settings.deadline_ms,
         ),
         api_keys=ApiKeys(storage.bucket),

@@ -12,10 +12,10 @@ import structlog
 from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.archive.bundle import stream_archive
 from pipeline.archive.manifest import ManifestRow
-from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
+from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import ResultRecorder
-from pipeline.model.records import Bundle, BundleTimes, JobFields, Result
+from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
@@ -122,16 +122,10 @@ class Bundler:
         if result is None:
             return
         try:
-            self._write_result(job.task_id, result)
+            self._results.write_or_leave(job.task_id, result)
         finally:
             if job.callback_url:
                 self._callbacks.enqueue(job.task_id)
-
-    def _write_result(self, task_id: str, result: Result) -> None:
-        try:
-            self._results.write(task_id, result)
-        except StoreUnavailableError as error:
-            log.warning("result not recorded", reason=str(error))
 
     def _log_lost_claim(self) -> None:
         log.warning("bundle lease lost", reason="another worker took the claim, or the job ended")

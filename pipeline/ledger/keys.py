@@ -16,8 +16,9 @@ key                                   type    content
 ``qrmill:{id}:letters``               set     ids of dead letters that reopen the job when requeued
 ``qrmill:jobs:active``                zset    task ids of jobs in flight, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids of ended jobs, by the time of the end (ms)
-``qrmill:jobs:unrecorded``            zset    task ids of ended jobs without a result record in S3,
-                                              by the time (ms) since which it is missing
+``qrmill:jobs:unrecorded``            zset    task ids of jobs whose result record in S3 may be
+                                              missing, or void since a retry, by the time (ms)
+                                              since which that is so
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)

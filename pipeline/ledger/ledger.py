@@ -309,12 +309,14 @@ class Ledger:
         return bool(self._run("note_record", names, task_id, end))
 
     def take_unrecorded(self, count: int, quiet: int, patience: int) -> list[str]:
-        """Return up to ``count`` task ids of ended jobs that still lack a result record in S3.
+        """Return up to ``count`` task ids of jobs whose result record in S3 may be wrong.
+
+        The record of an ended job may be missing, and a job that was retried may still have one.
 
         Args:
             count: largest number of ids.
             quiet: time for which the returned ids are not returned again.
-            patience: minimum time for which the record must have been missing.
+            patience: minimum time since the job's end or retry.
         """
         found = self._run("take_due", [keys.UNRECORDED], count, quiet, patience)
         return cast("list[str]", found)

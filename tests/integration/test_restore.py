@@ -113,7 +113,7 @@ def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
 ) -> None:
     assert sweep.once()
     with monkeypatch.context() as killed:
-        killed.setattr("pipeline.actors.bundle_job.Bundler._write_result", lambda *_: None)
+        killed.setattr("pipeline.maintenance.results.ResultRecorder.write", lambda *_: None)
         start_worker()
         task_id = submit(client)
         before = end_of(client, task_id).json
@@ -153,6 +153,80 @@ def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
     assert sweep.once()
     flush(redis_url)
     assert poll(client, task_id).json["status"] == "completed"
+
+
+@pytest.mark.parametrize("error_code", ["cancelled", "deadline"])
+@pytest.mark.parametrize("by", ["the next sweeps", "the hourly comparison"])
+def test_a_record_that_arrives_during_a_re_run_does_not_end_it(
+    *,
+    client: TestClient,
+    sweep: Sweep,
+    connection: redis.Redis,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    error_code: str,
+    by: str,
+) -> None:
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
+    task_id = submit(client)
+    if error_code == "cancelled":
+        client.simulate_delete(f"/qr/bulk/{task_id}/")
+    else:
+        connection.hset(ledger_keys.job(task_id), "deadline_at", 1)
+    assert sweep.once()
+    late = bucket.get(keys.result_object(task_id))
+    assert error_code.encode() in late
+    assert retry(client, task_id).status_code == 202
+    if by == "the hourly comparison":
+        assert sweep.once()
+        assert not connection.exists(ledger_keys.UNRECORDED)
+    bucket.put(keys.result_object(task_id), late)
+    if by == "the hourly comparison":
+        assert [*sweep._reconciler.steps()]
+    else:
+        assert sweep.once()
+    assert keys.result_object(task_id) not in [*bucket.list_keys("jobs/")]
+    connection.flushall()
+    assert poll(client, task_id).json["status"] == "pending"
+
+
+@pytest.mark.parametrize("by", ["the next sweeps", "the hourly comparison"])
+def test_a_record_that_is_deleted_by_mistake_is_written_again(
+    *,
+    client: TestClient,
+    sweep: Sweep,
+    bucket: Bucket,
+    connection: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
+    task_id = submit(client)
+    client.simulate_delete(f"/qr/bulk/{task_id}/")
+    assert sweep.once()
+    late = bucket.get(keys.result_object(task_id))
+    retry(client, task_id)
+    bucket.put(keys.result_object(task_id), late)
+    records = (
+        sweep._reconciler._recovery if "hourly" in by else sweep._retention._results
+    )._records
+    delete = records.delete_result
+
+    def end_first(task_id: str) -> None:
+        client.simulate_delete(f"/qr/bulk/{task_id}/")
+        delete(task_id)
+
+    monkeypatch.setattr(records, "delete_result", end_first)
+    if "hourly" in by:
+        assert [*sweep._reconciler.steps()]
+    else:
+        assert sweep.once()
+    assert keys.result_object(task_id) not in [*bucket.list_keys("jobs/")]
+    monkeypatch.undo()
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
+    connection.zadd(ledger_keys.UNRECORDED, {task_id: 1}, xx=True)  # as if the time had passed
+    assert sweep.once()
+    assert bucket.get(keys.result_object(task_id)) != late
 
 
 def flush(redis_url: str) -> None:
