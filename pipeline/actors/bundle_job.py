@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import msgspec
 import structlog
@@ -13,6 +13,7 @@ from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkEr
 from pipeline.archive.bundle import stream_archive
 from pipeline.archive.manifest import ManifestRow
 from pipeline.errors import LedgerUnavailableError
+from pipeline.ledger.lease_renewal import renewing
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.records import Bundle, BundleTimes, JobFields
@@ -38,7 +39,8 @@ class Bundler:
         steps: measures how long building takes.
         results: writes the result record to S3.
         callbacks: enqueues the job's webhook, if it has one.
-        lease: milliseconds that a claim lasts; the claim is renewed before each upload part.
+        lease: milliseconds that a claim lasts. The claim is renewed as long as the bundle is being
+            built, and checked before each upload part.
         deadline: milliseconds that a job gets when a requeued bundle message reopens it.
         part_bytes: size of an upload part in bytes.
         job_ttl: seconds that the bundle is kept.
@@ -89,7 +91,7 @@ class Bundler:
             return None
         bind_job_context(job)
         try:
-            with self._steps.time("bundle", job.format):
+            with self._steps.time("bundle", job.format), self._renewing(task_id, claimant):
                 bundle = self._build(job, claimant)
         except UploadAbandonedError:
             self._log_lost_claim()
@@ -126,6 +128,13 @@ class Bundler:
         finally:
             if job.callback_url:
                 self._callbacks.enqueue(job.task_id)
+
+    def _renewing(self, task_id: str, claimant: str) -> AbstractContextManager[object]:
+        return renewing(
+            lambda: self._ledger.renew_claim(task_id, claimant, self._lease),
+            lease=self._lease,
+            limit=BUNDLE_TIME_LIMIT,
+        )
 
     def _log_lost_claim(self) -> None:
         log.warning("bundle lease lost", reason="another worker took the claim, or the job ended")

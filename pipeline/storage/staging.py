@@ -10,7 +10,7 @@ record then reveal whether the bytes are those that were recorded.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -66,7 +66,6 @@ class Staging(Protocol):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         images: Sequence[bytes],
-        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk.
 
@@ -75,7 +74,6 @@ class Staging(Protocol):
             chunk_index: index of the chunk, counted from 0.
             rows: manifest rows of the chunk's items.
             images: image files of the items, in the order of ``rows``.
-            before_request: called before every request to S3.
 
         Returns:
             The sizes and digests to record in the ledger.
@@ -121,7 +119,6 @@ class ZipStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         images: Sequence[bytes],
-        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
@@ -130,7 +127,6 @@ class ZipStaging(_BucketStaging):
         pieces = [archive.copy(store_member(ROWS, encoded))]
         pieces += [archive.copy(make_member(name, image)) for name, image in named]
         data = b"".join((*pieces, *archive.finalize()))
-        before_request()
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
@@ -163,16 +159,13 @@ class ObjectStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         images: Sequence[bytes],
-        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk's images, then its rows."""
         for row, image in zip(rows, images, strict=True):
             kind = MEDIA_TYPES[row.file.rpartition(".")[2]]
-            before_request()
             self._bucket.put(keys.staged_image(task_id, chunk_index, row.file), image, kind)
         encoded = msgspec.json.encode(rows)
         key = keys.staged_image(task_id, chunk_index, ROWS)
-        before_request()
         self._bucket.put(key, encoded, "application/json")
         return _staged(encoded, b"".join((encoded, *images)))
 

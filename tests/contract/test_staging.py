@@ -48,7 +48,7 @@ def rows(images: list[bytes], ending: str = "png") -> list[ManifestRow]:
 def stage(
     staging: Staging, task_id: str = TASK, chunk: int = 0, ending: str = "png"
 ) -> StagedBytes:
-    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES, lambda: None)
+    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES)
 
 
 def expected_chunk(ending: str = "png") -> Chunk:

@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from contextlib import closing
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import dramatiq
 import msgspec
@@ -351,10 +351,10 @@ def test_a_missing_object_is_looked_for_twice_whatever_used_up_the_tries(
     wait_for(lambda: client.zcard("dramatiq:fails.XQ") == dead, "a dead letter, or none")
     worker.stop()
     assert len(begun) == tries
-    for letter_id, text in client.hgetall("dramatiq:fails.XQ.msgs").items():
+    for text in cast("list[bytes]", client.hvals("dramatiq:fails.XQ.msgs")):
         again = renewed(text.decode())
         assert again is not None
-        assert {"max_retries", "object_missing"}.isdisjoint(json.loads(again)["options"]), letter_id
+        assert {"max_retries", "object_missing"}.isdisjoint(json.loads(again)["options"])
     client.close()
 
 
