@@ -221,6 +221,22 @@ def test_a_second_message_that_comes_late_does_not_reopen_a_failed_job(ledger: L
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "double") is not None
 
 
+@pytest.mark.parametrize("failed", [{"1"}, {"0", "2"}, {"9"}])
+def test_a_bundle_is_not_reopened_while_a_chunk_counts_as_failed(
+    ledger: Ledger, failed: set[str]
+) -> None:
+    """No step leaves such an entry; what reopens a job does not rely on that."""
+    task_id = enter(ledger)
+    stage_all(ledger, task_id)
+    ledger.fail_job(task_id, FAILURE, None, "letter")
+    ledger._client.hset(keys.failures(task_id), mapping=dict.fromkeys(failed, "{}"))
+    assert ledger.claim_bundle(task_id, "a", LEASE, HOUR, "letter") is None
+    assert state(ledger, task_id) == "failed"
+    assert ledger.active_jobs() == []
+    ledger._client.delete(keys.failures(task_id))
+    assert ledger.claim_bundle(task_id, "a", LEASE, HOUR, "letter")
+
+
 def test_a_copy_of_a_message_that_failed_for_good_does_not_reopen_its_job(ledger: Ledger) -> None:
     of_chunk, of_bundle = enter(ledger), enter(ledger)
     begun = begin(ledger, of_chunk, 0, "message")

@@ -44,6 +44,20 @@ def empty_redis(scene: Scene) -> None:
     with scene.rig.redis() as client:
         client.flushall()
     look_again(scene)
+    send_again(scene)
+
+
+def send_again(scene: Scene) -> None:
+    """Send every accepted request once more: a job that was restored has its Idempotency-Key."""
+    with scene.load.client() as client:
+        for order in scene.load.orders:
+            if order.task_id is None:
+                continue
+            answer = scene.load.post(client, order)
+            if answer.status_code != httpx2.codes.ACCEPTED:
+                scene.wrong.append(f"{order.task_id} sent again was answered {answer.status_code}")
+            elif answer.json()["task_id"] != order.task_id:
+                scene.wrong.append(f"{order.task_id} sent again was {answer.json()['task_id']}")
 
 
 def look_again(scene: Scene) -> None:
