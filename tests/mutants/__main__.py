@@ -11,13 +11,15 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.mutants import lua_sites, python_sites
 from tests.mutants.baseline import Baseline, record
 from tests.mutants.mutation import Candidate, Mutation, draw
-from tests.mutants.trial import try_mutation
+from tests.mutants.trial import Trial, try_mutation
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "test-output" / "mutants"
@@ -25,6 +27,7 @@ _CODE = ("api", "pipeline", "render")
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv*", ".*_cache", "__pycache__", "test-output", "demo-out", "dist", "node_modules"
 )
+_SIDE_BY_SIDE = 2
 #: Share of the mutations that are to be found, time-outs apart.
 _WANTED = 0.95
 
@@ -38,22 +41,40 @@ def main() -> int:
     parser.add_argument("--only", default="", help="begin of the paths to draw from")
     chosen = parser.parse_args()
     directory = OUTPUT / (chosen.only.strip("/").replace("/", "-") or "all")
-    tree = _copy(directory / "tree")
+    trees = [_copy(directory / str(number) / "tree") for number in range(_SIDE_BY_SIDE)]
     if not (OUTPUT / "baseline" / "coverage").exists():
-        record(OUTPUT / "baseline", tree)
-    baseline = Baseline(OUTPUT / "baseline", tree)
+        record(OUTPUT / "baseline", trees[0])
+    baseline = Baseline(OUTPUT / "baseline")
     results = directory / f"seed-{chosen.seed}.jsonl"
     done = _results(results)
     sample = [*islice(draw(_candidates(chosen.only), chosen.seed), chosen.sample)]
     waiting = (each for each in map(_mutate, sample) if each.name not in done)
-    for mutation in islice(waiting, chosen.batch):
-        trial = try_mutation(mutation, baseline, tree)
+    for mutation, trial in _try_each([*islice(waiting, chosen.batch)], baseline, trees):
         row = {"name": mutation.name, **trial._asdict(), "diff": _diff(mutation)}
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         done[mutation.name] = row
         print(f"{len(done):4} {trial.verdict:<9} {mutation.name}", flush=True)
     return _report(done, len(sample))
+
+
+def _try_each(
+    mutations: list[Mutation], baseline: Baseline, trees: list[Path]
+) -> Iterator[tuple[Mutation, Trial]]:
+    """Try mutations side by side, one in each tree, and yield them in their order."""
+    free: SimpleQueue[Path] = SimpleQueue()
+    for tree in trees:
+        free.put(tree)
+
+    def attempt(mutation: Mutation) -> Trial:
+        tree = free.get()
+        try:
+            return try_mutation(mutation, baseline, tree)
+        finally:
+            free.put(tree)
+
+    with ThreadPoolExecutor(len(trees)) as pool:
+        yield from zip(mutations, pool.map(attempt, mutations), strict=True)
 
 
 def _copy(tree: Path) -> Path:

@@ -22,11 +22,9 @@ class Baseline:
 
     Args:
         directory: where it is kept, once it has been recorded.
-        tree: the copy of the repository that the tests run in.
     """
 
-    def __init__(self, directory: Path, tree: Path) -> None:
-        self._tree = tree
+    def __init__(self, directory: Path) -> None:
         rows = [
             json.loads(line)
             for file in sorted(directory.glob("tests.*"))
