@@ -472,13 +472,15 @@ def test_a_late_job_and_one_that_has_ended_are_told_apart(ledger: Ledger) -> Non
 
 
 def test_a_job_that_is_taken_to_be_removed_is_not_opened_again(ledger: Ledger) -> None:
-    of_chunk, of_bundle, opened = (enter(ledger) for _ in range(3))
+    of_chunk, of_bundle, opened, running = (enter(ledger) for _ in range(4))
     stage_all(ledger, of_bundle)
+    begin(ledger, running, 0)
     for task_id, chunk in ((of_chunk, 0), (of_bundle, None), (opened, 0)):
         ledger.fail_job(task_id, FAILURE, chunk, "letter")
     assert ledger.claim_expired(NOW, 10) == []
     assert ledger.retry_job(opened, HOUR) == [0, 1, 2]
-    ledger._client.zadd(keys.ENDED_JOBS, {opened: 1})  # as if its index had not followed
+    for task_id in (opened, running):
+        ledger._client.zadd(keys.ENDED_JOBS, {task_id: 1})  # as if its index had not followed
     taken = {(of_chunk, "failed", "key"), (of_bundle, "failed", "key")}
     assert (
         {*ledger.claim_expired(NOW * 10_000, 10)}
@@ -488,7 +490,8 @@ def test_a_job_that_is_taken_to_be_removed_is_not_opened_again(ledger: Ledger) -
     assert ledger.retry_job(of_chunk, HOUR) is ledger.retry_job(of_bundle, HOUR) is None
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "letter") is None
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter") is None
-    assert state(ledger, opened) == "pending"
+    assert (state(ledger, opened), state(ledger, running)) == ("pending", "running")
+    assert {*ledger._client.zrange(keys.ENDED_JOBS, 0, -1)} == {of_chunk, of_bundle}
     assert state(ledger, of_chunk) == state(ledger, of_bundle) == "failed"
 
 

@@ -115,15 +115,16 @@ def _diff(mutation: Mutation) -> str:
 
 def _report(done: dict[str, dict[str, object]], size: int) -> int:
     counts = Counter(str(row["verdict"]) for row in done.values())
-    judged = counts["unit"] + counts["other"] + counts["survived"]
+    judged = len(done) - counts["timeout"]
     share = 1 - counts["survived"] / judged if judged else 1.0
     for row in done.values():
         if row["verdict"] == "survived":
             print(f"\nnot found by {row['tests']} tests: {row['name']}\n{row['diff']}")
     print(
         f"\n{len(done)} of {size} tried: {counts['unit']} found by unit tests, "
-        f"{counts['other']} by contract and integration tests, {counts['survived']} not found, "
-        f"{counts['timeout']} timed out; found {share:.1%}"
+        f"{counts['other']} by contract and integration tests, {counts['e2e']} by tests of whole "
+        f"processes, {counts['survived']} not found, {counts['timeout']} timed out; "
+        f"found {share:.1%}"
     )
     return int(share < _WANTED)
 

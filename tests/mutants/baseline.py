@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from coverage import CoverageData
 
@@ -14,7 +14,24 @@ from tests.mutants.recorder import TESTS
 
 _FOLDERS = ("tests/unit", "tests/contract", "tests/integration")
 _UNIT = "tests/unit/"
+_E2E = "tests/e2e"
+#: Seconds of the tests that start whole processes, which are not recorded.
+_E2E_SECONDS = 300.0
 _LUA = "pipeline/ledger/lua/"
+
+
+class Stages(NamedTuple):
+    """The tests of a line, in the order in which they run.
+
+    Attributes:
+        unit: unit tests.
+        other: contract and integration tests.
+        e2e: tests that start whole processes.
+    """
+
+    unit: list[str]
+    other: list[str]
+    e2e: list[str]
 
 
 class Baseline:
@@ -39,23 +56,40 @@ class Baseline:
 
     def seconds(self, tests: Iterable[str]) -> float:
         """Return how long tests take."""
-        return sum(float(self._rows[test]["seconds"]) for test in tests)
+        return sum(
+            _E2E_SECONDS if test == _E2E else float(self._rows[test]["seconds"]) for test in tests
+        )
 
-    def stages(self, path: str, line: int) -> tuple[list[str], list[str]]:
-        """Return the tests of a line: unit tests, and contract and integration tests.
+    def stages(self, path: str, line: int) -> Stages:
+        """Return the tests of a line, the shortest first.
 
-        A line that is executed at the import alone has the tests of its whole file. The shortest
-        come first.
+        A line that no test executes is executed at the import, or in other processes. It has the
+        tests of its whole file and of the files that import it, and those of whole processes.
         """
         if path.startswith(_LUA):
-            found = self._of_script(Path(path).stem)
+            found, elsewhere = self._of_script(Path(path).stem), False
         else:
-            lines = self._coverage.contexts_by_lineno(self._measured.get(path, path))
-            found = set(lines.get(line, ())) & self._rows.keys()
-            found = found or {test for tests in lines.values() for test in tests}
-        known = sorted(found & self._rows.keys(), key=lambda test: self._rows[test]["seconds"])
+            found = self._of_line(path, line)
+            elsewhere = not found
+            found = found or self._of_file(path).union(*map(self._of_file, self._importers(path)))
+        known = sorted(found, key=lambda test: self._rows[test]["seconds"])
         unit = [test for test in known if test.startswith(_UNIT)]
-        return unit, [test for test in known if not test.startswith(_UNIT)]
+        others = [test for test in known if not test.startswith(_UNIT)]
+        return Stages(unit, others, [_E2E] if elsewhere else [])
+
+    def _of_line(self, path: str, line: int) -> set[str]:
+        lines = self._coverage.contexts_by_lineno(self._measured.get(path, path))
+        return set(lines.get(line, ())) & self._rows.keys()
+
+    def _of_file(self, path: str) -> set[str]:
+        lines = self._coverage.contexts_by_lineno(self._measured.get(path, path))
+        return {test for tests in lines.values() for test in tests} & self._rows.keys()
+
+    def _importers(self, path: str) -> Iterator[str]:
+        module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for name, file in self._measured.items():
+            if Path(file).is_file() and f"from {module} import" in Path(file).read_text("utf-8"):
+                yield name
 
     def _of_script(self, name: str) -> set[str]:
         return {

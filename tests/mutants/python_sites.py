@@ -27,13 +27,19 @@ def candidates(path: str, root: Path) -> Iterator[Candidate]:
     source = (root / path).read_text("utf-8")
     tree = ast.parse(source)
     skipped = [_span(node) for node in _skipped(tree)]
+    # Elsewhere, * and / separate parameters.
+    operations = [
+        _span(node) for node in ast.walk(tree) if isinstance(node, ast.BinOp | ast.AugAssign)
+    ]
     nodes = [*ast_nodes(get_ast(source))]
     for name in _NAMES:
         operator = _OPERATORS[name]()
         starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
-        for occurrence, (line, column) in enumerate(starts):
-            if not any(first <= (line, column) < last for first, last in skipped):
-                yield Candidate(path, line, column, name, occurrence)
+        for occurrence, start in enumerate(starts):
+            if not _within(start, skipped) and (
+                not name.startswith("ReplaceBinaryOperator") or _within(start, operations)
+            ):
+                yield Candidate(path, start[0], start[1], name, occurrence)
     for occurrence, call in enumerate(_calls(tree)):
         yield Candidate(path, call.lineno, call.col_offset, REMOVE_CALL, occurrence)
 
@@ -76,6 +82,10 @@ def _skipped(tree: ast.AST) -> Iterator[ast.AST]:
             yield node.annotation
         if _logs(node):
             yield node
+
+
+def _within(place: tuple[int, int], spans: list[_Span]) -> bool:
+    return any(first <= place < last for first, last in spans)
 
 
 def _span(node: ast.AST) -> _Span:

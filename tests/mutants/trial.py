@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from tests.mutants.baseline import Baseline
 from tests.mutants.mutation import Mutation
 
-Verdict = Literal["unit", "other", "timeout", "survived"]
+Verdict = Literal["unit", "other", "e2e", "timeout", "survived"]
 #: Seconds that every trial has, and how often the usual duration of its tests besides.
 _LEAST_SECONDS, _FACTOR = 90.0, 5.0
 _SURVIVED, _NO_TESTS = 0, 5
@@ -22,7 +22,8 @@ class Trial(NamedTuple):
     """What became of a mutation.
 
     Attributes:
-        verdict: found by unit tests, found by other tests, found by a time-out, or not found.
+        verdict: found by unit tests, by contract and integration tests, by tests of whole
+            processes, by a time-out, or not found.
         tests: number of tests that were to find it.
     """
 
@@ -34,13 +35,19 @@ def try_mutation(mutation: Mutation, baseline: Baseline, tree: Path) -> Trial:
     """Write a mutation to the tree, run its tests there, and undo it."""
     file = tree / mutation.path
     original = file.read_text("utf-8")
-    unit, others = baseline.stages(mutation.path, mutation.line)
+    stages = baseline.stages(mutation.path, mutation.line)
     file.write_text(mutation.code, "utf-8")
     try:
-        verdict = _first_find(("unit", unit), ("other", others), baseline=baseline, tree=tree)
+        verdict = _first_find(
+            ("unit", stages.unit),
+            ("other", stages.other),
+            ("e2e", stages.e2e),
+            baseline=baseline,
+            tree=tree,
+        )
     finally:
         file.write_text(original, "utf-8")
-    return Trial(verdict, len(unit) + len(others))
+    return Trial(verdict, sum(map(len, stages)))
 
 
 def _first_find(*stages: tuple[Verdict, list[str]], baseline: Baseline, tree: Path) -> Verdict:
