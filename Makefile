@@ -14,7 +14,7 @@ EXTRAS := embedded,test,capacity,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up lint format unit test test-long test-wheels test-pythons coverage \
-	thorough faults hosts containers audit bench capacity client-wheel constraints dashboard \
+	thorough mutants faults hosts containers audit bench capacity client-wheel constraints dashboard \
 	deploy-tools debian-packages zip-readers container-packages clean
 
 # The help is made of this file: a line `##@ …` is a heading, `target: … ## …` a target and its summary.
@@ -81,6 +81,12 @@ coverage: $(STAMP) ## Report the branch coverage of the unit, contract and integ
 thorough: $(STAMP) ## Run the long checks of the renderer (about 40 minutes).
 	$(PYTEST) tests/unit/render -m thorough
 	$(PYTEST) tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
+
+# A sample of 200 mutations, drawn by its seed. MUTANTS="--batch 20" tries 20 of them, and the next call
+# goes on. MUTANTS="--only render/" draws from one folder. The first call records what each test executes.
+mutants: $(STAMP) ## Put small faults into the code and count those that the tests find (hours).
+	$(PIP_INSTALL) -c constraints.txt -e '.[mutants]'
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 # FAULTS="--short kill-redis" selects faults. FAULTS="--broker rabbitmq" uses RabbitMQ as the broker.
 faults: $(STAMP) ## Inject every fault into a running stack (about 40 minutes).

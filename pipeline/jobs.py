@@ -158,7 +158,7 @@ class Jobs:
         result = self._ledger.fail_job(task_id, CANCELLED_BY_REQUEST)
         if result is None or result.error_code != CANCELLED_BY_REQUEST.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
-        self._results.write(task_id, result)
+        self._results.write_or_leave(task_id, result)
         if found.callback_url:
             self._callbacks.enqueue(task_id)
         log.info("job cancelled", task_id=task_id)

@@ -29,6 +29,7 @@ from pipeline.broker.names import ALL_QUEUES
 from pipeline.doctor.check import Finding, compare_clocks
 from pipeline.doctor.run import check_up
 from pipeline.errors import (
+    LedgerReadOnlyError,
     LedgerUnavailableError,
     ObjectMissingError,
     StoreUnavailableError,
@@ -114,6 +115,7 @@ def open_service(settings: Settings) -> Service:
     text, ledger, records = backends.redis, backends.ledger, backends.records
     storage = backends.storage
     fail_fast = open_storage(settings, read_timeout=_FAIL_FAST_TIMEOUT, attempts=1, sharing=storage)
+    fail_fast_records = JobRecords(fail_fast.bucket)
     broker, dispatcher, queues, heartbeats = backends.broker
     recovery = Recovery(
         ledger,
@@ -137,7 +139,7 @@ def open_service(settings: Settings) -> Service:
         expose_metrics(settings, collector)
 
     checks = {
-        "redis": ledger.ping,
+        "redis": ledger.check,
         "s3": fail_fast.bucket.check,
         "s3_staging": fail_fast.staging_bucket.check,
     }
@@ -149,7 +151,7 @@ def open_service(settings: Settings) -> Service:
             records,
             dispatcher,
             recovery=recovery,
-            results=ResultRecorder(ledger, records, backends.staging),
+            results=ResultRecorder(ledger, fail_fast_records, backends.staging),
             listing=Listing(text, ledger),
             waiters=CompletionWaiters(text, settings.long_polls),
             callbacks=Callbacks(text, dispatcher, queues),
@@ -161,7 +163,7 @@ def open_service(settings: Settings) -> Service:
             dispatcher,
             IdempotencyKeys(text),
             Backlog(text, queues, settings.max_backlog),
-            fail_fast_records=JobRecords(fail_fast.bucket),
+            fail_fast_records=fail_fast_records,
             deadline=settings.deadline_ms,
         ),
         api_keys=ApiKeys(storage.bucket),
@@ -211,6 +213,7 @@ __all__ = [
     "KeyExistsError",
     "KeyRevokedError",
     "Layout",
+    "LedgerReadOnlyError",
     "LedgerUnavailableError",
     "NotPossibleError",
     "ObjectMissingError",

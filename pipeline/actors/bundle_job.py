@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import msgspec
 import structlog
@@ -13,10 +13,11 @@ from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkEr
 from pipeline.actors.late_uploads import LateUploads
 from pipeline.archive.bundle import stream_archive
 from pipeline.archive.manifest import ManifestRow
-from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
+from pipeline.errors import LedgerUnavailableError
+from pipeline.ledger.lease_renewal import renewing
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import ResultRecorder
-from pipeline.model.records import Bundle, BundleTimes, JobFields, Result
+from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
@@ -40,7 +41,8 @@ class Bundler:
         results: writes the result record to S3.
         late_uploads: records the bundle that S3 has after a late upload.
         callbacks: enqueues the job's webhook, if it has one.
-        lease: milliseconds that a claim lasts; the claim is renewed before each upload part.
+        lease: milliseconds that a claim lasts. The claim is renewed as long as the bundle is being
+            built, and checked before each upload part.
         deadline: milliseconds that a job gets when a requeued bundle message reopens it.
         part_bytes: size of an upload part in bytes.
         job_ttl: seconds that the bundle is kept.
@@ -95,7 +97,7 @@ class Bundler:
             return None
         bind_job_context(job)
         try:
-            with self._steps.time("bundle", job.format):
+            with self._steps.time("bundle", job.format), self._renewing(task_id, claimant):
                 bundle = self._build(job, claimant)
         except UploadAbandonedError:
             self._log_lost_claim()
@@ -129,16 +131,17 @@ class Bundler:
         if result is None:
             return
         try:
-            self._write_result(job.task_id, result)
+            self._results.write_or_leave(job.task_id, result)
         finally:
             if job.callback_url:
                 self._callbacks.enqueue(job.task_id)
 
-    def _write_result(self, task_id: str, result: Result) -> None:
-        try:
-            self._results.write(task_id, result)
-        except StoreUnavailableError as error:
-            log.warning("result not recorded", reason=str(error))
+    def _renewing(self, task_id: str, claimant: str) -> AbstractContextManager[object]:
+        return renewing(
+            lambda: self._ledger.renew_claim(task_id, claimant, self._lease),
+            lease=self._lease,
+            limit=BUNDLE_TIME_LIMIT,
+        )
 
     def _log_lost_claim(self) -> None:
         log.warning("bundle lease lost", reason="another worker took the claim, or the job ended")

@@ -18,8 +18,9 @@ key                                   type    content
 ``qrmill:{id}:letters``               set     ids of dead letters that reopen the job when requeued
 ``qrmill:jobs:active``                zset    task ids of jobs in flight, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids of ended jobs, by the time of the end (ms)
-``qrmill:jobs:unrecorded``            zset    task ids of ended jobs without a result record in S3,
-                                              by the time (ms) since which it is missing
+``qrmill:jobs:unrecorded``            zset    task ids of jobs whose result record in S3 may be
+                                              missing, or void since a retry, by the time (ms)
+                                              since which that is so
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<tenant>``           zset    task ids of a tenant, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
@@ -37,6 +38,7 @@ key                                   type    content
                                               queue
 ``qrmill:letters``                    string  lock for reading dead letters in RabbitMQ
 ``qrmill:sweep``                      string  lease of the active sweep
+``qrmill:{probe}:write``              string  written by readiness checks; expires after 10 seconds
 ``qrmill:alive``                      string  run id of the Redis server that was last reconciled
                                               with S3
 ``qrmill:ended``                      channel task ids of jobs that have just ended
@@ -74,6 +76,8 @@ LETTERS = "qrmill:letters"
 SIGN_IN_ATTEMPTS = "qrmill:attempts:all"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
+#: The braces let it match a pattern that the ACL file of every release gives to every role.
+PROBE = "qrmill:{probe}:write"
 
 
 def job(task_id: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 import redis
 
 from pipeline.ledger import keys
-from pipeline.ledger.connection import translated
+from pipeline.ledger.connection import check_writable, translated
 from pipeline.ledger.entries import (
     ChunkWork,
     Diagnosis,
@@ -349,12 +349,14 @@ class Ledger:
         return bool(self._run("note_record", names, task_id, end, sha256))
 
     def take_unrecorded(self, count: int, quiet: int, patience: int) -> list[str]:
-        """Return up to ``count`` task ids of ended jobs that still lack a result record in S3.
+        """Return up to ``count`` task ids of jobs whose result record in S3 may be wrong.
+
+        The record of an ended job may be missing, and a job that was retried may still have one.
 
         Args:
             count: largest number of ids.
             quiet: time for which the returned ids are not returned again.
-            patience: minimum time for which the record must have been missing.
+            patience: minimum time since the job's end or retry.
         """
         found = self._run("take_due", [keys.UNRECORDED], count, quiet, patience)
         return cast("list[str]", found)
@@ -408,7 +410,6 @@ class Ledger:
         found = self._run("claim_expired", [keys.ENDED_JOBS], before, behind, when, count)
         return [ExpiredJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
-    def ping(self) -> None:
-        """Check that Redis responds."""
-        with translated():
-            self._client.ping()
+    def check(self) -> None:
+        """Check that Redis responds and accepts writes."""
+        check_writable(self._client)

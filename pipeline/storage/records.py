@@ -161,9 +161,13 @@ class JobRecords:
         """
         return self._read(keys.callback_object(task_id), CallbackRecord)
 
+    def delete_result(self, task_id: str) -> None:
+        """Delete a job's result record; a missing record is not an error."""
+        self._bucket.delete(keys.result_object(task_id))
+
     def delete_end(self, task_id: str) -> None:
         """Delete a job's result and callback records, before the job is reopened."""
-        self._bucket.delete(keys.result_object(task_id))
+        self.delete_result(task_id)
         self._bucket.delete(keys.callback_object(task_id))
 
     def list_jobs(self) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ the ledger's record then reveal whether the bytes are those that were recorded.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -69,7 +69,6 @@ class Staging(Protocol):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         files: Sequence[bytes],
-        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk.
 
@@ -78,7 +77,6 @@ class Staging(Protocol):
             chunk_index: index of the chunk, counted from 0.
             rows: manifest rows of the chunk's items.
             files: the files that the rows name, in the order of their first row.
-            before_request: called before every request to S3.
 
         Returns:
             The sizes and digests to record in the ledger.
@@ -124,7 +122,6 @@ class ZipStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         files: Sequence[bytes],
-        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
@@ -133,7 +130,6 @@ class ZipStaging(_BucketStaging):
         named = zip(_names(rows), files, strict=True)
         pieces += [archive.copy(make_member(name, file)) for name, file in named]
         data = b"".join((*pieces, *archive.finalize()))
-        before_request()
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
@@ -166,16 +162,13 @@ class ObjectStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         files: Sequence[bytes],
-        before_request: Callable[[], None],
     ) -> StagedBytes:
         """Write a chunk's files, then its rows."""
         for name, file in zip(_names(rows), files, strict=True):
             kind = MEDIA_TYPES[name.rpartition(".")[2]]
-            before_request()
             self._bucket.put(keys.staged_image(task_id, chunk_index, name), file, kind)
         encoded = msgspec.json.encode(rows)
         key = keys.staged_image(task_id, chunk_index, ROWS)
-        before_request()
         self._bucket.put(key, encoded, "application/json")
         return _staged(encoded, b"".join((encoded, *files)))
 

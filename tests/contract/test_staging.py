@@ -64,13 +64,13 @@ def page_rows() -> list[ManifestRow]:
 
 
 def stage_run(staging: Staging) -> StagedBytes:
-    return staging.stage(TASK, 0, page_rows(), [RUN], lambda: None)
+    return staging.stage(TASK, 0, page_rows(), [RUN])
 
 
 def stage(
     staging: Staging, task_id: str = TASK, chunk: int = 0, ending: str = "png"
 ) -> StagedBytes:
-    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES, lambda: None)
+    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES)
 
 
 def expected_chunk(ending: str = "png") -> Chunk:

@@ -23,7 +23,7 @@ import pytest
 import redis
 
 from deploy.embedded import servers
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.entries import ChunkWork
@@ -116,7 +116,7 @@ def stage_unverified(
     items = service.jobs._records.read_items(work.job.task_id, work.offset, work.length)
     rows, _, files = render_items(work, items)
     staging = make_staging("zip", staging_bucket)
-    staged = staging.stage(work.job.task_id, work.chunk_index, rows, files, lambda: None)
+    staged = staging.stage(work.job.task_id, work.chunk_index, rows, files)
     record = StagedChunk(**msgspec.structs.asdict(staged), times=CHUNK_TIMES)
     assert ledger.stage_chunk(work, record, 60_000) == 0
 

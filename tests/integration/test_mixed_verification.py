@@ -64,7 +64,7 @@ class OldWorker:
         old: Any = [
             OldRow(*(getattr(row, name) for name in OldRow.__struct_fields__)) for row in rows
         ]
-        staged = self._staging.stage(work.job.task_id, 1, old, files, lambda: None)
+        staged = self._staging.stage(work.job.task_id, 1, old, files)
         self._staged = StagedChunk(**msgspec.structs.asdict(staged), times=CHUNK_TIMES)
 
     def record(self) -> int:

@@ -14,7 +14,7 @@ import pypdfium2
 import pytest
 
 from pipeline import rendering
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.broker.names import RENDER_QUEUE
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedBytes, StagedChunk
@@ -197,9 +197,7 @@ def test_a_run_of_pages_written_twice_is_written_once(
     verified = [msgspec.structs.replace(row, verified=True) for row in rows]
 
     def write() -> StagedBytes:
-        return make_staging(staging, staging_bucket).stage(
-            task_id, 1, verified, files, lambda: None
-        )
+        return make_staging(staging, staging_bucket).stage(task_id, 1, verified, files)
 
     def stored() -> dict[str, bytes]:
         return {name: staging_bucket.get(name) for name in staging_bucket.list_keys("")}

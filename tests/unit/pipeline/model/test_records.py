@@ -30,6 +30,11 @@ def test_a_staged_chunk_of_release_0_2_0_is_read_and_written_again_with_what_it_
     assert msgspec.json.decode(written, type=StagedChunk) == chunk
 
 
+def test_a_chunk_took_the_sum_of_its_steps() -> None:
+    times = ChunkTimes(begun_at=0, read_ms=1.2, render_ms=20.3, verify_ms=300.4, stage_ms=4000.5)
+    assert times.total_ms == 4322
+
+
 def test_a_manifest_row_of_release_0_2_0_is_unverified() -> None:
     written = (
         b'{"index":1,"file":"00001.png","gtin":"09506000134352","lot":null,"serial":null,'
