@@ -139,7 +139,7 @@ class Jobs:
         # If the broker is unavailable, the sweep finds the job and enqueues its chunks.
         with suppress(BrokerUnavailableError):
             if chunks:
-                self._dispatcher.send_chunks(task_id, chunks)
+                self._dispatcher.send_chunks(task_id, chunks, found.key_id)
             else:
                 self._dispatcher.send_bundle(task_id)
         log.info("job reopened", task_id=task_id, chunks=len(chunks))

@@ -205,7 +205,7 @@ class Submission:
         created = None
         try:
             created = self._ledger.create_job(head, created_at, len(head_line), self._deadline)
-            self._dispatcher.send_chunks(task_id, range(head.chunks))
+            self._dispatcher.send_chunks(task_id, range(head.chunks), head.key_id)
         except BaseException as error:
             if created is not False:
                 self._roll_back(task_id, key, error, reservation)

@@ -117,7 +117,9 @@ def build_worker(settings: Settings) -> Broker:
         prefix=settings.api_prefix,
         lease=settings.lease_ms,
     )
-    declare_actors(broker, dispatcher, renderer, bundler, callbacks=callbacks, webhooks=webhooks)
+    declare_actors(
+        broker, dispatcher, ledger, renderer, bundler, callbacks=callbacks, webhooks=webhooks
+    )
     return broker
 
 

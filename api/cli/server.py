@@ -12,7 +12,14 @@ from typing import Annotated
 
 import typer
 
-from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+from pipeline.broker.names import (
+    BUNDLE_QUEUE,
+    EXPRESS_QUEUE,
+    EXPRESS_QUEUES,
+    RENDER_QUEUE,
+    RENDER_QUEUES,
+    WEBHOOK_QUEUE,
+)
 
 
 class Queue(StrEnum):
@@ -22,6 +29,12 @@ class Queue(StrEnum):
     EXPRESS = EXPRESS_QUEUE
     BUNDLE = BUNDLE_QUEUE
     WEBHOOK = WEBHOOK_QUEUE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the broker's queues; ``render`` and ``express`` stand for all their lanes."""
+        lanes = {Queue.RENDER: RENDER_QUEUES, Queue.EXPRESS: EXPRESS_QUEUES}
+        return lanes.get(self, (self.value,))
 
 
 #: Milliseconds that a stopping worker has to finish its messages. A message that takes longer is
@@ -86,7 +99,8 @@ def worker(
     ] = 2,
 ) -> None:
     """Process queued messages until SIGTERM, then finish the messages in progress."""
-    _exec(worker_command(threads, tuple(queue or ())), worker_environment(threads))
+    queues = tuple(name for each in queue or () for name in each.names)
+    _exec(worker_command(threads, queues), worker_environment(threads))
 
 
 def sweep(

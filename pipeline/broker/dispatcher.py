@@ -8,13 +8,12 @@ import dramatiq
 import redis
 from dramatiq import Message
 
+from pipeline.broker.lanes import Lanes
 from pipeline.broker.names import (
     BUNDLE_ACTOR,
     BUNDLE_QUEUE,
     EXPRESS_ACTOR,
-    EXPRESS_QUEUE,
     RENDER_ACTOR,
-    RENDER_QUEUE,
     WEBHOOK_ACTOR,
     WEBHOOK_QUEUE,
 )
@@ -38,25 +37,33 @@ class Dispatcher:
 
     Every method raises:
         EnqueueError: the broker is unreachable.
+
+    Args:
+        broker: sends the messages.
+        lanes: chooses the queues of chunks.
     """
 
-    def __init__(self, broker: Sender) -> None:
+    def __init__(self, broker: Sender, lanes: Lanes) -> None:
         self._broker = broker
+        self._lanes = lanes
 
-    def send_chunks(self, task_id: str, chunks: Sequence[int]) -> None:
+    def send_chunks(self, task_id: str, chunks: Sequence[int], tenant: str) -> None:
         """Enqueue a group of a job's chunks, with the bundle message as completion callback.
 
-        A single chunk goes to the express queue, so that small jobs do not wait behind large ones.
+        A single chunk goes to an express queue, so that small jobs do not wait behind large ones.
         It needs no group, because the actor that stages a job's last chunk enqueues the bundle.
 
         Args:
             task_id: the job.
             chunks: indexes of the chunks to render; at least one.
+            tenant: id of the tenant that owns the job.
         """
         if len(chunks) == 1:
-            self._enqueue(_message(EXPRESS_QUEUE, EXPRESS_ACTOR, task_id, chunks[0]))
+            queue = self._lanes.express_queue(tenant)
+            self._enqueue(_message(queue, EXPRESS_ACTOR, task_id, chunks[0]))
             return
-        messages = [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in chunks]
+        queue = self._lanes.render_queue(tenant)
+        messages = [_message(queue, RENDER_ACTOR, task_id, index) for index in chunks]
         callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
         try:
             with self._broker.batch() as broker:

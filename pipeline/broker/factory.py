@@ -18,6 +18,7 @@ from pipeline.broker.dead_letters import DEAD_LETTER_TTL
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.heartbeats import WORKER, HeartbeatMiddleware, Heartbeats
 from pipeline.broker.inspection import Queues
+from pipeline.broker.lanes import ConsumerNotes, Lanes
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.broker.newer_messages import LeaveNewer
 from pipeline.broker.queue_age import QueueAge
@@ -70,7 +71,8 @@ def open_broker(
     heartbeats = Heartbeats(text, settings.heartbeat_timeout_ms)
     if settings.broker_url is None:
         broker = make_broker(settings, plain)
-        return BrokerParts(broker, Dispatcher(broker), RedisQueues(text), heartbeats)
+        dispatcher = Dispatcher(broker, Lanes(text))
+        return BrokerParts(broker, dispatcher, RedisQueues(text), heartbeats)
     return _open_rabbitmq(
         settings, settings.broker_url, text, plain, timeout=timeout, heartbeats=heartbeats
     )
@@ -85,6 +87,7 @@ def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
     """
     broker = WakingBroker(
         EnqueueNotifier(client),
+        ConsumerNotes(client),
         client=client,
         heartbeat_timeout=settings.heartbeat_timeout_ms,
         maintenance_chance=_MAINTENANCE_CHANCE,
@@ -123,7 +126,7 @@ def _open_rabbitmq(
     )
     _declare(broker)
     queues = RabbitQueues(amqp, text, heartbeats, QueueAge(text))
-    return BrokerParts(broker, Dispatcher(broker), queues, heartbeats)
+    return BrokerParts(broker, Dispatcher(broker, Lanes(text)), queues, heartbeats)
 
 
 def _middleware(client: redis.Redis) -> list[Middleware]:

@@ -16,6 +16,7 @@ import msgspec
 import redis
 import structlog
 from dramatiq import Broker, Worker
+from dramatiq.common import q_name
 from dramatiq.middleware import Middleware
 
 from pipeline.ledger import keys
@@ -172,6 +173,7 @@ class HeartbeatMiddleware(Middleware):
         with self._client.pipeline(transaction=True) as pipe:
             pipe.zadd(keys.HEARTBEATS, {self.name: now})
             pipe.hset(keys.HELD, self.name, msgspec.json.encode(dict(self._held)).decode())
+            pipe.zadd(keys.CONSUMED, {q_name(queue): now for queue in [*self._held]})
             if old:
                 pipe.zrem(keys.HEARTBEATS, *old)
                 pipe.hdel(keys.HELD, *old)

@@ -8,13 +8,14 @@ from typing import cast
 
 import redis
 
-from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+from pipeline.broker.lanes import lane_of
+from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUES, RENDER_QUEUES, WEBHOOK_QUEUE
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 
 #: Number of jobs in flight that are read, oldest first.
 _MOST_JOBS = 500
-_FIELDS = ("chunks", "created_at", "opened_at", "moved_at", "claim_until")
+_FIELDS = ("key_id", "chunks", "created_at", "opened_at", "moved_at", "claim_until")
 
 
 class QueueAge:
@@ -31,8 +32,8 @@ class QueueAge:
         """Return, per queue, the time at which the oldest waiting message began to wait.
 
         The times are in milliseconds since the epoch; a queue without waiting messages is left out.
-        A single chunk of a large job that is rendered again waits in the express queue, but counts
-        for the render queue here. Of more than 500 jobs in flight, only the oldest 500 are read.
+        A single chunk of a large job that is rendered again waits in an express queue, but counts
+        for a render queue here. Of more than 500 jobs in flight, only the oldest 500 are read.
 
         Raises:
             LedgerUnavailableError: Redis is unreachable.
@@ -66,11 +67,13 @@ class QueueAge:
 def _wait(
     fields: list[str | None], staged: int, leased: int, failed: int, *, now: int
 ) -> tuple[str, int] | None:
-    chunks, created_at, opened_at, moved_at, claim_until = (int(field or 0) for field in fields)
+    tenant, *times = fields
+    chunks, created_at, opened_at, moved_at, claim_until = (int(field or 0) for field in times)
     if not chunks:  # the job was deleted meanwhile
         return None
     if staged == chunks:
         return None if claim_until > now else (BUNDLE_QUEUE, moved_at)
     if staged + leased + failed >= chunks:
         return None
-    return (EXPRESS_QUEUE if chunks == 1 else RENDER_QUEUE), max(created_at, opened_at)
+    queues = EXPRESS_QUEUES if chunks == 1 else RENDER_QUEUES
+    return queues[lane_of(tenant or "")], max(created_at, opened_at)

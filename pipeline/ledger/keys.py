@@ -33,6 +33,8 @@ key                                   type    content
 ``qrmill:console:form:<nonce>``       string  marks a console form as submitted
 ``qrmill:held``                       hash    worker on RabbitMQ -> its unacknowledged messages, by
                                               queue
+``qrmill:consumed``                   zset    queues by the time (ms) at which a consumer last read
+                                              them
 ``qrmill:letters``                    string  lock for reading dead letters in RabbitMQ
 ``qrmill:sweep``                      string  lease of the active sweep
 ``qrmill:alive``                      string  run id of the Redis server that was last reconciled
@@ -68,6 +70,7 @@ COUNTS = "qrmill:counts"
 MINUTES = "qrmill:minutes"
 HEARTBEATS = "dramatiq:__heartbeats__"
 HELD = "qrmill:held"
+CONSUMED = "qrmill:consumed"
 LETTERS = "qrmill:letters"
 SIGN_IN_ATTEMPTS = "qrmill:attempts:all"
 SWEEP = "qrmill:sweep"

@@ -218,7 +218,9 @@ class Sweep:
             if not self._try(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
                 return
         elif action == "chunks":
-            if not self._try(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks):
+            tenant = self._ledger.owner(task_id)
+            send = self._dispatcher.send_chunks
+            if not self._try(BrokerUnavailableError, send, task_id, chunks, tenant):
                 return
         else:  # the job is in progress or has ended
             return
