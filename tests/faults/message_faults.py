@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deploy.embedded.process import wait_until
-from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
+from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUES
 from tests.faults.rig import Rig, send
 from tests.faults.scene import Scene
 
@@ -29,8 +29,9 @@ def messages_twice(scene: Scene) -> None:
         with _stopped_workers(scene.rig):
             scene.submit()
             scene.begin()
-            doubled = messages.double(RENDER_QUEUE)
-            messages.shuffle(RENDER_QUEUE, scene.rig.random)
+            doubled = sum(map(messages.double, RENDER_QUEUES))
+            for queue in RENDER_QUEUES:
+                messages.shuffle(queue, scene.rig.random)
         scene.notes.append(f"{doubled} messages were doubled")
         for _ in scene.every(0.2, 20):
             messages.double(BUNDLE_QUEUE)
@@ -42,7 +43,8 @@ def messages_reordered(scene: Scene) -> None:
         scene.submit()
         scene.begin()
         for _ in scene.every(0.2, 20):
-            messages.shuffle(RENDER_QUEUE, scene.rig.random)
+            for queue in RENDER_QUEUES:
+                messages.shuffle(queue, scene.rig.random)
             messages.shuffle(BUNDLE_QUEUE, scene.rig.random)
 
 

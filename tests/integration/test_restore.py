@@ -23,6 +23,7 @@ from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
+from tests.lanes import key_in_lane
 from tests.waiting import wait_for
 
 ITEMS = [{"serial": f"{index:04}"} for index in range(25)]
@@ -227,7 +228,7 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
     damage: tuple[Callable[[str], str], bytes],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    key = service.api_keys.create(name="client", role="client").key
+    key = key_in_lane(service.api_keys, 0, name="client", role="client").key
     request = JobRequest(
         gtin="09506000134352",
         items=encoded([Item()], 10),
