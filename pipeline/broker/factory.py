@@ -120,7 +120,8 @@ def _open_rabbitmq(
     amqp = Amqp(url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
     broker = RabbitBroker(
         amqp,
-        HeartbeatMiddleware(plain),  # heartbeats and group barriers stay in Redis
+        # Heartbeats, notes and group barriers stay in Redis.
+        HeartbeatMiddleware(plain, ConsumerNotes(plain)),
         middleware=_middleware(plain),
         dead_message_ttl=DEAD_LETTER_TTL,
     )

@@ -19,6 +19,7 @@ from dramatiq import Broker, Worker
 from dramatiq.common import q_name
 from dramatiq.middleware import Middleware
 
+from pipeline.broker.lanes import ConsumerNotes
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 
@@ -124,6 +125,7 @@ class HeartbeatMiddleware(Middleware):
 
     Args:
         client: Redis client; it may decode responses or not.
+        notes: notes which queues the consumers read.
 
     Attributes:
         name: broker id of the worker; empty in a process that is not a worker.
@@ -131,8 +133,9 @@ class HeartbeatMiddleware(Middleware):
 
     name = ""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, notes: ConsumerNotes) -> None:
         self._client = client
+        self._notes = notes
         self._held: dict[str, int] = {}
         self._polled_at = float("-inf")
         self._stopped = threading.Event()
@@ -173,8 +176,8 @@ class HeartbeatMiddleware(Middleware):
         with self._client.pipeline(transaction=True) as pipe:
             pipe.zadd(keys.HEARTBEATS, {self.name: now})
             pipe.hset(keys.HELD, self.name, msgspec.json.encode(dict(self._held)).decode())
-            pipe.zadd(keys.CONSUMED, {q_name(queue): now for queue in [*self._held]})
             if old:
                 pipe.zrem(keys.HEARTBEATS, *old)
                 pipe.hdel(keys.HELD, *old)
             pipe.execute()
+        self._notes.note(*{q_name(queue) for queue in [*self._held]})

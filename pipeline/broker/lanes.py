@@ -15,9 +15,12 @@ from collections.abc import Callable
 from typing import cast
 
 import redis
+import structlog
 
 from pipeline.broker.names import EXPRESS_QUEUES, LANES, RENDER_QUEUES
 from pipeline.ledger import keys
+
+log = structlog.get_logger(__name__)
 
 #: Seconds between two notes of one consumer.
 _NOTE_EVERY = 5.0
@@ -25,6 +28,7 @@ _NOTE_EVERY = 5.0
 _VALID_MS = 20_000
 #: Seconds for which a process remembers the notes.
 _FRESH = 1.0
+_NEVER = float("-inf")
 
 
 def lane_of(tenant: str) -> int:
@@ -43,7 +47,7 @@ class Lanes:
     def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
-        self._read_at = float("-inf")
+        self._read_at = _NEVER
         self._consumed: frozenset[str] = frozenset()
 
     def render_queue(self, tenant: str) -> str:
@@ -76,19 +80,27 @@ class ConsumerNotes:
 
     Args:
         client: Redis client; it may decode responses or not.
+        clock: returns seconds of a clock that never goes back.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._clock = clock
         self._noted: dict[str, float] = {}
 
-    def note(self, queue: str) -> None:
-        """Note that a consumer polls ``queue``; writes at most every few seconds.
+    def note(self, *queues: str) -> None:
+        """Note that consumers poll ``queues``; writes at most every few seconds per queue.
 
         Raises:
-            redis.RedisError: Redis is unreachable.
+            redis.ConnectionError, redis.TimeoutError: Redis is unreachable.
         """
-        now = time.monotonic()
-        if now - self._noted.get(queue, float("-inf")) >= _NOTE_EVERY:
-            self._client.zadd(keys.CONSUMED, {queue: time.time_ns() // 1_000_000})
-            self._noted[queue] = now
+        now, at = self._clock(), time.time_ns() // 1_000_000
+        stale = [each for each in queues if now - self._noted.get(each, _NEVER) >= _NOTE_EVERY]
+        if not stale:
+            return
+        self._noted.update(dict.fromkeys(stale, now))
+        try:
+            self._client.zadd(keys.CONSUMED, dict.fromkeys(stale, at))
+        except redis.ResponseError as error:
+            # Without notes the queue gets no messages, and the first lane gets them all.
+            log.warning("queue not noted", queues=stale, reason=f"{type(error).__name__}: {error}")

@@ -19,6 +19,8 @@ QUEUES = (*RENDER_QUEUES, *EXPRESS_QUEUES, BUNDLE_QUEUE)
 #: Queue of the webhooks of ended jobs.
 WEBHOOK_QUEUE = "webhook"
 ALL_QUEUES = (*QUEUES, WEBHOOK_QUEUE)
+#: The queues that every release has.
+FIRST_LANES = (RENDER_QUEUE, EXPRESS_QUEUE, BUNDLE_QUEUE, WEBHOOK_QUEUE)
 RENDER_ACTOR = "render_chunk"
 EXPRESS_ACTOR = "render_express"
 BUNDLE_ACTOR = "bundle_job"

@@ -3,12 +3,14 @@
 import sys
 
 from api.cli.server import Queue, api_command, sweep_command, worker_command, worker_environment
-from pipeline.broker.names import QUEUES, WEBHOOK_QUEUE
+from pipeline.broker.names import ALL_QUEUES
 from tests.command_line import qrmill
 
 
 def test_the_queues_are_those_of_the_broker() -> None:
-    assert set(Queue) == {*QUEUES, WEBHOOK_QUEUE}
+    named = [name for queue in Queue for name in queue.names]
+    assert sorted(named) == sorted(ALL_QUEUES)
+    assert Queue.RENDER.names == ("render", "render-2", "render-3", "render-4")
 
 
 def test_each_role_is_this_python_that_looks_into_no_folder_it_is_run_in() -> None:
