@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from pipeline.auth.api_keys import ApiKey
+from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import BrokerUnavailableError, UnreadableError
 from pipeline.ledger.ledger import Ledger
@@ -35,6 +36,7 @@ class Jobs:
     Args:
         ledger, records: the state of jobs in Redis, and their records in S3.
         dispatcher: sends the messages of a re-run.
+        backlog: limits the number of waiting messages of each tenant.
         recovery: restores jobs that Redis has lost.
         results: writes result records.
         listing: lists jobs and chunks.
@@ -48,6 +50,7 @@ class Jobs:
         ledger: Ledger,
         records: JobRecords,
         dispatcher: Dispatcher,
+        backlog: Backlog,
         *,
         recovery: Recovery,
         results: ResultRecorder,
@@ -59,6 +62,7 @@ class Jobs:
         self._ledger = ledger
         self._records = records
         self._dispatcher = dispatcher
+        self._backlog = backlog
         self._recovery = recovery
         self._results = results
         self._listing = listing
@@ -124,12 +128,14 @@ class Jobs:
 
         Raises:
             NotPossibleError: If the job has not failed, or is being deleted.
+            BacklogFullError: If too many messages of the job's tenant are waiting.
         """
         found = self.status(task_id, key)
         if found is None:
             return None
         chunks = None
         if found.state == "failed":
+            self._backlog.admit(max(1, found.chunks - found.staged), found.key_id)
             self._records.delete_end(task_id)
             chunks = self._ledger.retry_job(task_id, self._deadline)
         if chunks is None:

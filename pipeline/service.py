@@ -128,6 +128,7 @@ def open_service(settings: Settings) -> Service:
             metrics.watch(client)
         expose_metrics(settings, collector)
 
+    backlog = Backlog(text, queues, settings.max_backlog)
     checks = {
         "redis": ledger.ping,
         "s3": fail_fast.bucket.check,
@@ -140,6 +141,7 @@ def open_service(settings: Settings) -> Service:
             ledger,
             records,
             dispatcher,
+            backlog,
             recovery=recovery,
             results=ResultRecorder(ledger, records, backends.staging),
             listing=Listing(text, ledger),
@@ -152,7 +154,7 @@ def open_service(settings: Settings) -> Service:
             records,
             dispatcher,
             IdempotencyKeys(text),
-            Backlog(text, queues, settings.max_backlog),
+            backlog,
             fail_fast_records=JobRecords(fail_fast.bucket),
             deadline=settings.deadline_ms,
         ),

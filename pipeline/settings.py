@@ -209,7 +209,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 6
     max_backlog: Annotated[
         Positive,
-        Meta(description="maximum number of waiting messages; 503 for requests beyond it"),
+        Meta(
+            description="number of waiting messages that tenants share; over half of it, 429 for a "
+            "tenant over its share"
+        ),
     ] = 20_000
     max_retries: Annotated[
         int, Meta(description="maximum number of retries of a failed chunk or bundle", ge=0)

@@ -74,7 +74,7 @@ class Submission:
             long.
         dispatcher: sends the messages.
         idempotency: reserves Idempotency-Keys.
-        backlog: limits the number of waiting messages.
+        backlog: limits the number of waiting messages of each tenant.
         deadline: milliseconds within which a job must end.
     """
 
@@ -120,7 +120,7 @@ class Submission:
 
         Raises:
             IdempotencyError: If the Idempotency-Key is in use, or was used for another request.
-            BacklogFullError: If too many messages are waiting.
+            BacklogFullError: If too many messages of the tenant are waiting.
             UncertainAcceptanceError: If it is unknown whether the request was accepted.
             UnavailableError: If a backend is unavailable; nothing was accepted.
         """
@@ -189,7 +189,7 @@ class Submission:
         reservation: Reservation | None,
     ) -> None:
         task_id, created_at = acceptance.task_id, acceptance.created_at
-        self._backlog.admit(len(request.items.chunks))
+        self._backlog.admit(len(request.items.chunks), key.key_id)
         head, head_line = encode_head(request, acceptance)
         try:
             keep_going = reservation.renew if reservation else lambda: True

@@ -115,13 +115,17 @@ def _from_full_backlog(
 
 
 def backlog_full(error: BacklogFullError) -> ProblemError:
-    """Return the 503 problem of a request that would exceed the backlog limit."""
+    """Return the 429 problem of a request that would exceed its tenant's share of the backlog.
+
+    The status is 429 and not 503 because the service is available, to this client as soon as some
+    of its tasks are rendered, and to all others now. An alert on 5xx must not fire.
+    """
     detail = (
-        "Too many tasks are waiting to be rendered; nothing was accepted. Send the request again "
-        f"in {error.retry_after} s."
+        "Too many of your tasks are waiting to be rendered; nothing was accepted. Send the request "
+        f"again in {error.retry_after} s."
     )
     headers = {"Retry-After": str(error.retry_after)}
-    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full", detail, headers=headers)
+    return ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "backlog_full", detail, headers=headers)
 
 
 def _from_not_possible(

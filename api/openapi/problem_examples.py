@@ -90,13 +90,15 @@ def problem_examples() -> dict[str, dict[str, Any]]:
                 _example(idempotency_conflict(IdempotencyError(busy=False))),
             ),
         ),
-        "429": named(rate=("Rate limit reached", _example(over_rate(300, 60, 21)))),
+        "429": named(
+            rate=("Rate limit reached", _example(over_rate(300, 60, 21))),
+            full=("Too many of your tasks wait", _example(backlog_full(BacklogFullError(40)))),
+        ),
         "503": named(
             unavailable=(
                 "A dependency is unavailable",
                 _example(unavailable(LedgerUnavailableError(), "POST")),
             ),
-            full=("Too many tasks are waiting", _example(backlog_full(BacklogFullError(40)))),
         ),
     }
 

@@ -21,9 +21,9 @@ ERRORS = {
     "413": "The body is larger than the limit, which counts decompressed bytes.",
     "415": "The media type or the content coding of the body is not supported.",
     "422": "The request is well-formed but invalid. `errors` lists every invalid value.",
-    "429": "The API key is over a rate limit. Send the request again after `Retry-After`.",
-    "503": "A dependency is unavailable, or too many tasks are waiting. Send the request again "
-    "after `Retry-After`.",
+    "429": "The API key is over a rate limit, or too many of its tasks are waiting. Send the "
+    "request again after `Retry-After`.",
+    "503": "A dependency is unavailable. Send the request again after `Retry-After`.",
 }
 _ALWAYS = ("401", "429", "503")
 
