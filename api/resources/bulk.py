@@ -66,7 +66,7 @@ class BulkCollection:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Accept a request before anything is rendered; with ``dry_run``, only validate it."""
         check_accepts(req, JSON)
-        with self._large_bodies.slot(req):
+        with self._large_bodies.arriving(req):
             request, idempotency = self._read(req)
             if isinstance(request, DryRun):
                 respond_json(resp, HTTPStatus.OK, request)
@@ -81,11 +81,17 @@ class BulkCollection:
         )
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
-        """Read and validate a request.
+        """Receive and validate a request.
 
         This is a method of its own so that the body is freed before the request is accepted.
         """
         media_type, body = self._bodies.read(req, self._body_limit, (JSON, CSV))
+        with self._large_bodies.checked(req):
+            return self._check(req, media_type, body)
+
+    def _check(
+        self, req: falcon.Request, media_type: str, body: bytes
+    ) -> tuple[JobRequest | DryRun, Idempotency | None]:
         violations = Violations()
         known = PARAMETERS if media_type == CSV else ()
         query = read_query(req, (*known, _DRY_RUN), violations)
