@@ -15,6 +15,7 @@ from pipeline.actors.declare import declare_actors
 from pipeline.actors.failure_recorder import FailureRecorder
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.actors.retries import SafeRetries
+from pipeline.actors.thread_shares import ThreadShares
 from pipeline.backends import Backends
 from pipeline.broker.factory import worker_name
 from pipeline.maintenance.results import ResultRecorder
@@ -28,6 +29,7 @@ from pipeline.verification.verify import verify
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.sender import WebhookSender
+from pipeline.webhooks.slots import Slots
 from pipeline.webhooks.urls import callback_rules
 
 log = structlog.get_logger(__name__)
@@ -109,10 +111,13 @@ def build_worker(settings: Settings) -> Broker:
         deadline=settings.deadline_ms,
         max_attempts=settings.max_attempts,
     )
+    slots = Slots(1)
+    broker.add_middleware(ThreadShares(broker, slots))
     webhooks = WebhookSender(
         callbacks,
         WebhookSecrets(backends.storage.bucket),
         records,
+        slots,
         rules=callback_rules(settings),
         prefix=settings.api_prefix,
         lease=settings.lease_ms,

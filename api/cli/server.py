@@ -58,6 +58,10 @@ def worker_command(threads: int, queues: tuple[str, ...] = ()) -> tuple[str, ...
     Dramatiq stops all its processes when one of them is killed. Each worker therefore has one
     process, and a host runs as many workers as it needs.
     """
+    several, kinds = len(queues) != 1, {*queues} & {BUNDLE_QUEUE, WEBHOOK_QUEUE}
+    # The chunks of one tenant occupy as many threads as the prefetch. Another thread is left to the
+    # other lanes, and one more where bundles and webhooks occupy threads besides.
+    threads += several + (several and bool(kinds or not queues))
     return (
         # `--path` without values keeps Dramatiq from adding the current directory to sys.path.
         *(*_PYTHON, "dramatiq", "pipeline.worker:setup_broker", "--path"),
@@ -95,7 +99,7 @@ def worker(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(help="Number of messages processed in parallel.", min=1)
+        int, typer.Option(help="Number of messages of one queue processed in parallel.", min=1)
     ] = 2,
 ) -> None:
     """Process queued messages until SIGTERM, then finish the messages in progress."""

@@ -29,6 +29,8 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from pipeline.broker.rabbitmq import RabbitBroker
 
+    ServiceBroker = WakingBroker | RabbitBroker
+
 #: Number of commands out of a million that make Dramatiq requeue the messages of dead workers. One
 #: command in ten is sufficient.
 _MAINTENANCE_CHANCE = 100_000
@@ -47,7 +49,7 @@ class BrokerParts(NamedTuple):
         heartbeats: reads the heartbeats of the broker's workers.
     """
 
-    broker: "WakingBroker | RabbitBroker"
+    broker: "ServiceBroker"
     dispatcher: Dispatcher
     queues: Queues
     heartbeats: Heartbeats

@@ -98,6 +98,7 @@ class WakingBroker(RedisBroker):
     Attributes:
         pending: queues of the messages that :meth:`batch` has collected; None outside a batch.
         notes: notes which queues the consumers read.
+        prefetch_limits: largest number of fetched messages of some queues.
     """
 
     pending: set[str] | None = None
@@ -106,6 +107,7 @@ class WakingBroker(RedisBroker):
         super().__init__(**options)  # type: ignore[no-untyped-call] # Dramatiq has no types here
         self._notifier = notifier
         self.notes = notes
+        self.prefetch_limits: dict[str, int] = {}
         self._unacked: defaultdict[str, set[str]] = defaultdict(set)
         self.add_middleware(notifier)
 
@@ -138,6 +140,7 @@ class WakingBroker(RedisBroker):
             # Dramatiq drops the delayed messages in memory together with their consumer.
             unacked.clear()
         event = self._notifier.event(queue_name)
+        prefetch = min(prefetch, self.prefetch_limits.get(queue_name, prefetch))
         consumer = WakingConsumer(self, queue_name, prefetch, timeout, event=event, unacked=unacked)
         consumer.requeue_lost()
         return consumer

@@ -2,6 +2,8 @@
 
 import sys
 
+import pytest
+
 from api.cli.server import Queue, api_command, sweep_command, worker_command, worker_environment
 from pipeline.broker.names import ALL_QUEUES
 from tests.command_line import qrmill
@@ -24,6 +26,24 @@ def test_a_worker_has_one_process_its_queues_and_no_message_ahead_of_its_threads
     assert "--queues" not in worker_command(3)
     assert command[command.index("--processes") + 1] == "1"
     assert worker_environment(3) == {"dramatiq_queue_prefetch": "3"}
+
+
+@pytest.mark.parametrize(
+    ("queues", "threads"),
+    [
+        ((), "4"),
+        (("render", "render-2", "render-3", "render-4"), "3"),
+        (("render", "bundle"), "4"),
+        (("express", "webhook"), "4"),
+        (("bundle",), "2"),
+        (("webhook",), "2"),
+    ],
+)
+def test_a_worker_of_several_queues_has_threads_that_one_tenant_does_not_occupy(
+    queues: tuple[str, ...], threads: str
+) -> None:
+    command = worker_command(2, queues)
+    assert command[command.index("--threads") + 1] == threads
 
 
 def test_a_role_that_cannot_start_says_why_and_fails() -> None:
