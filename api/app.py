@@ -24,6 +24,7 @@ from api.resources.api_keys import KeyCollection, KeyResource, KeyWebhookSecret
 from api.resources.bulk import BulkCollection
 from api.resources.docs import DocsFile, DocsPage, OpenApiDocument
 from api.resources.health import Healthz, Readyz
+from api.resources.key_lifecycle import KeyImport, KeyRotation
 from api.resources.lists import TaskChunks
 from api.resources.symbol import Symbol
 from api.resources.task import BulkRetry, BulkTask
@@ -76,6 +77,7 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
             jobs,
             service.submission,
             secrets,
+            api_keys=api_keys,
             limits=limits,
             bodies=bodies,
             body_limit=settings.body_limit(),
@@ -85,7 +87,9 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(jobs),
         f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(jobs, prefix),
         f"{prefix}/keys": KeyCollection(api_keys, bodies),
+        f"{prefix}/keys/import": KeyImport(api_keys, bodies),
         f"{prefix}/keys/{{key_id}}": KeyResource(api_keys),
+        f"{prefix}/keys/{{key_id}}/rotate": KeyRotation(api_keys, bodies),
         f"{prefix}/keys/{{key_id}}/webhook-secret": KeyWebhookSecret(api_keys, secrets),
     }
     public = {

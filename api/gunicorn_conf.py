@@ -11,9 +11,10 @@ from types import FrameType
 from typing import Any
 
 from api.app import read_settings
+from api.gunicorn_worker import ProblemWorker
 from pipeline.service import SettingsError, configure_logging, prepare_metrics
 
-worker_class = "gthread"
+worker_class = ProblemWorker
 #: Threads in addition to those in which long polls wait for a job's end.
 _WORKING_THREADS = 16
 threads = _WORKING_THREADS + read_settings().long_polls

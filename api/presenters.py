@@ -6,12 +6,20 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from api.schemas.api_keys import KeyResponse, NewKeyResponse
+from api.schemas.api_keys import KeyResponse, NewKeyResponse, RotatedKeyResponse
 from api.schemas.lists import ChunkResponse, TaskSummary
 from api.schemas.problems import RequestWarning
-from api.schemas.tasks import Accepted, BundleResponse, CallbackResponse, Chunks, TaskStatus
+from api.schemas.tasks import (
+    Accepted,
+    BundleResponse,
+    CallbackResponse,
+    Chunks,
+    SymbolCount,
+    TaskStatus,
+)
 from pipeline.service import ApiKey, Bundle, ChunkStatus, JobStatus, poll_url
 from pipeline.service import RequestWarning as StoredWarning
+from render.image import Dimensions, ErrorCorrection
 
 _Schema = TypeVar("_Schema", bound=msgspec.Struct)
 
@@ -39,6 +47,15 @@ def accepted(
 def request_warning(warning: StoredWarning) -> RequestWarning:
     """Return a warning about a request."""
     return _present(RequestWarning, warning)
+
+
+def symbol_count(
+    version: int, error_correction: ErrorCorrection, count: int, size: Dimensions
+) -> SymbolCount:
+    """Return the number and the size of the symbols of one version and error correction level."""
+    return _present(
+        SymbolCount, size, version=version, error_correction=error_correction, count=count
+    )
 
 
 def task_status(job: JobStatus, download: tuple[str, int] | None) -> TaskStatus:
@@ -82,6 +99,8 @@ def task_summary(job: JobStatus, prefix: str) -> TaskSummary:
         created_at=iso(job.created_at / 1000),
         finished_at=_iso_of_ms(job.finished_at),
         key=job.key_name,
+        tenant=job.key_id,
+        sent_by=job.sent_by or job.key_id,
         poll_url=poll_url(prefix, job.task_id),
     )
 
@@ -91,14 +110,24 @@ def chunk_response(chunk: ChunkStatus) -> ChunkResponse:
     return _present(ChunkResponse, chunk)
 
 
-def key_response(key: ApiKey) -> KeyResponse:
-    """Return an API key without its secret."""
-    return _present(KeyResponse, key, **_key_times(key))
+def key_response(key: ApiKey, last_used: str | None) -> KeyResponse:
+    """Return an API key without its secret.
+
+    Args:
+        key: the key.
+        last_used: day of the key's last use, ISO 8601; None if it was never used.
+    """
+    return _present(KeyResponse, key, last_used_at=last_used, **_key_times(key))
 
 
 def new_key_response(key: ApiKey, token: str) -> NewKeyResponse:
     """Return a new API key with its token, which no other response contains."""
-    return _present(NewKeyResponse, key, api_key=token, **_key_times(key))
+    return _present(NewKeyResponse, key, api_key=token, last_used_at=None, **_key_times(key))
+
+
+def rotated_key_response(key: ApiKey, token: str, former: KeyResponse) -> RotatedKeyResponse:
+    """Return a new API key with its token, and the key that it replaces."""
+    return _present(RotatedKeyResponse, new_key_response(key, token), former=former)
 
 
 def iso(seconds: float) -> str:
@@ -131,7 +160,11 @@ def _callback(job: JobStatus) -> CallbackResponse:
 
 
 def _key_times(key: ApiKey) -> dict[str, str | None]:
-    return {"created_at": iso(key.created_at), "revoked_at": _iso_or_none(key.revoked_at)}
+    return {
+        "created_at": iso(key.created_at),
+        "revoked_at": _iso_or_none(key.revoked_at),
+        "expires_at": _iso_or_none(key.expires_at),
+    }
 
 
 def _iso_of_ms(milliseconds: int | None) -> str | None:

@@ -67,7 +67,7 @@ class UnreadableError(Exception):
     """Raised when an object of a job in S3 is damaged; the message names the object.
 
     Attributes:
-        key_id: id of the API key that owns the job; None if the id is unreadable too.
+        key_id: id of the tenant that owns the job; None if the id is unreadable too.
     """
 
     key_id: str | None = None

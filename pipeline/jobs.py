@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import BrokerUnavailableError, UnreadableError
@@ -28,7 +28,7 @@ class NotPossibleError(Exception):
 
 
 class Jobs:
-    """Accepted jobs, as seen by the owner of an API key.
+    """Accepted jobs, as seen with an API key.
 
     Every method raises:
         UnavailableError: If a backend is unavailable; a retry may succeed later.
@@ -81,15 +81,13 @@ class Jobs:
         found = self._ledger.status(task_id)
         if found is None and self._restore(task_id, key):
             found = self._ledger.status(task_id)
-        if found is None or (found.key_id != key.key_id and key.role != "operator"):
-            return None
-        return found
+        return found if found is not None and _may_see(key, found.key_id) else None
 
     def _restore(self, task_id: str, key: ApiKey) -> bool:
         try:
             return self._recovery.restore(task_id)
         except UnreadableError as error:
-            if error.key_id not in {None, key.key_id} and key.role != "operator":
+            if error.key_id is not None and not _may_see(key, error.key_id):
                 return False
             raise
 
@@ -105,9 +103,9 @@ class Jobs:
         self._waiters.close()
 
     def list(self, wanted: JobFilter, key: ApiKey, limit: int, after: Position | None) -> JobPage:
-        """Return a page of jobs; a client sees its own jobs, an operator sees all jobs."""
+        """Return a page of jobs; a client sees its tenant's jobs, an operator sees all jobs."""
         if key.role != "operator":
-            wanted = msgspec.structs.replace(wanted, key_id=key.key_id)
+            wanted = msgspec.structs.replace(wanted, tenant=key.tenant)
         return self._listing.jobs(wanted, limit, after)
 
     def chunks(
@@ -171,3 +169,12 @@ class Jobs:
             self._callbacks.enqueue(task_id)
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
+
+
+def _may_see(key: ApiKey, owner: str) -> bool:
+    """Return whether a key may see the jobs of an owner, as their records name it.
+
+    Release 0.2.0 knows no tenants: the jobs that it accepts belong to the key that sent them, which
+    may be a later key of a tenant.
+    """
+    return key.role == "operator" or owner in {key.tenant, key.key_id}

@@ -9,11 +9,19 @@ from typing import NamedTuple
 
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline.auth.api_keys import ApiKey, ApiKeys, Role, UnknownApiKeyError
+from pipeline.auth.api_key import ApiKey, Role
+from pipeline.auth.api_keys import ApiKeys
+from pipeline.auth.errors import (
+    KeyExistsError,
+    KeyRevokedError,
+    UnknownApiKeyError,
+    UnknownTenantError,
+)
 from pipeline.auth.rate_limits import RateLimits, Standing
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.auth.sessions import Sessions
 from pipeline.auth.sign_in_limits import SignInLimit
+from pipeline.auth.tokens import UnsafeTokenError, is_key_id
 from pipeline.backends import Backends
 from pipeline.broker.backlog import Backlog, BacklogFullError
 from pipeline.broker.dead_letters import DeadLetters, JobDeadLetter
@@ -202,6 +210,8 @@ __all__ = [
     "JobRequest",
     "JobStatus",
     "Jobs",
+    "KeyExistsError",
+    "KeyRevokedError",
     "Layout",
     "LedgerUnavailableError",
     "NotPossibleError",
@@ -225,12 +235,15 @@ __all__ = [
     "UnavailableError",
     "UncertainAcceptanceError",
     "UnknownApiKeyError",
+    "UnknownTenantError",
     "UnreadableError",
+    "UnsafeTokenError",
     "WebhookSecrets",
     "callback_rules",
     "check_up",
     "compare_clocks",
     "configure_logging",
+    "is_key_id",
     "make_idempotency",
     "open_service",
     "parse_callback_url",

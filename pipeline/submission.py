@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import (
@@ -128,7 +128,7 @@ class Submission:
         if idempotency is None:
             self._accept(request, key, _acceptance(task_id, key, request_id), None)
             return self._count(request, task_id)
-        reservation = self._idempotency.reserve(key.key_id, idempotency, task_id)
+        reservation = self._idempotency.reserve(key.tenant, idempotency, task_id)
         if not reservation.replayed:
             # An earlier request with this Idempotency-Key may have created the job already. If so,
             # the sweep enqueues the missing messages.
@@ -189,11 +189,11 @@ class Submission:
         reservation: Reservation | None,
     ) -> None:
         task_id, created_at = acceptance.task_id, acceptance.created_at
-        self._backlog.admit(len(request.items.chunks), key.key_id)
+        self._backlog.admit(len(request.items.chunks), key.tenant)
         head, head_line = encode_head(request, acceptance)
         try:
             keep_going = reservation.renew if reservation else lambda: True
-            pieces = [head_line, *request.items.chunks, encode_tail(request, head.idempotency)]
+            pieces = [head_line, *request.items.chunks, encode_tail(request, acceptance)]
             self._records.write_request(task_id, pieces, keep_going)
         except UploadAbandonedError as error:
             raise UncertainAcceptanceError(
@@ -237,7 +237,7 @@ class Submission:
         if reservation and not _is_ours(reservation):
             raise UncertainAcceptanceError(str(reason)) from reason
         try:
-            self._ledger.discard_job(task_id, key.key_id)
+            self._ledger.discard_job(task_id, key.tenant)
         except LedgerUnavailableError:
             raise UncertainAcceptanceError(str(reason)) from reason
         self._delete(task_id, reason)
@@ -267,5 +267,13 @@ def _is_ours(reservation: Reservation) -> bool:
 def _acceptance(
     task_id: str, key: ApiKey, request_id: str, idempotency: Idempotency | None = None
 ) -> Acceptance:
-    now = time.time_ns() // 1_000_000
-    return Acceptance(task_id, key.key_id, now, idempotency, key.name, request_id)
+    return Acceptance(
+        task_id,
+        key.tenant,
+        time.time_ns() // 1_000_000,
+        idempotency,
+        key.name,
+        request_id,
+        sent_by=key.key_id if key.key_id != key.tenant else "",
+        tenant_name=key.tenant_name,
+    )

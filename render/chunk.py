@@ -3,13 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from render.dimensions import decimal_text, dimensions, pixels, points, vector_width
-from render.image import (
-    QUIET_ZONE,
-    ErrorCorrection,
-    Image,
-    RenderOptions,
-    symbol_side,
-)
+from render.image import ErrorCorrection, Image, RenderOptions
 from render.qr.encoding import Symbols, encode
 from render.qr.symbol_choice import choose_symbols
 from render.qr.versions import LEVELS
@@ -62,18 +56,6 @@ def render_pages(
     images = _render(uris, options, _write_pages)
     pages = (Page(image.data, points(vector_width(image.version, options))) for image in images)
     return page_run(pages, first), images
-
-
-def least_sizes(uris: Sequence[str], options: RenderOptions) -> list[int]:
-    """Return for each URI the smallest PNG side, in pixels, at which a module is one pixel wide.
-
-    Only chooses versions, which is much cheaper than encoding.
-
-    Raises:
-        ValueError: If a URI is empty, not ASCII or too long for version 40.
-    """
-    chosen = choose_versions(uris, options)
-    return [symbol_side(version) + 2 * QUIET_ZONE for version, _ in chosen]
 
 
 def choose_versions(

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pipeline.auth.api_keys import ApiKeys, NewApiKey
+from pipeline.auth.api_key import NewApiKey
+from pipeline.auth.api_keys import ApiKeys
 from pipeline.broker.lanes import lane_of
 
 
@@ -10,5 +11,5 @@ def key_in_lane(api_keys: ApiKeys, lane: int, **fields: Any) -> NewApiKey:  # no
     """Create keys until one is in ``lane``, counted from 0, and return that key."""
     while True:
         made = api_keys.create(**fields)
-        if lane_of(made.key.key_id) == lane:
+        if lane_of(made.key.tenant) == lane:
             return made

@@ -7,6 +7,7 @@ import typer
 from api.cli.options import Url, open_client
 from api.cli.output import (
     Json,
+    UsageError,
     checking_usage,
     print_document,
     print_line,
@@ -14,26 +15,50 @@ from api.cli.output import (
     print_rows,
     printable,
 )
-from api.client import NewKeyRequest
+from api.cli.profile import read_secret
+from api.client import ImportKeyRequest, NewKeyRequest
 from api.schemas.states import Role
 
 keys = typer.Typer(
-    help="Create, list and revoke API keys (operators only); create webhook secrets.",
+    help="Create, import, list, rotate and revoke API keys (operators only); create webhook "
+    "secrets.",
     no_args_is_help=True,
 )
-_COLUMNS = ("key id", "name", "role", "per minute", "per day", "created", "revoked")
+_STORE = "Store this key now: the service keeps only its hash and cannot show it again."
+_COLUMNS = (
+    *("key id", "name", "role", "per minute", "per day", "created", "revoked"),
+    *("expires", "last used", "tenant", "tenant name", "imported"),
+)
+Name = Annotated[str, typer.Option(help="Name of the key's owner.")]
+KeyRole = Annotated[Role, typer.Option(help="Role of the key.")]
+PerMinute = Annotated[
+    int, typer.Option(min=0, help="Maximum requests per minute; 0 for the service's default.")
+]
+PerDay = Annotated[
+    int, typer.Option(min=0, help="Maximum requests per day; 0 for the service's default.")
+]
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        help="Tenant of the key: the tenant's name, or the id of any of its keys. Default: a new "
+        "tenant with the key's name."
+    ),
+]
+ExpiresInDays = Annotated[
+    int | None,
+    typer.Option(min=1, max=3650, help="Days until the key expires. Default: it does not expire."),
+]
+KeyId = Annotated[str, typer.Argument(help="Key id, as `qrmill keys list` shows it.")]
 
 
 @keys.command("create")
 def create_key(  # noqa: PLR0917 - typer makes an option of each
-    name: Annotated[str, typer.Option(help="Name of the key's owner.")],
-    role: Annotated[Role, typer.Option(help="Role of the key.")] = "client",
-    per_minute: Annotated[
-        int, typer.Option(min=0, help="Maximum requests per minute; 0 for the service's default.")
-    ] = 0,
-    per_day: Annotated[
-        int, typer.Option(min=0, help="Maximum requests per day; 0 for the service's default.")
-    ] = 0,
+    name: Name,
+    role: KeyRole = "client",
+    per_minute: PerMinute = 0,
+    per_day: PerDay = 0,
+    tenant: Tenant = None,
+    expires_in_days: ExpiresInDays = None,
     bootstrap: Annotated[
         bool,
         typer.Option(
@@ -46,7 +71,7 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     as_json: Json = False,
 ) -> None:
     """Create an API key and print it. The key cannot be shown again."""
-    wanted = NewKeyRequest(name, role, per_minute, per_day)
+    wanted = NewKeyRequest(name, role, per_minute, per_day, tenant, expires_in_days)
     if bootstrap:
         # Imported here because loading the service's code takes longer than most commands run.
         from api.cli.bootstrap import create_first_key  # noqa: PLC0415
@@ -59,12 +84,73 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
         print_document(made)
     else:
         print_line(made.api_key)
-    print_message("Store this key now: the service keeps only its hash and cannot show it again.")
+    print_message(_STORE)
+
+
+@keys.command("import")
+def import_key(  # noqa: PLR0917 - typer makes an option of each
+    name: Name,
+    token_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--token-stdin",
+            help="Required: read the token from standard input. It is never an argument, because "
+            "every user of the machine can see arguments.",
+        ),
+    ] = False,
+    role: KeyRole = "client",
+    per_minute: PerMinute = 0,
+    per_day: PerDay = 0,
+    tenant: Tenant = None,
+    expires_in_days: ExpiresInDays = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Create an API key for a token that clients already have.
+
+    The token has 32 to 255 visible ASCII characters, at least 32 of them random, and does not begin
+    with `qrmill_`. A token can be imported once.
+    """
+    if not token_stdin:
+        raise UsageError("The token is read from standard input. Add --token-stdin.")
+    fields = (name, role, per_minute, per_day, tenant, expires_in_days)
+    wanted = ImportKeyRequest(*fields, token=read_secret("Token"))
+    with open_client(url) as client:
+        made = client.keys.import_token(wanted)
+    if as_json:
+        print_document(made)
+    else:
+        print_line(made.key_id)
+    print_message("The service keeps only a hash of the token. Revoke it by this key id.")
+
+
+@keys.command("rotate")
+def rotate_key(
+    key_id: KeyId,
+    days: Annotated[
+        int, typer.Option(min=0, max=365, help="Days for which the former key still works.")
+    ] = 7,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Create a key of the same tenant, print it, and have the former key expire.
+
+    Both keys have the same tasks, Idempotency-Keys and webhook secret. The new key has the name,
+    role and rates of the former one, and does not expire.
+    """
+    with open_client(url) as client, checking_usage():
+        made = client.keys.rotate(key_id, days)
+    if as_json:
+        print_document(made)
+    else:
+        print_line(made.api_key)
+    print_message(_STORE)
+    print_message(f"The former key {made.former.key_id} works until {made.former.expires_at}.")
 
 
 @keys.command("list")
 def list_keys(url: Url = None, as_json: Json = False) -> None:
-    """List every API key, including revoked keys."""
+    """List every API key, including revoked and expired keys."""
     with open_client(url) as client:
         found = client.keys.list()
     if as_json:
@@ -82,6 +168,11 @@ def list_keys(url: Url = None, as_json: Json = False) -> None:
                 key.per_day or "default",
                 key.created_at,
                 key.revoked_at,
+                key.expires_at,
+                key.last_used_at,
+                key.tenant,
+                key.tenant_name,
+                "yes" if key.imported else "no",
             )
             for key in found
         ),
@@ -90,7 +181,7 @@ def list_keys(url: Url = None, as_json: Json = False) -> None:
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="Key id, as `qrmill keys list` shows it.")],
+    key_id: KeyId,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -111,7 +202,10 @@ def make_webhook_secret(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Create the secret that signs a key's webhooks. The secret cannot be shown again."""
+    """Create the secret that signs the webhooks of a key's tenant.
+
+    The secret cannot be shown again.
+    """
     with open_client(url) as client, checking_usage():
         made = client.keys.make_webhook_secret(key_id)
     if as_json:

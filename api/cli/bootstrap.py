@@ -7,7 +7,13 @@ import msgspec
 from api.cli.output import UsageError
 from api.client import NewKeyRequest, NewKeyResponse, QrmillError
 from api.presenters import new_key_response
-from pipeline.service import Settings, SettingsError, StoreUnavailableError, open_service
+from pipeline.service import (
+    Settings,
+    SettingsError,
+    StoreUnavailableError,
+    UnknownTenantError,
+    open_service,
+)
 
 
 def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
@@ -19,13 +25,8 @@ def create_first_key(wanted: NewKeyRequest) -> NewKeyResponse:
     """
     try:
         service = open_service(Settings.from_environment(os.environ))
-        made = service.api_keys.create(
-            name=wanted.name,
-            role=wanted.role,
-            per_minute=wanted.per_minute,
-            per_day=wanted.per_day,
-        )
-    except (SettingsError, ValueError) as error:
+        made = service.api_keys.create(**msgspec.structs.asdict(wanted))
+    except (SettingsError, ValueError, UnknownTenantError) as error:
         raise UsageError(f"The key was not created: {error}.") from None
     except StoreUnavailableError as error:
         raise QrmillError(f"The key was not created: {error}.") from None

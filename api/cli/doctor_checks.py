@@ -158,7 +158,7 @@ def _key(http: httpx2.Client, api_key: str) -> Finding:
         found = f"role {_ROLES[response.status_code]}; {limits}; {left} requests left"
         return Finding("api key", "ok", found)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        found = "the API rejected the key: it is unknown or revoked"
+        found = "the API rejected the key: it is unknown, expired or revoked"
         advice = (
             "Copy the whole key again, or ask an operator for a new one (`qrmill keys create`)."
         )

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from api.client import Filters
 
 
-_TASK_COLUMNS = ("task id", "status", "gtin", "items", "created", "finished", "error", "key")
+_TASK_COLUMNS = (
+    *("task id", "status", "gtin", "items", "created", "finished", "error", "key"),
+    *("tenant", "sent by"),
+)
 _CHUNK_COLUMNS = ("chunk", "items", "state", "attempts", "error", "detail")
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"]
 
@@ -43,6 +46,13 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
     key: Annotated[
         str | None, typer.Option(help="Only tasks of API keys with this name (operators only).")
     ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(
+            help="Only tasks of this tenant: its name, or the id of any of its API keys (operators "
+            "only)."
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of tasks.")] = 100,
     url: Url = None,
     as_json: Json = False,
@@ -55,6 +65,8 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
         filters["gtin"] = gtin
     if key is not None:
         filters["key"] = key
+    if tenant is not None:
+        filters["tenant"] = tenant
     if created_since is not None:
         filters["created_since"] = created_since.astimezone()
     if created_before is not None:
@@ -77,6 +89,8 @@ def list_tasks(  # noqa: PLR0917 - typer makes an option of each
                         task.finished_at,
                         task.error_code,
                         task.key,
+                        task.tenant,
+                        task.sent_by,
                     )
                     for task in islice(found, limit)
                 ),

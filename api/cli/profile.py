@@ -8,6 +8,7 @@ take precedence over the environment, and the environment over the file.
 
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -33,6 +34,8 @@ from api.client.arguments import check_api_key, check_url
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE, KEY_VARIABLE, PATH_VARIABLE = "QRMILL_URL", "QRMILL_API_KEY", "QRMILL_PROFILE"
+#: An API key that the service made. An imported one has no public part.
+_OWN_TOKEN = re.compile(r"qrmill_([0-9a-z]{12})_")
 _OWNER_ALONE = 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -162,7 +165,7 @@ def set_profile(
     url = url or kept.url or DEFAULT_URL
     with checking_usage():
         check_url(url)
-        api_key = _read_key()
+        api_key = read_secret("API key")
         check_api_key(api_key)
     write_profile(path, Profile(url, api_key))
     print_message(f"The profile was written to {path}, which only you can read.")
@@ -173,7 +176,8 @@ def show_profile(as_json: Json = False) -> None:
     """Print the path and the contents of the profile file, without the key's secret."""
     path = profile_path(os.environ)
     kept = read_profile(path)
-    key_id = "".join(kept.api_key.split("_")[1:2])
+    named = _OWN_TOKEN.match(kept.api_key)
+    key_id = named[1] if named else ""
     if as_json:
         print_document({"file": printable(path), "url": kept.url, "key_id": key_id})
         return
@@ -181,11 +185,14 @@ def show_profile(as_json: Json = False) -> None:
     print_fields([("file", f"{path}{missing}"), ("url", kept.url), ("key id", key_id)])
 
 
-def _read_key() -> str:
-    """Return the key from a prompt or standard input.
+def read_secret(name: str) -> str:
+    """Return a secret from a prompt or from the first line of standard input.
 
-    The key is never an argument, because every user of the machine can see arguments.
+    A secret is never an argument, because every user of the machine can see arguments.
+
+    Args:
+        name: name of the secret, for the prompt.
     """
     if sys.stdin is not None and sys.stdin.isatty():
-        return str(typer.prompt("API key", hide_input=True, err=True)).strip()
+        return str(typer.prompt(name, hide_input=True, err=True)).strip()
     return read_input(line=True).decode("ascii", "replace").strip()

@@ -38,7 +38,7 @@ def read_file(file: str) -> bytes:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
 
 
-def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | int]) -> Form:
+def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | float]) -> Form:
     """Return the encoded request built from a file and the options.
 
     Args:
@@ -80,7 +80,7 @@ def _decode_json(body: bytes) -> bytes:
         ) from None
 
 
-def _combine(body: bytes, options: Mapping[str, str | int]) -> bytes:
+def _combine(body: bytes, options: Mapping[str, str | float]) -> bytes:
     """Return the JSON body built from a file and the options; items are copied byte for byte."""
     try:
         read = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
@@ -110,6 +110,6 @@ def _check_members(body: bytes) -> None:
     json.loads(body, object_pairs_hook=check)
 
 
-def _need_gtin(options: Mapping[str, str | int]) -> None:
+def _need_gtin(options: Mapping[str, str | float]) -> None:
     if "gtin" not in options:
         raise UsageError("The option --gtin is required unless the file is a complete request.")

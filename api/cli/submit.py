@@ -8,18 +8,18 @@ from typing import Annotated, NamedTuple
 import typer
 
 from api.cli.bundle_output import BundleOutput, Out, open_optional
+from api.cli.dry_run import print_dry_run
 from api.cli.options import Seconds, Url, open_client
 from api.cli.output import (
-    EX_FAILED,
     EX_SIGINT,
     Json,
     UsageError,
+    checking_usage,
     end_with,
     pluralize,
     print_document,
     print_line,
     print_message,
-    print_violations,
     print_warnings,
 )
 from api.cli.progress import follow_task
@@ -27,13 +27,14 @@ from api.cli.request_file import Input, make_form, read_file
 from api.client import (
     ApiError,
     Client,
-    DryRun,
+    FilePages,
     Form,
     ImageFormat,
     QrmillError,
     Submitted,
     UnreachableError,
 )
+from api.client.arguments import check_options
 from render.image import ErrorCorrection
 
 _UNCERTAIN = "The request may have been accepted."
@@ -78,12 +79,52 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         ImageFormat | None, typer.Option("--format", help="Image format.", show_default="png")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of a PNG in pixels.", show_default="400")
+        int | None,
+        typer.Option(
+            metavar="PX", help="Side of a PNG in pixels; ignored with --xdim.", show_default="400"
+        ),
+    ] = None,
+    xdim_mm: Annotated[
+        float | None,
+        typer.Option(
+            "--xdim",
+            metavar="MM",
+            help="X-dimension (width of a module) in millimetres. A PNG gets the nearest whole "
+            "number of pixels at --dpi; the other formats are exact.",
+            show_default="0.495; none for png",
+        ),
+    ] = None,
+    dpi: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Resolution of a PNG in pixels per inch.",
+            show_default="300 with --xdim, otherwise none",
+        ),
+    ] = None,
+    min_version: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Minimum version of the symbols, 1 to 40, so that all have the same size.",
+            show_default="1",
+        ),
     ] = None,
     error_correction: Annotated[
         ErrorCorrection | None,
         typer.Option(help="Minimum error correction level.", show_default="M"),
     ] = None,
+    pages: Annotated[
+        FilePages | None,
+        typer.Option(
+            help="Files of the symbols: one file each, or a single PDF with a page per symbol.",
+            show_default="each",
+        ),
+    ] = None,
+    datamerge: Annotated[
+        bool,
+        typer.Option("--datamerge", help="Add datamerge.csv, for variable-data printing."),
+    ] = False,
     callback_url: Annotated[
         str | None, typer.Option(help="URL that receives a webhook when the task has ended.")
     ] = None,
@@ -124,15 +165,22 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         "format": image_format,
         "size": size,
         "error_correction": error_correction,
+        "version": min_version,
+        "xdim_mm": xdim_mm,
+        "dpi": dpi,
+        "pages": pages,
+        "datamerge": datamerge or None,
         "callback_url": callback_url,
         "strict": strict or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
+    with checking_usage():
+        check_options(given)
     key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
     request = _Request(make_form(read_file(file), form, given), key)
     with open_client(url, patient=True) as client:
         if dry_run:
-            _print_dry_run(client.dry_run(request.form), as_json=as_json)
+            print_dry_run(client.dry_run(request.form), as_json=as_json)
             return
         with open_optional(out, as_json=as_json) as output:
             submitted = request.send(client)
@@ -167,19 +215,3 @@ def _print_submitted(
         print_line(submitted.task_id)
     elif not followed:
         print_document(submitted._asdict())
-
-
-def _print_dry_run(outcome: DryRun, *, as_json: bool) -> None:
-    print_warnings(outcome.warnings, outcome.warnings_total)
-    if as_json:
-        print_document(outcome)
-    else:
-        invalid = pluralize(outcome.errors_total, "invalid value")
-        print_line(f"{pluralize(outcome.items, 'item')}; {invalid}")
-        for row in outcome.symbols:
-            print_line(
-                f"version {row.version}-{row.error_correction}: {pluralize(row.count, 'symbol')}"
-            )
-        print_violations(outcome.errors, outcome.errors_total)
-    if not outcome.would_accept:
-        raise typer.Exit(EX_FAILED)

@@ -1,14 +1,18 @@
 """Management of API keys, for operators, and of webhook secrets, for any key."""
 
+import httpx2
 import msgspec
 
 from .arguments import check_key_id
 from .transport import Api, decode
 from .wire_types import (
+    ImportKeyRequest,
     KeyList,
     KeyResponse,
     NewKeyRequest,
     NewKeyResponse,
+    RotatedKeyResponse,
+    RotationRequest,
     WebhookSecretResponse,
 )
 
@@ -33,13 +37,37 @@ class Keys:
         If the response is lost, the request is sent again and creates a second key. The first key
         remains, but its token is unknown.
         """
+        return decode(self._post(_KEYS, wanted), NewKeyResponse)
+
+    def import_token(self, wanted: ImportKeyRequest) -> KeyResponse:
+        """Create a key for a token that clients already have.
+
+        If the response is lost, the request is sent again and fails with ``not_possible``, because
+        the token has been imported. The message names the key.
+        """
+        return decode(self._post(f"{_KEYS}import/", wanted), KeyResponse)
+
+    def rotate(self, key_id: str, days: int = 7) -> RotatedKeyResponse:
+        """Create a key like this one in the same tenant, and have this one expire.
+
+        The request is not retried: a key whose response was lost remains, but its token is unknown.
+
+        Args:
+            key_id: id of the key to replace.
+            days: days for which the former key still works.
+        """
+        path = f"{_path(key_id)}rotate/"
+        return decode(self._post(path, RotationRequest(days), attempts=1), RotatedKeyResponse)
+
+    def _post(
+        self, path: str, wanted: msgspec.Struct, attempts: int | None = None
+    ) -> httpx2.Response:
         headers = {"Content-Type": "application/json"}
         body = msgspec.json.encode(wanted)
-        response = self._api.send("POST", _KEYS, headers=headers, body=lambda: body)
-        return decode(response, NewKeyResponse)
+        return self._api.send("POST", path, headers=headers, body=lambda: body, attempts=attempts)
 
     def list(self) -> list[KeyResponse]:
-        """Return every key, including revoked ones."""
+        """Return every key, including revoked and expired ones."""
         return decode(self._api.send("GET", _KEYS), KeyList).keys
 
     def revoke(self, key_id: str) -> KeyResponse:
@@ -47,7 +75,7 @@ class Keys:
         return decode(self._api.send("DELETE", _path(key_id)), KeyResponse)
 
     def make_webhook_secret(self, key_id: str = "self") -> WebhookSecretResponse:
-        """Create the secret that signs a key's webhooks; ``self`` is the client's own key.
+        """Create the secret that signs the webhooks of a key's tenant; ``self`` is the own key.
 
         The request is not retried. Only a few former secrets continue to sign, and a secret whose
         response was lost would count as one of them.

@@ -1,6 +1,8 @@
-"""Checks of the client's arguments before anything is sent: API URL, API key, key id."""
+"""Checks of the client's arguments before anything is sent: API URL, API key, key id, options."""
 
+import math
 import re
+from collections.abc import Mapping
 
 import httpx2
 
@@ -54,3 +56,16 @@ def check_key_id(key_id: str) -> None:
             "invalid key id: must be 12 lower-case letters and digits, as `qrmill keys list` shows "
             "it; for the API key qrmill_ID_SECRET, send only ID"
         )
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Check that no option is NaN or infinite, which JSON cannot express.
+
+    The encoder would write null, and the service would use its default.
+
+    Raises:
+        ValueError: an option is NaN or infinite.
+    """
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"invalid {name}: must be a finite number: {value}")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from .api_keys import Keys
-from .arguments import check_url
+from .arguments import check_options, check_url
 from .download import Download
 from .errors import NOT_POSSIBLE, ApiError, QrmillError
 from .pagination import CHUNKS_PER_PAGE, TASKS_PER_PAGE, Filters, encode_filters, iterate_rows
@@ -128,8 +128,10 @@ class Client:
             ApiError: the request was rejected.
             UnreachableError: the API did not respond, and may have accepted the request; submit
                 again with the error's ``idempotency_key``.
-            ValueError: the key is not 1 to 255 characters of visible ASCII.
+            ValueError: the key is not 1 to 255 characters of visible ASCII, or an option is not a
+                finite number.
         """
+        check_options(options)
         body = msgspec.json.encode({"gtin": gtin, "items": [*items], **options})
         return submit(self._api, "application/json", lambda: body, {}, idempotency_key)
 
@@ -154,8 +156,10 @@ class Client:
             ApiError: the request was rejected.
             UnreachableError: the API did not respond, and may have accepted the request.
             OSError: the file cannot be read.
-            ValueError: the key is not 1 to 255 characters of visible ASCII.
+            ValueError: the key is not 1 to 255 characters of visible ASCII, or an option is not a
+                finite number.
         """
+        check_options(options)
         params = encode_params({"gtin": gtin, **options})
         with open_source(source) as file:
             body = partial(rewind, file)
@@ -209,7 +213,7 @@ class Client:
         return wait(poll, self._policy, timeout, on_progress)
 
     def list(self, **filters: Unpack[Filters]) -> Iterator[TaskSummary]:
-        """Yield the tasks of this key, or of all keys for an operator, newest first.
+        """Yield the tasks of this key's tenant, or of all for an operator, newest first.
 
         Args:
             filters: see ``Filters``.

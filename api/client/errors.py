@@ -14,7 +14,8 @@ KEY_IN_USE: Final[ErrorCode] = "key_in_use"
 NOT_POSSIBLE: Final[ErrorCode] = "not_possible"
 #: Code that only the client uses: the response is not from this API, or from another version.
 NOT_QRMILL: Final = "not_qrmill"
-#: HTTP statuses of transient errors.
+#: HTTP statuses of transient errors, for responses without ``retryable``: those of gateways and of
+#: releases before 0.3.
 _TRANSIENT = frozenset({429, 502, 503, 504})
 #: Maximum number of invalid values in a message; ``ApiError.errors`` has all that the API listed.
 _LISTED = 5
@@ -45,6 +46,8 @@ class ApiError(QrmillError):
         error_code: stable name of the error: an ``ErrorCode``, a code of a newer service, or
             ``not_qrmill`` if the response was not from the API.
         detail: what went wrong and what to do.
+        retryable: whether the same request may succeed later, as the response states; without such
+            a statement, the status decides. The same as ``transient``.
         errors: for 422, the invalid values that the response lists.
         errors_total: number of invalid values.
     """
@@ -57,6 +60,7 @@ class ApiError(QrmillError):
         errors: Sequence[Violation] = (),
         *,
         errors_total: int | None = None,
+        retryable: bool | None = None,
         retry_after: float = 0.0,
     ) -> None:
         # A single violation may only repeat the detail of the response.
@@ -70,7 +74,9 @@ class ApiError(QrmillError):
         self.errors = tuple(errors)
         self.errors_total = len(errors) if errors_total is None else errors_total
         self.retry_after = retry_after
-        self.transient = status in _TRANSIENT or error_code == KEY_IN_USE
+        if retryable is None:
+            retryable = status in _TRANSIENT or error_code == KEY_IN_USE
+        self.retryable = self.transient = retryable
 
 
 class UnreachableError(QrmillError):

@@ -23,6 +23,8 @@ class Filters(TypedDict, total=False):
         created_since: only tasks accepted at or after this time, which has a time zone.
         created_before: only tasks accepted before this time, which has a time zone.
         key: for operators, only tasks of API keys of this name.
+        tenant: for operators, only tasks of this tenant: its id, the id of any of its API keys, or
+            its name.
     """
 
     status: State
@@ -30,6 +32,7 @@ class Filters(TypedDict, total=False):
     created_since: datetime
     created_before: datetime
     key: str
+    tenant: str
 
 
 def encode_filters(filters: Filters) -> dict[str, str]:

@@ -11,7 +11,14 @@ from typing import BinaryIO, NamedTuple, TypedDict
 
 from .errors import QrmillError
 from .transport import Api, Body, decode
-from .wire_types import Accepted, DryRun, ErrorCorrection, ImageFormat, RequestWarning
+from .wire_types import (
+    Accepted,
+    DryRun,
+    ErrorCorrection,
+    FilePages,
+    ImageFormat,
+    RequestWarning,
+)
 
 BULK = "/qr/bulk/"
 #: 1 to 255 characters of visible ASCII; spaces are permitted except at the ends.
@@ -25,8 +32,14 @@ class Options(TypedDict, total=False):
 
     Attributes:
         format: image format.
-        size: side of a PNG in pixels.
+        size: side of a PNG in pixels; ignored with ``xdim_mm``.
         error_correction: minimum level of the symbols.
+        version: minimum version of the symbols, 1 to 40, so that all have the same size.
+        xdim_mm: X-dimension, the width of a module, in millimetres. A PNG gets modules of the
+            nearest whole number of pixels; the other formats are exact.
+        dpi: resolution of a PNG in pixels per inch.
+        pages: ``each`` for one file per symbol, ``single`` for one PDF with a page per symbol.
+        datamerge: whether the bundle also has a ``datamerge.csv`` for variable-data printing.
         callback_url: receives a webhook when the task has ended.
         strict: whether warnings are errors, which reject the request.
     """
@@ -34,6 +47,11 @@ class Options(TypedDict, total=False):
     format: ImageFormat
     size: int
     error_correction: ErrorCorrection
+    version: int
+    xdim_mm: float
+    dpi: int
+    pages: FilePages
+    datamerge: bool
     callback_url: str
     strict: bool
 

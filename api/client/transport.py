@@ -250,6 +250,7 @@ def _rejection(response: httpx2.Response) -> ApiError:
         problem.detail,
         problem.errors or (),
         errors_total=problem.errors_total,
+        retryable=problem.retryable,
         retry_after=parse_retry_after(response.headers) or 0.0,
     )
 

@@ -15,6 +15,7 @@ CallbackState = Literal["pending", "delivered", "failed"]
 Role = Literal["client", "operator"]
 ImageFormat = Literal["svg", "png", "pdf", "eps"]
 ErrorCorrection = Literal["L", "M", "Q", "H"]
+FilePages = Literal["each", "single"]
 #: Error codes in the OpenAPI document; a service of another version may send others.
 ErrorCode = Literal[
     "backlog_full",
@@ -107,25 +108,45 @@ class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
     column: int | None = None
 
 
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error response (RFC 9457)."""
+class Problem(msgspec.Struct, frozen=True):
+    """An error response (RFC 9457), as far as the client reads it.
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
+    Attributes:
+        error_code: name of the error.
+        detail: what went wrong and what to do.
+        retryable: whether the same request may succeed later; None if the service is of a release
+            before 0.3.
+        errors: the first 100 invalid values.
+        errors_total: number of invalid values.
+    """
+
     error_code: str
+    detail: str
+    retryable: bool | None = None
     errors: list[Violation] | None = None
     errors_total: int | None = None
 
 
 class SymbolCount(msgspec.Struct, frozen=True):
-    """Number of symbols of one version and error correction level."""
+    """Number of symbols of one version and error correction level, and the size of their images.
+
+    Attributes:
+        version: version of the symbols, 1 to 40.
+        error_correction: error correction level of the symbols.
+        count: number of such symbols.
+        width_px: side of a PNG in pixels, quiet zone included; None for the other formats.
+        width_mm: side of an image in millimetres, quiet zone included; None for a PNG without
+            resolution.
+        xdim_mm: effective X-dimension in millimetres; None for a PNG without resolution. All three
+            sizes are None from a service that does not report them.
+    """
 
     version: int
     error_correction: ErrorCorrection
     count: int
+    width_px: int | None = None
+    width_mm: float | None = None
+    xdim_mm: float | None = None
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -243,9 +264,13 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         gtin: GTIN-14 shared by all items.
         format: image format.
-        size: side of a PNG in pixels.
+        size: side of a PNG in pixels; ignored for a task with an X-dimension.
         key: name of the API key that sent the request.
         poll_url: path of the task's status.
+        tenant: id of the tenant that the task belongs to; empty from a service that does not report
+            it.
+        sent_by: id of the API key that sent the request; empty from a service that does not report
+            it.
     """
 
     task_id: str
@@ -261,6 +286,8 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str | None
     key: str
     poll_url: str
+    tenant: str = ""
+    sent_by: str = ""
 
 
 class TaskList(msgspec.Struct, frozen=True):
@@ -299,7 +326,7 @@ class ChunkList(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-class NewKeyRequest(msgspec.Struct, frozen=True):
+class NewKeyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """An API key to create.
 
     Attributes:
@@ -307,12 +334,42 @@ class NewKeyRequest(msgspec.Struct, frozen=True):
         role: what the key permits; an operator's key permits everything.
         per_minute: requests per minute; 0 for the service's default.
         per_day: requests per day; 0 for the service's default.
+        tenant: id of a tenant or of any of its keys, or a tenant's name; None for a new tenant with
+            the id and the name of the key.
+        expires_in_days: 1 to 3650; None for a key that does not expire.
     """
 
     name: str
     role: Role = "client"
     per_minute: int = 0
     per_day: int = 0
+    tenant: str | None = None
+    expires_in_days: int | None = None
+
+
+class ImportKeyRequest(NewKeyRequest, frozen=True, kw_only=True):
+    """An API key to create for a token that clients already have.
+
+    Attributes:
+        token: 32 to 255 visible ASCII characters, at least 32 of them random; does not begin with
+            ``qrmill_``.
+    """
+
+    token: str
+
+    def __repr__(self) -> str:
+        # No traceback may contain the token.
+        return f"<{type(self).__name__}>"
+
+
+class RotationRequest(msgspec.Struct, frozen=True):
+    """Rotation of an API key.
+
+    Attributes:
+        days: 0 to 365 days for which the former key still works.
+    """
+
+    days: int = 7
 
 
 class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -325,7 +382,12 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
         per_minute: requests per minute; 0 for the service's default.
         per_day: requests per day; 0 for the service's default.
         created_at: ISO 8601.
-        revoked_at: ISO 8601; None while the key is valid.
+        revoked_at: ISO 8601; None unless the key was revoked.
+        expires_at: ISO 8601; None if the key does not expire.
+        last_used_at: day of the last request, ISO 8601 in UTC; None if there was none.
+        tenant: id of the key's tenant; empty from a service that does not report it.
+        tenant_name: name of the tenant; empty from a service that does not report it.
+        imported: whether the token was imported, and not made by the service.
     """
 
     key_id: str
@@ -335,6 +397,11 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     per_day: int
     created_at: str
     revoked_at: str | None
+    expires_at: str | None = None
+    last_used_at: str | None = None
+    tenant: str = ""
+    tenant_name: str = ""
+    imported: bool = False
 
 
 class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):
@@ -347,6 +414,16 @@ class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):
     api_key: str
 
 
+class RotatedKeyResponse(NewKeyResponse, frozen=True, kw_only=True):
+    """A new API key that replaces another one of its tenant.
+
+    Attributes:
+        former: the key that was rotated, with the time when it expires.
+    """
+
+    former: KeyResponse
+
+
 class KeyList(msgspec.Struct, frozen=True):
     """Every API key."""
 
@@ -357,12 +434,15 @@ class WebhookSecretResponse(msgspec.Struct, frozen=True):
     """A new webhook secret.
 
     Attributes:
-        key_id: id of the API key whose webhooks are signed.
+        key_id: id of the API key that the secret was created with.
         webhook_secret: ``whsec_`` and Base64; the service shows it only once.
         former_signs_until: time until which the former secret signs as well, ISO 8601; None without
             a former secret.
+        tenant: id of the tenant whose webhooks are signed; empty from a service that does not
+            report it.
     """
 
     key_id: str
     webhook_secret: str
     former_signs_until: str | None
+    tenant: str = ""

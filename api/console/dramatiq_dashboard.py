@@ -23,6 +23,7 @@ from api.console.forms import read_form_body
 from api.console.pages import Pages
 from api.console.sessions import RequiresSession
 from api.http.problems import ProblemError
+from api.http.redaction import redact_path
 from api.http.request_bodies import BodyReader
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,9 @@ class DramatiqDashboard(RequiresSession):
             chunks = self._app(environ, lambda *response: started.append(response))
             resp.data = b"".join(chunks)
         except _WRONG_INPUT as error:
-            log.warning("dashboard request refused", reason=type(error).__name__, path=req.path)
+            log.warning(
+                "dashboard request refused", reason=type(error).__name__, path=redact_path(req.path)
+            )
             detail = "The dashboard does not support this address or form."
             raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_query", detail) from None
         status, headers = started[0]

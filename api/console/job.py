@@ -94,10 +94,11 @@ class SymbolImage(RequiresSession):
             raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", _REQUEST_GONE) from None
         if not 1 <= number <= len(samples):
             raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"There is no symbol {number}.")
-        resp.content_type = MEDIA_TYPES[job.format]
+        sample = samples[number - 1]
+        resp.content_type = MEDIA_TYPES[sample.format]
         resp.set_header("Content-Security-Policy", _IMAGE_POLICY)
         resp.set_header("Cache-Control", "private, max-age=3600")
-        resp.data = samples[number - 1].image
+        resp.data = sample.image
 
 
 class JobAction(RequiresSession):

@@ -1,4 +1,4 @@
-"""``/ops/jobs``: jobs of all API keys, filtered by state, task id, key name or GTIN."""
+"""``/ops/jobs``: jobs of all tenants, filtered by state, task id, tenant, key name or GTIN."""
 
 from typing import get_args
 
@@ -10,7 +10,7 @@ from api.http.parameters import decode_cursor, encode_cursor
 from api.http.problems import Violations, invalid
 from api.schemas.problems import Violation
 from api.schemas.states import State
-from pipeline.service import JobFilter, Jobs, parse_task_id
+from pipeline.service import ApiKeys, JobFilter, Jobs, UnknownApiKeyError, parse_task_id
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
@@ -21,8 +21,9 @@ _STATES = get_args(State)
 class JobsPage(RequiresSession):
     """``GET /ops/jobs``."""
 
-    def __init__(self, jobs: Jobs, pages: Pages) -> None:
+    def __init__(self, jobs: Jobs, api_keys: ApiKeys, pages: Pages) -> None:
         self._jobs = jobs
+        self._api_keys = api_keys
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -38,7 +39,7 @@ class JobsPage(RequiresSession):
         if violations:
             raise invalid(violations)
         self._redirect_to_job(sought)
-        wanted = _filter(sought, state)
+        wanted = self._filter(sought, state)
         page = self._jobs.list(wanted, req.context.key, _ROWS, after)
         self._pages.respond(
             req,
@@ -57,16 +58,27 @@ class JobsPage(RequiresSession):
     def _redirect_to_job(self, sought: str) -> None:
         try:
             task_id = parse_task_id(sought)
-        except ValueError:  # a key's name or a GTIN
+        except ValueError:  # a tenant, a key's name or a GTIN
             return
         raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/jobs/{task_id}")
 
+    def _filter(self, sought: str, state: str) -> JobFilter:
+        tenant, fields = None, {"state": state} if state else {}
+        if sought:
+            try:
+                fields["gtin"] = normalize_gtin(sought)
+            except InvalidValueError:
+                tenant = self._tenant_of(sought)
+                if tenant is None:
+                    fields["key_name"] = sought
+        return JobFilter(tenant=tenant, fields=fields)
 
-def _filter(sought: str, state: str) -> JobFilter:
-    fields = {"state": state} if state else {}
-    if sought:
+    def _tenant_of(self, sought: str) -> str | None:
+        """Return the id of the tenant whose key has the id ``sought``; None if there is none.
+
+        Names of tenants are not searched: jobs are found by the names of their keys.
+        """
         try:
-            fields["gtin"] = normalize_gtin(sought)
-        except InvalidValueError:
-            fields["key_name"] = sought
-    return JobFilter(key_id=None, fields=fields)
+            return self._api_keys.find(sought).tenant
+        except UnknownApiKeyError:
+            return None

@@ -13,6 +13,7 @@ import falcon
 import jinja2
 
 from api.console.forms import issue_token
+from api.console.image_text import image_files, image_size
 from api.schemas.states import ChunkState, State
 
 _FOLDER = Path(__file__).parent
@@ -87,6 +88,7 @@ def _templates() -> dict[str, jinja2.Template]:
     environment.filters.update(
         {"when": when, "span": span, "size": size, "number": number, "iso": iso_time}
     )
+    environment.filters.update({"image_files": image_files, "image_size": image_size})
     environment.globals["symbols"] = STATE_SYMBOLS
     return {name: environment.get_template(name) for name in environment.list_templates()}
 

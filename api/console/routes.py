@@ -31,7 +31,7 @@ def console_routes(
             proxies=proxies,
         ),
         f"{ops}/sign-out": SignOut(service.sessions, pages),
-        f"{ops}/jobs": JobsPage(jobs, pages),
+        f"{ops}/jobs": JobsPage(jobs, service.api_keys, pages),
         job: JobPage(jobs, service.preview, service.health, pages),
         f"{job}/symbols/{{number:int}}": SymbolImage(jobs, service.preview),
         f"{job}/download": DownloadRedirect(jobs, service.downloads),

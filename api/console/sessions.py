@@ -15,6 +15,7 @@ import msgspec
 from api.console.forms import FormFields, check_origin, check_token, read_form
 from api.console.pages import HEADERS, Pages
 from api.http.problems import MEDIA_TYPE, ProblemError
+from api.http.redaction import redact_path
 from api.http.request_bodies import BodyReader
 from api.schemas.problems import Problem
 from pipeline.service import ApiKeys, Sessions
@@ -48,7 +49,8 @@ class NotFoundPage(RequiresSession):
         Raises:
             ProblemError: 404.
         """
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", f"The console has no page {rest!r}.")
+        detail = f"The console has no page {redact_path(req.path)}."
+        raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", detail)
 
 
 class SessionMiddleware:

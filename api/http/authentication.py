@@ -9,8 +9,20 @@ import falcon
 from api.http.problems import ProblemError
 from pipeline.service import ApiKeys, RateLimits, Standing
 
-_NO_KEY = "The request has no API key. Send your key in the X-API-Key header."
-_UNKNOWN_KEY = "The API key in the X-API-Key header is unknown or revoked. Send a valid key."
+#: Details of the 401 problem.
+NO_KEY = (
+    "The request has no API key. Send your key in the header X-API-Key, or as Authorization: "
+    "Bearer KEY."
+)
+UNKNOWN_KEY = "The API key of the request is unknown, expired or revoked. Send a valid key."
+TWO_KEYS = (
+    "The headers X-API-Key and Authorization have different API keys. Send one key, in either "
+    "header."
+)
+#: ``WWW-Authenticate``. Bearer needs at least one parameter (RFC 6750, section 3).
+CHALLENGES = 'ApiKey header="X-API-Key", Bearer realm="qrmill"'
+#: Optional white space around the value of a header (RFC 9110, section 5.6.3).
+_BLANKS = " \t"
 
 
 class Authentication:
@@ -35,10 +47,10 @@ class Authentication:
         """
         if self._is_public(req.path):
             return
-        token = req.get_header("X-API-Key")
+        token = sent_key(req)
         key = self._api_keys.authenticate(token or "")
         if key is None:
-            raise unauthorized(has_key=token is not None)
+            raise unauthorized(NO_KEY if token is None else UNKNOWN_KEY)
         req.context.key = key
         standing = self._rate_limits.hit(key)
         resp.set_headers(rate_headers(standing, time.time()))
@@ -73,13 +85,37 @@ def rate_headers(standing: Standing, now: float) -> dict[str, str]:
     }
 
 
-def unauthorized(*, has_key: bool) -> ProblemError:
-    """Return the 401 problem of a request without an API key, or with an invalid one."""
+def sent_key(req: falcon.Request) -> str | None:
+    """Return the API key of a request: ``X-API-Key``, or ``Authorization: Bearer``.
+
+    Returns None if the request has none. An Authorization header of another scheme is not for this
+    service: a proxy in front of it may have its own authentication.
+
+    Raises:
+        ProblemError: 401 if the headers have different keys.
+    """
+    key, bearer = req.get_header("X-API-Key"), _bearer_token(req.get_header("Authorization") or "")
+    if key is not None and bearer is not None and key != bearer:
+        raise unauthorized(TWO_KEYS)
+    return bearer if key is None else key
+
+
+def _bearer_token(authorization: str) -> str | None:
+    """Return the token of an Authorization header, or None if it has another scheme.
+
+    The scheme is matched without regard to case (RFC 9110, section 11.1).
+    """
+    scheme, _, token = authorization.strip(_BLANKS).partition(" ")
+    return token.strip(_BLANKS) if scheme.lower() == "bearer" else None
+
+
+def unauthorized(detail: str) -> ProblemError:
+    """Return the 401 problem of a request without an API key, with an invalid one, or with two."""
     return ProblemError(
         HTTPStatus.UNAUTHORIZED,
         "unauthorized",
-        _UNKNOWN_KEY if has_key else _NO_KEY,
-        headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
+        detail,
+        headers={"WWW-Authenticate": CHALLENGES},
     )
 
 

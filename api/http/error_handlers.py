@@ -1,12 +1,20 @@
 """Error handlers: the only place where exceptions become problem responses."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 import falcon
 import msgspec
 import structlog
 
-from api.http.problems import MEDIA_TYPE, ProblemError, one_bad_value, problem_body
+from api.http.problems import (
+    KEY_IN_USE,
+    MEDIA_TYPE,
+    ProblemError,
+    one_bad_value,
+    problem_body,
+)
+from api.http.redaction import redact_path
 from pipeline.service import (
     BacklogFullError,
     IdempotencyError,
@@ -44,7 +52,8 @@ def install_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> 
 def _respond(req: falcon.Request, resp: falcon.Response, error: ProblemError) -> None:
     resp.status = error.status.value
     resp.content_type = MEDIA_TYPE
-    resp.data = msgspec.json.encode(problem_body(error, req.context.request_id))
+    body = problem_body(error, req.context.request_id, datetime.now(UTC))
+    resp.data = msgspec.json.encode(body)
     resp.set_headers(error.headers)
 
 
@@ -63,7 +72,7 @@ def _from_falcon(
     if not detail:
         other = f"{status.description or status.phrase}: {{method}} {{path}}."
         text = _FALCON_DETAILS.get(status, other)
-        detail = text.format(method=req.method, path=req.path)
+        detail = text.format(method=req.method, path=redact_path(req.path))
     headers = dict(error.headers or {})
     _respond(req, resp, ProblemError(status, code, detail, headers=headers))
 
@@ -153,7 +162,7 @@ def idempotency_conflict(error: IdempotencyError) -> ProblemError:
             "in 1 s."
         )
         headers = {"Retry-After": "1"}
-        return ProblemError(HTTPStatus.CONFLICT, "key_in_use", detail, headers=headers)
+        return ProblemError(HTTPStatus.CONFLICT, KEY_IN_USE, detail, headers=headers)
     detail = (
         "This Idempotency-Key was used before with a different body. Use a new key for a new body."
     )
@@ -164,8 +173,13 @@ def _unexpected(
     req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, str]
 ) -> None:
     log.error("unexpected error", exc_info=error)
+    _respond(req, resp, internal_error())
+
+
+def internal_error() -> ProblemError:
+    """Return the 500 problem of a request on which the service failed unexpectedly."""
     detail = (
         "The service failed unexpectedly. Send the request again; if the error persists, report "
         "the request id (X-Request-ID) to the operator, who finds the cause in the log."
     )
-    _respond(req, resp, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))
+    return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)

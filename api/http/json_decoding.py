@@ -24,7 +24,7 @@ NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MOST_SHOWN = 200
 
 #: Type descriptions that are too vague without an example.
-_VAGUE = ("a string", "an integer")
+_VAGUE = ("a string", "an integer", "a number")
 #: Descriptions of types without constraints.
 _TYPE_NAMES: dict[type[msgspec.inspect.Type], str] = {
     msgspec.inspect.StrType: "a string",

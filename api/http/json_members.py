@@ -2,11 +2,17 @@
 
 JSON decoders keep one of two members with the same name, usually the last one, so that a list of
 items could vanish without an error (RFC 8259, section 4).
+
+Outside of strings, JSON has exactly one colon per member. The colons of an object are therefore one
+per member, those inside of its values, and those in names. If the decoded members and their values
+account for all colons, the decoder dropped no member. Otherwise the names are compared, which takes
+longer.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -16,15 +22,36 @@ from api.schemas.problems import Violation
 from render.errors import shown
 
 
+def is_complete(data: bytes, members: int, texts: Iterable[str]) -> bool:
+    """Return whether the number of colons proves that a decoder dropped no member.
+
+    Returns False if an escape may hide a colon.
+
+    Args:
+        data: JSON.
+        members: number of decoded members, in all decoded objects.
+        texts: the decoded strings, or concatenations of them; read only as far as needed.
+    """
+    inside = (text.count(":") for text in texts)
+    return _account_for_all(data, members, () if b"\\" in data else inside)
+
+
+def _account_for_all(data: bytes, members: int, inside: Iterable[int]) -> bool:
+    """Return whether all colons of ``data`` belong to members and to values.
+
+    Args:
+        data: JSON.
+        members: number of decoded members.
+        inside: numbers of colons of ``data`` inside of the decoded values.
+    """
+    rest = data.count(b":") - members
+    return any(rest == found for found in accumulate(inside, initial=0))
+
+
 def check_distinct(
     data: bytes | msgspec.Raw, members: Mapping[str, msgspec.Raw], pointer: str
 ) -> None:
     """Check that no two members of a JSON object have the same name.
-
-    Outside of strings, JSON has exactly one colon per member. The number of colons outside of the
-    decoded values is therefore the number of members, plus the colons in names. If this number
-    equals the number of decoded members, the decoder dropped no member. Otherwise the names are
-    compared, which takes longer.
 
     Args:
         data: JSON of the object.
@@ -35,8 +62,7 @@ def check_distinct(
         ProblemError: 400 if two members have the same name.
     """
     whole = bytes(data)
-    inside = sum(bytes(value).count(b":") for value in members.values())
-    if whole.count(b":") - inside == len(members):
+    if _account_for_all(whole, len(members), (bytes(raw).count(b":") for raw in members.values())):
         return
     name = repeated_member(whole)
     if name is not None:

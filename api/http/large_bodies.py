@@ -43,11 +43,11 @@ class LargeBodies:
         if _is_small(req):
             yield
             return
-        with self._arriving.hold(req.context.key.key_id, _PATIENCE) as found:
+        with self._arriving.hold(req.context.key.tenant, _PATIENCE) as found:
             if not found:
                 raise _busy(
                     HTTPStatus.TOO_MANY_REQUESTS,
-                    f"This API key already sends {_ARRIVING} large requests at once",
+                    f"This tenant already sends {_ARRIVING} large requests at once",
                 )
             yield
 
@@ -61,7 +61,7 @@ class LargeBodies:
         if _is_small(req):
             yield
             return
-        with self._checked.hold(req.context.key.key_id, _PATIENCE) as found:
+        with self._checked.hold(req.context.key.tenant, _PATIENCE) as found:
             if not found:
                 raise _busy(
                     HTTPStatus.SERVICE_UNAVAILABLE, "Too many large requests are checked at once"

@@ -5,6 +5,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from api.http.problems import Violations, one_bad_value
+from api.http.redaction import may_be_api_key
 from api.schemas.problems import Violation
 from pipeline.service import Position, parse_task_id
 from render.errors import shown
@@ -22,8 +23,9 @@ def canonical_task_id(task_id: str) -> str:
     try:
         return parse_task_id(task_id)
     except ValueError:
+        sent = "The text in the path" if may_be_api_key(task_id) else shown(task_id)
         detail = (
-            f"{shown(task_id)} is not a task id. Send the task_id of an accepted request, a UUID "
+            f"{sent} is not a task id. Send the task_id of an accepted request, a UUID "
             f"such as {_A_TASK_ID}."
         )
         raise one_bad_value("/task_id", "malformed_task_id", detail) from None

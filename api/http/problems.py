@@ -1,12 +1,34 @@
-"""Errors as RFC 9457 problem details."""
+"""Errors as RFC 9457 problem details, with the error envelope of the base contract."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Generic, NoReturn, TypeVar
 
-from api.schemas.problems import MAX_ERRORS, Problem, Violation
+from api.schemas.problems import (
+    MAX_ERRORS,
+    EnvelopeCode,
+    ErrorDetail,
+    ErrorEnvelope,
+    Problem,
+    Violation,
+)
 
 MEDIA_TYPE = "application/problem+json"
+#: The 409 of a request whose Idempotency-Key is being used by another request.
+KEY_IN_USE = "key_in_use"
+
+#: Statuses after which the same request may succeed later.
+_RETRYABLE = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+#: Status -> code of the error envelope. Other 4xx are ``BAD_REQUEST``, and 5xx ``INTERNAL_ERROR``.
+_ENVELOPE_CODES: dict[HTTPStatus, EnvelopeCode] = {
+    HTTPStatus.UNAUTHORIZED: "UNAUTHORIZED",
+    HTTPStatus.FORBIDDEN: "FORBIDDEN",
+    HTTPStatus.NOT_FOUND: "NOT_FOUND",
+    HTTPStatus.CONFLICT: "CONFLICT",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "VALIDATION_ERROR",
+    HTTPStatus.TOO_MANY_REQUESTS: "RATE_LIMITED",
+}
 
 Finding = TypeVar("Finding")
 
@@ -121,12 +143,13 @@ def operator_required() -> ProblemError:
     return ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
 
 
-def problem_body(error: ProblemError, instance: str) -> Problem:
+def problem_body(error: ProblemError, instance: str, now: datetime) -> Problem:
     """Return the response body for an error.
 
     Args:
         error: the error that ended the request.
         instance: id of the request.
+        now: current time, in UTC.
     """
     errors = error.violations
     return Problem(
@@ -136,9 +159,36 @@ def problem_body(error: ProblemError, instance: str) -> Problem:
         detail=error.detail,
         instance=instance,
         error_code=error.code,
+        retryable=error.status in _RETRYABLE or error.code == KEY_IN_USE,
+        timestamp=now.isoformat(timespec="milliseconds"),
+        error=_envelope(error),
         errors=errors.listed if errors else None,
         errors_total=len(errors) if errors else None,
     )
+
+
+def _envelope(error: ProblemError) -> ErrorEnvelope:
+    """Return the error in the form of the base contract."""
+    is_ours = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    other: EnvelopeCode = "INTERNAL_ERROR" if is_ours else "BAD_REQUEST"
+    listed = error.violations.listed if error.violations else []
+    details = [ErrorDetail(field_path(row.pointer), row.detail) for row in listed]
+    return ErrorEnvelope(
+        code=_ENVELOPE_CODES.get(error.status, other),
+        message=error.detail,
+        status=error.status.value,
+        details=details or None,
+    )
+
+
+def field_path(pointer: str) -> str:
+    """Return a JSON Pointer as names and indices separated by dots, without the escapes.
+
+    ``/items/17/serial`` becomes ``items.17.serial``. The empty pointer, which is the request as a
+    whole, becomes an empty string. Names that contain a dot are ambiguous in this form.
+    """
+    # ~1 first: ~01 stands for ~1, and not for a slash (RFC 6901, section 4).
+    return pointer[1:].replace("/", ".").replace("~1", "/").replace("~0", "~")
 
 
 def malformed_json(error: Exception | str) -> ProblemError:
@@ -160,6 +210,6 @@ def invalid(violations: Violations) -> ProblemError:
     return ProblemError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid_request",
-        f"{subject} invalid; nothing was accepted. See errors for what to send instead.",
+        f"{subject} invalid; nothing was accepted. The response lists what to send instead.",
         violations=violations,
     )

@@ -7,19 +7,18 @@ import uuid
 import falcon
 import structlog
 
+from api.http.redaction import redact_path
+
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-#: A path segment that begins with an API key. The group ends before the key's secret.
-_API_KEY = re.compile(r"(qrmill_[0-9a-z]{12}_)[^/]+")
 
 
 class RequestLog:
     """Middleware that assigns a request id and logs one line per response.
 
     The line contains the path but never the query, the headers or the body, so that no secret is
-    logged. If the path contains a whole API key in place of a key's id, the line shows only the
-    part up to the id.
+    logged. The line does not show the parts of a path that may be an API key.
     """
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -49,7 +48,7 @@ class RequestLog:
         log.info(
             "request",
             method=req.method,
-            path=_API_KEY.sub(r"\1…", req.path),
+            path=redact_path(req.path),
             status=int(resp.status_code),
             ms=round((time.perf_counter() - req.context.started) * 1000, 1),
             key=getattr(req.context.get("key"), "name", None),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
 from api.intake.item_batch import ItemBatch
-from api.intake.layout import bulk_layout
+from api.intake.layout import requested_layout
 from api.intake.validation import ItemCheck, RequestLimits
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkRequest
@@ -63,5 +63,5 @@ def build_job_request(
         callback_url=head.callback_url or "",
         warnings=tuple(warnings.listed),
         warnings_total=len(warnings),
-        layout=bulk_layout(head),
+        layout=requested_layout(head),
     )

@@ -5,8 +5,9 @@ from collections import Counter
 from api.http.problems import Violations
 from api.intake.bulk_request import ParsedRequest
 from api.intake.validation import ItemCheck, RequestLimits
-from api.presenters import request_warning
-from api.schemas.tasks import DryRun, SymbolCount
+from api.presenters import request_warning, symbol_count
+from api.schemas.tasks import DryRun
+from render.dimensions import dimensions
 from render.image import ErrorCorrection
 
 
@@ -31,7 +32,10 @@ def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations
     return DryRun(
         would_accept=not violations,
         items=count if parsed.total is None else parsed.total,
-        symbols=[SymbolCount(*symbol, number) for symbol, number in sorted(symbols.items())],
+        symbols=[
+            symbol_count(*symbol, number, dimensions(symbol[0], check.options))
+            for symbol, number in sorted(symbols.items())
+        ],
         errors=violations.listed,
         errors_total=len(violations),
         warnings=list(map(request_warning, warnings.listed)),

@@ -9,6 +9,8 @@ from pipeline.service import Item
 
 #: Fields of an item, in the order of :class:`Item`.
 ITEM_FIELDS = Item.__struct_fields__
+#: The values of an item, in the order of :data:`ITEM_FIELDS`.
+ItemRow = tuple[str | None, ...]
 #: Fields of an item that are texts (lot and serial), and those that are dates.
 TEXT_FIELDS, DATE_FIELDS = ("lot", "serial"), ("expiry",)
 
@@ -62,13 +64,9 @@ class ItemBatch(NamedTuple):
     unreadable: Collection[int]
     locate: Callable[[int, str | None], Location]
 
-    def items(self) -> list[Item]:
-        """Return the items."""
-        return [*map(Item, *(column.values for column in self.columns.values()))]
-
-    def rows(self) -> "zip[tuple[str | None, ...]]":
+    def rows(self) -> list[ItemRow]:
         """Return the values of each item."""
-        return zip(*(column.values for column in self.columns.values()), strict=True)
+        return [*zip(*(column.values for column in self.columns.values()), strict=True)]
 
     def without(self, positions: Collection[int]) -> "ItemBatch":
         """Return the batch without the items at ``positions``."""

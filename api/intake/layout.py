@@ -1,30 +1,56 @@
 """Layout of the images of a request, with the defaults filled in."""
 
-from api.schemas.tasks import BulkRequest
-from pipeline.service import Layout
+import msgspec
+from msgspec import UNSET
 
-#: X-dimension in millimetres of vector images without ``xdim_mm``, and resolution in pixels per
-#: inch of a PNG with ``xdim_mm`` and without ``dpi``.
-DEFAULT_XDIM_MM, DEFAULT_DPI = 0.495, 300
+from api.schemas.tasks import (
+    DEFAULT_DPI,
+    DEFAULT_SIZE,
+    DEFAULT_XDIM_MM,
+    BulkRequest,
+    SymbolRequest,
+)
+from pipeline.service import Layout, render_options
+from render.image import RenderOptions
 
 
-def bulk_layout(request: BulkRequest) -> Layout:
-    """Return the layout of a bulk request.
+def requested_layout(request: BulkRequest) -> Layout:
+    """Return the layout that a bulk request asks for.
 
     Args:
         request: the checked request.
     """
-    is_png = request.format == "png"
+    layout = _image_layout(request)
+    return msgspec.structs.replace(layout, pages=request.pages, datamerge=request.datamerge)
+
+
+def requested_options(request: BulkRequest | SymbolRequest) -> RenderOptions:
+    """Return the rendering options that a request asks for.
+
+    Args:
+        request: the request. Numbers that are out of range are returned as they are.
+    """
+    size = DEFAULT_SIZE if request.size is UNSET else request.size
+    return render_options(request.format, size, request.error_correction, _image_layout(request))
+
+
+def _image_layout(request: BulkRequest | SymbolRequest) -> Layout:
+    """Return the part of a layout that decides the images."""
     xdim_mm, dpi = request.xdim_mm, request.dpi
-    if is_png and xdim_mm is not None and dpi is None:
+    if request.format != "png":
+        dpi = None
+        if xdim_mm is None and not _has_width(request):
+            xdim_mm = DEFAULT_XDIM_MM
+    elif xdim_mm is not None and dpi is None:
         dpi = DEFAULT_DPI
-    if not is_png:
-        xdim_mm, dpi = xdim_mm or DEFAULT_XDIM_MM, None
     return Layout(
         least_version=request.version or 1,
         xdim_mm=xdim_mm,
         dpi=dpi,
         outlines=request.format == "svg",
-        pages=request.pages,
-        datamerge=request.datamerge,
     )
+
+
+def _has_width(request: BulkRequest | SymbolRequest) -> bool:
+    """Return whether the request states the width of a vector image as its ``size``."""
+    return isinstance(request, SymbolRequest) and request.size is not UNSET

@@ -4,35 +4,46 @@ A batch of items is validated as a whole in one fast pass. If this pass fails, t
 validated again value by value, so that the response can point to each invalid value.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import NamedTuple
 
 from api.http.problems import Violations
-from api.intake.item_batch import DATE_FIELDS, TEXT_FIELDS, ItemBatch, Location, violation
+from api.intake.item_batch import (
+    DATE_FIELDS,
+    TEXT_FIELDS,
+    ItemBatch,
+    ItemRow,
+    Location,
+    violation,
+)
 from api.intake.item_warnings import ItemWarnings
+from api.intake.layout import requested_options
+from api.intake.shared_fields import broken_rule, wrong_callback_url, wrong_files, wrong_numbers
+from api.intake.symbol_sizes import SymbolSizes, wrong_least_version
 from api.intake.warnings import Warnings, warn_about_gtin
 from api.schemas.problems import Violation
 from api.schemas.tasks import GTIN_EXAMPLE, BulkRequest, SymbolRequest
-from pipeline.service import CallbackRules, Item, parse_callback_url
-from render.chunk import choose_versions, least_sizes
+from pipeline.service import CallbackRules
+from render.chunk import choose_versions
 from render.errors import InvalidValueError
 from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
 from render.gs1.gtin import normalize_gtin
 from render.gs1.link import digital_link_uri
-from render.image import MAX_SIZE, MIN_SIZE, QUIET_ZONE, ErrorCorrection, RenderOptions, symbol_side
+from render.image import ErrorCorrection
 
 #: Placeholder for a GTIN that is missing or of the wrong type. The violation is already recorded,
 #: and with a valid placeholder the other values can still be validated.
 ANY_GTIN = GTIN_EXAMPLE
 #: Valid placeholders for required fields that are missing or of the wrong type.
 PLACEHOLDERS = {"gtin": ANY_GTIN, "items": []}
-#: Side in pixels of a PNG in which a symbol of any version fits. From this size on, versions need
-#: not be chosen for validation.
-_ALWAYS_ENOUGH = symbol_side(40) + 2 * QUIET_ZONE
-#: JSON Pointers of the values that affect the symbols of all items. The empty pointer is the whole
-#: request.
-_SYMBOLS_DEPEND_ON = frozenset({"", "/gtin", "/format", "/size", "/error_correction"})
+#: Fields that affect the symbols of all items.
+_SHAPING_FIELDS = ("gtin", "format", "size", "error_correction", "version", "xdim_mm", "dpi")
+#: JSON Pointers of these fields. The empty pointer is the whole request.
+_SYMBOLS_DEPEND_ON = frozenset({"", *(f"/{name}" for name in _SHAPING_FIELDS)})
+#: JSON Pointers of the fields that decide the files of the bundle.
+_FILES_DEPEND_ON = frozenset({"", "/format", "/pages", "/datamerge"})
 
 
 class RequestLimits(NamedTuple):
@@ -67,6 +78,7 @@ class ItemCheck:
 
     Attributes:
         gtin14: GTIN-14 of the items; None if a shared value is invalid.
+        options: rendering options of the symbols; out of range if a shared value is invalid.
     """
 
     def __init__(
@@ -76,59 +88,62 @@ class ItemCheck:
         violations: Violations,
         warnings: Warnings,
     ) -> None:
-        gtin14 = _checked_gtin(head.gtin, violations)
-        if not MIN_SIZE <= head.size <= MAX_SIZE:
-            detail = (
-                f"{head.size} is not a valid size. Send {MIN_SIZE} to {MAX_SIZE}, the side of a "
-                "PNG in pixels."
-            )
-            violations.append(Violation("/size", "range", detail))
-        if isinstance(head, BulkRequest) and head.callback_url is not None:
-            violations.extend(_wrong_callback_url(head.callback_url, limits.callbacks))
         self._limits = limits
         self._violations = violations
-        # If the list of violations is full, a shared value may be invalid without being listed.
-        wrong = {each.pointer for each in violations.listed}
-        shared_valid = not violations.full and wrong.isdisjoint(_SYMBOLS_DEPEND_ON)
-        self.gtin14 = gtin14 if shared_valid else None
-        self._options = RenderOptions(head.format, head.size, head.error_correction)
-        self._any_fits = head.format != "png" or head.size >= _ALWAYS_ENOUGH
-        # Added last: with strict, the warning is a violation, but the shared values stay valid.
+        self.options = requested_options(head)
+        gtin14 = _checked_gtin(head.gtin, violations)
+        violations.extend(wrong_numbers(head))
+        if isinstance(head, BulkRequest):
+            self._check_bulk_fields(head)
+        if self._are_valid(_SYMBOLS_DEPEND_ON):
+            violations.extend(wrong_least_version(self.options))
+        are_valid = self._are_valid(_SYMBOLS_DEPEND_ON)
+        self.gtin14 = gtin14 if are_valid else None
+        # Added last: with strict, a warning is a violation, but the shared values stay valid.
         if gtin14 is not None:
             warn_about_gtin(head.gtin, gtin14, warnings)
+        self._sizes = SymbolSizes(self.options, violations, warnings) if are_valid else None
         self._warnings = ItemWarnings(warnings, limits.charset)
         self._count = 0
 
-    def valid_items(self, batch: ItemBatch) -> list[Item]:
+    def valid_items(self, batch: ItemBatch) -> list[ItemRow]:
         """Return the valid items of a batch, and record violations and warnings."""
         wrong = {*batch.unreadable, *self._invalid(batch)}
         valid = batch.without(wrong)
-        items = valid.items()
-        if not self._any_fits and self.gtin14 is not None:
-            small = self._too_small(valid, items)
-            valid, items = (
-                valid.without(small),
-                [item for place, item in enumerate(items) if place not in small],
-            )
+        if self._sizes is not None and self._sizes.depend_on_version:
+            versions = [version for version, _ in self.symbols(valid.rows())]
+            valid = valid.without(self._sizes.check(valid, versions))
         self._count += len(batch.indices)
         self._warnings.inspect(valid, several=self._count > 1)
-        return items
+        return valid.rows()
 
-    def uris(self, items: Sequence[Item]) -> list[str]:
+    def uris(self, items: Sequence[ItemRow]) -> list[str]:
         """Return the URIs of valid items; an empty list if a shared value is invalid."""
         base, gtin14 = self._limits.link_base, self.gtin14
         if gtin14 is None:
             return []
-        return [
-            digital_link_uri(base, gtin14, item.lot, item.serial, item.expiry) for item in items
-        ]
+        return [digital_link_uri(base, gtin14, *item) for item in items]
 
-    def symbols(self, items: Sequence[Item]) -> list[tuple[int, ErrorCorrection]]:
+    def symbols(self, items: Sequence[ItemRow]) -> list[tuple[int, ErrorCorrection]]:
         """Return version and level of the symbols of valid items.
 
         The list is empty if a shared value is invalid.
         """
-        return choose_versions(self.uris(items), self._options)
+        return choose_versions(self.uris(items), self.options)
+
+    def _check_bulk_fields(self, head: BulkRequest) -> None:
+        if head.callback_url is not None:
+            self._violations.extend(wrong_callback_url(head.callback_url, self._limits.callbacks))
+        if self._are_valid(_FILES_DEPEND_ON):
+            self._violations.extend(wrong_files(head))
+
+    def _are_valid(self, pointers: AbstractSet[str]) -> bool:
+        """Return whether no violation has one of ``pointers``.
+
+        If the list of violations is full, one of the values may be invalid without being listed.
+        """
+        wrong = {each.pointer for each in self._violations.listed}
+        return not self._violations.full and wrong.isdisjoint(pointers)
 
     def _invalid(self, batch: ItemBatch) -> set[int]:
         """Return the positions of items with a value that is invalid by itself."""
@@ -151,26 +166,7 @@ class ItemCheck:
             value = column.values[place]
             if value is not None:
                 rule = check_text if field in TEXT_FIELDS else check_expiry
-                yield from _broken_rule(rule, value, batch.locate(batch.indices[place], field))
-
-    def _too_small(self, batch: ItemBatch, items: Sequence[Item]) -> set[int]:
-        """Return the positions of ``items`` whose symbol would have less than a pixel per module.
-
-        Args:
-            batch: the items, with their locations.
-            items: the same items.
-        """
-        least_of_each = least_sizes(self.uris(items), self._options)
-        size = self._options.size
-        small = {place for place, least in enumerate(least_of_each) if least > size}
-        for place in sorted(small):
-            detail = (
-                f"The symbol of this item needs a size of at least {least_of_each[place]} pixels, "
-                f"one per module, but the size of the request is {size}. Send a larger size."
-            )
-            where = batch.locate(batch.indices[place], None)
-            self._violations.append(violation(where, "size_too_small", detail))
-        return small
+                yield from broken_rule(rule, value, batch.locate(batch.indices[place], field))
 
 
 def wrong_count(count: str, limits: RequestLimits) -> Violation:
@@ -187,23 +183,9 @@ def _checked_gtin(text: str, violations: Violations) -> str | None:
         return None
 
 
-def _wrong_callback_url(url: str, callbacks: CallbackRules) -> Iterator[Violation]:
-    def check(value: str) -> None:
-        parse_callback_url(value, callbacks)
-
-    return _broken_rule(check, url, Location("/callback_url"))
-
-
 def _is_no_date(value: str) -> bool:
     try:
         check_expiry(value)
     except InvalidValueError:
         return True
     return False
-
-
-def _broken_rule(rule: Callable[[str], object], value: str, where: Location) -> Iterator[Violation]:
-    try:
-        rule(value)
-    except InvalidValueError as error:
-        yield violation(where, error.code, error.detail)

@@ -25,7 +25,10 @@ _TYPES = (
     list_schemas.TaskList,
     list_schemas.ChunkList,
     key_schemas.NewKeyRequest,
+    key_schemas.ImportKeyRequest,
+    key_schemas.RotationRequest,
     key_schemas.NewKeyResponse,
+    key_schemas.RotatedKeyResponse,
     key_schemas.KeyResponse,
     key_schemas.KeyList,
     key_schemas.WebhookSecretResponse,
@@ -56,7 +59,7 @@ def build_document(prefix: str, max_items: int) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": prefix or "/", "description": "This service."}],
-        "security": [{"ApiKey": []}],
+        "security": [{"ApiKey": []}, {"Bearer": []}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": bulk_paths() | symbol_paths() | key_paths() | health_paths(),
         "components": {
@@ -70,6 +73,11 @@ def build_document(prefix: str, max_items: int) -> dict[str, Any]:
                     "name": "X-API-Key",
                     "description": "Your API key, a token such as `qrmill_4f9k2m7q1x8z_…`. An "
                     "operator creates it with `POST /keys/`.",
+                },
+                "Bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The same API key, as `Authorization: Bearer KEY`.",
                 },
             },
         },

@@ -1,7 +1,9 @@
 """The introduction of the OpenAPI document, and its groups of operations."""
 
 from api.schemas.problems import MAX_ERRORS
-from api.schemas.tasks import MAX_WAIT
+from api.schemas.tasks import DEFAULT_DPI, DEFAULT_SIZE, DEFAULT_XDIM_MM, MAX_WAIT
+from render.gs1.x_dimension import MAX_RETAIL_XDIM_MM, MIN_RETAIL_XDIM_MM
+from render.image import MAX_SIDE_PX
 
 SUBMIT, FOLLOW, SINGLE = "Submit jobs", "Follow jobs", "Single symbols"
 WEBHOOKS, KEYS, HEALTH = "Webhooks", "API keys", "Service health"
@@ -14,7 +16,8 @@ TAGS = {
     "failed one.",
     SINGLE: "Render one QR code and get its image in the response.",
     WEBHOOKS: "Receive a signed POST when a task ends, instead of polling.",
-    KEYS: "Create, list and revoke API keys. These operations need a key with the role `operator`.",
+    KEYS: "Create, import, list, rotate and revoke API keys. These operations need a key with the "
+    "role `operator`.",
     HEALTH: "Check whether the service works, for load balancers and supervisors. No API key is "
     "needed.",
 }
@@ -26,7 +29,17 @@ def overview(max_items: int) -> str:
     Args:
         max_items: maximum number of items per request.
     """
-    return _OVERVIEW.format(max_items=max_items, max_wait=MAX_WAIT, max_errors=MAX_ERRORS)
+    return _OVERVIEW.format(
+        max_items=max_items,
+        max_wait=MAX_WAIT,
+        max_errors=MAX_ERRORS,
+        size=DEFAULT_SIZE,
+        xdim_mm=DEFAULT_XDIM_MM,
+        dpi=DEFAULT_DPI,
+        max_side=MAX_SIDE_PX,
+        min_retail=MIN_RETAIL_XDIM_MM,
+        max_retail=MAX_RETAIL_XDIM_MM,
+    )
 
 
 _OVERVIEW = """\
@@ -53,11 +66,33 @@ item. A symbol that differs fails the task with the `error_code` `unverified`. T
 
 For a single QR code, `POST /qr/` responds with the image.
 
+## Formats and sizes
+
+The `format` is `png`, `svg`, `pdf` or `eps`. The size of an image, quiet zone included, follows \
+from the version of its symbol and from one of these fields:
+
+- `size`: the side of a PNG in pixels, {size} by default. Every module has the same whole number \
+of pixels, and the remainder is white.
+- `xdim_mm`: the X-dimension, the width of a module in millimetres. SVG, PDF and EPS have exactly \
+this X-dimension, {xdim_mm} mm by default. A PNG gets modules of the nearest whole number of \
+pixels at `dpi` ({dpi} by default), and a side of at most {max_side} pixels; `size` is then ignored.
+
+With `dpi`, a PNG states its resolution, so that programs place it at its physical size. With \
+`version`, the minimum version, all symbols of a task get one size if their texts fit that \
+version. A dry run reports the size of the symbols in pixels and millimetres.
+
+A PDF or EPS is one page of exact size, without colours other than black. With `pages` `single`, a \
+task in the format `pdf` gets one file `symbols.pdf` with a page per symbol. With `datamerge`, the \
+ZIP also has a `datamerge.csv` for variable-data printing.
+
 ## Authentication
 
-Send your API key in the header `X-API-Key`. A key with the role `client` can access only its own \
-tasks; for the tasks of other keys, the response is 404. A key with the role `operator` can access \
-all tasks.
+Send your API key in the header `X-API-Key`, or as `Authorization: Bearer KEY`, which means the \
+same. A request with different keys in both headers is rejected with 401. A key with the role \
+`client` can access only the tasks of its tenant, which may have several keys; for the tasks of \
+other tenants, the response is 404. A key with the role `operator` can access all tasks. \
+Idempotency-Keys and webhook secrets belong to the tenant too, so that a key can be replaced while \
+its tasks are in flight.
 
 ## Safe retries
 
@@ -72,9 +107,28 @@ make no difference.
 An error response is `application/problem+json` (RFC 9457). Programs should check `error_code`; \
 `detail` states what is wrong and what to do. A response with 422 lists every invalid value in \
 `errors`, up to {max_errors}, each with its location, so that all of them can be corrected at \
-once. A request with one invalid item is rejected as a whole. After 429 and 503, send the request \
-again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when you report a \
-problem.
+once. A request with one invalid item is rejected as a whole. If `retryable` is true, send the \
+same request again after the seconds in `Retry-After`. Quote the `X-Request-ID` of a response when \
+you report a problem.
+
+The member `error` has the same error in another form, for clients that were written for it: \
+`code`, `message`, `status` and `details`, a list of `field` and `message`. The `code` depends \
+only on the status:
+
+| status | `error.code` |
+|---|---|
+| 401 | `UNAUTHORIZED` |
+| 403 | `FORBIDDEN` |
+| 404 | `NOT_FOUND` |
+| 409 | `CONFLICT` |
+| 422 | `VALIDATION_ERROR` |
+| 429 | `RATE_LIMITED` |
+| other 4xx | `BAD_REQUEST` |
+| 5xx | `INTERNAL_ERROR` |
+
+Malformed HTTP has errors of this form too, at any path and before the API key is checked: 400 \
+`malformed_request`, 414 `uri_too_long`, 417 `expectation_failed`, 431 `headers_too_large` and 501 \
+`unsupported_transfer_coding`. The connection is closed afterwards.
 
 ## Warnings
 
@@ -92,6 +146,10 @@ warning is an error, and the response is 422.
 | `number_format` | a lot or serial such as `9.5E+12` or `1234.0`, which a spreadsheet has changed |
 | `placeholder` | a lot or serial of `NULL`, `nan`, `None` or `#N/A` |
 | `separator_in_value` | a CSV of one column whose values all have the same number of separators |
+| `xdim_below` | an X-dimension below {min_retail} mm, too small for retail point of sale; that of \
+a PNG after rounding to whole pixels |
+| `xdim_above` | an X-dimension above {max_retail} mm, too large for retail point of sale before \
+release 26.0 of the GS1 General Specifications |
 | `day_zero` | a date with day 00, the last day of the month |
 | `outside_set82` | a lot or serial with a character outside GS1 character set 82 |
 | `dot_segment` | a lot or serial of `.` or `..`, which browsers remove from the URI |

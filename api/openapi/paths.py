@@ -28,6 +28,7 @@ from api.openapi.responses import (
 from api.openapi.webhook import webhook
 from api.schemas.lists import ChunksQuery, TasksQuery
 from api.schemas.tasks import MAX_KEY_LENGTH, MAX_WAIT, PARAMETERS, BulkRequest
+from render.image import MEDIA_TYPES
 
 _IDEMPOTENCY_KEY = header_parameter(
     "Idempotency-Key",
@@ -54,7 +55,7 @@ Validates the whole request, stores it, and responds with 202 before anything is
 - If one value is invalid, nothing is accepted; the response is a 422 that lists every invalid \
 value.
 - With `dry_run=true`, the request is only validated; the response is a 200 with the number and \
-size of the symbols, with every invalid value and every warning.
+size of the symbols in modules, pixels and millimetres, with every invalid value and every warning.
 - Values that are valid but probably not intended are listed in `warnings`. With `strict`, they \
 are invalid.
 - To repeat a request safely, send an `Idempotency-Key`.
@@ -80,8 +81,10 @@ def symbol_paths() -> dict[str, Any]:
         "Cache-Control": header("The image may be cached for 30 days.", "public, max-age=2592000"),
     }
     images = {
-        "image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}},
-        "image/svg+xml": text_content(
+        kind: {"schema": {"type": "string", "contentMediaType": kind}}
+        for kind in MEDIA_TYPES.values()
+    } | {
+        MEDIA_TYPES["svg"]: text_content(
             "An SVG image with one `path` for all dark modules.", examples.SVG_IMAGE
         ),
     }
@@ -220,9 +223,9 @@ def _list_operation() -> dict[str, Any]:
         FOLLOW,
         "listBulk",
         "List tasks",
-        "Lists tasks, newest first, in pages. A client's key lists its own tasks; an operator's "
-        "key lists the tasks of all keys. To get the next page, send `next_cursor` as `cursor`, "
-        "until it is null.",
+        "Lists tasks, newest first, in pages. A client's key lists the tasks of its tenant; an "
+        "operator's key lists the tasks of all tenants. To get the next page, send `next_cursor` "
+        "as `cursor`, until it is null.",
         responses={"200": json_response("A page of tasks.", "TaskList")},
         errors=("403", "406", "422"),
         parameters=query_parameters(TasksQuery),
@@ -289,10 +292,10 @@ def key_paths() -> dict[str, Any]:
                 WEBHOOKS,
                 "createWebhookSecret",
                 "Create a webhook secret",
-                "Creates the secret that signs the webhooks of this API key's tasks. Requests with "
-                "a `callback_url` need such a secret. If the key already has a secret, webhooks "
-                "are signed with both secrets for 24 hours, so that the receiver can change its "
-                "own. The secret is shown only once.",
+                "Creates the secret that signs the webhooks of the tasks of this API key's tenant. "
+                "Requests with a `callback_url` need such a secret. If the tenant already has a "
+                "secret, webhooks are signed with both secrets for 24 hours, so that the receiver "
+                "can change its own. The secret is shown only once.",
                 responses={"201": json_response("The new secret.", "WebhookSecretResponse")},
                 errors=("403", "404", "406"),
             ),
@@ -302,7 +305,9 @@ def key_paths() -> dict[str, Any]:
                 KEYS,
                 "createKey",
                 "Create an API key",
-                "Creates an API key with a role and rate limits. The token in `api_key` is shown "
+                "Creates an API key with a role and rate limits. Every key belongs to a tenant: "
+                "all keys of a tenant may use its tasks, and share its Idempotency-Keys and its "
+                "webhook secret. Rate limits apply to each key. The token in `api_key` is shown "
                 "only once.",
                 responses={"201": json_response("The new key, with its token.", "NewKeyResponse")},
                 errors=("400", "403", "406", "413", "415", "422"),
@@ -312,9 +317,40 @@ def key_paths() -> dict[str, Any]:
                 KEYS,
                 "listKeys",
                 "List API keys",
-                "Lists every API key, including revoked ones, without their tokens.",
+                "Lists every API key, including revoked and expired ones, without their tokens.",
                 responses={"200": json_response("Every key, oldest first.", "KeyList")},
                 errors=("403", "406"),
+            ),
+        },
+        "/keys/import/": {
+            "post": operation(
+                KEYS,
+                "importKey",
+                "Import a token as an API key",
+                "Creates an API key for a token that a client already has, so that the client need "
+                "not change it. The service stores only a hash. A token can be imported once, "
+                "even if its key is revoked: the response is then 409. The service finds "
+                "repetitions in the token, but cannot check that it is random.",
+                responses={"201": json_response("The new key.", "KeyResponse")},
+                errors=("400", "403", "406", "409", "413", "415", "422"),
+                requestBody=body("ImportKeyRequest"),
+            ),
+        },
+        "/keys/{key_id}/rotate/": {
+            "parameters": [key_id],
+            "post": operation(
+                KEYS,
+                "rotateKey",
+                "Rotate an API key",
+                "Creates an API key with the name, the role, the rate limits and the tenant of "
+                "this one, and has this one expire. Both keys work until then, and have the same "
+                "tasks. The new key does not expire. A revoked key cannot be rotated: the response "
+                "is 409.",
+                responses={
+                    "201": json_response("The new key, with its token.", "RotatedKeyResponse")
+                },
+                errors=("400", "403", "404", "406", "409", "413", "415", "422"),
+                requestBody=body("RotationRequest"),
             ),
         },
         "/keys/{key_id}/": {

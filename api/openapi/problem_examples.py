@@ -1,11 +1,18 @@
 """Examples in the OpenAPI document: errors by status, built by the service's own functions."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from api.http.authentication import over_rate, unauthorized
+from api.http.authentication import (
+    NO_KEY,
+    TWO_KEYS,
+    UNKNOWN_KEY,
+    over_rate,
+    unauthorized,
+)
 from api.http.content_encoding import malformed_gzip, unsupported_coding
 from api.http.error_handlers import (
     backlog_full,
@@ -37,6 +44,7 @@ from pipeline.service import (
 )
 
 _REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
+_NOW = datetime(2026, 11, 23, 8, 0, 1, 20_000, UTC)
 _LIMITS = RequestLimits(5000, "cset82", "https://id.gs1.org", chunk_size=250)
 _SERIALS = [*(f"A{number:04}" for number in range(1, 17)), "A 0017"]
 #: Copy of the service's message; the tests of cancellation compare both.
@@ -57,8 +65,9 @@ def problem_examples() -> dict[str, dict[str, Any]]:
             gzip=("Incomplete gzip", _example(malformed_gzip("it is incomplete"))),
         ),
         "401": named(
-            missing=("No API key", _example(unauthorized(has_key=False))),
-            unknown=("An unknown API key", _example(unauthorized(has_key=True))),
+            missing=("No API key", _example(unauthorized(NO_KEY))),
+            unknown=("An unknown API key", _example(unauthorized(UNKNOWN_KEY))),
+            two=("Different API keys in two headers", _example(unauthorized(TWO_KEYS))),
         ),
         "403": named(role=("A key without the role operator", _example(operator_required()))),
         "404": named(task=("Unknown task", _raised(not_found, TASK_ID))),
@@ -104,7 +113,7 @@ def problem_examples() -> dict[str, dict[str, Any]]:
 
 
 def _example(error: ProblemError) -> Any:  # noqa: ANN401 - any JSON
-    return msgspec.to_builtins(problem_body(error, _REQUEST_ID))
+    return msgspec.to_builtins(problem_body(error, _REQUEST_ID, _NOW))
 
 
 def _raised(call: Callable[..., object], *arguments: object) -> Any:  # noqa: ANN401 - any JSON

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from api.schemas.tasks import GTIN_EXAMPLE, SHA256_EXAMPLE, TASK_ID_EXAMPLE, WARNING_EXAMPLE
+from api.schemas.tasks import (
+    GTIN_EXAMPLE,
+    SHA256_EXAMPLE,
+    SYMBOL_COUNT_EXAMPLE,
+    TASK_ID_EXAMPLE,
+    WARNING_EXAMPLE,
+)
 from render.errors import InvalidValueError
 from render.gs1.ai import check_alphanumeric
 
@@ -47,6 +53,35 @@ BULK_JSON = named(
             "items": [{"serial": "A0001"}, {"expiry": "270200"}, {}],
         },
     ),
+    print=(
+        "PDF files of one size, with modules of 0.5 mm, and a datamerge.csv",
+        {
+            "gtin": GTIN,
+            "format": "pdf",
+            "version": 7,
+            "xdim_mm": 0.5,
+            "datamerge": True,
+            "items": [{"lot": "LOT-7", "serial": "A0001"}, {"lot": "LOT-7", "serial": "A0002"}],
+        },
+    ),
+    thermal=(
+        "PNG images for a thermal printer of 300 dpi, with modules of 6 pixels",
+        {
+            "gtin": GTIN,
+            "xdim_mm": 0.495,
+            "dpi": 300,
+            "items": [{"serial": "A0001"}, {"serial": "A0002"}],
+        },
+    ),
+    single=(
+        "One PDF file with a page per symbol",
+        {
+            "gtin": GTIN,
+            "format": "pdf",
+            "pages": "single",
+            "items": [{"serial": "A0001"}, {"serial": "A0002"}],
+        },
+    ),
 )
 BULK_CSV = named(
     serials=(
@@ -84,13 +119,15 @@ ACCEPTED = named(
         },
     ),
 )
+#: Size of the symbols of version 4 in a PNG of 400 pixels without resolution.
+_PNG_400 = {"width_px": 400, "width_mm": None, "xdim_mm": None}
 DRY_RUN = named(
     fine=(
-        "A valid request",
+        "A valid request for vector images",
         {
             "would_accept": True,
             "items": 5000,
-            "symbols": [{"version": 4, "error_correction": "M", "count": 5000}],
+            "symbols": [SYMBOL_COUNT_EXAMPLE],
             "errors": [],
             "errors_total": 0,
             "warnings": [],
@@ -102,7 +139,7 @@ DRY_RUN = named(
         {
             "would_accept": True,
             "items": 5,
-            "symbols": [{"version": 4, "error_correction": "M", "count": 5}],
+            "symbols": [{"version": 4, "error_correction": "M", "count": 5, **_PNG_400}],
             "errors": [],
             "errors_total": 0,
             "warnings": [WARNING_EXAMPLE],
@@ -114,7 +151,7 @@ DRY_RUN = named(
         {
             "would_accept": False,
             "items": 5000,
-            "symbols": [{"version": 4, "error_correction": "M", "count": 4999}],
+            "symbols": [{"version": 4, "error_correction": "M", "count": 4999, **_PNG_400}],
             "errors": [
                 {
                     "pointer": "/items/16/serial",
@@ -136,6 +173,8 @@ SYMBOL = named(
         "SVG with an expiry date",
         {"gtin": GTIN, "serial": "A0001", "expiry": "271231", "format": "svg"},
     ),
+    pdf=("PDF with modules of 0.5 mm", {"gtin": GTIN, "format": "pdf", "xdim_mm": 0.5}),
+    eps=("EPS of 72 points, an inch", {"gtin": GTIN, "format": "eps", "size": 72}),
     small=("PNG with one pixel per module", {"gtin": GTIN, "size": 50, "error_correction": "L"}),
 )
 UNAVAILABLE = named(
@@ -144,6 +183,6 @@ UNAVAILABLE = named(
 SVG_IMAGE = named(
     svg=(
         "An SVG image, shortened",
-        '<svg xmlns="http://www.w3.org/2000/svg" width="41" height="41">…</svg>',
+        '<svg xmlns="http://www.w3.org/2000/svg" width="20.295mm" height="20.295mm" …>…</svg>',
     ),
 )

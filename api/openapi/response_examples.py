@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.openapi.request_examples import GTIN, KEY_ID, SHA256, TASK_ID, named
+from api.schemas.api_keys import KEY_EXAMPLE
 from api.schemas.lists import CURSOR_EXAMPLE
 from api.schemas.tasks import ERROR_CODE_EXAMPLE, ERROR_EXAMPLE
 
@@ -57,15 +58,10 @@ _FAILED = _status(
     chunks={"total": 2, "staged": 1, "failed": 1},
     finished_at=_FINISHED,
 )
-_KEY = {
-    "key_id": KEY_ID,
-    "name": "print shop",
-    "role": "client",
-    "per_minute": 600,
-    "per_day": 0,
-    "created_at": "2026-11-23T07:00:00+00:00",
-    "revoked_at": None,
-}
+
+
+_NEW_KEY = {**KEY_EXAMPLE, "last_used_at": None}
+_TOKEN = f"qrmill_{KEY_ID}_0123456789ABCDEFGHIJKLMNOPQRSTUVabcdef"
 
 
 def _chunk(index: int, state: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
@@ -105,6 +101,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                         "created_at": _CREATED,
                         "finished_at": _FINISHED,
                         "key": "print shop",
+                        "tenant": KEY_ID,
+                        "sent_by": KEY_ID,
                         "poll_url": _POLL_URL,
                     }
                 ],
@@ -130,24 +128,41 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             },
         ),
     ),
-    "NewKeyRequest": named(client=("A client's key", {"name": "print shop", "per_minute": 600})),
-    "NewKeyResponse": named(
-        made=(
-            "A new key with its token",
-            {**_KEY, "api_key": "qrmill_4f9k2m7q1x8z_0123456789ABCDEFGHIJKLMNOPQRSTUVabcdef"},
+    "NewKeyRequest": named(
+        client=("A client's key", {"name": "print shop", "per_minute": 600}),
+        tenant=("Another key of a tenant", {"name": "press 2", "tenant": KEY_ID}),
+    ),
+    "ImportKeyRequest": named(
+        token=(
+            "A token that a client already has",
+            {"name": "print shop", "token": "sk_live_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"},
+        ),
+    ),
+    "RotationRequest": named(week=("The former key works for another week", {"days": 7})),
+    "NewKeyResponse": named(made=("A new key with its token", {**_NEW_KEY, "api_key": _TOKEN})),
+    "RotatedKeyResponse": named(
+        rotated=(
+            "A new key, and the former one with its end",
+            {
+                **_NEW_KEY,
+                "key_id": "8d1c6p3w5y7b",
+                "api_key": _TOKEN.replace(KEY_ID, "8d1c6p3w5y7b"),
+                "former": {**KEY_EXAMPLE, "expires_at": "2026-11-30T07:00:00+00:00"},
+            },
         ),
     ),
     "KeyResponse": named(
-        revoked=("A revoked key", {**_KEY, "revoked_at": "2026-11-23T09:00:00+00:00"}),
+        revoked=("A revoked key", {**KEY_EXAMPLE, "revoked_at": "2026-11-23T09:00:00+00:00"}),
     ),
-    "KeyList": named(one=("One key", {"keys": [_KEY]})),
+    "KeyList": named(one=("One key", {"keys": [KEY_EXAMPLE]})),
     "WebhookSecretResponse": named(
         made=(
             "The first secret of a key",
             {
-                "key_id": _KEY["key_id"],
+                "key_id": KEY_ID,
                 "webhook_secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
                 "former_signs_until": None,
+                "tenant": KEY_ID,
             },
         ),
     ),

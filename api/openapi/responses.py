@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from api.http.authentication import CHALLENGES
 from api.http.problems import MEDIA_TYPE
 from api.openapi.response_examples import EXAMPLES
 from api.schemas.tasks import MAX_WAIT, TASK_ID_EXAMPLE
@@ -12,9 +13,10 @@ REF = "#/components/schemas/{name}"
 ERRORS = {
     "400": "The body is malformed: not JSON or CSV, a JSON object with a member twice, incomplete, "
     "or not valid gzip.",
-    "401": "The request has no API key, or an unknown or revoked one.",
+    "401": "The request has no API key, an unknown, expired or revoked one, or different ones in "
+    "both headers.",
     "403": "The API key does not have the role that this request needs.",
-    "404": "The resource does not exist, or belongs to another API key.",
+    "404": "The resource does not exist, or belongs to another tenant.",
     "406": "The `Accept` header excludes the media type of the response.",
     "409": "A request with the same `Idempotency-Key` is being processed, or the status of the "
     "task forbids this action.",
@@ -65,7 +67,8 @@ _RETRY_AFTER = header("Seconds to wait before the request is sent again.", "5")
 _ERROR_HEADERS = {
     "401": {
         "WWW-Authenticate": header(
-            "How to authenticate: with an API key in `X-API-Key`.", 'ApiKey header="X-API-Key"'
+            "How to authenticate: with an API key in `X-API-Key`, or as `Authorization: Bearer`.",
+            CHALLENGES,
         ),
     },
     "409": {"Retry-After": _RETRY_AFTER},

@@ -9,10 +9,20 @@ from api.http.json_decoding import decode_fields
 from api.http.json_responses import respond_json
 from api.http.negotiation import JSON, check_accepts
 from api.http.problems import ProblemError, Violations, invalid, operator_required
+from api.http.redaction import may_be_api_key
 from api.http.request_bodies import BodyReader
 from api.presenters import iso, key_response, new_key_response
-from api.schemas.api_keys import KeyList, NewKeyRequest, WebhookSecretResponse
-from pipeline.service import ApiKeys, UnknownApiKeyError, WebhookSecrets
+from api.schemas.api_keys import KeyList, KeyResponse, NewKeyRequest, WebhookSecretResponse
+from api.schemas.problems import Violation
+from pipeline.service import (
+    ApiKey,
+    ApiKeys,
+    UnknownApiKeyError,
+    UnknownTenantError,
+    WebhookSecrets,
+    is_key_id,
+)
+from render.errors import shown
 
 _BODY_LIMIT = 4096  # bytes
 
@@ -42,14 +52,19 @@ class KeyCollection:
         fields = decode_fields(body, NewKeyRequest, "", violations)
         if violations:
             raise invalid(violations)
-        made = self._api_keys.create(**msgspec.structs.asdict(NewKeyRequest(**fields)))
+        request = NewKeyRequest(**fields)
+        try:
+            made = self._api_keys.create(**msgspec.structs.asdict(request))
+        except UnknownTenantError as error:
+            raise unknown_tenant(request.tenant or "", error) from None
         respond_json(resp, HTTPStatus.CREATED, new_key_response(made.key, made.token))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List every key, including revoked ones."""
+        """List every key, including revoked and expired ones."""
         check_accepts(req, JSON)
         require_operator(req)
-        found = [key_response(key) for key in self._api_keys.list()]
+        days = self._api_keys.last_used()
+        found = [key_response(key, days.get(key.key_id)) for key in self._api_keys.list()]
         respond_json(resp, HTTPStatus.OK, KeyList(found))
 
     on_head = on_get
@@ -68,8 +83,8 @@ class KeyResource:
         try:
             key = self._api_keys.revoke(key_id)
         except UnknownApiKeyError:
-            raise _no_such_key(key_id) from None
-        respond_json(resp, HTTPStatus.OK, key_response(key))
+            raise no_such_key(key_id) from None
+        respond_json(resp, HTTPStatus.OK, with_last_use(self._api_keys, key))
 
 
 class KeyWebhookSecret:
@@ -82,23 +97,51 @@ class KeyWebhookSecret:
     def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
         """Create a webhook secret and respond with it; no other response contains it."""
         check_accepts(req, JSON)
-        own = req.context.key.key_id
-        if key_id not in {"self", own}:
+        key = req.context.key
+        if key_id not in {"self", key.key_id}:
             require_operator(req)
-            self._check_known(key_id)
-        wanted = own if key_id == "self" else key_id
-        made = self._webhook_secrets.make(wanted)
-        former = made.former[0].until if made.former else None
-        body = WebhookSecretResponse(wanted, made.secret, None if former is None else iso(former))
+            key = self._find(key_id)
+        made = self._webhook_secrets.make(key.tenant)
+        former = iso(made.former[0].until) if made.former else None
+        body = WebhookSecretResponse(key.key_id, made.secret, former, key.tenant)
         respond_json(resp, HTTPStatus.CREATED, body)
 
-    def _check_known(self, key_id: str) -> None:
+    def _find(self, key_id: str) -> ApiKey:
         try:
-            self._api_keys.find(key_id)
+            return self._api_keys.find(key_id)
         except UnknownApiKeyError:
-            raise _no_such_key(key_id) from None
+            raise no_such_key(key_id) from None
 
 
-def _no_such_key(key_id: str) -> ProblemError:
-    detail = f"There is no API key with the id {key_id!r}. GET /keys/ lists all keys."
+def with_last_use(api_keys: ApiKeys, key: ApiKey) -> KeyResponse:
+    """Return the response about a key, with the day of its last use."""
+    return key_response(key, api_keys.last_used(key.key_id).get(key.key_id))
+
+
+def no_such_key(key_id: str) -> ProblemError:
+    """Return the 404 problem of a request for a key that does not exist.
+
+    Args:
+        key_id: text in place of the key id. It may be a whole API key, which is not repeated.
+    """
+    named = f"the id {key_id!r}" if is_key_id(key_id) else "the id in the path"
+    detail = f"There is no API key with {named}. GET /keys/ lists all keys."
     return ProblemError(HTTPStatus.NOT_FOUND, "not_found", detail)
+
+
+def unknown_tenant(text: str, error: UnknownTenantError) -> ProblemError:
+    """Return the 422 problem of a request that names no tenant, or several."""
+    named = "This value" if may_be_api_key(text) else shown(text)
+    if error.candidates:
+        detail = (
+            f"{named} is the name of {len(error.candidates)} tenants. Send the id of one of them: "
+            f"{', '.join(error.candidates)}."
+        )
+    else:
+        detail = (
+            f"{named} is neither the id nor the name of a tenant. GET /keys/ lists every API key "
+            "with its tenant."
+        )
+    violations = Violations()
+    violations.append(Violation("/tenant", "unknown_tenant", detail))
+    return invalid(violations)

@@ -23,6 +23,7 @@ from api.resources.task import respond_accepted
 from api.schemas.problems import Violation
 from api.schemas.tasks import MAX_KEY_LENGTH, PARAMETERS, DryRun
 from pipeline.service import (
+    ApiKeys,
     Idempotency,
     JobRequest,
     Jobs,
@@ -43,6 +44,7 @@ class BulkCollection:
         submission: Submission,
         webhook_secrets: WebhookSecrets,
         *,
+        api_keys: ApiKeys,
         limits: RequestLimits,
         bodies: BodyReader,
         body_limit: int,
@@ -51,6 +53,7 @@ class BulkCollection:
         self._jobs = jobs
         self._submission = submission
         self._webhook_secrets = webhook_secrets
+        self._api_keys = api_keys
         self._limits = limits
         self._bodies = bodies
         self._body_limit = body_limit
@@ -59,7 +62,7 @@ class BulkCollection:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Respond with a page of jobs, newest first."""
-        respond_task_list(self._jobs, self._prefix, req, resp)
+        respond_task_list(self._jobs, self._api_keys, self._prefix, req, resp)
 
     on_head = on_get
 
@@ -114,7 +117,7 @@ class BulkCollection:
         return request, idempotency
 
     def _check_signable(self, req: falcon.Request, violations: Violations) -> None:
-        if not self._webhook_secrets.exists(req.context.key.key_id):
+        if not self._webhook_secrets.exists(req.context.key.tenant):
             detail = (
                 "This API key has no webhook secret to sign the webhook with. Create one with "
                 "`qrmill keys webhook-secret` or POST /keys/self/webhook-secret/, or leave "

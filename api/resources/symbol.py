@@ -34,9 +34,9 @@ class Symbol:
         violations = Violations()
         read_query(req, (), violations)
         _, body = self._bodies.read(req, _BODY_LIMIT, (JSON,))
-        request, uri = parse_symbol(body, self._limits, violations)
-        check_accepts(req, MEDIA_TYPES[request.format])
-        options = RenderOptions(request.format, request.size, request.error_correction)
+        options, uri = parse_symbol(body, self._limits, violations)
+        media_type = MEDIA_TYPES[options.format]
+        check_accepts(req, media_type)
         (image,) = render_chunk([uri], options)
         digest = hashlib.sha256(image.data).hexdigest()
         resp.set_headers({"ETag": f'"{digest}"', "Cache-Control": _CACHE_CONTROL})
@@ -45,14 +45,14 @@ class Symbol:
         if any(str(tag) in {"*", digest} for tag in req.if_none_match or ()):
             resp.status = falcon.HTTP_NOT_MODIFIED
             return
-        resp.content_type = MEDIA_TYPES[request.format]
+        resp.content_type = media_type
         resp.data = image.data
 
 
 def parse_symbol(
     body: bytes, limits: RequestLimits, violations: Violations
-) -> tuple[SymbolRequest, str]:
-    """Parse and validate a request; return it with the URI of its symbol.
+) -> tuple[RenderOptions, str]:
+    """Parse and validate a request; return the options and the URI of its symbol.
 
     Args:
         body: JSON.
@@ -68,12 +68,13 @@ def parse_symbol(
     check = ItemCheck(request, limits, violations, Warnings(violations, strict=request.strict))
     columns = {field: Column.of([getattr(request, field)]) for field in ITEM_FIELDS}
     unreadable = [0] if any(row.pointer in _ITEM_POINTERS for row in violations.listed) else []
-    valid = check.valid_items(ItemBatch(columns, [0], unreadable, _locate))
+    size_field = "size" if request.xdim_mm is None else "xdim_mm"
+
+    def locate(_number: int, field: str | None) -> Location:
+        return Location(f"/{field or size_field}")
+
+    valid = check.valid_items(ItemBatch(columns, [0], unreadable, locate))
     if violations:
         raise invalid(violations)
     (uri,) = check.uris(valid)
-    return request, uri
-
-
-def _locate(_number: int, field: str | None) -> Location:
-    return Location(f"/{field or 'size'}")
+    return check.options, uri

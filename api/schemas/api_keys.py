@@ -15,12 +15,27 @@ KeyId = Annotated[
     ),
 ]
 _NAME = "Name of the key's owner, for lists and logs."
-_ROLE = "`client`: may use its own tasks. `operator`: may use all tasks and manage API keys."
+_ROLE = "`client`: may use the tasks of its tenant. `operator`: may use all tasks and manage keys."
 _PER_MINUTE = "Maximum number of requests per minute; 0 for the service's default."
 _PER_DAY = "Maximum number of requests per day; 0 for the service's default."
+_TENANT_EXAMPLE = "4f9k2m7q1x8z"
+KEY_EXAMPLE = {
+    "key_id": _TENANT_EXAMPLE,
+    "name": "print shop",
+    "role": "client",
+    "per_minute": 600,
+    "per_day": 0,
+    "created_at": "2026-11-23T07:00:00+00:00",
+    "revoked_at": None,
+    "expires_at": None,
+    "last_used_at": "2026-11-23",
+    "tenant": _TENANT_EXAMPLE,
+    "tenant_name": "print shop",
+    "imported": False,
+}
 
 
-class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """API key to create."""
 
     name: Annotated[
@@ -33,6 +48,49 @@ class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_day: Annotated[
         int, Meta(ge=0, le=1_000_000_000, description=_PER_DAY, examples=[50_000])
     ] = 0
+    tenant: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=80)] | None,
+        Meta(
+            description="Tenant of the key: the id of the tenant or of any of its keys, or the "
+            "tenant's name. Null for a new tenant, which gets the id and the name of the key.",
+            examples=[_TENANT_EXAMPLE],
+        ),
+    ] = None
+    expires_in_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3650)] | None,
+        Meta(
+            description="Days after which the key expires; null for a key that does not expire.",
+            examples=[365],
+        ),
+    ] = None
+
+
+class ImportKeyRequest(NewKeyRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """API key to create for a token that clients already have."""
+
+    token: Annotated[
+        str,
+        Meta(
+            description="The token: 32 to 255 visible ASCII characters, of which at least 32 were "
+            "drawn at random. It does not begin with `qrmill_`. Each token can be imported once.",
+            examples=["sk_live_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"],
+            extra_json_schema={"minLength": 32, "maxLength": 255, "pattern": r"^[!-~]+$"},
+        ),
+    ]
+
+
+class RotationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rotation of an API key."""
+
+    days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=365,
+            description="Days for which the former key still works; 0 to end it at once.",
+            examples=[7],
+        ),
+    ] = 7
 
 
 class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +111,47 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: Annotated[
         str | None,
         Meta(
-            description="Time when the key was revoked, ISO 8601; null while the key is valid.",
+            description="Time when the key was revoked, ISO 8601; null unless it was revoked.",
             examples=["2026-11-23T09:00:00+00:00"],
         ),
     ]
+    expires_at: Annotated[
+        str | None,
+        Meta(
+            description="Time when the key expires, ISO 8601; null if it does not expire.",
+            examples=["2026-11-30T07:00:00+00:00"],
+        ),
+    ] = None
+    last_used_at: Annotated[
+        str | None,
+        Meta(
+            description="Day of the last request with the key, ISO 8601 in UTC; null if there was "
+            "none.",
+            examples=["2026-11-23"],
+        ),
+    ] = None
+    tenant: Annotated[
+        str,
+        Meta(
+            description="Id of the tenant that the key belongs to, which is the id of the tenant's "
+            "first key.",
+            examples=[_TENANT_EXAMPLE],
+        ),
+    ] = ""
+    tenant_name: Annotated[
+        str,
+        Meta(
+            description="Name of the tenant, which is the name of its first key.",
+            examples=["print shop"],
+        ),
+    ] = ""
+    imported: Annotated[
+        bool,
+        Meta(
+            description="Whether the token was imported, and not made by the service.",
+            examples=[False],
+        ),
+    ] = False
 
 
 class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):
@@ -72,26 +167,26 @@ class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):
     ]
 
 
+class RotatedKeyResponse(NewKeyResponse, frozen=True, kw_only=True):
+    """New API key that replaces another one of the same tenant."""
+
+    former: Annotated[
+        KeyResponse,
+        Meta(
+            description="The key that was rotated, with the time when it expires.",
+            examples=[KEY_EXAMPLE | {"expires_at": "2026-11-30T07:00:00+00:00"}],
+        ),
+    ]
+
+
 class KeyList(msgspec.Struct, frozen=True):
-    """Every API key, including revoked ones."""
+    """Every API key, including revoked and expired ones."""
 
     keys: Annotated[
         list[KeyResponse],
         Meta(
             description="The keys, oldest first.",
-            examples=[
-                [
-                    {
-                        "key_id": "4f9k2m7q1x8z",
-                        "name": "print shop",
-                        "role": "client",
-                        "per_minute": 600,
-                        "per_day": 0,
-                        "created_at": "2026-11-23T07:00:00+00:00",
-                        "revoked_at": None,
-                    }
-                ]
-            ],
+            examples=[[KEY_EXAMPLE]],
         ),
     ]
 
@@ -103,7 +198,7 @@ class WebhookSecretResponse(msgspec.Struct, frozen=True):
     webhook_secret: Annotated[
         str,
         Meta(
-            description="The secret that signs the webhooks of this key's tasks: `whsec_` and "
+            description="The secret that signs the webhooks of the tenant's tasks: `whsec_` and "
             "Base64, as libraries for Standard Webhooks expect. Store it now: it is not shown "
             "again.",
             examples=["whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="],
@@ -117,3 +212,11 @@ class WebhookSecretResponse(msgspec.Struct, frozen=True):
             examples=["2026-11-24T08:00:00+00:00"],
         ),
     ]
+    tenant: Annotated[
+        str,
+        Meta(
+            description="Id of the tenant of the key: the secret signs the webhooks of the tasks "
+            "of all its keys.",
+            examples=[_TENANT_EXAMPLE],
+        ),
+    ] = ""

@@ -62,6 +62,14 @@ class TasksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             examples=["print shop"],
         ),
     ] = UNSET
+    tenant: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Only tasks of this tenant: its id, the id of any of its API keys, or its "
+            "name. For operators only.",
+            examples=["4f9k2m7q1x8z"],
+        ),
+    ] = UNSET
     limit: Annotated[int, Meta(ge=1, le=200, description=_LIMIT, examples=[50])] = 50
     cursor: Annotated[str | UnsetType, Meta(description=_CURSOR, examples=[CURSOR_EXAMPLE])] = UNSET
 
@@ -80,7 +88,12 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     ]
     format: Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
     size: Annotated[
-        int, Meta(description="Side of a PNG in pixels; ignored for SVG.", examples=[400])
+        int,
+        Meta(
+            description="Side of a PNG in pixels; ignored for the other formats, and with "
+            "`xdim_mm`.",
+            examples=[400],
+        ),
     ]
     processed_items: ProcessedItems
     total_items: TotalItems
@@ -102,6 +115,14 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Name of the API key that submitted the task.", examples=["print shop"]),
     ]
     poll_url: PollUrl
+    tenant: Annotated[
+        str,
+        Meta(description="Id of the tenant that the task belongs to.", examples=["4f9k2m7q1x8z"]),
+    ] = ""
+    sent_by: Annotated[
+        str,
+        Meta(description="Id of the API key that submitted the task.", examples=["4f9k2m7q1x8z"]),
+    ] = ""
 
 
 class TaskList(msgspec.Struct, frozen=True):
@@ -129,6 +150,8 @@ class TaskList(msgspec.Struct, frozen=True):
                         "created_at": "2026-11-23T08:00:00.120000+00:00",
                         "finished_at": "2026-11-23T08:00:01.020000+00:00",
                         "key": "print shop",
+                        "tenant": "4f9k2m7q1x8z",
+                        "sent_by": "4f9k2m7q1x8z",
                         "poll_url": f"/qr/bulk/{TASK_ID_EXAMPLE}/",
                     }
                 ]

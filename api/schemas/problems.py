@@ -1,6 +1,6 @@
-"""Error responses: problem details (RFC 9457)."""
+"""Error responses: problem details (RFC 9457), with the error envelope of the base contract."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -8,6 +8,18 @@ from msgspec import Meta
 #: Maximum number of invalid values, and of warnings, that a response lists.
 MAX_ERRORS = 100
 
+#: Codes of the error envelope. The status of the response determines the code.
+EnvelopeCode = Literal[
+    "BAD_REQUEST",
+    "UNAUTHORIZED",
+    "FORBIDDEN",
+    "NOT_FOUND",
+    "CONFLICT",
+    "VALIDATION_ERROR",
+    "RATE_LIMITED",
+    "INTERNAL_ERROR",
+]
+_LENGTH_ERROR = "'' has 0 characters; send 1 to 20 characters, or null for none."
 
 Pointer = Annotated[
     str,
@@ -42,7 +54,7 @@ class Violation(msgspec.Struct, frozen=True, omit_defaults=True):
         str,
         Meta(
             description="What is wrong with the value, and what to send instead.",
-            examples=["'' has 0 characters; 1 to 20 are allowed, null for none."],
+            examples=[_LENGTH_ERROR],
         ),
     ]
     line: Line = None
@@ -68,6 +80,60 @@ class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
     ]
     line: Line = None
     column: Column = None
+
+
+class ErrorDetail(msgspec.Struct, frozen=True):
+    """One invalid value of a request, in the error envelope."""
+
+    field: Annotated[
+        str,
+        Meta(
+            description="Location of the value: the names and indices of the `pointer` in "
+            "`errors`, separated by dots. Empty for the request as a whole.",
+            examples=["items.16.serial"],
+        ),
+    ]
+    message: Annotated[
+        str,
+        Meta(
+            description="What is wrong with the value, and what to send instead.",
+            examples=[_LENGTH_ERROR],
+        ),
+    ]
+
+
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    """The same error in the form of the base contract."""
+
+    code: Annotated[
+        EnvelopeCode,
+        Meta(
+            description="Kind of the error, by status; `error_code` is more precise.",
+            examples=["VALIDATION_ERROR"],
+        ),
+    ]
+    message: Annotated[
+        str,
+        Meta(
+            description="The same as `detail`.",
+            examples=["There is no query parameter 'dryrun'. Did you mean 'dry_run'?"],
+        ),
+    ]
+    status: Annotated[int, Meta(description="HTTP status of the response.", examples=[422])]
+    details: Annotated[
+        list[ErrorDetail] | None,
+        Meta(
+            description="The values in `errors`, in the same order; null if there are none.",
+            examples=[
+                [
+                    {
+                        "field": "items.16.serial",
+                        "message": _LENGTH_ERROR,
+                    }
+                ]
+            ],
+        ),
+    ]
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -103,6 +169,36 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         str,
         Meta(description="Stable name of the error, for programs.", examples=["invalid_request"]),
     ]
+    retryable: Annotated[
+        bool,
+        Meta(
+            description="Whether the same request may succeed later: true for 429, 503, and 409 "
+            "with the `error_code` `key_in_use`.",
+            examples=[False],
+        ),
+    ]
+    timestamp: Annotated[
+        str,
+        Meta(
+            description="Time of the response, ISO 8601 in UTC.",
+            examples=["2026-11-23T08:00:01.020+00:00"],
+        ),
+    ]
+    error: Annotated[
+        ErrorEnvelope,
+        Meta(
+            description="The same error in the form of the base contract.",
+            examples=[
+                {
+                    "code": "NOT_FOUND",
+                    "message": "There is no resource at /qr/bulks. The OpenAPI document lists all "
+                    "paths.",
+                    "status": 404,
+                    "details": None,
+                }
+            ],
+        ),
+    ]
     errors: Annotated[
         list[Violation] | None,
         Meta(
@@ -113,7 +209,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
                     {
                         "pointer": "/items/16/serial",
                         "code": "length",
-                        "detail": "'' has 0 characters; 1 to 20 are allowed, null for none.",
+                        "detail": _LENGTH_ERROR,
                     }
                 ]
             ],

@@ -7,7 +7,7 @@ checks these rules, with a message for each.
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from api.schemas.problems import MAX_ERRORS, RequestWarning, Violation
 from api.schemas.states import CallbackState, State
@@ -25,6 +25,11 @@ from render.image import (
     ImageFormat,
 )
 
+#: Side in pixels of a PNG without ``size`` and ``xdim_mm``.
+DEFAULT_SIZE = 400
+#: X-dimension in millimetres of vector images without ``xdim_mm``, and resolution in pixels per
+#: inch of a PNG with ``xdim_mm`` and without ``dpi``.
+DEFAULT_XDIM_MM, DEFAULT_DPI = 0.495, 300
 #: Maximum wait in seconds of a long poll (``Prefer: wait=N``).
 MAX_WAIT = 30
 #: Maximum length of an ``Idempotency-Key``.
@@ -89,13 +94,14 @@ Gtin = Annotated[
     ),
 ]
 Format = Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
+_SIZES = {"minimum": MIN_SIZE, "maximum": MAX_SIZE}
 Size = Annotated[
     int,
     Meta(
         description=f"Side of a PNG in pixels, {MIN_SIZE} to {MAX_SIZE}. Ignored for the other "
         "formats, and with `xdim_mm`.",
-        examples=[400],
-        extra_json_schema={"minimum": MIN_SIZE, "maximum": MAX_SIZE},
+        examples=[DEFAULT_SIZE],
+        extra_json_schema=_SIZES,
     ),
 ]
 LeastLevel = Annotated[
@@ -121,8 +127,8 @@ XDimension = Annotated[
         description=f"X-dimension, the width of a module, in millimetres, {MIN_XDIM_MM} to "
         f"{MAX_XDIM_MM}. A PNG gets modules of the nearest whole number of pixels at `dpi`, and "
         f"its side, at most {MAX_SIDE_PX} pixels, follows. The other formats are exact. Default: "
-        "none for PNG, 0.495 for the other formats.",
-        examples=[0.495],
+        f"none for PNG, {DEFAULT_XDIM_MM} for the other formats.",
+        examples=[DEFAULT_XDIM_MM],
         extra_json_schema={"minimum": MIN_XDIM_MM, "maximum": MAX_XDIM_MM},
     ),
 ]
@@ -130,8 +136,8 @@ Dpi = Annotated[
     int | None,
     Meta(
         description=f"Resolution of a PNG in pixels per inch, {MIN_DPI} to {MAX_DPI}, which is "
-        "written into the file. Ignored for the other formats. Default: 300 with `xdim_mm`, "
-        "otherwise none.",
+        f"written into the file. Ignored for the other formats. Default: {DEFAULT_DPI} with "
+        "`xdim_mm`, otherwise none.",
         examples=[600],
         extra_json_schema={"minimum": MIN_DPI, "maximum": MAX_DPI},
     ),
@@ -158,7 +164,7 @@ class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="The items; each becomes one QR code.", examples=[[_ITEM]], min_length=0),
     ]
     format: Format = "png"
-    size: Size = 400
+    size: Size = DEFAULT_SIZE
     error_correction: LeastLevel = "M"
     version: LeastVersion = None
     xdim_mm: XDimension = None
@@ -196,7 +202,19 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     gtin: Gtin
     format: Format = "png"
-    size: Size = 400
+    # The absence of a size differs from the default size of a PNG: it leaves the width of the other
+    # formats to the X-dimension.
+    size: Annotated[
+        int | UnsetType,
+        Meta(
+            description=f"Width of the image, {MIN_SIZE} to {MAX_SIZE}, quiet zone included: in "
+            "pixels (PNG), user units (SVG) or points of 1/72 inch (PDF, EPS). Ignored with "
+            f"`xdim_mm`. Default: {DEFAULT_SIZE} for PNG; the width of the other formats follows "
+            "from `xdim_mm`.",
+            examples=[DEFAULT_SIZE],
+            extra_json_schema=_SIZES,
+        ),
+    ] = UNSET
     error_correction: LeastLevel = "M"
     version: LeastVersion = None
     xdim_mm: XDimension = None
@@ -272,8 +290,18 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings_total: WarningsTotal = 0
 
 
+SYMBOL_COUNT_EXAMPLE = {
+    "version": 4,
+    "error_correction": "M",
+    "count": 5000,
+    "width_px": None,
+    "width_mm": 20.295,
+    "xdim_mm": 0.495,
+}
+
+
 class SymbolCount(msgspec.Struct, frozen=True):
-    """Number of symbols that have the same version and error correction level."""
+    """Number and size of the symbols that have the same version and error correction level."""
 
     version: Annotated[
         int,
@@ -290,6 +318,29 @@ class SymbolCount(msgspec.Struct, frozen=True):
         Meta(description="Error correction level of the symbols.", examples=["M"]),
     ]
     count: Annotated[int, Meta(description="Number of such symbols.", examples=[5000], ge=1)]
+    width_px: Annotated[
+        int | None,
+        Meta(
+            description="Width of their images in pixels, quiet zone included; null unless PNG.",
+            examples=[400],
+        ),
+    ] = None
+    width_mm: Annotated[
+        float | None,
+        Meta(
+            description="Width of their images in millimetres, quiet zone included; null for a PNG "
+            "without resolution.",
+            examples=[20.295],
+        ),
+    ] = None
+    xdim_mm: Annotated[
+        float | None,
+        Meta(
+            description="X-dimension in millimetres, for PNG after rounding to whole pixels; null "
+            "for a PNG without resolution.",
+            examples=[0.495],
+        ),
+    ] = None
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -311,7 +362,7 @@ class DryRun(msgspec.Struct, frozen=True):
         Meta(
             description="The symbols of the valid items, counted by version and error correction "
             "level. Empty if a field that all items share is invalid.",
-            examples=[[{"version": 4, "error_correction": "M", "count": 5000}]],
+            examples=[[SYMBOL_COUNT_EXAMPLE]],
         ),
     ]
     errors: Annotated[

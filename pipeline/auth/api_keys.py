@@ -1,90 +1,42 @@
 """API keys, stored as S3 objects that contain only the hash of each token.
 
-A token is ``qrmill_<key id>_<secret><checksum>``. The prefix lets scanners find leaked tokens. The
-key id is public and has 12 lower-case letters and digits, the secret has 32 random letters and
-digits. The checksum is the CRC-32 of the text before it, written as six letters and digits. The
-service can therefore reject a mistyped token without a lookup.
-
-The keys are in S3, so that clients can still authenticate after Redis has lost its data. Each
-process caches a key for :data:`_FRESH` seconds. A revoked key may still work during that time.
+The keys are in S3, so that clients can still authenticate after Redis has lost its data.
+:mod:`pipeline.auth.tokens` describes the tokens.
 """
 
-import hashlib
 import hmac
-import re
-import secrets
-import string
 import time
-import zlib
-from typing import Annotated, Literal
+from typing import Unpack
 
 import msgspec
 import structlog
-from msgspec import Meta
 
+from pipeline.auth.api_key import ApiKey, KeyFields, NewApiKey
+from pipeline.auth.errors import (
+    KeyExistsError,
+    KeyRevokedError,
+    UnknownApiKeyError,
+    UnknownTenantError,
+)
+from pipeline.auth.imported_tokens import ImportedTokens
+from pipeline.auth.key_uses import KeyUses
+from pipeline.auth.stored_keys import StoredKeys
+from pipeline.auth.tokens import (
+    check_importable,
+    derive_key_id,
+    find_key_id,
+    is_key_id,
+    make_token,
+    may_be_imported,
+    token_sha256,
+)
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 
 log = structlog.get_logger(__name__)
 
-Role = Literal["client", "operator"]
-
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_ID_ALPHABET = string.digits + string.ascii_lowercase
-_ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 12, 32, 6
-_TOKEN = re.compile(
-    rf"(qrmill_([0-9a-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9A-Za-z]{{6}})"
-)
-_KEY_ID = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
-
-#: Seconds for which a cached key is used before it is read again, normally and while S3 is
-#: unavailable.
-_FRESH, _STALE = 10, 3600
-#: Seconds that one request may take to refresh a cached key. Meanwhile, all other requests use
-#: the cached key.
-_REFRESHING = 60
-#: Maximum number of cached keys and of cached unknown ids; a cache that is full is emptied.
-_MOST_KEYS, _MOST_UNKNOWN = 10_000, 1000
-
-
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key as it is stored.
-
-    Attributes:
-        key_id: public part of the token.
-        name: name of the key's user, shown in logs and lists.
-        sha256: SHA-256 of the whole token, in hexadecimal. The token has 190 bits of entropy, so a
-            fast hash is as safe as a slow one.
-        per_minute: maximum requests per minute; 0 stands for the service's default.
-        per_day: maximum requests per day; 0 stands for the service's default.
-        created_at: time of creation, in seconds since the epoch.
-        revoked_at: time of revocation, in seconds since the epoch; None if the key is not revoked.
-    """
-
-    key_id: str
-    name: Annotated[str, Meta(min_length=1, max_length=80)]
-    role: Role
-    sha256: str
-    per_minute: int = 0
-    per_day: int = 0
-    created_at: int
-    revoked_at: int | None = None
-
-
-class NewApiKey(msgspec.Struct, frozen=True):
-    """A new key and its token, which is shown once and not stored."""
-
-    token: str
-    key: ApiKey
-
-
-#: Maps a key id to the time of its last lookup and to the API key, or None if there is no such key.
-_Cache = dict[str, tuple[float, ApiKey | None]]
-
-
-class UnknownApiKeyError(Exception):
-    """Raised when no key has the given id."""
+_DAY = 86_400  # seconds
 
 
 class ApiKeys:
@@ -96,58 +48,111 @@ class ApiKeys:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._remembered: _Cache = {}
-        # Unknown ids have a cache of their own. Any client can send them, and they must not evict
-        # real keys.
-        self._unknown: _Cache = {}
-        self._retry_at: dict[str, float] = {}
+        self._stored = StoredKeys(bucket)
+        self._imported = ImportedTokens(bucket)
+        self._uses = KeyUses(bucket)
 
-    def create(self, *, name: str, role: Role, per_minute: int = 0, per_day: int = 0) -> NewApiKey:
+    def create(self, **fields: Unpack[KeyFields]) -> NewApiKey:
         """Create a key and return it with its token.
 
         Raises:
             ValueError: the name is empty or longer than 80 characters.
+            UnknownTenantError: there is no such tenant, or several have this name.
         """
-        key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
-        secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
-        token = f"qrmill_{key_id}_{secret}"
-        token += checksum(token)
-        fields = {
-            "key_id": key_id,
-            "name": name,
-            "role": role,
-            "per_minute": per_minute,
-            "per_day": per_day,
-            "created_at": int(time.time()),
-            "sha256": hashlib.sha256(token.encode()).hexdigest(),
-        }
-        key = msgspec.convert(
-            fields, ApiKey
-        )  # checks the constraints, which the constructor does not
-        self._write(key)
+        key_id, token = make_token()
+        key = self._make(key_id, token, fields)
+        self._stored.write(key)
         return NewApiKey(token, key)
 
+    def import_token(self, token: str, **fields: Unpack[KeyFields]) -> ApiKey:
+        """Create a key whose token is one that clients already have.
+
+        Raises:
+            UnsafeTokenError: the token has not the required form, or is visibly not random.
+            KeyExistsError: the token was imported before, even if its key is revoked by now.
+            ValueError: the name is empty or longer than 80 characters.
+            UnknownTenantError: there is no such tenant, or several have this name.
+        """
+        check_importable(token)
+        key_id = derive_key_id(token)
+        key = msgspec.structs.replace(self._make(key_id, token, fields), imported=True)
+        if self._stored.read(key_id) is not None:
+            raise KeyExistsError(key_id)
+        # First the way from the token to the key, so that no key is listed that does not work.
+        self._imported.add(token, key_id)
+        return self._change(key)
+
+    def rotate(self, key_id: str, days: int) -> tuple[NewApiKey, ApiKey]:
+        """Create a key like this one in the same tenant, and have this one expire.
+
+        The new key does not expire. Rotation never extends the life of the former key.
+
+        Args:
+            key_id: id of the key to replace.
+            days: days for which the former key still works.
+
+        Returns:
+            The new key with its token, and the former key.
+
+        Raises:
+            UnknownApiKeyError: no key has this id.
+            KeyRevokedError: the key is revoked.
+        """
+        former = self.find(key_id)
+        if former.revoked_at is not None or self._has_revocation_mark(key_id):
+            raise KeyRevokedError(key_id)
+        new_id, token = make_token()
+        now = int(time.time())
+        made = msgspec.structs.replace(
+            former,
+            key_id=new_id,
+            sha256=token_sha256(token),
+            created_at=now,
+            expires_at=None,
+            first_key_id=former.tenant,
+            first_key_name=former.tenant_name,
+            imported=False,
+        )
+        self._stored.write(made)
+        end = now + days * _DAY
+        end = end if former.expires_at is None else min(end, former.expires_at)
+        former = self._change(msgspec.structs.replace(former, expires_at=end))
+        return NewApiKey(token, made), former
+
     def authenticate(self, token: str) -> ApiKey | None:
-        """Return the key of ``token``; None for a malformed, mistyped, unknown or revoked token."""
-        match = _TOKEN.fullmatch(token)
-        if match is None or checksum(match[1]) != match[3]:
+        """Return the key of ``token``.
+
+        Returns None for a malformed, mistyped or unknown token, and if its key is revoked or has
+        expired.
+        """
+        key_id = find_key_id(token)
+        if key_id is None and may_be_imported(token):
+            key_id = self._imported.find_key_id(token)
+        key = self._stored.look_up(key_id) if key_id is not None else None
+        if key is None or not key.works_at(time.time()):
             return None
-        key = self._look_up(match[2])
-        if key is None or key.revoked_at is not None:
+        if not hmac.compare_digest(token_sha256(token), key.sha256):
             return None
-        given = hashlib.sha256(token.encode()).hexdigest()
-        return key if hmac.compare_digest(given, key.sha256) else None
+        self._uses.note(key.key_id)
+        return key
 
     def working(self, key_id: str) -> ApiKey | None:
-        """Return the key with this id, or None if the key is unknown or revoked."""
-        key = self._look_up(key_id) if _KEY_ID.fullmatch(key_id) else None
-        return None if key is None or key.revoked_at is not None else key
+        """Return the key with this id; None if the key is unknown, revoked or expired."""
+        key = self._stored.look_up(key_id) if is_key_id(key_id) else None
+        if key is None or not key.works_at(time.time()):
+            return None
+        self._uses.note(key_id)
+        return key
 
     def list(self) -> list[ApiKey]:
-        """Return all keys including revoked ones, the oldest first."""
-        found = [self._read(name) for name in self._bucket.list_keys(keys.API_KEYS)]
+        """Return all keys including revoked and expired ones, the oldest first."""
+        found = [self._stored.read(key_id) for key_id in self._stored.ids()]
         present = [key for key in found if key is not None]
         return sorted(present, key=lambda key: (key.created_at, key.key_id))
+
+    def last_used(self, key_id: str | None = None) -> dict[str, str]:
+        """Return the day of the last use by key id, of one key or of all keys."""
+        return self._uses.days(key_id)
 
     def find(self, key_id: str) -> ApiKey:
         """Return the key with this id, read from S3 and not from the cache.
@@ -155,10 +160,29 @@ class ApiKeys:
         Raises:
             UnknownApiKeyError: no key has this id.
         """
-        key = self._read(keys.api_key_object(key_id)) if _KEY_ID.fullmatch(key_id) else None
+        key = self._stored.read(key_id) if is_key_id(key_id) else None
         if key is None:
             raise UnknownApiKeyError(key_id)
         return key
+
+    def find_tenant(self, text: str) -> ApiKey:
+        """Return a key of a tenant.
+
+        Args:
+            text: id of any key of the tenant, or the tenant's name. To find a name, every key is
+                read, unless it is cached.
+
+        Raises:
+            UnknownTenantError: there is no such tenant, or several have this name.
+        """
+        key = self._stored.look_up(text) if is_key_id(text) else None
+        if key is not None:
+            return key
+        found = map(self._stored.look_up, self._stored.ids())
+        named = {key.tenant: key for key in found if key is not None and key.tenant_name == text}
+        if len(named) != 1:
+            raise UnknownTenantError(sorted(named))
+        return named.popitem()[1]
 
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke a key permanently; revoking it again has no effect.
@@ -168,62 +192,44 @@ class ApiKeys:
         """
         key = self.find(key_id)
         if key.revoked_at is None:
+            try:
+                self._bucket.put(keys.key_revocation_object(key_id), b"")
+            except StoreUnavailableError as error:  # a policy of a former release denies it
+                log.warning("revocation mark not written", key_id=key_id, reason=str(error))
             key = msgspec.structs.replace(key, revoked_at=int(time.time()))
-            self._write(key)
-        self._remembered.pop(key_id, None)
+            self._stored.write(key)
         return key
 
-    def _look_up(self, key_id: str) -> ApiKey | None:
-        now = time.monotonic()
-        nothing = (float("-inf"), None)
-        read_at, key = self._remembered.get(key_id) or self._unknown.get(key_id, nothing)
-        usable = now - read_at <= _STALE
-        if now - read_at < _FRESH or (usable and now < self._retry_at.get(key_id, 0)):
+    def _make(self, key_id: str, token: str, fields: KeyFields) -> ApiKey:
+        own = {name: value for name, value in fields.items() if name in ApiKey.__struct_fields__}
+        own |= {"key_id": key_id, "sha256": token_sha256(token), "created_at": int(time.time())}
+        # Checks the constraints, which the constructor does not.
+        key = msgspec.convert(own, ApiKey)
+        if (days := fields.get("expires_in_days")) is not None:
+            key = msgspec.structs.replace(key, expires_at=key.created_at + days * _DAY)
+        if (tenant := fields.get("tenant")) is None:
             return key
-        if usable:  # one request reads the key, so that the others do not wait if S3 hangs
-            self._retry_at[key_id] = now + _REFRESHING
-        try:
-            key = self._read(keys.api_key_object(key_id))
-        except StoreUnavailableError:
-            if not usable:
-                raise
-            # A failed request to S3 may take long. The next requests therefore use the cached key
-            # without trying S3.
-            self._retry_at[key_id] = time.monotonic() + _FRESH
-            return key
-        self._remember(key_id, now, key)
+        other = self.find_tenant(tenant)
+        return msgspec.structs.replace(
+            key, first_key_id=other.tenant, first_key_name=other.tenant_name
+        )
+
+    def _change(self, key: ApiKey) -> ApiKey:
+        """Write a key that another process may be revoking, and return it as it is then.
+
+        S3 has no atomic change of an object, so this write may overwrite a revocation. A revocation
+        therefore first writes a mark, which is read here after the write. Whichever of the writes
+        comes last, the key is revoked.
+        """
+        self._stored.write(key)
+        if self._has_revocation_mark(key.key_id):
+            key = msgspec.structs.replace(key, revoked_at=int(time.time()))
+            self._stored.write(key)
         return key
 
-    def _remember(self, key_id: str, read_at: float, key: ApiKey | None) -> None:
-        cache, other, most = self._remembered, self._unknown, _MOST_KEYS
-        if key is None:
-            cache, other, most = other, cache, _MOST_UNKNOWN
-        if len(cache) >= most:
-            for each in [*cache]:
-                self._retry_at.pop(each, None)
-            cache.clear()
-        cache[key_id] = (read_at, key)
-        other.pop(key_id, None)
-        self._retry_at.pop(key_id, None)
-
-    def _read(self, name: str) -> ApiKey | None:
+    def _has_revocation_mark(self, key_id: str) -> bool:
         try:
-            return msgspec.json.decode(self._bucket.get(name), type=ApiKey)
+            self._bucket.get(keys.key_revocation_object(key_id))
         except ObjectMissingError:
-            return None
-        except msgspec.DecodeError as error:
-            log.warning("API key unreadable", object=name, reason=str(error))
-            return None
-
-    def _write(self, key: ApiKey) -> None:
-        name = keys.api_key_object(key.key_id)
-        self._bucket.put(name, msgspec.json.encode(key), "application/json")
-
-
-def checksum(text: str) -> str:
-    """Return the CRC-32 of ``text`` as six letters and digits."""
-    value, digits = zlib.crc32(text.encode()), ""
-    for _ in range(_CHECKSUM_LENGTH):
-        value, digit = divmod(value, len(_ALPHABET))
-        digits = _ALPHABET[digit] + digits
-    return digits
+            return False
+        return True

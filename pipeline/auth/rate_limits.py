@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import redis
 
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.ledger import keys
 from pipeline.ledger.scripts import Scripts
 

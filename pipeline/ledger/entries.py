@@ -62,7 +62,7 @@ class ExpiredJob(NamedTuple):
     Attributes:
         state: the job's state; empty if its entry is missing; ``newer`` if a newer release wrote
             the entry.
-        key_id: id of the API key that owns the job; empty if that is unknown.
+        key_id: id of the tenant that owns the job; empty if that is unknown.
     """
 
     task_id: str

@@ -99,7 +99,7 @@ class _Reserved(NamedTuple):
 
 
 class IdempotencyKeys:
-    """The idempotency keys of all clients, in Redis.
+    """The idempotency keys of all tenants, in Redis.
 
     Every method raises:
         LedgerUnavailableError: Redis is unreachable.
@@ -109,13 +109,13 @@ class IdempotencyKeys:
         scripts = Scripts(client)
         self._run, self._run_and_replicate = scripts.run, scripts.run_and_replicate
 
-    def reserve(self, key_id: str, key: Idempotency, task_id: str) -> Reservation:
+    def reserve(self, tenant: str, key: Idempotency, task_id: str) -> Reservation:
         """Reserve ``key`` for ``task_id``, or return the reservation of the job that has the key.
 
         Raises:
             IdempotencyError: the key is in use, or was used with another body.
         """
-        name = keys.idempotency(key_id, key.key_sha256)
+        name = keys.idempotency(tenant, key.key_sha256)
         arguments = (key.body_sha256, task_id, _LEASE, _LIFETIME, key.meaning_sha256)
         # If a failover lost the reservation, the same request sent again would become a second job.
         verdict, holder, until = self._run_and_replicate("reserve_key", [name], *arguments)
@@ -125,14 +125,14 @@ class IdempotencyKeys:
         reserved = _Reserved(verdict, holder, int(until), is_takeover)
         return Reservation(self._run, name, key, reserved)
 
-    def confirm(self, key_id: str, key: Idempotency, task_id: str, *, age: int) -> None:
+    def confirm(self, tenant: str, key: Idempotency, task_id: str, *, age: int) -> None:
         """Record that a request was accepted ``age`` milliseconds ago.
 
         The caller need not hold the key. A key that would have expired by now is not recorded.
         """
         left = _LIFETIME - age
         if left > 0:
-            name = keys.idempotency(key_id, key.key_sha256)
+            name = keys.idempotency(tenant, key.key_sha256)
             arguments = (task_id, key.body_sha256, left, key.meaning_sha256)
             self._run("settle_key", [name], *arguments)
 

@@ -19,10 +19,10 @@ key                                   type    content
 ``qrmill:jobs:unrecorded``            zset    task ids of ended jobs without a result record in S3,
                                               by the time (ms) since which it is missing
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
-``qrmill:jobs:of:<key id>``           zset    task ids of an API key, by creation time (ms)
+``qrmill:jobs:of:<tenant>``           zset    task ids of a tenant, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
                                               when the sweep enqueues a message about it
-``qrmill:idempotency:<key id>:<…>``   hash    an idempotency key: digest of the body, task id, end
+``qrmill:idempotency:<tenant>:<…>``   hash    an idempotency key: digest of the body, task id, end
                                               of the lease (ms), and whether it was accepted
 ``qrmill:drained``                    hash    interval of ten seconds, counted since the epoch ->
                                               chunks staged in it; the last minute only
@@ -113,8 +113,8 @@ def leases(task_id: str) -> str:
     return f"qrmill:{{{task_id}}}:leases"
 
 
-def jobs_of(key_id: str) -> str:
-    return f"qrmill:jobs:of:{key_id}"
+def jobs_of(tenant: str) -> str:
+    return f"qrmill:jobs:of:{tenant}"
 
 
 def rate(key_id: str, seconds: int) -> str:
@@ -125,8 +125,8 @@ def sign_in_attempts(address: str) -> str:
     return f"qrmill:attempts:of:{address}"
 
 
-def idempotency(key_id: str, key_sha256: str) -> str:
-    return f"qrmill:idempotency:{key_id}:{key_sha256}"
+def idempotency(tenant: str, key_sha256: str) -> str:
+    return f"qrmill:idempotency:{tenant}:{key_sha256}"
 
 
 def session(token_sha256: str) -> str:

@@ -93,9 +93,9 @@ class Ledger:
         arguments += [len(fields) // 2, *fields, *flat_ranges(head, head_bytes)]
         return bool(self._run("restore_job", names, *arguments))
 
-    def discard_job(self, task_id: str, key_id: str) -> None:
+    def discard_job(self, task_id: str, tenant: str) -> None:
         """Delete a job that could not be enqueued, or whose retention period is over."""
-        indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(key_id)]
+        indexes = [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.jobs_of(tenant)]
         indexes += [keys.ALL_JOBS, keys.CALLBACKS, keys.UNRECORDED]
         self._run("discard_job", [*indexes, *entry_keys(task_id)], task_id)
 

@@ -1,4 +1,4 @@
-"""Paged lists of the jobs of one API key or of all keys, and of the chunks of a job.
+"""Paged lists of the jobs of one tenant or of all tenants, and of the chunks of a job.
 
 Each page begins after the last job of the previous page. Jobs that are created meanwhile sort
 before the first page, so later pages neither repeat nor skip a job.
@@ -33,13 +33,13 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     """The jobs to list.
 
     Attributes:
-        key_id: id of the API key that owns the jobs; None for the jobs of all keys.
+        tenant: id of the tenant that owns the jobs; None for the jobs of all tenants.
         fields: required values of the job's fields, such as its state.
         since, before: bounds of the time of creation, in milliseconds since the epoch; ``since`` is
             inclusive, ``before`` is exclusive.
     """
 
-    key_id: str | None
+    tenant: str | None
     fields: dict[str, str]
     since: int | None = None
     before: int | None = None
@@ -106,7 +106,7 @@ class Listing:
 
     def jobs(self, wanted: JobFilter, limit: int, after: Position | None) -> JobPage:
         """Return up to ``limit`` jobs that match ``wanted``, beginning after ``after``."""
-        index = keys.ALL_JOBS if wanted.key_id is None else keys.jobs_of(wanted.key_id)
+        index = keys.ALL_JOBS if wanted.tenant is None else keys.jobs_of(wanted.tenant)
         latest = "+inf" if wanted.before is None else str(wanted.before - 1)
         task_id = ""
         if after is not None and (wanted.before is None or after.created_at < wanted.before):

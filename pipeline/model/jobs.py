@@ -42,8 +42,12 @@ class EncodedItems:
         self.chunks: list[bytes] = []
         self.count = 0
 
-    def append(self, items: Sequence[Item]) -> None:
+    def append(self, items: Sequence[Item] | Sequence[tuple[str | None, ...]]) -> None:
         """Append the next chunk.
+
+        Args:
+            items: the items. A tuple with the three values of an item is encoded like an
+                :class:`Item`, and is faster to create.
 
         Raises:
             ValueError: If there are more items than a chunk holds, or if the previous chunk is not
@@ -128,6 +132,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The status of a job in the ledger.
 
     Attributes:
+        key_id, key_name, sent_by: as in :class:`JobFields`.
         processed_items: number of items whose chunk is staged.
         chunks, staged, failed: number of chunks in total, staged, and failed.
         error, error_code: why the job failed, for people and for programs.
@@ -171,6 +176,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     callback_due_at: int | None = None
     callback_error: str | None = None
     callback_delivered_at: int | None = None
+    sent_by: str = ""
 
 
 def poll_url(prefix: str, task_id: str) -> str:

@@ -31,7 +31,8 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         task_id: id of the job.
-        key_id, key_name: id and name of the API key that owns the job.
+        key_id: id of the tenant that owns the job, which is the id of the tenant's first API key.
+        key_name: name of the API key that sent the request.
         request_id: id of the accepted HTTP request, for the log.
         created_at: time of acceptance in milliseconds since the epoch, stored as ``accepted_ms``.
             Lists are sorted by this time.
@@ -40,6 +41,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
         chunk_size: number of items per chunk; the last chunk has the remaining items.
         warnings_total: number of warnings about the request, including unlisted ones.
         layout: as in :class:`JobRequest`.
+        sent_by: id of the API key that sent the request; empty if that is ``key_id``.
     """
 
     task_id: str
@@ -57,6 +59,7 @@ class JobFields(msgspec.Struct, frozen=True, kw_only=True):
     callback_url: str
     warnings_total: int = 0
     layout: Layout = FIRST_LAYOUT
+    sent_by: str = ""
 
     @property
     def accepted_at(self) -> int:
@@ -112,6 +115,8 @@ class RequestTail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         warnings_total: number of warnings, including unlisted ones.
         meaning_sha256: as in :class:`Idempotency`.
         layout: layout of the job; None for that of release 0.2.0.
+        sent_by: as in :class:`JobFields`.
+        key_name: name of the API key that sent the request; empty if the head has it.
     """
 
     version: Literal[1] = 1
@@ -119,6 +124,8 @@ class RequestTail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     warnings_total: int = 0
     meaning_sha256: str = ""
     layout: Layout | None = None
+    sent_by: str = ""
+    key_name: str = ""
 
 
 class BundleTimes(msgspec.Struct, frozen=True, kw_only=True):

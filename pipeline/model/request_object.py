@@ -7,7 +7,9 @@ fields have their defaults.
 
 If a client repeats a request, the new object may overwrite the first one while the ledger still has
 the offsets of the first one. Therefore the first line of a request always has the same length, in
-this release and in release 0.2.0. Fields that 0.2.0 does not know are in the last line.
+this release and in release 0.2.0. Fields that 0.2.0 does not know are in the last line. A client
+may repeat a request with another key of its tenant, so the first line names the tenant's first key,
+and the last line names the key that sent the request.
 """
 
 from itertools import accumulate, pairwise
@@ -28,12 +30,14 @@ class Acceptance(NamedTuple):
 
     Attributes:
         task_id: id of the new job.
-        key_id: id of the API key that sent the request.
+        key_id: id of the tenant, which is the id of its first API key.
         created_at: time of acceptance, in milliseconds since the epoch.
         idempotency: digests of the Idempotency-Key and the request; None if the request has no
             Idempotency-Key.
-        key_name: name of the API key.
+        key_name: name of the API key that sent the request.
         request_id: id of the HTTP request, for the log; at most 64 characters.
+        sent_by: id of the API key that sent the request; empty if that is ``key_id``.
+        tenant_name: name of the tenant's first API key; empty if that is ``key_name``.
     """
 
     task_id: str
@@ -42,6 +46,8 @@ class Acceptance(NamedTuple):
     idempotency: Idempotency | None
     key_name: str
     request_id: str = ""
+    sent_by: str = ""
+    tenant_name: str = ""
 
 
 def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHead, bytes]:
@@ -71,12 +77,14 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
         ranges=[(start, end - start) for start, end in pairwise(ends)],
         warnings_total=request.warnings_total,
         layout=request.layout,
+        sent_by=acceptance.sent_by,
     )
     # The line's length must not depend on the request id, which differs when a client repeats the
     # request.
     padding = b" " * (_LONGEST_REQUEST_ID - len(acceptance.request_id))
     stored = msgspec.to_builtins(head)
-    del stored["warnings_total"], stored["layout"]
+    del stored["warnings_total"], stored["layout"], stored["sent_by"]
+    stored["key_name"] = acceptance.tenant_name or acceptance.key_name
     if head.idempotency is not None:
         stored["idempotency"].pop("meaning_sha256", None)
     # Release 0.2.0 also reads the time of acceptance in seconds.
@@ -96,13 +104,16 @@ def decode_head(data: bytes) -> RequestHead:
     return msgspec.json.decode(data.partition(b"\n")[0], type=RequestHead)
 
 
-def encode_tail(request: JobRequest, idempotency: Idempotency | None) -> bytes:
+def encode_tail(request: JobRequest, acceptance: Acceptance) -> bytes:
     """Return the last line of a request object; empty if all its fields have their defaults."""
+    idempotency, key_name = acceptance.idempotency, acceptance.key_name
     tail = RequestTail(
         warnings=request.warnings,
         warnings_total=request.warnings_total,
         meaning_sha256=idempotency.meaning_sha256 if idempotency else "",
         layout=None if request.layout == FIRST_LAYOUT else request.layout,
+        sent_by=acceptance.sent_by,
+        key_name=key_name if acceptance.tenant_name not in {"", key_name} else "",
     )
     return b"" if tail == RequestTail() else b"\n" + msgspec.json.encode(tail) + b"\n"
 
@@ -140,6 +151,8 @@ def complete_head(head: RequestHead, tail: RequestTail) -> RequestHead:
         warnings_total=tail.warnings_total,
         layout=tail.layout or FIRST_LAYOUT,
         idempotency=idempotency,
+        sent_by=tail.sent_by,
+        key_name=tail.key_name or head.key_name,
     )
 
 

@@ -1,13 +1,19 @@
-"""Preview of a job's first symbols, rendered from the request as workers render them."""
+"""Preview of a job's first symbols, rendered from the request in a format that browsers show."""
 
 from collections import OrderedDict
 from threading import Lock
 from typing import NamedTuple
 
+import msgspec
+
+from pipeline.model.records import RequestHead
 from pipeline.rendering import render_symbols
 from pipeline.storage.records import JobRecords
+from render.image import ImageFormat
 
 _COUNT = 6
+#: Formats that browsers show in an ``img`` element.
+_SHOWN = frozenset({"png", "svg"})
 #: Maximum number of jobs whose symbols a process caches. Cached symbols never become stale, because
 #: a request never changes.
 _CACHED = 64
@@ -18,11 +24,14 @@ class Sample(NamedTuple):
 
     Attributes:
         uri: URI that the symbol encodes.
-        image: image in the job's format.
+        image: image in the job's format if browsers show that format, otherwise an SVG of the same
+            modules and size.
+        format: format of the image.
     """
 
     uri: str
     image: bytes
+    format: ImageFormat
 
 
 class Preview:
@@ -52,8 +61,17 @@ class Preview:
         return found
 
     def _render(self, task_id: str) -> list[Sample]:
-        head, head_bytes = self._records.read_head(task_id)
+        head, head_bytes, _ = self._records.read_request(task_id)
         offset, length = head.ranges[0]
         items = self._records.read_items(task_id, head_bytes + offset, length)
-        symbols = render_symbols(head, items[:_COUNT])
-        return [Sample(uri, image.data) for uri, image in symbols]
+        shown = _as_shown(head)
+        symbols = render_symbols(shown, items[:_COUNT])
+        return [Sample(uri, image.data, shown.format) for uri, image in symbols]
+
+
+def _as_shown(head: RequestHead) -> RequestHead:
+    """Return a job whose images browsers show: SVG in place of PDF and EPS."""
+    if head.format in _SHOWN:
+        return head
+    layout = msgspec.structs.replace(head.layout, outlines=True, pages="each")
+    return msgspec.structs.replace(head, format="svg", layout=layout)

@@ -8,8 +8,11 @@ Main bucket:
 ``jobs/<id>/bundle.zip``              the bundle
 ``jobs/<id>/result.json``             the result record: how the job ended
 ``jobs/<id>/callback.json``           the outcome of the callback about that result
-``keys/<key id>.json``                an API key: its hash, role and rate limits
-``webhook-secrets/<key id>.json``     the secrets that sign an API key's callbacks
+``keys/<key id>.json``                an API key: its hash, tenant, role, expiry and rate limits
+``key-marks/<key id>/used``           empty; its time of writing is the day of the key's last use
+``key-marks/<key id>/revoked``        empty; written before the key itself is marked as revoked
+``imported-keys/<sha256>.<key id>``   empty; the key whose imported token has this SHA-256
+``webhook-secrets/<tenant>.json``     the secrets that sign a tenant's callbacks
 ``checkup-<random>``                  a temporary object of a running doctor, in both buckets
 ====================================  =============================================================
 
@@ -61,8 +64,25 @@ def api_key_object(key_id: str) -> str:
     return f"{API_KEYS}{key_id}.json"
 
 
-def webhook_secret_object(key_id: str) -> str:
-    return f"webhook-secrets/{key_id}.json"
+def key_use_object(key_id: str) -> str:
+    return f"{marks_of(key_id)}used"
+
+
+def key_revocation_object(key_id: str) -> str:
+    return f"{marks_of(key_id)}revoked"
+
+
+def marks_of(key_id: str) -> str:
+    """Return the prefix of an API key's marks."""
+    return f"{KEY_MARKS}{key_id}/"
+
+
+def imported_key_object(token_sha256: str, key_id: str) -> str:
+    return f"{IMPORTED_KEYS}{token_sha256}.{key_id}"
+
+
+def webhook_secret_object(tenant: str) -> str:
+    return f"webhook-secrets/{tenant}.json"
 
 
 def checkup_object() -> str:
@@ -70,6 +90,9 @@ def checkup_object() -> str:
 
 
 API_KEYS = "keys/"
+#: Not below ``keys/``, because a list of keys reads every object there.
+KEY_MARKS = "key-marks/"
+IMPORTED_KEYS = "imported-keys/"
 JOBS = "jobs/"
 
 

@@ -72,17 +72,6 @@ class JobRecords:
         """Delete a request object; a missing object is not an error."""
         self._bucket.delete(keys.request_object(task_id))
 
-    def read_head(self, task_id: str) -> tuple[RequestHead, int]:
-        """Return the head of a request object, and the size of the encoded head in bytes.
-
-        Raises:
-            ObjectMissingError: the object does not exist.
-            UnreadableError: the object is damaged.
-            NewerVersionError: a newer release wrote the object.
-        """
-        head, head_bytes, _ = self._read_start(task_id)
-        return head, head_bytes
-
     def _read_start(self, task_id: str) -> tuple[RequestHead, int, bytes | None]:
         """Return the head, its size in bytes, and the whole object if it had to be read."""
         key, size = keys.request_object(task_id), _HEAD_BYTES

@@ -112,7 +112,7 @@ class Callbacks:
             self._dispatcher.send_callback(task_id, delay=_REQUEUE_DELAY)
 
     def owner(self, task_id: str) -> str:
-        """Return the id of the API key that owns a job; empty if the job is unknown."""
+        """Return the id of the tenant that owns a job; empty if the job is unknown."""
         with translated():
             return cast("str | None", self._client.hget(keys.job(task_id), "key_id")) or ""
 

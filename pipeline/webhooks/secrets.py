@@ -1,4 +1,4 @@
-"""Webhook secrets: the keys that sign an API key's webhooks, stored in S3.
+"""Webhook secrets: the keys that sign a tenant's webhooks, stored in S3.
 
 A secret is ``whsec_`` followed by the Base64 of 32 random bytes (Standard Webhooks 1.0.0,
 "Signature scheme"). Signing needs the secret itself, so it cannot be stored as a hash. When a new
@@ -34,14 +34,14 @@ class FormerSecret(msgspec.Struct, frozen=True):
 
 
 class WebhookSecret(msgspec.Struct, frozen=True):
-    """The current secret of an API key, and its former secrets that still sign."""
+    """The current secret of a tenant, and its former secrets that still sign."""
 
     secret: str
     former: list[FormerSecret] = []
 
 
 class WebhookSecrets:
-    """Webhook secrets of all API keys.
+    """Webhook secrets of all tenants.
 
     Every method raises:
         StoreUnavailableError: S3 is unreachable.
@@ -50,34 +50,34 @@ class WebhookSecrets:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
-    def make(self, key_id: str) -> WebhookSecret:
-        """Create a secret for a key; the key's previous secret continues to sign for a day."""
+    def make(self, tenant: str) -> WebhookSecret:
+        """Create a secret for a tenant; its previous secret continues to sign for a day."""
         now = int(time.time())
         made = "whsec_" + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
         former: list[FormerSecret] = []
-        before = self._read(key_id)
+        before = self._read(tenant)
         if before is not None:
             former = [FormerSecret(before.secret, now + _OVERLAP), *_signing(before, now)]
         secret = WebhookSecret(made, former[:_MAX_FORMER])
-        name = keys.webhook_secret_object(key_id)
+        name = keys.webhook_secret_object(tenant)
         self._bucket.put(name, msgspec.json.encode(secret), "application/json")
         return secret
 
-    def exists(self, key_id: str) -> bool:
-        """Return whether a key has a secret."""
-        return self._read(key_id) is not None
+    def exists(self, tenant: str) -> bool:
+        """Return whether a tenant has a secret."""
+        return self._read(tenant) is not None
 
-    def signing(self, key_id: str) -> list[str]:
-        """Return the secrets that currently sign a key's webhooks, the newest first."""
-        secret = self._read(key_id)
+    def signing(self, tenant: str) -> list[str]:
+        """Return the secrets that currently sign a tenant's webhooks, the newest first."""
+        secret = self._read(tenant)
         if secret is None:
             return []
         former = _signing(secret, int(time.time()))
         return [secret.secret, *(each.secret for each in former)]
 
-    def _read(self, key_id: str) -> WebhookSecret | None:
+    def _read(self, tenant: str) -> WebhookSecret | None:
         try:
-            data = self._bucket.get(keys.webhook_secret_object(key_id))
+            data = self._bucket.get(keys.webhook_secret_object(tenant))
         except ObjectMissingError:
             return None
         return msgspec.json.decode(data, type=WebhookSecret)

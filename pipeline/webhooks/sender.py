@@ -45,7 +45,7 @@ class WebhookSender:
 
     Args:
         callbacks: state of the webhooks in the ledger.
-        secrets: webhook secrets of the API keys.
+        secrets: webhook secrets of the tenants.
         records: job records in S3, where results of webhooks are written.
         slots: slots of this process for webhooks that are being sent.
         rules: rules for callback URLs.
@@ -75,7 +75,7 @@ class WebhookSender:
     def run(self, task_id: str, message_id: str) -> bool:
         """Make an attempt to deliver a job's webhook, if one is due.
 
-        Returns False if this process has no free slot for the API key that owns the job; the
+        Returns False if this process has no free slot for the tenant that owns the job; the
         message has to be delivered again later.
 
         Args:
@@ -134,7 +134,7 @@ class WebhookSender:
     def _signed(self, attempt: Attempt, body: bytes) -> dict[str, str]:
         secrets = self._secrets.signing(attempt.job.key_id)
         if not secrets:
-            raise _NoResponseError("not sent: the API key has no webhook secret")
+            raise _NoResponseError("not sent: the tenant has no webhook secret")
         return signed_headers(attempt.event, datetime.now(UTC), body, secrets)
 
     def _succeed(self, attempt: Attempt) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import httpx2
+import psutil
 import pytest
 
 from deploy.embedded.running import RunningStack, running_stack
@@ -30,3 +31,13 @@ def client(stack: RunningStack) -> Iterator[httpx2.Client]:
     url, headers = stack.ready.api_url, {"X-API-Key": token}
     with httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as patient:
         yield patient
+
+
+@pytest.fixture(scope="session")
+def api_environ(stack: RunningStack) -> dict[str, str]:
+    """The environment of the stack's API, for another API beside it, which has no metrics."""
+    own = ("QRMILL_METRICS_PORT", "PROMETHEUS_MULTIPROC_DIR")
+    for process in psutil.Process(stack.process.pid).children(recursive=True):
+        if "api.gunicorn_app" in process.cmdline():
+            return {name: text for name, text in process.environ().items() if name not in own}
+    raise LookupError("the stack has no API")

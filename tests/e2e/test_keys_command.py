@@ -1,6 +1,7 @@
 """``qrmill keys`` against the running API."""
 
 import json
+import secrets
 
 import httpx2
 
@@ -25,6 +26,48 @@ def test_a_key_is_made_used_listed_and_revoked(stack: RunningStack) -> None:
     assert token not in listed
     revoked = qrmill("keys", "revoke", key_id, "--json", **operator)
     assert json.loads(revoked.stdout)["revoked_at"]
+
+
+def test_a_tenants_keys_are_created_rotated_imported_and_filtered(stack: RunningStack) -> None:
+    url = stack.ready.api_url
+    operator = {"QRMILL_URL": url, "QRMILL_API_KEY": stack.ready.operator_key}
+    name = f"Tenant {secrets.token_hex(4)}"
+    first = qrmill("keys", "create", "--name", name, **operator).stdout.strip()
+    tenant = first.split("_")[1]
+    second = qrmill("keys", "create", "--name", "press 2", "--tenant", name, **operator)
+    rotated = qrmill("keys", "rotate", tenant, "--days", "3", **operator)
+    assert (second.returncode, rotated.returncode) == (0, 0), rotated.stderr
+    assert f"The former key {tenant} works until " in rotated.stderr
+    token = secrets.token_urlsafe(32)
+    options = ("--token-stdin", "--name", "press 3", "--tenant", tenant, "--expires-in-days", "9")
+    imported = qrmill("keys", "import", *options, given=token, **operator)
+    assert imported.returncode == 0, imported.stderr
+    again = qrmill("keys", "import", *options, given=token, **operator)
+    assert again.returncode == 1
+    assert imported.stdout.strip() in again.stderr
+    assert token not in imported.stdout + imported.stderr + again.stdout + again.stderr
+    tokens = (first, second.stdout.strip(), rotated.stdout.strip(), token)
+    body = {"gtin": "9506000134352", "items": [{}]}
+    sent = [
+        httpx2.post(f"{url}/qr/bulk/", json=body, headers={"X-API-Key": each}, trust_env=False)
+        for each in tokens
+    ]
+    tasks = {answer.json()["task_id"] for answer in sent}
+    for named in (name, tenant, imported.stdout.strip()):
+        listed = qrmill("list", "--tenant", named, "--json", **operator)
+        rows = [json.loads(line) for line in listed.stdout.splitlines()]
+        assert {row["task_id"] for row in rows} == tasks
+        assert {row["tenant"] for row in rows} == {tenant}
+        assert len({row["sent_by"] for row in rows}) == len(tokens)
+    own = qrmill("list", "--json", QRMILL_URL=url, QRMILL_API_KEY=token)
+    assert len(own.stdout.splitlines()) == len(tokens)
+    listed = qrmill("keys", "list", "--json", **operator)
+    found = [json.loads(line) for line in listed.stdout.splitlines()]
+    kept = {key["key_id"]: key for key in found if key["tenant"] == tenant}
+    assert {key["tenant_name"] for key in kept.values()} == {name}
+    assert {key_id for key_id, key in kept.items() if key["imported"]} == {imported.stdout.strip()}
+    ending = {key_id for key_id, key in kept.items() if key["expires_at"]}
+    assert ending == {tenant, imported.stdout.strip()}
 
 
 def test_what_goes_wrong_is_one_sentence(stack: RunningStack) -> None:

@@ -81,6 +81,9 @@ def test_the_command_line_does_the_same(environment: dict[str, str], tmp_path: P
     with zipfile.ZipFile(tmp_path / "labels.zip") as bundle:
         assert "00002_LOT-7_A0002.svg" in bundle.namelist()
         assert bundle.testzip() is None
+    with zipfile.ZipFile(tmp_path / "print.zip") as bundle:
+        assert "00002_LOT-7_A0002.pdf" in bundle.namelist()
+        assert bundle.testzip() is None
 
 
 @needs_curl

@@ -17,7 +17,7 @@ import redis
 
 from deploy.embedded.servers import RedisServer, S3Server
 from pipeline.ledger import keys
-from pipeline.service import Service, Settings
+from pipeline.service import ApiKey, KeyRevokedError, Service, Settings
 from render.chunk import render_chunk
 from render.image import RenderOptions
 from tests.e2e.releases import Fleet, Release, install_previous
@@ -171,6 +171,70 @@ def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_o
             assert fleet.events(release, "worker")["chunk staged"] >= _PHASE
             assert fleet.events(release, "worker")[_BUNDLED[release]] >= _PHASE
         verify(load, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)  # the previous release's dependencies are fetched
+def test_the_previous_api_shows_of_tenants_what_the_upgrade_page_says(
+    fleet: Fleet, service: Service, redis_url: str
+) -> None:
+    fleet.start("old", "api")
+    fleet.start("new", "api")
+    keys_ = service.api_keys
+    first = keys_.create(name="Print shop", role="client")
+    second, _ = keys_.rotate(
+        keys_.create(name="y", role="client", tenant="Print shop").key.key_id, 7
+    )
+    expired = keys_.create(name="expired", role="client")
+    keys_.rotate(expired.key.key_id, 0)
+    imported = "sk_live_7Qm2ZxV9bT4nKc8LwR3yHs6JdF1gPe5A"
+    keys_.import_token(imported, name="imported", role="client")
+    operator = keys_.create(name="operator", role="operator").token
+
+    def ask(release: Release, token: str, method: str = "GET", path: str = "") -> httpx2.Response:
+        body = {"gtin": "9506000134352", "items": [{}]} if method == "POST" else None
+        url = f"{fleet.urls[release]}/qr/bulk/{path}"
+        return httpx2.request(
+            method, url, json=body, headers={"X-API-Key": token}, trust_env=False, timeout=30
+        )
+
+    def post(release: Release, token: str) -> str:
+        return str(ask(release, token, "POST").json()["task_id"])
+
+    def statuses(release: Release, token: str, *tasks: str) -> list[int]:
+        return [ask(release, token, path=f"{task_id}/").status_code for task_id in tasks]
+
+    by_first, by_second = post("new", first.token), post("new", second.token)
+    both = (by_first, by_second)
+    assert statuses("old", first.token, *both) == [200, 200]
+    assert statuses("old", second.token, *both) == [404, 404]
+    assert ask("old", second.token).json()["tasks"] == []
+    assert ask("old", expired.token).status_code == 200
+    assert ask("new", expired.token).status_code == 401
+    assert (ask("old", imported).status_code, ask("new", imported).status_code) == (401, 200)
+    # What the previous API accepts from a later key of the tenant is that key's own.
+    by_second_at_old = post("old", second.token)
+    assert statuses("new", second.token, *both, by_second_at_old) == [200, 200, 200]
+    assert statuses("new", first.token, *both, by_second_at_old) == [200, 200, 404]
+    assert statuses("new", operator, by_second_at_old) == [200]
+    # What it restores has the tenant as its sender; what this release restores, the key.
+    ledger = redis.Redis.from_url(redis_url, decode_responses=True)
+    releases: tuple[tuple[Release, ApiKey], ...] = (("old", first.key), ("new", second.key))
+    for release, sender in releases:
+        ledger.flushall()
+        assert statuses(release, first.token, by_second) == [200]
+        (row,) = ask("new", first.token).json()["tasks"]
+        assert (row["key"], row["sent_by"]) == (sender.name, sender.key_id)
+        assert row["tenant"] == first.key.key_id
+    ledger.close()
+    # A revocation by the previous API holds in this one, and it may rotate no key.
+    url = f"{fleet.urls['old']}/keys/{second.key.key_id}/"
+    answer = httpx2.delete(url, headers={"X-API-Key": operator}, trust_env=False)
+    assert answer.status_code == 200
+    wait_for(lambda: ask("new", second.token).status_code == 401, "the end of the revoked key")
+    assert keys_.find(second.key.key_id).tenant == second.key.key_id
+    with pytest.raises(KeyRevokedError):
+        keys_.rotate(second.key.key_id, 7)
 
 
 def swap(fleet: Fleet, ledger: redis.Redis, before: Release, after: Release) -> None:

@@ -58,6 +58,8 @@ def _numbers(chosen: random.Random) -> Sent:
     where = chosen.choice(
         [
             '{"gtin":"","items":[{}],"size":%s}',
+            '{"gtin":"","items":[{}],"version":%s,"dpi":%s,"xdim_mm":%s}',
+            '{"gtin":"9506000134352","size":2001,"version":%s,"xdim_mm":%s}',
             '{"items":[{"lot":%s}]}',
             '{"items":%s,"gtin":%s}',
             "%s",

@@ -1,16 +1,21 @@
 """What the console shows and does, over real servers and a real worker."""
 
+import io
 import re
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from typing import cast
 
 import dramatiq
 import pytest
 import redis
+import resvg_py
+import zxingcpp
 from falcon.testing import TestClient
+from PIL import Image
 
 from api.app import create_app
 from pipeline.broker.dead_letters import DeadLetters
@@ -50,6 +55,14 @@ def post(client: TestClient, items: int = 25, **fields: object) -> str:
     answer = client.simulate_post("/qr/bulk/", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json["task_id"])
+
+
+def read_svg(svg: bytes) -> str:
+    """Return the text of the symbol in an SVG, as other libraries draw and decode it."""
+    png = bytes(resvg_py.svg_to_bytes(svg_string=svg.decode(), zoom=4, dpi=96))
+    with Image.open(io.BytesIO(png)) as image:
+        (found,) = zxingcpp.read_barcodes(image.convert("L"))
+    return found.text
 
 
 def state_of(client: TestClient, task_id: str) -> str:
@@ -209,6 +222,26 @@ def test_jobs_are_found_by_state_task_id_key_and_gtin(visitor: Visitor, client: 
         assert detail in response.text
 
 
+def test_jobs_are_found_by_their_tenant_or_any_of_its_keys(
+    visitor: Visitor, client: TestClient, service: Service
+) -> None:
+    others = post(client)
+    first = service.api_keys.create(name="Tenant", role="client").key.key_id
+    second = service.api_keys.create(name="press 2", role="client", tenant=first)
+    task_id = post(TestClient(visitor._client.app, headers={"X-API-Key": second.token}))
+    for query in (first, second.key.key_id, "press%202"):
+        page = visitor.get(f"/ops/jobs?q={query}").text
+        assert f"job-{task_id}" in page
+        assert f"job-{others}" not in page
+    for query in ("0" * 11 + "x", "Tenant", "%27%22%3E"):  # an unknown id is taken for a name
+        assert "No matching jobs." in visitor.get(f"/ops/jobs?q={query}").text
+    for path in ("/ops/jobs", f"/ops/jobs/{task_id}"):
+        page = visitor.get(path).text
+        assert f'href="/ops/jobs?q={first}"' in page
+        assert "press 2" in page
+    assert f"<code>{second.key.key_id}</code>" in visitor.get(f"/ops/jobs/{task_id}").text
+
+
 def test_what_others_wrote_is_shown_as_text(visitor: Visitor, service: Service) -> None:
     name = "<script>alert(1)</script>\"'{{7*7}}"
     token = service.api_keys.create(name=name, role="client").token
@@ -243,6 +276,77 @@ def test_a_job_shows_its_chunks_symbols_and_bundle(
     location = visitor.get(f"/ops/jobs/{task_id}/download").headers["location"]
     assert "X-Amz-Signature" in location
     assert "X-Amz" not in page
+
+
+def test_a_job_and_the_list_show_format_and_size_in_plain_words(
+    visitor: Visitor, client: TestClient
+) -> None:
+    for fields, listed, more in (
+        ({}, "PNG, 400 px", ""),
+        ({"dpi": 600, "size": 300}, "PNG, 300 px, 600 dpi", ""),
+        ({"xdim_mm": 0.5}, "PNG, X-dimension 0.5 mm, 300 dpi", ""),
+        ({"xdim_mm": 1, "dpi": 203}, "PNG, X-dimension 1 mm, 203 dpi", ""),
+        ({"format": "svg"}, "SVG, X-dimension 0.495 mm", ""),
+        ({"format": "pdf"}, "PDF, X-dimension 0.495 mm", ""),
+        (
+            {"format": "eps", "xdim_mm": 0.333333, "version": 7, "datamerge": True},
+            "EPS, X-dimension 0.333333 mm",
+            ", version 7 or higher, with datamerge.csv",
+        ),
+        (
+            {"format": "pdf", "pages": "single"},
+            "PDF, X-dimension 0.495 mm",
+            ", one file with a page per symbol",
+        ),
+    ):
+        task_id = post(client, items=2, **fields)
+        (row,) = re.findall(
+            rf'id="job-{task_id}">.*?<td>([^<]*)</td>\s*</tr>',
+            visitor.get("/ops/jobs").text,
+            re.DOTALL,
+        )
+        assert row == listed
+        page = visitor.get(f"/ops/jobs/{task_id}").text
+        assert f"<dt>Format</dt><dd>{listed}{more}</dd>" in page
+
+
+def test_a_job_of_release_0_2_0_shows_what_it_has(visitor: Visitor, ledger: Ledger) -> None:
+    enter_jobs(ledger, 1)
+    page = visitor.get("/ops/jobs").text
+    assert "<td>SVG</td>" in page
+
+
+@pytest.mark.parametrize("fields", [{"format": "svg"}, {"xdim_mm": 0.5}, {"format": "png"}])
+def test_the_first_symbols_are_those_of_the_bundle(
+    visitor: Visitor,
+    client: TestClient,
+    bucket: Bucket,
+    worker: dramatiq.Worker,
+    fields: dict[str, object],
+) -> None:
+    assert worker.worker_threads
+    task_id = post(client, items=2, version=7, **fields)
+    await_state(client, task_id, "completed")
+    with zipfile.ZipFile(io.BytesIO(bucket.get(keys.bundle_object(task_id)))) as bundle:
+        images = [bundle.read(name) for name in bundle.namelist() if name.startswith("0000")]
+    path = f"/ops/jobs/{task_id}/symbols"
+    assert [visitor.get(f"{path}/{number}").content for number in (1, 2)] == images
+
+
+@pytest.mark.parametrize("image_format", ["pdf", "eps"])
+def test_the_first_symbols_are_shown_in_a_format_that_browsers_show(
+    visitor: Visitor, client: TestClient, image_format: str
+) -> None:
+    task_id = post(client, format=image_format, xdim_mm=0.5, version=5)
+    page = visitor.get(f"/ops/jobs/{task_id}").text
+    assert page.count("<figure>") == 6
+    for number in range(1, 7):
+        image = visitor.get(f"/ops/jobs/{task_id}/symbols/{number}")
+        assert image.headers["content-type"] == "image/svg+xml"
+        assert image.text.startswith('<svg xmlns="http://www.w3.org/2000/svg" width="22.5mm"')
+        uri = read_svg(image.content)
+        assert uri == f"https://id.gs1.org/01/0{GTIN}/10/L{number - 1}"
+        assert f"<code>{uri}</code>" in page
 
 
 def test_a_failed_job_shows_each_chunks_error_and_is_run_again(

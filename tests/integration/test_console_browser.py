@@ -27,6 +27,7 @@ from tests.waiting import wait_for
 pytestmark = NEEDS_CHROMIUM
 OUTPUT = Path(__file__).parents[2] / "test-output" / "console"
 WIDE: ViewportSize = {"width": 1280, "height": 900}
+DRAWN = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -60,11 +61,12 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     assert asked == {"127.0.0.1"}
 
 
-def submit(url: str, token: str, items: int, form: str) -> str:
+def submit(url: str, token: str, items: int, form: str, **fields: object) -> str:
     body = {
         "gtin": "9506000134352",
         "format": form,
         "items": [{"lot": "LOT-7", "serial": f"A{n:04}"} for n in range(items)],
+        **fields,
     }
     headers = {"X-API-Key": token}
     answer = httpx2.post(f"{url}/qr/bulk/", json=body, headers=headers, trust_env=False)
@@ -163,8 +165,7 @@ def test_pages_live_on_without_losing_what_the_operator_does(
 ) -> None:
     sign_in(page, operator_token)
     page.goto(f"/ops/jobs/{submit(url, token, 5, 'svg')}")
-    drawn = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
-    wait_for(lambda: page.evaluate(drawn), "the symbols", pause=0.1)
+    wait_for(lambda: page.evaluate(DRAWN), "the symbols", pause=0.1)
     expect(page.get_by_role("img")).to_have_count(5)
     page.get_by_text("Cancel\u2026").click()
     page.get_by_role("button", name="Cancel this job").focus()
@@ -187,6 +188,22 @@ def test_pages_live_on_without_losing_what_the_operator_does(
     expect(page.get_by_label("API key")).to_be_focused()
     work_without_javascript(page, url, token, operator_token)
     let_no_path_in(url)
+
+
+def test_a_job_for_print_shows_its_size_and_its_symbols(
+    page: Page, url: str, token: str, operator_token: str
+) -> None:
+    sign_in(page, operator_token)
+    fields = {"xdim_mm": 0.55, "version": 7, "datamerge": True}
+    for form in ("pdf", "eps"):
+        page.goto(f"/ops/jobs/{submit(url, token, 5, form, **fields)}")
+        wait_for(lambda: page.evaluate(DRAWN), "the symbols", pause=0.1)
+        expect(page.get_by_role("img")).to_have_count(5)
+        text = "X-dimension 0.55 mm, version 7 or higher, with datamerge.csv"
+        expect(page.get_by_text(f"{form.upper()}, {text}")).to_be_visible()
+    look_at(page, "job-print")
+    page.get_by_role("link", name="Jobs").click()
+    look_at(page, "jobs-print")
 
 
 def let_no_path_in(url: str) -> None:

@@ -12,7 +12,7 @@ from itsdangerous import URLSafeTimedSerializer
 from api.app import create_app, get_app
 from api.console.sessions import RequiresSession, local_path
 from deploy.embedded.ports import free_port
-from pipeline.auth.api_keys import _FRESH
+from pipeline.auth.stored_keys import _FRESH
 from pipeline.ledger import keys
 from pipeline.service import Service, Settings, open_service
 from tests.integration.console_visitor import Visitor
@@ -114,14 +114,26 @@ def test_a_revoked_key_ends_its_sessions_within_ten_seconds(
     elsewhere.cookies = visitor.cookies
     (key,) = service.api_keys.list()
     assert elsewhere.get("/ops/").status_code == 200
-    remembered = dict(service.api_keys._remembered)
+    remembered = dict(service.api_keys._stored._remembered)
     service.api_keys.revoke(key.key_id)
     assert visitor.get("/ops/").status_code == 303
-    service.api_keys._remembered.update(remembered)  # as another process remembers it
+    service.api_keys._stored._remembered.update(remembered)  # as another process remembers it
     assert elsewhere.get("/ops/").status_code == 200
     assert _FRESH <= 10
-    monkeypatch.setattr("pipeline.auth.api_keys._FRESH", 0)
+    monkeypatch.setattr("pipeline.auth.stored_keys._FRESH", 0)
     assert elsewhere.get("/ops/").status_code == 303
+
+
+def test_an_expired_key_ends_its_sessions_and_opens_none(
+    visitor: Visitor, service: Service, operator_token: str
+) -> None:
+    (key,) = service.api_keys.list()
+    service.api_keys.rotate(key.key_id, 1)
+    assert visitor.get("/ops/").status_code == 200
+    new, _ = service.api_keys.rotate(key.key_id, 0)
+    assert visitor.get("/ops/").status_code == 303
+    assert visitor.sign_in(operator_token).status_code == 401
+    assert visitor.sign_in(new.token).status_code == 303
 
 
 def test_a_redis_that_lost_everything_asks_to_sign_in_again(

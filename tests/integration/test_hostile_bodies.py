@@ -45,6 +45,7 @@ def make_app(service: Service, settings: Settings) -> App:
         service.jobs,
         service.submission,
         service.webhook_secrets,
+        api_keys=service.api_keys,
         limits=limits,
         bodies=bodies,
         body_limit=settings.body_limit(),

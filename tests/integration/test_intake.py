@@ -176,9 +176,10 @@ def test_a_dry_run_tells_the_symbols_and_uses_nothing_up(
     header = {"Idempotency-Key": "k"}
     answer = client.simulate_post("/qr/bulk/?dry_run=true", json=sent, headers=header)
     assert answer.status_code == 200
+    size = {"width_px": 400, "width_mm": None, "xdim_mm": None}
     expected: list[dict[str, Any]] = [
-        {"version": 3, "error_correction": "M", "count": 25},
-        {"version": 5, "error_correction": "M", "count": 2},
+        {"version": 3, "error_correction": "M", "count": 25, **size},
+        {"version": 5, "error_correction": "M", "count": 2, **size},
     ]
     assert answer.json == {
         "would_accept": True,

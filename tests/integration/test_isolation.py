@@ -26,6 +26,8 @@ def told(answer: Result, task_id: str) -> tuple[int, str, dict[str, str]]:
     """An answer without what differs between any two requests."""
     request_id = answer.headers["x-request-id"]
     text = answer.text.replace(request_id, "").replace(task_id, "")
+    if answer.text:
+        text = text.replace(answer.json["timestamp"], "")
     own = {"x-request-id", "content-length", "ratelimit-remaining", "x-ratelimit-remaining"}
     own |= {"ratelimit-reset", "x-ratelimit-reset"}
     return answer.status_code, text, {k: v for k, v in answer.headers.items() if k not in own}

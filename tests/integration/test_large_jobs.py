@@ -19,7 +19,7 @@ import pytest
 
 from deploy.embedded import servers
 from pipeline import worker
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.states import TERMINAL
 from pipeline.service import Service, Settings, open_service

@@ -233,7 +233,7 @@ def test_pages_together_are_the_whole_list(  # noqa: PLR0917 - hypothesis gives 
         and state in {None, its_state}
     ]
     wanted = JobFilter(
-        key_id="key",
+        tenant="key",
         fields={} if state is None else {"state": state},
         since=None if since is None else NOW + since,
         before=None if before is None else NOW + before,
@@ -257,7 +257,7 @@ def test_a_cursor_leads_to_nothing_that_was_created_too_late(
     listing = Listing(open_redis(settings.redis_url, timeout=5, decode=True), ledger)
 
     def found(before: int, after: int) -> list[str]:
-        wanted = JobFilter(key_id="key", fields={}, before=NOW + before)
+        wanted = JobFilter(tenant="key", fields={}, before=NOW + before)
         page = listing.jobs(wanted, 9, Position(NOW + after, tasks[after]))
         return [job.task_id for job in page.jobs]
 
@@ -278,7 +278,7 @@ def test_a_list_of_ten_thousand_jobs_looks_at_a_bounded_part_of_them(
             pipe.zadd(keys.ALL_JOBS, {task_id: NOW + number})
         pipe.execute()
     rare = _enter(ledger, NOW - 1, "failed")
-    wanted = JobFilter(key_id=None, fields={"state": "failed"})
+    wanted = JobFilter(tenant=None, fields={"state": "failed"})
     listing, after, found, asked = Listing(client, ledger), None, [], 0
     while True:
         page = listing.jobs(wanted, 50, after)

@@ -16,7 +16,7 @@ import pytest
 from pipeline.actors.chunk_reader import ChunkReader
 from pipeline.archive.manifest import CSV_COLUMNS, ManifestRow
 from pipeline.archive.members import ZipMember
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.broker.names import RENDER_QUEUE
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk

@@ -16,7 +16,7 @@ from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
 from pipeline.actors.retries import SafeRetries
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
 from pipeline.errors import LedgerUnavailableError
 from pipeline.ledger import keys as ledger_keys

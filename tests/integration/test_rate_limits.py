@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.auth.rate_limits import RateLimits
 from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis

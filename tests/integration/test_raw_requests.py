@@ -1,9 +1,13 @@
 """Requests that no HTTP client sends, byte by byte to the API under gunicorn."""
 
+import dataclasses
 import http.client
 import json
+import os
 import socket
+import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -75,6 +79,120 @@ def test_broken_chunks_are_a_broken_body_with_and_without_a_key(api: Api, bucket
         assert (status, media_type) == (400, "text/html; charset=utf-8"), (name, answer)
         assert b"<h1>400" in answer
     assert [*bucket.list_keys("jobs/")] == []
+
+
+LONG = "x" * 9000
+#: Requests that gunicorn refuses itself -> status, `error_code`, code of the envelope. None of the
+#: heads ends before the last line of its bytes.
+REFUSED = {
+    "no request line": (b"hello\r\n\r\n", 400, "malformed_request"),
+    "a space in the path": (b"GET /qr/bulk/ a HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+    "umlauts in the path": ("GET /qr/ü HTTP/1.1\r\n\r\n".encode(), 400, "malformed_request"),
+    "an unknown version": (b"GET / HTTP/9.9\r\n\r\n", 400, "malformed_request"),
+    "a method in lower case": (b"get / HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+    "a header without a colon": (
+        b"GET / HTTP/1.1\r\nX-API-Key %b\r\n\r\n",
+        400,
+        "malformed_request",
+    ),
+    "a folded header": (b"GET / HTTP/1.1\r\nA: b\r\n %b\r\n\r\n", 400, "malformed_request"),
+    "a blank in a name": (b"GET / HTTP/1.1\r\nX-API-Key %b: 1\r\n\r\n", 400, "malformed_request"),
+    "two lengths": (
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        400,
+        "malformed_request",
+    ),
+    "a length of -1": (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "malformed_request"),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "malformed_request"),
+    "a long request line": (f"GET /{LONG} HTTP/1.1\r\n\r\n".encode(), 414, "uri_too_long"),
+    "a long header": (f"GET / HTTP/1.1\r\nA: {LONG}\r\n\r\n".encode(), 431, "headers_too_large"),
+    "many headers": (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n", 431, "headers_too_large"),
+    "an expectation": (
+        b"POST / HTTP/1.1\r\nExpect: 200-ok\r\nContent-Length: 0\r\n\r\n",
+        417,
+        "expectation_failed",
+    ),
+    "an unknown transfer coding": (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: br\r\n\r\n",
+        501,
+        "unsupported_transfer_coding",
+    ),
+}
+
+
+def test_what_gunicorn_refuses_is_a_problem_and_shows_no_key(api: Api) -> None:
+    """The key stands in the malformed part of some requests, which the log must not repeat."""
+    for name, (sent, status, code) in REFUSED.items():
+        with socket.create_connection(("127.0.0.1", api.port), 30) as connection:
+            connection.sendall(sent.replace(b"%b", api.token.encode()))
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            body = answer.read()
+            problem = json.loads(body)
+            assert (answer.status, problem["error_code"]) == (status, code), (name, problem)
+            assert connection.recv(1) == b"", name  # the server has closed the connection
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert (int(answer.headers["Content-Length"]), answer.will_close) == (len(body), True)
+        assert problem["instance"] == answer.headers["X-Request-ID"]
+        envelope = {"code": "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR", "status": status}
+        assert problem["error"] == envelope | {"message": problem["detail"], "details": None}
+        assert (problem["status"], problem["retryable"]) == (status, False)
+        assert datetime.fromisoformat(problem["timestamp"]).utcoffset() == timedelta()
+        assert api.token not in body.decode()
+        wait_for(partial(_is_logged, api.log, "malformed request", problem["instance"]), name)
+    log = api.log.read_text()
+    assert api.token not in log
+    assert "Traceback" not in log
+    assert api.answer("GET /qr/bulk/ HTTP/1.1", key=api.token)[0] == 200
+
+
+@pytest.mark.parametrize("name", ["no size", "no end of a chunk", "a trailer that is none"])
+def test_a_broken_body_that_nobody_reads_gets_one_response(api: Api, name: str) -> None:
+    """A second response would be taken for that of the next request on the connection."""
+    head = b"POST /qr/bulk/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), 30) as connection:
+        connection.sendall(head + BROKEN[name])
+        received = b"".join(iter(partial(connection.recv, 65536), b""))
+    assert received.startswith(b"HTTP/1.1 401 ")
+    assert received.count(b"HTTP/1.1") == 1
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[Api]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = (
+        *(sys.executable, "-m", "gunicorn", "--worker-class", "api.gunicorn_worker.ProblemWorker"),
+        *("--bind", f"127.0.0.1:{port}", "tests.failing_application:application"),
+    )
+    part = dataclasses.replace(
+        service_parts.api(port, url, Path(__file__).parents[2], os.environ),
+        command=command,
+        new_probe=lambda: lambda: service_parts._api_responds(url),
+    )
+    process = start_and_wait(part, tmp_path)
+    yield Api(port, process.log, "")
+    process.stop()
+
+
+@pytest.mark.parametrize("path", ["/raises", "/header"])
+def test_an_application_that_fails_under_gunicorn_is_a_problem(failing: Api, path: str) -> None:
+    status, media_type, body = failing.answer(f"GET {path} HTTP/1.1")
+    assert (status, media_type) == (500, "application/problem+json")
+    problem = json.loads(body)
+    assert (problem["error_code"], problem["retryable"]) == ("internal", False)
+    assert problem["error"] == {
+        "code": "INTERNAL_ERROR",
+        "message": problem["detail"],
+        "status": 500,
+        "details": None,
+    }
+    assert b"words" not in body
+    wait_for(partial(_is_logged, failing.log, "unexpected error", problem["instance"]), "its line")
+
+
+def _is_logged(log: Path, event: str, request_id: str) -> bool:
+    return any(event in line and request_id in line for line in log.read_text().splitlines())
 
 
 def test_the_method_of_websockets_is_one_that_is_not_allowed(api: Api) -> None:

@@ -16,7 +16,14 @@ from deploy.embedded import servers
 from pipeline.doctor.s3_advice import ACTIONS
 from pipeline.errors import StoreUnavailableError
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.service import ApiKey, Settings, check_up, open_service
+from pipeline.service import (
+    ApiKey,
+    KeyRevokedError,
+    Service,
+    Settings,
+    check_up,
+    open_service,
+)
 from pipeline.storage import keys
 from pipeline.storage.clients import connect_s3, open_storage
 from tests.integration.conftest import StartWorker
@@ -145,6 +152,7 @@ def live_as_the_api(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> ApiKey:
     made = service.api_keys.create(name="client", role="client")
     assert service.api_keys.authenticate(made.token)
     assert service.api_keys.list() == [made.key]
+    live_as_an_operator(service)
     assert service.health.unready() == []
     monkeypatch.setattr("pipeline.storage.records._ONE_PUT", 100)
     with pytest.raises(StoreUnavailableError, match="EntityTooSmall"):
@@ -158,6 +166,20 @@ def live_as_the_api(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> ApiKey:
     assert [*staging.list_keys("")] == []
     service.jobs.stop_waiting()
     return made.key
+
+
+def live_as_an_operator(service: Service) -> None:
+    """Rotate, import and revoke keys, whose objects have prefixes of their own."""
+    token = "sk_live_7Qm2ZxV9bT4nKc8LwR3yHs6JdF1gPe5A"
+    imported = service.api_keys.import_token(token, name="imported", role="client")
+    assert service.api_keys.authenticate(token) == imported
+    new, _ = service.api_keys.rotate(imported.key_id, 1)
+    assert service.api_keys.revoke(imported.key_id).revoked_at is not None
+    assert service.api_keys.authenticate(token) is None
+    assert service.api_keys.authenticate(new.token) == new.key
+    with pytest.raises(KeyRevokedError):
+        service.api_keys.rotate(imported.key_id, 1)
+    wait_for(lambda: new.key.key_id in service.api_keys.last_used(), "the day of a use")
 
 
 def live_as_the_sweep(roles: Roles, key: ApiKey, redis_url: str) -> None:

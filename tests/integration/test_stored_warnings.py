@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import redis
 
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.maintenance.sweep import Sweep, open_sweep
 from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import Idempotency, RequestWarning

@@ -16,7 +16,7 @@ from falcon.testing import TestClient
 
 from api.app import create_app
 from pipeline import rendering
-from pipeline.auth.api_keys import ApiKey
+from pipeline.auth.api_key import ApiKey
 from pipeline.model.jobs import Item, JobRequest, JobStatus
 from pipeline.model.records import JobFields
 from pipeline.model.states import TERMINAL

@@ -1,5 +1,5 @@
 -- create_job: create the entry of an accepted job, once.
--- KEYS: job, ranges, active jobs, jobs of its API key, all jobs
+-- KEYS: job, ranges, active jobs, jobs of its tenant, all jobs
 -- ARGV: task id, created at (ms), deadline (ms from now), number of fields, field, value, …,
 --       range of chunk 0, 1, …
 -- Returns 1 if the entry was created, 0 if it already existed.

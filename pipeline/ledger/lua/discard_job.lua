@@ -1,5 +1,5 @@
 -- discard_job: delete a job that could not be enqueued or whose retention period is over.
--- KEYS: active jobs, ended jobs, jobs of its API key, all jobs, callbacks, unrecorded jobs, then
+-- KEYS: active jobs, ended jobs, jobs of its tenant, all jobs, callbacks, unrecorded jobs, then
 --       every key of the job
 -- ARGV: task id
 for i = 1, 6 do

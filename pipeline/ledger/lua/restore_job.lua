@@ -1,6 +1,6 @@
 -- restore_job: create the entry of an ended job from its result record, after Redis lost the job or
 -- its end.
--- KEYS: job, ranges, ended jobs, jobs of its API key, all jobs, callbacks, active jobs, channel of
+-- KEYS: job, ranges, ended jobs, jobs of its tenant, all jobs, callbacks, active jobs, channel of
 --       ended jobs, counts, then all other keys of the job
 -- ARGV: task id, created at (ms), finished at (ms), number of fields, field, value, …,
 --       range of chunk 0, 1, …

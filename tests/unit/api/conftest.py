@@ -31,6 +31,7 @@ def shared_clock() -> Clock:
 @pytest.fixture
 def clock(shared_clock: Clock) -> Clock:
     shared_clock.slept.clear()
+    shared_clock.now = 1000.0  # a whole number, so that sums of seconds are exact
     return shared_clock
 
 

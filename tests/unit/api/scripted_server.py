@@ -139,7 +139,15 @@ def as_json(document: Any, status: int = 200, **headers: str) -> Answer:  # noqa
     return Answer(status, json.dumps(document).encode(), named)
 
 
-def problem(status: int, code: str, errors: object = None, **headers: str) -> Answer:
+def problem(
+    status: int,
+    code: str,
+    errors: object = None,
+    *,
+    retryable: bool | None = None,
+    **headers: str,
+) -> Answer:
+    """A problem; without ``retryable`` like one of release 0.2.0."""
     document = {
         "type": f"urn:qrmill:problem:{code}",
         "title": code,
@@ -148,7 +156,7 @@ def problem(status: int, code: str, errors: object = None, **headers: str) -> An
         "instance": "1",
         "error_code": code,
         "errors": errors,
-    }
+    } | ({} if retryable is None else {"retryable": retryable, "error": {}, "timestamp": ""})
     return as_json(document, status, **headers)
 
 

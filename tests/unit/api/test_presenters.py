@@ -53,8 +53,12 @@ CHUNK = ChunkStatus(index=1, first_item=3, last_item=3, state="staged", attempts
         lambda: presenters.task_summary(RUNNING, "/api"),
         lambda: presenters.task_summary(COMPLETED, "/api"),
         lambda: presenters.chunk_response(CHUNK),
-        lambda: presenters.key_response(KEY),
+        lambda: presenters.key_response(KEY, None),
+        lambda: presenters.key_response(KEY, "2026-11-23"),
         lambda: presenters.new_key_response(KEY, "qrmill_4f9k2m7q1x8z_secret"),
+        lambda: presenters.rotated_key_response(
+            KEY, "qrmill_4f9k2m7q1x8z_secret", presenters.key_response(KEY, None)
+        ),
     ],
 )
 def test_every_field_has_the_type_of_its_schema(present: Callable[[], msgspec.Struct]) -> None:

@@ -65,11 +65,15 @@ def test_only_the_api_reaches_keys_and_only_those_who_sign_the_secrets() -> None
     task = "00000000-0000-4000-8000-000000000000"
     assert keys.objects_of(task).startswith("jobs/")
     assert keys.api_key_object("k").startswith("keys/")
+    assert keys.key_use_object("k").startswith("key-marks/")
+    assert keys.key_revocation_object("k").startswith("key-marks/")
+    assert keys.imported_key_object("0" * 64, "k").startswith("imported-keys/")
     assert keys.webhook_secret_object("k").startswith("webhook-secrets/")
     assert keys.checkup_object().startswith("checkup-")
     reached = {role: {objects for _, objects in allowed(role)["main"]} for role in LISTED}
     jobs = {"", "jobs/*"}
-    assert reached["api"] == jobs | {"keys/*", "webhook-secrets/*", "checkup-*"}
+    of_keys = {"keys/*", "key-marks/*", "imported-keys/*"}
+    assert reached["api"] == jobs | of_keys | {"webhook-secrets/*", "checkup-*"}
     assert reached["worker"] == jobs | {"webhook-secrets/*", "checkup-*"}
     assert reached["sweep"] == jobs
     of_secrets = {action for action, what in allowed("worker")["main"] if "secrets" in what}

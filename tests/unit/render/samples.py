@@ -2,11 +2,14 @@
 
 import random
 import string
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from render.chunk import choose_versions
 from render.gs1.gtin import check_digit
 from render.gs1.link import digital_link_uri
+from render.image import MAX_SIZE, QUIET_ZONE, ErrorCorrection, RenderOptions, symbol_side
 from render.qr.versions import LEVELS
 
 CSET82 = string.ascii_letters + string.digits + "!\"%&'()*+,-./:;<=>?_"
@@ -50,3 +53,9 @@ def text_of_runs(rnd: random.Random, length: int) -> str:
         alphabet = rnd.choice(_ALPHABETS)
         text += "".join(rnd.choices(alphabet, k=rnd.randint(1, rnd.choice((3, 12, 40)))))
     return text[:length]
+
+
+def least_side(uris: Sequence[str], level: ErrorCorrection) -> int:
+    """The side in pixels of the smallest PNG in which every symbol fits."""
+    chosen = choose_versions(uris, RenderOptions("png", MAX_SIZE, level))
+    return symbol_side(max(version for version, _ in chosen)) + 2 * QUIET_ZONE

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.chunk import choose_versions, least_sizes, render_chunk
+from render.chunk import choose_versions, render_chunk
 from render.image import MAX_SIZE, MEDIA_TYPES, ErrorCorrection, ImageFormat, RenderOptions
 from render.qr.versions import LEVELS
 from tests.unit.render import samples
@@ -46,7 +46,7 @@ thorough = [pytest.mark.thorough, pytest.mark.timeout(3600)]
 def test_every_png_is_read_back(count: int) -> None:
     sizes: Counter[str] = Counter()
     for texts, level, rnd in _chunks(count, "png"):
-        least = max(least_sizes(texts, RenderOptions("png", MAX_SIZE, level)))
+        least = samples.least_side(texts, level)
         size = rnd.choice((least, rnd.randint(least, 300), rnd.randint(least, MAX_SIZE)))
         images = render_chunk(texts, RenderOptions("png", size, level))
         for text, image in zip(texts, images, strict=True):
@@ -98,8 +98,8 @@ def test_an_image_is_the_same_alone_and_among_others(
 def test_the_least_size_is_the_smallest_that_is_rendered(
     texts: list[str], level: ErrorCorrection
 ) -> None:
-    sizes = least_sizes(texts, RenderOptions("png", MAX_SIZE, level))
-    for text, size in zip(texts, sizes, strict=True):
+    for text in texts:
+        size = samples.least_side([text], level)
         [image] = render_chunk([text], RenderOptions("png", size, level))
         assert image.module_px == 1
         with pytest.raises(ValueError, match=f"do not fit {size - 1} pixels"):
@@ -113,7 +113,7 @@ def test_the_longest_uri_is_rendered_and_a_longer_one_refused(image_format: Imag
     with pytest.raises(ValueError, match="2332 characters"):
         render_chunk(["short", "x" * 2332], options)
     with pytest.raises(ValueError, match="2332 characters"):
-        least_sizes(["short", "x" * 2332], options)
+        choose_versions(["short", "x" * 2332], options)
 
 
 @given(uris, st.sampled_from(LEVELS), st.integers(1, 40))
@@ -216,7 +216,6 @@ def test_every_format_has_a_media_type() -> None:
 def test_no_uri_gives_no_image() -> None:
     assert choose_versions([], RenderOptions("svg", 400)) == []
     assert render_chunk([], RenderOptions("png", 400)) == []
-    assert least_sizes([], RenderOptions("png", 400)) == []
 
 
 @pytest.mark.parametrize("image_format", get_args(ImageFormat))

@@ -22,7 +22,7 @@ from api.client import (
 )
 from api.client import arguments as client_checks
 from api.schemas import states
-from pipeline.auth import api_keys
+from pipeline.auth import api_key, tokens
 from pipeline.model import states as pipeline_states
 from tests.devices import device
 
@@ -188,7 +188,7 @@ def test_the_words_of_the_api_are_those_of_the_pipeline() -> None:
         (states.State, pipeline_states.State),
         (states.CallbackState, pipeline_states.CallbackState),
         (states.ChunkState, pipeline_states.ChunkState),
-        (states.Role, api_keys.Role),
+        (states.Role, api_key.Role),
     ):
         assert get_args(said) == get_args(meant)
-    assert client_checks._KEY_ID.pattern == api_keys._KEY_ID.pattern
+    assert client_checks._KEY_ID.pattern == tokens._KEY_ID.pattern

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -226,7 +227,9 @@ def test_a_script_is_told_that_there_are_more(server: ScriptedServer, qrmill: Qr
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["submit", "-", "--format", "gif"], "'--format': 'gif' is not one of 'svg', 'png'."),
+        (["submit", "-", "--format", "gif"], "'--format': 'gif' is not one of 'svg', 'png',"),
+        (["submit", "-", "--pages", "all"], "'--pages': 'all' is not one of 'each', 'single'."),
+        (["submit", "-", "--xdim", "wide"], "'--xdim': Input should be a valid number"),
         (["list", "--created-since", "soon"], "'--created-since': 'soon' does not match"),
         (["keys", "create", "--name", "a", "--role", "b"], "'--role': 'b' is not one of 'client'"),
         (["worker", "--queue", "rendr"], "'--queue': 'rendr' is not one of 'render',"),
@@ -348,6 +351,78 @@ def test_strict_is_a_field_of_the_request(
     with Client(server.url, KEY) as client:
         client.submit_csv(b"lot", gtin=GTIN, strict=False)
     assert server.requests[-1].path.endswith("strict=false")
+
+
+PRINT_OPTIONS = {
+    "format": ("--format", "pdf"),
+    "xdim_mm": ("--xdim", 0.5),
+    "dpi": ("--dpi", 600),
+    "version": ("--min-version", 7),
+    "pages": ("--pages", "single"),
+    "datamerge": ("--datamerge", True),
+}
+
+
+@pytest.mark.parametrize("names", [[name] for name in PRINT_OPTIONS] + [[*PRINT_OPTIONS]])
+def test_the_options_for_printing_are_fields_of_the_request(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, tmp_path: Path, names: list[str]
+) -> None:
+    items, whole = tmp_path / "items.json", tmp_path / "whole.json"
+    items.write_text("[{}]")
+    whole.write_text(json.dumps({"gtin": GTIN, "items": [{}], "format": "svg", "pages": "each"}))
+    given = {name: PRINT_OPTIONS[name] for name in names}
+    options = [
+        word
+        for option, value in given.values()
+        for word in ([option] if value is True else [option, str(value)])
+    ]
+    server.script = lambda _: accepted()
+    for file in (csv, items, whole):
+        shared = [] if file == whole else ["--gtin", GTIN]
+        assert qrmill("submit", file, *shared, *options).code == 0
+    of_csv, of_items, of_whole = server.requests
+    fields = {name: value for name, (_, value) in given.items()}
+    query = dict(parse_qsl(of_csv.path.partition("?")[2]))
+    assert query == {"gtin": GTIN} | {
+        name: "true" if value is True else str(value) for name, value in fields.items()
+    }
+    assert json.loads(of_items.body) == {"gtin": GTIN, "items": [{}], **fields}
+    assert json.loads(of_whole.body) == json.loads(whole.read_text()) | fields
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-Infinity"])
+def test_an_x_dimension_that_is_no_number_is_not_sent_as_none(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, value: str
+) -> None:
+    done = qrmill("submit", csv, "--gtin", GTIN, "--xdim", value)
+    assert (done.code, done.out, server.requests) == (2, "", [])
+    assert "invalid xdim_mm: must be a finite number" in done.err
+
+
+def test_a_dry_run_prints_the_size_of_each_version(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path
+) -> None:
+    sizes: list[dict[str, float | None]] = [
+        {"width_px": 400, "width_mm": None, "xdim_mm": None},
+        {"width_px": 246, "width_mm": 20.828, "xdim_mm": 0.508},
+        {"width_px": None, "width_mm": 20.295, "xdim_mm": 0.495},
+        {"width_px": None, "width_mm": 141.111111, "xdim_mm": 3.0},
+        {},  # of a service that does not report sizes
+    ]
+    version = {"version": 4, "error_correction": "M", "count": 2}
+    symbols = [{**version, **size} for size in sizes]
+    document = {"would_accept": True, "items": 10, "symbols": symbols}
+    server.script = lambda _: as_json(document | {"errors": [], "errors_total": 0})
+    done = qrmill("submit", csv, "--gtin", GTIN, "--dry-run")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "10 items; 0 invalid values",
+        "version 4-M: 2 symbols, 400 pixels wide",
+        "version 4-M: 2 symbols, 246 pixels wide, 20.828 mm wide, X-dimension 0.508 mm",
+        "version 4-M: 2 symbols, 20.295 mm wide, X-dimension 0.495 mm",
+        "version 4-M: 2 symbols, 141.111 mm wide, X-dimension 3 mm",
+        "version 4-M: 2 symbols",
+    ]
 
 
 @pytest.mark.parametrize("make", CANNOT_BE_WRITTEN)

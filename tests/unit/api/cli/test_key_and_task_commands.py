@@ -1,17 +1,20 @@
 """The commands about API keys and single tasks, in front of a scripted API."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from api.cli.main import main
-from api.client import Client
+from api.cli.profile import Profile, write_profile
+from api.client import Client, ImportKeyRequest
 from deploy.embedded.ports import free_port
-from pipeline.auth.api_keys import ApiKey, NewApiKey
+from pipeline.auth.api_key import ApiKey, NewApiKey
 from pipeline.service import Settings
 from tests.command_line import environment
 from tests.unit.api.conftest import KEY
@@ -27,6 +30,11 @@ ROW: dict[str, object] = {
     "per_day": 500,
     "created_at": "2026-11-23T10:00:00+00:00",
     "revoked_at": None,
+    "expires_at": None,
+    "last_used_at": "2026-11-24",
+    "tenant": "ba9876543210",
+    "tenant_name": "shops",
+    "imported": False,
 }
 
 
@@ -110,7 +118,7 @@ def test_a_revoked_key_is_named_with_the_time(server: ScriptedServer, run: Run) 
     assert sent(server) == [("DELETE", f"/keys/{KEY_ID}/")] * 2
 
 
-@pytest.mark.parametrize("command", ["revoke", "webhook-secret"])
+@pytest.mark.parametrize("command", ["revoke", "rotate", "webhook-secret"])
 def test_a_whole_key_in_place_of_its_id_is_not_sent(
     server: ScriptedServer, run: Run, command: str
 ) -> None:
@@ -124,6 +132,7 @@ def test_a_webhook_secret_is_printed_alone_and_its_predecessor_mentioned(
     server: ScriptedServer, run: Run, until: str | None
 ) -> None:
     made = {"key_id": KEY_ID, "webhook_secret": "whsec_AAAA", "former_signs_until": until}
+    made["tenant"] = "ba9876543210"
     server.script = lambda _: as_json(made, 201)
     done = run("keys", "webhook-secret")
     assert (done.code, done.out) == (0, "whsec_AAAA\n")
@@ -133,6 +142,82 @@ def test_a_webhook_secret_is_printed_alone_and_its_predecessor_mentioned(
         ("POST", "/keys/self/webhook-secret/"),
         ("POST", f"/keys/{KEY_ID}/webhook-secret/"),
     ]
+
+
+def test_a_key_of_a_tenant_and_with_an_end_is_created(server: ScriptedServer, run: Run) -> None:
+    server.script = lambda _: as_json({**ROW, "api_key": TOKEN}, 201)
+    options = ("--tenant", "shops", "--expires-in-days", "90")
+    assert run("keys", "create", "--name", "shop", *options).code == 0
+    assert json.loads(server.requests[0].body) == {
+        "name": "shop",
+        "tenant": "shops",
+        "expires_in_days": 90,
+    }
+
+
+@pytest.mark.parametrize(("options", "days"), [((), 7), (("--days", "0"), 0)])
+def test_a_rotated_key_prints_the_new_one_alone_and_when_the_former_ends(
+    server: ScriptedServer, run: Run, options: tuple[str, ...], days: int
+) -> None:
+    former = {**ROW, "expires_at": "2026-12-01T10:00:00+00:00"}
+    made = {**ROW, "key_id": "ba9876543210", "api_key": TOKEN, "former": former}
+    server.script = lambda _: as_json(made, 201)
+    done = run("keys", "rotate", KEY_ID, *options)
+    assert (done.code, done.out) == (0, f"{TOKEN}\n")
+    assert "2026-12-01T10:00:00+00:00" in done.err
+    assert sent(server) == [("POST", f"/keys/{KEY_ID}/rotate/")]
+    assert json.loads(server.requests[0].body) == {"days": days}
+    assert json.loads(run("keys", "rotate", KEY_ID, "--json").out) == made
+
+
+def test_a_rotation_is_not_repeated(server: ScriptedServer, run: Run) -> None:
+    server.script = lambda _: problem(503, "unavailable")
+    assert run("keys", "rotate", KEY_ID).code == 3
+    assert sent(server) == [("POST", f"/keys/{KEY_ID}/rotate/")]
+
+
+IMPORTED = "sk_live_7Qm2ZxV9bT4nKc8LwR3yHs6JdF1gPe5A"
+
+
+def test_an_imported_token_is_read_from_standard_input_and_never_printed(
+    server: ScriptedServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script = lambda _: as_json({**ROW, "imported": True}, 201)
+    lines = io.BytesIO(f"{IMPORTED}\r\n".encode())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(lines))
+    done = run("keys", "import", "--token-stdin", "--name", "shop", "--per-day", "9")
+    assert (done.code, done.out) == (0, f"{KEY_ID}\n")
+    assert IMPORTED not in done.out + done.err
+    assert sent(server) == [("POST", "/keys/import/")]
+    body = {"name": "shop", "per_day": 9, "token": IMPORTED}
+    assert json.loads(server.requests[0].body) == body
+
+
+def test_an_import_without_the_option_sends_nothing(server: ScriptedServer, run: Run) -> None:
+    done = run("keys", "import", "--name", "shop")
+    assert (done.code, done.out, server.requests) == (2, "", [])
+    assert "--token-stdin" in done.err
+
+
+@pytest.mark.parametrize(
+    ("api_key", "shown"),
+    [(TOKEN, KEY_ID), (IMPORTED, ""), (f"live_{IMPORTED[8:]}_x", ""), (f"x_{TOKEN}", "")],
+)
+def test_a_profile_shows_the_public_part_of_a_key_and_nothing_of_an_imported_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api_key: str, shown: str
+) -> None:
+    path = tmp_path / "profile.toml"
+    write_profile(path, Profile("http://127.0.0.1", api_key))
+    monkeypatch.setenv("QRMILL_PROFILE", str(path))
+    as_json = run("profile", "show", "--json")
+    assert json.loads(as_json.out)["key_id"] == shown
+    for done in (as_json, run("profile", "show")):
+        assert done.code == 0
+        assert not [part for part in api_key.split("_") if part not in KEY_ID and part in done.out]
+
+
+def test_no_representation_of_an_import_has_the_token() -> None:
+    assert IMPORTED not in repr(ImportKeyRequest("shop", token=IMPORTED))
 
 
 def test_a_client_may_not_create_keys(server: ScriptedServer, run: Run) -> None:
@@ -154,6 +239,7 @@ def test_the_first_key_is_created_with_the_environment_of_the_service(
         def create(self, **fields: Any) -> NewApiKey:  # noqa: ANN401 - as ApiKeys takes them
             created.append({"bucket": self.bucket, **fields})
             digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+            assert (fields.pop("tenant"), fields.pop("expires_in_days")) == (None, None)
             key = ApiKey(key_id=KEY_ID, sha256=digest, created_at=0, **fields)
             return NewApiKey(TOKEN, key)
 
@@ -163,7 +249,7 @@ def test_the_first_key_is_created_with_the_environment_of_the_service(
     done = run("keys", "create", "--bootstrap", *options)
     assert (done.code, done.out) == (0, f"{TOKEN}\n")
     fields = {"name": "ops", "role": "operator", "per_minute": 0, "per_day": 9}
-    assert created == [{"bucket": "ours", **fields}]
+    assert created == [{"bucket": "ours", **fields, "tenant": None, "expires_in_days": None}]
     as_document = json.loads(run("keys", "create", "--bootstrap", *options, "--json").out)
     assert as_document == {
         **fields,
@@ -171,6 +257,11 @@ def test_the_first_key_is_created_with_the_environment_of_the_service(
         "api_key": TOKEN,
         "created_at": "1970-01-01T00:00:00+00:00",
         "revoked_at": None,
+        "expires_at": None,
+        "last_used_at": None,
+        "tenant": KEY_ID,
+        "tenant_name": "ops",
+        "imported": False,
     }
     assert server.requests == []
 

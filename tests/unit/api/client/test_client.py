@@ -13,6 +13,7 @@ import pytest
 from api.client import (
     ApiError,
     Client,
+    Options,
     TaskFailedError,
     TaskStatus,
     UnreachableError,
@@ -49,6 +50,36 @@ def test_a_request_is_sent_as_given(server: ScriptedServer, client: Client) -> N
     assert request.headers["Idempotency-Key"] == "order 7"
     assert request.headers["Content-Type"] == "application/json"
     assert json.loads(request.body) == {"gtin": GTIN, "items": ITEMS, "format": "svg"}
+
+
+def test_the_options_for_printing_are_sent_as_given(server: ScriptedServer, client: Client) -> None:
+    options: Options = {
+        "format": "pdf",
+        "version": 7,
+        "xdim_mm": 0.5,
+        "dpi": 600,
+        "pages": "single",
+        "datamerge": False,
+    }
+    server.answer_in_turn(accepted(), accepted())
+    client.submit(gtin=GTIN, items=ITEMS, **options)
+    client.submit_csv(b"lot", gtin=GTIN, **options)
+    as_json_body, as_csv_query = server.requests
+    assert json.loads(as_json_body.body) == {"gtin": GTIN, "items": ITEMS, **options}
+    assert as_csv_query.path.partition("?")[2] == (
+        f"gtin={GTIN}&format=pdf&version=7&xdim_mm=0.5&dpi=600&pages=single&datamerge=false"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_has_not_is_not_sent_as_null(
+    server: ScriptedServer, client: Client, value: float
+) -> None:
+    with pytest.raises(ValueError, match="invalid xdim_mm: must be a finite number"):
+        client.submit(gtin=GTIN, items=ITEMS, xdim_mm=value)
+    with pytest.raises(ValueError, match="invalid xdim_mm: must be a finite number"):
+        client.submit_csv(b"lot", gtin=GTIN, xdim_mm=value)
+    assert server.requests == []
 
 
 def test_the_api_may_be_below_a_prefix(server: ScriptedServer, clock: Clock) -> None:
@@ -165,6 +196,38 @@ def test_what_cannot_pass_is_not_repeated(
         client.submit(gtin=GTIN, items=ITEMS)
     error = raised.value
     assert (error.status, error.error_code, error.transient) == (status, "some_code", False)
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(
+    ("status", "code", "transient"),
+    [
+        (409, "key_in_use", True),
+        (429, "over_rate", True),
+        (503, "unavailable", True),
+        (409, "not_possible", False),
+        (500, "internal", False),
+    ],
+)
+def test_a_response_without_retryable_means_what_its_status_says(
+    server: ScriptedServer, client: Client, *, status: int, code: str, transient: bool, stated: bool
+) -> None:
+    answer = problem(status, code, retryable=transient if stated else None)
+    server.script = lambda _: answer
+    with pytest.raises(ApiError) as raised:
+        client.submit(gtin=GTIN, items=ITEMS)
+    assert (raised.value.retryable, raised.value.transient) == (transient, transient)
+    assert (len(server.requests) > 1) == transient
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(503, False), (409, True), (502, False)])
+def test_what_the_response_states_decides_whether_the_request_is_repeated(
+    server: ScriptedServer, client: Client, *, status: int, retryable: bool
+) -> None:
+    server.script = lambda _: problem(status, "a_code_of_tomorrow", retryable=retryable)
+    with pytest.raises(ApiError) as raised:
+        client.submit(gtin=GTIN, items=ITEMS)
+    assert raised.value.retryable == (len(server.requests) > 1) == retryable
 
 
 def test_every_bad_value_is_told(server: ScriptedServer, client: Client) -> None:

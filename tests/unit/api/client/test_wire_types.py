@@ -12,6 +12,7 @@ import api.client
 from api.client import errors, wire_types
 from api.openapi.document import build_document
 from api.schemas import api_keys, lists, problems, states, tasks
+from pipeline.model import layout
 from render import image
 
 DOCUMENT = build_document("", 5000)
@@ -20,6 +21,8 @@ STRUCTS = [
     for kind in vars(wire_types).values()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 ]
+#: Types that have every field of the service's type.
+COMPLETE = [kind for kind in STRUCTS if kind is not wire_types.Problem]
 #: What a schema says besides names and types: texts, and limits that the service checks.
 REMARKS = {
     *("title", "description", "examples", "format", "pattern", "additionalProperties"),
@@ -56,7 +59,7 @@ def shape(schema: Any) -> Any:  # noqa: ANN401 - any JSON
     return found
 
 
-@pytest.mark.parametrize("kind", STRUCTS)
+@pytest.mark.parametrize("kind", COMPLETE)
 def test_every_field_is_that_of_the_service(kind: type[msgspec.Struct]) -> None:
     theirs = service_type(kind)
     assert kind.__struct_fields__ == theirs.__struct_fields__  # the order of the JSON too
@@ -66,11 +69,32 @@ def test_every_field_is_that_of_the_service(kind: type[msgspec.Struct]) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", STRUCTS)
+@pytest.mark.parametrize("kind", COMPLETE)
 def test_every_field_is_that_of_the_openapi_document(kind: type[msgspec.Struct]) -> None:
     _, ours = msgspec.json.schema_components([kind])
     theirs = DOCUMENT["components"]["schemas"]
     assert shape(ours[kind.__name__]) == shape(theirs[service_type(kind).__name__])
+
+
+def test_an_error_of_the_previous_release_can_be_read_too() -> None:
+    ours, theirs = (
+        {field.name: field for field in msgspec.structs.fields(kind)}
+        for kind in (wire_types.Problem, problems.Problem)
+    )
+    assert {name for name, field in ours.items() if field.required} == {"error_code", "detail"}
+    assert all(theirs[name].required for name in ("error_code", "detail", "retryable"))
+    _, schemas = msgspec.json.schema_components([wire_types.Problem])
+    documented = DOCUMENT["components"]["schemas"]["Problem"]["properties"]
+    for name, schema in schemas["Problem"]["properties"].items():
+        own = shape(schema)
+        if name == "retryable":  # null is only the client's default
+            own = {"type": "boolean"}
+            assert shape(schema)["anyOf"] == [own, {"type": "null"}]
+        else:
+            own.pop("default", None)
+        expected = shape(documented[name])
+        expected.pop("default", None)
+        assert own == expected, name
 
 
 @pytest.mark.parametrize(
@@ -82,6 +106,8 @@ def test_every_field_is_that_of_the_openapi_document(kind: type[msgspec.Struct])
         (wire_types.Role, states.Role),
         (wire_types.ImageFormat, image.ImageFormat),
         (wire_types.ErrorCorrection, image.ErrorCorrection),
+        (wire_types.FilePages, layout.Pages),
+        (wire_types.FilePages, get_type_hints(tasks.BulkRequest)["pages"]),
     ],
 )
 def test_states_and_other_words_are_those_of_the_service(ours: object, theirs: object) -> None:

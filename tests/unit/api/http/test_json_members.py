@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from api.http.json_decoding import decode_fields
 from api.http.json_members import check_distinct
 from api.http.problems import ProblemError, Violations
+from api.intake import json_items
 from api.resources.symbol import parse_symbol
 from api.schemas.api_keys import NewKeyRequest
 from tests.unit.api.bulk_requests import GTIN, LIMITS, parse_bulk
@@ -77,18 +78,21 @@ values = st.sampled_from(
     ['"A"', '"A:B"', '"\\u003a"', '"\\":"', "null", '"271231"', '"lot:"', '":"', '"a\\\\"']
 )
 sent_items = st.lists(st.lists(st.tuples(fields, values), max_size=4), min_size=1, max_size=9)
+#: Blanks before a body: a large body is decoded in batches, a small one at once.
+padding = st.sampled_from(["", " " * json_items._MOST_AT_ONCE])
 
 
-@given(sent_items, blank, st.integers(1, 4))
-@example([[('"lot"', '"A"')] * 2], "", 1)
-@example([[('"lot"', "null"), ('"lot"', '"A"')]], "", 1)
-@example([[('"lot"', '"A:B"'), ('"lot"', '"A"')]], "", 1)
-@example([[('"lot"', '"\\u003a"'), ('"lot"', '"A"')]], "", 1)
+@given(sent_items, blank, st.integers(1, 4), padding)
+@example([[('"lot"', '"A"')] * 2], "", 1, "")
+@example([[('"lot"', "null"), ('"lot"', '"A"')]], "", 1, "")
+@example([[('"lot"', '"A:B"'), ('"lot"', '"A"')]], "", 1, "")
+@example([[('"lot"', '"\\u003a"'), ('"lot"', '"A"')]], "", 1, "")
+@example([[('"lot"', '"\\u003a"'), ('"lot"', '":"')]], "", 1, "")
 def test_items_are_accepted_only_if_no_member_is_repeated(
-    items: list[list[tuple[str, str]]], blanks: str, chunk_size: int
+    items: list[list[tuple[str, str]]], blanks: str, chunk_size: int, before: str
 ) -> None:
     texts = ["{" + ",".join(f"{k}{blanks}:{blanks}{v}" for k, v in item) + "}" for item in items]
-    body = f'{{"gtin":"{GTIN}","items":[{",".join(texts)}]}}'.encode()
+    body = f'{before}{{"gtin":"{GTIN}","items":[{",".join(texts)}]}}'.encode()
     twice = [index for index, item in enumerate(items) if repeated(tuple(item))]
     limits = LIMITS._replace(chunk_size=chunk_size)
     refused = None
@@ -106,6 +110,7 @@ def test_items_are_accepted_only_if_no_member_is_repeated(
     assert only.pointer.startswith(f"/items/{twice[0]}/")
 
 
+@pytest.mark.parametrize("before", ["", " " * json_items._MOST_AT_ONCE])
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -124,9 +129,9 @@ def test_items_are_accepted_only_if_no_member_is_repeated(
         ('{"gtin": "1", "items": [{"x": 1, "x": 1}]}', "/items/0/x"),
     ],
 )
-def test_what_is_repeated_is_named(body: str, pointer: str) -> None:
+def test_what_is_repeated_is_named(body: str, pointer: str, before: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        parse_bulk(body.encode())
+        parse_bulk(before.encode() + body.encode())
     assert (caught.value.status, caught.value.code) == (400, "malformed_json")
     assert caught.value.violations
     (only,) = caught.value.violations.listed
@@ -174,9 +179,9 @@ requests = st.lists(
 )
 
 
-@given(requests, st.integers(1, 3))
+@given(requests, st.integers(1, 3), padding)
 def test_a_request_is_refused_with_400_if_and_only_if_a_member_is_repeated(
-    members: list[str], chunk_size: int
+    members: list[str], chunk_size: int, before: str
 ) -> None:
     names = [
         json.loads(member.partition(":")[0] if "siz:e" not in member else '"siz:e"')
@@ -184,7 +189,8 @@ def test_a_request_is_refused_with_400_if_and_only_if_a_member_is_repeated(
     ]
     status = 202
     try:
-        parse_bulk(f"{{{','.join(members)}}}".encode(), LIMITS._replace(chunk_size=chunk_size))
+        body = f"{before}{{{','.join(members)}}}".encode()
+        parse_bulk(body, LIMITS._replace(chunk_size=chunk_size))
     except ProblemError as error:
         status = error.status
     assert (status == 400) is (len({*names}) < len(names))

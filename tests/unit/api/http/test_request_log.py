@@ -21,6 +21,9 @@ SECRET = "0123456789ABCDEFGHIJKLMNOPQRSTUVabcdef"
             f"/keys/qrmill_{KEY_ID}_…/webhook-secret/",
         ),
         (f"/keys/{KEY_ID}/", f"/keys/{KEY_ID}/"),
+        (f"/keys/{SECRET}/", "/keys/…/"),
+        (f"/keys/%30{SECRET[1:]}/", "/keys/…/"),
+        (f"/{SECRET[:20]}/{SECRET[20:]}", "/…/…"),
         ("/qr/bulk/", "/qr/bulk/"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_message_names_the_value_and_the_fix() -> None:
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [
-        (body(format="gif"), "'gif' is not accepted. The value must be one of png, svg."),
+        (body(format="gif"), "'gif' is not accepted. The value must be one of eps, pdf, png, svg."),
         (body(size="4"), "'4' is not accepted. The value must be an integer such as 400."),
         (body(items=None), "null is not accepted. The value must be an array."),
         (

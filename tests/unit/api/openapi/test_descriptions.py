@@ -7,9 +7,12 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from api.openapi.document import build_document
+from render.image import MEDIA_TYPES
 
 DOCUMENT = build_document("", 5000)
 METHODS = ("get", "put", "post", "delete", "patch")
+#: Limits of the fields that decide the size of images in print.
+PRINT = {"version": (1, 40), "xdim_mm": (0.1, 5.0), "dpi": (72, 2400)}
 Named = tuple[str, dict[str, Any]]
 
 
@@ -79,7 +82,7 @@ def undescribed(found: list[Named]) -> list[str]:
 
 
 def test_the_walk_finds_what_is_there() -> None:
-    assert len(OPERATIONS) == 14
+    assert len(OPERATIONS) == 16
     assert len(PARAMETERS) >= 25
     assert len(HEADERS) >= 90
     assert len(FIELDS) >= 80
@@ -119,3 +122,45 @@ def test_the_introduction_explains_every_step() -> None:
     for word in ("up to 5000 items", "POST /qr/bulk/", "download_url", "Idempotency-Key", "429"):
         assert word in text
     assert "{" not in text.replace("{task_id}", "")
+
+
+def test_a_size_that_is_left_out_differs_from_the_default_size_of_a_png() -> None:
+    """A program that fills in defaults must not turn the one into the other."""
+    schemas = DOCUMENT["components"]["schemas"]
+    single = schemas["SymbolRequest"]["properties"]["size"]
+    assert "default" not in single
+    assert "size" not in schemas["SymbolRequest"]["required"]
+    assert (single["type"], single["minimum"], single["maximum"]) == ("integer", 50, 2000)
+    assert "Default: 400 for PNG" in single["description"]
+    assert schemas["BulkRequest"]["properties"]["size"]["default"] == 400
+
+
+def test_the_fields_for_print_state_their_limits_and_defaults() -> None:
+    for name in ("BulkRequest", "SymbolRequest"):
+        fields = DOCUMENT["components"]["schemas"][name]["properties"]
+        limits = {field: (fields[field]["minimum"], fields[field]["maximum"]) for field in PRINT}
+        assert limits == PRINT
+        assert {each["default"] for each in map(fields.get, PRINT)} == {None}
+        assert "0.495 for the other formats" in fields["xdim_mm"]["description"]
+        assert "Default: 300 with `xdim_mm`" in fields["dpi"]["description"]
+    parameters = {each["name"] for each in DOCUMENT["paths"]["/qr/bulk/"]["post"]["parameters"]}
+    assert parameters >= {*PRINT, "pages", "datamerge"}
+
+
+def test_a_symbol_is_described_in_every_format() -> None:
+    image = DOCUMENT["paths"]["/qr/"]["post"]["responses"]["200"]
+    assert {*image["content"]} == {*MEDIA_TYPES.values()}
+    for name in ("BulkRequest", "SymbolRequest", "TaskSummary"):
+        fields = DOCUMENT["components"]["schemas"][name]["properties"]
+        assert {*fields["format"]["enum"]} == {*MEDIA_TYPES}
+    text = DOCUMENT["info"]["description"]
+    for word in (
+        *MEDIA_TYPES,
+        "xdim_mm",
+        "dpi",
+        "version",
+        "datamerge",
+        "xdim_below",
+        "xdim_above",
+    ):
+        assert f"`{word}`" in text

@@ -1,3 +1,4 @@
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.jobs import EncodedItems, Item, JobRequest
 from pipeline.model.records import Idempotency, RequestTail, RequestWarning
 from pipeline.model.request_object import (
     Acceptance,
@@ -103,14 +104,30 @@ def test_a_chunk_behind_a_shorter_one_or_longer_than_one_is_a_mistake() -> None:
         filled.append([Item()])
 
 
+def test_rows_are_encoded_like_items() -> None:
+    rows = [*product(("L", None), ('S\\"\u00e9', None), ("271231", None))]
+    from_rows = EncodedItems(8)
+    from_rows.append(rows)
+    assert from_rows.chunks == encoded([Item(*row) for row in rows], 8).chunks
+    assert b"[null,null,null]" in from_rows.chunks[0]
+
+
 WARNING = RequestWarning("/items/0/lot", "placeholder", "'NULL' is probably not meant.", 2, 1)
 
 
 @pytest.mark.parametrize("warnings", [(), (WARNING,), (WARNING,) * 100])
 @pytest.mark.parametrize("meaning", ["", "m" * 64])
 @pytest.mark.parametrize("request_id", ["", "r-1", "r" * 64])
+@pytest.mark.parametrize(
+    ("sent_by", "key_name"),
+    [("", "name"), ("n" * 12, "name"), ("n" * 12, "another"), ("n" * 12, "\x01ü\U0001d11e" * 20)],
+)
 def test_the_first_line_is_as_long_whatever_the_last_line_says(
-    warnings: tuple[RequestWarning, ...], meaning: str, request_id: str
+    warnings: tuple[RequestWarning, ...],
+    meaning: str,
+    request_id: str,
+    sent_by: str,
+    key_name: str,
 ) -> None:
     request = JobRequest(
         gtin="09506000134352",
@@ -124,16 +141,39 @@ def test_the_first_line_is_as_long_whatever_the_last_line_says(
         warnings_total=3 * len(warnings),
     )
     idempotency = Idempotency("a", "b", meaning)
-    acceptance = Acceptance("t", "k", 1_700_000_000_789, idempotency, "name", request_id)
+    acceptance = Acceptance(
+        "t", "k", 1_700_000_000_789, idempotency, key_name, request_id, sent_by, "name"
+    )
     head, line = encode_head(request, acceptance)
     assert len(line) == len(OF_RELEASE_0_2_0)
-    stored = line + b"".join(request.items.chunks) + encode_tail(request, idempotency)
+    stored = line + b"".join(request.items.chunks) + encode_tail(request, acceptance)
     decoded = decode_head(stored)
     tail = decode_tail(stored[tail_offset(decoded, len(line)) :])
     assert tail == RequestTail(
-        warnings=warnings, warnings_total=3 * len(warnings), meaning_sha256=meaning
+        warnings=warnings,
+        warnings_total=3 * len(warnings),
+        meaning_sha256=meaning,
+        sent_by=sent_by,
+        key_name="" if key_name == "name" else key_name,
     )
+    # Release 0.2.0, which reads the first line only, shows the tenant as the sender.
+    assert (decoded.key_id, decoded.key_name, decoded.sent_by) == ("k", "name", "")
     assert complete_head(decoded, tail) == head
+    assert (head.key_id, head.key_name, head.sent_by) == ("k", key_name, sent_by)
+
+
+def test_the_first_key_of_a_tenant_writes_what_was_written_before_there_were_tenants() -> None:
+    request = JobRequest(
+        gtin="09506000134352",
+        items=encoded([Item()], 1),
+        format="svg",
+        size=400,
+        error_correction="M",
+        link_base="https://a.b",
+    )
+    first = ACCEPTANCE._replace(tenant_name=ACCEPTANCE.key_name)
+    assert encode_head(request, first) == encode_head(request, ACCEPTANCE)
+    assert encode_tail(request, first) == encode_tail(request, ACCEPTANCE) == b""
 
 
 def test_a_request_object_of_release_0_2_0_has_no_last_line() -> None:

@@ -14,20 +14,18 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UnverifiedError
 from pipeline.model.jobs import Item
-from render.chunk import least_sizes
 from render.image import (
     MAX_SIZE,
     ErrorCorrection,
     Image,
     ImageFormat,
-    RenderOptions,
     symbol_side,
 )
 from render.qr.versions import LEVELS
 from render.writers.png import write_pngs
 from render.writers.svg_strokes import write_stroked_svgs
 from tests.rendered import ITEMS, Rendered, matrix, render
-from tests.unit.render.samples import CSET82
+from tests.unit.render.samples import CSET82, least_side
 
 FORMATS: tuple[ImageFormat, ...] = ("svg", "png")
 
@@ -74,7 +72,7 @@ def test_what_is_rendered_is_verified(
     items: list[Item], level: ErrorCorrection, image_format: ImageFormat, data: st.DataObject
 ) -> None:
     uris = [row.uri for row in render("svg", items, level=level).rows]
-    least = max(least_sizes(uris, RenderOptions("png", MAX_SIZE, level)))
+    least = least_side(uris, level)
     size = data.draw(st.integers(least, 300) | st.just(least) | st.just(MAX_SIZE))
     render(image_format, items, size, level).verify()
 
