@@ -17,7 +17,8 @@ from pipeline.auth.errors import (
     UnknownApiKeyError,
     UnknownTenantError,
 )
-from pipeline.auth.rate_limits import RateLimits, Standing
+from pipeline.auth.item_limits import ItemLimitError, ItemLimits
+from pipeline.auth.rate_limits import RateLimits, Standing, Window
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.auth.sessions import Sessions
 from pipeline.auth.sign_in_limits import SignInLimit
@@ -78,6 +79,7 @@ class Service(NamedTuple):
         submission: accepts requests.
         api_keys, webhook_secrets: credentials of clients and operators.
         rate_limits: request counters per API key.
+        item_limits: limits on the items of each API key.
         sessions, sign_in_limits: sessions of the console, and the limit on sign-in attempts.
         downloads: signs download URLs.
         dead_letters, overview, preview: the data of the console's pages.
@@ -92,6 +94,7 @@ class Service(NamedTuple):
     api_keys: ApiKeys
     webhook_secrets: WebhookSecrets
     rate_limits: RateLimits
+    item_limits: ItemLimits
     sessions: Sessions
     sign_in_limits: SignInLimit
     downloads: DownloadUrls
@@ -137,6 +140,7 @@ def open_service(settings: Settings) -> Service:
         expose_metrics(settings, collector)
 
     backlog = Backlog(text, queues, settings.max_backlog)
+    item_limits = ItemLimits(text, settings.items_per_minute, settings.items_per_day)
     checks = {
         "redis": ledger.ping,
         "s3": fail_fast.bucket.check,
@@ -150,6 +154,7 @@ def open_service(settings: Settings) -> Service:
             records,
             dispatcher,
             backlog,
+            item_limits=item_limits,
             recovery=recovery,
             results=ResultRecorder(ledger, records, backends.staging),
             listing=Listing(text, ledger),
@@ -163,11 +168,13 @@ def open_service(settings: Settings) -> Service:
             dispatcher,
             IdempotencyKeys(text),
             backlog,
+            item_limits=item_limits,
             fail_fast_records=JobRecords(fail_fast.bucket),
             deadline=settings.deadline_ms,
         ),
         api_keys=ApiKeys(storage.bucket),
         webhook_secrets=WebhookSecrets(storage.bucket),
+        item_limits=item_limits,
         rate_limits=RateLimits(text, settings.rate_per_minute, settings.rate_per_day),
         sessions=Sessions(text),
         sign_in_limits=SignInLimit(text),
@@ -205,6 +212,8 @@ __all__ = [
     "Idempotency",
     "IdempotencyError",
     "Item",
+    "ItemLimitError",
+    "ItemLimits",
     "JobDeadLetter",
     "JobFilter",
     "JobRequest",
@@ -239,6 +248,7 @@ __all__ = [
     "UnreadableError",
     "UnsafeTokenError",
     "WebhookSecrets",
+    "Window",
     "callback_rules",
     "check_up",
     "compare_clocks",

@@ -178,6 +178,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_per_day: Annotated[
         Positive, Meta(description="requests per day for an API key without a rate of its own")
     ] = 10_000
+    items_per_minute: Annotated[
+        int, Meta(description="items per minute for an API key without a limit; 0: no limit", ge=0)
+    ] = 0
+    items_per_day: Annotated[
+        int, Meta(description="items per day for an API key without a limit; 0: no limit", ge=0)
+    ] = 0
     long_polls: Annotated[
         int,
         Meta(

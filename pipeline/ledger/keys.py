@@ -42,6 +42,7 @@ key                                   type    content
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel names of queues that have just received a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in a window of <s> seconds
+``qrmill:rates:{<key id>}:items:<s>`` string  items of an API key in a window of <s> seconds
 ``qrmill:attempts:of:<address>``      string  sign-in attempts from an address in one minute
 ``qrmill:attempts:all``               string  sign-in attempts from all addresses in one minute
 ``qrmill:barrier:<uuid>``             string  number of unfinished messages of a Dramatiq group;
@@ -119,6 +120,10 @@ def jobs_of(tenant: str) -> str:
 
 def rate(key_id: str, seconds: int) -> str:
     return f"qrmill:rates:{{{key_id}}}:{seconds}"
+
+
+def item_rate(key_id: str, seconds: int) -> str:
+    return f"qrmill:rates:{{{key_id}}}:items:{seconds}"
 
 
 def sign_in_attempts(address: str) -> str:
