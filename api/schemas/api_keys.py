@@ -27,8 +27,6 @@ KEY_EXAMPLE = {
     "role": "client",
     "per_minute": 600,
     "per_day": 0,
-    "items_per_minute": 0,
-    "items_per_day": 5_000_000,
     "created_at": "2026-11-23T07:00:00+00:00",
     "revoked_at": None,
     "expires_at": None,
@@ -36,6 +34,8 @@ KEY_EXAMPLE = {
     "tenant": _TENANT_EXAMPLE,
     "tenant_name": "print shop",
     "imported": False,
+    "items_per_minute": 0,
+    "items_per_day": 5_000_000,
 }
 
 
@@ -111,8 +111,6 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     role: Annotated[Role, Meta(description=_ROLE, examples=["client"])]
     per_minute: Annotated[int, Meta(description=_PER_MINUTE, examples=[600])]
     per_day: Annotated[int, Meta(description=_PER_DAY, examples=[0])]
-    items_per_minute: Annotated[int, Meta(description=_ITEMS_PER_MINUTE, examples=[0])]
-    items_per_day: Annotated[int, Meta(description=_ITEMS_PER_DAY, examples=[5_000_000])]
     created_at: Annotated[
         str,
         Meta(
@@ -164,6 +162,8 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
             examples=[False],
         ),
     ] = False
+    items_per_minute: Annotated[int, Meta(description=_ITEMS_PER_MINUTE, examples=[0])] = 0
+    items_per_day: Annotated[int, Meta(description=_ITEMS_PER_DAY, examples=[5_000_000])] = 0
 
 
 class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):
