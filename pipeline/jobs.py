@@ -153,7 +153,7 @@ class Jobs:
             if chunks:
                 self._dispatcher.send_chunks(task_id, chunks, found.key_id)
             else:
-                self._dispatcher.send_bundle(task_id)
+                self._dispatcher.send_bundle(task_id, found.key_id)
         log.info("job reopened", task_id=task_id, chunks=len(chunks))
         return self._ledger.status(task_id)
 

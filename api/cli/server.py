@@ -14,6 +14,7 @@ import typer
 
 from pipeline.broker.names import (
     BUNDLE_QUEUE,
+    BUNDLE_QUEUES,
     EXPRESS_QUEUE,
     EXPRESS_QUEUES,
     RENDER_QUEUE,
@@ -32,9 +33,9 @@ class Queue(StrEnum):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the broker's queues; ``render`` and ``express`` stand for all their lanes."""
-        lanes = {Queue.RENDER: RENDER_QUEUES, Queue.EXPRESS: EXPRESS_QUEUES}
-        return lanes.get(self, (self.value,))
+        """Names of the broker's queues; a name of a first lane stands for all lanes."""
+        lanes = (RENDER_QUEUES, EXPRESS_QUEUES, BUNDLE_QUEUES)
+        return next((queues for queues in lanes if queues[0] == self), (self.value,))
 
 
 #: Milliseconds that a stopping worker has to finish its messages. A message that takes longer is
@@ -58,10 +59,11 @@ def worker_command(threads: int, queues: tuple[str, ...] = ()) -> tuple[str, ...
     Dramatiq stops all its processes when one of them is killed. Each worker therefore has one
     process, and a host runs as many workers as it needs.
     """
-    several, kinds = len(queues) != 1, {*queues} & {BUNDLE_QUEUE, WEBHOOK_QUEUE}
     # The chunks of one tenant occupy as many threads as the prefetch. Another thread is left to the
-    # other lanes, and one more where bundles and webhooks occupy threads besides.
-    threads += several + (several and bool(kinds or not queues))
+    # other lanes, and one more where bundles or webhooks occupy threads besides.
+    chunks = not queues or bool({*queues} & {*RENDER_QUEUES, *EXPRESS_QUEUES})
+    others = not queues or bool({*queues} & {*BUNDLE_QUEUES, WEBHOOK_QUEUE})
+    threads += (len(queues) != 1) + (chunks and others)
     return (
         # `--path` without values keeps Dramatiq from adding the current directory to sys.path.
         *(*_PYTHON, "dramatiq", "pipeline.worker:setup_broker", "--path"),

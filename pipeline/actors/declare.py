@@ -66,7 +66,7 @@ def declare_actors(
     def render(task_id: str, chunk_index: int) -> None:
         """Render one chunk, and enqueue the bundle after the last chunk of the job."""
         if renderer.run(task_id, chunk_index, _message_id()):
-            dispatcher.send_bundle(task_id)
+            dispatcher.send_bundle(task_id, ledger.owner(task_id))
 
     @requeue_if_newer
     def bundle(task_id: str) -> None:

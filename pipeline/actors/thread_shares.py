@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 from dramatiq import Broker, Worker
 from dramatiq.middleware import Middleware
 
-from pipeline.broker.names import BUNDLE_QUEUE, WEBHOOK_QUEUE
+from pipeline.broker.names import (
+    ALL_QUEUES,
+    BUNDLE_QUEUES,
+    EXPRESS_QUEUES,
+    RENDER_QUEUES,
+    WEBHOOK_QUEUE,
+)
 from pipeline.webhooks.slots import Slots
 
 if TYPE_CHECKING:
@@ -15,8 +21,8 @@ if TYPE_CHECKING:
 class ThreadShares(Middleware):
     """Leaves threads of a worker to its other queues, however slow webhook receivers are.
 
-    In a worker for one queue alone, all threads process its messages. Elsewhere webhooks occupy at
-    most half of the threads, and bundles at most half as many as the chunks of a tenant.
+    In a worker for webhooks alone, all threads send webhooks; elsewhere at most half of them do.
+    Where chunks are rendered too, the bundles of a lane occupy half as many threads as its chunks.
 
     Args:
         broker: fetches at most as many messages of a queue as may be processed.
@@ -29,9 +35,9 @@ class ThreadShares(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Set the limits before the first consumer starts."""
-        self._slots.capacity = worker.worker_threads
-        if worker.consumer_whitelist is not None and len(worker.consumer_whitelist) == 1:
-            return
-        self._slots.capacity = max(1, worker.worker_threads // 2)
-        limits = {WEBHOOK_QUEUE: self._slots.capacity, BUNDLE_QUEUE: worker.queue_prefetch // 2}
-        self._broker.prefetch_limits.update({name: max(1, most) for name, most in limits.items()})
+        threads, limits = worker.worker_threads, self._broker.prefetch_limits
+        queues = worker.consumer_whitelist or {*ALL_QUEUES}
+        self._slots.capacity = threads if queues == {WEBHOOK_QUEUE} else max(1, threads // 2)
+        limits[WEBHOOK_QUEUE] = self._slots.capacity
+        if queues & {*RENDER_QUEUES, *EXPRESS_QUEUES}:
+            limits.update(dict.fromkeys(BUNDLE_QUEUES, max(1, worker.queue_prefetch // 2)))

@@ -11,7 +11,6 @@ from dramatiq import Message
 from pipeline.broker.lanes import Lanes
 from pipeline.broker.names import (
     BUNDLE_ACTOR,
-    BUNDLE_QUEUE,
     EXPRESS_ACTOR,
     RENDER_ACTOR,
     WEBHOOK_ACTOR,
@@ -40,7 +39,7 @@ class Dispatcher:
 
     Args:
         broker: sends the messages.
-        lanes: chooses the queues of chunks.
+        lanes: chooses the queues of chunks and bundles.
     """
 
     def __init__(self, broker: Sender, lanes: Lanes) -> None:
@@ -64,7 +63,7 @@ class Dispatcher:
             return
         queue = self._lanes.render_queue(tenant)
         messages = [_message(queue, RENDER_ACTOR, task_id, index) for index in chunks]
-        callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
+        callback = self._bundle_message(task_id, tenant)
         try:
             with self._broker.batch() as broker:
                 group = dramatiq.group(messages, broker=broker)
@@ -73,9 +72,9 @@ class Dispatcher:
         except (redis.RedisError, dramatiq.BrokerError) as error:
             raise EnqueueError(str(error)) from error
 
-    def send_bundle(self, task_id: str) -> None:
+    def send_bundle(self, task_id: str, tenant: str) -> None:
         """Enqueue the message that builds a job's bundle; a duplicate is harmless."""
-        self._enqueue(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
+        self._enqueue(self._bundle_message(task_id, tenant))
 
     def send_callback(self, task_id: str, *, delay: int | None = None) -> None:
         """Enqueue the message that sends a job's webhook, with a delay in milliseconds if given.
@@ -83,6 +82,9 @@ class Dispatcher:
         A message for a webhook that is not due is harmless.
         """
         self._enqueue(_message(WEBHOOK_QUEUE, WEBHOOK_ACTOR, task_id), delay)
+
+    def _bundle_message(self, task_id: str, tenant: str) -> Message[None]:
+        return _message(self._lanes.bundle_queue(tenant), BUNDLE_ACTOR, task_id)
 
     def _enqueue(self, message: Message[None], delay: int | None = None) -> None:
         try:

@@ -1,8 +1,8 @@
-"""Lanes: the queues that the chunks of a tenant's jobs are sent to.
+"""Lanes: the queues that the messages of a tenant's jobs are sent to.
 
-Each lane has a queue for large jobs and one for small jobs. The tenant's id decides the lane. In a
-worker, each queue has a consumer of its own, which fetches a few messages at a time, so a tenant
-with many jobs delays other lanes by a few chunks only.
+Each lane has a queue for large jobs, one for small jobs and one for bundles. The tenant's id
+decides the lane. In a worker, each queue has a consumer of its own, which fetches a few messages at
+a time, so a tenant with many jobs delays other lanes by a few messages only.
 
 A worker of an older release reads only the first lane, whose queues have the names of that release.
 Each consumer therefore notes in Redis that it reads its queue, and a queue that no consumer has
@@ -17,7 +17,7 @@ from typing import cast
 import redis
 import structlog
 
-from pipeline.broker.names import EXPRESS_QUEUES, LANES, RENDER_QUEUES
+from pipeline.broker.names import BUNDLE_QUEUES, EXPRESS_QUEUES, LANES, RENDER_QUEUES
 from pipeline.ledger import keys
 
 log = structlog.get_logger(__name__)
@@ -57,6 +57,10 @@ class Lanes:
     def express_queue(self, tenant: str) -> str:
         """Return the queue for the single chunks of a tenant's small jobs."""
         return self._choose(EXPRESS_QUEUES, tenant)
+
+    def bundle_queue(self, tenant: str) -> str:
+        """Return the queue for the bundles of a tenant's jobs."""
+        return self._choose(BUNDLE_QUEUES, tenant)
 
     def _choose(self, queues: tuple[str, ...], tenant: str) -> str:
         first, wanted = queues[0], queues[lane_of(tenant)]

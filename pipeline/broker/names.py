@@ -1,7 +1,8 @@
 """Names of queues and actors."""
 
-#: Number of queues that the chunks of jobs are divided among, by tenant. A worker takes turns with
-#: the queues, so a tenant's chunks wait behind those of the tenants with the same queue only.
+#: Number of queues that chunks, and likewise bundles, are divided among, by tenant. A worker takes
+#: turns with the queues, so a tenant's messages wait only behind those of tenants with the same
+#: queue.
 LANES = 4
 RENDER_QUEUE = "render"
 #: Queue of jobs with one chunk, which do not wait behind large jobs.
@@ -14,8 +15,9 @@ def _lanes(queue: str) -> tuple[str, ...]:
 
 
 RENDER_QUEUES, EXPRESS_QUEUES = _lanes(RENDER_QUEUE), _lanes(EXPRESS_QUEUE)
+BUNDLE_QUEUES = _lanes(BUNDLE_QUEUE)
 #: Queues of jobs in flight; their messages are the backlog.
-QUEUES = (*RENDER_QUEUES, *EXPRESS_QUEUES, BUNDLE_QUEUE)
+QUEUES = (*RENDER_QUEUES, *EXPRESS_QUEUES, *BUNDLE_QUEUES)
 #: Queue of the webhooks of ended jobs.
 WEBHOOK_QUEUE = "webhook"
 ALL_QUEUES = (*QUEUES, WEBHOOK_QUEUE)

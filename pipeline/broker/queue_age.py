@@ -10,7 +10,7 @@ from typing import cast
 import redis
 
 from pipeline.broker.lanes import lane_of
-from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUES, RENDER_QUEUES, WEBHOOK_QUEUE
+from pipeline.broker.names import BUNDLE_QUEUES, EXPRESS_QUEUES, RENDER_QUEUES, WEBHOOK_QUEUE
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 
@@ -40,8 +40,8 @@ class QueueAge:
         for a render queue here. Of more than 500 jobs in flight, only the oldest 500 are read.
 
         Args:
-            nonempty: the queues in which messages wait. A chunk that is not in its tenant's lane
-                waits in the first lane.
+            nonempty: the queues in which messages wait. A message that is not in its tenant's
+                lane waits in the first lane.
 
         Raises:
             LedgerUnavailableError: Redis is unreachable.
@@ -80,9 +80,10 @@ def _wait(
     chunks, created_at, opened_at, moved_at, claim_until = (int(field or 0) for field in times)
     if not chunks:  # the job was deleted meanwhile
         return None
+    lane = lane_of(tenant or "")
     if staged == chunks:
-        return None if claim_until > now else ((BUNDLE_QUEUE,), moved_at)
+        return None if claim_until > now else ((BUNDLE_QUEUES[lane], BUNDLE_QUEUES[0]), moved_at)
     if staged + leased + failed >= chunks:
         return None
     queues = EXPRESS_QUEUES if chunks == 1 else RENDER_QUEUES
-    return (queues[lane_of(tenant or "")], queues[0]), max(created_at, opened_at)
+    return (queues[lane], queues[0]), max(created_at, opened_at)

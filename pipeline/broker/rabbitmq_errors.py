@@ -19,7 +19,7 @@ from pika.adapters.utils.connection_workflow import (
 #: Permissions that the service's user needs, as patterns for RabbitMQ's ``set_permissions``.
 #: Declaring a queue requires ``configure`` on the queue. Naming the queue's dead letter exchange
 #: requires ``read`` on the queue and ``write`` on the exchange.
-QUEUES = r"^((render|express)(-[2-9])?|bundle|webhook)(\.DQ|\.XQ)?$"
+QUEUES = r"^((render|express|bundle)(-[2-9])?|webhook)(\.DQ|\.XQ)?$"
 RIGHTS = {"configure": QUEUES, "write": r"^amq\.default$", "read": QUEUES}
 
 Match = re.Match[str]

@@ -8,7 +8,7 @@ import redis
 from structlog.testing import capture_logs
 
 from pipeline.broker.lanes import ConsumerNotes, Lanes, lane_of
-from pipeline.broker.names import ALL_QUEUES, EXPRESS_QUEUES, RENDER_QUEUES
+from pipeline.broker.names import ALL_QUEUES, BUNDLE_QUEUES, EXPRESS_QUEUES, RENDER_QUEUES
 from pipeline.ledger import keys
 from pipeline.service import Settings
 
@@ -40,6 +40,7 @@ def test_a_tenant_gets_its_lane_while_consumers_read_it(client: redis.Redis) -> 
     for tenant in TENANTS:
         assert lanes.render_queue(tenant) == RENDER_QUEUES[lane_of(tenant)]
         assert lanes.express_queue(tenant) == EXPRESS_QUEUES[lane_of(tenant)]
+        assert lanes.bundle_queue(tenant) == BUNDLE_QUEUES[lane_of(tenant)]
 
 
 def test_beside_old_workers_only_the_first_lane_gets_messages(client: redis.Redis) -> None:

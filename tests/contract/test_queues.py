@@ -257,10 +257,10 @@ def test_over_tls_messages_go_to_the_server_that_is_trusted_alone(
 ) -> None:
     over_tls = msgspec.structs.replace(settings, broker_url=rabbitmq.server.tls_url)
     with opened(over_tls) as parts, pytest.raises(BrokerUnavailableError, match="verify failed"):
-        parts.dispatcher.send_bundle("a-task")
+        parts.dispatcher.send_bundle("a-task", TENANT)
     monkeypatch.setenv("SSL_CERT_FILE", str(rabbitmq.certificate))
     with opened(over_tls) as parts:
-        parts.dispatcher.send_bundle("a-task")
+        parts.dispatcher.send_bundle("a-task", TENANT)
         assert state(parts, BUNDLE_QUEUE).waiting == 1
         with fetched(parts, 1, BUNDLE_QUEUE) as consumer:
             assert next_message(consumer).args == ("a-task",)
@@ -298,7 +298,7 @@ def test_a_broker_that_is_away_is_told_as_such(chosen: Settings) -> None:
             lambda: parts.queues.letters(RENDER_QUEUE, 1),
             lambda: parts.queues.requeue(RENDER_QUEUE, ["x"]),
             lambda: parts.queues.discard(RENDER_QUEUE, ["x"]),
-            lambda: parts.dispatcher.send_bundle("a-task"),
+            lambda: parts.dispatcher.send_bundle("a-task", TENANT),
             lambda: parts.dispatcher.send_chunks("a-task", range(3), TENANT),
         ):
             with pytest.raises(AWAY) as raised:

@@ -88,6 +88,24 @@ def test_a_request_that_could_not_be_stored_does_not_count(
     assert items_left(limited) == 30
 
 
+def test_a_retry_counts_what_was_not_rendered(limited: TestClient) -> None:
+    task_id = post(limited, 20).json["task_id"]
+    assert limited.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
+    assert_problem(
+        limited.simulate_post(f"/qr/bulk/{task_id}/retry/"),
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "over_item_rate",
+    )
+    assert limited.simulate_get(f"/qr/bulk/{task_id}/").json["error_code"] == "cancelled"
+    assert items_left(limited) == 10
+
+
+def test_a_retry_that_is_not_possible_does_not_count(limited: TestClient) -> None:
+    task_id = post(limited, 5).json["task_id"]
+    assert limited.simulate_post(f"/qr/bulk/{task_id}/retry/").status_code == 409
+    assert items_left(limited) == 25
+
+
 def refuse(*_: object, **__: object) -> None:
     raise StoreUnavailableError("refused", operation="PutObject")
 

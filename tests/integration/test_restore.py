@@ -501,6 +501,22 @@ def test_a_full_backlog_is_told_with_the_time_it_takes(
     submit(client, ITEMS[:10])
 
 
+def test_a_retry_is_admitted_by_the_rule_of_new_jobs(settings: Settings, token: str) -> None:
+    from api.app import create_app  # noqa: PLC0415 - as above
+
+    limited = changed(settings, max_backlog=10)
+    client = TestClient(create_app(open_service(limited), limited), headers={"X-API-Key": token})
+    cancelled, task_id = submit(client), submit(client, ITEMS[:10])
+    assert client.simulate_delete(f"/qr/bulk/{cancelled}/").status_code == 200
+    submit(client)
+    full = client.simulate_post(f"/qr/bulk/{cancelled}/retry/")
+    assert (full.status_code, full.json["error_code"]) == (429, "backlog_full")
+    assert full.headers["retry-after"]
+    assert poll(client, cancelled).json["error_code"] == "cancelled"
+    assert client.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
+    assert client.simulate_post(f"/qr/bulk/{task_id}/retry/").status_code == 202  # one chunk
+
+
 def test_a_job_of_one_chunk_goes_by_its_own_queue(
     client: TestClient, connection: redis.Redis
 ) -> None:

@@ -35,7 +35,8 @@ def test_a_worker_has_one_process_its_queues_and_no_message_ahead_of_its_threads
         (("render", "render-2", "render-3", "render-4"), "3"),
         (("render", "bundle"), "4"),
         (("express", "webhook"), "4"),
-        (("bundle",), "2"),
+        (("bundle", "bundle-2", "bundle-3", "bundle-4"), "3"),
+        (("bundle", "webhook"), "3"),
         (("webhook",), "2"),
     ],
 )

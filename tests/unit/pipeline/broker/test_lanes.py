@@ -8,7 +8,7 @@ from collections import Counter
 import redis
 
 from pipeline.broker.lanes import ConsumerNotes, Lanes, lane_of
-from pipeline.broker.names import EXPRESS_QUEUES, LANES, RENDER_QUEUES
+from pipeline.broker.names import BUNDLE_QUEUES, EXPRESS_QUEUES, LANES, RENDER_QUEUES
 
 
 def test_lanes_are_the_same_in_every_process() -> None:
@@ -25,8 +25,9 @@ def test_lanes_are_even() -> None:
 
 
 def test_the_first_lane_has_the_queues_of_every_release() -> None:
-    assert (RENDER_QUEUES[0], EXPRESS_QUEUES[0]) == ("render", "express")
-    assert len({*RENDER_QUEUES, *EXPRESS_QUEUES}) == 2 * LANES
+    firsts = (RENDER_QUEUES[0], EXPRESS_QUEUES[0], BUNDLE_QUEUES[0])
+    assert firsts == ("render", "express", "bundle")
+    assert len({*RENDER_QUEUES, *EXPRESS_QUEUES, *BUNDLE_QUEUES}) == 3 * LANES
 
 
 def test_without_redis_everything_goes_to_the_first_lane() -> None:
