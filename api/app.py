@@ -87,20 +87,21 @@ def create_app(
     limits = request_limits(settings)
     bodies = BodyReader(BodyDeadline((deadlines or Deadlines()).body))
     routes = {
-        f"{prefix}/qr": Symbol(limits, bodies),
+        f"{prefix}/qr": Symbol(limits, service.item_limits, bodies),
         f"{prefix}/qr/bulk": BulkCollection(
             jobs,
             service.submission,
             secrets,
             api_keys=api_keys,
             limits=limits,
+            item_limits=service.item_limits,
             bodies=bodies,
             body_limit=settings.body_limit(),
             prefix=prefix,
         ),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(jobs, service.downloads),
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(jobs),
-        f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(jobs, prefix),
+        f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(jobs, service.item_limits, prefix),
         f"{prefix}/keys": KeyCollection(api_keys, bodies),
         f"{prefix}/keys/import": KeyImport(api_keys, bodies),
         f"{prefix}/keys/{{key_id}}": KeyResource(api_keys),

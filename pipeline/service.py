@@ -17,7 +17,8 @@ from pipeline.auth.errors import (
     UnknownApiKeyError,
     UnknownTenantError,
 )
-from pipeline.auth.rate_limits import RateLimits, Standing
+from pipeline.auth.item_limits import ItemLimitError, ItemLimits
+from pipeline.auth.rate_limits import RateLimits, Standing, Window
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.auth.sessions import Sessions
 from pipeline.auth.sign_in_limits import SignInLimit
@@ -79,6 +80,7 @@ class Service(NamedTuple):
         submission: accepts requests.
         api_keys, webhook_secrets: credentials of clients and operators.
         rate_limits: request counters per API key.
+        item_limits: limits on the items of each API key.
         sessions, sign_in_limits: sessions of the console, and the limit on sign-in attempts.
         downloads: signs download URLs.
         dead_letters, overview, preview: the data of the console's pages.
@@ -93,6 +95,7 @@ class Service(NamedTuple):
     api_keys: ApiKeys
     webhook_secrets: WebhookSecrets
     rate_limits: RateLimits
+    item_limits: ItemLimits
     sessions: Sessions
     sign_in_limits: SignInLimit
     downloads: DownloadUrls
@@ -138,6 +141,8 @@ def open_service(settings: Settings) -> Service:
             metrics.watch(client)
         expose_metrics(settings, collector)
 
+    backlog = Backlog(text, queues, settings.max_backlog)
+    item_limits = ItemLimits(text, settings.items_per_minute, settings.items_per_day)
     checks = {
         "redis": ledger.check,
         "s3": fail_fast.bucket.check,
@@ -150,6 +155,8 @@ def open_service(settings: Settings) -> Service:
             ledger,
             records,
             dispatcher,
+            backlog,
+            item_limits=item_limits,
             recovery=recovery,
             results=ResultRecorder(ledger, fail_fast_records, backends.staging),
             listing=Listing(text, ledger),
@@ -162,12 +169,14 @@ def open_service(settings: Settings) -> Service:
             records,
             dispatcher,
             IdempotencyKeys(text),
-            Backlog(text, queues, settings.max_backlog),
+            backlog,
+            item_limits=item_limits,
             fail_fast_records=fail_fast_records,
             deadline=settings.deadline_ms,
         ),
         api_keys=ApiKeys(storage.bucket),
         webhook_secrets=WebhookSecrets(storage.bucket),
+        item_limits=item_limits,
         rate_limits=RateLimits(text, settings.rate_per_minute, settings.rate_per_day),
         sessions=Sessions(text),
         sign_in_limits=SignInLimit(text),
@@ -205,6 +214,8 @@ __all__ = [
     "Idempotency",
     "IdempotencyError",
     "Item",
+    "ItemLimitError",
+    "ItemLimits",
     "JobDeadLetter",
     "JobFilter",
     "JobRequest",
@@ -240,6 +251,7 @@ __all__ = [
     "UnreadableError",
     "UnsafeTokenError",
     "WebhookSecrets",
+    "Window",
     "callback_rules",
     "check_up",
     "compare_clocks",

@@ -36,6 +36,8 @@ key                                   type    content
 ``qrmill:console:form:<nonce>``       string  marks a console form as submitted
 ``qrmill:held``                       hash    worker on RabbitMQ -> its unacknowledged messages, by
                                               queue
+``qrmill:consumed``                   zset    queues by the time (ms) at which a consumer last read
+                                              them
 ``qrmill:letters``                    string  lock for reading dead letters in RabbitMQ
 ``qrmill:sweep``                      string  lease of the active sweep
 ``qrmill:{probe}:write``              string  written by readiness checks; expires after 10 seconds
@@ -44,6 +46,7 @@ key                                   type    content
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel names of queues that have just received a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in a window of <s> seconds
+``qrmill:rates:{<key id>}:items:<s>`` string  items of an API key in a window of <s> seconds
 ``qrmill:attempts:of:<network>``      string  wrong sign-in attempts from a network in one minute
 ``qrmill:attempts:all``               string  wrong sign-in attempts from all networks in a minute
 ``qrmill:barrier:<uuid>``             string  number of unfinished messages of a Dramatiq group;
@@ -72,6 +75,7 @@ COUNTS = "qrmill:counts"
 MINUTES = "qrmill:minutes"
 HEARTBEATS = "dramatiq:__heartbeats__"
 HELD = "qrmill:held"
+CONSUMED = "qrmill:consumed"
 LETTERS = "qrmill:letters"
 SIGN_IN_ATTEMPTS = "qrmill:attempts:all"
 SWEEP = "qrmill:sweep"
@@ -122,6 +126,10 @@ def jobs_of(tenant: str) -> str:
 
 def rate(key_id: str, seconds: int) -> str:
     return f"qrmill:rates:{{{key_id}}}:{seconds}"
+
+
+def item_rate(key_id: str, seconds: int) -> str:
+    return f"qrmill:rates:{{{key_id}}}:items:{seconds}"
 
 
 def sign_in_attempts(network: str) -> str:

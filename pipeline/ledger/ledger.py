@@ -111,6 +111,12 @@ class Ledger:
             return status_of(fields, staged, failed)
         return None
 
+    def owner(self, task_id: str) -> str:
+        """Return the id of the tenant that owns a job; empty if the job is unknown."""
+        with translated():
+            found = self._client.hget(keys.job(task_id), "key_id")
+        return cast("str | None", found) or ""
+
     def statuses(self, task_ids: list[str]) -> list[JobStatus]:
         """Return the statuses of several jobs in the given order, in one round trip.
 

@@ -76,7 +76,7 @@ class Recovery:
         elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
             # If the chunks cannot be enqueued, the sweep rescues the stalled job.
             with suppress(BrokerUnavailableError):
-                self._dispatcher.send_chunks(task_id, range(head.chunks))
+                self._dispatcher.send_chunks(task_id, range(head.chunks), head.key_id)
             log.warning("job restarted from S3", task_id=task_id, items=head.items)
         self._keep_idempotency(head)
         return True

@@ -228,10 +228,13 @@ class Sweep:
             if fail_late_job(self._ledger, task_id, self._settings.job_deadline):
                 self._late.append(task_id)
         elif action == "bundle":
-            if not self._try(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
+            tenant, send_bundle = self._ledger.owner(task_id), self._dispatcher.send_bundle
+            if not self._try(BrokerUnavailableError, send_bundle, task_id, tenant):
                 return
         elif action == "chunks":
-            if not self._try(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks):
+            tenant = self._ledger.owner(task_id)
+            send = self._dispatcher.send_chunks
+            if not self._try(BrokerUnavailableError, send, task_id, chunks, tenant):
                 return
         else:  # the job is in progress or has ended
             return

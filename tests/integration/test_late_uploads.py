@@ -268,7 +268,9 @@ def test_the_late_upload_of_a_bundler_that_died_is_recorded_at_the_next_message(
     assert stalled.wait(60) == 9
     data = scene.bucket.get(keys.bundle_object(scene.task_id))
     assert hashlib.sha256(data).hexdigest() != scene.completed().sha256
-    scene.service.jobs._dispatcher.send_bundle(scene.task_id)  # as Dramatiq redelivers its message
+    scene.service.jobs._dispatcher.send_bundle(
+        scene.task_id, ""
+    )  # as Dramatiq redelivers its message
     start_worker({BUNDLE_QUEUE})
     wait_for(lambda: scene.completed() != first, "another recorded bundle")
     assert scene.stored().verified

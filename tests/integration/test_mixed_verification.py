@@ -29,6 +29,7 @@ from pipeline.storage.bucket import Bucket
 from pipeline.storage.staging import make_staging
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
+from tests.lanes import key_in_lane
 from tests.staged import CHUNK_TIMES
 from tests.waiting import wait_for
 
@@ -73,7 +74,7 @@ class OldWorker:
 
 @pytest.fixture
 def key(service: Service) -> ApiKey:
-    return service.api_keys.create(name="client", role="client").key
+    return key_in_lane(service.api_keys, 0, name="client", role="client").key
 
 
 @pytest.fixture

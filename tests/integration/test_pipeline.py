@@ -34,12 +34,13 @@ from render.image import ImageFormat
 from tests.encoded import encoded
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 from tests.integration.conftest import StartWorker
+from tests.lanes import key_in_lane
 from tests.waiting import wait_for
 
 
 @pytest.fixture
 def key(service: Service) -> ApiKey:
-    return service.api_keys.create(name="client", role="client").key
+    return key_in_lane(service.api_keys, 0, name="client", role="client").key
 
 
 def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobRequest:
@@ -190,9 +191,9 @@ def hold_back_and_submit(service: Service, key: ApiKey, request: JobRequest, buc
     """Submit a request whose object is gone before its messages are out."""
     send_chunks = service.jobs._dispatcher.send_chunks
 
-    def send_late(task_id: str, chunks: Sequence[int]) -> None:
+    def send_late(task_id: str, chunks: Sequence[int], tenant: str) -> None:
         bucket.delete(keys.request_object(task_id))
-        send_chunks(task_id, chunks)
+        send_chunks(task_id, chunks, tenant)
 
     service.jobs._dispatcher.send_chunks = send_late  # type: ignore[method-assign] # the fault
     return service.submission.submit(request, key).task_id
@@ -255,9 +256,9 @@ def test_every_message_twice_makes_one_bundle(
 ) -> None:
     send_chunks = service.jobs._dispatcher.send_chunks
 
-    def send_twice(task_id: str, chunks: Sequence[int]) -> None:
-        send_chunks(task_id, chunks)
-        send_chunks(task_id, chunks)
+    def send_twice(task_id: str, chunks: Sequence[int], tenant: str) -> None:
+        send_chunks(task_id, chunks, tenant)
+        send_chunks(task_id, chunks, tenant)
 
     service.jobs._dispatcher.send_chunks = send_twice  # type: ignore[method-assign] # the fault
     task_id = service.submission.submit(make_request(), key).task_id

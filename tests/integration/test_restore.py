@@ -23,6 +23,7 @@ from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
+from tests.lanes import key_in_lane
 from tests.waiting import wait_for
 
 ITEMS = [{"serial": f"{index:04}"} for index in range(25)]
@@ -359,7 +360,7 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
     damage: tuple[Callable[[str], str], bytes],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    key = service.api_keys.create(name="client", role="client").key
+    key = key_in_lane(service.api_keys, 0, name="client", role="client").key
     request = JobRequest(
         gtin="09506000134352",
         items=encoded([Item()], 10),
@@ -620,16 +621,32 @@ def test_a_full_backlog_is_told_with_the_time_it_takes(
 ) -> None:
     from api.app import create_app  # noqa: PLC0415 - the one test that needs another limit
 
-    limited = changed(settings, max_backlog=5)
+    limited = changed(settings, max_backlog=10)
     client = TestClient(create_app(open_service(limited), limited), headers={"X-API-Key": token})
     submit(client)
     full = client.simulate_post("/qr/bulk/", json={"gtin": "9506000134352", "items": ITEMS})
-    assert (full.status_code, full.json["error_code"]) == (503, "backlog_full")
+    assert (full.status_code, full.json["error_code"]) == (429, "backlog_full")
     assert full.headers["retry-after"] == "600"  # nothing was done in the last minute
     connection.hset(ledger_keys.DRAINED, str(int(time.time()) // 10), 6)
     full = client.simulate_post("/qr/bulk/", json={"gtin": "9506000134352", "items": ITEMS})
     assert full.headers["retry-after"] == "10"  # one too many, at a tenth of a chunk a second
     submit(client, ITEMS[:10])
+
+
+def test_a_retry_is_admitted_by_the_rule_of_new_jobs(settings: Settings, token: str) -> None:
+    from api.app import create_app  # noqa: PLC0415 - as above
+
+    limited = changed(settings, max_backlog=10)
+    client = TestClient(create_app(open_service(limited), limited), headers={"X-API-Key": token})
+    cancelled, task_id = submit(client), submit(client, ITEMS[:10])
+    assert client.simulate_delete(f"/qr/bulk/{cancelled}/").status_code == 200
+    submit(client)
+    full = client.simulate_post(f"/qr/bulk/{cancelled}/retry/")
+    assert (full.status_code, full.json["error_code"]) == (429, "backlog_full")
+    assert full.headers["retry-after"]
+    assert poll(client, cancelled).json["error_code"] == "cancelled"
+    assert client.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
+    assert client.simulate_post(f"/qr/bulk/{task_id}/retry/").status_code == 202  # one chunk
 
 
 def test_a_job_of_one_chunk_goes_by_its_own_queue(

@@ -30,6 +30,7 @@ from render.writers.svg_strokes import write_stroked_svgs
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
 from tests.integration.console_visitor import Visitor
+from tests.lanes import key_in_lane
 from tests.rendered import matrix
 from tests.waiting import wait_for
 
@@ -43,7 +44,7 @@ ITEM = 11
 
 @pytest.fixture
 def key(service: Service) -> ApiKey:
-    return service.api_keys.create(name="client", role="client").key
+    return key_in_lane(service.api_keys, 0, name="client", role="client").key
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ ROW: dict[str, object] = {
     "tenant": "ba9876543210",
     "tenant_name": "shops",
     "imported": False,
+    "items_per_minute": 0,
+    "items_per_day": 0,
 }
 
 
@@ -268,10 +270,11 @@ def test_the_first_key_is_created_with_the_environment_of_the_service(
 
     monkeypatch.setattr("api.cli.bootstrap.open_service", Service)
     monkeypatch.setenv("QRMILL_BUCKET", "ours")
-    options = ("--name", "ops", "--role", "operator", "--per-day", "9")
+    options = ("--name", "ops", "--role", "operator", "--per-day", "9", "--items-per-day", "7")
     done = run("keys", "create", "--bootstrap", *options)
     assert (done.code, done.out) == (0, f"{TOKEN}\n")
     fields = {"name": "ops", "role": "operator", "per_minute": 0, "per_day": 9}
+    fields |= {"items_per_minute": 0, "items_per_day": 7}
     assert created == [{"bucket": "ours", **fields, "tenant": None, "expires_in_days": None}]
     as_document = json.loads(run("keys", "create", "--bootstrap", *options, "--json").out)
     assert as_document == {
