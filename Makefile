@@ -14,7 +14,7 @@ EXTRAS := embedded,test,capacity,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up lint format unit test test-long test-wheels test-pythons coverage \
-	thorough faults hosts containers audit bench capacity client-wheel constraints dashboard \
+	thorough mutants faults hosts containers audit bench capacity client-wheel constraints dashboard \
 	deploy-tools debian-packages zip-readers container-packages clean
 
 # The help is made of this file: a line `##@ …` is a heading, `target: … ## …` a target and its summary.
@@ -82,6 +82,12 @@ thorough: $(STAMP) ## Run the long checks of the renderer (about 40 minutes).
 	$(PYTEST) tests/unit/render -m thorough
 	$(PYTEST) tests/unit/render -m hypothesis --hypothesis-profile=thorough --timeout=3600
 
+# A sample of 200 mutations, drawn by its seed. MUTANTS="--batch 20" tries 20 of them, and the next call
+# goes on. MUTANTS="--only render/" draws from one folder. The first call records what each test executes.
+mutants: $(STAMP) ## Put small faults into the code and count those that the tests find (hours).
+	$(PIP_INSTALL) -c constraints.txt -e '.[mutants]'
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
 # FAULTS="--short kill-redis" selects faults. FAULTS="--broker rabbitmq" uses RabbitMQ as the broker.
 faults: $(STAMP) ## Inject every fault into a running stack (about 40 minutes).
 	$(BIN)/python -m tests.faults $(FAULTS)
@@ -137,21 +143,21 @@ deploy-tools: $(STAMP) ## Install the checkers of the files in deploy/: hadolint
 	$(PIP_INSTALL) -c constraints.txt -e '.[deploy]'
 
 # curl, other ZIP readers, a browser, renderers of PDF, EPS and SVG, Prometheus with promtool,
-# systemd-analyze, ip with tc, RabbitMQ,
+# systemd-analyze, ip with tc, nginx, RabbitMQ,
 # and a Redis with TLS, which the Valkey of the wheel is built without. Tests that need a program that
 # is not installed are skipped and state the reason. Needs Debian or Ubuntu, and root.
 debian-packages: ## Install the Debian packages that some tests need (root).
 	apt-get update -qq
 # The servers are for tests only: the units of a new package are masked, so that none is started.
 	mkdir -p /etc/systemd/system
-	for server in prometheus redis-server; do \
+	for server in nginx prometheus redis-server; do \
 		dpkg -s $$server >/dev/null 2>&1 || ln -sfn /dev/null /etc/systemd/system/$$server.service; \
 	done
 	dpkg -s rabbitmq-server >/dev/null 2>&1 || \
 		for unit in rabbitmq-server.service epmd.service epmd.socket; do \
 			ln -sfn /dev/null /etc/systemd/system/$$unit; done
 	apt-get install -y -qq --no-install-recommends curl unzip p7zip-full chromium ghostscript librsvg2-bin \
-		prometheus systemd iproute2 redis-server rabbitmq-server \
+		nginx prometheus systemd iproute2 redis-server rabbitmq-server \
 		busybox libarchive-tools default-jdk-headless libcommons-compress-java
 	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm
 

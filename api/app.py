@@ -11,9 +11,10 @@ from api.console.pages import Pages
 from api.console.routes import console_paths, console_routes
 from api.console.sessions import SessionMiddleware
 from api.http.authentication import Authentication
-from api.http.body_deadline import BodyDeadline
 from api.http.cors import CrossOrigin
+from api.http.deadlines import BodyDeadline, Deadlines
 from api.http.error_handlers import install_error_handlers
+from api.http.forwarded_headers import ForwardedHeaders
 from api.http.metrics import RequestMetrics
 from api.http.request_bodies import BodyReader
 from api.http.request_log import RequestLog
@@ -46,6 +47,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
     Attributes:
         service: the service, which the hooks of ``api.gunicorn_conf`` use.
+        probes: paths of the health checks, which have threads of their own (``api.connections``).
     """
 
     #: Falcon rejects its own method ``WEBSOCKET`` before any middleware runs, unless this set is
@@ -53,12 +55,23 @@ class App(falcon.App[falcon.Request, falcon.Response]):
     #: a valid key, and 405 otherwise.
     _META_METHODS: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, service: Service, **options: Any) -> None:  # noqa: ANN401 - passed on
+    def __init__(
+        self,
+        service: Service,
+        probes: frozenset[bytes] = frozenset(),
+        **options: Any,  # noqa: ANN401 - passed on
+    ) -> None:
         super().__init__(**options)
         self.service = service
+        self.probes = probes
 
 
-def create_app(service: Service, settings: Settings, proxies: TrustedProxies | None = None) -> App:
+def create_app(
+    service: Service,
+    settings: Settings,
+    proxies: TrustedProxies | None = None,
+    deadlines: Deadlines | None = None,
+) -> App:
     """Create the application of ``service``; performs no I/O.
 
     Args:
@@ -66,37 +79,43 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
         settings: the API's path prefix and its limits.
         proxies: proxies that are trusted to report a client's address. Default: proxies on this
             machine.
+        deadlines: time that a client has to send a body. Default: that of :class:`Deadlines`.
     """
     prefix = settings.api_prefix
+    proxies = proxies or TrustedProxies()
     jobs, api_keys, secrets = service.jobs, service.api_keys, service.webhook_secrets
     limits = request_limits(settings)
-    bodies = BodyReader(BodyDeadline())
+    bodies = BodyReader(BodyDeadline((deadlines or Deadlines()).body))
     routes = {
-        f"{prefix}/qr": Symbol(limits, bodies),
+        f"{prefix}/qr": Symbol(limits, service.item_limits, bodies),
         f"{prefix}/qr/bulk": BulkCollection(
             jobs,
             service.submission,
             secrets,
             api_keys=api_keys,
             limits=limits,
+            item_limits=service.item_limits,
             bodies=bodies,
             body_limit=settings.body_limit(),
             prefix=prefix,
         ),
         f"{prefix}/qr/bulk/{{task_id}}": BulkTask(jobs, service.downloads),
         f"{prefix}/qr/bulk/{{task_id}}/chunks": TaskChunks(jobs),
-        f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(jobs, prefix),
+        f"{prefix}/qr/bulk/{{task_id}}/retry": BulkRetry(jobs, service.item_limits, prefix),
         f"{prefix}/keys": KeyCollection(api_keys, bodies),
         f"{prefix}/keys/import": KeyImport(api_keys, bodies),
         f"{prefix}/keys/{{key_id}}": KeyResource(api_keys),
         f"{prefix}/keys/{{key_id}}/rotate": KeyRotation(api_keys, bodies),
         f"{prefix}/keys/{{key_id}}/webhook-secret": KeyWebhookSecret(api_keys, secrets),
     }
-    public = {
+    probes = {
         "/healthz": Healthz(),
         "/readyz": Readyz(service.health),
         f"{prefix}/healthz": Healthz(),
         f"{prefix}/readyz": Readyz(service.health),
+    }
+    public = {
+        **probes,
         f"{prefix}/openapi.json": OpenApiDocument(build_document(prefix, settings.max_items)),
         f"{prefix}/docs": DocsPage(prefix),
     }
@@ -105,9 +124,11 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
     origins = settings.allowed_origins()
     app = App(
         service,
+        frozenset(path.encode() for path in probes),
         middleware=[
             RequestMetrics(),
             RequestLog(),
+            ForwardedHeaders(proxies, frozenset(probes)),
             *([CrossOrigin(origins, prefix)] if origins else []),
             Authentication(api_keys, service.rate_limits, open_paths),
             SessionMiddleware(service.sessions, api_keys, pages, bodies),
@@ -115,7 +136,7 @@ def create_app(service: Service, settings: Settings, proxies: TrustedProxies | N
     )
     app.req_options.strip_url_path_trailing_slash = True
     install_error_handlers(app)
-    console = console_routes(service, pages, bodies, proxies or TrustedProxies())
+    console = console_routes(service, pages, bodies, proxies)
     for path, resource in (routes | public | console).items():
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))

@@ -10,21 +10,34 @@ import threading
 from types import FrameType
 from typing import Any
 
+import structlog
+
 from api.app import read_settings
-from api.gunicorn_worker import ProblemWorker
+from api.connections import sizes
+from api.connections.open_files import connections_within, raise_limit
+from api.connections.worker import ConnectionWorker
 from pipeline.service import SettingsError, configure_logging, prepare_metrics
 
-worker_class = ProblemWorker
-#: Threads in addition to those in which long polls wait for a job's end.
-_WORKING_THREADS = 16
-threads = _WORKING_THREADS + read_settings().long_polls
-#: Maximum number of connections per process: one per thread, and 1000 that are idle or wait.
-worker_connections = threads + 1000
+log = structlog.get_logger(__name__)
+
+_SETTINGS = read_settings()
+_OPEN_FILES = raise_limit()
+worker_class = ConnectionWorker
+threads = sizes.threads(_SETTINGS.long_polls)
+_WANTED_CONNECTIONS = sizes.wanted_connections(_SETTINGS.long_polls)
+#: Maximum number of connections per process.
+worker_connections = connections_within(_OPEN_FILES, _WANTED_CONNECTIONS)
 #: Maximum length of a request line in bytes; gunicorn permits no more. In the query of a CSV
 #: request, a callback URL of 2000 characters may take 6000 bytes, because it is percent-encoded.
 limit_request_line = 8190
-#: Seconds for which an idle keep-alive connection stays open.
-keepalive = 30
+#: Seconds for which an idle keep-alive connection stays open; the other deadlines of a connection
+#: are in ``api.http.deadlines``.
+keepalive = _SETTINGS.keep_alive
+#: No header field changes the path of a request. By default, gunicorn takes ``SCRIPT_NAME`` from a
+#: trusted proxy, which passes on what its client has sent.
+forwarder_headers = ""
+#: Files are sent as other responses are, so that no thread waits for a slow client.
+sendfile = False
 #: Seconds without a sign of life after which a worker process is killed.
 timeout = 60
 #: Seconds that a worker process has to finish its requests after SIGTERM.
@@ -34,21 +47,31 @@ graceful_timeout = 30
 control_socket_disable = True
 
 
-def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's arbiter, untyped
+def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn's arbiter, untyped
     """Validate the settings before any worker process starts, and unify the logs.
 
     Exits with a message if a setting is invalid. Gunicorn's loggers get the service's log format.
     """
-    settings = read_settings()
-    configure_logging(settings)
+    configure_logging(_SETTINGS)
+    if server.cfg.is_ssl:
+        sys.exit("qrmill: gunicorn's own TLS is not supported. Put a reverse proxy with TLS first.")
     try:
-        prepare_metrics(settings)
+        prepare_metrics(_SETTINGS)
     except SettingsError as error:
         sys.exit(f"qrmill: {error}")
     for name in ("gunicorn.error", "gunicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    _log_connections(server.cfg.worker_connections)
+
+
+def _log_connections(connections: int) -> None:
+    fields = {"per_process": connections, "open_files": _OPEN_FILES}
+    if connections < _WANTED_CONNECTIONS:
+        log.warning("connections limited", **fields, wanted=_WANTED_CONNECTIONS)
+    else:
+        log.info("connections", **fields)
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker, untyped

@@ -153,6 +153,7 @@ def encode_response(error: ProblemError, request_id: str, now: datetime) -> byte
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "X-Request-ID": request_id,
+        **error.headers,
     }
     head = f"HTTP/1.1 {error.status.value} {error.status.phrase}\r\n"
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

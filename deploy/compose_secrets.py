@@ -1,12 +1,14 @@
 """``python3 deploy/compose_secrets.py``: generate the secrets of deploy/compose.yaml.
 
-The script needs only Python, and can be run repeatedly. It keeps existing secrets and generates
-those that are missing. It updates the ACL file of Valkey to the current rules in
+The script needs Python and openssl, and can be run repeatedly. It keeps existing secrets and
+generates those that are missing. It updates the ACL file of Valkey to the current rules in
 deploy/redis/users.acl.
 """
 
 import hashlib
 import secrets
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +19,9 @@ ROLES = ("api", "worker", "sweep")
 RULES = Path(__file__).with_name("redis") / "users.acl"
 _HOST = "valkey"  # the service's name in compose.yaml
 _USERS = "valkey-users.acl"
+_CERTIFICATE, _TLS_KEY = "tls-certificate.pem", "tls-key.pem"
+#: Days for which a self-signed certificate is valid.
+_DAYS = 825
 
 
 def make_secrets(directory: Path) -> list[str]:
@@ -26,14 +31,15 @@ def make_secrets(directory: Path) -> list[str]:
     whose processes run as other users.
 
     Raises:
-        ValueError: an existing Redis URL has no password, or has the user of another role.
+        ValueError: an existing Redis URL has no password, or has the user of another role; or the
+            certificate or its key is missing and cannot be made.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
     made = {f"redis-url-{role}": _redis_url(role) for role in ROLES} | {
         "s3-secret-access-key": secrets.token_hex(20),
         "grafana-password": secrets.token_urlsafe(18),
     }
-    _remove_stand_ins(directory, [*made, _USERS])
+    _remove_stand_ins(directory, [*made, _USERS, _CERTIFICATE, _TLS_KEY])
     written = [name for name in made if not (directory / name).exists()]
     for name in written:
         _write(directory / name, made[name])
@@ -42,7 +48,7 @@ def make_secrets(directory: Path) -> list[str]:
     if not path.exists() or path.read_text("utf-8") != users:
         _write(path, users)
         written.append(_USERS)
-    return written
+    return written + _make_certificate(directory)
 
 
 def valkey_users(passwords: Mapping[str, str]) -> str:
@@ -64,6 +70,30 @@ def _remove_stand_ins(directory: Path, names: Iterable[str]) -> None:
     for name in names:
         if (directory / name).is_dir():
             (directory / name).rmdir()
+
+
+def _make_certificate(directory: Path) -> list[str]:
+    """Write a self-signed certificate of this machine and its key, unless there are both."""
+    certificate, key = directory / _CERTIFICATE, directory / _TLS_KEY
+    if certificate.exists() and key.exists():
+        return []
+    openssl = shutil.which("openssl")
+    if certificate.exists() or key.exists() or openssl is None:
+        raise ValueError(
+            f"Write your certificate with its chain into {certificate} and its key into {key}. "
+            "For a self-signed certificate, install openssl, delete both files and run this "
+            "script again."
+        )
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    output = ["-nodes", "-days", str(_DAYS), "-keyout", "-", "-out", "-"]
+    done = subprocess.run([*command, *subject, *output], capture_output=True, check=False)
+    if done.returncode:
+        raise ValueError(f"openssl failed: {done.stderr.decode(errors='replace').strip()}")
+    private, begin, public = done.stdout.decode("ascii").partition("-----BEGIN CERTIFICATE")
+    _write(key, private)
+    _write(certificate, begin + public)
+    return [_CERTIFICATE, _TLS_KEY]
 
 
 def _redis_url(role: str) -> str:

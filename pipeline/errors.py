@@ -9,6 +9,18 @@ class LedgerUnavailableError(UnavailableError):
     """Raised when Redis does not respond. The command may have run, and is safe to repeat."""
 
 
+class LedgerReadOnlyError(LedgerUnavailableError):
+    """Raised when Redis responds but rejects a write; reads still work.
+
+    Attributes:
+        code: Redis's error code, such as ``OOM`` or ``READONLY``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class NewerVersionError(LedgerUnavailableError):
     """Raised when a message, entry or record can be read only by the newer release it is from."""
 

@@ -7,6 +7,8 @@ import msgspec
 import structlog
 
 from pipeline.auth.api_key import ApiKey
+from pipeline.auth.item_limits import ItemLimits
+from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import BrokerUnavailableError, UnreadableError
 from pipeline.ledger.ledger import Ledger
@@ -35,6 +37,8 @@ class Jobs:
     Args:
         ledger, records: the state of jobs in Redis, and their records in S3.
         dispatcher: sends the messages of a re-run.
+        backlog: limits the number of waiting messages of each tenant.
+        item_limits: limits the items of each API key.
         recovery: restores jobs that Redis has lost.
         results: writes result records.
         listing: lists jobs and chunks.
@@ -48,7 +52,9 @@ class Jobs:
         ledger: Ledger,
         records: JobRecords,
         dispatcher: Dispatcher,
+        backlog: Backlog,
         *,
+        item_limits: ItemLimits,
         recovery: Recovery,
         results: ResultRecorder,
         listing: Listing,
@@ -59,6 +65,8 @@ class Jobs:
         self._ledger = ledger
         self._records = records
         self._dispatcher = dispatcher
+        self._backlog = backlog
+        self._item_limits = item_limits
         self._recovery = recovery
         self._results = results
         self._listing = listing
@@ -122,24 +130,30 @@ class Jobs:
 
         Raises:
             NotPossibleError: If the job has not failed, or is being deleted.
+            BacklogFullError: If too many messages of the job's tenant are waiting.
+            ItemLimitError: If ``key`` may not send so many items now.
         """
         found = self.status(task_id, key)
         if found is None:
             return None
         chunks = None
         if found.state == "failed":
+            self._backlog.admit(max(1, found.chunks - found.staged), found.key_id)
+            self._item_limits.take(key, found.items - found.processed_items)
             self._records.delete_end(task_id)
             chunks = self._ledger.retry_job(task_id, self._deadline)
         if chunks is None:
+            if found.state == "failed":  # it is being deleted, or another request has reopened it
+                self._item_limits.give_back(key, found.items - found.processed_items)
             raise NotPossibleError(
                 "There is nothing to re-run: the task has not failed, or is being deleted."
             )
         # If the broker is unavailable, the sweep finds the job and enqueues its chunks.
         with suppress(BrokerUnavailableError):
             if chunks:
-                self._dispatcher.send_chunks(task_id, chunks)
+                self._dispatcher.send_chunks(task_id, chunks, found.key_id)
             else:
-                self._dispatcher.send_bundle(task_id)
+                self._dispatcher.send_bundle(task_id, found.key_id)
         log.info("job reopened", task_id=task_id, chunks=len(chunks))
         return self._ledger.status(task_id)
 
@@ -158,7 +172,7 @@ class Jobs:
         result = self._ledger.fail_job(task_id, CANCELLED_BY_REQUEST)
         if result is None or result.error_code != CANCELLED_BY_REQUEST.code:
             raise NotPossibleError("The task has ended already; there is nothing to cancel.")
-        self._results.write(task_id, result)
+        self._results.write_or_leave(task_id, result)
         if found.callback_url:
             self._callbacks.enqueue(task_id)
         log.info("job cancelled", task_id=task_id)

@@ -17,7 +17,8 @@ from pipeline.auth.errors import (
     UnknownApiKeyError,
     UnknownTenantError,
 )
-from pipeline.auth.rate_limits import RateLimits, Standing
+from pipeline.auth.item_limits import ItemLimitError, ItemLimits
+from pipeline.auth.rate_limits import RateLimits, Standing, Window
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
 from pipeline.auth.sessions import Sessions
 from pipeline.auth.sign_in_limits import SignInLimit
@@ -29,6 +30,7 @@ from pipeline.broker.names import ALL_QUEUES
 from pipeline.doctor.check import Finding, compare_clocks
 from pipeline.doctor.run import check_up
 from pipeline.errors import (
+    LedgerReadOnlyError,
     LedgerUnavailableError,
     ObjectMissingError,
     StoreUnavailableError,
@@ -78,6 +80,7 @@ class Service(NamedTuple):
         submission: accepts requests.
         api_keys, webhook_secrets: credentials of clients and operators.
         rate_limits: request counters per API key.
+        item_limits: limits on the items of each API key.
         sessions, sign_in_limits: sessions of the console, and the limit on sign-in attempts.
         downloads: signs download URLs.
         dead_letters, overview, preview: the data of the console's pages.
@@ -92,6 +95,7 @@ class Service(NamedTuple):
     api_keys: ApiKeys
     webhook_secrets: WebhookSecrets
     rate_limits: RateLimits
+    item_limits: ItemLimits
     sessions: Sessions
     sign_in_limits: SignInLimit
     downloads: DownloadUrls
@@ -114,6 +118,7 @@ def open_service(settings: Settings) -> Service:
     text, ledger, records = backends.redis, backends.ledger, backends.records
     storage = backends.storage
     fail_fast = open_storage(settings, read_timeout=_FAIL_FAST_TIMEOUT, attempts=1, sharing=storage)
+    fail_fast_records = JobRecords(fail_fast.bucket)
     broker, dispatcher, queues, heartbeats = backends.broker
     recovery = Recovery(
         ledger,
@@ -136,8 +141,10 @@ def open_service(settings: Settings) -> Service:
             metrics.watch(client)
         expose_metrics(settings, collector)
 
+    backlog = Backlog(text, queues, settings.max_backlog)
+    item_limits = ItemLimits(text, settings.items_per_minute, settings.items_per_day)
     checks = {
-        "redis": ledger.ping,
+        "redis": ledger.check,
         "s3": fail_fast.bucket.check,
         "s3_staging": fail_fast.staging_bucket.check,
     }
@@ -148,8 +155,10 @@ def open_service(settings: Settings) -> Service:
             ledger,
             records,
             dispatcher,
+            backlog,
+            item_limits=item_limits,
             recovery=recovery,
-            results=ResultRecorder(ledger, records, backends.staging),
+            results=ResultRecorder(ledger, fail_fast_records, backends.staging),
             listing=Listing(text, ledger),
             waiters=CompletionWaiters(text, settings.long_polls),
             callbacks=Callbacks(text, dispatcher, queues),
@@ -160,12 +169,14 @@ def open_service(settings: Settings) -> Service:
             records,
             dispatcher,
             IdempotencyKeys(text),
-            Backlog(text, queues, settings.max_backlog),
-            fail_fast_records=JobRecords(fail_fast.bucket),
+            backlog,
+            item_limits=item_limits,
+            fail_fast_records=fail_fast_records,
             deadline=settings.deadline_ms,
         ),
         api_keys=ApiKeys(storage.bucket),
         webhook_secrets=WebhookSecrets(storage.bucket),
+        item_limits=item_limits,
         rate_limits=RateLimits(text, settings.rate_per_minute, settings.rate_per_day),
         sessions=Sessions(text),
         sign_in_limits=SignInLimit(text),
@@ -203,6 +214,8 @@ __all__ = [
     "Idempotency",
     "IdempotencyError",
     "Item",
+    "ItemLimitError",
+    "ItemLimits",
     "JobDeadLetter",
     "JobFilter",
     "JobRequest",
@@ -211,6 +224,7 @@ __all__ = [
     "KeyExistsError",
     "KeyRevokedError",
     "Layout",
+    "LedgerReadOnlyError",
     "LedgerUnavailableError",
     "NotPossibleError",
     "ObjectMissingError",
@@ -237,6 +251,7 @@ __all__ = [
     "UnreadableError",
     "UnsafeTokenError",
     "WebhookSecrets",
+    "Window",
     "callback_rules",
     "check_up",
     "compare_clocks",

@@ -178,12 +178,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_per_day: Annotated[
         Positive, Meta(description="requests per day for an API key without a rate of its own")
     ] = 10_000
+    items_per_minute: Annotated[
+        int, Meta(description="items per minute for an API key without a limit; 0: no limit", ge=0)
+    ] = 0
+    items_per_day: Annotated[
+        int, Meta(description="items per day for an API key without a limit; 0: no limit", ge=0)
+    ] = 0
     long_polls: Annotated[
         int,
         Meta(
             description="maximum number of simultaneous long polls per API process", ge=0, le=10_000
         ),
     ] = 512
+    keep_alive: Annotated[
+        int,
+        Meta(
+            description="seconds for which the API keeps an idle connection open; longer than the "
+            "idle time of the proxy or load balancer before it",
+            ge=1,
+            le=86_400,
+        ),
+    ] = 75
     download_url_ttl: Annotated[
         int,
         Meta(
@@ -209,7 +224,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 6
     max_backlog: Annotated[
         Positive,
-        Meta(description="maximum number of waiting messages; 503 for requests beyond it"),
+        Meta(
+            description="number of waiting messages that tenants share; over half of it, 429 for a "
+            "tenant over its share"
+        ),
     ] = 20_000
     max_retries: Annotated[
         int, Meta(description="maximum number of retries of a failed chunk or bundle", ge=0)

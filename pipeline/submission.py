@@ -8,6 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from pipeline.auth.api_key import ApiKey
+from pipeline.auth.item_limits import ItemLimits
 from pipeline.broker.backlog import Backlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import (
@@ -74,7 +75,8 @@ class Submission:
             long.
         dispatcher: sends the messages.
         idempotency: reserves Idempotency-Keys.
-        backlog: limits the number of waiting messages.
+        backlog: limits the number of waiting messages of each tenant.
+        item_limits: limits the items of each API key.
         deadline: milliseconds within which a job must end.
     """
 
@@ -86,6 +88,7 @@ class Submission:
         idempotency: IdempotencyKeys,
         backlog: Backlog,
         *,
+        item_limits: ItemLimits,
         fail_fast_records: JobRecords,
         deadline: int,
     ) -> None:
@@ -95,6 +98,7 @@ class Submission:
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._backlog = backlog
+        self._item_limits = item_limits
         self._fail_fast_records = fail_fast_records
         self._deadline = deadline
 
@@ -120,7 +124,8 @@ class Submission:
 
         Raises:
             IdempotencyError: If the Idempotency-Key is in use, or was used for another request.
-            BacklogFullError: If too many messages are waiting.
+            BacklogFullError: If too many messages of the tenant are waiting.
+            ItemLimitError: If the key may not send so many items now.
             UncertainAcceptanceError: If it is unknown whether the request was accepted.
             UnavailableError: If a backend is unavailable; nothing was accepted.
         """
@@ -188,8 +193,24 @@ class Submission:
         acceptance: Acceptance,
         reservation: Reservation | None,
     ) -> None:
+        self._backlog.admit(len(request.items.chunks), key.tenant)
+        self._item_limits.take(key, request.items.count)
+        try:
+            self._create(request, key, acceptance, reservation)
+        except UncertainAcceptanceError:
+            raise
+        except BaseException:
+            self._item_limits.give_back(key, request.items.count)
+            raise
+
+    def _create(
+        self,
+        request: JobRequest,
+        key: ApiKey,
+        acceptance: Acceptance,
+        reservation: Reservation | None,
+    ) -> None:
         task_id, created_at = acceptance.task_id, acceptance.created_at
-        self._backlog.admit(len(request.items.chunks))
         head, head_line = encode_head(request, acceptance)
         try:
             keep_going = reservation.renew if reservation else lambda: True
@@ -205,7 +226,7 @@ class Submission:
         created = None
         try:
             created = self._ledger.create_job(head, created_at, len(head_line), self._deadline)
-            self._dispatcher.send_chunks(task_id, range(head.chunks))
+            self._dispatcher.send_chunks(task_id, range(head.chunks), head.key_id)
         except BaseException as error:
             if created is not False:
                 self._roll_back(task_id, key, error, reservation)

@@ -13,8 +13,10 @@ from dramatiq.middleware import CurrentMessage, Middleware
 from pipeline.actors.bundle_job import Bundler
 from pipeline.actors.declare import declare_actors
 from pipeline.actors.failure_recorder import FailureRecorder
+from pipeline.actors.late_uploads import LateUploads
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.actors.retries import SafeRetries
+from pipeline.actors.thread_shares import ThreadShares
 from pipeline.backends import Backends
 from pipeline.broker.factory import worker_name
 from pipeline.maintenance.results import ResultRecorder
@@ -28,6 +30,7 @@ from pipeline.verification.verify import verify
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.secrets import WebhookSecrets
 from pipeline.webhooks.sender import WebhookSender
+from pipeline.webhooks.slots import Slots
 from pipeline.webhooks.urls import callback_rules
 
 log = structlog.get_logger(__name__)
@@ -86,12 +89,14 @@ def build_worker(settings: Settings) -> Broker:
     ledger, records, staging = backends.ledger, backends.records, backends.staging
     steps = StepMetrics()
     callbacks = Callbacks(backends.redis, dispatcher, queues)
+    results = ResultRecorder(ledger, records, staging)
     bundler = Bundler(
         ledger,
         records,
         staging,
         steps,
-        results=ResultRecorder(ledger, records, staging),
+        results=results,
+        late_uploads=LateUploads(ledger, records, results),
         callbacks=callbacks,
         lease=settings.lease_ms,
         deadline=settings.deadline_ms,
@@ -109,15 +114,20 @@ def build_worker(settings: Settings) -> Broker:
         deadline=settings.deadline_ms,
         max_attempts=settings.max_attempts,
     )
+    slots = Slots(1)
+    broker.add_middleware(ThreadShares(broker, slots))
     webhooks = WebhookSender(
         callbacks,
         WebhookSecrets(backends.storage.bucket),
         records,
+        slots,
         rules=callback_rules(settings),
         prefix=settings.api_prefix,
         lease=settings.lease_ms,
     )
-    declare_actors(broker, dispatcher, renderer, bundler, callbacks=callbacks, webhooks=webhooks)
+    declare_actors(
+        broker, dispatcher, ledger, renderer, bundler, callbacks=callbacks, webhooks=webhooks
+    )
     return broker
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.archive.manifest import ManifestRow
 from pipeline.ledger.entries import ChunkWork
 from pipeline.model.jobs import Item
+from pipeline.model.layout import FIRST_LAYOUT, Layout
 from pipeline.model.records import JobFields
 from pipeline.rendering import render_items
 from pipeline.verification.verify import verify
@@ -26,9 +27,14 @@ class Rendered(NamedTuple):
     job: JobFields
     rows: list[ManifestRow]
     images: list[Image]
+    run: bytes | None
+
+    @property
+    def files(self) -> list[bytes]:
+        return [image.data for image in self.images] if self.run is None else [self.run]
 
     def verify(self) -> None:
-        verify(self.job, self.rows, self.images)
+        verify(self.job, self.rows, self.images, self.files)
 
 
 def render(
@@ -37,6 +43,8 @@ def render(
     size: int = 200,
     level: ErrorCorrection = "M",
     chunk_index: int = 0,
+    *,
+    layout: Layout = FIRST_LAYOUT,
 ) -> Rendered:
     """Render a chunk of a job whose chunks have as many items."""
     job = JobFields(
@@ -53,5 +61,8 @@ def render(
         items=len(items) * (chunk_index + 1),
         chunk_size=len(items),
         callback_url="",
+        layout=layout,
     )
-    return Rendered(job, *render_items(ChunkWork(job, chunk_index, "m", 1, 0, 0), items))
+    chunk = render_items(ChunkWork(job, chunk_index, "m", 1, 0, 0), items)
+    run = chunk.files[0] if layout.pages == "single" else None
+    return Rendered(job, chunk.rows, chunk.images, run)

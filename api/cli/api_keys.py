@@ -27,6 +27,7 @@ _STORE = "Store this key now: the service keeps only its hash and cannot show it
 _COLUMNS = (
     *("key id", "name", "role", "per minute", "per day", "created", "revoked"),
     *("expires", "last used", "tenant", "tenant name", "imported"),
+    *("items per minute", "items per day"),
 )
 Name = Annotated[str, typer.Option(help="Name of the key's owner.")]
 KeyRole = Annotated[Role, typer.Option(help="Role of the key.")]
@@ -35,6 +36,12 @@ PerMinute = Annotated[
 ]
 PerDay = Annotated[
     int, typer.Option(min=0, help="Maximum requests per day; 0 for the service's default.")
+]
+ItemsPerMinute = Annotated[
+    int, typer.Option(min=0, help="Maximum items per minute; 0 for the service's default.")
+]
+ItemsPerDay = Annotated[
+    int, typer.Option(min=0, help="Maximum items per day; 0 for the service's default.")
 ]
 Tenant = Annotated[
     str | None,
@@ -56,6 +63,8 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     role: KeyRole = "client",
     per_minute: PerMinute = 0,
     per_day: PerDay = 0,
+    items_per_minute: ItemsPerMinute = 0,
+    items_per_day: ItemsPerDay = 0,
     tenant: Tenant = None,
     expires_in_days: ExpiresInDays = None,
     bootstrap: Annotated[
@@ -70,7 +79,8 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     as_json: Json = False,
 ) -> None:
     """Create an API key and print it. The key cannot be shown again."""
-    wanted = NewKeyRequest(name, role, per_minute, per_day, tenant, expires_in_days)
+    rates, items = (per_minute, per_day), (items_per_minute, items_per_day)
+    wanted = NewKeyRequest(name, role, *rates, tenant, expires_in_days, *items)
     if bootstrap:
         # Imported here because loading the service's code takes longer than most commands run.
         from api.cli.bootstrap import create_first_key  # noqa: PLC0415
@@ -100,6 +110,8 @@ def import_key(  # noqa: PLR0917 - typer makes an option of each
     role: KeyRole = "client",
     per_minute: PerMinute = 0,
     per_day: PerDay = 0,
+    items_per_minute: ItemsPerMinute = 0,
+    items_per_day: ItemsPerDay = 0,
     tenant: Tenant = None,
     expires_in_days: ExpiresInDays = None,
     url: Url = None,
@@ -112,7 +124,8 @@ def import_key(  # noqa: PLR0917 - typer makes an option of each
     """
     if not token_stdin:
         raise UsageError("The token is read from standard input. Add --token-stdin.")
-    fields = (name, role, per_minute, per_day, tenant, expires_in_days)
+    rates, items = (per_minute, per_day), (items_per_minute, items_per_day)
+    fields = (name, role, *rates, tenant, expires_in_days, *items)
     wanted = ImportKeyRequest(*fields, token=read_secret("Token"))
     with open_client(url) as client:
         made = client.keys.import_token(wanted)
@@ -172,6 +185,8 @@ def list_keys(url: Url = None, as_json: Json = False) -> None:
                 key.tenant,
                 key.tenant_name,
                 "yes" if key.imported else "no",
+                key.items_per_minute or "default",
+                key.items_per_day or "default",
             )
             for key in found
         ),

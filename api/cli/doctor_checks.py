@@ -9,6 +9,7 @@ from platform import python_version
 
 import httpx2
 
+from api.cli.doctor_connections import open_files, proxy
 from api.cli.output import checking_usage
 from api.cli.profile import DEFAULT_URL, current_profile
 from api.client.arguments import check_api_key, check_url
@@ -68,6 +69,7 @@ def service_findings(environ: Mapping[str, str]) -> Iterator[Finding]:
     if unknown:
         advice = "Correct or remove them. deploy/configuration.md lists all settings."
     yield Finding("settings", "warn" if unknown else "ok", " ".join(unknown) or "valid", advice)
+    yield open_files(settings)
     yield from check_up(settings)
 
 
@@ -88,6 +90,7 @@ def api_findings(url: str, api_key: str) -> Iterator[Finding]:
             yield _reachable(url, response)
             if _is_health(response):
                 yield _clock(response)
+                yield from proxy(response)
                 yield _ready(http)
                 yield _key(http, api_key)
         except httpx2.HTTPError as error:

@@ -7,7 +7,8 @@ environment.
 
 import os
 import sys
-from typing import Any
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 from api.cli.api_keys import keys
 from api.cli.doctor import doctor
 from api.cli.lists import chunks, list_tasks
-from api.cli.output import EX_SIGPIPE, EXIT_CODES, UsageError, report
+from api.cli.output import EX_SIGPIPE, EXIT_CODES, UsageError, print_line, report
 from api.cli.profile import profile
 from api.cli.server import api, sweep, worker
 from api.cli.streams import prepare_streams
@@ -41,6 +42,13 @@ class _Commands(TyperGroup):
             raise
 
 
+def show_version(*, requested: bool) -> None:
+    """Print the version and exit, if that was requested."""
+    if requested:
+        print_line(f"qrmill {installed_version('qrmill')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     cls=_Commands,
     help="Render GS1 Digital Link QR codes in bulk.\n\nSet the API's URL in QRMILL_URL and your "
@@ -50,6 +58,21 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=show_version
+        ),
+    ] = False,
+) -> None:
+    """Options of ``qrmill`` itself."""
+
+
 for command in (submit, status, wait, download):
     app.command()(command)
 app.command("list")(list_tasks)

@@ -12,7 +12,15 @@ from typing import Annotated
 
 import typer
 
-from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
+from pipeline.broker.names import (
+    BUNDLE_QUEUE,
+    BUNDLE_QUEUES,
+    EXPRESS_QUEUE,
+    EXPRESS_QUEUES,
+    RENDER_QUEUE,
+    RENDER_QUEUES,
+    WEBHOOK_QUEUE,
+)
 
 
 class Queue(StrEnum):
@@ -22,6 +30,12 @@ class Queue(StrEnum):
     EXPRESS = EXPRESS_QUEUE
     BUNDLE = BUNDLE_QUEUE
     WEBHOOK = WEBHOOK_QUEUE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the broker's queues; a name of a first lane stands for all lanes."""
+        lanes = (RENDER_QUEUES, EXPRESS_QUEUES, BUNDLE_QUEUES)
+        return next((queues for queues in lanes if queues[0] == self), (self.value,))
 
 
 #: Milliseconds that a stopping worker has to finish its messages. A message that takes longer is
@@ -45,6 +59,11 @@ def worker_command(threads: int, queues: tuple[str, ...] = ()) -> tuple[str, ...
     Dramatiq stops all its processes when one of them is killed. Each worker therefore has one
     process, and a host runs as many workers as it needs.
     """
+    # The chunks of one tenant occupy as many threads as the prefetch. Another thread is left to the
+    # other lanes, and one more where bundles or webhooks occupy threads besides.
+    chunks = not queues or bool({*queues} & {*RENDER_QUEUES, *EXPRESS_QUEUES})
+    others = not queues or bool({*queues} & {*BUNDLE_QUEUES, WEBHOOK_QUEUE})
+    threads += (len(queues) != 1) + (chunks and others)
     return (
         # `--path` without values keeps Dramatiq from adding the current directory to sys.path.
         *(*_PYTHON, "dramatiq", "pipeline.worker:setup_broker", "--path"),
@@ -82,11 +101,12 @@ def worker(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(help="Number of messages processed in parallel.", min=1)
+        int, typer.Option(help="Number of messages of one queue processed in parallel.", min=1)
     ] = 2,
 ) -> None:
     """Process queued messages until SIGTERM, then finish the messages in progress."""
-    _exec(worker_command(threads, tuple(queue or ())), worker_environment(threads))
+    queues = tuple(name for each in queue or () for name in each.names)
+    _exec(worker_command(threads, queues), worker_environment(threads))
 
 
 def sweep(

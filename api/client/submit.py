@@ -89,8 +89,8 @@ class Submitted(NamedTuple):
     idempotency_key: str
     replayed: bool
     poll_url: str
-    warnings: tuple[RequestWarning, ...] = ()
-    warnings_total: int = 0
+    warnings: tuple[RequestWarning, ...]
+    warnings_total: int
 
 
 def submit(

@@ -29,6 +29,7 @@ ErrorCode = Literal[
     "not_acceptable",
     "not_found",
     "not_possible",
+    "over_item_rate",
     "over_rate",
     "too_large",
     "unauthorized",
@@ -337,6 +338,8 @@ class NewKeyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
         tenant: id of a tenant or of any of its keys, or a tenant's name; None for a new tenant with
             the id and the name of the key.
         expires_in_days: 1 to 3650; None for a key that does not expire.
+        items_per_minute: items per minute; 0 for the service's default.
+        items_per_day: items per day; 0 for the service's default.
     """
 
     name: str
@@ -345,6 +348,8 @@ class NewKeyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     per_day: int = 0
     tenant: str | None = None
     expires_in_days: int | None = None
+    items_per_minute: int = 0
+    items_per_day: int = 0
 
 
 class ImportKeyRequest(NewKeyRequest, frozen=True, kw_only=True):
@@ -388,6 +393,8 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
         tenant: id of the key's tenant; empty from a service that does not report it.
         tenant_name: name of the tenant; empty from a service that does not report it.
         imported: whether the token was imported, and not made by the service.
+        items_per_minute: items per minute; 0 for the service's default.
+        items_per_day: items per day; 0 for the service's default.
     """
 
     key_id: str
@@ -402,6 +409,8 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = ""
     tenant_name: str = ""
     imported: bool = False
+    items_per_minute: int = 0
+    items_per_day: int = 0
 
 
 class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):

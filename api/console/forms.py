@@ -72,9 +72,14 @@ def read_form_body(bodies: BodyReader, req: falcon.Request) -> bytes:
         req: the request.
 
     Raises:
-        ProblemError: 413 if the body is larger than 64 KiB, 415 if it is not a form, 400 if it is
-            incomplete.
+        ProblemError: 411 if the size of the body is not known in advance, 413 if the body is larger
+            than 64 KiB, 415 if it is not a form, 400 if it is incomplete.
     """
+    if req.content_length is None and req.get_header("Transfer-Encoding") is not None:
+        # A form of known size is complete when a thread takes the request. A thread would have to
+        # wait for any other body, and the form to sign in needs no API key.
+        detail = "The form has no Content-Length. Send its size, as browsers do."
+        raise ProblemError(HTTPStatus.LENGTH_REQUIRED, "length_required", detail)
     return bodies.read(req, _LIMIT, (_MEDIA_TYPE,))[1]
 
 

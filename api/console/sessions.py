@@ -12,6 +12,7 @@ from urllib.parse import quote
 import falcon
 import msgspec
 
+from api.console.cookies import SESSION, read_cookie
 from api.console.forms import FormFields, check_origin, check_token, read_form
 from api.console.pages import HEADERS, Pages
 from api.http.problems import MEDIA_TYPE, ProblemError
@@ -20,7 +21,6 @@ from api.http.request_bodies import BodyReader
 from api.schemas.problems import Problem
 from pipeline.service import ApiKeys, Sessions
 
-COOKIE = "qrmill_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 #: Targets to which a sign-in may redirect: local paths that no browser interprets as another host.
 _LOCAL = re.compile(r"/[A-Za-z0-9._~/?=&%:+-]*")
@@ -86,7 +86,7 @@ class SessionMiddleware:
                 use_form(self._sessions, req.context.session, req.context.form)
 
     def _find_session(self, req: falcon.Request) -> None:
-        token = next(iter(req.get_cookie_values(COOKIE) or []), "")
+        token = read_cookie(req, SESSION, self._pages.prefix)
         key_id = self._sessions.find(token) if token else None
         key = self._api_keys.working(key_id) if key_id else None
         if key is not None and key.role == "operator":

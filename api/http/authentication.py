@@ -5,10 +5,15 @@ import time
 from http import HTTPStatus
 
 import falcon
+import structlog
 
 from api.http.problems import ProblemError
-from pipeline.service import ApiKeys, RateLimits, Standing
+from pipeline.service import ApiKeys, LedgerReadOnlyError, RateLimits, Standing
 
+log = structlog.get_logger(__name__)
+
+#: Methods whose requests are processed without being counted while Redis rejects writes.
+_READS = frozenset({"GET", "HEAD"})
 #: Details of the 401 problem.
 NO_KEY = (
     "The request has no API key. Send your key in the header X-API-Key, or as Authorization: "
@@ -42,6 +47,9 @@ class Authentication:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Authenticate a request and count it against the rate limits of its key.
 
+        While Redis rejects writes, polls and other reads are not counted, so that the bundle of a
+        completed job can still be fetched. Their responses have no rate headers.
+
         Raises:
             ProblemError: 401 if the request has no valid key, 429 if the key is over a limit.
         """
@@ -52,7 +60,13 @@ class Authentication:
         if key is None:
             raise unauthorized(NO_KEY if token is None else UNKNOWN_KEY)
         req.context.key = key
-        standing = self._rate_limits.hit(key)
+        try:
+            standing = self._rate_limits.hit(key)
+        except LedgerReadOnlyError as error:
+            if req.method not in _READS:
+                raise
+            log.warning("request not counted", reason=str(error))
+            return
         resp.set_headers(rate_headers(standing, time.time()))
         if not standing.allowed:
             window = standing.tightest

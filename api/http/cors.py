@@ -12,8 +12,10 @@ _METHODS = "GET, POST, DELETE"
 _REQUEST_HEADERS = "X-API-Key, Authorization, Content-Type"
 #: Response headers that scripts may read besides the safelisted ones, such as Content-Type.
 _RESPONSE_HEADERS = (
-    "ETag, Location, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining, RateLimit-Reset, "
-    "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
+    "ETag, Items-RateLimit-Limit, Items-RateLimit-Policy, Items-RateLimit-Remaining, "
+    "Items-RateLimit-Reset, Location, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining, "
+    "RateLimit-Reset, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
+    "X-Request-ID"
 )
 #: Seconds that a browser may keep the response to a preflight request; Chromium's maximum.
 _MAX_AGE = "7200"

@@ -1,5 +1,6 @@
 """Error handlers: the only place where exceptions become problem responses."""
 
+import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -7,6 +8,7 @@ import falcon
 import msgspec
 import structlog
 
+from api.http.item_limits import over_item_limit
 from api.http.problems import (
     KEY_IN_USE,
     MEDIA_TYPE,
@@ -18,6 +20,7 @@ from api.http.redaction import redact_path
 from pipeline.service import (
     BacklogFullError,
     IdempotencyError,
+    ItemLimitError,
     NotPossibleError,
     StoreUnavailableError,
     UnavailableError,
@@ -46,6 +49,7 @@ def install_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> 
     app.add_error_handler(falcon.HTTPError, _from_falcon)
     app.add_error_handler(ProblemError, _from_problem)
     app.add_error_handler(BacklogFullError, _from_full_backlog)
+    app.add_error_handler(ItemLimitError, _from_item_limit)
     app.add_error_handler(NotPossibleError, _from_not_possible)
     app.add_error_handler(IdempotencyError, _from_idempotency)
     app.add_error_handler(UnreadableError, _from_unreadable)
@@ -128,13 +132,23 @@ def _from_full_backlog(
 
 
 def backlog_full(error: BacklogFullError) -> ProblemError:
-    """Return the 503 problem of a request that would exceed the backlog limit."""
+    """Return the 429 problem of a request that would exceed its tenant's share of the backlog.
+
+    The status is 429 and not 503 because the service is available, to this client as soon as some
+    of its tasks are rendered, and to all others now. An alert on 5xx must not fire.
+    """
     detail = (
-        "Too many tasks are waiting to be rendered; nothing was accepted. Send the request again "
-        f"in {error.retry_after} s."
+        "Too many of your tasks are waiting to be rendered; nothing was accepted. Send the request "
+        f"again in {error.retry_after} s."
     )
     headers = {"Retry-After": str(error.retry_after)}
-    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full", detail, headers=headers)
+    return ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "backlog_full", detail, headers=headers)
+
+
+def _from_item_limit(
+    req: falcon.Request, resp: falcon.Response, error: ItemLimitError, _params: dict[str, str]
+) -> None:
+    _respond(req, resp, over_item_limit(error, time.time()))
 
 
 def _from_not_possible(

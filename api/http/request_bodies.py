@@ -10,8 +10,8 @@ import falcon
 from falcon.util.mediatypes import parse_header
 from gunicorn.http.errors import ParseException
 
-from api.http.body_deadline import BodyDeadline
 from api.http.content_encoding import DECODERS, PIECE_BYTES, unsupported_coding
+from api.http.deadlines import BodyDeadline
 from api.http.negotiation import CSV, JSON, check_accepts
 from api.http.problems import ProblemError
 from render.errors import shown

@@ -164,6 +164,13 @@ release 26.0 of the GS1 General Specifications |
 Each API key has a limit per minute and one per day. The headers `RateLimit-*` of every response \
 report the limit and the number of requests left. Over a limit, the response is 429.
 
+A key may also have limits on items, per minute and per day. Then the headers `Items-RateLimit-*` \
+of the responses to `POST /qr/bulk/`, to retries and to `POST /qr/` report them in the same way. A \
+request counts with all of its items or, if they exceed what is left, with none and a 429 \
+(`over_item_rate`). A replay and a dry run do not count.
+
+A 429 with `backlog_full` means that too many of the tenant's tasks are waiting to be rendered.
+
 ## CSV
 
 `POST /qr/bulk/` also accepts `text/csv`: a header with any of the columns `lot`, `serial` and \

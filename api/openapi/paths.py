@@ -395,9 +395,9 @@ def health_paths() -> dict[str, Any]:
                 "tags": [HEALTH],
                 "operationId": "readyz",
                 "summary": "Check that the service is ready",
-                "description": "Responds with 200 if Redis, both S3 buckets and the broker are "
-                "available, else with 503 and the unavailable dependencies. For readiness "
-                "probes and load balancers.",
+                "description": "Responds with 200 if Redis accepts writes and both S3 buckets and "
+                "the broker are available, else with 503 and the unavailable dependencies. For "
+                "readiness probes and load balancers.",
                 "security": [],
                 "responses": {"200": ok, "503": unavailable},
             },

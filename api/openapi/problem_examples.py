@@ -20,6 +20,7 @@ from api.http.error_handlers import (
     not_possible,
     unavailable,
 )
+from api.http.item_limits import over_item_limit
 from api.http.json_decoding import unknown_names
 from api.http.negotiation import CSV, JSON, not_acceptable
 from api.http.problems import (
@@ -39,8 +40,11 @@ from api.openapi.request_examples import GTIN, TASK_ID, named
 from pipeline.service import (
     BacklogFullError,
     IdempotencyError,
+    ItemLimitError,
     LedgerUnavailableError,
     NotPossibleError,
+    Standing,
+    Window,
 )
 
 _REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
@@ -49,6 +53,8 @@ _LIMITS = RequestLimits(5000, "cset82", "https://id.gs1.org", chunk_size=250)
 _SERIALS = [*(f"A{number:04}" for number in range(1, 17)), "A 0017"]
 #: Copy of the service's message; the tests of cancellation compare both.
 _ENDED = "The task has ended already; there is nothing to cancel."
+_ITEMS_LEFT = Window(limit=100_000, seconds=60, remaining=2000, resets_at=21)
+_OVER_ITEMS = ItemLimitError(5000, _ITEMS_LEFT, Standing(allowed=False, windows=(_ITEMS_LEFT,)))
 _REPEATED = b'{"gtin": "9506000134352", "items": [{"lot": "A"}], "items": [{"lot": "B"}]}'
 _WORKBOOK = b"PK\x03\x04xl/workbook.xml"
 _OPEN_QUOTE = b'lot,serial\r\nLOT-7,A0001\r\nLOT-7,A0002\r\nLOT-7,"A0003\r\n'
@@ -99,13 +105,16 @@ def problem_examples() -> dict[str, dict[str, Any]]:
                 _example(idempotency_conflict(IdempotencyError(busy=False))),
             ),
         ),
-        "429": named(rate=("Rate limit reached", _example(over_rate(300, 60, 21)))),
+        "429": named(
+            rate=("Rate limit reached", _example(over_rate(300, 60, 21))),
+            items=("Limit on items reached", _example(over_item_limit(_OVER_ITEMS, 0))),
+            full=("Too many of your tasks wait", _example(backlog_full(BacklogFullError(40)))),
+        ),
         "503": named(
             unavailable=(
                 "A dependency is unavailable",
                 _example(unavailable(LedgerUnavailableError(), "POST")),
             ),
-            full=("Too many tasks are waiting", _example(backlog_full(BacklogFullError(40)))),
         ),
     }
 

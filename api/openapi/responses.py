@@ -23,9 +23,9 @@ ERRORS = {
     "413": "The body is larger than the limit, which counts decompressed bytes.",
     "415": "The media type or the content coding of the body is not supported.",
     "422": "The request is well-formed but invalid. `errors` lists every invalid value.",
-    "429": "The API key is over a rate limit. Send the request again after `Retry-After`.",
-    "503": "A dependency is unavailable, or too many tasks are waiting. Send the request again "
-    "after `Retry-After`.",
+    "429": "The API key is over a rate limit or a limit on items, or too many of its tasks are "
+    "waiting. Send the request again after `Retry-After`.",
+    "503": "A dependency is unavailable. Send the request again after `Retry-After`.",
 }
 _ALWAYS = ("401", "429", "503")
 
@@ -51,6 +51,16 @@ SHARED_HEADERS = {
     "X-RateLimit-Limit": header("The same as `RateLimit-Limit`.", "300"),
     "X-RateLimit-Remaining": header("The same as `RateLimit-Remaining`.", "299"),
     "X-RateLimit-Reset": header("Unix time when the next window begins.", "1795420842"),
+    "Items-RateLimit-Policy": header(
+        "Limits on the items of the API key: items, and window in seconds (`w`). This header and "
+        "the next three are in responses to requests whose items count, if the key has a limit.",
+        "100000;w=60, 5000000;w=86400",
+    ),
+    "Items-RateLimit-Limit": header(
+        "Number of items allowed per window, for the window with the fewest items left.", "100000"
+    ),
+    "Items-RateLimit-Remaining": header("Number of items left in this window.", "95000"),
+    "Items-RateLimit-Reset": header("Seconds until the next window of items begins.", "42"),
     _REQUEST_ID: header(
         "Id of the request: the one that the client sent in this header, or a new one.",
         "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42",

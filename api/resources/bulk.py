@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 import falcon
 import msgspec
 
+from api.http.item_limits import add_item_headers
 from api.http.json_responses import respond_json
 from api.http.large_bodies import LargeBodies
 from api.http.negotiation import CSV, JSON, check_accepts
@@ -25,6 +26,7 @@ from api.schemas.tasks import MAX_KEY_LENGTH, PARAMETERS, DryRun
 from pipeline.service import (
     ApiKeys,
     Idempotency,
+    ItemLimits,
     JobRequest,
     Jobs,
     Submission,
@@ -46,6 +48,7 @@ class BulkCollection:
         *,
         api_keys: ApiKeys,
         limits: RequestLimits,
+        item_limits: ItemLimits,
         bodies: BodyReader,
         body_limit: int,
         prefix: str,
@@ -55,6 +58,7 @@ class BulkCollection:
         self._webhook_secrets = webhook_secrets
         self._api_keys = api_keys
         self._limits = limits
+        self._item_limits = item_limits
         self._bodies = bodies
         self._body_limit = body_limit
         self._prefix = prefix
@@ -69,7 +73,7 @@ class BulkCollection:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Accept a request before anything is rendered; with ``dry_run``, only validate it."""
         check_accepts(req, JSON)
-        with self._large_bodies.slot(req):
+        with self._large_bodies.arriving(req):
             request, idempotency = self._read(req)
             if isinstance(request, DryRun):
                 respond_json(resp, HTTPStatus.OK, request)
@@ -77,6 +81,7 @@ class BulkCollection:
             job = self._submission.submit(
                 request, req.context.key, idempotency, req.context.request_id
             )
+        add_item_headers(req, resp, self._item_limits)
         if job.replayed:
             resp.set_header("Idempotency-Replayed", "true")
         respond_accepted(
@@ -84,11 +89,17 @@ class BulkCollection:
         )
 
     def _read(self, req: falcon.Request) -> tuple[JobRequest | DryRun, Idempotency | None]:
-        """Read and validate a request.
+        """Receive and validate a request.
 
         This is a method of its own so that the body is freed before the request is accepted.
         """
         media_type, body = self._bodies.read(req, self._body_limit, (JSON, CSV))
+        with self._large_bodies.checked(req):
+            return self._check(req, media_type, body)
+
+    def _check(
+        self, req: falcon.Request, media_type: str, body: bytes
+    ) -> tuple[JobRequest | DryRun, Idempotency | None]:
         violations = Violations()
         known = PARAMETERS if media_type == CSV else ()
         query = read_query(req, (*known, _DRY_RUN), violations)

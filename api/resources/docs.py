@@ -80,6 +80,7 @@ class DocsFile:
         if spec is None or spec.origin is None:
             raise RuntimeError("offapi is not installed; install qrmill's dependencies")
         self._folder = Path(spec.origin).parent
+        self._contents: dict[str, bytes] = {}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         """Respond with a file of the page.
@@ -95,7 +96,12 @@ class DocsFile:
             raise falcon.HTTPNotFound
         own_name, resp.content_type = _FILES[name]
         resp.set_header("Cache-Control", "public, max-age=86400")
-        path = self._folder / own_name
-        resp.set_stream(path.open("rb"), path.stat().st_size)
+        resp.data = self._read(own_name)
 
     on_head = on_get
+
+    def _read(self, name: str) -> bytes:
+        # Kept in memory: a client that reads slowly must not hold a copy of its own.
+        if name not in self._contents:
+            self._contents[name] = (self._folder / name).read_bytes()
+        return self._contents[name]

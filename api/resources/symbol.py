@@ -4,6 +4,7 @@ import hashlib
 
 import falcon
 
+from api.http.item_limits import add_item_headers
 from api.http.json_decoding import decode_fields
 from api.http.negotiation import JSON, check_accepts
 from api.http.problems import Violations, invalid
@@ -13,6 +14,7 @@ from api.intake.item_batch import ITEM_FIELDS, Column, ItemBatch, Location
 from api.intake.validation import ANY_GTIN, ItemCheck, RequestLimits
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkItem, SymbolRequest
+from pipeline.service import ItemLimits
 from render.chunk import render_chunk
 from render.image import MEDIA_TYPES, RenderOptions
 
@@ -25,8 +27,9 @@ _CACHE_CONTROL = "public, max-age=2592000"
 class Symbol:
     """``POST /qr/``."""
 
-    def __init__(self, limits: RequestLimits, bodies: BodyReader) -> None:
+    def __init__(self, limits: RequestLimits, item_limits: ItemLimits, bodies: BodyReader) -> None:
         self._limits = limits
+        self._item_limits = item_limits
         self._bodies = bodies
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -37,6 +40,8 @@ class Symbol:
         options, uri = parse_symbol(body, self._limits, violations)
         media_type = MEDIA_TYPES[options.format]
         check_accepts(req, media_type)
+        self._item_limits.take(req.context.key, 1)
+        add_item_headers(req, resp, self._item_limits)
         (image,) = render_chunk([uri], options)
         digest = hashlib.sha256(image.data).hexdigest()
         resp.set_headers({"ETag": f'"{digest}"', "Cache-Control": _CACHE_CONTROL})

@@ -7,6 +7,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
+from api.http.item_limits import add_item_headers
 from api.http.json_responses import respond_json
 from api.http.negotiation import JSON, check_accepts
 from api.http.parameters import canonical_task_id
@@ -14,7 +15,7 @@ from api.http.problems import not_found
 from api.presenters import accepted, task_status
 from api.resources.long_poll import poll_job
 from api.schemas.tasks import Accepted
-from pipeline.service import TERMINAL, DownloadUrls, Jobs, JobStatus
+from pipeline.service import TERMINAL, DownloadUrls, ItemLimits, Jobs, JobStatus
 
 #: ``Retry-After``: seconds that a client should wait before the next poll.
 _POLL_AFTER = "1"
@@ -69,8 +70,9 @@ class BulkTask:
 class BulkRetry:
     """``POST /qr/bulk/{task_id}/retry/``."""
 
-    def __init__(self, jobs: Jobs, prefix: str) -> None:
+    def __init__(self, jobs: Jobs, item_limits: ItemLimits, prefix: str) -> None:
         self._jobs = jobs
+        self._item_limits = item_limits
         self._prefix = prefix
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
@@ -80,6 +82,7 @@ class BulkRetry:
         job = self._jobs.retry(canonical, req.context.key)
         if job is None:
             not_found(canonical)
+        add_item_headers(req, resp, self._item_limits)
         respond_accepted(resp, accepted(self._prefix, job.task_id, job.items))
 
 

@@ -18,6 +18,8 @@ _NAME = "Name of the key's owner, for lists and logs."
 _ROLE = "`client`: may use the tasks of its tenant. `operator`: may use all tasks and manage keys."
 _PER_MINUTE = "Maximum number of requests per minute; 0 for the service's default."
 _PER_DAY = "Maximum number of requests per day; 0 for the service's default."
+_ITEMS_PER_MINUTE = "Maximum number of items per minute; 0 for the service's default."
+_ITEMS_PER_DAY = "Maximum number of items per day; 0 for the service's default."
 _TENANT_EXAMPLE = "4f9k2m7q1x8z"
 KEY_EXAMPLE = {
     "key_id": _TENANT_EXAMPLE,
@@ -32,6 +34,8 @@ KEY_EXAMPLE = {
     "tenant": _TENANT_EXAMPLE,
     "tenant_name": "print shop",
     "imported": False,
+    "items_per_minute": 0,
+    "items_per_day": 5_000_000,
 }
 
 
@@ -63,6 +67,12 @@ class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
             examples=[365],
         ),
     ] = None
+    items_per_minute: Annotated[
+        int, Meta(ge=0, le=1_000_000_000, description=_ITEMS_PER_MINUTE, examples=[100_000])
+    ] = 0
+    items_per_day: Annotated[
+        int, Meta(ge=0, le=1_000_000_000_000, description=_ITEMS_PER_DAY, examples=[5_000_000])
+    ] = 0
 
 
 class ImportKeyRequest(NewKeyRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,6 +162,8 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
             examples=[False],
         ),
     ] = False
+    items_per_minute: Annotated[int, Meta(description=_ITEMS_PER_MINUTE, examples=[0])] = 0
+    items_per_day: Annotated[int, Meta(description=_ITEMS_PER_DAY, examples=[5_000_000])] = 0
 
 
 class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):

@@ -113,9 +113,15 @@ class PartProcess:
         """
         with suppress(OSError):
             if self.log.stat().st_size > limit:
-                shutil.copyfile(self.log, self.log.with_name(self.log.name + ".1"))
+                self._copy_log(self.log.with_name(self.log.name + ".1"))
                 os.truncate(self.log, 0)
                 self._log_begin = 0
+
+    def _copy_log(self, to: Path) -> None:
+        descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as copy, self.log.open("rb") as log:
+            os.fchmod(descriptor, 0o600)  # earlier releases made a file that others can read
+            shutil.copyfileobj(log, copy)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, interval: float = 0.02) -> bool:

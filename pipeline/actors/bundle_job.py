@@ -4,22 +4,24 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import msgspec
 import structlog
 
 from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
+from pipeline.actors.late_uploads import LateUploads
 from pipeline.archive.bundle import stream_archive
 from pipeline.archive.manifest import ManifestRow
-from pipeline.errors import LedgerUnavailableError, StoreUnavailableError
+from pipeline.errors import LedgerUnavailableError
+from pipeline.ledger.lease_renewal import renewing
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.results import ResultRecorder
-from pipeline.model.records import Bundle, BundleTimes, JobFields, Result
+from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
-from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
+from pipeline.storage.multipart_upload import Upload, UploadAbandonedError, Uploaded
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 from pipeline.webhooks.schedule import Callbacks
@@ -37,8 +39,10 @@ class Bundler:
         ledger, records, staging: stores of the jobs, the bundles and the staged chunks.
         steps: measures how long building takes.
         results: writes the result record to S3.
+        late_uploads: records the bundle that S3 has after a late upload.
         callbacks: enqueues the job's webhook, if it has one.
-        lease: milliseconds that a claim lasts; the claim is renewed before each upload part.
+        lease: milliseconds that a claim lasts. The claim is renewed as long as the bundle is being
+            built, and checked before each upload part.
         deadline: milliseconds that a job gets when a requeued bundle message reopens it.
         part_bytes: size of an upload part in bytes.
         job_ttl: seconds that the bundle is kept.
@@ -52,6 +56,7 @@ class Bundler:
         steps: StepMetrics,
         *,
         results: ResultRecorder,
+        late_uploads: LateUploads,
         callbacks: Callbacks,
         lease: int,
         deadline: int,
@@ -63,6 +68,7 @@ class Bundler:
         self._staging = staging
         self._steps = steps
         self._results = results
+        self._late_uploads = late_uploads
         self._callbacks = callbacks
         self._lease = lease
         self._deadline = deadline
@@ -86,10 +92,12 @@ class Bundler:
                 "bundle skipped",
                 reason="chunks are missing, or the bundle is built, being built or has failed",
             )
+            # A bundler that has lost its claim may have stalled or died after its upload.
+            self._late_uploads.settle(task_id)
             return None
         bind_job_context(job)
         try:
-            with self._steps.time("bundle", job.format):
+            with self._steps.time("bundle", job.format), self._renewing(task_id, claimant):
                 bundle = self._build(job, claimant)
         except UploadAbandonedError:
             self._log_lost_claim()
@@ -105,6 +113,7 @@ class Bundler:
             self._release_claim(task_id, claimant)
             raise
         self._complete(job, claimant, bundle)
+        self._late_uploads.settle(task_id)
         return None
 
     def _complete(self, job: JobFields, claimant: str, bundle: Bundle) -> None:
@@ -112,8 +121,8 @@ class Bundler:
 
         If the job cannot be completed any more, nothing is deleted. If it was cancelled meanwhile,
         the uploaded bundle stays until the job is deleted, because a late deletion could hit the
-        identical bundle of a re-run. In any other state, another worker has taken the claim and
-        reads the staged chunks.
+        identical bundle of a re-run. In any other state, another worker has taken the claim, reads
+        the staged chunks, and may have completed the job already.
         """
         result = self._ledger.complete_job(job.task_id, claimant, bundle)
         state = result.state if result else self._ledger.states([job.task_id])[0]
@@ -122,16 +131,17 @@ class Bundler:
         if result is None:
             return
         try:
-            self._write_result(job.task_id, result)
+            self._results.write_or_leave(job.task_id, result)
         finally:
             if job.callback_url:
                 self._callbacks.enqueue(job.task_id)
 
-    def _write_result(self, task_id: str, result: Result) -> None:
-        try:
-            self._results.write(task_id, result)
-        except StoreUnavailableError as error:
-            log.warning("result not recorded", reason=str(error))
+    def _renewing(self, task_id: str, claimant: str) -> AbstractContextManager[object]:
+        return renewing(
+            lambda: self._ledger.renew_claim(task_id, claimant, self._lease),
+            lease=self._lease,
+            limit=BUNDLE_TIME_LIMIT,
+        )
 
     def _log_lost_claim(self) -> None:
         log.warning("bundle lease lost", reason="another worker took the claim, or the job ended")
@@ -156,30 +166,47 @@ class Bundler:
             chunks = ChunkReader(self._staging, job.task_id, staged, pool)
             rows = _WatchedRows(reading.waiting_for(chunks.rows()))
             members = reading.waiting_for(chunks.members())
+
+            def bundle_of(uploaded: Uploaded) -> Bundle:
+                return Bundle(
+                    bytes=uploaded.bytes,
+                    sha256=uploaded.sha256,
+                    expires_at=int(time.time()) + self._job_ttl,
+                    times=_times(reading, packing),
+                    verified=rows.verified,
+                )
+
             uploaded = self._records.upload_bundle(
                 job.task_id,
                 Upload(
                     packing.waiting_for(
-                        stream_archive(job.accepted_at, rows, members, self._warnings(job))
+                        stream_archive(
+                            job.accepted_at, rows, members, self._warnings(job), job.layout
+                        )
                     ),
                     self._part_bytes,
                     lambda: self._ledger.renew_claim(job.task_id, claimant, self._lease),
+                    confirm=lambda uploaded: self._ledger.announce_upload(
+                        job.task_id, claimant, self._lease, bundle_of(uploaded)
+                    ),
                 ),
             )
-        expires_at = int(time.time()) + self._job_ttl
-        times = BundleTimes(
-            begun_at=reading.begun_at,
-            read_ms=reading.waited,
-            zip_ms=round(packing.waited - reading.waited, 1),
-            upload_ms=round(packing.lap() - packing.waited, 1),
-        )
-        return Bundle(
-            bytes=uploaded.bytes,
-            sha256=uploaded.sha256,
-            expires_at=expires_at,
-            times=times,
-            verified=rows.verified,
-        )
+        return bundle_of(uploaded)
+
+
+def _times(reading: Stopwatch, packing: Stopwatch) -> BundleTimes:
+    """Return the timings of a bundle.
+
+    Args:
+        reading: measured the wait for staged chunks.
+        packing: measured the wait for pieces of the archive, which includes that for chunks.
+    """
+    return BundleTimes(
+        begun_at=reading.begun_at,
+        read_ms=reading.waited,
+        zip_ms=round(packing.waited - reading.waited, 1),
+        upload_ms=round(packing.elapsed - packing.waited, 1),
+    )
 
 
 class _WatchedRows:

@@ -1,9 +1,10 @@
 """Declaration of the Dramatiq actors: what each kind of message makes a worker do."""
 
+import time
 from typing import Any, cast
 
 import dramatiq
-from dramatiq import Broker, Message
+from dramatiq import Actor, Broker, Message
 from dramatiq.middleware import CurrentMessage
 
 from pipeline.actors.bundle_job import BUNDLE_TIME_LIMIT, Bundler
@@ -20,19 +21,39 @@ from pipeline.broker.names import (
     WEBHOOK_QUEUE,
 )
 from pipeline.broker.newer_messages import requeue_if_newer
+from pipeline.ledger.ledger import Ledger
 from pipeline.webhooks.schedule import Callbacks
 from pipeline.webhooks.sender import WEBHOOK_TIME_LIMIT, CallbackFailedError, WebhookSender
 
-#: Priorities of the messages that a worker has fetched; the lowest number is processed first.
-_SOONER, _LATER = 0, 10
+#: Milliseconds by which a fetched message goes behind others that are fetched later. A small job
+#: overtakes the chunks of large jobs, but a flood of small jobs delays a chunk by this time only.
+_SOONER, _LATER = 0, 300
 #: Dramatiq does not retry webhooks: the ledger schedules the next attempt, and the sweep enqueues
 #: it.
 _LEDGER_RETRIES: dict[str, Any] = {"max_retries": 0, "throws": CallbackFailedError}
 
 
+class TimedActor(Actor[..., None]):
+    """An actor whose messages a worker processes in the order of due times.
+
+    Dramatiq processes the fetched message with the lowest priority first. If priorities were
+    constant, a message with a high one would wait as long as others arrive.
+    """
+
+    @property
+    def priority(self) -> int:
+        """When a message that is fetched now is due, in milliseconds of a monotonic clock."""
+        return time.monotonic_ns() // 1_000_000 + self._delay
+
+    @priority.setter
+    def priority(self, delay: int) -> None:
+        self._delay = delay
+
+
 def declare_actors(
     broker: Broker,
     dispatcher: Dispatcher,
+    ledger: Ledger,
     renderer: ChunkRenderer,
     bundler: Bundler,
     *,
@@ -45,14 +66,14 @@ def declare_actors(
     def render(task_id: str, chunk_index: int) -> None:
         """Render one chunk, and enqueue the bundle after the last chunk of the job."""
         if renderer.run(task_id, chunk_index, _message_id()):
-            dispatcher.send_bundle(task_id)
+            dispatcher.send_bundle(task_id, ledger.owner(task_id))
 
     @requeue_if_newer
     def bundle(task_id: str) -> None:
         """Build a job's bundle; runs as the completion callback of the job's group of chunks."""
         damaged = bundler.run(task_id, _message_id())
         if damaged is not None:
-            dispatcher.send_chunks(task_id, [damaged])
+            dispatcher.send_chunks(task_id, [damaged], ledger.owner(task_id))
 
     @requeue_if_newer
     def call_back(task_id: str) -> None:
@@ -69,6 +90,7 @@ def declare_actors(
     ):
         dramatiq.actor(
             broker=broker,
+            actor_class=TimedActor,
             queue_name=queue,
             actor_name=name,
             priority=priority,

@@ -1,15 +1,12 @@
 """Renderer of one chunk: reads its items, renders and verifies all of them, stages the images."""
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-
 import msgspec
 import structlog
 
 from pipeline.archive.manifest import ManifestRow
-from pipeline.errors import LedgerUnavailableError, UnverifiedError
+from pipeline.errors import UnverifiedError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork
+from pipeline.ledger.lease_renewal import renewing
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
 from pipeline.model.failure_reasons import crashed_each_time
@@ -17,11 +14,10 @@ from pipeline.model.records import JobFields
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics, VerificationMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
-from pipeline.rendering import render_items
+from pipeline.rendering import RenderedChunk, render_items
 from pipeline.storage.records import JobRecords
 from pipeline.storage.staging import Staging
 from pipeline.verification.verify import Verify
-from render.image import Image
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +34,7 @@ class ChunkRenderer:
         verify: verifies the symbols of a chunk; None to stage them unverified.
         symbols: counts verified and unverified symbols.
         lease: milliseconds after which an attempt counts as dead unless the lease is renewed. The
-            lease is renewed while requests to S3 are in progress.
+            lease is renewed as long as the attempt is in progress.
         deadline: milliseconds that a job gets when a requeued chunk reopens it.
         max_attempts: number of crashed attempts after which a chunk fails. Dramatiq does not count
             an attempt whose worker crashes. Without this limit, a chunk that crashes every worker
@@ -91,7 +87,12 @@ class ChunkRenderer:
         if work.attempt > self._max_attempts:
             self._give_up(work)
             return False
-        staged = self._stage(work, watch)
+        with renewing(
+            lambda: self._ledger.renew_chunk(task_id, chunk_index, self._lease),
+            lease=self._lease,
+            limit=RENDER_TIME_LIMIT,
+        ):
+            staged = self._stage(work, watch)
         remaining = self._ledger.stage_chunk(work, staged, self._deadline)
         times = msgspec.structs.asdict(staged.times)
         log.info(
@@ -106,17 +107,16 @@ class ChunkRenderer:
         items = self._records.read_items(task_id, work.offset, work.length)
         read = watch.lap()
         with self._steps.time("render", work.job.format):
-            rows, images = render_items(work, items)
+            chunk = render_items(work, items)
         rendered = watch.lap()
-        rows = self._verified(work.job, rows, images)
+        rows = self._verified(work.job, chunk)
         verified = watch.lap()
         with self._steps.time("stage", work.job.format):
             staged = self._staging.stage(
                 task_id,
                 work.chunk_index,
                 rows,
-                [image.data for image in images],
-                self._renewing(work),
+                chunk.files,
             )
         times = ChunkTimes(
             begun_at=watch.begun_at,
@@ -127,35 +127,19 @@ class ChunkRenderer:
         )
         return StagedChunk(**msgspec.structs.asdict(staged), times=times)
 
-    def _verified(
-        self, job: JobFields, rows: list[ManifestRow], images: Sequence[Image]
-    ) -> list[ManifestRow]:
+    def _verified(self, job: JobFields, chunk: RenderedChunk) -> list[ManifestRow]:
         """Return the rows as verified, or unchanged if verification is off."""
         if self._verify is None:
-            return rows
+            return chunk.rows
         try:
             with self._steps.time("verify", job.format):
-                self._verify(job, rows, images)
+                self._verify(job, *chunk)
         except UnverifiedError as error:
             self._symbols.count_unverified(job.format, error.count)
             log.error("symbols unverified", reason=str(error))  # noqa: TRY400 - the worker logs the traceback
             raise
-        self._symbols.count_verified(job.format, len(rows))
-        return [msgspec.structs.replace(row, verified=True) for row in rows]
-
-    def _renewing(self, work: ChunkWork) -> Callable[[], None]:
-        """Return a function that renews the lease once a third of it has passed."""
-        renewed_at = time.monotonic()
-
-        def renew() -> None:
-            nonlocal renewed_at
-            if time.monotonic() - renewed_at < self._lease / 3000:
-                return
-            renewed_at = time.monotonic()
-            with suppress(LedgerUnavailableError):  # staging the chunk will report the error
-                self._ledger.renew_chunk(work.job.task_id, work.chunk_index, self._lease)
-
-        return renew
+        self._symbols.count_verified(job.format, len(chunk.rows))
+        return [msgspec.structs.replace(row, verified=True) for row in chunk.rows]
 
     def _give_up(self, work: ChunkWork) -> None:
         failure = crashed_each_time(work.chunk_index, self._max_attempts)

@@ -10,6 +10,8 @@ from pipeline.model.failure_reasons import BROKER_UNAVAILABLE
 #: Milliseconds before the first retry after a missing object. With the default of three retries,
 #: the last one comes after 3.5 to 7 seconds.
 _MISSING_BACKOFF = 500
+#: Message option that states whether the last attempt ended with a missing object.
+_MISSING = "object_missing"
 
 
 class SafeRetries(Retries):
@@ -22,7 +24,8 @@ class SafeRetries(Retries):
     moment: some S3 servers replace an object by deleting the old one first. A request object is
     replaced when a client that got no response sends its request again, and a worker may be reading
     the object at that time. An object that is still missing after a few seconds is permanently
-    missing.
+    missing. A message whose retries were used up by other errors gets one retry more, so that it
+    never fails after a single look.
     """
 
     def after_process_message(
@@ -38,6 +41,7 @@ class SafeRetries(Retries):
             missing = isinstance(exception, ObjectMissingError)
             backoff = min(_MISSING_BACKOFF, self.min_backoff) if missing else self.min_backoff
             message.options["min_backoff"] = backoff
+            self._allow_second_look(broker, message, missing=missing)
         try:
             super().after_process_message(  # type: ignore[no-untyped-call] # Dramatiq has no types
                 broker, message, result=result, exception=exception
@@ -47,3 +51,16 @@ class SafeRetries(Retries):
             message.options[ERROR_CODE] = BROKER_UNAVAILABLE
             message.fail()
             raise
+
+    def _allow_second_look(self, broker: Broker, message: MessageProxy, *, missing: bool) -> None:
+        """Allow one more retry if the object was not missing in the previous attempt."""
+        again = message.options.get(_MISSING, False)
+        message.options[_MISSING] = missing
+        # An actor with a limit of its own is not retried by Dramatiq.
+        if (
+            missing
+            and not again
+            and "max_retries" not in broker.get_actor(message.actor_name).options
+        ):
+            retries = message.options.get("retries", 0)
+            message.options["max_retries"] = max(self.max_retries, retries + 1)

@@ -1,29 +1,38 @@
-"""The manifest of a bundle, as CSV (RFC 4180) and as JSON, with one row per image."""
+"""Rows of the manifest of a bundle, one per symbol."""
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterable
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from pipeline.archive.member_names import member_name
-from pipeline.archive.members import SpooledFile
 from pipeline.model.jobs import Item
 from pipeline.model.records import JobFields
 from render.gs1.hri import human_readable
 from render.image import Image
 
 
+class StagedPage(msgspec.Struct, frozen=True, array_like=True):
+    """The objects of a symbol's page in ``symbols.pdf``, as staged.
+
+    Attributes:
+        bytes: their length.
+        crc: their CRC-32.
+    """
+
+    bytes: int
+    crc: int
+
+
 class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The manifest row of one image; the fields are the manifest's columns, in their order.
+    """The manifest row of one symbol; the fields are the manifest's columns, in their order.
 
     Attributes:
         index: position of the item in the job, counted from 1.
-        file: name of the image in the bundle.
-        module_px: side of a module in pixels; None for SVG.
-        sha256: SHA-256 of the image, hexadecimal.
+        file: name of the file in the bundle that has the symbol.
+        module_px: side of a module in pixels; None for a vector image.
+        sha256: SHA-256 of the image, hexadecimal; in a row with a ``page``, that of the page's
+            content stream as stored, which means deflated.
         verified: whether the worker that staged the row has read the symbol back. False in rows of
             a release that does not verify.
         hri: human-readable interpretation of the symbol's data. This and the following fields are
@@ -31,6 +40,7 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
         page: number of the symbol's page in ``symbols.pdf``, counted from 1; absent unless all
             symbols of the job are in that file.
         width_px, width_mm, xdim_mm: as in :class:`Dimensions`.
+        staged_page: the symbol's page as staged, if it has one. The manifest does not contain it.
     """
 
     index: int
@@ -50,9 +60,12 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
     width_px: int | None = None
     width_mm: float | None = None
     xdim_mm: float | None = None
+    staged_page: StagedPage | UnsetType = UNSET
 
 
-CSV_COLUMNS = tuple(name for name in ManifestRow.__struct_fields__ if name != "page")
+#: The columns of ``manifest.csv`` in a job with ``pages=single``, and in any other.
+PAGE_COLUMNS = tuple(name for name in ManifestRow.__struct_fields__ if name != "staged_page")
+CSV_COLUMNS = tuple(name for name in PAGE_COLUMNS if name != "page")
 
 
 def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ManifestRow:
@@ -78,34 +91,8 @@ def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image)
         module_px=image.module_px,
         sha256=hashlib.sha256(image.data).hexdigest(),
         hri=human_readable(job.gtin, item.lot, item.serial, item.expiry),
+        page=index if job.layout.pages == "single" else UNSET,
         width_px=image.width_px,
         width_mm=image.width_mm,
         xdim_mm=image.xdim_mm,
     )
-
-
-def write_manifests(
-    rows: Iterable[list[ManifestRow]], as_csv: SpooledFile, as_json: SpooledFile
-) -> None:
-    """Write the manifest as CSV (RFC 4180), and as one JSON array with one row per line."""
-    as_csv.write(_csv_lines([CSV_COLUMNS]))
-    before = b"[\n"
-    for chunk in rows:
-        as_csv.write(_csv_lines(map(_csv_record, chunk)))
-        as_json.write(before + b",\n".join(map(msgspec.json.encode, chunk)))
-        before = b",\n"
-    as_json.write(b"\n]\n")
-    as_csv.close()
-    as_json.close()
-
-
-def _csv_record(row: ManifestRow) -> list[object]:
-    """Return a row's values, with Boolean values as in JSON."""
-    values = [getattr(row, column) for column in CSV_COLUMNS]
-    return [str(value).lower() if isinstance(value, bool) else value for value in values]
-
-
-def _csv_lines(records: Iterable[Iterable[object]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(records)
-    return text.getvalue().encode()

@@ -53,7 +53,7 @@ class ZipMember(NamedTuple):
 
 
 def make_member(name: str, file: bytes) -> ZipMember:
-    """Return a file as a member: a PNG is stored, because it is compressed; an SVG is deflated."""
+    """Return a file as a member: PNG and PDF are stored, because they are compressed already."""
     if PurePosixPath(name).suffix in _COMPRESSED:
         return store_member(name, file)
     deflated = isal_zlib.compress(file, _LEVEL, _WINDOW_BITS)

@@ -22,6 +22,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
             fast hash is as safe as a slow one. Imported tokens: see :mod:`pipeline.auth.tokens`.
         per_minute: maximum requests per minute; 0 stands for the service's default.
         per_day: maximum requests per day; 0 stands for the service's default.
+        items_per_minute: maximum items per minute; 0 stands for the service's default.
+        items_per_day: maximum items per day; 0 stands for the service's default.
         created_at: time of creation, in seconds since the epoch.
         revoked_at: time of revocation, in seconds since the epoch; None if the key is not revoked.
         expires_at: time from which the key no longer works, in seconds since the epoch; None if the
@@ -37,6 +39,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     per_minute: int = 0
     per_day: int = 0
+    items_per_minute: int = 0
+    items_per_day: int = 0
     created_at: int
     revoked_at: int | None = None
     expires_at: int | None = None
@@ -77,6 +81,7 @@ class KeyFields(TypedDict, total=False):
         name: name of the key's user.
         role: what the key permits.
         per_minute, per_day: rate limits; 0 for the service's defaults.
+        items_per_minute, items_per_day: limits on items; 0 for the service's defaults.
         tenant: id or name of the tenant of the key; None for a tenant of its own, which gets the
             name of the key.
         expires_in_days: days after which the key stops working; None for a key that does not
@@ -87,5 +92,7 @@ class KeyFields(TypedDict, total=False):
     role: Required[Role]
     per_minute: int
     per_day: int
+    items_per_minute: int
+    items_per_day: int
     tenant: str | None
     expires_in_days: int | None

@@ -15,16 +15,17 @@ from pipeline.auth.api_key import ApiKey
 from pipeline.ledger import keys
 from pipeline.ledger.scripts import Scripts
 
-_MINUTE, _DAY = 60, 86_400  # seconds
+#: Lengths of the windows, in seconds.
+MINUTE, DAY = 60, 86_400
 
 
 class Window(NamedTuple):
-    """Requests of a key in one window.
+    """Requests or items of a key in one window.
 
     Attributes:
-        limit: requests that the window allows.
+        limit: requests or items that the window allows.
         seconds: length of the window.
-        remaining: requests that are still allowed.
+        remaining: requests or items that are still allowed.
         resets_at: end of the window, in seconds since the epoch.
     """
 
@@ -69,11 +70,12 @@ class RateLimits:
             LedgerUnavailableError: Redis is unreachable.
         """
         minute, day = key.per_minute or self._per_minute, key.per_day or self._per_day
-        names = [keys.rate(key.key_id, _MINUTE), keys.rate(key.key_id, _DAY)]
-        allowed, *counted = self._run("count_request", names, minute, _MINUTE, day, _DAY)
-        windows = (_window(minute, _MINUTE, *counted[:2]), _window(day, _DAY, *counted[2:]))
+        names = [keys.rate(key.key_id, MINUTE), keys.rate(key.key_id, DAY)]
+        allowed, *counted = self._run("count_request", names, minute, MINUTE, day, DAY)
+        windows = (window_of(minute, MINUTE, *counted[:2]), window_of(day, DAY, *counted[2:]))
         return Standing(bool(allowed), windows)
 
 
-def _window(limit: int, seconds: int, count: int, milliseconds_left: int) -> Window:
+def window_of(limit: int, seconds: int, count: int, milliseconds_left: int) -> Window:
+    """Return a window of which ``count`` is used."""
     return Window(limit, seconds, max(0, limit - count), time.time() + milliseconds_left / 1000)

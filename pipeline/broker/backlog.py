@@ -1,4 +1,9 @@
-"""Backlog: the number of unprocessed messages, and admission of new jobs against its limit."""
+"""Backlog: the number of unprocessed messages, and admission of jobs against its limit.
+
+While the backlog is below half of its limit, every job is admitted. Above, a tenant may have a fair
+share of the limit: the limit divided by one more than the number of tenants that have unprocessed
+chunks. The tenant that fills the backlog is therefore rejected, and the others are not.
+"""
 
 import math
 import time
@@ -9,6 +14,7 @@ from pipeline.broker.inspection import Queues
 from pipeline.broker.names import QUEUES
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
+from pipeline.ledger.unprocessed import UnprocessedChunks
 
 #: Staged chunks are counted in buckets of 10 seconds; the latest 6 buckets give the rate.
 _BUCKET, _BUCKETS = 10, 6
@@ -17,15 +23,15 @@ _LEAST_WAIT, _MOST_WAIT = 5, 600
 
 
 class BacklogFullError(Exception):
-    """Raised when the chunks of a job do not fit into the backlog.
+    """Raised when the backlog is over half of its limit, and the tenant over its share of it.
 
     Attributes:
-        retry_after: seconds until the backlog should have room, estimated from the rate of the last
-            minute.
+        retry_after: seconds until the tenant should be below its share, estimated from the rate of
+            the last minute.
     """
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"the backlog is full; retry after {retry_after} s")
+        super().__init__(f"over the share of the backlog; retry after {retry_after} s")
         self.retry_after = retry_after
 
 
@@ -35,13 +41,14 @@ class Backlog:
     Args:
         client: Redis client that decodes responses.
         queues: the broker's queues.
-        limit: largest number of messages in the backlog.
+        limit: number of messages that the tenants share.
     """
 
     def __init__(self, client: redis.Redis, queues: Queues, limit: int) -> None:
         self._client = client
         self._queues = queues
         self._limit = limit
+        self._unprocessed = UnprocessedChunks(client)
 
     def size(self) -> int:
         """Return the number of messages that are waiting, delayed or being processed.
@@ -62,18 +69,24 @@ class Backlog:
         """
         return self._queues.waiting(*QUEUES) == 0
 
-    def admit(self, chunks: int) -> None:
-        """Check that ``chunks`` more messages fit into the backlog.
+    def admit(self, chunks: int, tenant: str) -> None:
+        """Check that a tenant may have ``chunks`` more messages in the backlog.
 
-        A job larger than the limit is admitted while the backlog is empty.
+        A job of any size is admitted if its tenant has no unprocessed chunks, or if the backlog is
+        empty.
 
         Raises:
-            BacklogFullError: the backlog would exceed its limit.
+            BacklogFullError: the tenant would exceed its share.
             UnavailableError: Redis or the broker is unavailable; retry later.
         """
         waiting = self.size()
-        if waiting and waiting + chunks > self._limit:
-            raise BacklogFullError(self._wait_for(waiting + chunks - self._limit))
+        if waiting and waiting + chunks > self._limit // 2:
+            counts = self._unprocessed.by_tenant()
+            own = counts[tenant]
+            share = self._limit // (len({*counts, tenant}) + 1)
+            if own and own + chunks > share:
+                raise BacklogFullError(self._wait_for(own + chunks - share))
+        self._unprocessed.add(tenant, chunks)
 
     def _wait_for(self, messages: int) -> int:
         rate = self._drain_rate()

@@ -8,13 +8,11 @@ import dramatiq
 import redis
 from dramatiq import Message
 
+from pipeline.broker.lanes import Lanes
 from pipeline.broker.names import (
     BUNDLE_ACTOR,
-    BUNDLE_QUEUE,
     EXPRESS_ACTOR,
-    EXPRESS_QUEUE,
     RENDER_ACTOR,
-    RENDER_QUEUE,
     WEBHOOK_ACTOR,
     WEBHOOK_QUEUE,
 )
@@ -38,26 +36,34 @@ class Dispatcher:
 
     Every method raises:
         EnqueueError: the broker is unreachable.
+
+    Args:
+        broker: sends the messages.
+        lanes: chooses the queues of chunks and bundles.
     """
 
-    def __init__(self, broker: Sender) -> None:
+    def __init__(self, broker: Sender, lanes: Lanes) -> None:
         self._broker = broker
+        self._lanes = lanes
 
-    def send_chunks(self, task_id: str, chunks: Sequence[int]) -> None:
+    def send_chunks(self, task_id: str, chunks: Sequence[int], tenant: str) -> None:
         """Enqueue a group of a job's chunks, with the bundle message as completion callback.
 
-        A single chunk goes to the express queue, so that small jobs do not wait behind large ones.
+        A single chunk goes to an express queue, so that small jobs do not wait behind large ones.
         It needs no group, because the actor that stages a job's last chunk enqueues the bundle.
 
         Args:
             task_id: the job.
             chunks: indexes of the chunks to render; at least one.
+            tenant: id of the tenant that owns the job.
         """
         if len(chunks) == 1:
-            self._enqueue(_message(EXPRESS_QUEUE, EXPRESS_ACTOR, task_id, chunks[0]))
+            queue = self._lanes.express_queue(tenant)
+            self._enqueue(_message(queue, EXPRESS_ACTOR, task_id, chunks[0]))
             return
-        messages = [_message(RENDER_QUEUE, RENDER_ACTOR, task_id, index) for index in chunks]
-        callback = _message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id)
+        queue = self._lanes.render_queue(tenant)
+        messages = [_message(queue, RENDER_ACTOR, task_id, index) for index in chunks]
+        callback = self._bundle_message(task_id, tenant)
         try:
             with self._broker.batch() as broker:
                 group = dramatiq.group(messages, broker=broker)
@@ -66,9 +72,9 @@ class Dispatcher:
         except (redis.RedisError, dramatiq.BrokerError) as error:
             raise EnqueueError(str(error)) from error
 
-    def send_bundle(self, task_id: str) -> None:
+    def send_bundle(self, task_id: str, tenant: str) -> None:
         """Enqueue the message that builds a job's bundle; a duplicate is harmless."""
-        self._enqueue(_message(BUNDLE_QUEUE, BUNDLE_ACTOR, task_id))
+        self._enqueue(self._bundle_message(task_id, tenant))
 
     def send_callback(self, task_id: str, *, delay: int | None = None) -> None:
         """Enqueue the message that sends a job's webhook, with a delay in milliseconds if given.
@@ -76,6 +82,9 @@ class Dispatcher:
         A message for a webhook that is not due is harmless.
         """
         self._enqueue(_message(WEBHOOK_QUEUE, WEBHOOK_ACTOR, task_id), delay)
+
+    def _bundle_message(self, task_id: str, tenant: str) -> Message[None]:
+        return _message(self._lanes.bundle_queue(tenant), BUNDLE_ACTOR, task_id)
 
     def _enqueue(self, message: Message[None], delay: int | None = None) -> None:
         try:

@@ -18,6 +18,7 @@ from pipeline.broker.dead_letters import DEAD_LETTER_TTL
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.heartbeats import WORKER, HeartbeatMiddleware, Heartbeats
 from pipeline.broker.inspection import Queues
+from pipeline.broker.lanes import ConsumerNotes, Lanes
 from pipeline.broker.names import ALL_QUEUES
 from pipeline.broker.newer_messages import LeaveNewer
 from pipeline.broker.queue_age import QueueAge
@@ -27,6 +28,8 @@ from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.broker.rabbitmq import RabbitBroker
+
+    ServiceBroker = WakingBroker | RabbitBroker
 
 #: Number of commands out of a million that make Dramatiq requeue the messages of dead workers. One
 #: command in ten is sufficient.
@@ -46,7 +49,7 @@ class BrokerParts(NamedTuple):
         heartbeats: reads the heartbeats of the broker's workers.
     """
 
-    broker: "WakingBroker | RabbitBroker"
+    broker: "ServiceBroker"
     dispatcher: Dispatcher
     queues: Queues
     heartbeats: Heartbeats
@@ -70,7 +73,8 @@ def open_broker(
     heartbeats = Heartbeats(text, settings.heartbeat_timeout_ms)
     if settings.broker_url is None:
         broker = make_broker(settings, plain)
-        return BrokerParts(broker, Dispatcher(broker), RedisQueues(text), heartbeats)
+        dispatcher = Dispatcher(broker, Lanes(text))
+        return BrokerParts(broker, dispatcher, RedisQueues(text), heartbeats)
     return _open_rabbitmq(
         settings, settings.broker_url, text, plain, timeout=timeout, heartbeats=heartbeats
     )
@@ -85,6 +89,7 @@ def make_broker(settings: Settings, client: redis.Redis) -> WakingBroker:
     """
     broker = WakingBroker(
         EnqueueNotifier(client),
+        ConsumerNotes(client),
         client=client,
         heartbeat_timeout=settings.heartbeat_timeout_ms,
         maintenance_chance=_MAINTENANCE_CHANCE,
@@ -117,13 +122,14 @@ def _open_rabbitmq(
     amqp = Amqp(url, timeout=timeout, heartbeat=settings.heartbeat_timeout)
     broker = RabbitBroker(
         amqp,
-        HeartbeatMiddleware(plain),  # heartbeats and group barriers stay in Redis
+        # Heartbeats, notes and group barriers stay in Redis.
+        HeartbeatMiddleware(plain, ConsumerNotes(plain)),
         middleware=_middleware(plain),
         dead_message_ttl=DEAD_LETTER_TTL,
     )
     _declare(broker)
     queues = RabbitQueues(amqp, text, heartbeats, QueueAge(text))
-    return BrokerParts(broker, Dispatcher(broker), queues, heartbeats)
+    return BrokerParts(broker, Dispatcher(broker, Lanes(text)), queues, heartbeats)
 
 
 def _middleware(client: redis.Redis) -> list[Middleware]:

@@ -16,8 +16,10 @@ import msgspec
 import redis
 import structlog
 from dramatiq import Broker, Worker
+from dramatiq.common import q_name
 from dramatiq.middleware import Middleware
 
+from pipeline.broker.lanes import ConsumerNotes
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 
@@ -123,6 +125,7 @@ class HeartbeatMiddleware(Middleware):
 
     Args:
         client: Redis client; it may decode responses or not.
+        notes: notes which queues the consumers read.
 
     Attributes:
         name: broker id of the worker; empty in a process that is not a worker.
@@ -130,8 +133,9 @@ class HeartbeatMiddleware(Middleware):
 
     name = ""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, notes: ConsumerNotes) -> None:
         self._client = client
+        self._notes = notes
         self._held: dict[str, int] = {}
         self._polled_at = float("-inf")
         self._stopped = threading.Event()
@@ -176,3 +180,4 @@ class HeartbeatMiddleware(Middleware):
                 pipe.zrem(keys.HEARTBEATS, *old)
                 pipe.hdel(keys.HELD, *old)
             pipe.execute()
+        self._notes.note(*{q_name(queue) for queue in [*self._held]})

@@ -15,7 +15,9 @@ from dramatiq import Message, MessageProxy
 from dramatiq.common import q_name
 
 #: Message options that describe earlier attempts; a requeued dead letter starts without them.
-_RETRY_OPTIONS = frozenset({"eta", "traceback", "requeue_timestamp", "error_code"})
+_RETRY_OPTIONS = frozenset(
+    {"eta", "traceback", "requeue_timestamp", "error_code", "object_missing", "max_retries"}
+)
 
 
 class QueueState(NamedTuple):

@@ -48,6 +48,7 @@ class RabbitBroker(RabbitmqBroker):
     Attributes:
         amqp: the shared connection; each consumer has its own connection.
         heartbeat: writes the heartbeats of this process if it is a worker.
+        prefetch_limits: largest number of fetched messages of some queues.
         pending: messages that :meth:`batch` has collected; None outside a batch.
     """
 
@@ -65,6 +66,7 @@ class RabbitBroker(RabbitmqBroker):
         self.amqp = amqp
         self.parameters = amqp.parameters  # type: ignore[assignment] # as if given one URL
         self.heartbeat = heartbeat
+        self.prefetch_limits: dict[str, int] = {}
         self._dead_message_ttl = dead_message_ttl
         self.add_middleware(heartbeat)
 
@@ -127,6 +129,7 @@ class RabbitBroker(RabbitmqBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "RabbitConsumer":
         """Declare all queues, and return a consumer to which RabbitMQ pushes messages."""
         self.amqp.declare()
+        prefetch = min(prefetch, self.prefetch_limits.get(queue_name, prefetch))
         return RabbitConsumer(self, queue_name, prefetch, timeout)
 
     def close(self) -> None:

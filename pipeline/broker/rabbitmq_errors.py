@@ -16,12 +16,10 @@ from pika.adapters.utils.connection_workflow import (
     AMQPConnectorPhaseErrorBase,
 )
 
-from pipeline.broker.names import ALL_QUEUES
-
 #: Permissions that the service's user needs, as patterns for RabbitMQ's ``set_permissions``.
 #: Declaring a queue requires ``configure`` on the queue. Naming the queue's dead letter exchange
 #: requires ``read`` on the queue and ``write`` on the exchange.
-QUEUES = rf"^({'|'.join(ALL_QUEUES)})(\.DQ|\.XQ)?$"
+QUEUES = r"^((render|express|bundle)(-[2-9])?|webhook)(\.DQ|\.XQ)?$"
 RIGHTS = {"configure": QUEUES, "write": r"^amq\.default$", "read": QUEUES}
 
 Match = re.Match[str]

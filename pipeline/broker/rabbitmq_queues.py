@@ -79,9 +79,8 @@ class RabbitQueues:
         with self._exclusive():
             ready = self._count(*(kind for queue in ALL_QUEUES for kind in _kinds(queue)))
         held = self._heartbeats.held()
-        oldest = (
-            self._queue_age.oldest_waiting() if any(ready[queue] for queue in ALL_QUEUES) else {}
-        )
+        nonempty = [queue for queue in ALL_QUEUES if ready[queue]]
+        oldest = self._queue_age.oldest_waiting(nonempty) if nonempty else {}
         return [
             QueueState(
                 name=queue,

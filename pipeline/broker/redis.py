@@ -28,6 +28,7 @@ from dramatiq.common import q_name
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
+from pipeline.broker.lanes import ConsumerNotes
 from pipeline.ledger import keys
 from pipeline.ledger.pubsub import Subscriber
 
@@ -96,13 +97,17 @@ class WakingBroker(RedisBroker):
 
     Attributes:
         pending: queues of the messages that :meth:`batch` has collected; None outside a batch.
+        notes: notes which queues the consumers read.
+        prefetch_limits: largest number of fetched messages of some queues.
     """
 
     pending: set[str] | None = None
 
-    def __init__(self, notifier: EnqueueNotifier, **options: object) -> None:
+    def __init__(self, notifier: EnqueueNotifier, notes: ConsumerNotes, **options: object) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call] # Dramatiq has no types here
         self._notifier = notifier
+        self.notes = notes
+        self.prefetch_limits: dict[str, int] = {}
         self._unacked: defaultdict[str, set[str]] = defaultdict(set)
         self.add_middleware(notifier)
 
@@ -135,6 +140,7 @@ class WakingBroker(RedisBroker):
             # Dramatiq drops the delayed messages in memory together with their consumer.
             unacked.clear()
         event = self._notifier.event(queue_name)
+        prefetch = min(prefetch, self.prefetch_limits.get(queue_name, prefetch))
         consumer = WakingConsumer(self, queue_name, prefetch, timeout, event=event, unacked=unacked)
         consumer.requeue_lost()
         return consumer
@@ -155,7 +161,7 @@ class WakingConsumer(_RedisConsumer):
 
     def __init__(
         self,
-        broker: RedisBroker,
+        broker: WakingBroker,
         queue_name: str,
         prefetch: int,
         timeout: int,
@@ -167,9 +173,11 @@ class WakingConsumer(_RedisConsumer):
         self._idle = timeout / 1000
         self._event = event
         self._unacked = unacked
+        self._notes = broker.notes
 
     def __next__(self) -> MessageProxy | None:
         with _connection_lost():
+            self._notes.note(q_name(self.queue_name))
             message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         if message is None:
             self._event.wait(self._idle)

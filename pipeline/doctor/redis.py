@@ -1,20 +1,36 @@
-"""Checks of Redis: reachability, latency, persistence, eviction and the clock."""
+"""Checks of Redis: reachability, writes, latency, persistence, memory and the clock."""
 
 import statistics
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import redis
 
 from pipeline.doctor.check import Check, Finding, compare_clocks
-from pipeline.ledger.connection import shown_url
+from pipeline.errors import LedgerReadOnlyError
+from pipeline.ledger import keys
+from pipeline.ledger.connection import check_writable, shown_url
 from pipeline.settings import Settings
 
 _PINGS = 9
 #: Latency in milliseconds from which Redis counts as slow. A job of 5000 items needs some hundred
 #: round trips.
 _SLOW = 20.0
+#: Share of ``maxmemory`` from which the finding is a warning, as in the alert RedisMemory.
+_NEARLY_FULL = 0.8
+_MIB = 2**20
+_ROLES = {"master": "master", "slave": "replica"}
+#: Advice on a server that rejects writes, by Redis's error code.
+_NO_WRITES = {
+    "OOM": "The memory of Redis is full. Raise maxmemory, or give Redis a larger machine.",
+    "READONLY": (
+        "This server is a replica. Set QRMILL_REDIS_URL to the master, or to the Sentinels, which "
+        "report it (deploy/redis.md)."
+    ),
+    "NOREPLICAS": "Start the replicas that min-replicas-to-write requires.",
+    "MISCONF": "Check the log of the Redis server and the free space on its disk.",
+}
 _CONFIGURED = "in the server's configuration, or with CONFIG SET and CONFIG REWRITE."
 
 
@@ -30,21 +46,25 @@ def redis_checks(settings: Settings, client: redis.Redis) -> Iterator[Check]:
         f"Check that Redis is running at {address}, that this machine can reach it, and that "
         "QRMILL_REDIS_URL has the right user and password."
     )
+    not_permitted = "Give the user of QRMILL_REDIS_URL the permissions of deploy/redis/users.acl."
     denied = "Allow the user of QRMILL_REDIS_URL to run INFO and TIME."
     yield Check("redis", lambda: reachable(client, address), unreachable, required=True)
+    yield Check("redis writes", lambda: writes(client), not_permitted)
     yield Check("redis latency", lambda: latency(client), unreachable)
     yield Check("redis persistence", lambda: persistence(client), denied)
     yield Check("redis eviction", lambda: eviction(client), denied)
+    yield Check("redis memory", lambda: memory(client), denied)
     yield Check("redis clock", lambda: clock(client), denied)
 
 
 def reachable(client: redis.Redis, address: str) -> Finding:
-    """Report the server at ``address``, and whether its TLS certificate is verified."""
+    """Report the server at ``address``, its role, and whether its TLS certificate is verified."""
     client.ping()
     info: dict[str, Any] = client.info("server")
+    role = str(client.info("replication")["role"])
     name = info.get("server_name", "redis")
     version = info.get(f"{name}_version", "(unknown version)")
-    found = f"{name} {version} at {address}"
+    found = f"{name} {version}, {_ROLES.get(role, role)}, at {address}"
     if not address.startswith("rediss"):
         return Finding("redis", "ok", found)
     if client.connection_pool.connection_kwargs.get("ssl_cert_reqs") != "none":
@@ -55,6 +75,16 @@ def reachable(client: redis.Redis, address: str) -> Finding:
     )
     found = f"{found} over TLS, but its certificate is not verified"
     return Finding("redis", "warn", found, advice)
+
+
+def writes(client: redis.Redis) -> Finding:
+    """Check that Redis accepts writes, which a full server and a replica reject."""
+    try:
+        check_writable(client)
+    except LedgerReadOnlyError as error:
+        return Finding("redis writes", "fail", str(error), _NO_WRITES[error.code])
+    client.delete(keys.PROBE)
+    return Finding("redis writes", "ok", "accepted")
 
 
 def latency(client: redis.Redis) -> Finding:
@@ -95,16 +125,32 @@ def persistence(client: redis.Redis) -> Finding:
 def eviction(client: redis.Redis) -> Finding:
     """Check that Redis rejects writes when its memory is full, instead of deleting jobs."""
     info: dict[str, Any] = client.info("memory")
-    policy, limit, used = info["maxmemory_policy"], int(info["maxmemory"]), int(info["used_memory"])
-    of = f" of {limit / 2**20:.0f}" if limit else ""
-    found = f"maxmemory-policy {policy}, {used / 2**20:.1f}{of} MiB used"
+    policy = info["maxmemory_policy"]
+    found = f"maxmemory-policy {policy}"
     if policy == "noeviction":
         return Finding("redis eviction", "ok", found)
     advice = (
         "When its memory is full, Redis would delete jobs. "
         f"Set maxmemory-policy noeviction, {_CONFIGURED}"
     )
-    return Finding("redis eviction", "fail" if limit else "warn", found, advice)
+    return Finding("redis eviction", "fail" if int(info["maxmemory"]) else "warn", found, advice)
+
+
+def memory(client: redis.Redis) -> Finding:
+    """Compare the memory that Redis uses with its limit, at which it rejects writes."""
+    info: dict[str, Any] = client.info("memory")
+    limit, used = int(info["maxmemory"]), int(info["used_memory"])
+    if not limit:
+        return Finding("redis memory", "ok", f"{used / _MIB:.1f} MiB used, no maxmemory")
+    found = f"{used / _MIB:.1f} of {limit / _MIB:.1f} MiB (maxmemory) used"
+    if used < _NEARLY_FULL * limit:
+        return Finding("redis memory", "ok", found)
+    state: Literal["warn", "fail"] = "warn" if used < limit else "fail"
+    advice = (
+        "When its memory is full, Redis rejects writes, and requests get 503. Raise maxmemory, or "
+        "lower QRMILL_JOB_TTL, QRMILL_MAX_BACKLOG, or both."
+    )
+    return Finding("redis memory", state, found, advice)
 
 
 def clock(client: redis.Redis) -> Finding:

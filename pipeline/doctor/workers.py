@@ -83,7 +83,8 @@ def backlog(queues: Queues, limit: int) -> Finding:
     """Check that the backlog is below its limit."""
     states = queues.read()
     size = sum(queue.size for queue in states if queue.name in QUEUES)
-    each = ", ".join(f"{queue.waiting} in {queue.name}" for queue in states)
+    waiting = [f"{queue.waiting} in {queue.name}" for queue in states if queue.waiting]
+    each = ", ".join(waiting) or "none"
     found = f"messages waiting: {each}; backlog {size}, limit {limit}"
     if size < limit:
         return Finding("queues", "ok", found)

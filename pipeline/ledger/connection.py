@@ -31,7 +31,8 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from pipeline.errors import LedgerUnavailableError, NewerVersionError
+from pipeline.errors import LedgerReadOnlyError, LedgerUnavailableError, NewerVersionError
+from pipeline.ledger import keys
 
 _SERVER = ("redis", "rediss", "unix")
 _SENTINEL = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
@@ -42,6 +43,11 @@ _SENTINEL_SECONDS = 1.0
 #: TCP keep-alive: seconds of silence before the first probe, seconds between probes, and number of
 #: probes.
 _IDLE, _PROBE_INTERVAL, _PROBES = 30, 5, 3
+#: Error codes of a server that rejects every write: its memory is full, it is a replica, it has too
+#: few replicas, or it cannot write to its disk.
+_NO_WRITES = frozenset({"OOM", "READONLY", "NOREPLICAS", "MISCONF"})
+#: Milliseconds that the key of :func:`check_writable` is kept.
+_PROBE_TTL = 10_000
 #: First word of a script's error when the entry was written by a newer release.
 NEWER_MARK = "NEWER"
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -230,15 +236,35 @@ def _forms(url: str) -> str:
     return f"{shown_url(url)!r}: it has to be {_FORMS}"
 
 
+def check_writable(client: redis.Redis) -> None:
+    """Check that Redis responds and accepts writes, by writing a key that expires.
+
+    A server that only responds is not enough: when its memory is full or when it is a replica, it
+    answers ``PING`` but rejects everything that the service needs.
+
+    Raises:
+        LedgerReadOnlyError: Redis responds but rejects the write.
+        LedgerUnavailableError: Redis is unreachable.
+    """
+    with translated():
+        client.set(keys.PROBE, 1, px=_PROBE_TTL)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise :class:`LedgerUnavailableError` for the errors of redis-py.
 
-    A script's error about an entry of a newer release becomes :class:`NewerVersionError`.
+    A rejected write becomes :class:`LedgerReadOnlyError`. A script's error about an entry of a
+    newer release becomes :class:`NewerVersionError`.
     """
     try:
         yield
     except redis.RedisError as error:
         if str(error).startswith(NEWER_MARK):
             raise NewerVersionError(str(error).removeprefix(NEWER_MARK).strip()) from error
+        # redis-py takes the code off the message if it has an exception class for the code.
+        code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+        if code in _NO_WRITES:
+            reason = f"Redis rejects writes: {code} {str(error).removeprefix(code).lstrip()}"
+            raise LedgerReadOnlyError(code, reason) from error
         raise LedgerUnavailableError(str(error)) from error

@@ -5,7 +5,9 @@
 ====================================  ======  =====================================================
 key                                   type    content
 ====================================  ======  =====================================================
-``qrmill:{id}:job``                   hash    one job: state, counts, times, error, bundle
+``qrmill:{id}:job``                   hash    one job: state, counts, times, error, bundle;
+                                              ``upload:<sha256>``: a bundle whose upload was about
+                                              to be completed, as JSON
 ``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
 ``qrmill:{id}:staged``                hash    chunk index -> record of the staged chunk, as JSON
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
@@ -16,8 +18,9 @@ key                                   type    content
 ``qrmill:{id}:letters``               set     ids of dead letters that reopen the job when requeued
 ``qrmill:jobs:active``                zset    task ids of jobs in flight, by creation time (ms)
 ``qrmill:jobs:ended``                 zset    task ids of ended jobs, by the time of the end (ms)
-``qrmill:jobs:unrecorded``            zset    task ids of ended jobs without a result record in S3,
-                                              by the time (ms) since which it is missing
+``qrmill:jobs:unrecorded``            zset    task ids of jobs whose result record in S3 may be
+                                              missing, or void since a retry, by the time (ms)
+                                              since which that is so
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<tenant>``           zset    task ids of a tenant, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
@@ -33,15 +36,19 @@ key                                   type    content
 ``qrmill:console:form:<nonce>``       string  marks a console form as submitted
 ``qrmill:held``                       hash    worker on RabbitMQ -> its unacknowledged messages, by
                                               queue
+``qrmill:consumed``                   zset    queues by the time (ms) at which a consumer last read
+                                              them
 ``qrmill:letters``                    string  lock for reading dead letters in RabbitMQ
 ``qrmill:sweep``                      string  lease of the active sweep
+``qrmill:{probe}:write``              string  written by readiness checks; expires after 10 seconds
 ``qrmill:alive``                      string  run id of the Redis server that was last reconciled
                                               with S3
 ``qrmill:ended``                      channel task ids of jobs that have just ended
 ``qrmill:enqueued``                   channel names of queues that have just received a message
 ``qrmill:rates:{<key id>}:<s>``       string  requests of an API key in a window of <s> seconds
-``qrmill:attempts:of:<address>``      string  sign-in attempts from an address in one minute
-``qrmill:attempts:all``               string  sign-in attempts from all addresses in one minute
+``qrmill:rates:{<key id>}:items:<s>`` string  items of an API key in a window of <s> seconds
+``qrmill:attempts:of:<network>``      string  wrong sign-in attempts from a network in one minute
+``qrmill:attempts:all``               string  wrong sign-in attempts from all networks in a minute
 ``qrmill:barrier:<uuid>``             string  number of unfinished messages of a Dramatiq group;
                                               ``…@events``: notice that all are finished
 ``dramatiq:<queue>``                  list    ids of waiting messages; ``<queue>.DQ``: delayed ones
@@ -68,10 +75,13 @@ COUNTS = "qrmill:counts"
 MINUTES = "qrmill:minutes"
 HEARTBEATS = "dramatiq:__heartbeats__"
 HELD = "qrmill:held"
+CONSUMED = "qrmill:consumed"
 LETTERS = "qrmill:letters"
 SIGN_IN_ATTEMPTS = "qrmill:attempts:all"
 SWEEP = "qrmill:sweep"
 ALIVE = "qrmill:alive"
+#: The braces let it match a pattern that the ACL file of every release gives to every role.
+PROBE = "qrmill:{probe}:write"
 
 
 def job(task_id: str) -> str:
@@ -118,8 +128,12 @@ def rate(key_id: str, seconds: int) -> str:
     return f"qrmill:rates:{{{key_id}}}:{seconds}"
 
 
-def sign_in_attempts(address: str) -> str:
-    return f"qrmill:attempts:of:{address}"
+def item_rate(key_id: str, seconds: int) -> str:
+    return f"qrmill:rates:{{{key_id}}}:items:{seconds}"
+
+
+def sign_in_attempts(network: str) -> str:
+    return f"qrmill:attempts:of:{network}"
 
 
 def idempotency(tenant: str, key_sha256: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 import redis
 
 from pipeline.ledger import keys
-from pipeline.ledger.connection import translated
+from pipeline.ledger.connection import check_writable, translated
 from pipeline.ledger.entries import (
     ChunkWork,
     Diagnosis,
@@ -110,6 +110,12 @@ class Ledger:
             refuse_newer(version_of(fields), f"the ledger entry of {task_id}")
             return status_of(fields, staged, failed)
         return None
+
+    def owner(self, task_id: str) -> str:
+        """Return the id of the tenant that owns a job; empty if the job is unknown."""
+        with translated():
+            found = self._client.hget(keys.job(task_id), "key_id")
+        return cast("str | None", found) or ""
 
     def statuses(self, task_ids: list[str]) -> list[JobStatus]:
         """Return the statuses of several jobs in the given order, in one round trip.
@@ -279,6 +285,42 @@ class Ledger:
         """Renew a claim for ``lease``; 0 releases it. Returns False if the claim was lost."""
         return bool(self._run("renew_claim", [keys.job(task_id)], claimant, lease))
 
+    def announce_upload(self, task_id: str, claimant: str, lease: int, bundle: Bundle) -> bool:
+        """Renew a claim before the upload of ``bundle`` is completed, and record the attempt.
+
+        If the claimant then loses the claim, the bundle may reach S3 at any time. Returns False if
+        the claim was lost.
+        """
+        value = msgspec.json.encode(bundle).decode()
+        arguments = (claimant, lease, bundle.sha256, value)
+        return bool(self._run("renew_claim", [keys.job(task_id)], *arguments))
+
+    def announced_bundles(self, task_id: str) -> list[Bundle]:
+        """Return the announced bundles of a job, except the one that completed the job."""
+        with translated():
+            fields = cast("dict[str, str]", self._client.hgetall(keys.job(task_id)))
+        found = (value for name, value in fields.items() if name.startswith("upload:"))
+        return [msgspec.json.decode(value, type=Bundle) for value in found]
+
+    def replace_bundle(self, task_id: str, recorded: str, bundle: Bundle) -> Result | None:
+        """Record ``bundle`` in place of a completed job's recorded bundle.
+
+        Args:
+            task_id: id of the job.
+            recorded: SHA-256 of the recorded bundle, hexadecimal.
+            bundle: the bundle that is in S3.
+
+        Returns:
+            The result with ``bundle``; None if the job is not completed, or if another process has
+            replaced the recorded bundle.
+        """
+        names = [keys.job(task_id), keys.UNRECORDED]
+        value = msgspec.json.encode(bundle).decode()
+        finished_at = self._run("replace_bundle", names, task_id, recorded, value)
+        if not finished_at:
+            return None
+        return Result(state="completed", finished_at=int(finished_at), bundle=bundle)
+
     def complete_job(self, task_id: str, claimant: str, bundle: Bundle) -> Result | None:
         """Record the finished bundle and complete the job.
 
@@ -287,34 +329,40 @@ class Ledger:
         names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
         value = msgspec.json.encode(bundle).decode()
-        finished_at = self._run("complete_job", names, task_id, claimant, value)
+        finished_at = self._run("complete_job", names, task_id, claimant, value, bundle.sha256)
         if not finished_at:
             return None
         return Result(state="completed", finished_at=int(finished_at), bundle=bundle)
 
-    def note_record(self, task_id: str, finished_at: int | None) -> bool:
+    def note_record(
+        self, task_id: str, finished_at: int | None, bundle: Bundle | None = None
+    ) -> bool:
         """Note that S3 has the result record of a job that ended at ``finished_at``.
 
         Args:
             task_id: id of the job.
             finished_at: time of the job's end, as in the written record; None if the job has not
                 ended or is unknown.
+            bundle: the bundle in the written record.
 
         Returns:
-            False if the job has since been reopened or has ended again. The record of the current
-            state must be written in that case.
+            False if the job has since been reopened or has ended again, or if its bundle has been
+            replaced. The record of the current state must be written in that case.
         """
         names = [keys.job(task_id), keys.UNRECORDED]
         end = "" if finished_at is None else finished_at
-        return bool(self._run("note_record", names, task_id, end))
+        sha256 = bundle.sha256 if bundle else ""
+        return bool(self._run("note_record", names, task_id, end, sha256))
 
     def take_unrecorded(self, count: int, quiet: int, patience: int) -> list[str]:
-        """Return up to ``count`` task ids of ended jobs that still lack a result record in S3.
+        """Return up to ``count`` task ids of jobs whose result record in S3 may be wrong.
+
+        The record of an ended job may be missing, and a job that was retried may still have one.
 
         Args:
             count: largest number of ids.
             quiet: time for which the returned ids are not returned again.
-            patience: minimum time for which the record must have been missing.
+            patience: minimum time since the job's end or retry.
         """
         found = self._run("take_due", [keys.UNRECORDED], count, quiet, patience)
         return cast("list[str]", found)
@@ -368,7 +416,6 @@ class Ledger:
         found = self._run("claim_expired", [keys.ENDED_JOBS], before, behind, when, count)
         return [ExpiredJob(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
-    def ping(self) -> None:
-        """Check that Redis responds."""
-        with translated():
-            self._client.ping()
+    def check(self) -> None:
+        """Check that Redis responds and accepts writes."""
+        check_writable(self._client)

@@ -9,6 +9,7 @@ Every script is prefixed with constants and with ``prelude.lua``, which provide:
 - ``count_end``, which counts ended jobs;
 - ``count``, which counts events of the last hour in a ring of one field per minute, so that the
   counts never grow;
+- ``bundle_sha256``, the SHA-256 of a job's recorded bundle;
 - ``newer``, which reports whether a job's entry has a version that this release cannot read. A
   script that begins work on an entry checks this first and returns the error ``NEWER``.
 

@@ -7,7 +7,7 @@ import redis
 from pipeline.ledger import keys
 from pipeline.ledger.scripts import Scripts
 
-_LEASE = 10_000  # milliseconds
+LEASE = 10_000  # milliseconds
 
 
 class SweepLease:
@@ -15,11 +15,15 @@ class SweepLease:
 
     Args:
         client: Redis client that decodes responses.
+
+    Attributes:
+        held: whether this process had the lease when :meth:`hold` was last called.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         self._run = Scripts(client).run
         self._holder = uuid.uuid4().hex
+        self.held = False
 
     def hold(self) -> bool:
         """Acquire or renew the lease; return False while another process holds it.
@@ -27,4 +31,5 @@ class SweepLease:
         Raises:
             LedgerUnavailableError: Redis is unreachable.
         """
-        return bool(self._run("hold_lease", [keys.SWEEP], self._holder, _LEASE))
+        self.held = bool(self._run("hold_lease", [keys.SWEEP], self._holder, LEASE))
+        return self.held

@@ -1,9 +1,9 @@
 """Reconciliation of S3 with the ledger: restores jobs that Redis lost, deletes orphaned objects.
 
 The reconciliation works page by page. One page of S3's listing names at most 1000 jobs, and one
-command to Redis returns their states. Further requests are needed only for jobs that are in flight
-or that Redis does not know. With many jobs a reconciliation takes hours, but it never has more than
-one page of jobs in memory, and its caller can do other work between two steps.
+command to Redis returns their states. A job in flight takes one more request to S3, and only a job
+that Redis does not know takes more. With many jobs a reconciliation takes hours, but it never has
+more than one page of jobs in memory, and its caller can do other work between two steps.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -75,7 +75,7 @@ class Reconciler:
         for task_id, state in self._with_states(self._records.list_jobs()):
             if state is None or state not in TERMINAL:
                 with self._newer.left(task_id):
-                    self._reconcile(task_id)
+                    self._reconcile(task_id, state)
             yield
         self._records.abort_uploads(
             datetime.now(UTC) - timedelta(seconds=self._settings.job_deadline)
@@ -92,12 +92,18 @@ class Reconciler:
         for task_ids in pages:
             yield from zip(task_ids, self._ledger.states(task_ids), strict=True)
 
-    def _reconcile(self, task_id: str) -> None:
-        """Restore a lost job or its lost result, or delete the objects of an expired job."""
-        status = self._ledger.status(task_id)
-        if status is not None:
-            if status.state not in TERMINAL:
-                self._restore(task_id, self._recovery.restore_result)
+    def _reconcile(self, task_id: str, state: str | None) -> None:
+        """Restore a lost job or its lost result, or delete the objects of an expired job.
+
+        Args:
+            task_id: the job.
+            state: its state when its page was read, or None if Redis did not know the job. The
+                restoration of a result checks the current state in one atomic step.
+        """
+        if state is not None:
+            self._restore(task_id, self._recovery.restore_result)
+            return
+        if self._ledger.status(task_id) is not None:  # it was accepted since its page was read
             return
         written_at = self._records.written_at(task_id)
         longest = timedelta(seconds=self._settings.job_ttl + self._settings.job_deadline)

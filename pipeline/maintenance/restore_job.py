@@ -14,6 +14,7 @@ from pipeline.errors import (
 from pipeline.ledger.idempotency import IdempotencyKeys
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.records import CallbackRecord, RequestHead
+from pipeline.model.states import TERMINAL
 from pipeline.storage.records import JobRecords
 
 log = structlog.get_logger(__name__)
@@ -75,7 +76,7 @@ class Recovery:
         elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
             # If the chunks cannot be enqueued, the sweep rescues the stalled job.
             with suppress(BrokerUnavailableError):
-                self._dispatcher.send_chunks(task_id, range(head.chunks))
+                self._dispatcher.send_chunks(task_id, range(head.chunks), head.key_id)
             log.warning("job restarted from S3", task_id=task_id, items=head.items)
         self._keep_idempotency(head)
         return True
@@ -100,9 +101,18 @@ class Recovery:
         head, head_bytes, _ = self._records.read_request(task_id)
         callback = self._read_callback(head)
         if not self._ledger.restore_job(head, head_bytes, result, callback):
+            self._delete_void_result(task_id)
             return False
         log.warning("job result restored from S3", task_id=task_id, state=result.state)
         return True
+
+    def _delete_void_result(self, task_id: str) -> None:
+        """Delete the record of an end before the job was reopened, written late by a slow S3."""
+        state = self._ledger.states([task_id])[0]
+        if state is not None and state not in TERMINAL:
+            self._records.delete_result(task_id)
+            # Marks the job, so that its record is written again, if it has ended meanwhile.
+            self._ledger.note_record(task_id, None)
 
     def _read_callback(self, head: RequestHead) -> CallbackRecord | None:
         return self._records.read_callback(head.task_id) if head.callback_url else None

@@ -2,6 +2,10 @@
 
 The ledger marks each permanently ended job until its result record is written. If the process that
 ended the job could not write the record, the sweep writes it.
+
+A job that is retried is marked too. Its record is deleted before the retry, but a write of that
+record may still be in progress and take effect later. The sweep deletes such a record, because the
+job would be restored as failed if Redis lost its data during the re-run.
 """
 
 import structlog
@@ -38,27 +42,41 @@ class ResultRecorder:
         """Write the result record of a permanently ended job, and delete its staged chunks.
 
         Returns:
-            False if the job has meanwhile been reopened or has ended differently.
+            False if the job has meanwhile been reopened or has ended differently, or if its bundle
+            has been replaced.
         """
         self._records.write_result(task_id, result)
         # If the job was reopened meanwhile, its staged chunks belong to the re-run.
-        if not self._ledger.note_record(task_id, result.finished_at):
+        if not self._ledger.note_record(task_id, result.finished_at, result.bundle):
             return False
         self._drop_staging(task_id)
         return True
 
+    def write_or_leave(self, task_id: str, result: Result) -> None:
+        """Write a result record as :meth:`write` does, or leave it to the sweep if S3 fails."""
+        try:
+            self.write(task_id, result)
+        except StoreUnavailableError as error:
+            log.warning("result not recorded", task_id=task_id, reason=str(error))
+
     def write_late(self, task_id: str) -> bool:
         """Write a missing result record in place of the process that ended the job.
+
+        The record of a job that may still end differently is deleted.
 
         Returns:
             False if the job has not ended permanently, or has meanwhile ended differently.
         """
         status = self._ledger.status(task_id)
         result = _final_result(status)
-        if result is None:
-            self._ledger.note_record(task_id, status.finished_at if status else None)
-            return False
-        return self.write(task_id, result)
+        if result is not None:
+            return self.write(task_id, result)
+        if status is not None:
+            self._records.delete_result(task_id)
+        # If the job has ended since its status was read, the deletion may have hit its record. The
+        # job then stays marked, and its record is written again.
+        self._ledger.note_record(task_id, status.finished_at if status else None)
+        return False
 
     def _drop_staging(self, task_id: str) -> None:
         try:

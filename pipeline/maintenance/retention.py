@@ -70,7 +70,7 @@ class Retention:
         """
         left = self._ledger.take_unrecorded(_RECORDS, self._settings.lease_ms, _UNRECORDED)
         for task_id in (*late, *left):
-            if not self._lease.hold():  # a slow S3 may take longer than the lease lasts
+            if not self._lease.held:
                 return
             with self._newer.left(task_id):
                 if self._results.write_late(task_id):
@@ -84,7 +84,7 @@ class Retention:
         when = time.time_ns() // 1_000_000 - self._settings.job_ttl_ms
         expired = {}
         for task_id, state, key_id in self._ledger.claim_expired(when, _REMOVALS):
-            if not self._lease.hold():  # a slow S3 may take longer than the lease lasts
+            if not self._lease.held:
                 return
             with self._newer.left(task_id):
                 if state == "newer":

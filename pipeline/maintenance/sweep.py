@@ -18,9 +18,10 @@ from pipeline.errors import BrokerUnavailableError, StoreUnavailableError, Unava
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
 from pipeline.ledger.idempotency import IdempotencyKeys
+from pipeline.ledger.lease_renewal import renewing
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.deadlines import fail_late_job
-from pipeline.maintenance.lease import SweepLease
+from pipeline.maintenance.lease import LEASE, SweepLease
 from pipeline.maintenance.newer_versions import NewerVersions
 from pipeline.maintenance.reconcile_with_s3 import PERIOD, PERIOD_AFTER_FAILOVER, Reconciler
 from pipeline.maintenance.restore_job import Recovery
@@ -35,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds between sweep passes
 _TIMEOUT = 10  # seconds to wait for Redis or S3
+#: Milliseconds after which a step that does not end loses the lease to another process. Of many
+#: steps none takes nearly as long, even if S3 is slow.
+_HANGS = 10 * 60_000
 #: Seconds to wait for RabbitMQ; less than the sweep's lease lasts.
 _BROKER_TIMEOUT = 3
 #: Factor by which a job may stall longer while the queues are not empty, because its messages may
@@ -107,9 +111,15 @@ class Sweep:
             UnavailableError: a backend is unavailable. Unless that backend is Redis, all steps that
                 do not need it have been completed.
         """
+        if not self._lease.hold():
+            return False
+        with renewing(self._lease.hold, lease=LEASE, limit=_HANGS) as progress:
+            return self._sweep_and_reconcile(progress)
+
+    def _sweep_and_reconcile(self, progress: Callable[[], None]) -> bool:
         if not self._sweep():
             return False
-        if StoreUnavailableError not in self._unavailable and not self._reconcile_if_due():
+        if StoreUnavailableError not in self._unavailable and not self._reconcile_if_due(progress):
             return False
         for error in self._unavailable.values():
             raise error
@@ -124,6 +134,8 @@ class Sweep:
         self._late.clear()
         queues_empty = self._queues_empty()
         for task_id in self._ledger.active_jobs():
+            if not self._lease.held:
+                return False
             with self._newer.left(task_id):
                 self._rescue(task_id, queues_empty=queues_empty)
         self._try(BrokerUnavailableError, self._callbacks.enqueue_due, self._settings.lease_ms)
@@ -156,26 +168,27 @@ class Sweep:
             self._unavailable[BrokerUnavailableError] = error
             return False
 
-    def _reconcile_if_due(self) -> bool:
+    def _reconcile_if_due(self, progress: Callable[[], None]) -> bool:
         """Reconcile with S3 if a reconciliation is due; return False if it was aborted."""
         server = self._server_to_reconcile()
         if server is not None or time.monotonic() >= self._reconcile_at:
-            if not self._reconcile():
+            if not self._reconcile(progress):
                 return False
             self._reconcile_at = time.monotonic() + (PERIOD_AFTER_FAILOVER if server else PERIOD)
         if server is not None:
             self._note_reconciled(server)
         return True
 
-    def _reconcile(self) -> bool:
+    def _reconcile(self, progress: Callable[[], None]) -> bool:
         """Reconcile with S3, with sweep passes in between; return False if it was aborted.
 
         With many jobs a reconciliation takes minutes or hours, and stalled jobs must not wait that
-        long. Each sweep pass renews the lease. If the lease expires during a step, for example
-        because S3 hangs, another process may take the lease and start its own reconciliation. The
+        long. If the lease expires nevertheless, for example because this process was stopped for a
+        while, another process may take the lease and start its own reconciliation. The
         reconciliation of this process then ends.
         """
         for _ in self._reconciler.steps():
+            progress()
             if self.stopping.is_set():
                 return False
             if time.monotonic() - self._swept_at < _TICK:
@@ -215,10 +228,13 @@ class Sweep:
             if fail_late_job(self._ledger, task_id, self._settings.job_deadline):
                 self._late.append(task_id)
         elif action == "bundle":
-            if not self._try(BrokerUnavailableError, self._dispatcher.send_bundle, task_id):
+            tenant, send_bundle = self._ledger.owner(task_id), self._dispatcher.send_bundle
+            if not self._try(BrokerUnavailableError, send_bundle, task_id, tenant):
                 return
         elif action == "chunks":
-            if not self._try(BrokerUnavailableError, self._dispatcher.send_chunks, task_id, chunks):
+            tenant = self._ledger.owner(task_id)
+            send = self._dispatcher.send_chunks
+            if not self._try(BrokerUnavailableError, send, task_id, chunks, tenant):
                 return
         else:  # the job is in progress or has ended
             return

@@ -12,7 +12,7 @@ restart at zero when Redis has lost its data.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import redis
 import structlog
@@ -27,9 +27,9 @@ from prometheus_client.registry import Collector
 from pipeline.broker.heartbeats import Heartbeats
 from pipeline.broker.inspection import Queues, QueueState
 from pipeline.broker.names import QUEUES
-from pipeline.errors import BrokerUnavailableError, LedgerUnavailableError
+from pipeline.errors import BrokerUnavailableError, LedgerReadOnlyError, LedgerUnavailableError
 from pipeline.ledger import keys
-from pipeline.ledger.connection import translated
+from pipeline.ledger.connection import check_writable, translated
 from pipeline.model.failure_reasons import JOB_ERROR_CODES
 from pipeline.model.states import DURATION_BOUNDS
 from render.image import ImageFormat
@@ -73,16 +73,49 @@ class LedgerCollector(Collector):
         self._deadline = deadline
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; of an unavailable backend, only the ``…_up`` gauge with value 0."""
-        try:
-            found = [*self._broker_metrics(), *self._in_flight(), *self._ended()]
-        except LedgerUnavailableError as error:
-            log.warning("metrics incomplete", reason=str(error))
-            found = []
+        """Yield the metrics; of an unavailable backend, only the ``…_up`` gauge with value 0.
+
+        While Redis rejects writes, its gauge is 0 too, but everything that can be read is reported.
+        """
+        found: list[Metric] = []
+        up = True
+        for read in (
+            self._memory,
+            self._check_redis,
+            self._broker_metrics,
+            self._in_flight,
+            self._ended,
+        ):
+            try:
+                found += read()
+            except LedgerUnavailableError as error:
+                log.warning("metrics incomplete", reason=str(error))
+                up = False
+                if not isinstance(error, LedgerReadOnlyError):
+                    found = []
+                    break
         yield _gauge(
-            "qrmill_redis_up", "Whether Redis responds to the API (1) or not (0).", bool(found)
+            "qrmill_redis_up",
+            "Whether Redis responds to the API and accepts writes (1) or not (0).",
+            up,
         )
         yield from found
+
+    def _check_redis(self) -> Iterable[Metric]:
+        check_writable(self._client)
+        return ()
+
+    def _memory(self) -> Iterable[Metric]:
+        with translated():
+            info: dict[str, Any] = self._client.info("memory")
+        yield _gauge(
+            "qrmill_redis_memory_bytes", "Memory that Redis uses.", int(info["used_memory"])
+        )
+        yield _gauge(
+            "qrmill_redis_memory_limit_bytes",
+            "Memory at which Redis rejects writes (maxmemory); 0 for no limit.",
+            int(info["maxmemory"]),
+        )
 
     def _broker_metrics(self) -> Iterable[Metric]:
         try:

@@ -7,7 +7,7 @@ import structlog
 
 from pipeline.broker.heartbeats import Heartbeat, Heartbeats
 from pipeline.broker.inspection import Queues, QueueState
-from pipeline.broker.names import QUEUES
+from pipeline.broker.names import FIRST_LANES, QUEUES
 from pipeline.errors import BrokerUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import translated
@@ -70,6 +70,11 @@ class Overview(NamedTuple):
     active: int
     ended: int
     redis: RedisState
+
+    @property
+    def listed_queues(self) -> list[QueueState]:
+        """The queues without empty lanes after the first, so that the table stays short."""
+        return [each for each in self.queues if each.name in FIRST_LANES or each.size or each.dead]
 
     @property
     def backlog(self) -> int:

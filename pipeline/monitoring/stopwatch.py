@@ -16,7 +16,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.begun_at = time.time_ns() // 1_000_000
-        self._lap_began = time.perf_counter()
+        self._began = self._lap_began = time.perf_counter()
         self._waited = 0.0
 
     def lap(self) -> float:
@@ -37,6 +37,11 @@ class Stopwatch:
             finally:
                 self._waited += time.perf_counter() - begun
             yield piece
+
+    @property
+    def elapsed(self) -> float:
+        """Milliseconds since the stopwatch was created."""
+        return _milliseconds(time.perf_counter() - self._began)
 
     @property
     def waited(self) -> float:

@@ -1,10 +1,11 @@
 """The objects of one S3 bucket."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
 from pipeline.storage.errors import translated
@@ -12,6 +13,7 @@ from pipeline.storage.multipart_upload import MultipartUpload, Upload, Uploaded,
 from pipeline.storage.write_options import PLAIN, ObjectHeaders
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 _DELETE_BATCH = 1000
 #: Number of times an object is requested if its body breaks off in transit.
 _READ_ATTEMPTS = 3
+#: Bytes of an object that are in memory while its digest is computed.
+_PIECE_BYTES = 1024 * 1024
+
+Read = TypeVar("Read")
 
 
 class Bucket:
@@ -86,6 +92,14 @@ class Bucket:
             return self._read(key, {"Range": f"bytes={offset}-"})
         except ObjectShortError:
             return b""
+
+    def digest(self, key: str) -> Uploaded:
+        """Return the size and the SHA-256 of an object, which is read piece by piece.
+
+        Raises:
+            ObjectMissingError: the object does not exist.
+        """
+        return self._consume(key, {}, _digest)
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``, in order."""
@@ -175,7 +189,7 @@ class Bucket:
         """Write an object atomically from a stream, as a multipart upload.
 
         Raises:
-            UploadAbandonedError: the upload's ``keep_going`` returned False.
+            UploadAbandonedError: the upload's ``keep_going`` or ``confirm`` returned False.
         """
         return MultipartUpload(self._client, self.name, key, self._headers).write(upload)
 
@@ -194,14 +208,30 @@ class Bucket:
         return aborted
 
     def _read(self, key: str, wanted: Any) -> bytes:  # noqa: ANN401 - boto3's own parameters
+        return self._consume(key, wanted, lambda body: body.read())
+
+    def _consume(
+        self,
+        key: str,
+        wanted: Any,  # noqa: ANN401 - as above
+        consume: Callable[["StreamingBody"], Read],
+    ) -> Read:
         for attempt in range(1, _READ_ATTEMPTS + 1):
             with translated():
                 body = self._client.get_object(Bucket=self.name, Key=key, **wanted)["Body"]
             try:
                 with translated():
-                    return body.read()
+                    return consume(body)
             except StoreUnavailableError:
                 # boto3 retries a failed request, but not a body that breaks off.
                 if attempt == _READ_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
+
+
+def _digest(body: "StreamingBody") -> Uploaded:
+    digest, size = hashlib.sha256(), 0
+    for piece in body.iter_chunks(_PIECE_BYTES):
+        digest.update(piece)
+        size += len(piece)
+    return Uploaded(size, digest.hexdigest())

@@ -19,7 +19,18 @@ _PARTS_IN_FLIGHT = 2
 
 
 class UploadAbandonedError(Exception):
-    """Raised when the caller's ``keep_going`` returned False; the upload was aborted."""
+    """Raised when ``keep_going`` or ``confirm`` returned False; the upload was aborted."""
+
+
+class Uploaded(NamedTuple):
+    """The size in bytes and the hexadecimal SHA-256 of an uploaded object."""
+
+    bytes: int
+    sha256: str
+
+
+def _confirm_always(_: Uploaded) -> bool:
+    return True
 
 
 class Upload(NamedTuple):
@@ -30,19 +41,15 @@ class Upload(NamedTuple):
         part_bytes: size in bytes of each part except the last; S3 requires at least 5 MiB.
         keep_going: called before each part is sent; returns False to abandon the upload.
         content_type: content type of the object.
+        confirm: called with the object's size and digest when all parts have been sent, before the
+            upload is completed; returns False to abandon the upload.
     """
 
     stream: Iterable[bytes]
     part_bytes: int
     keep_going: Callable[[], bool]
     content_type: str = "application/zip"
-
-
-class Uploaded(NamedTuple):
-    """The size in bytes and the hexadecimal SHA-256 of an uploaded object."""
-
-    bytes: int
-    sha256: str
+    confirm: Callable[[Uploaded], bool] = _confirm_always
 
 
 class MultipartUpload:
@@ -67,7 +74,7 @@ class MultipartUpload:
         At most :data:`_PARTS_IN_FLIGHT` parts and the part being filled are in memory.
 
         Raises:
-            UploadAbandonedError: the upload's ``keep_going`` returned False.
+            UploadAbandonedError: the upload's ``keep_going`` or ``confirm`` returned False.
             StoreUnavailableError: S3 does not respond, or returns an error.
         """
         with translated():
@@ -101,6 +108,9 @@ class MultipartUpload:
                     raise UploadAbandonedError(self._key)
                 sent.append(pool.submit(self._write_part, upload_id, number, part))
             finished = [part.result() for part in sent]
+        uploaded = Uploaded(size, digest.hexdigest())
+        if not upload.confirm(uploaded):
+            raise UploadAbandonedError(self._key)
         with translated():
             self._client.complete_multipart_upload(
                 Bucket=self._bucket,
@@ -108,7 +118,7 @@ class MultipartUpload:
                 UploadId=upload_id,
                 MultipartUpload={"Parts": finished},
             )
-        return Uploaded(size, digest.hexdigest())
+        return uploaded
 
     def _write_part(self, upload_id: str, number: int, part: bytearray) -> "CompletedPartTypeDef":
         with translated():

@@ -121,9 +121,19 @@ class JobRecords:
         """Write a bundle atomically from a stream.
 
         Raises:
-            UploadAbandonedError: the upload's ``keep_going`` returned False.
+            UploadAbandonedError: the upload's ``keep_going`` or ``confirm`` returned False.
         """
         return self._bucket.upload(keys.bundle_object(task_id), upload)
+
+    def read_bundle_digest(self, task_id: str) -> Uploaded | None:
+        """Return the size and the SHA-256 of a job's bundle, or None if there is none.
+
+        The bundle is read piece by piece.
+        """
+        try:
+            return self._bucket.digest(keys.bundle_object(task_id))
+        except ObjectMissingError:
+            return None
 
     def write_result(self, task_id: str, result: Result) -> None:
         """Write a job's result record."""
@@ -151,9 +161,13 @@ class JobRecords:
         """
         return self._read(keys.callback_object(task_id), CallbackRecord)
 
+    def delete_result(self, task_id: str) -> None:
+        """Delete a job's result record; a missing record is not an error."""
+        self._bucket.delete(keys.result_object(task_id))
+
     def delete_end(self, task_id: str) -> None:
         """Delete a job's result and callback records, before the job is reopened."""
-        self._bucket.delete(keys.result_object(task_id))
+        self.delete_result(task_id)
         self._bucket.delete(keys.callback_object(task_id))
 
     def list_jobs(self) -> Iterator[list[str]]:

@@ -3,14 +3,17 @@
 A chunk is stored in one of two layouts behind one protocol. :class:`ZipStaging` writes one ZIP per
 chunk: first the rows, then the images as they appear in the bundle. This layout is the default,
 because one request to S3 costs more CPU time than rendering a whole chunk. :class:`ObjectStaging`
-writes one object per image, for systems that read single images from the staging bucket. Both are
-idempotent: staging a chunk again writes the same bytes at the same keys. Only the rows of another
-release, or of a worker with another ``QRMILL_VERIFY``, may differ; the digests in the ledger's
-record then reveal whether the bytes are those that were recorded.
+writes one object per image, for systems that read single images from the staging bucket. A chunk of
+a job with ``pages=single`` has one file in place of images: the bytes that its pages have in
+``symbols.pdf``.
+
+Both layouts are idempotent: staging a chunk again writes the same bytes at the same keys. Only the
+rows of another release, or of a worker with another ``QRMILL_VERIFY``, may differ; the digests in
+the ledger's record then reveal whether the bytes are those that were recorded.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -43,7 +46,7 @@ _rows_decoder = msgspec.json.Decoder(list[ManifestRow])
 
 
 class Chunk(NamedTuple):
-    """A chunk's rows and its images, in the same order."""
+    """A chunk's rows and its files, in the order in which the rows name them."""
 
     rows: list[ManifestRow]
     members: list[ZipMember]
@@ -65,8 +68,7 @@ class Staging(Protocol):
         task_id: str,
         chunk_index: int,
         rows: Sequence[ManifestRow],
-        images: Sequence[bytes],
-        before_request: Callable[[], None],
+        files: Sequence[bytes],
     ) -> StagedBytes:
         """Write a chunk.
 
@@ -74,8 +76,7 @@ class Staging(Protocol):
             task_id: id of the job.
             chunk_index: index of the chunk, counted from 0.
             rows: manifest rows of the chunk's items.
-            images: image files of the items, in the order of ``rows``.
-            before_request: called before every request to S3.
+            files: the files that the rows name, in the order of their first row.
 
         Returns:
             The sizes and digests to record in the ledger.
@@ -90,10 +91,10 @@ class Staging(Protocol):
         """
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
-        """Return a chunk's rows and images.
+        """Return a chunk's rows and files.
 
         Raises:
-            StagedChunkDamagedError: a row or an image differs from what was staged.
+            StagedChunkDamagedError: a row or a file differs from what was staged.
             ObjectMissingError: an object of the chunk does not exist.
         """
 
@@ -120,17 +121,15 @@ class ZipStaging(_BucketStaging):
         task_id: str,
         chunk_index: int,
         rows: Sequence[ManifestRow],
-        images: Sequence[bytes],
-        before_request: Callable[[], None],
+        files: Sequence[bytes],
     ) -> StagedBytes:
         """Write a chunk as one object."""
         encoded = msgspec.json.encode(rows)
-        named = zip((row.file for row in rows), images, strict=True)
         archive = MemberStream(_EPOCH, _STAGED_MODE)
         pieces = [archive.copy(store_member(ROWS, encoded))]
-        pieces += [archive.copy(make_member(name, image)) for name, image in named]
+        named = zip(_names(rows), files, strict=True)
+        pieces += [archive.copy(make_member(name, file)) for name, file in named]
         data = b"".join((*pieces, *archive.finalize()))
-        before_request()
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
 
@@ -144,7 +143,7 @@ class ZipStaging(_BucketStaging):
         return _checked_rows(key, data, staged)
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
-        """Return a chunk's rows and images from the chunk's object."""
+        """Return a chunk's rows and files from the chunk's object."""
         key = keys.staged_zip(task_id, chunk_index)
         data = self._bucket.get(key)
         if _sha256(data) != staged.sha256:
@@ -162,19 +161,16 @@ class ObjectStaging(_BucketStaging):
         task_id: str,
         chunk_index: int,
         rows: Sequence[ManifestRow],
-        images: Sequence[bytes],
-        before_request: Callable[[], None],
+        files: Sequence[bytes],
     ) -> StagedBytes:
-        """Write a chunk's images, then its rows."""
-        for row, image in zip(rows, images, strict=True):
-            kind = MEDIA_TYPES[row.file.rpartition(".")[2]]
-            before_request()
-            self._bucket.put(keys.staged_image(task_id, chunk_index, row.file), image, kind)
+        """Write a chunk's files, then its rows."""
+        for name, file in zip(_names(rows), files, strict=True):
+            kind = MEDIA_TYPES[name.rpartition(".")[2]]
+            self._bucket.put(keys.staged_image(task_id, chunk_index, name), file, kind)
         encoded = msgspec.json.encode(rows)
         key = keys.staged_image(task_id, chunk_index, ROWS)
-        before_request()
         self._bucket.put(key, encoded, "application/json")
-        return _staged(encoded, b"".join((encoded, *images)))
+        return _staged(encoded, b"".join((encoded, *files)))
 
     def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
         """Return a chunk's rows from their object."""
@@ -182,21 +178,28 @@ class ObjectStaging(_BucketStaging):
         return _checked_rows(key, self._bucket.get(key), staged)
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
-        """Return a chunk's rows and images, with one request per object."""
-        rows = self.read_rows(task_id, chunk_index, staged)
-        names = [keys.staged_image(task_id, chunk_index, row.file) for row in rows]
-        images = [self._bucket.get(name) for name in names]
+        """Return a chunk's rows and files, with one request per object."""
+        key = keys.staged_image(task_id, chunk_index, ROWS)
+        encoded = self._bucket.get(key)
+        rows, digest = _checked_rows(key, encoded, staged), hashlib.sha256(encoded)
         members = []
-        for row, name, image in zip(rows, names, images, strict=True):
-            if _sha256(image) != row.sha256:
-                raise StagedChunkDamagedError(f"{name} differs from the rendered image")
-            members.append(make_member(row.file, image))
+        for name in _names(rows):
+            file = self._bucket.get(keys.staged_image(task_id, chunk_index, name))
+            digest.update(file)
+            members.append(make_member(name, file))
+        if digest.hexdigest() != staged.sha256:
+            raise StagedChunkDamagedError(f"a file beside {key} differs from the ledger's record")
         return Chunk(rows, members)
 
 
 def make_staging(kind: str, bucket: Bucket) -> Staging:
     """Return the staging for a value of ``QRMILL_STAGING``: ``zip`` or ``object``."""
     return ZipStaging(bucket) if kind == "zip" else ObjectStaging(bucket)
+
+
+def _names(rows: Sequence[ManifestRow]) -> list[str]:
+    """Return the names of the files that rows name, each once, in the order of its first row."""
+    return [*dict.fromkeys(row.file for row in rows)]
 
 
 def _staged(rows: bytes, data: bytes) -> StagedBytes:

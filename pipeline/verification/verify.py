@@ -1,8 +1,9 @@
 """Comparison of a chunk's images with its items: each symbol is read back by zxing-cpp.
 
 A PNG is read from the bytes of its file. Its modules must equal the encoded ones, because error
-correction would hide a few wrong modules from the decoder. Files of other formats are read from the
-encoded modules, and one file per chunk is also drawn by a library and compared with its modules.
+correction would hide a few wrong modules from the decoder. Symbols of other formats are read from
+the encoded modules. One SVG file, PDF file or PDF page per chunk is also drawn by a library and
+compared with its modules.
 """
 
 from collections import defaultdict
@@ -11,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import zxingcpp
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from pipeline.archive.manifest import ManifestRow
@@ -20,9 +22,10 @@ from pipeline.verification.png_files import HEAD_BYTES, read_modules
 from pipeline.verification.rasters import MODULE_PIXELS, RASTERISERS
 from render.gs1.link import digital_link_uri
 from render.image import Image, symbol_side
+from render.writers.pdf_document import page_document
 
 #: Verification of a chunk; raises an :class:`UnverifiedError`.
-Verify = Callable[[JobFields, Sequence[ManifestRow], Sequence[Image]], None]
+Verify = Callable[[JobFields, Sequence[ManifestRow], Sequence[Image], Sequence[bytes]], None]
 #: Modules with their quiet zone: uint8 (n, side, side), 1 for light.
 Modules = NDArray[np.uint8]
 
@@ -36,25 +39,34 @@ _MODEL_2 = "]Q1"
 _DARK, _LIGHT = 64, 191
 
 
-def verify(job: JobFields, rows: Sequence[ManifestRow], images: Sequence[Image]) -> None:
+def verify(
+    job: JobFields,
+    rows: Sequence[ManifestRow],
+    images: Sequence[Image],
+    files: Sequence[bytes],
+) -> None:
     """Read all symbols of a chunk back, and compare them with their items.
 
     Args:
         job: the fields that all items share.
         rows: the manifest rows of the items, which the symbols must agree with.
         images: the images of the items, in the order of ``rows``.
+        files: the files to deliver: the data of ``images``, or the run of pages of all symbols.
 
     Raises:
         UnverifiedError: at least one symbol differs; the error names the first.
     """
-    faults = _find_faults(job, rows, images)
+    faults = _find_faults(job, rows, images, files)
     if faults:
         first = min(faults)
         raise UnverifiedError(rows[first].index, rows[first].file, faults[first], len(faults))
 
 
 def _find_faults(
-    job: JobFields, rows: Sequence[ManifestRow], images: Sequence[Image]
+    job: JobFields,
+    rows: Sequence[ManifestRow],
+    images: Sequence[Image],
+    files: Sequence[bytes],
 ) -> dict[int, str]:
     """Return how symbols differ from their items, by place; empty if none does."""
     faults: dict[int, str] = {}
@@ -64,7 +76,7 @@ def _find_faults(
         for place, symbol, of_file in zip(places, modules, of_files, strict=True):
             fault = of_file or _fault(job, rows[place], symbol)
             if not fault and place == drawn:
-                fault = _fault_of_file(job.format, images[place].data, symbol)
+                fault = _fault_of_file(job.format, _file(rows, files, place), symbol)
             if fault:
                 faults[place] = fault
     return faults
@@ -139,6 +151,15 @@ def _fault(job: JobFields, row: ManifestRow, modules: NDArray[np.uint8]) -> str:
     if details["UEC"] != 1:  # share of the error correction that reading did not need
         return "the symbol can only be read by correcting errors"
     return ""
+
+
+def _file(rows: Sequence[ManifestRow], files: Sequence[bytes], place: int) -> bytes:
+    """Return the file of a symbol; if all are in one document, a document of the symbol's page."""
+    if rows[place].page is UNSET:
+        return files[place]
+    lengths = [row.staged_page.bytes for row in rows[: place + 1] if row.staged_page is not UNSET]
+    end = sum(lengths)
+    return page_document(files[0][end - lengths[-1] : end], rows[place].index - 1)
 
 
 def _fault_of_file(image_format: str, file: bytes, modules: NDArray[np.uint8]) -> str:

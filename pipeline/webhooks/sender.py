@@ -6,10 +6,7 @@ active secret). The body contains the task id but no download URL. Download URLs
 to polls with the API key.
 """
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -26,6 +23,7 @@ from pipeline.webhooks.headers import signed_headers
 from pipeline.webhooks.http import DeliveryError, Response, post
 from pipeline.webhooks.schedule import Attempt, Callbacks, next_delay
 from pipeline.webhooks.secrets import WebhookSecrets
+from pipeline.webhooks.slots import Slots
 from pipeline.webhooks.urls import CallbackRules, parse_callback_url
 from render.errors import InvalidValueError
 
@@ -36,9 +34,6 @@ WEBHOOK_TIME_LIMIT = 2 * 60_000
 
 _GONE = 410
 _SUCCESS = range(200, 300)
-#: Maximum number of webhooks that one worker process sends concurrently, each of a different
-#: tenant. The slow receivers of one tenant therefore occupy at most one of these slots.
-_MAX_CONCURRENT = 4
 
 
 class CallbackFailedError(Exception):
@@ -52,6 +47,7 @@ class WebhookSender:
         callbacks: state of the webhooks in the ledger.
         secrets: webhook secrets of the tenants.
         records: job records in S3, where results of webhooks are written.
+        slots: slots of this process for webhooks that are being sent.
         rules: rules for callback URLs.
         prefix: prefix of the API's paths, for the poll URL in the body.
         lease: milliseconds after which an attempt counts as dead and another may begin.
@@ -62,6 +58,7 @@ class WebhookSender:
         callbacks: Callbacks,
         secrets: WebhookSecrets,
         records: JobRecords,
+        slots: Slots,
         *,
         rules: CallbackRules,
         prefix: str,
@@ -70,11 +67,10 @@ class WebhookSender:
         self._callbacks = callbacks
         self._secrets = secrets
         self._records = records
+        self._slots = slots
         self._rules = rules
         self._prefix = prefix
         self._lease = lease
-        self._lock = threading.Lock()
-        self._busy: set[str] = set()  # ids of the tenants whose webhooks are being sent
 
     def run(self, task_id: str, message_id: str) -> bool:
         """Make an attempt to deliver a job's webhook, if one is due.
@@ -90,8 +86,8 @@ class WebhookSender:
             CallbackFailedError: the last attempt failed, or the receiver returned 410 (Gone).
             LedgerUnavailableError: Redis is unreachable; try again later.
         """
-        with self._slot(self._callbacks.owner(task_id)) as free:
-            if not free:
+        with self._slots.slot(self._callbacks.owner(task_id)) as slot:
+            if slot is None:
                 return False
             attempt = self._callbacks.claim(task_id, self._lease, message_id)
             if attempt is None:
@@ -99,35 +95,24 @@ class WebhookSender:
                     "webhook skipped", reason="no attempt is due, or another worker is making it"
                 )
             else:
-                self._execute(attempt)
+                slot.succeeded = False
+                slot.succeeded = self._execute(attempt)
         return True
 
-    @contextmanager
-    def _slot(self, tenant: str) -> Iterator[bool]:
-        """Reserve a slot to send a webhook of a tenant; yields False if no slot is free."""
-        with self._lock:
-            free = tenant not in self._busy and len(self._busy) < _MAX_CONCURRENT
-            if free:
-                self._busy.add(tenant)
-        try:
-            yield free
-        finally:
-            if free:
-                with self._lock:
-                    self._busy.remove(tenant)
-
-    def _execute(self, attempt: Attempt) -> None:
+    def _execute(self, attempt: Attempt) -> bool:
+        """Make an attempt; return whether it succeeded."""
         try:
             response = self._send(attempt)
         except _NoResponseError as error:
             self._reschedule(attempt, str(error))
-            return
+            return False
         if response.status in _SUCCESS:
             self._succeed(attempt)
         elif response.status == _GONE:
             self._give_up(attempt, f"receiver returned {response.status} (Gone): no more attempts")
         else:
             self._reschedule(attempt, f"receiver returned {response.status}", response.retry_after)
+        return response.status in _SUCCESS
 
     def _send(self, attempt: Attempt) -> Response:
         job = attempt.job

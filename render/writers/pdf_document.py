@@ -71,6 +71,35 @@ def page_run(pages: Iterable[Page], first: int) -> PageRun:
     return PageRun(b"".join(objects), list(map(len, objects)))
 
 
+def page_document(objects: bytes, position: int) -> bytes:
+    """Return a document of one page, in the same bytes that the page has in a longer document.
+
+    The objects keep their numbers, so the table has gaps, which readers accept.
+
+    Args:
+        objects: the page's objects, taken from a :class:`PageRun`.
+        position: zero-based position of the page in the longer document.
+    """
+    number, node = _numbers(position)
+    parts = [
+        HEADER,
+        objects,
+        catalog(),
+        tree_node(ROOT, (node,), 1),
+        tree_node(node, (number,), 1, ROOT),
+    ]
+    page, *others, table = [*accumulate(map(len, parts))]
+    entries = (
+        table_head(ROOT),
+        table_entries(others[:2]),
+        b"%d 1\n" % node,
+        table_entries(others[2:]),
+        b"%d 2\n" % number,
+        table_entries((page, page + PAGE_BYTES)),
+    )
+    return b"".join((*parts, *entries, trailer(number + 1, table)))
+
+
 def assemble(runs: Iterable[PageRun]) -> Iterator[bytes]:
     """Yield a document piece by piece, given all its pages in order.
 

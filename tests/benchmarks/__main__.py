@@ -31,6 +31,7 @@ OWN = {
     "requests": "wire",
     "pollers": "pollers",
     "verification": "verification",
+    "fairness": "fairness",
 }
 #: Parts that print for themselves: ``main()``.
 RENDERER = {"render": "render", "deflate": "deflate", "render-memory": "memory"}

@@ -104,7 +104,7 @@ class Podman:
         context.mkdir()
         shutil.copy(Path(sys.executable).with_name("rclone"), context)
         here, on = Path(__file__).with_name("Containerfile"), f"--build-arg=BASE={base}"
-        for name in ("valkey", "rclone"):
+        for name in ("valkey", "rclone", "nginx"):
             self.build(here, context, _named(name), on, "--target=servers")
         self.build(here, context, _named("prometheus"), on)
 
@@ -136,5 +136,5 @@ class Podman:
 
 def _named(part: str) -> str:
     compose = (ROOT / "deploy" / "compose.yaml").read_text("utf-8")
-    (image,) = re.findall(rf"image: (\S+/{part}:\S+)", compose)
-    return f"docker.io/{image}"
+    (image,) = re.findall(rf"image: ((?:\S+/)?{part}:\S+)", compose)
+    return f"docker.io/{image if '/' in image else f'library/{image}'}"

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import ssl
 import subprocess
 import time
 import zipfile
@@ -55,6 +56,9 @@ class Compose:
             f'  {name}: {{ports: !override ["127.0.0.1:{port}:{inner[name]}"]}}\n'
             for name, port in self.ports.items()
         ]
+        self.tls = {"api": free_port(), "s3": free_port()}
+        proxy = f'["127.0.0.1:{self.tls["api"]}:8443", "127.0.0.1:{self.tls["s3"]}:9443"]'
+        lines.append(f"  proxy: {{ports: !override {proxy}}}\n")
         (directory / "ports.yaml").write_text("services:\n" + "".join(lines), "utf-8")
         public = f"http://127.0.0.1:{self.ports['s3']}"
         self._environment["QRMILL_S3_PUBLIC_ENDPOINT_URL"] = public
@@ -133,6 +137,30 @@ def test_the_readmes_request_is_done(compose: Compose, key: str, tmp_path: Path)
     assert '"status":"completed"' in run(CURL, environment, tmp_path)
     with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
         assert "00002_LOT-7_A0002.png" in bundle.namelist()
+
+
+def test_the_proxy_terminates_tls_and_the_api_trusts_it(
+    podman: Podman, compose: Compose, key: str
+) -> None:
+    trust = ssl.create_default_context(cafile=compose.directory / "secrets/tls-certificate.pem")
+    url = f"https://localhost:{compose.tls['api']}"
+    with httpx2.Client(base_url=url, verify=trust, trust_env=False) as client:
+        assert client.get("/readyz").is_success
+        page = client.get("/ops/sign-in", headers={"X-Forwarded-For": "1.2.3.4"})
+        assert page.headers["Set-Cookie"].startswith("__Host-qrmill_visit=")
+        assert page.headers["Strict-Transport-Security"]
+        assert client.get("/qr/bulk/", headers={"X-API-Key": key}).status_code == 200
+        s3 = f"https://localhost:{compose.tls['s3']}/qrmill/keys/"
+        assert client.get(s3).status_code in {400, 403}  # from S3: no signature
+        assert client.delete(s3).status_code == 403
+        # A new container of the API has another address, which nginx asks for.
+        compose("up", "--detach", "--no-build", "--pull=never", "--force-recreate", "api")
+        wait_for(lambda: client.get("/readyz").is_success, "the new API")
+    log = podman("logs", compose.container("api"))
+    assert "forwarded headers ignored" not in log
+    name = compose.container("proxy")
+    said = podman("exec", name, "grep", "-E", "^(Uid|CapEff|NoNewPrivs):", "/proc/1/status")
+    assert said.split() == ["Uid:", *["101"] * 4, "CapEff:", "0" * 16, "NoNewPrivs:", "1"]
 
 
 def is_ready(url: str) -> bool:

@@ -17,7 +17,7 @@ from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailab
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
-from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
+from pipeline.storage.multipart_upload import Upload, UploadAbandonedError, Uploaded
 from tests.s3_servers import EVERY_S3, enforced
 
 pytestmark = EVERY_S3
@@ -199,6 +199,38 @@ def test_an_upload_is_abandoned_when_it_is_told_to(bucket: Bucket) -> None:
     with pytest.raises(UploadAbandonedError):
         bucket.upload("lost", Upload(endless, PART, lambda: next(answers)))
     assert open_uploads(bucket) == []
+
+
+def test_an_upload_is_confirmed_with_its_digest_before_it_is_completed(bucket: Bucket) -> None:
+    whole = bytes(PART) + b"end"
+    confirmed: list[Uploaded] = []
+
+    def confirm(uploaded: Uploaded) -> bool:
+        confirmed.append(uploaded)
+        assert [*bucket.list_keys("")] == []
+        return True
+
+    done = bucket.upload("whole", Upload([whole], PART, always, confirm=confirm))
+    assert confirmed == [done] == [Uploaded(len(whole), hashlib.sha256(whole).hexdigest())]
+    assert bucket.get("whole") == whole
+
+
+def test_an_upload_that_is_not_confirmed_is_abandoned(bucket: Bucket) -> None:
+    bucket.put("kept", b"before")
+    with pytest.raises(UploadAbandonedError):
+        bucket.upload("kept", Upload([b"after"], PART, always, confirm=lambda _: False))
+    assert bucket.get("kept") == b"before"
+    assert open_uploads(bucket) == []
+
+
+def test_the_digest_of_an_object_is_that_of_its_bytes(bucket: Bucket) -> None:
+    data = bytes(range(256)) * 20_000
+    bucket.put("large", data)
+    assert bucket.digest("large") == Uploaded(len(data), hashlib.sha256(data).hexdigest())
+    bucket.put("empty", b"")
+    assert bucket.digest("empty") == Uploaded(0, hashlib.sha256(b"").hexdigest())
+    with pytest.raises(ObjectMissingError):
+        bucket.digest("missing")
 
 
 def test_a_presigned_url_downloads_under_the_jobs_name(bucket: Bucket) -> None:

@@ -221,6 +221,22 @@ def test_a_second_message_that_comes_late_does_not_reopen_a_failed_job(ledger: L
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "double") is not None
 
 
+@pytest.mark.parametrize("failed", [{"1"}, {"0", "2"}, {"9"}])
+def test_a_bundle_is_not_reopened_while_a_chunk_counts_as_failed(
+    ledger: Ledger, failed: set[str]
+) -> None:
+    """No step leaves such an entry; what reopens a job does not rely on that."""
+    task_id = enter(ledger)
+    stage_all(ledger, task_id)
+    ledger.fail_job(task_id, FAILURE, None, "letter")
+    ledger._client.hset(keys.failures(task_id), mapping=dict.fromkeys(failed, "{}"))
+    assert ledger.claim_bundle(task_id, "a", LEASE, HOUR, "letter") is None
+    assert state(ledger, task_id) == "failed"
+    assert ledger.active_jobs() == []
+    ledger._client.delete(keys.failures(task_id))
+    assert ledger.claim_bundle(task_id, "a", LEASE, HOUR, "letter")
+
+
 def test_a_copy_of_a_message_that_failed_for_good_does_not_reopen_its_job(ledger: Ledger) -> None:
     of_chunk, of_bundle = enter(ledger), enter(ledger)
     begun = begin(ledger, of_chunk, 0, "message")
@@ -332,7 +348,7 @@ def test_the_indexes_hold_what_is_in_flight_and_whose_it_is(ledger: Ledger, redi
 def test_a_server_that_is_not_there_is_told_as_such() -> None:
     with open_redis("redis://127.0.0.1:1", timeout=1, decode=True) as nowhere:
         lost = Ledger(nowhere)
-        for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0, LEASE), lost.ping):
+        for step in (lambda: lost.status("x"), lambda: lost.begin_chunk("x", 0, LEASE), lost.check):
             with pytest.raises(LedgerUnavailableError):
                 step()
 
@@ -456,13 +472,15 @@ def test_a_late_job_and_one_that_has_ended_are_told_apart(ledger: Ledger) -> Non
 
 
 def test_a_job_that_is_taken_to_be_removed_is_not_opened_again(ledger: Ledger) -> None:
-    of_chunk, of_bundle, opened = (enter(ledger) for _ in range(3))
+    of_chunk, of_bundle, opened, running = (enter(ledger) for _ in range(4))
     stage_all(ledger, of_bundle)
+    begin(ledger, running, 0)
     for task_id, chunk in ((of_chunk, 0), (of_bundle, None), (opened, 0)):
         ledger.fail_job(task_id, FAILURE, chunk, "letter")
     assert ledger.claim_expired(NOW, 10) == []
     assert ledger.retry_job(opened, HOUR) == [0, 1, 2]
-    ledger._client.zadd(keys.ENDED_JOBS, {opened: 1})  # as if its index had not followed
+    for task_id in (opened, running):
+        ledger._client.zadd(keys.ENDED_JOBS, {task_id: 1})  # as if its index had not followed
     taken = {(of_chunk, "failed", "key"), (of_bundle, "failed", "key")}
     assert (
         {*ledger.claim_expired(NOW * 10_000, 10)}
@@ -472,7 +490,8 @@ def test_a_job_that_is_taken_to_be_removed_is_not_opened_again(ledger: Ledger) -
     assert ledger.retry_job(of_chunk, HOUR) is ledger.retry_job(of_bundle, HOUR) is None
     assert ledger.begin_chunk(of_chunk, 0, LEASE, "letter") is None
     assert ledger.claim_bundle(of_bundle, "a", LEASE, HOUR, "letter") is None
-    assert state(ledger, opened) == "pending"
+    assert (state(ledger, opened), state(ledger, running)) == ("pending", "running")
+    assert {*ledger._client.zrange(keys.ENDED_JOBS, 0, -1)} == {of_chunk, of_bundle}
     assert state(ledger, of_chunk) == state(ledger, of_bundle) == "failed"
 
 

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.factory import make_broker
 from pipeline.broker.heartbeats import Heartbeats
+from pipeline.broker.lanes import Lanes
 from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
@@ -61,6 +62,12 @@ def told(settings: Settings) -> Told:
 def broker(settings: Settings) -> Iterator[WakingBroker]:
     with closing(make_broker(settings, open_redis(settings.redis_url, timeout=5))) as made:
         yield made
+
+
+@pytest.fixture
+def dispatcher(settings: Settings, broker: WakingBroker) -> Iterator[Dispatcher]:
+    with open_redis(settings.redis_url, timeout=5, decode=True) as client:
+        yield Dispatcher(broker, Lanes(client))
 
 
 def test_a_completed_job_counts_once_however_many_say_so_at_once(
@@ -126,15 +133,17 @@ def test_jobs_in_flight_and_the_one_nearest_its_deadline(ledger: Ledger, told: T
 
 
 def test_callbacks_have_a_queue_that_is_told_and_is_no_backlog(
-    broker: WakingBroker, told: Told
+    dispatcher: Dispatcher, told: Told
 ) -> None:
-    Dispatcher(broker).send_callback("t")
+    dispatcher.send_callback("t")
     assert told.queue(WEBHOOK_QUEUE)["waiting"] == 1
     assert told("qrmill_backlog_messages") == 0
 
 
-def test_messages_are_told_by_what_is_happening_to_them(broker: WakingBroker, told: Told) -> None:
-    Dispatcher(broker).send_chunks("t", range(3))
+def test_messages_are_told_by_what_is_happening_to_them(
+    broker: WakingBroker, dispatcher: Dispatcher, told: Told
+) -> None:
+    dispatcher.send_chunks("t", range(3), "a")
     assert told.queue(RENDER_QUEUE) == {"waiting": 3, "in_progress": 0, "delayed": 0, "dead": 0}
     assert told.queue(EXPRESS_QUEUE)["waiting"] == 0
     assert told("qrmill_backlog_messages") == 3
@@ -169,9 +178,9 @@ def test_the_oldest_message_is_found_at_either_end(broker: WakingBroker, told: T
 
 
 def test_only_workers_count_as_workers(
-    broker: WakingBroker, settings: Settings, told: Told
+    dispatcher: Dispatcher, settings: Settings, told: Told
 ) -> None:
-    Dispatcher(broker).send_chunks("t", [0])  # a sign of life, but not of a worker
+    dispatcher.send_chunks("t", [0], "a")  # a sign of life, but not of a worker
     assert told("qrmill_workers") == 0
     with closing(build_worker(settings)) as worker:
         next(worker.consume(EXPRESS_QUEUE, timeout=100))

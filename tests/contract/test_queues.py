@@ -33,6 +33,7 @@ from tests.contract.test_ledger import HOUR, new_head
 from tests.rabbitmq import RunningRabbitmq
 from tests.waiting import wait_for
 
+TENANT = "4f9k2m7q1x8z"
 AWAY = (LedgerUnavailableError, BrokerUnavailableError)
 
 
@@ -135,7 +136,7 @@ def test_queues_that_nothing_was_sent_to_are_empty(parts: BrokerParts) -> None:
 
 
 def test_messages_are_told_by_what_is_happening_to_them(parts: BrokerParts) -> None:
-    parts.dispatcher.send_chunks("a-task", range(3))
+    parts.dispatcher.send_chunks("a-task", range(3), TENANT)
     assert counts(parts) == (3, 0, 0, 0)
     assert state(parts, EXPRESS_QUEUE).waiting == 0
     assert (parts.queues.size(RENDER_QUEUE), parts.queues.size(EXPRESS_QUEUE)) == (3, 0)
@@ -256,10 +257,10 @@ def test_over_tls_messages_go_to_the_server_that_is_trusted_alone(
 ) -> None:
     over_tls = msgspec.structs.replace(settings, broker_url=rabbitmq.server.tls_url)
     with opened(over_tls) as parts, pytest.raises(BrokerUnavailableError, match="verify failed"):
-        parts.dispatcher.send_bundle("a-task")
+        parts.dispatcher.send_bundle("a-task", TENANT)
     monkeypatch.setenv("SSL_CERT_FILE", str(rabbitmq.certificate))
     with opened(over_tls) as parts:
-        parts.dispatcher.send_bundle("a-task")
+        parts.dispatcher.send_bundle("a-task", TENANT)
         assert state(parts, BUNDLE_QUEUE).waiting == 1
         with fetched(parts, 1, BUNDLE_QUEUE) as consumer:
             assert next_message(consumer).args == ("a-task",)
@@ -269,7 +270,9 @@ def test_over_tls_messages_go_to_the_server_that_is_trusted_alone(
 
 def test_many_threads_send_at_once(parts: BrokerParts) -> None:
     with ThreadPoolExecutor(16) as pool:
-        sent = [pool.submit(parts.dispatcher.send_chunks, "a-task", range(5)) for _ in range(40)]
+        sent = [
+            pool.submit(parts.dispatcher.send_chunks, "a-task", range(5), TENANT) for _ in range(40)
+        ]
     assert [each.result() for each in sent] == [None] * 40
     assert state(parts).waiting == 200
 
@@ -295,8 +298,8 @@ def test_a_broker_that_is_away_is_told_as_such(chosen: Settings) -> None:
             lambda: parts.queues.letters(RENDER_QUEUE, 1),
             lambda: parts.queues.requeue(RENDER_QUEUE, ["x"]),
             lambda: parts.queues.discard(RENDER_QUEUE, ["x"]),
-            lambda: parts.dispatcher.send_bundle("a-task"),
-            lambda: parts.dispatcher.send_chunks("a-task", range(3)),
+            lambda: parts.dispatcher.send_bundle("a-task", TENANT),
+            lambda: parts.dispatcher.send_chunks("a-task", range(3), TENANT),
         ):
             with pytest.raises(AWAY) as raised:
                 ask()

@@ -39,6 +39,7 @@ def test_calls_bytes_and_times_by_operation(settings: Settings) -> None:
     assert counted("bytes_total", operation="PutObject", direction="sent") == 10
     assert counted("bytes_total", operation="UploadPart", direction="sent") == 1000
     assert counted("bytes_total", operation="GetObject", direction="received") == 4
+    assert counted("bytes_total", operation="GetObject", direction="sent") == 0
 
 
 def test_what_is_not_there_is_no_error_of_the_store(settings: Settings) -> None:

@@ -9,11 +9,12 @@ import pytest
 import urllib3
 
 from deploy.embedded import servers
+from pipeline.errors import StoreUnavailableError
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
 from pipeline.storage.multipart_upload import Upload
-from tests.faults.proxy import FaultProxy, Seen
+from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 
 pytestmark = pytest.mark.parametrize("s3", ["moto"], indirect=True)
 
@@ -132,3 +133,26 @@ def test_by_default_nothing_but_an_md5_is_asked(
     assert "content-md5" in only.headers
     assert not [name for name in only.headers if name.startswith((SSE, "x-amz-checksum"))]
     assert bucket.get("one") == b"data"
+
+
+@pytest.mark.parametrize("broken", [2, 3])
+def test_a_body_that_breaks_off_is_requested_three_times_at_most(
+    settings: Settings, proxy: FaultProxy, broken: int
+) -> None:
+    bucket = open_storage(
+        msgspec.structs.replace(settings, s3_endpoint_url=proxy.url), read_timeout=5
+    ).bucket
+    bucket.put("key", b"x" * 100_000)
+    seen: list[str] = []
+
+    def watch(request: Seen) -> None:
+        seen.append(request.method)
+        proxy.mode = Mode(cut=1.0) if len(seen) <= broken else PASS
+
+    proxy.watch = watch
+    if broken < 3:
+        assert bucket.get("key") == b"x" * 100_000
+    else:
+        with pytest.raises(StoreUnavailableError):
+            bucket.get("key")
+    assert seen == ["GET"] * 3

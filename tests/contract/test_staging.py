@@ -3,10 +3,12 @@
 import hashlib
 import io
 import zipfile
+import zlib
 
+import msgspec
 import pytest
 
-from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.manifest import ManifestRow, StagedPage
 from pipeline.archive.members import make_member
 from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import StagedBytes
@@ -45,10 +47,30 @@ def rows(images: list[bytes], ending: str = "png") -> list[ManifestRow]:
     ]
 
 
+#: The bytes of three pages in ``symbols.pdf``, of which ``IMAGES`` are the content streams.
+RUN = b"".join(b"page " + image + b" end" for image in IMAGES)
+
+
+def page_rows() -> list[ManifestRow]:
+    return [
+        msgspec.structs.replace(
+            row,
+            file="symbols.pdf",
+            page=row.index,
+            staged_page=StagedPage(len(image) + 9, zlib.crc32(b"page " + image + b" end")),
+        )
+        for row, image in zip(rows(IMAGES), IMAGES, strict=True)
+    ]
+
+
+def stage_run(staging: Staging) -> StagedBytes:
+    return staging.stage(TASK, 0, page_rows(), [RUN])
+
+
 def stage(
     staging: Staging, task_id: str = TASK, chunk: int = 0, ending: str = "png"
 ) -> StagedBytes:
-    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES, lambda: None)
+    return staging.stage(task_id, chunk, rows(IMAGES, ending), IMAGES)
 
 
 def expected_chunk(ending: str = "png") -> Chunk:
@@ -107,6 +129,52 @@ def test_a_changed_image_alone_is_found_out(staging: Staging, staging_bucket: Bu
         staging_bucket.put(key, staging_bucket.get(key).replace(b"second", b"SECOND"))
     assert staging.read_rows(TASK, 0, staged) == rows(IMAGES)
     with pytest.raises(StagedChunkDamagedError):
+        staging.read_chunk(TASK, 0, staged)
+
+
+def test_a_run_of_pages_is_read_back_as_one_file(staging: Staging) -> None:
+    staged = stage_run(staging)
+    assert staging.read_rows(TASK, 0, staged) == page_rows()
+    expected = Chunk(page_rows(), [make_member("symbols.pdf", RUN)])
+    assert staging.read_chunk(TASK, 0, staged) == expected
+    assert expected.members[0].method == zipfile.ZIP_STORED
+
+
+def test_a_run_of_pages_staged_twice_is_staged_once(
+    staging: Staging, staging_bucket: Bucket
+) -> None:
+    first = stage_run(staging)
+    before = {key: staging_bucket.get(key) for key in staging_bucket.list_keys("")}
+    assert stage_run(staging) == first
+    assert {key: staging_bucket.get(key) for key in staging_bucket.list_keys("")} == before
+
+
+def test_a_damaged_run_of_pages_is_found_out(staging: Staging, staging_bucket: Bucket) -> None:
+    staged = stage_run(staging)
+    for key in [*staging_bucket.list_keys("")]:
+        staging_bucket.put(key, staging_bucket.get(key).replace(b"second", b"SECOND"))
+    assert staging.read_rows(TASK, 0, staged) == page_rows()
+    with pytest.raises(StagedChunkDamagedError):
+        staging.read_chunk(TASK, 0, staged)
+
+
+def test_changed_lengths_of_pages_are_found_out(staging: Staging, staging_bucket: Bucket) -> None:
+    staged = stage_run(staging)
+    for key in [*staging_bucket.list_keys("")]:
+        old = b'"staged_page":[%d,' % (len(IMAGES[1]) + 9)
+        new = b'"staged_page":[%d,' % (len(IMAGES[1]) + 8)
+        staging_bucket.put(key, staging_bucket.get(key).replace(old, new))
+    for read in (staging.read_rows, staging.read_chunk):
+        with pytest.raises(StagedChunkDamagedError):
+            read(TASK, 0, staged)
+
+
+def test_a_missing_run_of_pages_is_missing(staging: Staging, staging_bucket: Bucket) -> None:
+    staged = stage_run(staging)
+    for key in [*staging_bucket.list_keys("")]:
+        if not key.endswith(ROWS):
+            staging_bucket.delete(key)
+    with pytest.raises(ObjectMissingError):
         staging.read_chunk(TASK, 0, staged)
 
 

@@ -10,6 +10,7 @@ import redis
 
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.broker.factory import make_broker
+from pipeline.broker.lanes import Lanes
 from pipeline.broker.names import WEBHOOK_QUEUE
 from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
@@ -51,7 +52,7 @@ def broker(settings: Settings) -> Iterator[WakingBroker]:
 
 @pytest.fixture
 def callbacks(client: redis.Redis, broker: WakingBroker) -> Callbacks:
-    return Callbacks(client, Dispatcher(broker), RedisQueues(client))
+    return Callbacks(client, Dispatcher(broker, Lanes(client)), RedisQueues(client))
 
 
 def enter(ledger: Ledger, url: str = URL) -> str:

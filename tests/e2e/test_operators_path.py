@@ -15,6 +15,8 @@ import redis
 from botocore.config import Config
 
 from deploy.embedded.running import RunningStack
+from pipeline.broker.names import RENDER_QUEUES
+from pipeline.ledger import keys
 from tests.command_line import qrmill
 from tests.waiting import wait_for
 
@@ -101,4 +103,10 @@ def test_an_operator_gets_from_the_alert_to_the_completed_re_run(
         assert bundle.testzip() is None
         assert len(json.loads(bundle.read("manifest.json"))) == 1200
     with redis.Redis.from_url(ready.redis_url) as client:  # the stack is others' too
-        client.delete("dramatiq:render.XQ", "dramatiq:render.XQ.msgs")
+        client.delete(
+            *(
+                name
+                for queue in RENDER_QUEUES
+                for name in (keys.dead_letters(queue), keys.dead_messages(queue))
+            )
+        )

@@ -21,7 +21,14 @@ from tests.faults.rabbitmq_faults import (
     rabbitmq_away,
     rabbitmq_dying,
 )
-from tests.faults.redis_faults import empty_redis, freeze_redis, kill_redis, redis_away, redis_dying
+from tests.faults.redis_faults import (
+    empty_redis,
+    freeze_redis,
+    kill_redis,
+    redis_away,
+    redis_dying,
+    redis_full,
+)
 from tests.faults.s3_faults import kill_s3, s3_cutting, s3_failing, s3_full, s3_slow
 from tests.faults.scene import Fault
 from tests.faults.sentinel_faults import (
@@ -41,6 +48,7 @@ _ALL = (
     Fault("freeze-redis", freeze_redis),
     Fault("empty-redis", empty_redis),
     Fault("redis-away", redis_away),
+    Fault("redis-full", redis_full),
     Fault("sentinel-failover", kill_master, sentinels=True),
     Fault("sentinel-freeze", freeze_master, sentinels=True),
     Fault("sentinel-dying", masters_dying, sentinels=True),

@@ -2,10 +2,10 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from deploy.embedded.process import wait_until
-from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
+from pipeline.broker.names import BUNDLE_QUEUES, RENDER_QUEUES
 from tests.faults.rig import Rig, send
 from tests.faults.scene import Scene
 
@@ -29,11 +29,13 @@ def messages_twice(scene: Scene) -> None:
         with _stopped_workers(scene.rig):
             scene.submit()
             scene.begin()
-            doubled = messages.double(RENDER_QUEUE)
-            messages.shuffle(RENDER_QUEUE, scene.rig.random)
+            doubled = sum(map(messages.double, RENDER_QUEUES))
+            for queue in RENDER_QUEUES:
+                messages.shuffle(queue, scene.rig.random)
         scene.notes.append(f"{doubled} messages were doubled")
         for _ in scene.every(0.2, 20):
-            messages.double(BUNDLE_QUEUE)
+            for queue in BUNDLE_QUEUES:
+                messages.double(queue)
 
 
 def messages_reordered(scene: Scene) -> None:
@@ -42,8 +44,8 @@ def messages_reordered(scene: Scene) -> None:
         scene.submit()
         scene.begin()
         for _ in scene.every(0.2, 20):
-            messages.shuffle(RENDER_QUEUE, scene.rig.random)
-            messages.shuffle(BUNDLE_QUEUE, scene.rig.random)
+            for queue in (*RENDER_QUEUES, *BUNDLE_QUEUES):
+                messages.shuffle(queue, scene.rig.random)
 
 
 def callbacks_early(scene: Scene) -> None:
@@ -64,10 +66,12 @@ def callbacks_late(scene: Scene) -> None:
         scene.submit()
         scene.begin()
         for _ in scene.every(0.05, 20):
-            with messages.held(BUNDLE_QUEUE):
+            with ExitStack() as held:
+                for queue in BUNDLE_QUEUES:
+                    held.enter_context(messages.held(queue))
                 scene.last(2)
         wait_until(lambda: not scene.load.open_orders(), 120)
         for order in scene.load.orders:
             if order.task_id is not None:
                 messages.ask_for_bundle(order.task_id)
-        wait_until(lambda: not messages.waiting(BUNDLE_QUEUE), 30)
+        wait_until(lambda: not any(map(messages.waiting, BUNDLE_QUEUES)), 30)

@@ -9,13 +9,14 @@ from falcon.testing import TestClient
 from api.app import create_app
 from pipeline.service import Service, Settings
 from pipeline.worker import build_worker
+from tests.lanes import key_in_lane
 
 StartWorker = Callable[..., dramatiq.Worker]
 
 
 @pytest.fixture
 def token(service: Service) -> str:
-    return service.api_keys.create(name="client", role="client").token
+    return key_in_lane(service.api_keys, 0, name="client", role="client").token
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ class Visitor:
         headers = {"Content-Type": _FORM, **options.pop("headers", {})}  # type: ignore[dict-item]
         return self._sent("POST", path, body=urlencode(fields), headers=headers, **options)
 
-    def token(self, page: str = "/ops/jobs") -> str:
-        found = _TOKEN.search(self.get(page).text)
+    def token(self, page: str = "/ops/jobs", **options: object) -> str:
+        found = _TOKEN.search(self.get(page, **options).text)
         assert found, page
         return html.unescape(found[1])
 

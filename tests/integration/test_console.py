@@ -171,7 +171,7 @@ def test_the_overview_costs_as_many_redis_calls_for_a_thousand_jobs_as_for_ten(
     def fill(jobs: int, since: int) -> None:
         enter_jobs(ledger, jobs, since=since)
         for _ in range(jobs):
-            service.jobs._dispatcher.send_bundle(str(uuid.uuid4()))
+            service.jobs._dispatcher.send_bundle(str(uuid.uuid4()), "")
 
     fill(10, 0)
     assert visitor.get("/ops/").status_code == 200

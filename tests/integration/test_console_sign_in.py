@@ -1,9 +1,11 @@
 """Who gets into the console and the dashboard: nobody without an operator's session."""
 
 from importlib.util import find_spec
+from secrets import token_urlsafe
 from typing import Any
 
 import falcon
+import msgspec
 import pytest
 import redis
 from falcon.testing import TestClient
@@ -50,7 +52,6 @@ def test_an_operators_key_opens_a_session_and_a_sign_out_ends_it_for_good(
     cookie = answer.cookies["qrmill_session"]
     assert (cookie.http_only, cookie.same_site, cookie.path) == (True, "Strict", "/")
     assert not cookie.secure
-    assert stranger.sign_in(operator_token, protocol="https").cookies["qrmill_session"].secure
     assert operator_token not in str(answer.headers)
     assert all(stranger.get(page).status_code in {200, 404} for page in PAGES)
     kept = dict(stranger.cookies)
@@ -70,7 +71,7 @@ def test_wrong_keys_and_clients_keys_are_refused(
         assert 'role="alert"' in answer.text
 
 
-def test_attempts_are_limited_an_address_and_over_all(
+def test_wrong_attempts_are_limited_and_the_right_key_always_signs_in(
     stranger: Visitor, operator_token: str
 ) -> None:
     def attempt(key: str, address: str) -> int:
@@ -78,11 +79,49 @@ def test_attempts_are_limited_an_address_and_over_all(
 
     one = [attempt("wrong", "198.51.100.7") for _ in range(11)]
     assert one == [401] * 10 + [429]
-    assert attempt(operator_token, "198.51.100.7") == 429
-    assert attempt(operator_token, "198.51.100.8") == 303
+    assert attempt(operator_token, "198.51.100.7") == 303
+    assert attempt("wrong", "198.51.100.7") == 429  # the right key has not reset it
+    assert attempt("wrong", "198.51.100.8") == 401
     many = [attempt("wrong", f"203.0.113.{place // 9}") for place in range(95)]
     assert 429 in many
-    assert attempt(operator_token, "198.51.100.9") == 429
+    assert attempt("wrong", "198.51.100.9") == 429
+    assert attempt(operator_token, "198.51.100.9") == 303
+
+
+def test_right_keys_do_not_count(stranger: Visitor, operator_token: str) -> None:
+    assert [stranger.sign_in(operator_token).status_code for _ in range(15)] == [303] * 15
+    assert [stranger.sign_in("wrong").status_code for _ in range(11)] == [401] * 10 + [429]
+
+
+def test_a_site_with_many_ipv6_addresses_counts_as_one(
+    stranger: Visitor, operator_token: str
+) -> None:
+    def attempt(key: str, address: str) -> int:
+        return stranger.sign_in(key, headers={"X-Forwarded-For": address}).status_code
+
+    site = [attempt("wrong", f"2001:db8:1:2:{place:x}::{place:x}") for place in range(100)]
+    assert site == [401] * 10 + [429] * 90
+    assert attempt("wrong", "[2001:db8:1:2:ffff::1]:50000") == 429
+    assert attempt("wrong", "2001:db8:1:3::1") == 401
+    assert attempt(operator_token, "2001:db8:1:2::1") == 303
+    mapped = [attempt("wrong", address) for address in ["198.51.100.1", "::ffff:198.51.100.1"] * 6]
+    assert mapped == [401] * 10 + [429] * 2
+
+
+def test_behind_a_proxy_that_is_not_trusted_operators_sign_in_and_the_log_says_so(
+    stranger: Visitor, operator_token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def attempt(key: str, client: str) -> int:
+        return stranger.sign_in(
+            key, headers={"X-Forwarded-For": client}, remote_addr="10.9.8.7"
+        ).status_code
+
+    wrong = [attempt("wrong", f"198.51.100.{place}") for place in range(12)]
+    assert wrong == [401] * 10 + [429] * 2
+    assert attempt(operator_token, "198.51.100.99") == 303
+    lines = [line for line in capsys.readouterr().out.splitlines() if "headers ignored" in line]
+    assert len(lines) == 1
+    assert "10.9.8.7" in lines[0]
 
 
 @pytest.mark.usefixtures("service")
@@ -259,10 +298,39 @@ def test_forms_that_a_visitor_signs_count_as_attempts_and_leave_nothing(
             "/ops/sign-in", [("form_token", sign(nonce)), ("key", "x")]
         ).status_code
 
-    assert [attempt("n" * 40) for _ in range(10)] == [403] * 10
-    assert [attempt("n" * 16), attempt("m" * 16)] == [429, 429]
+    assert [attempt("n" * 40) for _ in range(3)] == [403] * 3  # no key was tried
+    signed = [attempt(token_urlsafe(12)) for _ in range(12)]
+    assert signed == [401] * 10 + [429] * 2
     with redis.Redis.from_url(redis_url) as connection:
         assert connection.keys(keys.sent_form("*")) == []
+
+
+def test_over_tls_cookies_are_those_of_this_host_alone(
+    stranger: Visitor, service: Service, settings: Settings, operator_token: str
+) -> None:
+    def sign_in(visitor: Visitor) -> Any:  # noqa: ANN401 - a cookie
+        form = [("form_token", visitor.token("/ops/sign-in", protocol="https"))]
+        fields = [*form, ("key", operator_token)]
+        answer = visitor.post("/ops/sign-in", fields, protocol="https")
+        assert answer.status_code == 303
+        (cookie,) = answer.cookies.values()
+        return cookie
+
+    cookie = sign_in(stranger)
+    assert cookie.name == "__Host-qrmill_session"
+    assert (cookie.secure, cookie.path, cookie.domain) == (True, "/", None)
+    assert (cookie.http_only, cookie.same_site) == (True, "Strict")
+    assert "__Host-qrmill_visit" in stranger.cookies
+    assert stranger.get("/ops/", protocol="https").status_code == 200
+    assert stranger.get("/ops/").status_code == 303  # it is not for pages without TLS
+    # A cookie that another host of the domain can set has no effect over TLS.
+    stranger.cookies = {"qrmill_session": stranger.cookies["__Host-qrmill_session"]}
+    assert stranger.get("/ops/", protocol="https").status_code == 303
+    prefixed = msgspec.structs.replace(settings, api_prefix="/products/api/v1")
+    below = Visitor(create_app(service, prefixed), "/products/api/v1")
+    cookie = sign_in(below)
+    assert (cookie.name, cookie.path) == ("__Host-qrmill_session.products.api.v1", "/")
+    assert below.get("/ops/", protocol="https").status_code == 200
 
 
 def test_what_is_no_form_is_refused(visitor: Visitor) -> None:

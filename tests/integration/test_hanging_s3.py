@@ -17,7 +17,7 @@ from pipeline.service import Service, Settings, StoreUnavailableError, open_serv
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import open_storage
-from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
+from tests.faults.proxy import FULL, PASS, FaultProxy, Mode, Seen
 from tests.integration.conftest import StartWorker
 from tests.integration.test_pipeline import ended, make_request
 from tests.waiting import wait_for
@@ -124,6 +124,49 @@ def test_late_jobs_fail_in_one_sweep_which_asks_for_one_of_them(
     monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
     assert sweep.once()
     assert {keys.result_object(task_id) for task_id in late} < {*bucket.list_keys(keys.JOBS)}
+
+
+@pytest.mark.parametrize("mode", [HANGING, REFUSING, FULL, None])
+def test_a_job_is_cancelled_without_s3_and_its_record_left_to_the_sweep(
+    *,
+    client: TestClient,
+    settings: Settings,
+    proxy: FaultProxy,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mode: Mode | None,
+) -> None:
+    task_id = client.simulate_post("/qr/bulk/", json=BODY).json["task_id"]
+    if mode is None:
+        proxy.stop()  # connections are refused
+    else:
+        proxy.mode = mode
+    for _ in range(2):
+        cancelled = client.simulate_delete(f"/qr/bulk/{task_id}/")
+        assert (cancelled.status_code, cancelled.json["error_code"]) == (200, "cancelled")
+    assert "result not recorded" in "".join(capsys.readouterr())
+    assert client.simulate_get(f"/qr/bulk/{task_id}/").json["status"] == "failed"
+    assert keys.result_object(task_id) not in [*bucket.list_keys(keys.JOBS)]
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
+    assert open_sweep(settings).once()
+    assert keys.result_object(task_id) in [*bucket.list_keys(keys.JOBS)]
+
+
+def test_a_cancellation_tries_a_hanging_s3_once(client: TestClient, proxy: FaultProxy) -> None:
+    task_id = client.simulate_post("/qr/bulk/", json=BODY).json["task_id"]
+    seen = watched(proxy)
+    proxy.mode = HANGING
+    assert client.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
+    assert seen == ["PUT"]
+
+
+def test_a_re_run_without_s3_changes_nothing(client: TestClient, proxy: FaultProxy) -> None:
+    task_id = client.simulate_post("/qr/bulk/", json=BODY).json["task_id"]
+    client.simulate_delete(f"/qr/bulk/{task_id}/")
+    proxy.mode = REFUSING
+    assert client.simulate_post(f"/qr/bulk/{task_id}/retry/").status_code == 503
+    assert client.simulate_get(f"/qr/bulk/{task_id}/").json["error_code"] == "cancelled"
 
 
 def test_a_bundle_whose_record_is_refused_is_done_and_the_record_left_to_the_sweep(

@@ -8,7 +8,7 @@ import psutil
 from falcon.testing import StartResponseMock, create_environ
 
 from api.app import App, request_limits
-from api.http.body_deadline import BodyDeadline
+from api.http.deadlines import BodyDeadline
 from api.http.error_handlers import install_error_handlers
 from api.http.request_bodies import BodyReader
 from api.http.request_log import RequestLog
@@ -40,13 +40,14 @@ def make_app(service: Service, settings: Settings) -> App:
     app = App(service, middleware=[RequestLog(), KnownKey(key)])
     install_error_handlers(app)
     limits, bodies = request_limits(settings), BodyReader(BodyDeadline(60))
-    app.add_route("/qr/", Symbol(limits, bodies))
+    app.add_route("/qr/", Symbol(limits, service.item_limits, bodies))
     bulk = BulkCollection(
         service.jobs,
         service.submission,
         service.webhook_secrets,
         api_keys=service.api_keys,
         limits=limits,
+        item_limits=service.item_limits,
         bodies=bodies,
         body_limit=settings.body_limit(),
         prefix="",

@@ -48,30 +48,35 @@ def test_countless_gzip_members_are_refused(client: TestClient) -> None:
     assert "members" in answer.json["detail"]
 
 
-def test_large_bodies_wait_for_a_slot_and_small_ones_need_none(
-    service: Service, settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("coded", [False, True], ids=["plain", "gzip"])
+def test_large_bodies_wait_for_a_place_and_small_ones_need_none(
+    service: Service,
+    settings: Settings,
+    token: str,
+    monkeypatch: pytest.MonkeyPatch,
+    coded: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     monkeypatch.setattr(large_bodies, "_PATIENCE", 0.1)
-    monkeypatch.setattr(large_bodies, "_SLOTS", 1)
+    monkeypatch.setattr(large_bodies, "_CHECKED", 1)
     client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
-    found = client.app._router.find("/qr/bulk")
-    assert found is not None
-    collection = cast("bulk.BulkCollection", found[0])
     large = {"gtin": GTIN, "items": [{"serial": f"{number:020}"} for number in range(2000)]}
-    with collection._large_bodies._slots:
-        refused = client.simulate_post("/qr/bulk/", json=large)
+    body, headers = json.dumps(large).encode(), JSON
+    if coded:
+        body, headers = gzip.compress(body), {**JSON, "Content-Encoding": "gzip"}
+        assert len(body) < large_bodies._SMALL
+    with places_of(client)._checked.hold("another", 0):
+        refused = client.simulate_post("/qr/bulk/", body=body, headers=headers)
         small = client.simulate_post("/qr/bulk/", json={"gtin": GTIN, "items": [{}]})
-        body, coded = (
-            gzip.compress(json.dumps(large).encode()),
-            {**JSON, "Content-Encoding": "gzip"},
-        )
-        compressed = client.simulate_post("/qr/bulk/", body=body, headers=coded)
     assert (refused.status_code, refused.json["error_code"]) == (503, "busy")
     assert refused.headers["retry-after"]
-    assert len(body) < large_bodies._SMALL
-    assert compressed.status_code == 503
     assert small.status_code == 202
-    assert client.simulate_post("/qr/bulk/", json=large).status_code == 202
+    assert client.simulate_post("/qr/bulk/", body=body, headers=headers).status_code == 202
+
+
+def places_of(client: TestClient) -> large_bodies.LargeBodies:
+    found = client.app._router.find("/qr/bulk")
+    assert found is not None
+    return cast("bulk.BulkCollection", found[0])._large_bodies
 
 
 def test_a_request_that_arrived_in_s3_without_a_word_is_not_accepted_behind_the_clients_back(

@@ -15,18 +15,22 @@ from typing import TYPE_CHECKING, Any
 import dramatiq
 import msgspec
 import psutil
+import pypdfium2
 import pytest
 
 from deploy.embedded import servers
 from pipeline import worker
 from pipeline.auth.api_key import ApiKey
 from pipeline.model.jobs import Item, JobRequest, JobStatus
+from pipeline.model.layout import FIRST_LAYOUT, Layout
 from pipeline.model.states import TERMINAL
 from pipeline.service import Service, Settings, open_service
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.clients import connect_s3
+from render.image import ImageFormat
 from tests.encoded import encoded
+from tests.unit.render.oracles import read
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -47,27 +51,30 @@ def usual_settings(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, chunk_size=defaults.chunk_size, max_items=LARGE)
 
 
-def make_request(count: int) -> JobRequest:
+def make_request(
+    count: int, image_format: ImageFormat = "svg", layout: Layout = FIRST_LAYOUT
+) -> JobRequest:
     items = [Item(f"LOT{index % 97:03}", f"SER{index:08}", "271231") for index in range(count)]
     return JobRequest(
         gtin="09506000134352",
         items=encoded(items, Settings().chunk_size),
-        format="svg",
+        format=image_format,
         size=400,
         error_correction="M",
         link_base="https://id.gs1.org",
+        layout=layout,
     )
 
 
-def complete(service: Service, key: ApiKey, count: int) -> str:
-    """Return the task id of a job of ``count`` items that is complete."""
-    task_id = service.submission.submit(make_request(count), key).task_id
+def complete(service: Service, key: ApiKey, request: JobRequest) -> str:
+    """Return the task id of a job that is complete."""
+    task_id = service.submission.submit(request, key).task_id
 
     def look() -> JobStatus | None:
         status = service.jobs.status(task_id, key)
         return status if status is not None and status.state in TERMINAL else None
 
-    status = wait_for(look, f"the end of {count} items", seconds=150)
+    status = wait_for(look, f"the end of {request.items.count} items", seconds=150)
     assert (status.state, status.error) == ("completed", None)
     return task_id
 
@@ -93,7 +100,7 @@ def test_a_job_of_5000_items_takes_few_s3_requests(
         running = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
         running.start()
         try:
-            complete(jobs, key, USUAL)
+            complete(jobs, key, make_request(USUAL))
             wait_for(lambda: not [*staging_bucket.list_keys("")], "an empty staging bucket")
         finally:
             running.stop()
@@ -146,9 +153,9 @@ def test_a_large_job_takes_little_more_memory_than_a_usual_one_and_its_bundle_is
     jobs = open_service(usual_settings)
     key = jobs.api_keys.create(name="client", role="client").key
     processes = start_processes(usual_settings)
-    complete(jobs, key, USUAL)
+    complete(jobs, key, make_request(USUAL))
     usual = peak_kilobytes(processes)
-    task_id = complete(jobs, key, LARGE)
+    task_id = complete(jobs, key, make_request(LARGE))
     growth = peak_kilobytes(processes) / usual
     assert growth < MOST_GROWTH, (growth, usual)
     path = tmp_path / "bundle.zip"
@@ -161,3 +168,30 @@ def test_a_large_job_takes_little_more_memory_than_a_usual_one_and_its_bundle_is
     assert [row["serial"] for row in rows] == [f"SER{index:08}" for index in range(LARGE)]
     if shutil.which("unzip") is not None:
         subprocess.run(["unzip", "-t", "-qq", path], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.long
+def test_a_document_of_100_000_pages_takes_little_more_memory_than_one_of_5000(
+    usual_settings: Settings, start_processes: StartProcesses, bucket: Bucket, tmp_path: Path
+) -> None:
+    jobs = open_service(usual_settings)
+    key = jobs.api_keys.create(name="client", role="client").key
+    layout = Layout(xdim_mm=0.495, pages="single")
+    processes = start_processes(usual_settings)
+    complete(jobs, key, make_request(USUAL, "pdf", layout))
+    usual = peak_kilobytes(processes)
+    task_id = complete(jobs, key, make_request(LARGE, "pdf", layout))
+    growth = peak_kilobytes(processes) / usual
+    assert growth < MOST_GROWTH, (growth, usual)
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(bucket.get(keys.bundle_object(task_id)))
+    with zipfile.ZipFile(path) as opened:
+        assert opened.namelist() == ["manifest.csv", "manifest.json", "symbols.pdf"]
+        rows = msgspec.json.decode(opened.read("manifest.json"))
+        opened.extract("symbols.pdf", tmp_path)  # which checks its checksum
+    assert [row["page"] for row in rows] == [*range(1, LARGE + 1)]
+    with pypdfium2.PdfDocument(tmp_path / "symbols.pdf") as pages:
+        assert len(pages) == LARGE
+        for row in rows[::997]:
+            bitmap = pages[row["page"] - 1].render(scale=300 / 72, grayscale=True)
+            assert read(bitmap.to_numpy()) == [row["uri"]]

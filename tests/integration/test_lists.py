@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dramatiq
+import msgspec
 import pytest
 from falcon.testing import TestClient
 from hypothesis import HealthCheck, given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from api.app import create_app
 from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
+from pipeline.ledger.entries import flat_fields
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import JobFilter, Listing, Position
 from pipeline.model.failure_reasons import Failure
@@ -22,6 +24,7 @@ from pipeline.model.jobs import Item, JobRequest
 from pipeline.model.records import RequestHead
 from pipeline.model.request_object import Acceptance, encode_head
 from pipeline.service import Service, Settings
+from tests.contract.test_ledger import new_head
 from tests.encoded import encoded
 
 GTIN = "9506000134352"
@@ -61,6 +64,56 @@ def test_jobs_are_listed_newest_first_and_jobs_that_arrive_meanwhile_change_no_p
         post(client)
     assert found == first[::-1]
     assert len(listed(client)) == 10
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ({}, 100),
+        ({"state": "failed"}, 100),  # none
+        ({"state": "pending"}, 100),  # every one
+        ({"gtin": "rare"}, 100),  # one of a thousand
+        ({"state": "pending", "gtin": "rare"}, 3),
+    ],
+)
+def test_no_script_reads_more_than_a_few_hundred_jobs(
+    settings: Settings, fields: dict[str, str], limit: int
+) -> None:
+    with open_redis(settings.redis_url, timeout=5, decode=True) as connection:
+        head = new_head()
+        entries = {str(uuid.UUID(int=number)): NOW + number // 3 for number in range(6000)}
+        with connection.pipeline(transaction=False) as pipe:
+            for number, task_id in enumerate(entries):
+                fresh = msgspec.structs.replace(head, task_id=task_id)
+                flat = [str(part) for part in flat_fields(fresh)]
+                entry = dict(zip(flat[::2], flat[1::2], strict=True))
+                gtin = "rare" if number % 1000 == 0 else entry["gtin"]
+                states = {"state": "pending", "created_at": entries[task_id], "gtin": gtin}
+                pipe.hset(keys.job(task_id), mapping={**entry, **states, "processed_items": 0})
+            pipe.zadd(keys.ALL_JOBS, entries)
+            pipe.execute()
+        listing = Listing(connection, Ledger(connection))
+        listing.jobs(JobFilter(tenant=None, fields=fields), 1, None)  # the script is there now
+        found: list[str] = []
+        after: Position | None = None
+        while True:
+            connection.config_resetstat()
+            page = listing.jobs(JobFilter(tenant=None, fields=fields), limit, after)
+            stats: dict[str, Any] = connection.info("commandstats")
+            scripts = stats["cmdstat_evalsha"]["calls"]
+            reads = stats.get("cmdstat_hmget", {"calls": 0})["calls"]
+            assert reads <= 250 * scripts
+            assert reads <= 5000
+            found += [job.task_id for job in page.jobs]
+            after = page.next
+            if after is None:
+                break
+    wanted = [
+        task_id
+        for number, task_id in enumerate(entries)
+        if fields.get("state") != "failed" and ("gtin" not in fields or number % 1000 == 0)
+    ]
+    assert found == sorted(wanted, key=lambda task_id: (entries[task_id], task_id), reverse=True)
 
 
 def test_a_row_tells_what_the_job_is(client: TestClient) -> None:

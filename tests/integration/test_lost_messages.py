@@ -77,6 +77,7 @@ def test_a_message_that_another_worker_was_handed_fails_no_job(
     wait_for(lambda: tries.begun, "the first try")
     for consumer in silent.consumers.values():
         consumer.pause()
+    for consumer in silent.consumers.values():
         assert consumer.paused_event.wait(60)
     (fetched,) = connection.scan_iter(f"dramatiq:__acks__.*.{EXPRESS_QUEUE}")
     (message,) = connection.smembers(fetched)

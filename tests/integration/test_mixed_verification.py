@@ -29,14 +29,16 @@ from pipeline.storage.bucket import Bucket
 from pipeline.storage.staging import make_staging
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
+from tests.lanes import key_in_lane
 from tests.staged import CHUNK_TIMES
 from tests.waiting import wait_for
 
 LEASE = DEADLINE = 60_000
+FIRST_COLUMNS = CSV_COLUMNS[: CSV_COLUMNS.index("verified")]
 #: A row as 0.2.0 has it.
 OldRow = msgspec.defstruct(
     "OldRow",
-    [(name, ManifestRow.__annotations__[name]) for name in CSV_COLUMNS if name != "verified"],
+    [(name, ManifestRow.__annotations__[name]) for name in FIRST_COLUMNS],
 )
 
 Layout = pytest.mark.parametrize("layout", ["zip", "object"])
@@ -57,15 +59,13 @@ class OldWorker:
 
     def write(self) -> None:
         work = self._work
-        rows, images = render_items(
+        rows, _, files = render_items(
             work, self._records.read_items(work.job.task_id, work.offset, work.length)
         )
         old: Any = [
             OldRow(*(getattr(row, name) for name in OldRow.__struct_fields__)) for row in rows
         ]
-        staged = self._staging.stage(
-            work.job.task_id, 1, old, [image.data for image in images], lambda: None
-        )
+        staged = self._staging.stage(work.job.task_id, 1, old, files)
         self._staged = StagedChunk(**msgspec.structs.asdict(staged), times=CHUNK_TIMES)
 
     def record(self) -> int:
@@ -74,7 +74,7 @@ class OldWorker:
 
 @pytest.fixture
 def key(service: Service) -> ApiKey:
-    return service.api_keys.create(name="client", role="client").key
+    return key_in_lane(service.api_keys, 0, name="client", role="client").key
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from contextlib import closing
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import dramatiq
 import msgspec
@@ -17,8 +17,9 @@ from dramatiq.brokers.redis import RedisBroker
 
 from pipeline.actors.retries import SafeRetries
 from pipeline.auth.api_key import ApiKey
+from pipeline.broker.inspection import renewed
 from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
-from pipeline.errors import LedgerUnavailableError
+from pipeline.errors import LedgerUnavailableError, ObjectMissingError, StoreUnavailableError
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
@@ -31,13 +32,15 @@ from pipeline.storage.bucket import Bucket
 from pipeline.worker import build_worker
 from render.image import ImageFormat
 from tests.encoded import encoded
+from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 from tests.integration.conftest import StartWorker
+from tests.lanes import key_in_lane
 from tests.waiting import wait_for
 
 
 @pytest.fixture
 def key(service: Service) -> ApiKey:
-    return service.api_keys.create(name="client", role="client").key
+    return key_in_lane(service.api_keys, 0, name="client", role="client").key
 
 
 def make_request(count: int = 25, image_format: ImageFormat = "png") -> JobRequest:
@@ -188,9 +191,9 @@ def hold_back_and_submit(service: Service, key: ApiKey, request: JobRequest, buc
     """Submit a request whose object is gone before its messages are out."""
     send_chunks = service.jobs._dispatcher.send_chunks
 
-    def send_late(task_id: str, chunks: Sequence[int]) -> None:
+    def send_late(task_id: str, chunks: Sequence[int], tenant: str) -> None:
         bucket.delete(keys.request_object(task_id))
-        send_chunks(task_id, chunks)
+        send_chunks(task_id, chunks, tenant)
 
     service.jobs._dispatcher.send_chunks = send_late  # type: ignore[method-assign] # the fault
     return service.submission.submit(request, key).task_id
@@ -213,8 +216,11 @@ def test_dead_letters_put_back_complete_the_job(
     service.jobs._records._bucket.put = remember  # type: ignore[method-assign] # to bring back what was lost
     task_id = hold_back_and_submit(service, key, make_request(), bucket)
     assert ended(service, task_id, key).state == "failed"
+    # The ledger learns of a failure last, when the dead letter has its id.
+    wait_for(
+        lambda: (found := service.jobs.status(task_id, key)) and found.failed == 3, "three failures"
+    )
     with redis.Redis.from_url(redis_url) as client:
-        wait_for(lambda: client.zcard(f"dramatiq:{RENDER_QUEUE}.XQ") == 3, "three dead letters")
         letters = client.hvals(f"dramatiq:{RENDER_QUEUE}.XQ.msgs")
     bucket.put(keys.request_object(task_id), stored[keys.request_object(task_id)])
     for letter in letters:
@@ -250,9 +256,9 @@ def test_every_message_twice_makes_one_bundle(
 ) -> None:
     send_chunks = service.jobs._dispatcher.send_chunks
 
-    def send_twice(task_id: str, chunks: Sequence[int]) -> None:
-        send_chunks(task_id, chunks)
-        send_chunks(task_id, chunks)
+    def send_twice(task_id: str, chunks: Sequence[int], tenant: str) -> None:
+        send_chunks(task_id, chunks, tenant)
+        send_chunks(task_id, chunks, tenant)
 
     service.jobs._dispatcher.send_chunks = send_twice  # type: ignore[method-assign] # the fault
     task_id = service.submission.submit(make_request(), key).task_id
@@ -306,6 +312,83 @@ def test_a_retry_that_cannot_be_enqueued_becomes_a_dead_letter(redis_url: str) -
     wait_for(lambda: client.zcard("dramatiq:fails.XQ") == 1, "a dead letter")
     worker.stop()
     client.close()
+
+
+MISSING, AWAY = ObjectMissingError, StoreUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("errors", "tries"),
+    [
+        ([MISSING] * 9, 4),  # the usual number
+        ([AWAY] * 9, 4),
+        ([AWAY, AWAY, AWAY, MISSING, MISSING, MISSING], 5),
+        ([AWAY, AWAY, MISSING, AWAY, MISSING], 4),
+        ([MISSING, AWAY, AWAY, MISSING, MISSING, MISSING], 5),
+        ([MISSING, AWAY, AWAY, MISSING, AWAY, MISSING], 5),
+        ([AWAY, AWAY, AWAY, MISSING, None], 5),
+    ],
+)
+def test_a_missing_object_is_looked_for_twice_whatever_used_up_the_tries(
+    redis_url: str, errors: list[type[Exception] | None], tries: int
+) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    retries = SafeRetries(max_retries=3, min_backoff=10)
+    broker = RedisBroker(client=client, middleware=[retries])
+    begun: list[type[Exception] | None] = []
+
+    @dramatiq.actor(broker=broker, queue_name="fails")
+    def fails() -> None:
+        begun.append(errors[len(begun)])
+        if begun[-1]:
+            raise begun[-1]("told")
+
+    fails.send()
+    worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=50)
+    worker.start()
+    dead = 0 if errors[tries - 1] is None else 1
+    wait_for(lambda: len(begun) == tries and not client.hlen("dramatiq:fails.msgs"), "the last try")
+    wait_for(lambda: client.zcard("dramatiq:fails.XQ") == dead, "a dead letter, or none")
+    worker.stop()
+    assert len(begun) == tries
+    for text in cast("list[bytes]", client.hvals("dramatiq:fails.XQ.msgs")):
+        again = renewed(text.decode())
+        assert again is not None
+        assert {"max_retries", "object_missing"}.isdisjoint(json.loads(again)["options"])
+    client.close()
+
+
+def test_a_request_that_is_replaced_when_s3_is_back_is_found_at_the_second_look(
+    *,
+    service: Service,
+    settings: Settings,
+    key: ApiKey,
+    bucket: Bucket,
+    proxy: FaultProxy,
+    start_worker: StartWorker,
+) -> None:
+    seen: list[str] = []
+    kept: list[bytes] = []
+    tries = settings.max_retries * 3  # boto3 sends each request three times
+
+    def watch(request: Seen) -> None:
+        if not request.target.endswith("/request.json"):
+            return
+        seen.append(request.method)
+        proxy.mode = Mode(refused=1.0) if len(seen) <= tries else PASS
+        name = keys.request_object(task_id)
+        if len(seen) == tries + 1:
+            kept.append(bucket.get(name))
+            bucket.delete(name)
+        elif len(seen) == tries + 2:
+            bucket.put(name, kept[0])
+
+    proxy.watch = watch
+    task_id = service.submission.submit(make_request(5), key).task_id
+    start_worker(settings=msgspec.structs.replace(settings, s3_endpoint_url=proxy.url))
+    assert ended(service, task_id, key).state == "completed"
+    assert len(seen) == tries + 2
 
 
 def test_a_chunk_whose_retry_cannot_be_enqueued_fails_no_job(

@@ -31,6 +31,7 @@ from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.worker import build_worker
 from tests.integration.test_rabbitmq import BODY, await_end, post
+from tests.lanes import key_in_lane
 from tests.rabbitmq import RunningRabbitmq
 from tests.waiting import wait_for
 
@@ -107,7 +108,7 @@ def test_the_service_needs_no_more_than_what_is_stated(
     own: dict[str, Settings], start_worker: StartWorker, bucket: Bucket
 ) -> None:
     service = open_service(own[API])
-    token = service.api_keys.create(name="client", role="client").token
+    token = key_in_lane(service.api_keys, 0, name="client", role="client").token
     client = TestClient(create_app(service, own[API]), headers={"X-API-Key": token})
     broken = post(client)
     name = keys.request_object(broken)
@@ -156,7 +157,7 @@ def test_one_right_less_is_named_and_nothing_is_accepted(
 ) -> None:
     user.allow(**{right: NOTHING})
     service = open_service(settings)
-    token = service.api_keys.create(name="client", role="client").token
+    token = key_in_lane(service.api_keys, 0, name="client", role="client").token
     client = TestClient(create_app(service, settings), headers={"X-API-Key": token})
     answer = client.simulate_post("/qr/bulk/", json=BODY)
     assert (answer.status_code, answer.json["error_code"]) == (503, "unavailable")

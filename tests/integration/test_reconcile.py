@@ -45,11 +45,13 @@ def lose(connection: redis.Redis, *tasks: str) -> None:
         connection.zrem(ledger_keys.ACTIVE_JOBS, task_id)
 
 
-def end_so_many(bucket: Bucket, connection: redis.Redis, count: int) -> None:
+def enter_so_many(
+    bucket: Bucket, connection: redis.Redis, count: int, state: str = "completed"
+) -> None:
     for _ in range(count):
         task_id = str(uuid.uuid4())
         bucket.put(keys.request_object(task_id), b"{}\n")
-        connection.hset(ledger_keys.job(task_id), "state", "completed")
+        connection.hset(ledger_keys.job(task_id), "state", state)
 
 
 def asked_by(sweep: Sweep, connection: redis.Redis) -> int:
@@ -64,22 +66,33 @@ def asked_by(sweep: Sweep, connection: redis.Redis) -> int:
 def test_jobs_that_have_ended_cost_a_page_and_not_a_question_each(
     sweep: Sweep, bucket: Bucket, connection: redis.Redis
 ) -> None:
-    end_so_many(bucket, connection, 3)
+    enter_so_many(bucket, connection, 3)
     asked_by(sweep, connection)  # it may have to send the script, once
     few = asked_by(sweep, connection)
     sent: list[str] = []
     sweep._reconciler._records._bucket._client.meta.events.register(
         "before-send.s3", lambda request, **_: sent.append(request.url)
     )
-    end_so_many(bucket, connection, 60)
+    enter_so_many(bucket, connection, 60)
     assert asked_by(sweep, connection) == few
     assert len(sent) == 3  # jobs, open uploads, staging
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "completed", "failed"])
+def test_redis_is_asked_once_a_page_whatever_the_states_of_its_jobs(
+    sweep: Sweep, bucket: Bucket, connection: redis.Redis, state: str
+) -> None:
+    enter_so_many(bucket, connection, 3, state)
+    asked_by(sweep, connection)
+    few = asked_by(sweep, connection)
+    enter_so_many(bucket, connection, 30, state)
+    assert asked_by(sweep, connection) == few
 
 
 def test_the_pages_are_of_s3s_size(
     sweep: Sweep, bucket: Bucket, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end_so_many(bucket, connection, 7)
+    enter_so_many(bucket, connection, 7)
     # Not a thousand jobs, but as many as this server is told to put on a page.
     sweep._reconciler._records._bucket._client.meta.events.register(
         "before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=3)

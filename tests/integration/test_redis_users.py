@@ -34,6 +34,7 @@ from pipeline.storage.bucket import Bucket
 from pipeline.worker import build_worker
 from tests.integration.console_visitor import Visitor
 from tests.integration.test_dashboard import forms
+from tests.lanes import key_in_lane
 from tests.receiver import receiving
 from tests.role_users import refused
 from tests.sentinels import SentinelGroup, running_group
@@ -87,7 +88,9 @@ class Walk:
         self.app = create_app(self.service, own[API])
         created = self.service.api_keys.create
         self.operator_token = created(name="operator", role="operator").token
-        token = created(name="client", role="client", per_minute=10_000).token
+        token = key_in_lane(
+            self.service.api_keys, 0, name="client", role="client", per_minute=10_000
+        ).token
         self.client = TestClient(self.app, headers={"X-API-Key": token})
         self.worker = dramatiq.Worker(
             build_worker(own[WORKER]), worker_threads=2, worker_timeout=50

@@ -23,6 +23,7 @@ from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.encoded import encoded
 from tests.integration.conftest import StartWorker
+from tests.lanes import key_in_lane
 from tests.waiting import wait_for
 
 ITEMS = [{"serial": f"{index:04}"} for index in range(25)]
@@ -113,7 +114,7 @@ def test_the_sweep_records_an_end_that_its_worker_did_not_live_to_record(
 ) -> None:
     assert sweep.once()
     with monkeypatch.context() as killed:
-        killed.setattr("pipeline.actors.bundle_job.Bundler._write_result", lambda *_: None)
+        killed.setattr("pipeline.maintenance.results.ResultRecorder.write", lambda *_: None)
         start_worker()
         task_id = submit(client)
         before = end_of(client, task_id).json
@@ -153,6 +154,138 @@ def test_a_record_that_arrives_when_the_job_has_ended_anew_does_not_stand(
     assert sweep.once()
     flush(redis_url)
     assert poll(client, task_id).json["status"] == "completed"
+
+
+@pytest.mark.parametrize("end", ["none", "completed", "cancelled"])
+@pytest.mark.parametrize("by", ["a poll", "the sweep"])
+def test_a_job_that_is_restored_has_its_idempotency_key_again(
+    *,
+    client: TestClient,
+    sweep: Sweep,
+    start_worker: StartWorker,
+    redis_url: str,
+    bucket: Bucket,
+    end: str,
+    by: str,
+) -> None:
+    def send(serial: str = "1", white_space: str = "") -> Result:
+        body = f'{{"gtin":"9506000134352",{white_space}"items":[{{"serial":"{serial}"}}]}}'
+        headers = {"Idempotency-Key": "order 7", "Content-Type": "application/json"}
+        return client.simulate_post("/qr/bulk/", body=body, headers=headers)
+
+    task_id = send().json["task_id"]
+    if end == "completed":
+        start_worker()
+        end_of(client, task_id)
+        result = keys.result_object(task_id)
+        wait_for(lambda: result in [*bucket.list_keys("jobs/")], "the record of its end")
+    elif end == "cancelled":
+        client.simulate_delete(f"/qr/bulk/{task_id}/")
+    flush(redis_url)
+    if by == "a poll":
+        poll(client, task_id)
+    else:
+        assert sweep.once()
+    for again in (send(), send(white_space=" ")):
+        assert (again.status_code, again.json["task_id"]) == (202, task_id)
+        assert again.headers["idempotency-replayed"] == "true"
+    other = send(serial="2")
+    assert (other.status_code, other.json["error_code"]) == (422, "key_reused")
+    requests = [name for name in bucket.list_keys("jobs/") if name.endswith("request.json")]
+    assert len(requests) == 1
+
+
+def test_a_restored_key_lasts_no_longer_than_it_would_have(
+    client: TestClient, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"Idempotency-Key": "order 7"}
+    body = {"gtin": "9506000134352", "items": [{}]}
+    lifetimes = []
+    for hours in (0, 23, 25):
+        sent = client.simulate_post("/qr/bulk/", json=body, headers=headers).json["task_id"]
+        connection.flushall()
+        right = time.time
+        with monkeypatch.context() as later:
+            later.setattr("time.time", lambda: right() + hours * 3600)  # noqa: B023 - used at once
+            poll(client, sent)
+        (name,) = connection.keys("qrmill:idempotency:*") or [""]
+        lifetimes.append(round(connection.pttl(name) / 3_600_000) if name else None)
+        connection.flushall()
+    assert lifetimes == [24, 1, None]
+
+
+@pytest.mark.parametrize("error_code", ["cancelled", "deadline"])
+@pytest.mark.parametrize("by", ["the next sweeps", "the hourly comparison"])
+def test_a_record_that_arrives_during_a_re_run_does_not_end_it(
+    *,
+    client: TestClient,
+    sweep: Sweep,
+    connection: redis.Redis,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    error_code: str,
+    by: str,
+) -> None:
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
+    task_id = submit(client)
+    if error_code == "cancelled":
+        client.simulate_delete(f"/qr/bulk/{task_id}/")
+    else:
+        connection.hset(ledger_keys.job(task_id), "deadline_at", 1)
+    assert sweep.once()
+    late = bucket.get(keys.result_object(task_id))
+    assert error_code.encode() in late
+    assert retry(client, task_id).status_code == 202
+    if by == "the hourly comparison":
+        assert sweep.once()
+        assert not connection.exists(ledger_keys.UNRECORDED)
+    bucket.put(keys.result_object(task_id), late)
+    if by == "the hourly comparison":
+        assert [*sweep._reconciler.steps()]
+    else:
+        assert sweep.once()
+    assert keys.result_object(task_id) not in [*bucket.list_keys("jobs/")]
+    connection.flushall()
+    assert poll(client, task_id).json["status"] == "pending"
+
+
+@pytest.mark.parametrize("by", ["the next sweeps", "the hourly comparison"])
+def test_a_record_that_is_deleted_by_mistake_is_written_again(
+    *,
+    client: TestClient,
+    sweep: Sweep,
+    bucket: Bucket,
+    connection: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
+    task_id = submit(client)
+    client.simulate_delete(f"/qr/bulk/{task_id}/")
+    assert sweep.once()
+    late = bucket.get(keys.result_object(task_id))
+    retry(client, task_id)
+    bucket.put(keys.result_object(task_id), late)
+    records = (
+        sweep._reconciler._recovery if "hourly" in by else sweep._retention._results
+    )._records
+    delete = records.delete_result
+
+    def end_first(task_id: str) -> None:
+        client.simulate_delete(f"/qr/bulk/{task_id}/")
+        delete(task_id)
+
+    monkeypatch.setattr(records, "delete_result", end_first)
+    if "hourly" in by:
+        assert [*sweep._reconciler.steps()]
+    else:
+        assert sweep.once()
+    assert keys.result_object(task_id) not in [*bucket.list_keys("jobs/")]
+    monkeypatch.undo()
+    monkeypatch.setattr("pipeline.maintenance.retention._UNRECORDED", 0)
+    connection.zadd(ledger_keys.UNRECORDED, {task_id: 1}, xx=True)  # as if the time had passed
+    assert sweep.once()
+    assert bucket.get(keys.result_object(task_id)) != late
 
 
 def flush(redis_url: str) -> None:
@@ -227,7 +360,7 @@ def test_a_job_that_cannot_be_read_keeps_no_other_from_coming_back(
     damage: tuple[Callable[[str], str], bytes],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    key = service.api_keys.create(name="client", role="client").key
+    key = key_in_lane(service.api_keys, 0, name="client", role="client").key
     request = JobRequest(
         gtin="09506000134352",
         items=encoded([Item()], 10),
@@ -488,16 +621,32 @@ def test_a_full_backlog_is_told_with_the_time_it_takes(
 ) -> None:
     from api.app import create_app  # noqa: PLC0415 - the one test that needs another limit
 
-    limited = changed(settings, max_backlog=5)
+    limited = changed(settings, max_backlog=10)
     client = TestClient(create_app(open_service(limited), limited), headers={"X-API-Key": token})
     submit(client)
     full = client.simulate_post("/qr/bulk/", json={"gtin": "9506000134352", "items": ITEMS})
-    assert (full.status_code, full.json["error_code"]) == (503, "backlog_full")
+    assert (full.status_code, full.json["error_code"]) == (429, "backlog_full")
     assert full.headers["retry-after"] == "600"  # nothing was done in the last minute
     connection.hset(ledger_keys.DRAINED, str(int(time.time()) // 10), 6)
     full = client.simulate_post("/qr/bulk/", json={"gtin": "9506000134352", "items": ITEMS})
     assert full.headers["retry-after"] == "10"  # one too many, at a tenth of a chunk a second
     submit(client, ITEMS[:10])
+
+
+def test_a_retry_is_admitted_by_the_rule_of_new_jobs(settings: Settings, token: str) -> None:
+    from api.app import create_app  # noqa: PLC0415 - as above
+
+    limited = changed(settings, max_backlog=10)
+    client = TestClient(create_app(open_service(limited), limited), headers={"X-API-Key": token})
+    cancelled, task_id = submit(client), submit(client, ITEMS[:10])
+    assert client.simulate_delete(f"/qr/bulk/{cancelled}/").status_code == 200
+    submit(client)
+    full = client.simulate_post(f"/qr/bulk/{cancelled}/retry/")
+    assert (full.status_code, full.json["error_code"]) == (429, "backlog_full")
+    assert full.headers["retry-after"]
+    assert poll(client, cancelled).json["error_code"] == "cancelled"
+    assert client.simulate_delete(f"/qr/bulk/{task_id}/").status_code == 200
+    assert client.simulate_post(f"/qr/bulk/{task_id}/retry/").status_code == 202  # one chunk
 
 
 def test_a_job_of_one_chunk_goes_by_its_own_queue(

@@ -346,7 +346,7 @@ def test_a_request_that_a_key_of_another_name_repeats_may_overwrite_the_first(
     assert first != second
     assert callers.same_tenant.key.key_id.encode() in second
     assert first.index(b"\n") == second.index(b"\n")
-    service.jobs._dispatcher.send_chunks(row["task_id"], range(3))
+    service.jobs._dispatcher.send_chunks(row["task_id"], range(3), callers.owner.key.tenant)
     start_worker()
     assert ended(callers.owner, row["task_id"])["status"] == "completed"
 

@@ -14,6 +14,7 @@ import redis
 from falcon.testing import TestClient
 
 from pipeline.broker.dispatcher import Dispatcher
+from pipeline.broker.lanes import Lanes
 from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.ledger import keys
 from pipeline.maintenance.sweep import Sweep, open_sweep
@@ -241,7 +242,7 @@ def test_a_stray_message_about_a_callback_that_has_failed_begins_none(
     with receiving(410, 410) as receiver, redis.Redis.from_url(redis_url) as connection:
         task_id = submit(client, receiver.url)
         wait_until(client, sweep, task_id, "failed")
-        Dispatcher(cast("Any", worker.broker)).send_callback(task_id)
+        Dispatcher(cast("Any", worker.broker), Lanes(connection)).send_callback(task_id)
         wait_for(lambda: not connection.hlen(f"dramatiq:{WEBHOOK_QUEUE}.msgs"), "an empty queue")
         assert callback(client, task_id)["attempts"] == 1
         assert connection.zcard(f"dramatiq:{WEBHOOK_QUEUE}.XQ") == 1

@@ -1,7 +1,7 @@
 -- complete_job: record the finished bundle once, for the claimant that holds the claim.
 -- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes,
 --       unrecorded jobs
--- ARGV: task id, claimant, bundle
+-- ARGV: task id, claimant, bundle, SHA-256 of the bundle
 -- Returns the time of the job's end (ms); false when the claim was lost or the job is not running.
 local job = KEYS[1]
 local state = redis.call("HGET", job, "state")
@@ -14,6 +14,7 @@ if after == state then
     return false
 end
 redis.call("HSET", job, "state", after, "bundle", ARGV[3], "finished_at", now())
+redis.call("HDEL", job, "upload:" .. ARGV[4])
 redis.call("ZREM", KEYS[2], ARGV[1])
 redis.call("ZADD", KEYS[3], now(), ARGV[1])
 redis.call("ZADD", KEYS[8], now(), ARGV[1])

@@ -12,6 +12,10 @@ local function now()
     local time = redis.call("TIME")
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
+local function bundle_sha256(job)
+    local bundle = redis.call("HGET", job, "bundle")
+    return bundle and cjson.decode(bundle).sha256
+end
 local function recall(job, callbacks, task_id)
     redis.call("HDEL", job, "callback_state", "callback_event", "callback_attempts",
                "callback_due_at", "callback_error", "callback_delivered_at",

@@ -1,6 +1,6 @@
 -- retry_job: reopen a failed job to render the chunks that are not staged.
 -- KEYS: job, staged, failures, attempts, leases, handled errors, errors, active jobs, ended jobs,
---       callbacks, unrecorded jobs
+--       callbacks, jobs to compare with their records
 -- ARGV: task id, deadline (ms from now)
 -- Returns {} when the job is unknown, has not failed or is being deleted; else
 -- {1, index of each chunk to render}.
@@ -18,7 +18,8 @@ redis.call("HDEL", job, "error", "error_code", "finished_at", "closed")
 redis.call("DEL", KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
 redis.call("ZADD", KEYS[8], redis.call("HGET", job, "created_at"), ARGV[1])
 redis.call("ZREM", KEYS[9], ARGV[1])
-redis.call("ZREM", KEYS[11], ARGV[1])
+-- A late write may still bring back the record of the end that is now void. The sweep deletes it.
+redis.call("ZADD", KEYS[11], now(), ARGV[1])
 recall(job, KEYS[10], ARGV[1])
 local reply = {1}
 for index = 0, redis.call("HGET", job, "chunks") - 1 do

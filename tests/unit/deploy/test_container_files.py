@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import ssl
 import stat
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def test_with_an_s3_elsewhere_every_part_reaches_it_and_none_waits_for_rclone(
     assert "s3" not in elsewhere["volumes"]
     for name, before in OURS.items():
         row = elsewhere["services"][name]
-        assert {*row["networks"]} == {"inside", "outside"}
+        assert {*row["networks"]} - {"front"} == {"inside", "outside"}
         assert {*row["depends_on"]} == {"valkey"}
         environment = row["environment"]
         assert environment["QRMILL_REDIS_URL_FILE"] == "/run/secrets/redis_url"
@@ -157,8 +158,12 @@ def test_every_role_has_its_service_and_every_queue_its_worker() -> None:
 
 def test_nothing_is_published_but_on_loopback() -> None:
     published = [port for row in COMPOSE["services"].values() for port in row.get("ports", [])]
-    assert len(published) == 4
-    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+    assert len(published) == 6
+    loopback = ("127.0.0.1:", "${QRMILL_HTTPS_ADDRESS:-127.0.0.1}:")
+    assert [port for port in published if not port.startswith(loopback)] == []
+    assert {port for port in published if "HTTPS" in port} == {
+        f"{loopback[1]}{port}:{port}" for port in (8443, 9443)
+    }
 
 
 def test_the_page_names_every_setting_that_a_file_may_hold() -> None:
@@ -170,9 +175,18 @@ def test_the_page_names_every_setting_that_a_file_may_hold() -> None:
     assert set(re.findall(r"`(\w+)`", sentence)) == files
 
 
-def test_the_api_believes_this_machine_unless_told_otherwise() -> None:
+def test_the_api_believes_this_machine_and_the_proxy_unless_told_otherwise() -> None:
+    proxy = COMPOSE["services"]["proxy"]
     believed = OURS["api"]["environment"]["FORWARDED_ALLOW_IPS"]
-    assert believed == f"${{FORWARDED_ALLOW_IPS:-{THIS_MACHINE}}}"
+    address = proxy["networks"]["front"]["ipv4_address"]
+    assert believed == f"${{FORWARDED_ALLOW_IPS:-{THIS_MACHINE},{address}}}"
+    # The proxy reaches the API by a name of that network alone, so from that address.
+    (alias,) = OURS["api"]["networks"]["front"]["aliases"]
+    assert f"http://{alias}:8080" in (DEPLOY / "nginx" / "compose.conf").read_text("utf-8")
+    assert [name for name, row in COMPOSE["services"].items() if "front" in row["networks"]] == [
+        "api",
+        "proxy",
+    ]
 
 
 def test_every_part_gets_the_redis_url_of_its_own_role() -> None:
@@ -248,7 +262,8 @@ def test_an_installation_with_one_password_for_all_gets_users_and_keeps_its_file
     for name, content in former.items():
         (tmp_path / name).write_text(content, "ascii")
     made = make_secrets(tmp_path)
-    assert made == [*(f"redis-url-{role}" for role in ROLES), "valkey-users.acl"]
+    own = [*(f"redis-url-{role}" for role in ROLES), "valkey-users.acl"]
+    assert made == [*own, "tls-certificate.pem", "tls-key.pem"]
     assert former.items() <= contents(tmp_path).items()
 
 
@@ -258,6 +273,20 @@ def test_folders_that_an_engine_made_of_missing_files_are_replaced(tmp_path: Pat
     assert len(make_secrets(tmp_path)) == len(COMPOSE["secrets"])
     assert make_secrets(tmp_path) == []
     assert [path for path in tmp_path.iterdir() if not path.is_file()] == []
+
+
+def test_a_certificate_of_ones_own_is_kept_and_half_of_one_is_an_error(tmp_path: Path) -> None:
+    make_secrets(tmp_path)
+    loaded = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    loaded.load_cert_chain(tmp_path / "tls-certificate.pem", tmp_path / "tls-key.pem")
+    own = tmp_path / "tls-certificate.pem"
+    own.unlink()
+    own.write_text("mine", "ascii")
+    assert make_secrets(tmp_path) == []
+    assert own.read_text("ascii") == "mine"
+    own.unlink()
+    with pytest.raises(ValueError, match=f"certificate with its chain into {own}"):
+        make_secrets(tmp_path)
 
 
 @pytest.mark.parametrize("url", ["redis://:1eA9kZ@valkey:6379/0", "redis://qrmill-api@valkey", ""])

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from api.cli.server import Queue
+from pipeline.broker.names import ALL_QUEUES
 from pipeline.settings import Settings
 from pipeline.webhooks.addresses import _NOT_PUBLIC
 
@@ -390,6 +391,8 @@ def test_every_queue_has_workers_that_follow_its_depth_and_age(
             keys = {"serverAddress", "query", "threshold", "ignoreNullValues"}
             assert set(trigger["metadata"]) == keys
             assert all(isinstance(value, str) for value in trigger["metadata"].values())
-            assert f'queue="{WORKERS[name]}"' in trigger["metadata"]["query"]
+            (queues,) = re.findall(r'queue=~?"([^"]*)"', trigger["metadata"]["query"])
+            followed = {queue for queue in ALL_QUEUES if re.fullmatch(queues, queue)}
+            assert followed == {*Queue(WORKERS[name]).names}
         assert "qrmill_queue_messages" in depth["query"]
         assert "qrmill_queue_oldest_seconds" in age["query"]

@@ -129,6 +129,12 @@ while sys.stdin is not None:
     process.bound_log(limit=10_000_000)
     assert not (tmp_path / "part.log.1").exists()
     process.bound_log(limit=100)
-    assert (tmp_path / "part.log.1").read_text("utf-8").startswith("ready...")
+    former = tmp_path / "part.log.1"
+    assert former.read_text("utf-8").startswith("ready...")
+    assert former.stat().st_mode & 0o777 == 0o600
+    former.chmod(0o644)  # as earlier releases made it
+    assert wait_until(lambda: process.log.stat().st_size > 100, 10)
+    process.bound_log(limit=100)
+    assert former.stat().st_mode & 0o777 == 0o600
     assert wait_until(lambda: process.last_lines(1) == "next", 10)
     assert b"\0" not in process.log.read_bytes()  # it appends: no hole where the old lines were

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from api.cli.server import Queue
+from api.connections.open_files import connections_within
+from api.connections.sizes import wanted_connections
 from pipeline.settings import Settings, SettingsError, variable
 from tests.systemd_units import QUEUES, UNITS, Unit
 
@@ -114,6 +116,13 @@ def test_a_second_worker_of_a_queue_has_a_file_of_its_own(tmp_path: Path) -> Non
     environment = unit.environment()
     assert unit.command(environment)[-4:] == ("--queue", "render", "--threads", "1")
     assert environment["QRMILL_METRICS_PORT"] == "9112"
+
+
+def test_a_unit_may_open_as_many_files_as_its_processes_need(tmp_path: Path) -> None:
+    wanted = wanted_connections(Settings().long_polls)
+    limits = {name: int(Unit(name, tmp_path, PROGRAMS).the("LimitNOFILE")) for name in NAMES}
+    assert connections_within(limits["qrmill-api"], wanted) == wanted
+    assert min(limits.values()) > 1024
 
 
 def test_a_unit_has_more_time_to_end_than_its_programs_take(tmp_path: Path) -> None:

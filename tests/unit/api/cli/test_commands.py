@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -484,3 +485,9 @@ def test_a_workbook_is_not_sent(
     assert (done.code, server.requests) == (2, [])
     assert "Excel workbook" in done.err
     assert "CSV UTF-8" in done.err
+
+
+def test_the_version_is_printed_by_itself(qrmill: Qrmill) -> None:
+    done = qrmill("--version")
+    assert (done.code, done.out, done.err) == (0, f"qrmill {version('qrmill')}\n", "")
+    assert qrmill("status", "--version").code == 2  # an option of the program alone

@@ -8,9 +8,11 @@ import httpx2
 import pytest
 
 from api.cli.doctor_checks import api_findings, findings, versions
+from api.cli.doctor_connections import open_files
 from api.cli.output import UsageError
+from api.http.forwarded_headers import IGNORED
 from deploy.embedded.ports import free_port
-from pipeline.service import Finding
+from pipeline.service import Finding, Settings
 from tests.unit.api.conftest import KEY
 from tests.unit.api.scripted_server import Answer, Request, ScriptedServer, as_json
 
@@ -180,15 +182,41 @@ def test_without_settings_of_the_service_only_the_api_is_checked(server: Scripte
     assert names(server.url, nowhere)["api"] == "ok", "the option prevails"
 
 
+def test_a_proxy_that_the_api_does_not_trust_is_a_warning(server: ScriptedServer) -> None:
+    answer = health()
+    server.script = healthy(
+        health=answer._replace(headers={**answer.headers, IGNORED: "FORWARDED_ALLOW_IPS"})
+    )
+    checked = found(server.url)
+    assert [*checked] == [*HEALTHY[:2], "proxy", *HEALTHY[2:]]
+    assert checked["proxy"].state == "warn"
+    assert "FORWARDED_ALLOW_IPS" in checked["proxy"].advice
+
+
+@pytest.mark.parametrize(
+    ("hard", "state", "words"),
+    [(65_536, "ok", "1528 connections"), (-1, "ok", "no limit"), (1024, "warn", "768")],
+)
+def test_too_few_open_files_are_a_warning(
+    hard: int, state: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (hard, hard))
+    finding = open_files(Settings())
+    assert finding.state == state
+    assert words in finding.found
+    assert ("1784" in finding.advice) == (state == "warn")
+
+
 def test_with_settings_of_the_service_only_its_dependencies_are_checked(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = [Finding("redis", "ok", "fine")]
     monkeypatch.setattr("api.cli.doctor_checks.check_up", lambda _: iter(checked))
-    assert [*names(None, {"QRMILL_CHUNK_SIZE": "7"})] == ["versions", "settings", "redis"]
+    own = ["settings", "open files", "redis"]
+    assert [*names(None, {"QRMILL_CHUNK_SIZE": "7"})] == ["versions", *own]
     server.script = healthy()
     both = names(server.url, {"QRMILL_CHUNK_SIZE": "7", "QRMILL_API_KEY": KEY})
-    assert [*both] == ["versions", *HEALTHY, "settings", "redis"]
+    assert [*both] == ["versions", *HEALTHY, *own]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -35,6 +36,8 @@ ROW: dict[str, object] = {
     "tenant": "ba9876543210",
     "tenant_name": "shops",
     "imported": False,
+    "items_per_minute": 0,
+    "items_per_day": 0,
 }
 
 
@@ -101,6 +104,28 @@ def test_listed_keys_are_a_row_each_without_control_characters(
     assert {KEY_ID, "shop", "client", "default", "500"} <= set(first.split())
     assert "2026-11-24" in second
     assert "\x1b" not in done.out
+
+
+def test_keys_alone_shows_its_commands(run: Run) -> None:
+    done = run("keys")
+    assert done.code == 2
+    assert all(word in f"{done.out}{done.err}" for word in ("create", "revoke", "webhook-secret"))
+    assert "Missing command" not in f"{done.out}{done.err}"
+
+
+def test_each_filter_of_the_list_is_sent_and_no_other(server: ScriptedServer, run: Run) -> None:
+    server.script = lambda _: as_json({"tasks": [], "next_cursor": None})
+    filters = {"status": "failed", "gtin": "9506000134352", "key": "shop"}
+    times = {"created-since": "2026-11-23T10:00:00", "created-before": "2026-11-24T10:00:00"}
+    given = {**filters, **times}
+    for names in ([], *([name] for name in given), [*given]):
+        assert run("list", *(f"--{name}={given[name]}" for name in names)).code == 0
+        query = dict(parse_qsl(urlsplit(server.requests[-1].path).query))
+        query.pop("limit", None)
+        assert {*query} == {name.replace("-", "_") for name in names}
+        assert {name: query[name] for name in names if name in filters} == {
+            name: filters[name] for name in names if name in filters
+        }
 
 
 def test_listed_keys_as_json_are_a_document_per_line(server: ScriptedServer, run: Run) -> None:
@@ -245,10 +270,11 @@ def test_the_first_key_is_created_with_the_environment_of_the_service(
 
     monkeypatch.setattr("api.cli.bootstrap.open_service", Service)
     monkeypatch.setenv("QRMILL_BUCKET", "ours")
-    options = ("--name", "ops", "--role", "operator", "--per-day", "9")
+    options = ("--name", "ops", "--role", "operator", "--per-day", "9", "--items-per-day", "7")
     done = run("keys", "create", "--bootstrap", *options)
     assert (done.code, done.out) == (0, f"{TOKEN}\n")
     fields = {"name": "ops", "role": "operator", "per_minute": 0, "per_day": 9}
+    fields |= {"items_per_minute": 0, "items_per_day": 7}
     assert created == [{"bucket": "ours", **fields, "tenant": None, "expires_in_days": None}]
     as_document = json.loads(run("keys", "create", "--bootstrap", *options, "--json").out)
     assert as_document == {

@@ -11,7 +11,7 @@ from itsdangerous import URLSafeTimedSerializer
 
 from api.console import forms as ops_forms
 from api.console.forms import TOKEN_FIELD, check_token, issue_token, read_form
-from api.http.body_deadline import BodyDeadline
+from api.http.deadlines import BodyDeadline
 from api.http.problems import ProblemError
 from api.http.request_bodies import BodyReader
 

@@ -52,7 +52,7 @@ def test_charts_scale_to_their_highest_minute() -> None:
         Overview(0, [], [], hour, 0, 0, RedisState("", 0, 0, appends=True))
     )
     assert [bar.height for bar in items.bars] == [CHART_HEIGHT / 2, CHART_HEIGHT]
-    assert items.bars[0].label == "00:58 UTC: 50"
+    assert [bar.label for bar in items.bars] == ["00:58 UTC: 50", "00:59 UTC: 100"]
     assert (items.total, items.most) == (150, 100)
     assert completed.bars == []
     assert failed.bars[0].y == 0

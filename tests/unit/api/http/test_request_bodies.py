@@ -9,7 +9,7 @@ from falcon.testing import create_environ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.body_deadline import BodyDeadline
+from api.http.deadlines import BodyDeadline
 from api.http.negotiation import CSV, JSON
 from api.http.problems import ProblemError
 from api.http.request_bodies import BodyReader

@@ -39,6 +39,21 @@ def test_every_example_fits_its_schema() -> None:
     assert seen > 45
 
 
+def test_an_example_of_chunks_is_a_list_of_one_job() -> None:
+    lists = [
+        example["value"]["chunks"]
+        for content in contents(DOCUMENT)
+        for example in content["examples"].values()
+        if isinstance(example["value"], dict) and isinstance(example["value"].get("chunks"), list)
+    ]
+    assert lists
+    for chunks in lists:
+        assert [chunk["index"] for chunk in chunks] == [*range(len(chunks))]
+        assert [chunk["first_item"] for chunk in chunks[1:]] == [
+            chunk["last_item"] + 1 for chunk in chunks[:-1]
+        ]
+
+
 @pytest.mark.parametrize("example", [*BULK_JSON.values()])
 def test_bulk_examples_are_accepted(example: dict[str, Any]) -> None:
     value = example["value"]

@@ -13,6 +13,7 @@ import pytest
 from pipeline.archive.bundle import stream_archive
 from pipeline.archive.manifest import CSV_COLUMNS, ManifestRow
 from pipeline.archive.members import ZipMember, make_member
+from pipeline.model.layout import Layout
 from render.image import ImageFormat
 from tests.zip_readers.readers import BY_DIRECTORY, STREAMING
 
@@ -73,6 +74,25 @@ def test_warnings_are_the_third_member_and_absent_without_any() -> None:
         assert opened.read("warnings.json") == warnings
     with zipfile.ZipFile(io.BytesIO(archive("png"))) as opened:
         assert "warnings.json" not in opened.namelist()
+
+
+def test_datamerge_csv_names_every_image_and_precedes_the_images() -> None:
+    rows, members = zip(*make_chunks("svg"), strict=True)
+    layout = Layout(datamerge=True)
+    data = b"".join(stream_archive(ACCEPTED_AT, rows, members, b"{}", layout))
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        assert opened.testzip() is None
+        names = opened.namelist()
+        manifest = json.loads(opened.read("manifest.json"))
+        text = opened.read("datamerge.csv").decode()
+    assert names[:4] == ["manifest.csv", "manifest.json", "warnings.json", "datamerge.csv"]
+    assert text.startswith("@qr,index,gtin,lot,serial,expiry,hri,uri\r\n")
+    assert text.count("\r\n") == len(manifest) + 1
+    table = [*csv.DictReader(io.StringIO(text, newline=""))]
+    assert [row["@qr"] for row in table] == names[4:] == [row["file"] for row in manifest]
+    for merged, row in zip(table, manifest, strict=True):
+        for column in [*merged][1:]:
+            assert merged[column] == ("" if row[column] is None else str(row[column]))
 
 
 def test_both_manifests_say_the_same() -> None:

@@ -5,12 +5,13 @@ from hypothesis import strategies as st
 
 from pipeline.archive.member_names import member_name
 from pipeline.model.jobs import Item
+from pipeline.model.layout import FIRST_LAYOUT, Layout
 from pipeline.model.records import JobFields
 
 printable = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
 
 
-def job(items: int) -> JobFields:
+def job(items: int, layout: Layout = FIRST_LAYOUT) -> JobFields:
     return JobFields(
         task_id="t",
         key_id="k",
@@ -25,6 +26,7 @@ def job(items: int) -> JobFields:
         items=items,
         chunk_size=250,
         created_at=0,
+        layout=layout,
     )
 
 
@@ -36,6 +38,12 @@ def test_a_name_has_the_index_and_what_is_present() -> None:
 
 def test_the_index_is_as_wide_as_the_count_needs() -> None:
     assert member_name(job(100_000), 7, Item()) == "000007.png"
+
+
+def test_all_symbols_of_a_job_may_be_in_one_file() -> None:
+    layout = Layout(pages="single")
+    names = {member_name(job(3, layout), index, Item("L1", f"S{index}")) for index in (1, 2, 3)}
+    assert names == {"symbols.pdf"}
 
 
 @given(st.lists(st.builds(Item, st.none() | printable, st.none() | printable), max_size=30))

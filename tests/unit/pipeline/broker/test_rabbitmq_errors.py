@@ -18,12 +18,12 @@ from pipeline.broker.rabbitmq_errors import AmqpRefusedError, explain
         (
             "ACCESS_REFUSED - access to queue 'render.DQ' in vhost 'q m' refused for user 'x'",
             "access to queue 'render.DQ' in vhost 'q m' refused for user 'x'",
-            "configure and read: run `rabbitmqctl set_permissions -p 'q m' x '^(render|",
+            "configure and read: run `rabbitmqctl set_permissions -p 'q m' x '^((render|",
         ),
         (
             "ACCESS_REFUSED - read access to queue 'render' in vhost '/' refused for user 'a b'",
             "read access to queue 'render' in vhost '/' refused for user 'a b'",
-            "set_permissions -p / 'a b' '^(render|",
+            "set_permissions -p / 'a b' '^((render|",
         ),
         (
             "ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused for user 'x'",

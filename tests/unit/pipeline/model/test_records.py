@@ -1,4 +1,5 @@
 import msgspec
+from msgspec import UNSET
 
 from pipeline.archive.manifest import ManifestRow
 from pipeline.model.chunks import ChunkTimes, StagedChunk
@@ -29,6 +30,11 @@ def test_a_staged_chunk_of_release_0_2_0_is_read_and_written_again_with_what_it_
     assert msgspec.json.decode(written, type=StagedChunk) == chunk
 
 
+def test_a_chunk_took_the_sum_of_its_steps() -> None:
+    times = ChunkTimes(begun_at=0, read_ms=1.2, render_ms=20.3, verify_ms=300.4, stage_ms=4000.5)
+    assert times.total_ms == 4322
+
+
 def test_a_manifest_row_of_release_0_2_0_is_unverified() -> None:
     written = (
         b'{"index":1,"file":"00001.png","gtin":"09506000134352","lot":null,"serial":null,'
@@ -37,4 +43,6 @@ def test_a_manifest_row_of_release_0_2_0_is_unverified() -> None:
     )
     row = msgspec.json.decode(written, type=ManifestRow)
     assert not row.verified
-    assert msgspec.json.encode(row) == written[:-1] + b',"verified":false}'
+    assert row.page is row.staged_page is UNSET
+    added = b',"verified":false,"hri":null,"width_px":null,"width_mm":null,"xdim_mm":null}'
+    assert msgspec.json.encode(row) == written[:-1] + added

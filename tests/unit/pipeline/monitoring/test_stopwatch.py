@@ -21,6 +21,14 @@ def test_laps_follow_one_another(clock: list[float]) -> None:
     assert watch.lap() == 12.3
 
 
+def test_laps_do_not_reset_the_elapsed_time(clock: list[float]) -> None:
+    watch = Stopwatch()
+    clock[0] += 1.5
+    assert (watch.elapsed, watch.lap()) == (1500, 1500)
+    clock[0] += 0.5
+    assert (watch.elapsed, watch.lap()) == (2000, 500)
+
+
 def test_only_the_time_in_which_pieces_come_is_waiting(clock: list[float]) -> None:
     def slow() -> Iterator[str]:
         for letter in "abc":

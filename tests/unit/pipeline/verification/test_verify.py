@@ -4,6 +4,7 @@ import random
 import re
 import tracemalloc
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 
 import msgspec
 import numpy as np
@@ -22,12 +23,14 @@ from render.image import (
     symbol_side,
 )
 from render.qr.versions import LEVELS
+from render.writers.eps import write_epss
+from render.writers.pdf import write_pdfs
 from render.writers.png import write_pngs
 from render.writers.svg_strokes import write_stroked_svgs
 from tests.rendered import ITEMS, Rendered, matrix, render
 from tests.unit.render.samples import CSET82, least_side
 
-FORMATS: tuple[ImageFormat, ...] = ("svg", "png")
+FORMATS: tuple[ImageFormat, ...] = ("svg", "png", "pdf", "eps")
 
 values = st.none() | st.text(CSET82, min_size=1, max_size=20)
 items = st.builds(Item, lot=values, serial=values, expiry=st.none() | st.just("271231"))
@@ -36,10 +39,14 @@ every_format = pytest.mark.parametrize("image_format", FORMATS)
 
 def with_modules(chunk: Rendered, place: int, rows: NDArray[np.uint64]) -> Rendered:
     """The chunk with other modules in one symbol, and in its file."""
+    symbols, size = rows[np.newaxis], chunk.job.size
     if chunk.job.format == "svg":
-        (data,) = write_stroked_svgs(rows[np.newaxis])
+        (data,) = write_stroked_svgs(symbols)
+    elif chunk.job.format == "png":
+        (data,) = write_pngs(symbols, size)
     else:
-        (data,) = write_pngs(rows[np.newaxis], chunk.job.size)
+        write = write_pdfs if chunk.job.format == "pdf" else write_epss
+        (data,) = write(symbols, Decimal(size))
     return with_image(chunk, place, chunk.images[place]._replace(data=data, rows=rows.tobytes()))
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from api.http.body_deadline import BodyDeadline
+from api.http.deadlines import BodyDeadline
 
 LONGEST = 0.2  # seconds
 

@@ -1,15 +1,38 @@
-"""Deadline of request bodies, so that a client that sends slowly cannot occupy a thread."""
+"""Deadlines of a client's connection, so that a slow client holds neither threads nor connections.
+
+``api.connections`` enforces them where no thread waits for the client. :class:`BodyDeadline`
+enforces the deadline of a body that a thread receives.
+"""
 
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
-#: Time in seconds within which a request body must arrive.
-UPLOAD_SECONDS = 60.0
 #: Seconds between two checks of the bodies that are being received.
 _PAUSE = 1.0
+
+
+class Deadlines(NamedTuple):
+    """Time that a client has for each phase of a connection, in seconds.
+
+    Attributes:
+        idle: until the first byte of the next request; the setting ``QRMILL_KEEP_ALIVE``.
+        head: from the first byte of a request to the end of its header fields.
+        body: from the end of the header fields to the end of the body.
+        response: to receive the response.
+        closing: to close the connection after the service has closed its side.
+        unread: to send the rest of a body that was rejected unread. A thread waits for this rest.
+    """
+
+    idle: float = 75.0
+    head: float = 20.0
+    body: float = 60.0
+    response: float = 60.0
+    closing: float = 2.0
+    unread: float = 0.1
 
 
 class BodyDeadline:
@@ -22,7 +45,7 @@ class BodyDeadline:
         seconds: time within which a body must arrive. The check may be up to one second late.
     """
 
-    def __init__(self, seconds: float = UPLOAD_SECONDS) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._begun: dict[socket.socket, float] = {}
