@@ -132,17 +132,18 @@ def _from_full_backlog(
 
 
 def backlog_full(error: BacklogFullError) -> ProblemError:
-    """Return the 429 problem of a request that would exceed its tenant's share of the backlog.
+    """Return the problem of a request that would exceed its tenant's share of the backlog.
 
-    The status is 429 and not 503 because the service is available, to this client as soon as some
-    of its tasks are rendered, and to all others now. An alert on 5xx must not fire.
+    The status is 503 if the whole backlog would exceed its limit, and otherwise 429, because the
+    service is available to all other clients.
     """
     detail = (
         "Too many of your tasks are waiting to be rendered; nothing was accepted. Send the request "
         f"again in {error.retry_after} s."
     )
     headers = {"Retry-After": str(error.retry_after)}
-    return ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "backlog_full", detail, headers=headers)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if error.over_limit else HTTPStatus.TOO_MANY_REQUESTS
+    return ProblemError(status, "backlog_full", detail, headers=headers)
 
 
 def _from_item_limit(

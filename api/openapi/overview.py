@@ -169,7 +169,8 @@ of the responses to `POST /qr/bulk/`, to retries and to `POST /qr/` report them 
 request counts with all of its items or, if they exceed what is left, with none and a 429 \
 (`over_item_rate`). A replay and a dry run do not count.
 
-A 429 with `backlog_full` means that too many of the tenant's tasks are waiting to be rendered.
+A 429 with `backlog_full` means that too many of the tenant's tasks are waiting to be rendered. A \
+503 with `backlog_full` means that, besides, the service has as many waiting tasks as it may have.
 
 ## CSV
 

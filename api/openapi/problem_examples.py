@@ -108,15 +108,20 @@ def problem_examples() -> dict[str, dict[str, Any]]:
         "429": named(
             rate=("Rate limit reached", _example(over_rate(300, 60, 21))),
             items=("Limit on items reached", _example(over_item_limit(_OVER_ITEMS, 0))),
-            full=("Too many of your tasks wait", _example(backlog_full(BacklogFullError(40)))),
+            full=("Too many of your tasks wait", _example(_full_backlog(over_limit=False))),
         ),
         "503": named(
             unavailable=(
                 "A dependency is unavailable",
                 _example(unavailable(LedgerUnavailableError(), "POST")),
             ),
+            full=("The backlog is full", _example(_full_backlog(over_limit=True))),
         ),
     }
+
+
+def _full_backlog(*, over_limit: bool) -> ProblemError:
+    return backlog_full(BacklogFullError(40, over_limit=over_limit))
 
 
 def _example(error: ProblemError) -> Any:  # noqa: ANN401 - any JSON

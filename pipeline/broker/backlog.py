@@ -28,11 +28,13 @@ class BacklogFullError(Exception):
     Attributes:
         retry_after: seconds until the tenant should be below its share, estimated from the rate of
             the last minute.
+        over_limit: whether the job would take the whole backlog over its limit.
     """
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, *, over_limit: bool) -> None:
         super().__init__(f"over the share of the backlog; retry after {retry_after} s")
         self.retry_after = retry_after
+        self.over_limit = over_limit
 
 
 class Backlog:
@@ -85,7 +87,9 @@ class Backlog:
             own = counts[tenant]
             share = self._limit // (len({*counts, tenant}) + 1)
             if own and own + chunks > share:
-                raise BacklogFullError(self._wait_for(own + chunks - share))
+                raise BacklogFullError(
+                    self._wait_for(own + chunks - share), over_limit=waiting + chunks > self._limit
+                )
         self._unprocessed.add(tenant, chunks)
 
     def _wait_for(self, messages: int) -> int:

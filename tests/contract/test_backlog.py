@@ -111,6 +111,14 @@ def test_the_rejected_learn_when_they_have_room(client: redis.Redis, jobs: Jobs)
     assert full.value.retry_after == 20  # twenty chunks at one per second
 
 
+def test_the_limit_is_told_apart_from_the_share(client: redis.Redis, jobs: Jobs) -> None:
+    jobs("hog", 11)
+    for chunks, over_limit in ((10, False), (90, False), (91, True)):
+        with pytest.raises(BacklogFullError) as full:
+            backlog(client, 200).admit(chunks, "hog")
+        assert full.value.over_limit == over_limit
+
+
 @pytest.mark.parametrize("number", [0, 1, 99, 100, 101, 250, 2000])
 def test_every_job_is_counted(client: redis.Redis, jobs: Jobs, number: int) -> None:
     jobs("one", number, chunks=2)

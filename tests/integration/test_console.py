@@ -178,7 +178,7 @@ def test_the_overview_costs_as_many_redis_calls_for_a_thousand_jobs_as_for_ten(
     few = calls()
     fill(990, 10)
     assert calls() == few
-    assert few < 40
+    assert few < 150  # eight commands per queue, in two round trips
 
 
 def test_the_jobs_page_of_ten_thousand_jobs(

@@ -178,8 +178,8 @@ def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refuse
     def silent(*_: object) -> None:
         raise StoreUnavailableError("ReadTimeoutError", "ReadTimeoutError")
 
-    def full(_: int) -> None:
-        raise BacklogFullError(1)
+    def full(_chunks: int, _tenant: str) -> None:
+        raise BacklogFullError(1, over_limit=True)
 
     put = Bucket.put
 

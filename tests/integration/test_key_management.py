@@ -178,7 +178,7 @@ def test_the_list_has_the_day_of_the_last_use(operator: TestClient, client: Test
     def days() -> dict[str, str | None]:
         return {key["name"]: key["last_used_at"] for key in keys_of(operator).values()}
 
-    wait_for(lambda: all(days()[name] for name in ("client", "operator")), "both uses")
+    wait_for(lambda: all(days()[name] for name in ("client", "operator")), "both uses", pause=0.2)
     after = datetime.now(UTC).date().isoformat()
     assert {days()["client"], days()["operator"]} <= {before, after}
     assert days()["unused"] is None

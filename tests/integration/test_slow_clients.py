@@ -132,8 +132,9 @@ def test_threads_that_wait_for_large_bodies_are_not_those_of_other_requests(
         assert [connection for connection in slow if has_answer_or_end(connection)] == []
         for connection in slow:
             status, problem = response_of(connection)
-            # 503: too many large bodies at once.
-            assert (status, problem["error_code"]) in {(400, "short_body"), (503, "busy")}
+            # 429 and 503: too many large bodies of the tenant, or of all, at once.
+            ends = {(400, "short_body"), (429, "busy"), (503, "busy")}
+            assert (status, problem["error_code"]) in ends
             wait_for(partial(is_ended, connection), "its end")
 
 
