@@ -170,18 +170,21 @@ def test_a_key_of_an_unknown_tenant_is_refused(operator: TestClient, tenant: str
     assert len(keys_of(operator)) == 1
 
 
-def test_the_list_has_the_day_of_the_last_use(operator: TestClient, client: TestClient) -> None:
+def test_the_list_has_the_day_of_the_last_use(
+    operator: TestClient, client: TestClient, token: str, operator_token: str
+) -> None:
     before = datetime.now(UTC).date().isoformat()
     unused = operator.simulate_post("/keys/", json={"name": "unused"}).json["key_id"]
     client.simulate_get("/qr/bulk/")
+    used = [sent.split("_")[1] for sent in (token, operator_token)]
 
-    def days() -> dict[str, str | None]:
-        return {key["name"]: key["last_used_at"] for key in keys_of(operator).values()}
+    def days(*key_ids: str) -> set[str | None]:
+        found = keys_of(operator)
+        return {found[key_id]["last_used_at"] for key_id in key_ids}
 
-    wait_for(lambda: all(days()[name] for name in ("client", "operator")), "both uses", pause=0.2)
-    after = datetime.now(UTC).date().isoformat()
-    assert {days()["client"], days()["operator"]} <= {before, after}
-    assert days()["unused"] is None
+    wait_for(lambda: None not in days(*used), "both uses")
+    assert days(*used) <= {before, datetime.now(UTC).date().isoformat()}
+    assert days(unused) == {None}
     assert operator.simulate_delete(f"/keys/{unused}/").json["last_used_at"] is None
 
 
