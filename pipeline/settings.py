@@ -226,7 +226,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Positive,
         Meta(
             description="number of waiting messages that tenants share; over half of it, 429 for a "
-            "tenant over its share"
+            "tenant over its share; over all of it, 503 for that tenant"
         ),
     ] = 20_000
     max_retries: Annotated[

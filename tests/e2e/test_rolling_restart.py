@@ -59,6 +59,7 @@ class Load:
             thread.join()
 
 
+@pytest.mark.long
 def test_no_request_fails_and_no_job_is_lost(stack: RunningStack) -> None:
     with stack.client("operator") as operator:
         body = {"name": "load", "per_minute": 10**6, "per_day": 10**6}

@@ -148,7 +148,12 @@ def test_a_data_directory_that_cannot_work_is_refused(
 
 
 @pytest.mark.parametrize(
-    "redirect", ["", ">/dev/full 2>&1", ">&- 2>&- <&-"], ids=["pipe", "full", "closed"]
+    "redirect",
+    [
+        pytest.param("", id="pipe", marks=pytest.mark.long),
+        pytest.param(">/dev/full 2>&1", id="full"),
+        pytest.param(">&- 2>&- <&-", id="closed", marks=pytest.mark.long),
+    ],
 )
 def test_the_service_outlives_its_terminal(tmp_path: Path, up: Start, redirect: str) -> None:
     reader, writer = os.pipe()

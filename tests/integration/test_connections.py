@@ -56,7 +56,7 @@ def test_idle_connections_make_room_for_new_ones(few: Settings, tmp_path: Path) 
         del idle
 
 
-@pytest.mark.parametrize("limits", ["200:200", "1024:1024"])
+@pytest.mark.parametrize("limits", [pytest.param("200:200", marks=pytest.mark.long), "1024:1024"])
 def test_more_connections_than_open_files_end_no_process(
     few: Settings, tmp_path: Path, token: str, limits: str
 ) -> None:

@@ -20,6 +20,7 @@ from pipeline.service import Finding, Service, Settings, check_up
 from pipeline.settings import variable
 from pipeline.storage.bucket import Bucket
 from tests.integration.test_pipeline import ended, hold_back_and_submit, make_request
+from tests.lanes import key_in_lane
 from tests.waiting import wait_for
 
 CLOCK = Path(__file__).parents[1] / "faults" / "clock"
@@ -71,7 +72,7 @@ def test_nobody_works(settings: Settings, service: Service) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_dead_letters_are_told(settings: Settings, service: Service, bucket: Bucket) -> None:
-    key = service.api_keys.create(name="client", role="client").key
+    key = key_in_lane(service.api_keys, 0, name="client", role="client").key
     task_id = hold_back_and_submit(service, key, make_request(), bucket)
     assert ended(service, task_id, key).error_code == "object_missing"
     dead = wait_for(

@@ -143,6 +143,7 @@ def test_a_row_without_a_page_is_refused() -> None:
         SymbolsPdf().add([msgspec.structs.replace(row, staged_page=UNSET)])
 
 
+@pytest.mark.long
 def test_a_bundle_of_100_000_pages_is_streamed_in_flat_memory() -> None:
     content = [Page(bytes(1500), Decimal("57.52913"))] * 500
 
