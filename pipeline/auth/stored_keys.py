@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from pipeline.auth.api_key import ApiKey
+from pipeline.auth.key_lookups import KeyLookups
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
@@ -38,6 +39,7 @@ class StoredKeys:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+        self._lookups = KeyLookups(self.ids)
         self._remembered: _Cache = {}
         # Unknown ids have a cache of their own. Any client can send them, and they must not evict
         # real keys.
@@ -45,7 +47,12 @@ class StoredKeys:
         self._retry_at: dict[str, float] = {}
 
     def look_up(self, key_id: str) -> ApiKey | None:
-        """Return the key with this id from the cache or from S3; None if there is none."""
+        """Return the key with this id from the cache or from S3; None if there is none.
+
+        Raises:
+            StoreUnavailableError: also if the process looks up too many unknown ids; a key that
+                exists is found a second later.
+        """
         now = time.monotonic()
         nothing = (float("-inf"), None)
         read_at, key = self._remembered.get(key_id) or self._unknown.get(key_id, nothing)
@@ -55,6 +62,8 @@ class StoredKeys:
         if usable:  # one request reads the key, so that the others do not wait if S3 hangs
             self._retry_at[key_id] = now + _REFRESHING
         try:
+            if key is None:
+                self._lookups.admit(key_id)
             key = self.read(key_id)
         except StoreUnavailableError:
             if not usable:

@@ -3,6 +3,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -158,6 +159,60 @@ def test_unknown_ids_are_remembered_apart_and_push_no_key_out(
     assert keys.authenticate(made.token) == made.key
     assert keys.authenticate(unknown[-1] + checksum(unknown[-1])) is None
     assert away.asked == 0
+
+
+def test_a_flood_of_unknown_keys_costs_few_requests_and_hides_no_new_key(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    here, elsewhere = ApiKeys(bucket), ApiKeys(bucket)
+    made = here.create(name="x", role="client")
+    requests: list[str] = []
+    _count(bucket, monkeypatch, requests)
+    refused = [flood(elsewhere, number) for number in range(200)]
+    assert refused.count(None) == 10
+    assert refused.count("too many lookups of unknown API keys") == 190
+    assert requests.count("get") == 10
+    assert requests.count("list") == 1
+    assert elsewhere.authenticate(made.token) == made.key  # it was in the listing
+    later = here.create(name="y", role="client")
+    with pytest.raises(StoreUnavailableError):
+        elsewhere.authenticate(later.token)
+    now += 1
+    assert all(flood(elsewhere, number) is None for number in range(300, 310))
+    assert elsewhere.authenticate(later.token) == later.key
+    assert requests.count("list") == 2
+    # An unknown id that is looked up again, beyond the rate, is still unknown.
+    now += 10.2
+    assert [flood(elsewhere, number) for number in range(400, 410)] == [None] * 10
+    assert flood(elsewhere, 0) is None
+    assert elsewhere.authenticate(made.token) == made.key
+
+
+def flood(keys: ApiKeys, number: int) -> str | None:
+    """Send an unknown key; return the error's text, or None if the key is refused."""
+    token = f"qrmill_{number:012}_{'A' * 32}"
+    try:
+        assert keys.authenticate(token + checksum(token)) is None
+    except StoreUnavailableError as error:
+        return str(error)
+    return None
+
+
+def _count(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, requests: list[str]) -> None:
+    get, list_keys = bucket.get, bucket.list_keys
+
+    def counted_get(*args: Any) -> bytes:  # noqa: ANN401 - passed on
+        requests.append("get")
+        return get(*args)
+
+    def counted_list(prefix: str) -> Iterator[str]:
+        requests.append("list")
+        return list_keys(prefix)
+
+    monkeypatch.setattr(bucket, "get", counted_get)
+    monkeypatch.setattr(bucket, "list_keys", counted_list)
 
 
 def test_a_key_that_was_unknown_is_known_once_it_is_made(
