@@ -7,9 +7,10 @@ another process during such a flood works after a second.
 """
 
 import time
-from collections.abc import Callable, Iterable
 
 from pipeline.errors import StoreUnavailableError
+from pipeline.storage import keys
+from pipeline.storage.bucket import Bucket
 
 #: Maximum number of lookups per second and process of ids that are not in the latest listing.
 _PER_SECOND = 10
@@ -20,12 +21,12 @@ _LISTING_INTERVAL = 1.0
 class KeyLookups:
     """The lookups of a process.
 
-    Args:
-        list_ids: returns the ids of all keys, in one or more requests to S3.
+    Every method raises:
+        StoreUnavailableError: S3 is unreachable.
     """
 
-    def __init__(self, list_ids: Callable[[], Iterable[str]]) -> None:
-        self._list_ids = list_ids
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
         self._listed: frozenset[str] = frozenset()
         self._next_listing = float("-inf")
         self._second = self._lookups = 0
@@ -34,7 +35,7 @@ class KeyLookups:
         """Return if a key that is not cached may be looked up.
 
         Raises:
-            StoreUnavailableError: it may not be looked up now, or S3 is unreachable.
+            StoreUnavailableError: also if it may not be looked up now.
         """
         if key_id in self._listed or self._is_within_rate():
             return
@@ -42,9 +43,17 @@ class KeyLookups:
         if now >= self._next_listing:
             # Set before the listing, so that other threads do not list meanwhile.
             self._next_listing = now + _LISTING_INTERVAL
-            self._listed = frozenset(self._list_ids())
+            self.list_ids()
         if key_id not in self._listed:
             raise StoreUnavailableError("too many lookups of unknown API keys")
+
+    def list_ids(self) -> frozenset[str]:
+        """Return the ids of all keys."""
+        names = self._bucket.list_keys(keys.API_KEYS)
+        self._listed = frozenset(
+            name.removeprefix(keys.API_KEYS).removesuffix(".json") for name in names
+        )
+        return self._listed
 
     def _is_within_rate(self) -> bool:
         second = int(time.monotonic())

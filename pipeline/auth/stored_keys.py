@@ -4,7 +4,6 @@ Each process caches a key for :data:`_FRESH` seconds. A revoked key may still wo
 """
 
 import time
-from collections.abc import Iterator
 
 import msgspec
 import structlog
@@ -39,7 +38,7 @@ class StoredKeys:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._lookups = KeyLookups(self.ids)
+        self._lookups = KeyLookups(bucket)
         self._remembered: _Cache = {}
         # Unknown ids have a cache of their own. Any client can send them, and they must not evict
         # real keys.
@@ -87,10 +86,9 @@ class StoredKeys:
         other.pop(key_id, None)
         self._retry_at.pop(key_id, None)
 
-    def ids(self) -> Iterator[str]:
-        """Yield the ids of all keys."""
-        for name in self._bucket.list_keys(keys.API_KEYS):
-            yield name.removeprefix(keys.API_KEYS).removesuffix(".json")
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all keys."""
+        return self._lookups.list_ids()
 
     def read(self, key_id: str) -> ApiKey | None:
         """Return the key with this id from S3; None if there is none, or if it is unreadable."""

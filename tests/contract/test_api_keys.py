@@ -190,6 +190,16 @@ def test_a_flood_of_unknown_keys_costs_few_requests_and_hides_no_new_key(
     assert elsewhere.authenticate(made.token) == made.key
 
 
+def test_a_tenants_name_is_found_among_any_number_of_keys(bucket: Bucket) -> None:
+    here, elsewhere = ApiKeys(bucket), ApiKeys(bucket)
+    first = here.create(name="print shop", role="client").key
+    for number in range(30):
+        here.create(name=f"{number}", role="client")
+    assert elsewhere.create(name="x", role="client", tenant="print shop").key.tenant == first.tenant
+    later = here.create(name="brand", role="client").key
+    assert elsewhere.create(name="x", role="client", tenant="brand").key.tenant == later.tenant
+
+
 def flood(keys: ApiKeys, number: int) -> str | None:
     """Send an unknown key; return the error's text, or None if the key is refused."""
     token = f"qrmill_{number:012}_{'A' * 32}"
