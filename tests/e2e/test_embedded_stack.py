@@ -146,7 +146,14 @@ def test_a_killed_part_comes_back(own_stack: RunningStack, name: str) -> None:
     assert wait_until(lambda: httpx2.get(f"{own_stack.ready.api_url}/readyz").is_success, 10)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_ends_everything(tmp_path: Path, number: signal.Signals) -> None:
     with running_stack(tmp_path) as running:
         everything = processes(running)

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from deploy.embedded.running import running_stack
 from tests.e2e.test_base_contract import bundle_of, follow, submit
 
 
+@pytest.mark.long
 def test_jobs_bundles_and_keys_are_found_again(tmp_path: Path) -> None:
     with running_stack(tmp_path) as first:
         with first.client() as client:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx2
 import psutil
+import pytest
 
 from deploy.embedded.running import RunningStack
 from tests.e2e.test_base_contract import follow, submit
@@ -54,6 +55,7 @@ def _staged_chunks(log: Path, task_id: str) -> list[int]:
     ]
 
 
+@pytest.mark.long
 def test_a_small_job_does_not_wait_behind_large_ones(client: httpx2.Client) -> None:
     items = [{"serial": f"{index:05}"} for index in range(5000)]
     large = [submit(client, items=items, size=2000)["poll_url"] for _ in range(4)]

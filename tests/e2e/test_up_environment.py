@@ -82,6 +82,7 @@ def complete_a_job(tmp_path: Path) -> None:
         assert client.get(url).is_success
 
 
+@pytest.mark.long
 def test_no_process_uses_a_proxy_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,15 +12,9 @@ from tests.faults.scene import LEAST_IN_FLIGHT, run_fault
 _SYMBOLS = 10
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "name",
-    [
-        "kill-all-workers",
-        pytest.param("redis-dying", marks=pytest.mark.long),
-        pytest.param("s3-failing", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize("name", ["kill-all-workers", "redis-dying", "s3-failing"])
 def test_every_accepted_job_ends_once_and_right(name: str, tmp_path: Path) -> None:
     row = run_fault(FAULTS[name], tmp_path, short=True, symbols=_SYMBOLS)
     print_rows([row], Console(width=140))

@@ -104,6 +104,7 @@ def test_a_worker_reads_every_lane(
         wait_for(partial(completed, client, task_id), "the end of a job")
 
 
+@pytest.mark.long
 def test_what_waits_in_lanes_is_not_lost_when_no_worker_reads_them(
     tenants: list[TestClient], settings: Settings, connection: redis.Redis
 ) -> None:

@@ -136,6 +136,7 @@ def test_a_chunk_that_renders_for_long_is_rendered_once(
     assert len(begun) == 1
 
 
+@pytest.mark.long
 def test_a_comparison_whose_steps_outlast_the_lease_keeps_it(
     *,
     service: Service,

@@ -90,6 +90,7 @@ def test_a_message_that_another_worker_was_handed_fails_no_job(
     assert ends(connection) == {"jobs png completed": "1"}
 
 
+@pytest.mark.long
 def test_a_chunk_that_takes_longer_than_its_lease_is_rendered_once(
     client: TestClient,
     settings: Settings,
