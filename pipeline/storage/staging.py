@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from pipeline.archive.chunk_files import file_names, make_members
 from pipeline.archive.manifest import ManifestRow
 from pipeline.archive.members import (
     HEADER_BYTES,
@@ -127,8 +128,7 @@ class ZipStaging(_BucketStaging):
         encoded = msgspec.json.encode(rows)
         archive = MemberStream(_EPOCH, _STAGED_MODE)
         pieces = [archive.copy(store_member(ROWS, encoded))]
-        named = zip(_names(rows), files, strict=True)
-        pieces += [archive.copy(make_member(name, file)) for name, file in named]
+        pieces += map(archive.copy, make_members(rows, files))
         data = b"".join((*pieces, *archive.finalize()))
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
         return _staged(encoded, data)
@@ -164,7 +164,7 @@ class ObjectStaging(_BucketStaging):
         files: Sequence[bytes],
     ) -> StagedBytes:
         """Write a chunk's files, then its rows."""
-        for name, file in zip(_names(rows), files, strict=True):
+        for name, file in zip(file_names(rows), files, strict=True):
             kind = MEDIA_TYPES[name.rpartition(".")[2]]
             self._bucket.put(keys.staged_image(task_id, chunk_index, name), file, kind)
         encoded = msgspec.json.encode(rows)
@@ -183,7 +183,7 @@ class ObjectStaging(_BucketStaging):
         encoded = self._bucket.get(key)
         rows, digest = _checked_rows(key, encoded, staged), hashlib.sha256(encoded)
         members = []
-        for name in _names(rows):
+        for name in file_names(rows):
             file = self._bucket.get(keys.staged_image(task_id, chunk_index, name))
             digest.update(file)
             members.append(make_member(name, file))
@@ -195,11 +195,6 @@ class ObjectStaging(_BucketStaging):
 def make_staging(kind: str, bucket: Bucket) -> Staging:
     """Return the staging for a value of ``QRMILL_STAGING``: ``zip`` or ``object``."""
     return ZipStaging(bucket) if kind == "zip" else ObjectStaging(bucket)
-
-
-def _names(rows: Sequence[ManifestRow]) -> list[str]:
-    """Return the names of the files that rows name, each once, in the order of its first row."""
-    return [*dict.fromkeys(row.file for row in rows)]
 
 
 def _staged(rows: bytes, data: bytes) -> StagedBytes:
