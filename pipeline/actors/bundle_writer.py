@@ -7,7 +7,9 @@ import msgspec
 
 from pipeline.archive.bundle import stream_archive
 from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.member_block import MemberBlock
 from pipeline.archive.members import ZipMember
+from pipeline.archive.packed_chunk import RowLines
 from pipeline.model.records import Bundle, BundleTimes, JobFields
 from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.storage.multipart_upload import Upload, Uploaded
@@ -31,8 +33,8 @@ class BundleWriter:
     def write(
         self,
         job: JobFields,
-        chunks: Iterable[list[ManifestRow]],
-        members: Iterable[list[ZipMember]],
+        chunks: Iterable[list[ManifestRow] | RowLines],
+        members: Iterable[list[ZipMember] | MemberBlock],
         *,
         keep_going: Callable[[], bool],
         announce: Callable[[Bundle], bool],
@@ -100,11 +102,15 @@ def _times(reading: Stopwatch, packing: Stopwatch) -> BundleTimes:
 class _WatchedRows:
     """The manifest rows of a job's chunks; ``verified`` is whether all rows yielded so far are."""
 
-    def __init__(self, chunks: Iterable[list[ManifestRow]]) -> None:
+    def __init__(self, chunks: Iterable[list[ManifestRow] | RowLines]) -> None:
         self._chunks = chunks
         self.verified = True
 
-    def __iter__(self) -> Iterator[list[ManifestRow]]:
+    def __iter__(self) -> Iterator[list[ManifestRow] | RowLines]:
         for rows in self._chunks:
-            self.verified = self.verified and all(row.verified for row in rows)
+            self.verified = self.verified and _are_verified(rows)
             yield rows
+
+
+def _are_verified(rows: list[ManifestRow] | RowLines) -> bool:
+    return rows.verified if isinstance(rows, RowLines) else all(row.verified for row in rows)

@@ -19,8 +19,10 @@ import structlog
 from pipeline.actors.bundle_writer import BundleWriter
 from pipeline.actors.completion import Completion
 from pipeline.actors.late_uploads import LateUploads
-from pipeline.archive.chunk_files import make_members
 from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.member_block import MemberBlock
+from pipeline.archive.members import ZipMember
+from pipeline.archive.packed_chunk import RowLines
 from pipeline.errors import LedgerUnavailableError, NewerVersionError
 from pipeline.ledger.entries import ChunkWork
 from pipeline.ledger.ledger import Ledger
@@ -66,7 +68,11 @@ class OneStep:
         self._lease = lease
 
     def upload(
-        self, work: ChunkWork, claimant: str, rows: list[ManifestRow], files: list[bytes]
+        self,
+        work: ChunkWork,
+        claimant: str,
+        rows: list[ManifestRow] | RowLines,
+        members: list[ZipMember] | MemberBlock,
     ) -> Bundle | None:
         """Build and upload the bundle.
 
@@ -74,7 +80,7 @@ class OneStep:
             work: the chunk.
             claimant: this attempt, unique among all attempts.
             rows: the manifest rows of the chunk.
-            files: the files that the rows name.
+            members: the files of the chunk.
 
         Returns:
             The bundle; None if the chunk has to be staged instead.
@@ -89,7 +95,7 @@ class OneStep:
                 return self._writer.write(
                     work.job,
                     [rows],
-                    [make_members(rows, files)],
+                    [members],
                     keep_going=lambda: self._claim(task_id, claimant),
                     announce=lambda bundle: self._claim(task_id, claimant, bundle),
                 )

@@ -11,7 +11,9 @@ import msgspec
 import structlog
 
 from pipeline.actors.one_step import OneStep
+from pipeline.archive.chunk_files import make_members
 from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.packed_chunk import PackedChunk, pack_chunk
 from pipeline.errors import UnverifiedError
 from pipeline.ledger.entries import OF_NO_USE, ChunkWork
 from pipeline.ledger.lease_renewal import renewing
@@ -36,10 +38,18 @@ _LOST = "another worker has the chunk or the claim, or the job ended"
 
 
 class _Rendered(NamedTuple):
-    """A rendered chunk: its manifest rows, the files that they name, and how long it took."""
+    """A rendered chunk.
+
+    Attributes:
+        rows: its manifest rows.
+        files: the files that the rows name.
+        packed: both as the bundle has them; None if the files are pages of a document.
+        times: how long it took.
+    """
 
     rows: list[ManifestRow]
     files: list[bytes]
+    packed: PackedChunk | None
     times: ChunkTimes
 
 
@@ -151,7 +161,7 @@ class ChunkRenderer:
             verify_ms=watch.lap(),
             stage_ms=0.0,
         )
-        return _Rendered(rows, chunk.files, times)
+        return _Rendered(rows, chunk.files, pack_chunk(work.job, rows, chunk.files), times)
 
     def _upload(self, work: ChunkWork, claimant: str, chunk: _Rendered) -> Bundle | None:
         """Upload the bundle of a job of one chunk; return None if the chunk has to be staged."""
@@ -165,13 +175,14 @@ class ChunkRenderer:
             attempt=work.attempt,
             **times,
         )
-        return self._one_step.upload(work, claimant, chunk.rows, chunk.files)
+        rows, members = chunk.packed or (chunk.rows, make_members(chunk.rows, chunk.files))
+        return self._one_step.upload(work, claimant, rows, members)
 
     def _stage(self, work: ChunkWork, chunk: _Rendered) -> StagedChunk:
         watch = Stopwatch()
         with self._steps.time("stage", work.job.format):
             staged = self._staging.stage(
-                work.job.task_id, work.chunk_index, chunk.rows, chunk.files
+                work.job.task_id, work.chunk_index, chunk.rows, chunk.files, chunk.packed
             )
         times = msgspec.structs.replace(chunk.times, stage_ms=watch.lap())
         return StagedChunk(**msgspec.structs.asdict(staged), times=times)

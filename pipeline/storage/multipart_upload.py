@@ -47,7 +47,7 @@ class Upload(NamedTuple):
             to abandon the upload.
     """
 
-    stream: Iterable[bytes]
+    stream: Iterable[bytes | memoryview]
     part_bytes: int
     keep_going: Callable[[], bool]
     content_type: str = "application/zip"
@@ -178,7 +178,7 @@ def abort_upload(client: "S3Client", bucket: str, key: str, upload_id: str) -> N
         client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
 
-def _split(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
+def _split(stream: Iterable[bytes | memoryview], part_bytes: int) -> Iterator[bytearray]:
     """Yield ``stream`` in parts of exactly ``part_bytes``; the last part may be shorter."""
     # Parts are allocated in full: a growing buffer would be in memory twice while it is copied.
     part, filled = bytearray(part_bytes), 0
