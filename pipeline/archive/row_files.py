@@ -19,6 +19,8 @@ DATAMERGE_COLUMNS: Mapping[str, str] = MappingProxyType(
     | {name: name for name in ("index", "gtin", "lot", "serial", "expiry", "hri", "uri")}
 )
 
+_json_encoder = msgspec.json.Encoder()
+
 
 def manifest_columns(layout: Layout) -> Mapping[str, str]:
     """Return the columns of ``manifest.csv``, and the fields of a row that they contain."""
@@ -60,7 +62,10 @@ class JsonRecords:
 
     def lines(self, rows: Sequence[ManifestRow]) -> bytes:
         """Return ``rows`` as elements of the array, one per line."""
-        return b",\n".join(map(_json, rows))
+        return encode_lines(
+            row if row.staged_page is UNSET else msgspec.structs.replace(row, staged_page=UNSET)
+            for row in rows
+        )
 
 
 class CsvFile(SpooledFile):
@@ -112,10 +117,10 @@ class JsonFile(SpooledFile):
         super().close()
 
 
-def _json(row: ManifestRow) -> bytes:
-    if row.staged_page is not UNSET:
-        row = msgspec.structs.replace(row, staged_page=UNSET)
-    return msgspec.json.encode(row)
+def encode_lines(rows: Iterable[ManifestRow]) -> bytes:
+    """Return rows as elements of a JSON array, one per line."""
+    # JSON escapes line breaks in strings, so every line break follows a row.
+    return _json_encoder.encode_lines(rows)[:-1].replace(b"\n", b",\n")
 
 
 def _csv_lines(records: Iterable[Iterable[object]]) -> bytes:

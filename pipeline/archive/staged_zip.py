@@ -8,13 +8,13 @@ central directory. The images are last in both.
 import hashlib
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from pipeline.archive.manifest import ManifestRow
 from pipeline.archive.member_block import CENTRAL_BYTES, MemberBlock
 from pipeline.archive.members import HEADER_BYTES, ZipMember, store_member
 from pipeline.archive.packed_chunk import PackedChunk, RowLines
+from pipeline.archive.row_files import encode_lines
 from pipeline.archive.zip_stream import MemberStream
 from pipeline.model.chunks import StagedText
 
@@ -27,12 +27,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 #: that two releases stage such a chunk as the same bytes.
 _STAGED_MODE = 0o600
 #: What comes before and after the rows in their JSON array, which has one per line.
-_BEFORE, _BETWEEN, _AFTER = b"[\n", b",\n", b"\n]\n"
+_BEFORE, _AFTER = b"[\n", b"\n]\n"
 
 
 def encode_rows(rows: Sequence[ManifestRow]) -> bytes:
     """Return rows as a JSON array, one per line as in ``manifest.json``."""
-    return b"".join((_BEFORE, _BETWEEN.join(map(msgspec.json.encode, rows)), _AFTER))
+    return b"".join((_BEFORE, encode_lines(rows), _AFTER))
 
 
 def plain_zip(rows: bytes, members: Sequence[ZipMember]) -> bytes:
