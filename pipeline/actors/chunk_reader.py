@@ -24,7 +24,7 @@ from pipeline.storage.staging import StagedChunkDamagedError, Staging
 READ_AHEAD = 4
 #: Maximum bytes of staged chunks that stay in memory. A job of 5000 items needs less, as SVG or as
 #: PNG of 400 px.
-_KEPT_BYTES = 8 * 1024 * 1024
+_KEPT_BYTES = 10 * 1024 * 1024
 
 Given = TypeVar("Given")
 Read = TypeVar("Read")

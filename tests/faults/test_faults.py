@@ -17,6 +17,8 @@ _SYMBOLS = 10
     "name",
     [
         "kill-all-workers",
+        pytest.param("kill-one-step", marks=pytest.mark.long),
+        pytest.param("freeze-one-step", marks=pytest.mark.long),
         pytest.param("redis-dying", marks=pytest.mark.long),
         pytest.param("s3-failing", marks=pytest.mark.long),
     ],
