@@ -11,9 +11,12 @@ from dramatiq import Broker
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from pipeline.actors.bundle_job import Bundler
+from pipeline.actors.bundle_writer import BundleWriter
+from pipeline.actors.completion import Completion
 from pipeline.actors.declare import declare_actors
 from pipeline.actors.failure_recorder import FailureRecorder
 from pipeline.actors.late_uploads import LateUploads
+from pipeline.actors.one_step import OneStep
 from pipeline.actors.render_chunk import ChunkRenderer
 from pipeline.actors.retries import SafeRetries
 from pipeline.actors.thread_shares import ThreadShares
@@ -90,28 +93,34 @@ def build_worker(settings: Settings) -> Broker:
     steps = StepMetrics()
     callbacks = Callbacks(backends.redis, dispatcher, queues)
     results = ResultRecorder(ledger, records, staging)
+    late_uploads = LateUploads(ledger, records, results)
+    writer = BundleWriter(records, part_bytes=settings.upload_part_bytes, job_ttl=settings.job_ttl)
+    completion = Completion(ledger, results, callbacks)
+    lease, deadline = settings.lease_ms, settings.deadline_ms
     bundler = Bundler(
         ledger,
-        records,
         staging,
+        writer,
         steps,
-        results=results,
-        late_uploads=LateUploads(ledger, records, results),
-        callbacks=callbacks,
-        lease=settings.lease_ms,
-        deadline=settings.deadline_ms,
-        part_bytes=settings.upload_part_bytes,
-        job_ttl=settings.job_ttl,
+        completion=completion,
+        late_uploads=late_uploads,
+        lease=lease,
+        deadline=deadline,
+    )
+    one_step = OneStep(
+        ledger, writer, steps, completion=completion, late_uploads=late_uploads, lease=lease
     )
     renderer = ChunkRenderer(
         ledger,
         records,
         staging,
         steps,
+        # Staged objects are for systems that read single images, so every chunk has them.
+        one_step=one_step if settings.staging == "zip" else None,
         verify=verify if settings.verify == "on" else None,
         symbols=VerificationMetrics(),
-        lease=settings.lease_ms,
-        deadline=settings.deadline_ms,
+        lease=lease,
+        deadline=deadline,
         max_attempts=settings.max_attempts,
     )
     slots = Slots(1)

@@ -13,7 +13,9 @@ from itertools import accumulate, islice
 from typing import TypeVar
 
 from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.member_block import MemberBlock
 from pipeline.archive.members import ZipMember
+from pipeline.archive.packed_chunk import RowLines
 from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import StagedChunk
 from pipeline.storage.staging import StagedChunkDamagedError, Staging
@@ -22,7 +24,7 @@ from pipeline.storage.staging import StagedChunkDamagedError, Staging
 READ_AHEAD = 4
 #: Maximum bytes of staged chunks that stay in memory. A job of 5000 items needs less, as SVG or as
 #: PNG of 400 px.
-_KEPT_BYTES = 8 * 1024 * 1024
+_KEPT_BYTES = 10 * 1024 * 1024
 
 Given = TypeVar("Given")
 Read = TypeVar("Read")
@@ -59,10 +61,10 @@ class ChunkReader:
         self._pool = pool
         sizes = accumulate(chunk.bytes for chunk in staged)
         self._to_keep = sum(size <= _KEPT_BYTES for size in sizes)
-        self._kept: dict[int, list[ZipMember]] = {}
+        self._kept: dict[int, list[ZipMember] | MemberBlock] = {}
 
-    def rows(self) -> Iterator[list[ManifestRow]]:
-        """Yield the manifest rows, one list per chunk.
+    def rows(self) -> Iterator[list[ManifestRow] | RowLines]:
+        """Yield the manifest rows of each chunk.
 
         Raises:
             DamagedChunkError: the staged objects of a chunk are damaged or missing.
@@ -70,8 +72,8 @@ class ChunkReader:
         """
         return read_ahead(self._pool, self._read_rows, range(len(self._staged)))
 
-    def members(self) -> Iterator[list[ZipMember]]:
-        """Yield the images, one list per chunk; call this after all rows have been read.
+    def members(self) -> Iterator[list[ZipMember] | MemberBlock]:
+        """Yield the images of each chunk; call this after all rows have been read.
 
         Raises:
             DamagedChunkError: the staged objects of a chunk are damaged or missing.
@@ -79,7 +81,7 @@ class ChunkReader:
         """
         return read_ahead(self._pool, self._read_members, range(len(self._staged)))
 
-    def _read_rows(self, index: int) -> list[ManifestRow]:
+    def _read_rows(self, index: int) -> list[ManifestRow] | RowLines:
         with _damage_of(index):
             if index >= self._to_keep:
                 return self._staging.read_rows(self._task_id, index, self._staged[index])
@@ -88,7 +90,7 @@ class ChunkReader:
             )
             return rows
 
-    def _read_members(self, index: int) -> list[ZipMember]:
+    def _read_members(self, index: int) -> list[ZipMember] | MemberBlock:
         if index in self._kept:
             return self._kept.pop(index)
         with _damage_of(index):

@@ -102,7 +102,7 @@ class SpooledFile:
     def __exit__(self, *_: object) -> None:
         self._spool.close()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append ``data`` to the file."""
         self.crc = zlib.crc32(data, self.crc)
         self.size += len(data)

@@ -8,8 +8,9 @@ from types import MappingProxyType
 import msgspec
 from msgspec import UNSET
 
-from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.manifest import CSV_COLUMNS, PAGE_COLUMNS, ManifestRow
 from pipeline.archive.members import SpooledFile
+from pipeline.model.layout import Layout
 
 #: The columns of ``datamerge.csv``, and the fields of a row that they contain. ``@`` marks a column
 #: of file names in Adobe InDesign's Data Merge.
@@ -18,22 +19,37 @@ DATAMERGE_COLUMNS: Mapping[str, str] = MappingProxyType(
     | {name: name for name in ("index", "gtin", "lot", "serial", "expiry", "hri", "uri")}
 )
 
+_json_encoder = msgspec.json.Encoder()
 
-class CsvFile(SpooledFile):
-    """A CSV file (RFC 4180) with a header and one record per row.
+
+def manifest_columns(layout: Layout) -> Mapping[str, str]:
+    """Return the columns of ``manifest.csv``, and the fields of a row that they contain."""
+    columns = PAGE_COLUMNS if layout.pages == "single" else CSV_COLUMNS
+    return {name: name for name in columns}
+
+
+def merge_columns(_: Layout) -> Mapping[str, str]:
+    """Return the columns of ``datamerge.csv``, and the fields of a row that they contain."""
+    return DATAMERGE_COLUMNS
+
+
+class CsvRecords:
+    """The records of a CSV file (RFC 4180), one per row.
 
     Args:
         columns: the names in the header, and the fields of a row that the columns contain.
+
+    Attributes:
+        header: the first line of the file.
     """
 
     def __init__(self, columns: Mapping[str, str]) -> None:
-        super().__init__()
         self._fields = [*columns.values()]
-        self.write(_csv_lines([columns]))
+        self.header = _csv_lines([columns])
 
-    def add(self, rows: Sequence[ManifestRow]) -> None:
-        """Append one record per row."""
-        self.write(_csv_lines(map(self._record, rows)))
+    def lines(self, rows: Sequence[ManifestRow]) -> bytes:
+        """Return the lines of ``rows``."""
+        return _csv_lines(map(self._record, rows))
 
     def _record(self, row: ManifestRow) -> list[object]:
         """Return the values of a record, with Boolean values as in JSON."""
@@ -41,16 +57,58 @@ class CsvFile(SpooledFile):
         return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
+class JsonRecords:
+    """The elements of a JSON array of rows."""
+
+    def lines(self, rows: Sequence[ManifestRow]) -> bytes:
+        """Return ``rows`` as elements of the array, one per line."""
+        return encode_lines(
+            row if row.staged_page is UNSET else msgspec.structs.replace(row, staged_page=UNSET)
+            for row in rows
+        )
+
+
+class CsvFile(SpooledFile):
+    """A CSV file with a header and one record per row.
+
+    Args:
+        columns: as in :class:`CsvRecords`.
+    """
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        super().__init__()
+        self._records = CsvRecords(columns)
+        self.write(self._records.header)
+
+    def add(self, rows: Sequence[ManifestRow]) -> None:
+        """Append one record per row."""
+        self.write(self._records.lines(rows))
+
+    def has_columns_of(self, lines: bytes | memoryview) -> bool:
+        """Return whether ``lines``, which begin with a header, have the columns of this file."""
+        return lines[: len(self._records.header)] == self._records.header
+
+    def add_lines(self, lines: bytes | memoryview) -> None:
+        """Append lines that begin with the header of this file, which is left out."""
+        self.write(lines[len(self._records.header) :])
+
+
 class JsonFile(SpooledFile):
     """A JSON array with one row per line."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._records = JsonRecords()
         self._before = b"[\n"
 
     def add(self, rows: Sequence[ManifestRow]) -> None:
         """Append the rows as elements of the array."""
-        self.write(self._before + b",\n".join(map(_json, rows)))
+        self.add_lines(self._records.lines(rows))
+
+    def add_lines(self, lines: bytes | memoryview) -> None:
+        """Append elements of the array, one per line."""
+        self.write(self._before)
+        self.write(lines)
         self._before = b",\n"
 
     def close(self) -> None:
@@ -59,10 +117,10 @@ class JsonFile(SpooledFile):
         super().close()
 
 
-def _json(row: ManifestRow) -> bytes:
-    if row.staged_page is not UNSET:
-        row = msgspec.structs.replace(row, staged_page=UNSET)
-    return msgspec.json.encode(row)
+def encode_lines(rows: Iterable[ManifestRow]) -> bytes:
+    """Return rows as elements of a JSON array, one per line."""
+    # JSON escapes line breaks in strings, so every line break follows a row.
+    return _json_encoder.encode_lines(rows)[:-1].replace(b"\n", b",\n")
 
 
 def _csv_lines(records: Iterable[Iterable[object]]) -> bytes:

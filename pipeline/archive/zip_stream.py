@@ -15,14 +15,13 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 from zipstream import ZipStream, ZipStreamInfo
 
+from pipeline.archive.member_block import MODE, DateTime, MemberBlock, moved_directory
 from pipeline.archive.members import SpooledFile, ZipMember
 
 #: Bytes of the central directory that are yielded at once.
 _RUN_BYTES = 1024 * 1024
 #: Bytes of a spooled file that are yielded at once.
 _COPY_BYTES = 1024 * 1024
-
-DateTime = tuple[int, int, int, int, int, int]
 
 
 class MemberStream(ZipStream):
@@ -33,7 +32,7 @@ class MemberStream(ZipStream):
         mode: permissions of all members.
     """
 
-    def __init__(self, stamp: time.struct_time | DateTime, mode: int = 0o644) -> None:
+    def __init__(self, stamp: time.struct_time | DateTime, mode: int = MODE) -> None:
         super().__init__()
         year, month, day, hour, minute, second = stamp[:6]
         self._stamp: DateTime = (year, month, day, hour, minute, second)
@@ -47,6 +46,17 @@ class MemberStream(ZipStream):
         header = self._header(member.name, member.method, member.crc, member.size, len(member.data))
         entry: bytes = self._track(header + member.data)
         return entry
+
+    def copy_block(self, block: MemberBlock) -> bytes | memoryview:
+        """Append a block of members, and return its local file headers and data."""
+        self._filelist.extend(moved_directory(block, self._pos), block.members)
+        self._track(block.data)
+        return block.data
+
+    def skip(self, data: bytes) -> bytes:
+        """Append ``data`` that belongs to no member, so that readers of the ZIP ignore it."""
+        passed: bytes = self._track(data)
+        return passed
 
     def copy_spooled(self, name: str, file: SpooledFile) -> Iterator[bytes]:
         """Append a deflated file as a member, and yield its local file header and data."""
@@ -101,6 +111,10 @@ class _CentralDirectory:
     def append(self, info: ZipStreamInfo) -> None:
         self._entries += info._central_directory_header_data()  # noqa: SLF001 - see above
         self._count += 1
+
+    def extend(self, records: bytes, count: int) -> None:
+        self._entries += records
+        self._count += count
 
     def __len__(self) -> int:
         return self._count

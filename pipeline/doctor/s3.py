@@ -23,6 +23,8 @@ from pipeline.storage.loopback import is_loopback, proxies_for
 from pipeline.storage.multipart_upload import Upload, UploadAbandonedError
 
 _BYTES = 1024
+#: Least size of a part that another part follows (S3 API Reference, UploadPart).
+_PART_BYTES = 5 * 1024 * 1024
 _URL_SECONDS = 60
 _TIMEOUT = 10  # seconds
 _ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
@@ -164,15 +166,15 @@ def objects(bucket: Bucket) -> Finding:
 
 
 def multipart(bucket: Bucket) -> Finding:
-    """Complete a small multipart upload and delete the object; then abort another upload."""
-    key, content = keys.checkup_object(), os.urandom(_BYTES)
+    """Complete an upload of two parts and delete the object; then abort another upload."""
+    key, content = keys.checkup_object(), bytes(_PART_BYTES) + os.urandom(_BYTES)
     try:
-        bucket.upload(key, Upload([content], _BYTES, lambda: True))
+        bucket.upload(key, Upload([content], _PART_BYTES, lambda: True))
         same = bucket.get(key) == content
     finally:
         bucket.delete(key)
     try:
-        bucket.upload(key, Upload([content], _BYTES, lambda: False))
+        bucket.upload(key, Upload([content], _PART_BYTES, lambda: False))
     except UploadAbandonedError:
         same = same and not _exists(bucket, key)
     if same:

@@ -24,6 +24,7 @@ class ChunkWork(msgspec.Struct, frozen=True):
         attempt: number of deliveries of the chunk that did not end with an error, including this
             one.
         offset, length: range of the chunk's items in the request object, in bytes.
+        reopens: whether the job has failed, so that staging the chunk may reopen it.
     """
 
     job: JobFields
@@ -32,6 +33,7 @@ class ChunkWork(msgspec.Struct, frozen=True):
     attempt: int
     offset: int
     length: int
+    reopens: bool = False
 
     @property
     def first_item(self) -> int:
@@ -135,6 +137,15 @@ def job_fields(flat: list[str]) -> JobFields:
     fields["accepted_ms"] = fields["created_at"]
     fields["layout"] = _layout_of(fields)
     return msgspec.convert(fields, JobFields, strict=False)
+
+
+def chunk_work(reply: list[Any], chunk_index: int, message_id: str) -> ChunkWork:
+    """Return the work that the script ``begin_chunk`` gives out."""
+    attempt, byte_range, flat = reply
+    offset, length = map(int, byte_range.split())
+    failed = dict(zip(flat[::2], flat[1::2], strict=True))["state"] == "failed"
+    job = job_fields(flat)
+    return ChunkWork(job, chunk_index, message_id, attempt, offset, length, failed)
 
 
 def _layout_of(fields: dict[str, Any]) -> Layout:

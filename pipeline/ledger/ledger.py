@@ -16,6 +16,7 @@ from pipeline.ledger.entries import (
     ChunkWork,
     Diagnosis,
     ExpiredJob,
+    chunk_work,
     entry_keys,
     flat_fields,
     flat_ranges,
@@ -166,14 +167,19 @@ class Ledger:
         reply = self._run("begin_chunk", names, chunk_index, lease, message_id)
         if not reply:
             return None
-        attempt, byte_range, fields = reply
-        offset, length = map(int, byte_range.split())
-        return ChunkWork(job_fields(fields), chunk_index, message_id, attempt, offset, length)
+        return chunk_work(reply, chunk_index, message_id)
 
-    def renew_chunk(self, task_id: str, chunk_index: int, lease: int) -> None:
-        """Renew the lease of a chunk that is being processed."""
+    def renew_chunk(self, task_id: str, chunk_index: int, lease: int, claimant: str = "") -> None:
+        """Renew the lease of a chunk that is being processed, and the claim that its worker has.
+
+        Args:
+            task_id: id of the job.
+            chunk_index: index of the chunk.
+            lease: duration of both.
+            claimant: the worker's attempt; it has a claim on the bundle if it bundles the chunk.
+        """
         names = [keys.job(task_id), keys.leases(task_id)]
-        self._run("renew_chunk", names, chunk_index, lease)
+        self._run("renew_chunk", names, chunk_index, lease, claimant)
 
     def stage_chunk(self, work: ChunkWork, staged: StagedChunk, deadline: int) -> int:
         """Record a staged chunk.
@@ -281,6 +287,26 @@ class Ledger:
         fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline, message_id)
         return job_fields(fields) if fields else None
 
+    def claim_only_chunk(
+        self, task_id: str, claimant: str, lease: int, bundle: Bundle | None = None
+    ) -> bool:
+        """Claim the bundle of a job whose only chunk the claimant has in memory, or renew it.
+
+        Args:
+            task_id: id of the job.
+            claimant: the worker's attempt.
+            lease: duration of the claim.
+            bundle: the bundle if its upload is about to be completed, which is announced as
+                :meth:`announce_upload` does.
+
+        Returns:
+            False if another worker has staged the chunk or holds the claim, or if the job does not
+            wait for the chunk any more.
+        """
+        names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
+        announced = (bundle.sha256, msgspec.json.encode(bundle).decode()) if bundle else ()
+        return bool(self._run("claim_only_chunk", names, claimant, lease, *announced))
+
     def renew_claim(self, task_id: str, claimant: str, lease: int) -> bool:
         """Renew a claim for ``lease``; 0 releases it. Returns False if the claim was lost."""
         return bool(self._run("renew_claim", [keys.job(task_id)], claimant, lease))
@@ -326,13 +352,32 @@ class Ledger:
 
         Returns None if ``claimant`` has lost the claim or the job is not running.
         """
-        names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
-        names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
-        value = msgspec.json.encode(bundle).decode()
-        finished_at = self._run("complete_job", names, task_id, claimant, value, bundle.sha256)
-        if not finished_at:
-            return None
-        return Result(state="completed", finished_at=int(finished_at), bundle=bundle)
+        reply = self._run("complete_job", _end_keys(task_id), task_id, claimant, *_recorded(bundle))
+        return _completed(reply[0], bundle) if reply else None
+
+    def complete_only_chunk(
+        self, task_id: str, claimant: str, bundle: Bundle, staged: StagedChunk, items: int
+    ) -> tuple[Result, bool] | None:
+        """Count the only chunk of a job and complete the job, in one step.
+
+        Args:
+            task_id: id of the job.
+            claimant: the worker's attempt.
+            bundle: the bundle, which is in S3.
+            staged: record of the chunk.
+            items: number of the chunk's items.
+
+        Returns:
+            The result, and whether the job had this attempt alone: no other one has staged the
+            chunk or announced a bundle. None if ``claimant`` has lost the claim or the job is not
+            running.
+        """
+        names = [*_end_keys(task_id), keys.staged(task_id), keys.DRAINED]
+        names += [keys.leases(task_id), keys.attempts(task_id)]
+        record = msgspec.json.encode(staged).decode()
+        arguments = (task_id, claimant, *_recorded(bundle), record, items)
+        reply = self._run("complete_job", names, *arguments)
+        return (_completed(reply[0], bundle), bool(reply[1])) if reply else None
 
     def note_record(
         self, task_id: str, finished_at: int | None, bundle: Bundle | None = None
@@ -419,3 +464,18 @@ class Ledger:
     def check(self) -> None:
         """Check that Redis responds and accepts writes."""
         check_writable(self._client)
+
+
+def _end_keys(task_id: str) -> list[str]:
+    """Return the keys with which ``complete_job.lua`` ends a job."""
+    names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
+    return [*names, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
+
+
+def _recorded(bundle: Bundle) -> tuple[str, str]:
+    """Return the record of a bundle and its SHA-256, as arguments of a script."""
+    return msgspec.json.encode(bundle).decode(), bundle.sha256
+
+
+def _completed(finished_at: str, bundle: Bundle) -> Result:
+    return Result(state="completed", finished_at=int(finished_at), bundle=bundle)

@@ -38,8 +38,13 @@ class ResultRecorder:
         self._records = records
         self._staging = staging
 
-    def write(self, task_id: str, result: Result) -> bool:
+    def write(self, task_id: str, result: Result, *, staged: bool = True) -> bool:
         """Write the result record of a permanently ended job, and delete its staged chunks.
+
+        Args:
+            task_id: id of the job.
+            result: the result of the job.
+            staged: whether the job may have staged chunks.
 
         Returns:
             False if the job has meanwhile been reopened or has ended differently, or if its bundle
@@ -49,13 +54,14 @@ class ResultRecorder:
         # If the job was reopened meanwhile, its staged chunks belong to the re-run.
         if not self._ledger.note_record(task_id, result.finished_at, result.bundle):
             return False
-        self._drop_staging(task_id)
+        if staged:
+            self._drop_staging(task_id)
         return True
 
-    def write_or_leave(self, task_id: str, result: Result) -> None:
+    def write_or_leave(self, task_id: str, result: Result, *, staged: bool = True) -> None:
         """Write a result record as :meth:`write` does, or leave it to the sweep if S3 fails."""
         try:
-            self.write(task_id, result)
+            self.write(task_id, result, staged=staged)
         except StoreUnavailableError as error:
             log.warning("result not recorded", task_id=task_id, reason=str(error))
 

@@ -26,7 +26,35 @@ class ChunkTimes(msgspec.Struct, frozen=True, kw_only=True):
         return round(self.read_ms + self.render_ms + self.verify_ms + self.stage_ms)
 
 
-class StagedBytes(msgspec.Struct, frozen=True):
+class StagedText(msgspec.Struct, frozen=True, kw_only=True):
+    """What was staged for a chunk beside its rows and its files, so that bundling only copies.
+
+    The sizes are in bytes, and the parts follow the rows in this order.
+
+    Attributes:
+        csv, merge: sizes of the chunk's lines of ``manifest.csv`` and ``datamerge.csv``.
+        json: size of the elements of ``manifest.json``; 0 if they are the lines of the rows.
+        lengths: size of the lengths of the files' records in the central directory.
+        block: size of the files' local headers and data.
+        sha256: SHA-256 of the parts except ``block``, hexadecimal.
+        verified: whether all rows are verified.
+    """
+
+    csv: int
+    merge: int
+    json: int
+    lengths: int
+    block: int
+    sha256: str
+    verified: bool
+
+    @property
+    def bytes(self) -> int:
+        """Size of the parts except ``block``."""
+        return self.csv + self.merge + self.json + self.lengths
+
+
+class StagedBytes(msgspec.Struct, frozen=True, omit_defaults=True):
     """Digests and sizes of the objects that were staged for a chunk.
 
     Attributes:
@@ -34,15 +62,18 @@ class StagedBytes(msgspec.Struct, frozen=True):
         bytes: size of everything that was staged.
         rows_sha256, rows_bytes: SHA-256 and size of the chunk's manifest rows as staged. The rows
             contain the digests of the images.
+        text: what was staged beside the rows and the files; None in a chunk of a release that
+            stages nothing else, and in one whose files are pages or single objects.
     """
 
     sha256: str
     bytes: int
     rows_sha256: str
     rows_bytes: int
+    text: StagedText | None = None
 
 
-class StagedChunk(StagedBytes, frozen=True):
+class StagedChunk(StagedBytes, frozen=True, omit_defaults=True, kw_only=True):
     """A staged chunk as the ledger records it.
 
     Attributes:

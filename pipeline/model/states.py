@@ -8,7 +8,8 @@ pending      retry       ``Jobs.retry``, which re-runs a failed job
 running      begin       ``render_chunk``, when the job's first chunk begins
 running      reopen      ``render_chunk``, when the last failed chunk of a failed job is staged,
                          after its dead letter was requeued
-completed    complete    ``bundle_job``, after the upload of the bundle
+completed    complete    ``bundle_job``, or ``render_chunk`` for a job of one chunk, after the
+                         upload of the bundle
 failed       fail        a chunk or the bundling that failed permanently; ``Jobs.cancel``; the
                          sweep, after the deadline
 ===========  ==========  =======================================================================

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
 from pipeline.storage.errors import translated
-from pipeline.storage.multipart_upload import MultipartUpload, Upload, Uploaded, abort_upload
+from pipeline.storage.multipart_upload import ObjectUpload, Upload, Uploaded, abort_upload
 from pipeline.storage.write_options import PLAIN, ObjectHeaders
 
 if TYPE_CHECKING:
@@ -186,12 +186,12 @@ class Bucket:
         return dict(response["ResponseMetadata"]["HTTPHeaders"])
 
     def upload(self, key: str, upload: Upload) -> Uploaded:
-        """Write an object atomically from a stream, as a multipart upload.
+        """Write an object atomically from a stream.
 
         Raises:
             UploadAbandonedError: the upload's ``keep_going`` or ``confirm`` returned False.
         """
-        return MultipartUpload(self._client, self.name, key, self._headers).write(upload)
+        return ObjectUpload(self._client, self.name, key, self._headers).write(upload)
 
     def abort_uploads(self, begun_before: datetime) -> int:
         """Abort the multipart uploads begun before ``begun_before`` and return their number."""

@@ -1,9 +1,13 @@
-"""Multipart uploads to S3: write a stream of unknown length as one object, atomically."""
+"""Uploads to S3: write a stream of unknown length as one object, atomically.
+
+A stream of one part is written with one PUT, and a longer one as a multipart upload.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
@@ -29,31 +33,40 @@ class Uploaded(NamedTuple):
     sha256: str
 
 
-def _confirm_always(_: Uploaded) -> bool:
-    return True
-
-
 class Upload(NamedTuple):
     """A stream to be uploaded.
 
     Attributes:
         stream: the object's bytes, in pieces of any size.
         part_bytes: size in bytes of each part except the last; S3 requires at least 5 MiB.
-        keep_going: called before each part is sent; returns False to abandon the upload.
+        keep_going: called before each part is sent; returns False to abandon the upload. Not called
+            before a single part, which ``confirm`` precedes.
         content_type: content type of the object.
-        confirm: called with the object's size and digest when all parts have been sent, before the
-            upload is completed; returns False to abandon the upload.
+        confirm: called with the object's size and digest before the request that makes the object
+            visible: before a single part is sent, or when all parts have been sent. Returns False
+            to abandon the upload.
     """
 
-    stream: Iterable[bytes]
+    stream: Iterable[bytes | memoryview]
     part_bytes: int
     keep_going: Callable[[], bool]
     content_type: str = "application/zip"
-    confirm: Callable[[Uploaded], bool] = _confirm_always
+    confirm: Callable[[Uploaded], bool] | None = None
+
+    def may_complete(self, uploaded: Uploaded, *, checked: bool) -> bool:
+        """Return whether the object may become visible.
+
+        Args:
+            uploaded: size and digest of the object.
+            checked: whether ``keep_going`` has been called.
+        """
+        if self.confirm is not None:
+            return self.confirm(uploaded)
+        return checked or self.keep_going()
 
 
-class MultipartUpload:
-    """The multipart upload of one object.
+class ObjectUpload:
+    """The upload of one object.
 
     Args:
         client: S3 client that signs, sends and retries requests.
@@ -77,6 +90,28 @@ class MultipartUpload:
             UploadAbandonedError: the upload's ``keep_going`` or ``confirm`` returned False.
             StoreUnavailableError: S3 does not respond, or returns an error.
         """
+        parts = _split(upload.stream, upload.part_bytes)
+        first, second = next(parts, bytearray()), next(parts, None)
+        if second is None:
+            return self._write_whole(first, upload)
+        return self._write_in_parts(chain((first, second), parts), upload)
+
+    def _write_whole(self, data: bytearray, upload: Upload) -> Uploaded:
+        uploaded = Uploaded(len(data), hashlib.sha256(data).hexdigest())
+        if not upload.may_complete(uploaded, checked=False):
+            raise UploadAbandonedError(self._key)
+        with translated():
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._key,
+                Body=data,  # type: ignore[arg-type] # as below
+                ContentType=upload.content_type,
+                **self._headers.encryption,  # type: ignore[arg-type] # the stubs want literals
+                **self._headers.of_body(data),
+            )
+        return uploaded
+
+    def _write_in_parts(self, parts: Iterable[bytearray], upload: Upload) -> Uploaded:
         with translated():
             created = self._client.create_multipart_upload(
                 Bucket=self._bucket,
@@ -86,7 +121,7 @@ class MultipartUpload:
             )
         upload_id = created["UploadId"]
         try:
-            return self._write_parts(upload_id, upload)
+            return self._write_parts(upload_id, parts, upload)
         except ObjectMissingError as error:
             # The upload was aborted, or completed by an attempt whose response was lost. The upload
             # cannot be continued, but the whole object can be sent again.
@@ -95,11 +130,11 @@ class MultipartUpload:
             abort_upload(self._client, self._bucket, self._key, upload_id)
             raise
 
-    def _write_parts(self, upload_id: str, upload: Upload) -> Uploaded:
+    def _write_parts(self, upload_id: str, parts: Iterable[bytearray], upload: Upload) -> Uploaded:
         digest, size = hashlib.sha256(), 0
         sent: list[Future[CompletedPartTypeDef]] = []
         with ThreadPoolExecutor(_PARTS_IN_FLIGHT, "upload-part") as pool:
-            for number, part in enumerate(_split(upload.stream, upload.part_bytes), 1):
+            for number, part in enumerate(parts, 1):
                 digest.update(part)
                 size += len(part)
                 if number > _PARTS_IN_FLIGHT:
@@ -109,7 +144,7 @@ class MultipartUpload:
                 sent.append(pool.submit(self._write_part, upload_id, number, part))
             finished = [part.result() for part in sent]
         uploaded = Uploaded(size, digest.hexdigest())
-        if not upload.confirm(uploaded):
+        if not upload.may_complete(uploaded, checked=True):
             raise UploadAbandonedError(self._key)
         with translated():
             self._client.complete_multipart_upload(
@@ -143,7 +178,7 @@ def abort_upload(client: "S3Client", bucket: str, key: str, upload_id: str) -> N
         client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
 
-def _split(stream: Iterable[bytes], part_bytes: int) -> Iterator[bytearray]:
+def _split(stream: Iterable[bytes | memoryview], part_bytes: int) -> Iterator[bytearray]:
     """Yield ``stream`` in parts of exactly ``part_bytes``; the last part may be shorter."""
     # Parts are allocated in full: a growing buffer would be in memory twice while it is copied.
     part, filled = bytearray(part_bytes), 0

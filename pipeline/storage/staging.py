@@ -7,8 +7,12 @@ writes one object per image, for systems that read single images from the stagin
 a job with ``pages=single`` has one file in place of images: the bytes that its pages have in
 ``symbols.pdf``.
 
+Between the rows and the images, a packed chunk has its lines of the manifests, which belong to no
+member of the ZIP (:class:`pipeline.model.chunks.StagedText`). With them, bundling only copies
+bytes. Release 0.2.0 reads the chunk by its central directory, and so reads the rows and the images.
+
 Both layouts are idempotent: staging a chunk again writes the same bytes at the same keys. Only the
-rows of another release, or of a worker with another ``QRMILL_VERIFY``, may differ; the digests in
+bytes of another release, or of a worker with another ``QRMILL_VERIFY``, may differ; the digests in
 the ledger's record then reveal whether the bytes are those that were recorded.
 """
 
@@ -18,38 +22,37 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from pipeline.archive.chunk_files import file_names, make_members
 from pipeline.archive.manifest import ManifestRow
-from pipeline.archive.members import (
-    HEADER_BYTES,
-    ZipMember,
-    make_member,
-    read_members,
-    store_member,
+from pipeline.archive.member_block import MemberBlock
+from pipeline.archive.members import ZipMember, make_member, read_members
+from pipeline.archive.packed_chunk import PackedChunk, RowLines
+from pipeline.archive.staged_zip import (
+    ROWS,
+    ROWS_OFFSET,
+    encode_rows,
+    packed_zip,
+    plain_zip,
+    staged_block,
+    staged_lines,
 )
-from pipeline.archive.zip_stream import MemberStream
 from pipeline.errors import ObjectShortError
-from pipeline.model.chunks import StagedBytes
+from pipeline.model.chunks import StagedBytes, StagedText
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from render.image import MEDIA_TYPES
-
-ROWS = "rows.json"
-#: Offset of the rows in a staged ZIP, in bytes: after the local file header and the member's name.
-_ROWS_OFFSET = HEADER_BYTES + len(ROWS)
-#: The earliest time a ZIP can carry, so that staged bytes do not depend on the clock.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-#: Permissions of staged members. They are those of release 0.2.0, so that two releases stage a
-#: chunk as the same bytes.
-_STAGED_MODE = 0o600
 
 _rows_decoder = msgspec.json.Decoder(list[ManifestRow])
 
 
 class Chunk(NamedTuple):
-    """A chunk's rows and its files, in the order in which the rows name them."""
+    """A chunk's rows and its files, in the order in which the rows name them.
 
-    rows: list[ManifestRow]
-    members: list[ZipMember]
+    Both are packed if the chunk was staged so.
+    """
+
+    rows: list[ManifestRow] | RowLines
+    members: list[ZipMember] | MemberBlock
 
 
 class StagedChunkDamagedError(Exception):
@@ -69,6 +72,7 @@ class Staging(Protocol):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         files: Sequence[bytes],
+        packed: PackedChunk | None = None,
     ) -> StagedBytes:
         """Write a chunk.
 
@@ -77,13 +81,16 @@ class Staging(Protocol):
             chunk_index: index of the chunk, counted from 0.
             rows: manifest rows of the chunk's items.
             files: the files that the rows name, in the order of their first row.
+            packed: the rows and files as the bundle has them, if they can be staged so.
 
         Returns:
             The sizes and digests to record in the ledger.
         """
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
-        """Return a chunk's rows.
+    def read_rows(
+        self, task_id: str, chunk_index: int, staged: StagedBytes
+    ) -> list[ManifestRow] | RowLines:
+        """Return a chunk's rows, packed if they were staged so.
 
         Raises:
             StagedChunkDamagedError: the rows differ from those that were staged.
@@ -122,25 +129,34 @@ class ZipStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         files: Sequence[bytes],
+        packed: PackedChunk | None = None,
     ) -> StagedBytes:
         """Write a chunk as one object."""
-        encoded = msgspec.json.encode(rows)
-        archive = MemberStream(_EPOCH, _STAGED_MODE)
-        pieces = [archive.copy(store_member(ROWS, encoded))]
-        named = zip(_names(rows), files, strict=True)
-        pieces += [archive.copy(make_member(name, file)) for name, file in named]
-        data = b"".join((*pieces, *archive.finalize()))
+        encoded = encode_rows(rows)
+        if packed is None:
+            text, data = None, plain_zip(encoded, make_members(rows, files))
+        else:
+            text, data = packed_zip(encoded, packed)
         self._bucket.put(keys.staged_zip(task_id, chunk_index), data, "application/zip")
-        return _staged(encoded, data)
+        return _staged(encoded, data, text)
 
-    def read_rows(self, task_id: str, chunk_index: int, staged: StagedBytes) -> list[ManifestRow]:
+    def read_rows(
+        self, task_id: str, chunk_index: int, staged: StagedBytes
+    ) -> list[ManifestRow] | RowLines:
         """Return a chunk's rows, from a ranged read of the chunk's object."""
         key = keys.staged_zip(task_id, chunk_index)
+        size = staged.rows_bytes + (staged.text.bytes if staged.text else 0)
         try:
-            data = self._bucket.get(key, _ROWS_OFFSET, staged.rows_bytes)
+            data = self._bucket.get(key, ROWS_OFFSET, size)
         except ObjectShortError as error:
             raise StagedChunkDamagedError(f"{key} is truncated: {error}") from error
-        return _checked_rows(key, data, staged)
+        rows = data[: staged.rows_bytes]
+        if staged.text is None:
+            return _checked_rows(key, rows, staged)
+        _check_rows(key, rows, staged)
+        if _sha256(data[staged.rows_bytes :]) != staged.text.sha256:
+            raise StagedChunkDamagedError(f"{key}: the lines differ from the ledger's record")
+        return staged_lines(memoryview(data), staged.rows_bytes, staged.text)
 
     def read_chunk(self, task_id: str, chunk_index: int, staged: StagedBytes) -> Chunk:
         """Return a chunk's rows and files from the chunk's object."""
@@ -148,8 +164,12 @@ class ZipStaging(_BucketStaging):
         data = self._bucket.get(key)
         if _sha256(data) != staged.sha256:
             raise StagedChunkDamagedError(f"{key} differs from the ledger's record")
+        if staged.text is not None:
+            whole = memoryview(data)
+            lines = staged_lines(whole[ROWS_OFFSET:], staged.rows_bytes, staged.text)
+            return Chunk(lines, staged_block(whole, staged.rows_bytes, staged.text))
         _, *members = read_members(data)
-        rows = data[_ROWS_OFFSET : _ROWS_OFFSET + staged.rows_bytes]
+        rows = data[ROWS_OFFSET : ROWS_OFFSET + staged.rows_bytes]
         return Chunk(_checked_rows(key, rows, staged), members)
 
 
@@ -162,9 +182,10 @@ class ObjectStaging(_BucketStaging):
         chunk_index: int,
         rows: Sequence[ManifestRow],
         files: Sequence[bytes],
+        packed: PackedChunk | None = None,  # noqa: ARG002 - an interface
     ) -> StagedBytes:
-        """Write a chunk's files, then its rows."""
-        for name, file in zip(_names(rows), files, strict=True):
+        """Write a chunk's files, then its rows; a packed chunk is written as any other."""
+        for name, file in zip(file_names(rows), files, strict=True):
             kind = MEDIA_TYPES[name.rpartition(".")[2]]
             self._bucket.put(keys.staged_image(task_id, chunk_index, name), file, kind)
         encoded = msgspec.json.encode(rows)
@@ -183,7 +204,7 @@ class ObjectStaging(_BucketStaging):
         encoded = self._bucket.get(key)
         rows, digest = _checked_rows(key, encoded, staged), hashlib.sha256(encoded)
         members = []
-        for name in _names(rows):
+        for name in file_names(rows):
             file = self._bucket.get(keys.staged_image(task_id, chunk_index, name))
             digest.update(file)
             members.append(make_member(name, file))
@@ -197,14 +218,13 @@ def make_staging(kind: str, bucket: Bucket) -> Staging:
     return ZipStaging(bucket) if kind == "zip" else ObjectStaging(bucket)
 
 
-def _names(rows: Sequence[ManifestRow]) -> list[str]:
-    """Return the names of the files that rows name, each once, in the order of its first row."""
-    return [*dict.fromkeys(row.file for row in rows)]
-
-
-def _staged(rows: bytes, data: bytes) -> StagedBytes:
+def _staged(rows: bytes, data: bytes, text: StagedText | None = None) -> StagedBytes:
     return StagedBytes(
-        sha256=_sha256(data), bytes=len(data), rows_sha256=_sha256(rows), rows_bytes=len(rows)
+        sha256=_sha256(data),
+        bytes=len(data),
+        rows_sha256=_sha256(rows),
+        rows_bytes=len(rows),
+        text=text,
     )
 
 
@@ -212,7 +232,11 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ManifestRow]:
+def _check_rows(key: str, data: bytes, staged: StagedBytes) -> None:
     if _sha256(data) != staged.rows_sha256:
         raise StagedChunkDamagedError(f"{key}: the rows differ from the ledger's record")
+
+
+def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ManifestRow]:
+    _check_rows(key, data, staged)
     return _rows_decoder.decode(data)

@@ -23,7 +23,13 @@ from tests.faults.up import S3_ADDRESS
 
 _ITEMS = 5000
 #: What is counted: items of the job, format, and what the report calls it.
-_CASES = ((_ITEMS, "svg", "svg"), (_ITEMS, "png", "png"), (500, "svg", "500 svg"))
+_CASES = (
+    (_ITEMS, "svg", "svg"),
+    (_ITEMS, "png", "png"),
+    (500, "svg", "500 svg"),
+    (100, "png", "100 png"),
+    (1, "png", "1 png"),
+)
 _MOST_REQUESTS = 60
 #: Dollars a request of AWS S3 Standard, us-east-1, list price in 2026: PUT, POST and LIST, then GET
 #: and all others but DELETE, which costs nothing.

@@ -70,12 +70,12 @@ def test_what_does_not_pass_in_three_times_is_told(refusing: Refusing) -> None:
 
 def test_a_completion_that_is_answered_with_200_and_an_error_is_none(refusing: Refusing) -> None:
     refusing.refuse(200, times=1, method="POST", word="uploadId=")
-    done = refusing.bucket.upload("key", Upload([b"whole"], PART, lambda: True))
-    assert (refusing.left, done.bytes) == (0, 5)
-    assert refusing.bucket.get("key") == b"whole"
+    done = refusing.bucket.upload("key", Upload([bytes(PART), b"whole"], PART, lambda: True))
+    assert (refusing.left, done.bytes) == (0, PART + 5)
+    assert refusing.bucket.get("key", PART, 5) == b"whole"
     refusing.refuse(200, times=4, method="POST", word="uploadId=")
     with pytest.raises(StoreUnavailableError, match="InternalError"):
-        refusing.bucket.upload("never", Upload([b"whole"], PART, lambda: True))
+        refusing.bucket.upload("never", Upload([bytes(PART), b"whole"], PART, lambda: True))
     with pytest.raises(ObjectMissingError):
         refusing.bucket.get("never")
 
@@ -118,4 +118,4 @@ def test_an_upload_that_is_gone_at_its_end_has_to_be_made_anew(bucket: Bucket) -
 
     bucket._client.meta.events.register("before-call.s3.CompleteMultipartUpload", vanish)
     with pytest.raises(StoreUnavailableError, match="NoSuchUpload"):
-        bucket.upload("gone", Upload([b"x"], PART, lambda: True))
+        bucket.upload("gone", Upload([bytes(PART), b"x"], PART, lambda: True))

@@ -9,11 +9,15 @@ import msgspec
 import pytest
 
 from pipeline.archive.manifest import ManifestRow, StagedPage
-from pipeline.archive.members import make_member
+from pipeline.archive.member_block import pack_members
+from pipeline.archive.members import ZipMember, make_member
+from pipeline.archive.packed_chunk import PackedChunk, row_lines
+from pipeline.archive.staged_zip import ROWS
 from pipeline.errors import ObjectMissingError
 from pipeline.model.chunks import StagedBytes
+from pipeline.model.layout import Layout
 from pipeline.storage.bucket import Bucket
-from pipeline.storage.staging import ROWS, Chunk, StagedChunkDamagedError, Staging, make_staging
+from pipeline.storage.staging import Chunk, StagedChunkDamagedError, Staging, make_staging
 from tests.s3_servers import EVERY_S3
 
 pytestmark = EVERY_S3
@@ -137,6 +141,7 @@ def test_a_run_of_pages_is_read_back_as_one_file(staging: Staging) -> None:
     assert staging.read_rows(TASK, 0, staged) == page_rows()
     expected = Chunk(page_rows(), [make_member("symbols.pdf", RUN)])
     assert staging.read_chunk(TASK, 0, staged) == expected
+    assert isinstance(expected.members[0], ZipMember)
     assert expected.members[0].method == zipfile.ZIP_STORED
 
 
@@ -223,3 +228,69 @@ def test_one_object_an_image_can_be_read_singly(staging_bucket: Bucket) -> None:
         key.rpartition("/")[2]: staging_bucket.get(key) for key in staging_bucket.list_keys("")
     }
     assert [images[row.file] for row in rows(IMAGES)] == IMAGES
+
+
+def pack() -> PackedChunk:
+    """Return the chunk as a worker packs it."""
+    members = expected_chunk().members
+    assert isinstance(members, list)
+    return PackedChunk(
+        row_lines(Layout(datamerge=True), rows(IMAGES)),
+        pack_members(members, (2026, 11, 29, 8, 0, 0)),
+    )
+
+
+def stage_packed(staging: Staging) -> StagedBytes:
+    return staging.stage(TASK, 0, rows(IMAGES), IMAGES, pack())
+
+
+def test_a_packed_chunk_is_read_back_as_it_was_packed(staging_bucket: Bucket) -> None:
+    staging, packed = make_staging("zip", staging_bucket), pack()
+    staged = stage_packed(staging)
+    assert stage_packed(staging) == staged
+    (key,) = staging_bucket.list_keys("")
+    chunk = staging.read_chunk(TASK, 0, staged)
+    for lines in (chunk.rows, staging.read_rows(TASK, 0, staged)):
+        assert not isinstance(lines, list)
+        assert lines.rows() == rows(IMAGES)
+        assert lines._replace(encoded=b"") == packed.lines
+    assert chunk.members[0] == packed.block.data
+    # Release 0.2.0 reads the same object, with the fields of the record that it knows.
+    older = msgspec.structs.replace(staged, text=None)
+    assert staging.read_rows(TASK, 0, older) == rows(IMAGES)
+    assert staging.read_chunk(TASK, 0, older) == expected_chunk()
+    with zipfile.ZipFile(io.BytesIO(staging_bucket.get(key))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [ROWS, *(row.file for row in rows(IMAGES))]
+        assert [archive.read(row.file) for row in rows(IMAGES)] == IMAGES
+
+
+def test_damage_to_any_byte_of_a_packed_chunk_is_found_out(staging_bucket: Bucket) -> None:
+    staging = make_staging("zip", staging_bucket)
+    staged = stage_packed(staging)
+    assert staged.text is not None
+    (key,) = staging_bucket.list_keys("")
+    whole = staging_bucket.get(key)
+    text = whole.index(b"[") + staged.rows_bytes
+    lines = (text, text + staged.text.csv, text + staged.text.bytes - 1)
+    for place in (*lines, text + staged.text.bytes, len(whole) - 1):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        staging_bucket.put(key, bytes(changed))
+        with pytest.raises(StagedChunkDamagedError):
+            staging.read_chunk(TASK, 0, staged)
+        if place in lines:
+            with pytest.raises(StagedChunkDamagedError):
+                staging.read_rows(TASK, 0, staged)
+    for left in (0, text - 1, text + 1):
+        staging_bucket.put(key, whole[:left])
+        for read in (staging.read_rows, staging.read_chunk):
+            with pytest.raises(StagedChunkDamagedError):
+                read(TASK, 0, staged)
+
+
+def test_single_objects_are_staged_of_a_packed_chunk_too(staging_bucket: Bucket) -> None:
+    staging = make_staging("object", staging_bucket)
+    staged = stage_packed(staging)
+    assert staged == stage(staging)
+    assert staging.read_chunk(TASK, 0, staged) == expected_chunk()

@@ -7,6 +7,7 @@ from tests.faults.message_faults import (
     messages_reordered,
     messages_twice,
 )
+from tests.faults.one_step_faults import freeze_in_the_one_step, kill_in_the_one_step
 from tests.faults.process_faults import (
     BUNDLER_SETTINGS,
     kill_all_workers,
@@ -43,6 +44,8 @@ _ALL = (
     Fault("kill-all-workers", kill_all_workers),
     Fault("kill-api", kill_api_processes),
     Fault("kill-bundler", kill_the_bundler, settings=BUNDLER_SETTINGS, within=240),
+    Fault("kill-one-step", kill_in_the_one_step, within=240),
+    Fault("freeze-one-step", freeze_in_the_one_step, within=240),
     Fault("kill-redis", kill_redis),
     Fault("redis-dying", redis_dying),
     Fault("freeze-redis", freeze_redis),

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 GTIN = "9506000134352"
-#: Items of the jobs, one after the other: a single message, some, and dozens of chunks.
-SIZES = (1, 40, 700, 250, 1500, 90, 400, 1000, 5, 600, 1200, 300)
+#: Items of the jobs, one after the other: nine in twenty have a single chunk, the others have some
+#: chunks, or dozens.
+SIZES = (1, 40, 20, 700, 250, 12, 1500, 90, 3, 400, 1000, 5, 600, 20, 1200, 8, 300, 15, 1, 60)
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789-/.%+"
 
 

@@ -62,7 +62,7 @@ def kill_the_bundler(scene: Scene) -> None:
 
     def watch(seen: Seen) -> None:
         if seen.method == "PUT" and "partNumber=2" in seen.target and not done.is_set():
-            pid = _owner_of(scene.rig, seen.peer_port)
+            pid = owner_of(scene.rig, seen.peer_port)
             if pid is not None:
                 send(pid, signal.SIGKILL)
                 killed.append(pid)
@@ -79,7 +79,7 @@ def kill_the_bundler(scene: Scene) -> None:
     done.set()
 
 
-def _owner_of(rig: Rig, port: int) -> int | None:
+def owner_of(rig: Rig, port: int) -> int | None:
     """Return which worker process has the local port ``port``."""
     for pid in rig.worker_processes():
         try:

@@ -14,7 +14,10 @@ _SYMBOLS = 10
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["kill-all-workers", "redis-dying", "s3-failing"])
+@pytest.mark.parametrize(
+    "name",
+    ["kill-all-workers", "kill-one-step", "freeze-one-step", "redis-dying", "s3-failing"],
+)
 def test_every_accepted_job_ends_once_and_right(name: str, tmp_path: Path) -> None:
     row = run_fault(FAULTS[name], tmp_path, short=True, symbols=_SYMBOLS)
     print_rows([row], Console(width=140))

@@ -1,9 +1,11 @@
-"""A bundler stalls between its last renewal and the completion of its upload, and loses its claim.
+"""A bundler stalls between its last renewal and its upload, and loses its claim.
 
 Another bundler takes the claim and completes the job with other bytes, because a worker that does
 not verify has staged a chunk again. Then the first one, which is a process of its own, continues
 and replaces the bundle in S3. The server is rclone's: moto's responds with 500 to an upload that is
 completed after another one of the same key.
+
+The worker of a job of one chunk may stall too: before it sends its bundle, after its last renewal.
 """
 
 import hashlib
@@ -24,7 +26,7 @@ import redis
 
 from deploy.embedded import servers
 from pipeline.auth.api_key import ApiKey
-from pipeline.broker.names import BUNDLE_QUEUE, RENDER_QUEUE
+from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE, RENDER_QUEUE
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.entries import ChunkWork
 from pipeline.ledger.ledger import Ledger
@@ -43,7 +45,7 @@ from tests.staged import CHUNK_TIMES
 from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
-StartStalling = Callable[[str], psutil.Process]
+StartStalling = Callable[..., psutil.Process]
 
 
 @pytest.fixture
@@ -73,10 +75,10 @@ def start_stalling(
         "QRMILL_LOG_FORMAT": "json",
     }
 
-    def start(then: str) -> psutil.Process:
+    def start(then: str, *queues: str) -> psutil.Process:
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.stalling_bundler", then],
+                [sys.executable, "-m", "tests.integration.stalling_bundler", then, *queues],
                 cwd=REPOSITORY,
                 env=os.environ | environment,
                 stdout=log,
@@ -92,10 +94,10 @@ def start_stalling(
         print(log_file.read_text())  # noqa: T201 - pytest shows it if the test fails
 
 
-def submit(service: Service, key: ApiKey) -> str:
+def submit(service: Service, key: ApiKey, count: int = 25) -> str:
     request = JobRequest(
         gtin="09506000134352",
-        items=encoded([Item("LOT", f"S{number:04}") for number in range(1, 26)], 10),
+        items=encoded([Item("LOT", f"S{number:04}") for number in range(1, count + 1)], 10),
         format="png",
         size=120,
         error_correction="M",
@@ -294,3 +296,34 @@ def test_a_late_upload_of_the_same_bytes_changes_nothing(
     wait_for(lambda: b"bundle completed" in log_file.read_bytes(), "the late upload")
     assert scene.stored() == first
     assert b"bundle replaced" not in log_file.read_bytes()
+
+
+@pytest.mark.parametrize("then", ["continue", "die"])
+def test_a_late_upload_of_a_job_of_one_chunk_is_recorded(
+    *,
+    scene: Scene,
+    start_stalling: StartStalling,
+    start_worker: StartWorker,
+    then: str,
+) -> None:
+    """The worker that takes over does not verify, so the bytes of its bundle differ."""
+    scene.task_id = submit(scene.service, scene.key, 5)
+    stalled = start_stalling(then, EXPRESS_QUEUE)
+    wait_for(lambda: stalled.status() == psutil.STATUS_STOPPED, "a stopped worker")
+    sweep = open_sweep(scene.settings)
+    start_worker({EXPRESS_QUEUE}, settings=msgspec.structs.replace(scene.settings, verify="off"))
+
+    def is_rescued() -> bool:
+        sweep.once()
+        return status_of(scene.service, scene.task_id, scene.key).state == "completed"
+
+    wait_for(is_rescued, "the rescued job", pause=0.1)
+    first = scene.stored()
+    assert not first.verified
+    stalled.send_signal(signal.SIGCONT)
+    if then == "die":
+        assert stalled.wait(60) == 9
+        # As Dramatiq redelivers its message.
+        scene.service.jobs._dispatcher.send_chunks(scene.task_id, [0], "")
+    wait_for(lambda: scene.completed() != first, "another recorded bundle")
+    assert scene.stored().verified

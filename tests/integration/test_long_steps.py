@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -26,6 +27,10 @@ LONG = Mode(delay=3 * LEASE)
 Chosen = Callable[[Seen], bool]
 
 
+def is_bundle(target: str) -> bool:
+    return target.endswith("/bundle.zip")
+
+
 def is_staging(request: Seen) -> bool:
     return "/staging-" in request.target
 
@@ -38,7 +43,36 @@ STEPS: dict[str, Chosen] = {
     "a part is uploaded": lambda seen: "partNumber=" in seen.target,
     "an upload begins": lambda seen: seen.method == "POST" and seen.target.endswith("?uploads"),
     "an upload is completed": lambda seen: seen.method == "POST" and "uploadId=" in seen.target,
+    "a bundle is written": lambda seen: seen.method == "PUT" and is_bundle(seen.target),
 }
+#: Bytes of a part of the bundles; the server of these tests takes small parts.
+SMALL, USUAL = 1024, Settings().upload_part_bytes
+
+
+class Case(NamedTuple):
+    """A job with a slow step.
+
+    Attributes:
+        step: the slow step.
+        items: number of items; a chunk has ten.
+        part_bytes, staging: settings of the worker.
+    """
+
+    step: str
+    items: int = 11
+    part_bytes: int = SMALL
+    staging: str = "zip"
+
+
+CASES = [
+    *(Case(step) for step in STEPS if step != "a bundle is written"),
+    Case("a bundle is written", part_bytes=USUAL),
+    Case("items are read", 2, USUAL),
+    Case("a bundle is written", 2, USUAL),
+    Case("a part is uploaded", 2),
+    Case("an upload is completed", 2),
+    Case("a chunk is staged", 2, USUAL, "object"),
+]
 
 
 @pytest.fixture
@@ -69,9 +103,7 @@ def slow_down(proxy: FaultProxy, chosen: Chosen) -> list[str]:
     return seen
 
 
-@pytest.mark.parametrize(
-    ("staging", "step"), [*(("zip", step) for step in STEPS), ("object", "a chunk is staged")]
-)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_nothing_is_rendered_or_uploaded_twice_while(
     *,
     service: Service,
@@ -79,13 +111,12 @@ def test_nothing_is_rendered_or_uploaded_twice_while(
     hasty: Settings,
     proxy: FaultProxy,
     start_worker: StartWorker,
-    step: str,
-    staging: str,
+    case: Case,
 ) -> None:
-    own = msgspec.structs.replace(hasty, staging=staging)
-    seen = slow_down(proxy, STEPS[step])
+    own = msgspec.structs.replace(hasty, staging=case.staging, upload_part_bytes=case.part_bytes)
+    seen = slow_down(proxy, STEPS[case.step])
     sweep = open_sweep(own)
-    task_id = service.submission.submit(make_request(11 if staging == "zip" else 2), key).task_id
+    task_id = service.submission.submit(make_request(case.items), key).task_id
     start_worker(settings=msgspec.structs.replace(own, s3_endpoint_url=proxy.url))
 
     def has_ended() -> bool:
@@ -100,7 +131,8 @@ def test_nothing_is_rendered_or_uploaded_twice_while(
     chunks = service.jobs.chunks(task_id, key, 0, 9)
     assert chunks is not None
     assert {chunk.attempts for chunk in chunks} == {1}
-    assert sum(each.endswith("?uploads") for each in seen) == 1
+    written = [each for each in seen if each.endswith(("?uploads", "/bundle.zip"))]
+    assert len(written) == 1
 
 
 def test_a_chunk_that_renders_for_long_is_rendered_once(

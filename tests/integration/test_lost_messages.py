@@ -16,7 +16,6 @@ from pipeline.errors import StoreUnavailableError
 from pipeline.ledger import keys
 from pipeline.ledger.entries import ChunkWork
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.model.chunks import StagedChunk
 from pipeline.monitoring.stopwatch import Stopwatch
 from pipeline.service import Settings
 from tests.faults.proxy import FaultProxy, Mode
@@ -38,21 +37,21 @@ class FirstTry:
         self.begun: list[ChunkWork] = []
         self.fails = threading.Event()
         self._ended = threading.Event()
-        stage, after_nack = ChunkRenderer._stage, FailureRecorder.after_nack
+        render, after_nack = ChunkRenderer._render, FailureRecorder.after_nack
 
-        def fail_first(renderer: ChunkRenderer, work: ChunkWork, watch: Stopwatch) -> StagedChunk:
+        def fail_first(renderer: ChunkRenderer, work: ChunkWork, watch: Stopwatch) -> object:
             self.begun.append(work)
             if len(self.begun) == 1:
                 assert self.fails.wait(60)
                 raise StoreUnavailableError("away")
             assert self._ended.wait(60)
-            return stage(renderer, work, watch)
+            return render(renderer, work, watch)
 
         def tell(*args: object, **kwargs: object) -> None:
             after_nack(*args, **kwargs)  # type: ignore[arg-type] # as it is called
             self._ended.set()
 
-        monkeypatch.setattr(ChunkRenderer, "_stage", fail_first)
+        monkeypatch.setattr(ChunkRenderer, "_render", fail_first)
         monkeypatch.setattr(FailureRecorder, "after_nack", tell)
 
 

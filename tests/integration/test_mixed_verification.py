@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.actors.chunk_reader import ChunkReader
 from pipeline.archive.manifest import CSV_COLUMNS, ManifestRow
+from pipeline.archive.member_block import MemberBlock
 from pipeline.archive.members import ZipMember
 from pipeline.auth.api_key import ApiKey
 from pipeline.broker.names import RENDER_QUEUE
@@ -196,7 +197,7 @@ def test_an_old_worker_writes_while_the_bundle_is_built(
     members = ChunkReader.members
     written: list[str] = []
 
-    def late(reader: ChunkReader) -> Iterator[list[ZipMember]]:
+    def late(reader: ChunkReader) -> Iterator[list[ZipMember] | MemberBlock]:
         if not written:
             old.write()
             old.record()

@@ -26,6 +26,7 @@ from pipeline.service import (
 )
 from pipeline.storage import keys
 from pipeline.storage.clients import connect_s3, open_storage
+from pipeline.storage.multipart_upload import Upload
 from tests.integration.conftest import StartWorker
 from tests.integration.test_pipeline import ended, make_request
 from tests.s3_servers import enforced
@@ -51,7 +52,7 @@ class Roles:
         self.kinds = {settings.bucket: "main", settings.staging_bucket: "staging"}
         self.seen: dict[str, set[tuple[str, str]]] = {role: set() for role in LISTED}
         #: Called before a worker completes an upload, one after the other.
-        self.before_completions: list[Callable[[], None]] = []
+        self.before_bundles: list[Callable[[], None]] = []
         self._names: dict[str, str] = {}
         self._settings, self._s3 = settings, s3
         self.of = {role: self.user(role, self._statements(role)) for role in LISTED}
@@ -101,15 +102,15 @@ class Roles:
         def note(params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
             self.seen[role].add((self.kinds[params["Bucket"]], ACTIONS[model.name]))
 
-        def disturb(**_: object) -> None:
-            if self.before_completions:
-                self.before_completions.pop(0)()
+        def disturb(params: dict[str, Any], **_: object) -> None:
+            if self.before_bundles and params["url_path"].endswith("/bundle.zip"):
+                self.before_bundles.pop(0)()
 
         events = client.meta.events
         if role in self.seen:
             events.register("provide-client-params.s3", note)
         if role == "worker":
-            events.register("before-call.s3.CompleteMultipartUpload", disturb)
+            events.register("before-call.s3.PutObject", disturb)
         return client
 
 
@@ -218,7 +219,7 @@ def live_as_a_worker(roles: Roles, key: ApiKey) -> None:
     def cancel() -> None:
         service.jobs.cancel(cancelled[0], key)
 
-    roles.before_completions = [break_off, cancel]
+    roles.before_bundles = [break_off, cancel]
     cancelled.append(service.submission.submit(make_request(), key).task_id)
     assert ended(service, cancelled[0], key).error_code == "cancelled"
     admin = open_storage(roles.admin, read_timeout=5).client
@@ -227,6 +228,9 @@ def live_as_a_worker(roles: Roles, key: ApiKey) -> None:
         lambda: "Contents" in admin.list_objects_v2(Bucket=roles.admin.bucket, Prefix=bundle),
         "the end of that worker's upload",
     )
+    bucket = open_storage(roles.of["worker"], read_timeout=5).bucket
+    with pytest.raises(StoreUnavailableError, match="EntityTooSmall"):  # and it is aborted
+        bucket.upload(bundle, Upload([b"x" * 200], 100, lambda: True))
     service.jobs.stop_waiting()
 
 

@@ -52,3 +52,21 @@ local function count(minutes, what, amount)
     local before = string.match(redis.call("HGET", minutes, field) or "", "^" .. minute .. " (.*)")
     redis.call("HSET", minutes, field, minute .. " " .. (before or 0) + amount)
 end
+-- Record a staged chunk, and count it unless it is recorded already. The hash `drained` has the
+-- numbers of chunks staged in intervals of ten seconds.
+local function record_staged(job, staged, drained, minutes, index, record, items)
+    if redis.call("HSET", staged, index, record) == 0 then
+        return
+    end
+    redis.call("HINCRBY", job, "processed_items", items)
+    local bucket = math.floor(now() / 10000)
+    if redis.call("HINCRBY", drained, bucket, 1) == 1 then
+        local found = redis.call("HGETALL", drained)
+        for i = 1, #found, 2 do
+            if tonumber(found[i]) < bucket - 7 then
+                redis.call("HDEL", drained, found[i])
+            end
+        end
+    end
+    count(minutes, "items", items)
+end

@@ -6,14 +6,6 @@
 -- Returns the number of chunks that are not staged yet; -1 when the job does not wait for chunks
 -- now, or when the chunk failed permanently meanwhile and the message is not its requeued dead
 -- letter; -2 when the job is unknown, completed or closed, so that the staged chunk is useless.
-local function forget_before(buckets, first)
-    local found = redis.call("HGETALL", buckets)
-    for i = 1, #found, 2 do
-        if tonumber(found[i]) < first then
-            redis.call("HDEL", buckets, found[i])
-        end
-    end
-end
 local job = KEYS[1]
 local state = redis.call("HGET", job, "state")
 if not state or state == "completed" or redis.call("HEXISTS", job, "closed") == 1 then
@@ -26,14 +18,7 @@ if transition(state, "begin") ~= state then  -- begun before the job was retried
     state = transition(state, "begin")
     redis.call("HSET", job, "state", state)
 end
-if redis.call("HSET", KEYS[2], ARGV[1], ARGV[2]) == 1 then
-    redis.call("HINCRBY", job, "processed_items", ARGV[3])
-    local bucket = math.floor(now() / 10000)
-    if redis.call("HINCRBY", KEYS[7], bucket, 1) == 1 then
-        forget_before(KEYS[7], bucket - 7)
-    end
-    count(KEYS[9], "items", ARGV[3])
-end
+record_staged(job, KEYS[2], KEYS[7], KEYS[9], ARGV[1], ARGV[2], ARGV[3])
 redis.call("HDEL", KEYS[4], ARGV[1])
 redis.call("HSET", job, "moved_at", now())
 if redis.call("HDEL", KEYS[3], ARGV[1]) == 1 and redis.call("HLEN", KEYS[3]) == 0 then
