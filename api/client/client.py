@@ -109,7 +109,7 @@ class Client:
     def submit(
         self,
         *,
-        gtin: str,
+        gtin: str | None = None,
         items: Iterable[BulkItem | Mapping[str, str | None]],
         idempotency_key: str | None = None,
         **options: Unpack[Options],
@@ -117,8 +117,8 @@ class Client:
         """Submit a request. To submit a JSON file, call ``client.submit(**json.load(file))``.
 
         Args:
-            gtin: GTIN shared by all items.
-            items: one per symbol, each with any of ``lot``, ``serial`` and ``expiry``.
+            gtin: GTIN shared by all items; None if every item has one.
+            items: one per symbol, each with any fields of ``BulkItem``.
             idempotency_key: key of the request; None for a random key. If you store the key with
                 your order, the order is rendered only once, even if your program ends before it
                 receives the task id.
@@ -132,14 +132,15 @@ class Client:
                 finite number.
         """
         check_options(options)
-        body = msgspec.json.encode({"gtin": gtin, "items": [*items], **options})
+        shared = {} if gtin is None else {"gtin": gtin}
+        body = msgspec.json.encode({**shared, "items": [*items], **options})
         return submit(self._api, "application/json", lambda: body, {}, idempotency_key)
 
     def submit_csv(
         self,
         source: CsvSource,
         *,
-        gtin: str,
+        gtin: str | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Submitted:
@@ -148,7 +149,7 @@ class Client:
         Args:
             source: path, bytes, or a seekable file opened in binary mode, which is read from its
                 beginning in every attempt.
-            gtin: GTIN shared by all items.
+            gtin: GTIN shared by all items; None if the file has a column ``gtin``.
             idempotency_key: see ``submit``.
             options: see ``Options``.
 
@@ -160,7 +161,8 @@ class Client:
                 finite number.
         """
         check_options(options)
-        params = encode_params({"gtin": gtin, **options})
+        shared = {} if gtin is None else {"gtin": gtin}
+        params = encode_params({**shared, **options})
         with open_source(source) as file:
             body = partial(rewind, file)
             return submit(self._api, "text/csv", body, params, idempotency_key)

@@ -39,18 +39,28 @@ ErrorCode = Literal[
 ]
 
 
-class BulkItem(msgspec.Struct, frozen=True):
+class BulkItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Values of one symbol.
 
     Attributes:
         lot: batch or lot number (AI 10).
         serial: serial number (AI 21).
         expiry: expiration date, YYMMDD (AI 17).
+        gtin: GTIN of this item (AI 01), in place of the request's.
+        production_date, packaging_date, best_before_date, sell_by_date: dates, YYMMDD (AI 11, 13,
+            15, 16).
+        variant: consumer product variant (AI 22).
     """
 
     lot: str | None = None
     serial: str | None = None
     expiry: str | None = None
+    gtin: str | None = None
+    production_date: str | None = None
+    packaging_date: str | None = None
+    best_before_date: str | None = None
+    sell_by_date: str | None = None
+    variant: str | None = None
 
 
 class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -263,7 +273,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A task in a list; fields of the same name as in ``TaskStatus`` have the same meaning.
 
     Attributes:
-        gtin: GTIN-14 shared by all items.
+        gtin: GTIN-14 of the request; if it has none, that of its first item.
         format: image format.
         size: side of a PNG in pixels; ignored for a task with an X-dimension.
         key: name of the API key that sent the request.

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
-from api.intake.item_batch import ItemBatch, ItemRow
+from api.intake.item_batch import ItemBatch
 from api.intake.layout import requested_layout
 from api.intake.validation import ItemCheck, RequestLimits
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkRequest
-from pipeline.service import EncodedItems, JobRequest
+from pipeline.service import EncodedItems, ItemRow, JobRequest
 
 
 class ParsedRequest(NamedTuple):
@@ -69,5 +69,5 @@ def build_job_request(
         callback_url=head.callback_url or "",
         warnings=tuple(warnings.listed),
         warnings_total=len(warnings),
-        layout=requested_layout(head),
+        layout=requested_layout(head, check.item_fields),
     )

@@ -26,6 +26,12 @@ _FIELDS = {
     "expiry date": "expiry",
     "expiration date": "expiry",
     "use by": "expiry",
+    "production date": "production_date",
+    "packaging date": "packaging_date",
+    "best before": "best_before_date",
+    "best before date": "best_before_date",
+    "sell by": "sell_by_date",
+    "sell by date": "sell_by_date",
 }
 #: A first line that declares the separator of a file to Excel.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?[,;\t]*', re.IGNORECASE)

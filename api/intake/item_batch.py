@@ -1,18 +1,24 @@
 """Batches of items, as the parsers of JSON and CSV return them, and locations of values."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, cast
 
 from api.schemas.problems import Violation
-from pipeline.service import Item
+from pipeline.service import FIRST_FIELDS as NUMBER_OF_FIRST
+from pipeline.service import Item, ItemRow, item_row
 
 #: Fields of an item, in the order of :class:`Item`.
 ITEM_FIELDS = Item.__struct_fields__
-#: The values of an item, in the order of :data:`ITEM_FIELDS`.
-ItemRow = tuple[str | None, ...]
-#: Fields of an item that are texts (lot and serial), and those that are dates.
-TEXT_FIELDS, DATE_FIELDS = ("lot", "serial"), ("expiry",)
+#: The fields that every batch has as columns. A batch has a column of another field only if one of
+#: its items has the field, so that plain requests do not pay for fields that they do not use.
+FIRST_FIELDS, OTHER_FIELDS = ITEM_FIELDS[:NUMBER_OF_FIRST], ITEM_FIELDS[NUMBER_OF_FIRST:]
+#: Fields of an item that are texts, and those that are dates.
+TEXT_FIELDS = ("lot", "serial", "variant")
+DATE_FIELDS = (
+    *("expiry", "production_date", "packaging_date"),
+    *("best_before_date", "sell_by_date"),
+)
 
 
 class Location(NamedTuple):
@@ -50,8 +56,8 @@ class ItemBatch(NamedTuple):
     """Consecutive items of a request, at most as many as a chunk has, column by column.
 
     Attributes:
-        columns: the values of each field, in the order of :data:`ITEM_FIELDS`. An item that could
-            not be decoded has no values.
+        columns: the values of each of :data:`FIRST_FIELDS`, and of other fields that an item has,
+            in the order of :data:`ITEM_FIELDS`. An item that could not be decoded has no values.
         indices: index of each item in the request.
         unreadable: positions in the batch of the items that could not be decoded; their violations
             are already recorded.
@@ -65,8 +71,31 @@ class ItemBatch(NamedTuple):
     locate: Callable[[int, str | None], Location]
 
     def rows(self) -> list[ItemRow]:
-        """Return the values of each item."""
-        return [*zip(*(column.values for column in self.columns.values()), strict=True)]
+        """Return the values of each item, as :func:`item_row` returns them."""
+        if len(self.columns) == NUMBER_OF_FIRST:
+            return [*zip(*(column.values for column in self.columns.values()), strict=True)]
+        absent = [None] * len(self.indices)
+        values = [
+            self.columns[field].values if field in self.columns else absent for field in ITEM_FIELDS
+        ]
+        return [*map(item_row, zip(*values, strict=True))]
+
+    def values(self, field: str) -> Sequence[str | None]:
+        """Return the values of a field; empty if no item has it."""
+        return self.columns[field].values if field in self.columns else ()
+
+    def present(self, fields: Iterable[str]) -> list[str]:
+        """Return those of some fields that the batch has as columns."""
+        return [field for field in fields if field in self.columns]
+
+    def with_column(self, field: str, column: Column) -> "ItemBatch":
+        """Return the batch with another column of a field; without one if no item has a value."""
+        columns = {**self.columns, field: column}
+        if field in OTHER_FIELDS and not column.texts():
+            del columns[field]
+        return self._replace(
+            columns={name: columns[name] for name in ITEM_FIELDS if name in columns}
+        )
 
     def without(self, positions: Collection[int]) -> "ItemBatch":
         """Return the batch without the items at ``positions``."""

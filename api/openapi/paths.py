@@ -43,10 +43,10 @@ _GZIP = (
     "bytes."
 )
 _CSV = (
-    "CSV (RFC 4180) in UTF-8, or in UTF-16 with a byte order mark: a header with any of the "
-    "columns `lot`, `serial` and `expiry` or their aliases, in any order, then one record per "
-    "item. Fields are separated by the header's separator: commas, semicolons or tabs. An empty "
-    "field means no value. The fields that all items share are query parameters."
+    "CSV (RFC 4180) in UTF-8, or in UTF-16 with a byte order mark: a header with any of "
+    "the fields of an item or their aliases, in any order, then one record per item. Fields are "
+    "separated by the header's separator: commas, semicolons or tabs. An empty field means no "
+    "value. The fields that all items share are query parameters."
 )
 _SUBMIT = f"""\
 Validates the whole request, stores it, and responds with 202 before anything is rendered. Poll \

@@ -44,6 +44,15 @@ BULK_JSON = named(
             ],
         },
     ),
+    products=(
+        "Items of two products, each with its own GTIN and dates",
+        {
+            "items": [
+                {"gtin": GTIN, "lot": "LOT-7", "best_before_date": "271130"},
+                {"gtin": "614141123452", "variant": "2A", "production_date": "260105"},
+            ],
+        },
+    ),
     vectors=(
         "SVG images with a higher error correction level",
         {
@@ -91,6 +100,10 @@ BULK_CSV = named(
     spreadsheet=(
         "Semicolons, other column names and ISO 8601 dates, as a spreadsheet saves them",
         "Batch;Serial Number;Expiry Date\r\nLOT-7;A0001;2027-12-31\r\nLOT-7;A0002;2027-12-31\r\n",
+    ),
+    products=(
+        "Items of two products, each with its own GTIN and best before date",
+        "gtin,batch,best before\r\n9506000134352,LOT-7,2027-11-30\r\n614141123452,LOT-8,\r\n",
     ),
     quoted=(
         "Other column order, a value with a comma, an empty value",

@@ -10,7 +10,7 @@ from api.http.negotiation import JSON, check_accepts
 from api.http.problems import Violations, invalid
 from api.http.query import read_query
 from api.http.request_bodies import BodyReader
-from api.intake.item_batch import ITEM_FIELDS, Column, ItemBatch, Location
+from api.intake.item_batch import FIRST_FIELDS, ITEM_FIELDS, Column, ItemBatch, Location
 from api.intake.validation import ANY_GTIN, ItemCheck, RequestLimits
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkItem, SymbolRequest
@@ -71,7 +71,12 @@ def parse_symbol(
     fields = decode_fields(body, SymbolRequest, "", violations)
     request = SymbolRequest(**{"gtin": ANY_GTIN} | fields)
     check = ItemCheck(request, limits, violations, Warnings(violations, strict=request.strict))
-    columns = {field: Column.of([getattr(request, field)]) for field in ITEM_FIELDS}
+    columns = {
+        field: Column.of([value])
+        for field in ITEM_FIELDS
+        if field != "gtin"  # it is that of the request
+        and ((value := getattr(request, field)) is not None or field in FIRST_FIELDS)
+    }
     unreadable = [0] if any(row.pointer in _ITEM_POINTERS for row in violations.listed) else []
     size_field = "size" if request.xdim_mm is None else "xdim_mm"
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.schemas.problems import MAX_ERRORS, RequestWarning, Violation
 from api.schemas.states import CallbackState, State
-from render.gs1 import gtin
+from render.gs1.gtin import PATTERN as GTIN_PATTERN
 from render.image import (
     MAX_DPI,
     MAX_SIDE_PX,
@@ -49,13 +49,14 @@ _ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20
 
 #: Browsers remove the segments ``.`` and ``..`` (RFC 3986, section 5.2.4), even percent-encoded
 #: ones (WHATWG URL, "single-dot path segment").
+_DATE = {"pattern": "^[0-9]{6}$"}
 _DOTS = (
     "1 to 20 characters of GS1 character set 82. The values `.` and `..` are accepted, but "
     "browsers remove them from the URI."
 )
 
 
-class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BulkItem(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Values of one symbol. Every field is optional."""
 
     lot: Annotated[
@@ -79,18 +80,70 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="Expiration date (AI 17): YYMMDD. Day 00 means the last day of the month.",
             examples=["271231"],
-            extra_json_schema={"pattern": "^[0-9]{6}$"},
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    gtin: Annotated[
+        str | None,
+        Meta(
+            description="GTIN of this item, in place of the `gtin` of the request. If every item "
+            "has one, the request may leave its own out.",
+            examples=[GTIN_EXAMPLE],
+            extra_json_schema={"pattern": GTIN_PATTERN},
+        ),
+    ] = None
+    production_date: Annotated[
+        str | None,
+        Meta(
+            description="Production date (AI 11): YYMMDD, like `expiry`.",
+            examples=["260105"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    packaging_date: Annotated[
+        str | None,
+        Meta(
+            description="Packaging date (AI 13): YYMMDD, like `expiry`.",
+            examples=["260106"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    best_before_date: Annotated[
+        str | None,
+        Meta(
+            description="Best before date (AI 15): YYMMDD, like `expiry`.",
+            examples=["271130"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    sell_by_date: Annotated[
+        str | None,
+        Meta(
+            description="Sell by date (AI 16): YYMMDD, like `expiry`.",
+            examples=["271115"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    variant: Annotated[
+        str | None,
+        Meta(
+            description=f"Consumer product variant (AI 22): {_DOTS}",
+            examples=["2A"],
+            extra_json_schema=_ALPHANUMERIC,
         ),
     ] = None
 
 
+_GTIN_DESCRIPTION = (
+    "GTIN-8, GTIN-12, GTIN-13 or GTIN-14 with its check digit. Spaces and hyphens between the "
+    "digits are ignored."
+)
 Gtin = Annotated[
     str,
     Meta(
-        description="GTIN-8, GTIN-12, GTIN-13 or GTIN-14 with its check digit. Spaces and hyphens "
-        "between the digits are ignored.",
+        description=_GTIN_DESCRIPTION,
         examples=[GTIN_EXAMPLE],
-        extra_json_schema={"pattern": gtin.PATTERN},
+        extra_json_schema={"pattern": GTIN_PATTERN},
     ),
 ]
 Format = Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
@@ -152,13 +205,20 @@ Strict = Annotated[
 ]
 
 
-class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BulkRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Request for one QR code per item.
 
     In the CSV form, the body has the items, and the query has the other fields.
     """
 
-    gtin: Gtin
+    gtin: Annotated[
+        str | None,
+        Meta(
+            description=f"{_GTIN_DESCRIPTION} Required unless every item has a `gtin`.",
+            examples=[GTIN_EXAMPLE],
+            extra_json_schema={"pattern": GTIN_PATTERN},
+        ),
+    ] = None
     items: Annotated[
         list[BulkItem],
         Meta(description="The items; each becomes one QR code.", examples=[[_ITEM]], min_length=0),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
-from pipeline.archive.manifest import CSV_COLUMNS, PAGE_COLUMNS, ManifestRow
+from pipeline.archive.manifest import CSV_COLUMNS, PAGE_COLUMNS, ManifestRow, item_columns
 from pipeline.archive.member_names import SYMBOLS_PDF
 from pipeline.archive.members import ZipMember, make_member
 from pipeline.archive.row_files import DATAMERGE_COLUMNS, CsvFile, JsonFile
@@ -38,10 +38,15 @@ def stream_archive(
     archive = MemberStream(time.gmtime(accepted_at))
     pdf = SymbolsPdf() if layout.pages == "single" else None
     with ExitStack() as spooled:
-        columns = PAGE_COLUMNS if pdf else CSV_COLUMNS
-        as_csv = spooled.enter_context(CsvFile({name: name for name in columns}))
+        own = item_columns(layout)
+        columns = {name: name for name in (PAGE_COLUMNS if pdf else CSV_COLUMNS)} | own
+        as_csv = spooled.enter_context(CsvFile(columns))
         as_json = spooled.enter_context(JsonFile())
-        merge = spooled.enter_context(CsvFile(DATAMERGE_COLUMNS)) if layout.datamerge else None
+        merge = (
+            spooled.enter_context(CsvFile({**DATAMERGE_COLUMNS, **own}))
+            if layout.datamerge
+            else None
+        )
         # A local file header has its member's size, so these files are complete before the first
         # byte is yielded.
         _fill([each for each in (as_csv, as_json, merge, pdf) if each], rows)

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from pipeline.archive.member_names import member_name
 from pipeline.model.jobs import Item
+from pipeline.model.layout import Layout
 from pipeline.model.records import JobFields
 from render.gs1.hri import human_readable
 from render.image import Image
@@ -40,6 +41,8 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
         page: number of the symbol's page in ``symbols.pdf``, counted from 1; absent unless all
             symbols of the job are in that file.
         width_px, width_mm, xdim_mm: as in :class:`Dimensions`.
+        production_date, packaging_date, best_before_date, sell_by_date, variant: as in
+            :class:`Item`; absent from all rows of a job if no item has the field.
         staged_page: the symbol's page as staged, if it has one. The manifest does not contain it.
     """
 
@@ -60,12 +63,38 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
     width_px: int | None = None
     width_mm: float | None = None
     xdim_mm: float | None = None
+    production_date: str | UnsetType | None = UNSET
+    packaging_date: str | UnsetType | None = UNSET
+    best_before_date: str | UnsetType | None = UNSET
+    sell_by_date: str | UnsetType | None = UNSET
+    variant: str | UnsetType | None = UNSET
     staged_page: StagedPage | UnsetType = UNSET
 
+    @property
+    def item(self) -> Item:
+        """The identifiers and dates of the row's item, except its GTIN."""
+        found = {name: getattr(self, name) for name in ("lot", "serial", "expiry", *ITEM_COLUMNS)}
+        return Item(**{name: value for name, value in found.items() if value is not UNSET})
 
-#: The columns of ``manifest.csv`` in a job with ``pages=single``, and in any other.
-PAGE_COLUMNS = tuple(name for name in ManifestRow.__struct_fields__ if name != "staged_page")
+
+#: The columns of fields that only some jobs have.
+ITEM_COLUMNS = (
+    *("production_date", "packaging_date", "best_before_date", "sell_by_date"),
+    "variant",
+)
+#: The columns of ``manifest.csv`` in a job with ``pages=single``, and in any other, without those
+#: that only some jobs have.
+PAGE_COLUMNS = tuple(
+    name
+    for name in ManifestRow.__struct_fields__
+    if name not in ITEM_COLUMNS and name != "staged_page"
+)
 CSV_COLUMNS = tuple(name for name in PAGE_COLUMNS if name != "page")
+
+
+def item_columns(layout: Layout) -> dict[str, str]:
+    """Return the columns of a job's own fields, each with the field of a row that it contains."""
+    return {name: name for name in ITEM_COLUMNS if name in layout.item_fields}
 
 
 def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ManifestRow:
@@ -74,14 +103,15 @@ def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image)
     Args:
         job: the fields that all items share.
         index: position of the item in the job, counted from 1.
-        item: the item that the symbol encodes together with the job's GTIN.
+        item: the item that the symbol encodes.
         uri: the Digital Link URI in the symbol.
         image: the image of the symbol.
     """
+    gtin = item.gtin or job.gtin
     return ManifestRow(
         index=index,
         file=member_name(job, index, item),
-        gtin=job.gtin,
+        gtin=gtin,
         lot=item.lot,
         serial=item.serial,
         expiry=item.expiry,
@@ -90,9 +120,12 @@ def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image)
         error_correction=image.error_correction,
         module_px=image.module_px,
         sha256=hashlib.sha256(image.data).hexdigest(),
-        hri=human_readable(job.gtin, item.lot, item.serial, item.expiry),
+        hri=human_readable(
+            gtin, item.lot, item.serial, item.expiry, item.other_dates, item.variant
+        ),
         page=index if job.layout.pages == "single" else UNSET,
         width_px=image.width_px,
         width_mm=image.width_mm,
         xdim_mm=image.xdim_mm,
+        **{name: getattr(item, name) for name in item_columns(job.layout)},
     )
