@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from dramatiq.brokers.redis import RedisBroker
 
+from pipeline.archive.member_names import default_name
 from pipeline.auth.api_key import ApiKey, Role
 from pipeline.auth.api_keys import ApiKeys
 from pipeline.auth.errors import (
@@ -268,6 +269,7 @@ __all__ = [
     "check_up",
     "compare_clocks",
     "configure_logging",
+    "default_name",
     "is_key_id",
     "item_row",
     "make_idempotency",

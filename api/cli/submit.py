@@ -156,7 +156,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     """Submit a request and print its task id.
 
     A CSV file has a header line with any of the columns gtin, lot, serial, variant, expiry,
-    production_date, packaging_date, best_before_date and sell_by_date.
+    production_date, packaging_date, best_before_date, sell_by_date, name and x_NAME.
     A JSON file is an array of items or a complete request.
     Options take precedence over the fields of a complete request.
     Warnings about values that are probably not intended are printed on standard error.

@@ -110,7 +110,7 @@ class Client:
         self,
         *,
         gtin: str | None = None,
-        items: Iterable[BulkItem | Mapping[str, str | None]],
+        items: Iterable[BulkItem | Mapping[str, object]],
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Submitted:

@@ -50,6 +50,8 @@ class BulkItem(msgspec.Struct, frozen=True, omit_defaults=True):
         production_date, packaging_date, best_before_date, sell_by_date: dates, YYMMDD (AI 11, 13,
             15, 16).
         variant: consumer product variant (AI 22).
+        name: name of the image, without extension.
+        extra: values for the manifest's columns ``x_…``, by name.
     """
 
     lot: str | None = None
@@ -61,6 +63,8 @@ class BulkItem(msgspec.Struct, frozen=True, omit_defaults=True):
     best_before_date: str | None = None
     sell_by_date: str | None = None
     variant: str | None = None
+    name: str | None = None
+    extra: dict[str, str] | None = None
 
 
 class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):

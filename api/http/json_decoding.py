@@ -26,6 +26,8 @@ _MOST_DECODED = 200
 #: 2000 characters with every character escaped. Decoding a longer one, which takes up to four times
 #: its size, would only serve to reject it.
 _LONGEST = 16 * 1024
+#: The same for an object of strings: the extra values of an item, with every character escaped.
+_LONGEST_OBJECT = 32 * 1024
 
 #: Type descriptions that are too vague without an example.
 _VAGUE = ("a string", "an integer", "a number")
@@ -185,8 +187,10 @@ def _fields(kind: type[msgspec.Struct]) -> dict[str, _Field]:
     """Return the fields of a type by name."""
 
     def field(found: msgspec.structs.FieldInfo) -> _Field:
-        is_array = isinstance(msgspec.inspect.type_info(found.type), msgspec.inspect.ListType)
-        longest = math.inf if is_array else _LONGEST
+        kind = msgspec.inspect.type_info(found.type)
+        longest = math.inf if isinstance(kind, msgspec.inspect.ListType) else _LONGEST
+        if msgspec.inspect.DictType in map(type, getattr(kind, "types", (kind,))):
+            longest = _LONGEST_OBJECT
         return _Field(msgspec.json.Decoder(found.type), describe_type(found.type), longest)
 
     return {found.name: field(found) for found in msgspec.structs.fields(kind)}

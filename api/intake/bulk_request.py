@@ -1,6 +1,6 @@
 """Bulk requests, parsed from JSON or CSV, and their conversion to job requests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from api.http.problems import Violations, invalid
@@ -21,12 +21,27 @@ class ParsedRequest(NamedTuple):
         batches: the items, parsed while the batches are read. Violations and warnings are appended
             at the same time.
         warnings: the warnings about the request.
+        may_have_names: whether items may have the field ``name``.
+        extra_order: names of extra values in the order of the columns that the request gives them.
     """
 
     head: BulkRequest
     total: int | None
     batches: Iterator[ItemBatch]
     warnings: Warnings
+    may_have_names: bool = False
+    extra_order: Sequence[str] = ()
+
+    def check(self, limits: RequestLimits, violations: Violations) -> ItemCheck:
+        """Return the check of the request, which has validated the head."""
+        return ItemCheck(
+            self.head,
+            limits,
+            violations,
+            self.warnings,
+            may_have_names=self.may_have_names,
+            extra_order=self.extra_order,
+        )
 
 
 def build_job_request(
@@ -44,7 +59,7 @@ def build_job_request(
             detected only when the batches are read.
     """
     head = parsed.head
-    check = ItemCheck(head, limits, violations, parsed.warnings)
+    check = parsed.check(limits, violations)
     items = EncodedItems(limits.chunk_size)
     waiting: list[ItemRow] = []
     for batch in parsed.batches:
@@ -54,6 +69,7 @@ def build_job_request(
         elif len(waiting) >= limits.chunk_size:
             items.append(waiting[: limits.chunk_size])
             del waiting[: limits.chunk_size]
+    check.finish()
     if waiting:
         items.append(waiting)
     if violations or check.gtin14 is None:
@@ -69,5 +85,5 @@ def build_job_request(
         callback_url=head.callback_url or "",
         warnings=tuple(warnings.listed),
         warnings_total=len(warnings),
-        layout=requested_layout(head, check.item_fields),
+        layout=requested_layout(head, check.item_fields, check.extra_names),
     )

@@ -11,6 +11,7 @@ from api.intake.csv_header import SEPARATOR_NAMES, SEPARATORS, CsvHeader, read_h
 from api.intake.csv_records import CsvRecords, Record
 from api.intake.item_batch import (
     DATE_FIELDS,
+    EXTRA_PREFIX,
     FIRST_FIELDS,
     ITEM_FIELDS,
     Column,
@@ -49,7 +50,8 @@ def read_csv(
     warnings = Warnings(violations, strict=head.strict)
     separators = _SeparatorCheck(header, line, warnings)
     batches = _batches(rows, records, header, separators, limits, violations)
-    return ParsedRequest(head, None, batches, warnings)
+    order = [name.removeprefix(EXTRA_PREFIX) for name in header.extras]
+    return ParsedRequest(head, None, batches, warnings, "name" in header.positions, order)
 
 
 def _head(query: Mapping[str, str], violations: Violations, *, has_gtins: bool) -> BulkRequest:
@@ -147,7 +149,8 @@ def _batch(
         pointer, line = f"/items/{index}", lines[index - first]
         if field is None:
             return Location(pointer, line)
-        return Location(f"{pointer}/{field}", line, header.positions[field] + 1)
+        column = field.replace("extra/", EXTRA_PREFIX)
+        return Location(f"{pointer}/{field}", line, header.positions[column] + 1)
 
     unreadable = _fit_all(rows, header)
     for place, fields in unreadable.items():
@@ -156,15 +159,29 @@ def _batch(
         violations.append(violation(where, code, detail))
     cells = [*zip(*rows, strict=True)]
     columns = {field: Column([None] * len(rows), {None}) for field in FIRST_FIELDS}
-    for field in ITEM_FIELDS:
+    for field in ITEM_FIELDS[:-1]:
         if field in header.positions:
             found = _column(cells[header.positions[field]])
             if field in columns or found.texts():
                 columns[field] = found
-    batch = ItemBatch(columns, range(first, first + len(rows)), {*unreadable}, locate)
+    extras = _extras(cells, header) if header.extras else None
+    batch = ItemBatch(columns, range(first, first + len(rows)), {*unreadable}, locate, extras)
     for field in batch.present(DATE_FIELDS):
         batch = convert_dates(batch, field, violations)
     return batch
+
+
+def _extras(
+    cells: Sequence[tuple[str, ...]], header: CsvHeader
+) -> list[dict[str, str] | None] | None:
+    """Return the extra values of records; None if no record has any."""
+    names = [name.removeprefix(EXTRA_PREFIX) for name in header.extras]
+    records = zip(*(cells[header.positions[name]] for name in header.extras), strict=True)
+    extras = [
+        {name: value for name, value in zip(names, record, strict=True) if value} or None
+        for record in records
+    ]
+    return extras if any(extras) else None
 
 
 def _column(values: Sequence[str]) -> Column:

@@ -4,7 +4,7 @@ from collections import Counter
 
 from api.http.problems import Violations
 from api.intake.bulk_request import ParsedRequest
-from api.intake.validation import ItemCheck, RequestLimits
+from api.intake.validation import RequestLimits
 from api.presenters import request_warning, symbol_count
 from api.schemas.tasks import DryRun
 from render.dimensions import dimensions
@@ -23,11 +23,12 @@ def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations
         ProblemError: 400 if the body is malformed, which may be detected only when the batches are
             read.
     """
-    check = ItemCheck(parsed.head, limits, violations, parsed.warnings)
+    check = parsed.check(limits, violations)
     count, symbols = 0, Counter[tuple[int, ErrorCorrection]]()
     for batch in parsed.batches:
         count += len(batch.indices)
         symbols.update(check.symbols(check.valid_items(batch)))
+    check.finish()
     warnings = parsed.warnings.found
     return DryRun(
         would_accept=not violations,

@@ -11,6 +11,7 @@ from itertools import product
 
 from api.intake.item_batch import DATE_FIELDS, TEXT_FIELDS, ItemBatch, Location
 from api.intake.warnings import Warnings
+from pipeline.service import ItemRow
 from render.errors import shown
 from render.gs1.ai import OUTSIDE_CSET82, Charset
 
@@ -199,9 +200,16 @@ def _serial_keys(batch: ItemBatch) -> Sequence[Hashable]:
 def _keys(batch: ItemBatch) -> Sequence[Hashable]:
     """Return a comparison key per item: only the lot if it has no other value, else all values."""
     lots, *others = batch.columns.values()
-    if not any(column.texts() for column in others):
+    if batch.extras is None and not any(column.texts() for column in others):
         return lots.values
-    return [row if any(row[1:]) else row[0] for row in batch.rows()]
+    if batch.extras is None:
+        return [row if any(row[1:]) else row[0] for row in batch.rows()]
+    return [_hashable(row) if any(row[1:]) else row[0] for row in batch.rows()]
+
+
+def _hashable(row: ItemRow) -> tuple[Hashable, ...]:
+    """Return the values of an item, with extra values as pairs."""
+    return tuple(tuple(value.items()) if isinstance(value, dict) else value for value in row)
 
 
 class _Repetitions:

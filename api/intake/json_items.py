@@ -30,7 +30,7 @@ from api.intake.item_batch import (
 from api.intake.validation import PLACEHOLDERS, RequestLimits, shared_gtin, wrong_count
 from api.intake.warnings import Warnings
 from api.schemas.problems import Violation
-from api.schemas.tasks import BulkItem, BulkRequest
+from api.schemas.tasks import MAX_EXTRA_NAMES, BulkItem, BulkRequest
 
 
 class _Envelope(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +56,8 @@ _PlainItem: Any = msgspec.defstruct(
     forbid_unknown_fields=True,
     gc=False,
 )
+#: The fields that only some items have, and that are columns of a batch.
+_COLUMN_FIELDS = OTHER_FIELDS[:-1]
 #: A bulk request as it was sent; it shows whether a member was absent, too.
 _SentRequest: Any = msgspec.defstruct(
     "_SentRequest",
@@ -70,7 +72,7 @@ _SentRequest: Any = msgspec.defstruct(
 _MOST_COMMAS = 3 + 20 + 20
 #: Maximum number of commas per plain item, and per item with all fields, outside of strings. It
 #: leaves room for a few unknown fields, each of which is then reported.
-_FEW_VALUES, _MOST_VALUES = len(FIRST_FIELDS) + 8, len(ITEM_FIELDS) + 8
+_FEW_VALUES, _MOST_VALUES = len(FIRST_FIELDS) + 8, len(ITEM_FIELDS) + MAX_EXTRA_NAMES + 8
 #: Maximum size in bytes of a body that is decoded at once: 128 bytes per item for 5000 items.
 _MOST_AT_ONCE = 128 * 5000
 #: Maximum size in bytes of items that are decoded together.
@@ -79,6 +81,10 @@ _MOST_TOGETHER = 256 * 1024
 _request_decoder = msgspec.json.Decoder(_SentRequest)
 _plain_decoder = msgspec.json.Decoder(list[_PlainItem])
 _items_decoder = msgspec.json.Decoder(list[_SentItem])
+#: Decodes only the extra values of an item, undecoded.
+_extra_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct("_SentExtra", [("extra", msgspec.Raw, msgspec.Raw(b"{}"))])
+)
 #: Decodes only the GTIN of an item.
 _gtin_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     msgspec.defstruct("_SentGtin", [("gtin", Any, None)])
@@ -117,7 +123,8 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
     elif "items" in fields:
         violations.append(wrong_count(str(len(items)), limits))
     warnings = Warnings(violations, strict=envelope.strict)
-    return ParsedRequest(envelope, len(items), batches, warnings)
+    may_have_names = b'name"' in body or b"\\" in body
+    return ParsedRequest(envelope, len(items), batches, warnings, may_have_names)
 
 
 def _read_at_once(
@@ -200,9 +207,11 @@ def _batches(
             yield _decode_one_by_one(chunk, indices, violations)
             continue
         columns, members = _columns(found)
-        if not is_complete(encoded, members, _texts(columns)):
+        extras, extra_texts = _extras(found)
+        members += len(extra_texts) // 2
+        if not is_complete(encoded, members, chain(_texts(columns), extra_texts)):
             _check_each(chunk, indices)
-        yield ItemBatch(columns, indices, (), _locate)
+        yield ItemBatch(columns, indices, (), _locate, extras)
 
 
 def _decoded(encoded: bytes) -> Sequence[Any] | None:
@@ -224,6 +233,7 @@ def _decoded_together(items: Sequence[msgspec.Raw]) -> Sequence[msgspec.Raw]:
 
 def _columns(items: Sequence[Any]) -> tuple[dict[str, Column], int]:
     """Return the columns of items, and how many members the items have."""
+    members = 0
     # One comprehension per field takes a third of the time of a loop over the fields.
     sent = {
         "lot": [item.lot for item in items],
@@ -231,14 +241,26 @@ def _columns(items: Sequence[Any]) -> tuple[dict[str, Column], int]:
         "expiry": [item.expiry for item in items],
     }
     if not isinstance(items[0], _PlainItem):
-        sent |= {field: [*map(attrgetter(field), items)] for field in OTHER_FIELDS}
-    columns, members = {}, 0
+        sent |= {field: [*map(attrgetter(field), items)] for field in _COLUMN_FIELDS}
+        members = sum(item.extra is not UNSET for item in items)
+    columns: dict[str, Column] = {}
     for field, values in sent.items():
         column, absent = _column(values)
         members += len(values) - absent
         if field in FIRST_FIELDS or column.texts():
             columns[field] = column
     return columns, members
+
+
+def _extras(items: Sequence[Any]) -> tuple[list[dict[str, str] | None] | None, list[str]]:
+    """Return the extra values of items, or None without any, and their names and values."""
+    if isinstance(items[0], _PlainItem):
+        return None, []
+    extras = [item.extra or None for item in items]
+    present = [extra for extra in extras if extra]
+    return (extras if present else None), [
+        text for extra in present for pair in extra.items() for text in pair
+    ]
 
 
 def _column(sent: Sequence[Any]) -> tuple[Column, int]:
@@ -259,13 +281,16 @@ def _texts(columns: Mapping[str, Column]) -> Iterator[str]:
 
 
 def _check_each(chunk: Sequence[msgspec.Raw], indices: Sequence[int]) -> None:
-    """Check that no item has a member twice.
+    """Check that no item, and no object of extra values, has a member twice.
 
     Raises:
-        ProblemError: 400 if an item has a member twice.
+        ProblemError: 400 if one has a member twice.
     """
     for raw, index in zip(chunk, indices, strict=True):
-        deque(distinct_names(bytes(raw), f"/items/{index}"), maxlen=0)  # reads all names
+        pointer = f"/items/{index}"
+        deque(distinct_names(bytes(raw), pointer), maxlen=0)  # reads all names
+        extra = _extra_decoder.decode(raw).extra
+        deque(distinct_names(bytes(extra), f"{pointer}/extra"), maxlen=0)
 
 
 def _decode_one_by_one(
@@ -278,13 +303,19 @@ def _decode_one_by_one(
         decoded.append(decode_fields(raw, BulkItem, f"/items/{index}", violations))
         if len(violations) > before:
             unreadable.append(place)
-    columns = {field: Column.of([each.get(field) for each in decoded]) for field in ITEM_FIELDS}
+        elif "extra" in decoded[-1]:
+            _check_each([raw], [index])
+    columns = {
+        field: Column.of([each.get(field) for each in decoded])
+        for field in (*FIRST_FIELDS, *_COLUMN_FIELDS)
+    }
     kept = {
         field: column
         for field, column in columns.items()
         if field in FIRST_FIELDS or column.texts()
     }
-    return ItemBatch(kept, indices, unreadable, _locate)
+    extras = [each.get("extra") for each in decoded]
+    return ItemBatch(kept, indices, unreadable, _locate, extras if any(extras) else None)
 
 
 def _has_gtin(item: msgspec.Raw) -> bool:

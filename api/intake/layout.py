@@ -17,18 +17,22 @@ from pipeline.service import Layout, render_options
 from render.image import RenderOptions
 
 
-def requested_layout(request: BulkRequest, item_fields: Collection[str] = ()) -> Layout:
+def requested_layout(
+    request: BulkRequest, item_fields: Collection[str] = (), extra_names: tuple[str, ...] = ()
+) -> Layout:
     """Return the layout that a bulk request asks for.
 
     Args:
         request: the checked request.
         item_fields: fields beyond the first ones that its items have.
+        extra_names: names of the extra values that its items have.
     """
     return msgspec.structs.replace(
         _image_layout(request),
         pages=request.pages,
         datamerge=request.datamerge,
         item_fields=tuple(field for field in OTHER_FIELDS if field in item_fields),
+        extra_names=extra_names,
     )
 
 

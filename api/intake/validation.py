@@ -11,6 +11,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from api.http.problems import Violations
+from api.intake.file_names import FileNames
 from api.intake.item_batch import (
     DATE_FIELDS,
     FIRST_FIELDS,
@@ -20,6 +21,7 @@ from api.intake.item_batch import (
     Location,
     violation,
 )
+from api.intake.item_extras import ItemExtras
 from api.intake.item_gtins import ItemGtins
 from api.intake.item_warnings import ItemWarnings
 from api.intake.layout import requested_options
@@ -83,6 +85,8 @@ class ItemCheck:
         limits: limits of the service.
         violations: receives a violation for each invalid value.
         warnings: receives the warnings.
+        may_have_names: whether items may have the field ``name``.
+        extra_order: names of extra values in their order, if it is known beforehand.
 
     Attributes:
         gtin14: GTIN-14 of the items that have none of their own. If the request has none, it is
@@ -97,6 +101,9 @@ class ItemCheck:
         limits: RequestLimits,
         violations: Violations,
         warnings: Warnings,
+        *,
+        may_have_names: bool = True,
+        extra_order: Sequence[str] = (),
     ) -> None:
         self._limits = limits
         self._rules: dict[str, Callable[[str], None]] = {
@@ -121,14 +128,31 @@ class ItemCheck:
             SymbolSizes(self.options, violations, warnings) if self._shared_valid else None
         )
         self._gtins = ItemGtins(violations, warnings, needed=head.gtin is None)
+        self._names = FileNames(
+            violations,
+            is_single=isinstance(head, BulkRequest) and head.pages == "single",
+            expected=may_have_names,
+        )
+        self._extras = ItemExtras(violations, extra_order)
         self._warnings = ItemWarnings(warnings, limits.charset)
         self._count = 0
         self.item_fields: set[str] = set()
 
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """Names of the items' extra values, in the order of the manifest's columns."""
+        return self._extras.names
+
+    def finish(self) -> None:
+        """Check what depends on all items, and record violations."""
+        self._names.finish(self._count)
+
     def valid_items(self, batch: ItemBatch) -> list[ItemRow]:
         """Return the valid items of a batch, and record violations and warnings."""
         wrong = {*batch.unreadable, *self._invalid(batch), *self._gtins.invalid(batch)}
-        valid = self._gtins.normalized(batch.without(wrong))
+        wrong |= self._names.invalid(batch) | self._extras.invalid(batch)
+        valid = self._extras.normalized(self._gtins.normalized(batch.without(wrong)))
+        self._names.remember(valid)
         if self.gtin14 is None and self._shared_valid:
             self.gtin14 = next(iter(valid.values("gtin")), None)
         own = self._gtins.without_shared(valid, self.gtin14)
@@ -138,7 +162,7 @@ class ItemCheck:
             valid, own = valid.without(unfit), own.without(unfit)
         self._count += len(batch.indices)
         self._warnings.inspect(valid, own, several=self._count > 1)
-        self.item_fields.update(own.present(OTHER_FIELDS))
+        self.item_fields.update(own.present(OTHER_FIELDS), ("extra",) if own.extras else ())
         return own.rows()
 
     def uris(self, items: Sequence[ItemRow]) -> list[str]:

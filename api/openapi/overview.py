@@ -184,8 +184,8 @@ Files are accepted as spreadsheets save them:
 - Column names are matched without regard to case and surrounding blanks. `batch`, `batch number` \
 and `lot number` mean `lot`; `serial number` and `sn` mean `serial`; `expiry date`, \
 `expiration date` and `use by` mean `expiry`; `best before` means `best_before_date`, `sell by` \
-`sell_by_date`; the dates are also known with blanks for `_`, such as `production date`. An \
-unknown column is an error.
+`sell_by_date`; the dates are also known with blanks for `_`, such as `production date`. Columns \
+`x_…` are the `extra` values. An unknown column is an error.
 - Fields are separated by the header's separator: commas, semicolons or tabs. A first line \
 `sep=;` is honoured.
 - The encoding is UTF-8, with or without a byte order mark, or UTF-16 with one.

@@ -53,6 +53,16 @@ BULK_JSON = named(
             ],
         },
     ),
+    names=(
+        "Names of the images, and values for columns of the manifest",
+        {
+            "gtin": GTIN,
+            "items": [
+                {"serial": "A0001", "name": "front-1", "extra": {"customer": "ACME"}},
+                {"serial": "A0002", "name": "front-2", "extra": {"customer": "ACME"}},
+            ],
+        },
+    ),
     vectors=(
         "SVG images with a higher error correction level",
         {

@@ -18,7 +18,7 @@ from pipeline.service import ItemLimits
 from render.chunk import render_chunk
 from render.image import MEDIA_TYPES, RenderOptions
 
-_BODY_LIMIT = 4096  # bytes
+_BODY_LIMIT = 32 * 1024  # bytes, for the longest extra values
 _ITEM_POINTERS = frozenset(f"/{name}" for name in BulkItem.__struct_fields__)
 #: 30 days. The same values always give the same image.
 _CACHE_CONTROL = "public, max-age=2592000"
@@ -74,7 +74,7 @@ def parse_symbol(
     columns = {
         field: Column.of([value])
         for field in ITEM_FIELDS
-        if field != "gtin"  # it is that of the request
+        if field not in {"extra", "gtin"}  # the GTIN is that of the request
         and ((value := getattr(request, field)) is not None or field in FIRST_FIELDS)
     }
     unreadable = [0] if any(row.pointer in _ITEM_POINTERS for row in violations.listed) else []
@@ -83,7 +83,8 @@ def parse_symbol(
     def locate(_number: int, field: str | None) -> Location:
         return Location(f"/{field or size_field}")
 
-    valid = check.valid_items(ItemBatch(columns, [0], unreadable, locate))
+    batch = ItemBatch(columns, [0], unreadable, locate, [request.extra] if request.extra else None)
+    valid = check.valid_items(batch)
     if violations:
         raise invalid(violations)
     (uri,) = check.uris(valid)

@@ -35,6 +35,10 @@ MAX_WAIT = 30
 #: Maximum length of an ``Idempotency-Key``.
 MAX_KEY_LENGTH = 255
 
+#: Limits of an item's ``name`` and ``extra``.
+MAX_NAME_LENGTH, MAX_EXTRA_LENGTH, MAX_EXTRA_NAMES = 80, 200, 20
+NAME_PATTERN, EXTRA_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,80}$", r"^[a-z0-9_]{1,40}$"
+
 GTIN_EXAMPLE = "9506000134352"
 TASK_ID_EXAMPLE = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 ERROR_EXAMPLE = "Chunk 1 failed after 4 tries: the object store did not respond."
@@ -130,6 +134,35 @@ class BulkItem(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
             description=f"Consumer product variant (AI 22): {_DOTS}",
             examples=["2A"],
             extra_json_schema=_ALPHANUMERIC,
+        ),
+    ] = None
+    name: Annotated[
+        str | None,
+        Meta(
+            description="Name of the image in the ZIP, without extension: 1 to 80 of the "
+            "characters `A-Z a-z 0-9 . _ -`. No two images of a task may have the same name, upper "
+            "and lower case counting as equal, and no name may be one that Windows reserves, such "
+            "as `NUL`. Not with `pages` `single`. Default: `{index}_{lot}_{serial}`.",
+            examples=["front-label-1"],
+            extra_json_schema={
+                "minLength": 1,
+                "maxLength": MAX_NAME_LENGTH,
+                "pattern": NAME_PATTERN,
+            },
+        ),
+    ] = None
+    extra: Annotated[
+        dict[str, str] | None,
+        Meta(
+            description=f"Values that are not in the symbol, but in the columns `x_…` of the "
+            f"manifest: strings of up to {MAX_EXTRA_LENGTH} characters. Names have 1 to 40 of the "
+            f"characters `a-z 0-9 _`; a task may have up to {MAX_EXTRA_NAMES} of them. The columns "
+            "are in the order in which the names first appear.",
+            examples=[{"customer": "ACME", "pallet": "17"}],
+            extra_json_schema={
+                "propertyNames": {"pattern": EXTRA_NAME_PATTERN},
+                "additionalProperties": {"type": "string", "maxLength": MAX_EXTRA_LENGTH},
+            },
         ),
     ] = None
 

@@ -9,7 +9,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
-from pipeline.archive.manifest import CSV_COLUMNS, PAGE_COLUMNS, ManifestRow, item_columns
+from pipeline.archive.manifest import (
+    CSV_COLUMNS,
+    PAGE_COLUMNS,
+    ManifestRow,
+    extra_columns,
+    item_columns,
+)
 from pipeline.archive.member_names import SYMBOLS_PDF
 from pipeline.archive.members import ZipMember, make_member
 from pipeline.archive.row_files import DATAMERGE_COLUMNS, CsvFile, JsonFile
@@ -41,7 +47,7 @@ def stream_archive(
         own = item_columns(layout)
         columns = {name: name for name in (PAGE_COLUMNS if pdf else CSV_COLUMNS)} | own
         as_csv = spooled.enter_context(CsvFile(columns))
-        as_json = spooled.enter_context(JsonFile())
+        as_json = spooled.enter_context(JsonFile(extra_columns(layout)))
         merge = (
             spooled.enter_context(CsvFile({**DATAMERGE_COLUMNS, **own}))
             if layout.datamerge

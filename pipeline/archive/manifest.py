@@ -1,6 +1,7 @@
 """Rows of the manifest of a bundle, one per symbol."""
 
 import hashlib
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -43,6 +44,8 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
         width_px, width_mm, xdim_mm: as in :class:`Dimensions`.
         production_date, packaging_date, best_before_date, sell_by_date, variant: as in
             :class:`Item`; absent from all rows of a job if no item has the field.
+        extra: extra values by name; absent from all rows of a job if no item has any. The manifest
+            has a column ``x_…`` for each name instead.
         staged_page: the symbol's page as staged, if it has one. The manifest does not contain it.
     """
 
@@ -68,16 +71,27 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
     best_before_date: str | UnsetType | None = UNSET
     sell_by_date: str | UnsetType | None = UNSET
     variant: str | UnsetType | None = UNSET
+    extra: dict[str, str] | UnsetType = UNSET
     staged_page: StagedPage | UnsetType = UNSET
 
     @property
     def item(self) -> Item:
         """The identifiers and dates of the row's item, except its GTIN."""
-        found = {name: getattr(self, name) for name in ("lot", "serial", "expiry", *ITEM_COLUMNS)}
-        return Item(**{name: value for name, value in found.items() if value is not UNSET})
+        own = (getattr(self, name) for name in ITEM_COLUMNS)
+        values = (None if value is UNSET else value for value in own)
+        return Item(self.lot, self.serial, self.expiry, None, *values)
+
+    def column(self, name: str) -> object:
+        """Return the value in a column of the manifest."""
+        if name.startswith(EXTRA_PREFIX):
+            extra = {} if self.extra is UNSET else self.extra
+            return extra.get(name.removeprefix(EXTRA_PREFIX))
+        return getattr(self, name)
 
 
-#: The columns of fields that only some jobs have.
+#: Beginning of the names of columns of extra values; no other column begins with it.
+EXTRA_PREFIX = "x_"
+#: The columns of fields that only some jobs have, in the order of :class:`Item`.
 ITEM_COLUMNS = (
     *("production_date", "packaging_date", "best_before_date", "sell_by_date"),
     "variant",
@@ -87,14 +101,20 @@ ITEM_COLUMNS = (
 PAGE_COLUMNS = tuple(
     name
     for name in ManifestRow.__struct_fields__
-    if name not in ITEM_COLUMNS and name != "staged_page"
+    if name not in {*ITEM_COLUMNS, "extra", "staged_page"}
 )
 CSV_COLUMNS = tuple(name for name in PAGE_COLUMNS if name != "page")
 
 
 def item_columns(layout: Layout) -> dict[str, str]:
-    """Return the columns of a job's own fields, each with the field of a row that it contains."""
-    return {name: name for name in ITEM_COLUMNS if name in layout.item_fields}
+    """Return the columns that only some jobs have, each as name and as what it contains."""
+    names = [name for name in ITEM_COLUMNS if name in layout.item_fields]
+    return {name: name for name in (*names, *extra_columns(layout))}
+
+
+def extra_columns(layout: Layout) -> list[str]:
+    """Return the columns of a job's extra values."""
+    return [f"{EXTRA_PREFIX}{name}" for name in layout.extra_names]
 
 
 def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image) -> ManifestRow:
@@ -127,5 +147,13 @@ def manifest_row(job: JobFields, index: int, item: Item, uri: str, image: Image)
         width_px=image.width_px,
         width_mm=image.width_mm,
         xdim_mm=image.xdim_mm,
-        **{name: getattr(item, name) for name in item_columns(job.layout)},
+        **_own_values(job.layout, item),
     )
+
+
+def _own_values(layout: Layout, item: Item) -> dict[str, Any]:
+    """Return the values of the fields that only some jobs have."""
+    found: dict[str, Any] = {
+        name: getattr(item, name) for name in ITEM_COLUMNS if name in layout.item_fields
+    }
+    return found | {"extra": item.extra or {}} if layout.extra_names else found

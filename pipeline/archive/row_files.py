@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec import UNSET
 
-from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.manifest import EXTRA_PREFIX, ManifestRow
 from pipeline.archive.members import SpooledFile
 
 #: The columns of ``datamerge.csv``, and the fields of a row that they contain. ``@`` marks a column
@@ -29,6 +29,8 @@ class CsvFile(SpooledFile):
     def __init__(self, columns: Mapping[str, str]) -> None:
         super().__init__()
         self._fields = [*columns.values()]
+        has_extra = any(field.startswith(EXTRA_PREFIX) for field in self._fields)
+        self._read = ManifestRow.column if has_extra else getattr  # which is faster
         self.write(_csv_lines([columns]))
 
     def add(self, rows: Sequence[ManifestRow]) -> None:
@@ -37,20 +39,25 @@ class CsvFile(SpooledFile):
 
     def _record(self, row: ManifestRow) -> list[object]:
         """Return the values of a record, with Boolean values as in JSON."""
-        values = [getattr(row, field) for field in self._fields]
+        values = [self._read(row, field) for field in self._fields]
         return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 class JsonFile(SpooledFile):
-    """A JSON array with one row per line."""
+    """A JSON array with one row per line.
 
-    def __init__(self) -> None:
+    Args:
+        extra: the columns of extra values.
+    """
+
+    def __init__(self, extra: Sequence[str] = ()) -> None:
         super().__init__()
         self._before = b"[\n"
+        self._extra = extra
 
     def add(self, rows: Sequence[ManifestRow]) -> None:
         """Append the rows as elements of the array."""
-        self.write(self._before + b",\n".join(map(_json, rows)))
+        self.write(self._before + b",\n".join(map(self._json, rows)))
         self._before = b",\n"
 
     def close(self) -> None:
@@ -58,11 +65,11 @@ class JsonFile(SpooledFile):
         self.write(b"\n]\n")
         super().close()
 
-
-def _json(row: ManifestRow) -> bytes:
-    if row.staged_page is not UNSET:
-        row = msgspec.structs.replace(row, staged_page=UNSET)
-    return msgspec.json.encode(row)
+    def _json(self, row: ManifestRow) -> bytes:
+        extra = {name: row.column(name) for name in self._extra}
+        if row.staged_page is not UNSET or extra:
+            row = msgspec.structs.replace(row, staged_page=UNSET, extra=UNSET)
+        return msgspec.json.encode({**msgspec.to_builtins(row), **extra} if extra else row)
 
 
 def _csv_lines(records: Iterable[Iterable[object]]) -> bytes:

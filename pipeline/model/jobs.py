@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
         production_date, packaging_date, best_before_date, sell_by_date: dates (AI 11, 13, 15, 16)
             as YYMMDD, or None.
         variant: consumer product variant (AI 22), or None.
+        name: name of the item's file without extension; None for the default.
+        extra: values for the manifest by name, sorted by name; None for none.
     """
 
     lot: str | None = None
@@ -36,6 +38,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     best_before_date: str | None = None
     sell_by_date: str | None = None
     variant: str | None = None
+    name: str | None = None
+    extra: dict[str, str] | None = None
 
     @property
     def other_dates(self) -> tuple[str | None, ...]:
@@ -62,12 +66,12 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 #: The values of an item, in the order of the fields of :class:`Item`; last values that are None may
 #: be left out.
-ItemRow = tuple[str | None, ...]
+ItemRow = tuple[Any, ...]
 #: Number of an item's fields that release 0.2.0 knows; an :data:`ItemRow` has at least as many.
 FIRST_FIELDS = 3
 
 
-def item_row(values: Iterable[str | None]) -> ItemRow:
+def item_row(values: Iterable[Any]) -> ItemRow:
     """Return all values of an item without the last ones that are None.
 
     The JSON of a job without new fields is therefore that of release 0.2.0.
@@ -154,13 +158,17 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         escapes, defaults that are written out, or the chunk size. Warnings are left out, because
         they name lines and columns, and their texts differ between releases.
         """
+        layout = self.layout
+        # The order of an item's members decides the order of the manifest's columns, and yet has no
+        # meaning.
+        layout = msgspec.structs.replace(layout, extra_names=tuple(sorted(layout.extra_names)))
         meaning = _Meaning(
             self.gtin,
             self.format,
             self.size,
             self.error_correction,
             self.callback_url,
-            None if self.layout == FIRST_LAYOUT else self.layout,
+            None if layout == FIRST_LAYOUT else layout,
         )
         digest = hashlib.sha256(msgspec.json.encode(meaning))
         for chunk in self.items.chunks:

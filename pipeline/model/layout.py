@@ -24,6 +24,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         datamerge: whether the bundle has a ``datamerge.csv``.
         item_fields: fields that at least one item has and that release 0.2.0 does not know, in the
             order of :class:`pipeline.model.jobs.Item`.
+        extra_names: names of the items' extra values, in the order of the manifest's columns.
     """
 
     least_version: int = 1
@@ -33,6 +34,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pages: Pages = "each"
     datamerge: bool = False
     item_fields: tuple[str, ...] = ()
+    extra_names: tuple[str, ...] = ()
 
 
 FIRST_LAYOUT = Layout()

@@ -95,6 +95,45 @@ def test_the_manifest_has_columns_of_the_fields_that_the_job_has(
     assert [*json.loads(contents(bucket, plain)["manifest.json"])[0]][-1] == "xdim_mm"
 
 
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("image_format", ["png", "svg"])
+def test_names_and_extra_values_are_in_the_files(
+    client: TestClient, bucket: Bucket, image_format: str
+) -> None:
+    hostile = '=1+2\r\n"\u202e;,'
+    items = [
+        {"serial": "1", "name": "front.Label-1", "extra": {"b": hostile}},
+        {"serial": "2", "lot": "L"},
+        {"name": "..", "extra": {"a": "", "b": "2"}},
+    ]
+    task_id = submit(client, items=items, datamerge=True, format=image_format)
+    assert end_of(client, task_id).json["bundle"]["verified"]
+    files = contents(bucket, task_id)
+    rows = json.loads(files["manifest.json"])
+    names = [f"{name}.{image_format}" for name in ("front.Label-1", "00002_L_2", "..")]
+    assert [row["file"] for row in rows] == names
+    assert {*names} <= {*files}
+    assert [[*row.items()][-2:] for row in rows] == [
+        [("x_b", hostile), ("x_a", None)],
+        [("x_b", None), ("x_a", None)],
+        [("x_b", "2"), ("x_a", "")],
+    ]
+    for name in ("manifest.csv", "datamerge.csv"):
+        found = [(row["x_b"], row["x_a"]) for row in table(files[name])]
+        assert found == [(hostile, ""), ("", ""), ("2", "")]
+
+
+@pytest.mark.usefixtures("worker")
+def test_extra_values_beside_the_pages_of_one_file(client: TestClient, bucket: Bucket) -> None:
+    task_id = submit(client, items=[{"extra": {"a": "1"}}, {}], format="pdf", pages="single")
+    assert end_of(client, task_id).json["bundle"]["verified"]
+    files = contents(bucket, task_id)
+    rows = json.loads(files["manifest.json"])
+    assert [(row["page"], row["x_a"]) for row in rows] == [(1, "1"), (2, None)]
+    assert not {"staged_page", "extra"} & {*rows[0]}
+    assert [*table(files["manifest.csv"])[0]] == [*rows[0]]
+
+
 def test_a_job_with_new_fields_is_left_to_newer_workers(
     client: TestClient, bucket: Bucket, redis_url: str
 ) -> None:
@@ -127,6 +166,11 @@ def test_a_single_symbol_has_the_fields_of_an_item(client: TestClient) -> None:
         assert found.text == uri
     wrong = client.simulate_post("/qr/", json={"gtin": GTIN, "sell_by_date": "1", "variant": " "})
     assert {each["pointer"] for each in wrong.json["errors"]} == {"/sell_by_date", "/variant"}
+    extra = {f"n{index}": "\u20ac" * 200 for index in range(20)}
+    fine = client.simulate_post("/qr/", json={"gtin": GTIN, "name": "n", "extra": extra})
+    assert fine.content == client.simulate_post("/qr/", json={"gtin": GTIN}).content
+    wrong = client.simulate_post("/qr/", json={"gtin": GTIN, "name": "nul", "extra": {"A": ""}})
+    assert {each["pointer"] for each in wrong.json["errors"]} == {"/name", "/extra/A"}
 
 
 def test_the_list_names_the_first_gtin(client: TestClient) -> None:

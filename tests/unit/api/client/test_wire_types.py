@@ -25,7 +25,8 @@ STRUCTS = [
 COMPLETE = [kind for kind in STRUCTS if kind is not wire_types.Problem]
 #: What a schema says besides names and types: texts, and limits that the service checks.
 REMARKS = {
-    *("title", "description", "examples", "format", "pattern", "additionalProperties"),
+    *("title", "description", "examples", "format", "pattern"),
+    *("additionalProperties", "propertyNames"),
     *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
 }
 
