@@ -5,7 +5,7 @@ decodes only JSON, because it must parse the JSON to add fields.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +59,31 @@ def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | float
     if start == "{" and not options:
         return Form("application/json", text, {})
     return Form("application/json", _combine(text, options), {})
+
+
+def make_serials_form(
+    serials: str, fields: Sequence[str], options: Mapping[str, str | float]
+) -> Form:
+    """Return the request for serial numbers that the service makes.
+
+    Args:
+        serials: the range, or what is drawn.
+        fields: ``NAME=VALUE`` of each field that all items share.
+        options: other fields of the request.
+
+    Raises:
+        UsageError: a field has no value, or occurs twice; or the GTIN is missing.
+    """
+    shared: dict[str, str] = {}
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not (name and equals and value) or name in {*shared, *options, "serials"}:
+            raise UsageError(
+                f"--field {field} is not NAME=VALUE, or repeats a field of the request."
+            )
+        shared[name] = value
+    _need_gtin(options, b"")
+    return Form("text/csv", b"", encode_params({**options, "serials": serials, **shared}))
 
 
 def _decode_json(body: bytes) -> bytes:

@@ -21,6 +21,7 @@ from .submit import (
     CsvSource,
     Form,
     Options,
+    SubmitOptions,
     Submitted,
     dry_run,
     encode_params,
@@ -36,6 +37,7 @@ from .wire_types import (
     ChunkList,
     ChunkResponse,
     DryRun,
+    Serials,
     TaskList,
     TaskStatus,
     TaskSummary,
@@ -110,19 +112,22 @@ class Client:
         self,
         *,
         gtin: str | None = None,
-        items: Iterable[BulkItem | Mapping[str, object]],
+        items: Iterable[BulkItem | Mapping[str, object]] | None = None,
+        serials: Serials | Mapping[str, object] | None = None,
         idempotency_key: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[SubmitOptions],
     ) -> Submitted:
         """Submit a request. To submit a JSON file, call ``client.submit(**json.load(file))``.
 
         Args:
             gtin: GTIN shared by all items; None if every item has one.
             items: one per symbol, each with any fields of ``BulkItem``.
+            serials: in place of ``items``, the serial numbers that the service makes; the options
+                may then have the other fields of the items.
             idempotency_key: key of the request; None for a random key. If you store the key with
                 your order, the order is rendered only once, even if your program ends before it
                 receives the task id.
-            options: see ``Options``.
+            options: see ``SubmitOptions``.
 
         Raises:
             ApiError: the request was rejected.
@@ -132,8 +137,13 @@ class Client:
                 finite number.
         """
         check_options(options)
-        shared = {} if gtin is None else {"gtin": gtin}
-        body = msgspec.json.encode({**shared, "items": [*items], **options})
+        content = {
+            "gtin": gtin,
+            "items": None if items is None else [*items],
+            "serials": serials,
+        }
+        given = {name: value for name, value in content.items() if value is not None}
+        body = msgspec.json.encode({**given, **options})
         return submit(self._api, "application/json", lambda: body, {}, idempotency_key)
 
     def submit_csv(

@@ -164,6 +164,36 @@ class SymbolCount(msgspec.Struct, frozen=True):
     xdim_mm: float | None = None
 
 
+class Serials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Serial numbers that the service makes: a range, or drawn at random.
+
+    Attributes:
+        start: first serial number of a range, whose last run of digits is counted up.
+        count: number of serial numbers.
+        step: difference between two serial numbers of a range.
+        random: whether the serial numbers are drawn at random.
+        length: number of characters of serial numbers drawn at random.
+    """
+
+    start: str | None = None
+    count: int
+    step: int | None = None
+    random: bool = False
+    length: int | None = None
+
+
+class SerialExamples(msgspec.Struct, frozen=True):
+    """Examples of the serial numbers that the service would make.
+
+    Attributes:
+        samples: the first serial numbers, and the last one.
+        reserved: False, because a dry run reserves no serial numbers.
+    """
+
+    samples: list[str]
+    reserved: bool = False
+
+
 class DryRun(msgspec.Struct, frozen=True):
     """Result of a dry run; nothing was accepted.
 
@@ -175,6 +205,7 @@ class DryRun(msgspec.Struct, frozen=True):
         errors_total: number of invalid values.
         warnings: the first warnings, at most 100.
         warnings_total: number of warnings.
+        serials: examples of the serial numbers of a request with ``serials``.
     """
 
     would_accept: bool
@@ -184,6 +215,7 @@ class DryRun(msgspec.Struct, frozen=True):
     errors_total: int
     warnings: list[RequestWarning] = []
     warnings_total: int = 0
+    serials: SerialExamples | None = None
 
 
 class Chunks(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ grow only with the size of the body.
 import difflib
 import json
 import math
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -90,6 +91,9 @@ def decode_fields(
             code = "length" if isinstance(error, _TooLongError) else "type"
             detail = f"{_shown_json(value)} is not accepted. {_wanted(known[name], code)}"
             violations.append(Violation(f"{pointer}/{name}", code, detail))
+            continue
+        if known[name].longest == _LONGEST_OBJECT:  # its members are decoded, too
+            deque(distinct_names(bytes(value), f"{pointer}/{name}"), maxlen=0)
     violations.extend(missing_names(kind, members, pointer))
     return fields
 
@@ -188,6 +192,8 @@ def _fields(kind: type[msgspec.Struct]) -> dict[str, _Field]:
 
     def field(found: msgspec.structs.FieldInfo) -> _Field:
         kind = msgspec.inspect.type_info(found.type)
+        if isinstance(kind, msgspec.inspect.Metadata):
+            kind = kind.type
         longest = math.inf if isinstance(kind, msgspec.inspect.ListType) else _LONGEST
         if msgspec.inspect.DictType in map(type, getattr(kind, "types", (kind,))):
             longest = _LONGEST_OBJECT

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from api.http.problems import Violations, invalid
 from api.intake.item_batch import ItemBatch
 from api.intake.layout import requested_layout
+from api.intake.serials import SERIAL, RandomSerials, SerialSource, with_serials
 from api.intake.validation import ItemCheck, RequestLimits
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkRequest
@@ -23,6 +26,8 @@ class ParsedRequest(NamedTuple):
         warnings: the warnings about the request.
         may_have_names: whether items may have the field ``name``.
         extra_order: names of extra values in the order of the columns that the request gives them.
+        serials: the serial numbers that the service makes. The only batch then has a single item,
+            which has what all items share.
     """
 
     head: BulkRequest
@@ -31,6 +36,7 @@ class ParsedRequest(NamedTuple):
     warnings: Warnings
     may_have_names: bool = False
     extra_order: Sequence[str] = ()
+    serials: SerialSource | None = None
 
     def check(self, limits: RequestLimits, violations: Violations) -> ItemCheck:
         """Return the check of the request, which has validated the head."""
@@ -42,6 +48,15 @@ class ParsedRequest(NamedTuple):
             may_have_names=self.may_have_names,
             extra_order=self.extra_order,
         )
+
+    def valid_items(self, check: ItemCheck, chunk_size: int) -> Iterator[list[ItemRow]]:
+        """Yield the valid items, in pieces of at most a chunk."""
+        for batch in self.batches:
+            valid = check.valid_items(batch)
+            if self.serials is None:
+                yield valid
+            elif valid:
+                yield from check.sized(with_serials(valid[0], self.serials, chunk_size))
 
 
 def build_job_request(
@@ -62,8 +77,8 @@ def build_job_request(
     check = parsed.check(limits, violations)
     items = EncodedItems(limits.chunk_size)
     waiting: list[ItemRow] = []
-    for batch in parsed.batches:
-        waiting += check.valid_items(batch)
+    for valid in parsed.valid_items(check, limits.chunk_size):
+        waiting += valid
         if violations:
             waiting.clear()
         elif len(waiting) >= limits.chunk_size:
@@ -85,5 +100,15 @@ def build_job_request(
         callback_url=head.callback_url or "",
         warnings=tuple(warnings.listed),
         warnings_total=len(warnings),
+        drawn=_drawn(parsed.serials, items),
         layout=requested_layout(head, check.item_fields, check.extra_names),
     )
+
+
+def _drawn(serials: SerialSource | None, items: EncodedItems) -> bytes:
+    """Return what stands for items with random serials in the meaning of a request."""
+    if not isinstance(serials, RandomSerials):
+        return b""
+    first, *_ = msgspec.json.decode(items.chunks[0])
+    shared = [*first[:SERIAL], None, *first[SERIAL + 1 :]]
+    return msgspec.json.encode(["random", serials.count, serials.length, shared])

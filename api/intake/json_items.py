@@ -27,7 +27,8 @@ from api.intake.item_batch import (
     ItemBatch,
     Location,
 )
-from api.intake.validation import PLACEHOLDERS, RequestLimits, shared_gtin, wrong_count
+from api.intake.serials_request import read_serials_json
+from api.intake.validation import ANY_GTIN, PLACEHOLDERS, RequestLimits, shared_gtin, wrong_count
 from api.intake.warnings import Warnings
 from api.schemas.problems import Violation
 from api.schemas.tasks import MAX_EXTRA_NAMES, BulkItem, BulkRequest
@@ -81,6 +82,12 @@ _MOST_TOGETHER = 256 * 1024
 _request_decoder = msgspec.json.Decoder(_SentRequest)
 _plain_decoder = msgspec.json.Decoder(list[_PlainItem])
 _items_decoder = msgspec.json.Decoder(list[_SentItem])
+#: Decodes only, as they were sent, the two fields of which a request has one.
+_serials_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_SentKinds", [(name, msgspec.Raw | UnsetType, UNSET) for name in ("items", "serials")]
+    )
+)
 #: Decodes only the extra values of an item, undecoded.
 _extra_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     msgspec.defstruct("_SentExtra", [("extra", msgspec.Raw, msgspec.Raw(b"{}"))])
@@ -107,6 +114,8 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
     # Decoding a huge number of tiny values would need many times the memory of the body.
     if _has_too_many_values(body, limits):
         raise _too_many_values(limits)
+    if (with_serials := _read_with_serials(body, limits, violations)) is not None:
+        return with_serials
     if len(body) <= _MOST_AT_ONCE:
         parsed = _read_at_once(body, limits, violations)
         if parsed is not None:
@@ -125,6 +134,26 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
     warnings = Warnings(violations, strict=envelope.strict)
     may_have_names = b'name"' in body or b"\\" in body
     return ParsedRequest(envelope, len(items), batches, warnings, may_have_names)
+
+
+def _read_with_serials(
+    body: bytes, limits: RequestLimits, violations: Violations
+) -> ParsedRequest | None:
+    """Parse a request with ``serials``; return None if the body is no such request."""
+    if b'"serials"' not in body and b"\\" not in body:
+        return None
+    try:
+        sent = _serials_decoder.decode(body)
+    except NOT_DECODED:
+        return None
+    if sent.serials is UNSET:
+        return None
+    if sent.items is UNSET:
+        return read_serials_json(body, limits, violations)
+    detail = "The request has both items and serials. Send either the items, or the serials."
+    violations.append(Violation("/serials", "contradiction", detail))
+    head = BulkRequest(gtin=ANY_GTIN, items=[])
+    return ParsedRequest(head, 0, iter(()), Warnings(violations, strict=False))
 
 
 def _read_at_once(
@@ -303,8 +332,6 @@ def _decode_one_by_one(
         decoded.append(decode_fields(raw, BulkItem, f"/items/{index}", violations))
         if len(violations) > before:
             unreadable.append(place)
-        elif "extra" in decoded[-1]:
-            _check_each([raw], [index])
     columns = {
         field: Column.of([each.get(field) for each in decoded])
         for field in (*FIRST_FIELDS, *_COLUMN_FIELDS)

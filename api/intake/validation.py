@@ -4,7 +4,7 @@ A batch of items is validated as a whole in one fast pass. If this pass fails, t
 validated again value by value, so that the response can point to each invalid value.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from itertools import chain
@@ -89,6 +89,7 @@ class ItemCheck:
         extra_order: names of extra values in their order, if it is known beforehand.
 
     Attributes:
+        count: number of items in the batches so far.
         gtin14: GTIN-14 of the items that have none of their own. If the request has none, it is
             that of the first valid item, and None before that. None if a shared value is invalid.
         item_fields: fields beyond :data:`FIRST_FIELDS` that at least one valid item has.
@@ -135,7 +136,7 @@ class ItemCheck:
         )
         self._extras = ItemExtras(violations, extra_order)
         self._warnings = ItemWarnings(warnings, limits.charset)
-        self._count = 0
+        self.count = 0
         self.item_fields: set[str] = set()
 
     @property
@@ -145,7 +146,7 @@ class ItemCheck:
 
     def finish(self) -> None:
         """Check what depends on all items, and record violations."""
-        self._names.finish(self._count)
+        self._names.finish(self.count)
 
     def valid_items(self, batch: ItemBatch) -> list[ItemRow]:
         """Return the valid items of a batch, and record violations and warnings."""
@@ -160,10 +161,24 @@ class ItemCheck:
             versions = [version for version, _ in self.symbols(own.rows())]
             unfit = self._sizes.check(valid, versions)
             valid, own = valid.without(unfit), own.without(unfit)
-        self._count += len(batch.indices)
-        self._warnings.inspect(valid, own, several=self._count > 1)
+        self.count += len(batch.indices)
+        self._warnings.inspect(valid, own, several=self.count > 1)
         self.item_fields.update(own.present(OTHER_FIELDS), ("extra",) if own.extras else ())
         return own.rows()
+
+    def sized(self, chunks: Iterable[list[ItemRow]]) -> Iterator[list[ItemRow]]:
+        """Yield items that differ from a valid one in their serials, if their symbols fit.
+
+        A violation is recorded for each version that does not fit.
+        """
+        checked = set[int]()
+        for items in chunks:
+            if self._sizes is not None and self._sizes.depend_on_version:
+                versions = sorted({version for version, _ in self.symbols(items)} - checked)
+                checked.update(versions)
+                places = ItemBatch({}, range(len(versions)), (), lambda *_: Location("/serials"))
+                self._sizes.check(places, versions)
+            yield items
 
     def uris(self, items: Sequence[ItemRow]) -> list[str]:
         """Return the URIs of valid items; an empty list if a shared value is invalid."""

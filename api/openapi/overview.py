@@ -45,7 +45,8 @@ def overview(max_items: int) -> str:
 _OVERVIEW = """\
 qrmill renders GS1 Digital Link QR codes in bulk. A request has a GTIN and up to {max_items} \
 items, each with an optional lot, serial number, variant, dates and GTIN of its own. The result is \
-one ZIP with an image per item and a manifest.
+one ZIP with an image per item and a manifest. In place of items, a request may have `serials`, \
+which the service makes.
 
 ## From request to ZIP
 

@@ -102,6 +102,16 @@ BULK_JSON = named(
         },
     ),
 )
+SERIALS_JSON = named(
+    range=(
+        "500 serial numbers, from A0001 to A0500, of one lot",
+        {"gtin": GTIN, "serials": {"start": "A0001", "count": 500}, "lot": "LOT-7"},
+    ),
+    random=(
+        "500 serial numbers drawn at random",
+        {"gtin": GTIN, "serials": {"random": True, "count": 500, "length": 12}},
+    ),
+)
 BULK_CSV = named(
     serials=(
         "Two serial numbers of one lot; the query has the gtin",
@@ -155,6 +165,20 @@ DRY_RUN = named(
             "errors_total": 0,
             "warnings": [],
             "warnings_total": 0,
+            "serials": None,
+        },
+    ),
+    range=(
+        "A range of serial numbers",
+        {
+            "would_accept": True,
+            "items": 500,
+            "symbols": [{"version": 4, "error_correction": "M", "count": 500, **_PNG_400}],
+            "errors": [],
+            "errors_total": 0,
+            "warnings": [],
+            "warnings_total": 0,
+            "serials": {"samples": ["A0001", "A0002", "A0003", "A0500"], "reserved": False},
         },
     ),
     warned=(

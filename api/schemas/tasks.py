@@ -4,7 +4,8 @@
 checks these rules, with a message for each.
 """
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -315,6 +316,115 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
     strict: Strict = False
 
 
+#: Length of serials drawn at random without ``length``.
+DEFAULT_SERIAL_LENGTH = 10
+#: The characters of such serials: digits and capital letters without 0, 1, I, L, O and U, which are
+#: easily mistaken for others.
+SERIAL_CHARACTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_BITS = math.log2(len(SERIAL_CHARACTERS))
+
+
+class Serials(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Serial numbers that the service makes, one per item: a range, or drawn at random.
+
+    They are made once, when the request is accepted.
+    """
+
+    start: Annotated[
+        str | None,
+        Meta(
+            description="First serial number of a range. Its last run of digits is counted up, and "
+            "keeps its width; a number that needs more digits is an error.",
+            examples=["A0001"],
+            extra_json_schema=_ALPHANUMERIC,
+        ),
+    ] = None
+    count: Annotated[
+        int,
+        Meta(
+            description="Number of serial numbers, and of items.",
+            examples=[500],
+            extra_json_schema={"minimum": 1},
+        ),
+    ]
+    step: Annotated[
+        int | None,
+        Meta(
+            description="Difference between two serial numbers of a range. Default: 1.",
+            examples=[1],
+            extra_json_schema={"minimum": 1},
+        ),
+    ] = None
+    random: Annotated[
+        bool,
+        Meta(
+            description="`true` to draw the serial numbers from the random generator of the "
+            f"operating system. Each of their {len(SERIAL_CHARACTERS)} characters, "
+            f"`{SERIAL_CHARACTERS}`, has {_BITS:.2f} bits of entropy. No two serial numbers of a "
+            "task are equal. They are not promised to be unguessable, nor to differ from those of "
+            "other tasks.",
+            examples=[True],
+        ),
+    ] = False
+    length: Annotated[
+        int | None,
+        Meta(
+            description="Number of characters of serial numbers drawn at random, 1 to 20. Default: "
+            f"{DEFAULT_SERIAL_LENGTH}, with {_BITS * DEFAULT_SERIAL_LENGTH:.0f} bits of entropy.",
+            examples=[DEFAULT_SERIAL_LENGTH],
+            extra_json_schema={"minimum": 1, "maximum": 20},
+        ),
+    ] = None
+
+
+#: Fields of an item that items with serials of :class:`Serials` may share.
+SHARED_ITEM_FIELDS = tuple(
+    name for name in BulkItem.__struct_fields__ if name not in {"serial", "gtin", "name"}
+)
+_SERIALS_FIELD = (
+    "serials",
+    Annotated[
+        Serials,
+        Meta(
+            description="Serial numbers that the service makes, in place of `items`.",
+            examples=[{"start": "A0001", "count": 500}],
+        ),
+    ],
+)
+
+
+def _shared(kind: type[msgspec.Struct], *names: str) -> list[Any]:
+    """Return fields of a type as :func:`msgspec.defstruct` takes them."""
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    return [(name, fields[name].type, fields[name].default) for name in names]
+
+
+#: The fields of a request with serials in place of items.
+SERIALS_REQUEST_FIELDS: list[Any] = [
+    *_shared(BulkRequest, "gtin"),
+    _SERIALS_FIELD,
+    *_shared(BulkItem, *SHARED_ITEM_FIELDS),
+    *_shared(
+        BulkRequest,
+        *(name for name in BulkRequest.__struct_fields__ if name not in {"gtin", "items"}),
+    ),
+]
+SerialsRequest: Any = msgspec.defstruct(
+    "SerialsRequest",
+    SERIALS_REQUEST_FIELDS,
+    namespace={
+        "__doc__": "Request for one QR code per serial number that the service makes.\n\n"
+        "The items differ only in their serial numbers."
+    },
+    module=__name__,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+
+
 WARNING_EXAMPLE = {
     "pointer": "/items/4/serial",
     "code": "duplicate_serial",
@@ -436,6 +546,27 @@ class SymbolCount(msgspec.Struct, frozen=True):
     ] = None
 
 
+class SerialExamples(msgspec.Struct, frozen=True):
+    """Examples of the serial numbers that the service would make."""
+
+    samples: Annotated[
+        list[str],
+        Meta(
+            description="The first serial numbers, and the last one.",
+            examples=[["A0001", "A0002", "A0003", "A0500"]],
+        ),
+    ]
+    reserved: Annotated[
+        bool,
+        Meta(
+            description="Always `false`: a dry run reserves no serial numbers. Another request may "
+            "use them, and serial numbers drawn at random are drawn again when the request is "
+            "accepted.",
+            examples=[False],
+        ),
+    ] = False
+
+
 class DryRun(msgspec.Struct, frozen=True):
     """Result of a dry run. No job was accepted."""
 
@@ -475,6 +606,14 @@ class DryRun(msgspec.Struct, frozen=True):
         ),
     ] = []
     warnings_total: WarningsTotal = 0
+    serials: Annotated[
+        SerialExamples | None,
+        Meta(
+            description="Examples of the serial numbers of a request with `serials`; null "
+            "otherwise, and if the request is invalid.",
+            examples=[None],
+        ),
+    ] = None
 
 
 class Chunks(msgspec.Struct, frozen=True):
@@ -663,3 +802,5 @@ class Health(msgspec.Struct, frozen=True):
 
 #: Names of the query parameters of the CSV form: the fields of a bulk request except its items.
 PARAMETERS = tuple(name for name in BulkRequest.__struct_fields__ if name != "items")
+#: Names of the further query parameters of the CSV form with ``serials`` and no items.
+SERIALS_PARAMETERS = tuple(name for name in SHARED_ITEM_FIELDS if name != "extra")

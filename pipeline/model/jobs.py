@@ -138,6 +138,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         warnings: the listed warnings about the request.
         warnings_total: number of warnings, including unlisted ones.
         layout: what else decides the images and the files of the bundle.
+        drawn: what stands for the items in the meaning of a request whose serials are drawn at
+            random; empty if the client determines all items.
     """
 
     gtin: str
@@ -150,6 +152,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[RequestWarning, ...] = ()
     warnings_total: int = 0
     layout: Layout = FIRST_LAYOUT
+    drawn: bytes = b""
 
     def meaning_sha256(self) -> str:
         """Return the SHA-256, hexadecimal, of what the request means.
@@ -171,7 +174,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
             None if layout == FIRST_LAYOUT else layout,
         )
         digest = hashlib.sha256(msgspec.json.encode(meaning))
-        for chunk in self.items.chunks:
+        for chunk in [self.drawn] if self.drawn else self.items.chunks:
             digest.update(b",")
             digest.update(memoryview(chunk)[1:-1])  # the items without the array's brackets
         return digest.hexdigest()

@@ -1,10 +1,10 @@
 """Multipart uploads to S3: write a stream of unknown length as one object, atomically."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.storage.errors import translated
@@ -43,6 +43,7 @@ class Upload(NamedTuple):
         content_type: content type of the object.
         confirm: called with the object's size and digest when all parts have been sent, before the
             upload is completed; returns False to abandon the upload.
+        condition: parameters that may have S3 reject the completion.
     """
 
     stream: Iterable[bytes]
@@ -50,6 +51,7 @@ class Upload(NamedTuple):
     keep_going: Callable[[], bool]
     content_type: str = "application/zip"
     confirm: Callable[[Uploaded], bool] = _confirm_always
+    condition: Mapping[str, Any] = {}
 
 
 class MultipartUpload:
@@ -117,6 +119,7 @@ class MultipartUpload:
                 Key=self._key,
                 UploadId=upload_id,
                 MultipartUpload={"Parts": finished},
+                **upload.condition,
             )
         return uploaded
 
