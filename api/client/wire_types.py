@@ -8,6 +8,7 @@ values.
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 State = Literal["pending", "running", "completed", "failed"]
 ChunkState = Literal["pending", "running", "staged", "failed"]
@@ -205,7 +206,8 @@ class DryRun(msgspec.Struct, frozen=True):
         errors_total: number of invalid values.
         warnings: the first warnings, at most 100.
         warnings_total: number of warnings.
-        serials: examples of the serial numbers of a request with ``serials``.
+        serials: examples of the serial numbers of a valid request with ``serials``; otherwise
+            UNSET, which counts as false.
     """
 
     would_accept: bool
@@ -215,7 +217,7 @@ class DryRun(msgspec.Struct, frozen=True):
     errors_total: int
     warnings: list[RequestWarning] = []
     warnings_total: int = 0
-    serials: SerialExamples | None = None
+    serials: SerialExamples | UnsetType = UNSET
 
 
 class Chunks(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from msgspec import UNSET
+
 from api.http.problems import Violations
 from api.intake.bulk_request import ParsedRequest
 from api.intake.serials import SerialSource
@@ -44,7 +46,7 @@ def dry_run(parsed: ParsedRequest, limits: RequestLimits, violations: Violations
         errors_total=len(violations),
         warnings=list(map(request_warning, warnings.listed)),
         warnings_total=len(warnings),
-        serials=_examples(parsed.serials) if parsed.serials and not violations else None,
+        serials=_examples(parsed.serials) if parsed.serials and not violations else UNSET,
     )
 
 

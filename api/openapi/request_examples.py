@@ -165,7 +165,6 @@ DRY_RUN = named(
             "errors_total": 0,
             "warnings": [],
             "warnings_total": 0,
-            "serials": None,
         },
     ),
     range=(

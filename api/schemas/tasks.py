@@ -607,13 +607,13 @@ class DryRun(msgspec.Struct, frozen=True):
     ] = []
     warnings_total: WarningsTotal = 0
     serials: Annotated[
-        SerialExamples | None,
+        SerialExamples | UnsetType,
         Meta(
-            description="Examples of the serial numbers of a request with `serials`; null "
-            "otherwise, and if the request is invalid.",
-            examples=[None],
+            description="Examples of the serial numbers of a valid request with `serials`; absent "
+            "otherwise.",
+            examples=[{"samples": ["A0001", "A0002", "A0003", "A0500"], "reserved": False}],
         ),
-    ] = None
+    ] = UNSET
 
 
 class Chunks(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from api.http.problems import ProblemError, Violations
 from api.intake.bulk_request import build_job_request
@@ -248,7 +249,7 @@ def test_each_wrong_value_is_reported_once(body: dict[str, Any], expected: dict[
     assert errors(caught.value) == expected
     outcome = dry(form)
     assert {each.pointer: each.code for each in outcome.errors} == expected
-    assert (outcome.would_accept, outcome.serials) == (False, None)
+    assert (outcome.would_accept, outcome.serials) == (False, UNSET)
 
 
 @pytest.mark.parametrize(
@@ -293,13 +294,13 @@ def test_a_warning_about_what_all_items_share_is_given_once() -> None:
 def test_a_dry_run_shows_examples_that_are_not_reserved() -> None:
     outcome = dry(sent({"start": "A0001", "count": 500}))
     assert (outcome.items, sum(row.count for row in outcome.symbols)) == (500, 500)
-    assert outcome.serials is not None
+    assert outcome.serials is not UNSET
     assert outcome.serials.samples == ["A0001", "A0002", "A0003", "A0500"]
     assert outcome.serials.reserved is False
     drawn = dry(sent({"random": True, "count": 2, "length": 12}))
-    assert drawn.serials is not None
+    assert drawn.serials is not UNSET
     assert [len(each) for each in drawn.serials.samples] == [12, 12]
-    assert dry(json.dumps({"gtin": GTIN, "items": [{}]}).encode()).serials is None
+    assert dry(json.dumps({"gtin": GTIN, "items": [{}]}).encode()).serials is UNSET
 
 
 def test_the_last_serial_of_a_range_is_not_made_to_find_an_overflow() -> None:
