@@ -47,6 +47,10 @@ class ObjectMissingError(Exception):
     """Raised when no object exists under the requested key."""
 
 
+class ObjectExistsError(Exception):
+    """Raised when an object is to be written only once, and exists already."""
+
+
 class ObjectShortError(ObjectMissingError):
     """Raised when an object is shorter than the requested range; a retry does not help."""
 

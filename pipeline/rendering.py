@@ -13,7 +13,6 @@ from pipeline.model.jobs import Item
 from pipeline.model.layout import render_options
 from pipeline.model.records import JobFields
 from render.chunk import render_chunk, render_pages
-from render.gs1.link import digital_link_uri
 from render.image import Image, RenderOptions
 from render.writers.pdf_document import PageRun
 
@@ -60,10 +59,7 @@ def render_symbols(job: JobFields, items: Sequence[Item]) -> list[tuple[str, Ima
 
 
 def _uris(job: JobFields, items: Sequence[Item]) -> list[str]:
-    return [
-        digital_link_uri(job.link_base, job.gtin, item.lot, item.serial, item.expiry)
-        for item in items
-    ]
+    return [item.uri(job.link_base, job.gtin) for item in items]
 
 
 def _options(job: JobFields) -> RenderOptions:

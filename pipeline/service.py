@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from dramatiq.brokers.redis import RedisBroker
 
+from pipeline.archive.member_names import default_name
 from pipeline.auth.api_key import ApiKey, Role
 from pipeline.auth.api_keys import ApiKeys
 from pipeline.auth.errors import (
@@ -43,7 +44,17 @@ from pipeline.ledger.listing import ChunkStatus, JobFilter, Listing, Position
 from pipeline.ledger.waiters import CompletionWaiters
 from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
-from pipeline.model.jobs import EncodedItems, Item, JobRequest, JobStatus, parse_task_id, poll_url
+from pipeline.model.jobs import (
+    FIRST_FIELDS,
+    EncodedItems,
+    Item,
+    ItemRow,
+    JobRequest,
+    JobStatus,
+    item_row,
+    parse_task_id,
+    poll_url,
+)
 from pipeline.model.layout import Layout, render_options
 from pipeline.model.records import Bundle, Idempotency, RequestWarning
 from pipeline.model.states import TERMINAL
@@ -197,6 +208,7 @@ def open_service(settings: Settings) -> Service:
 
 __all__ = [
     "ALL_QUEUES",
+    "FIRST_FIELDS",
     "SESSION_LIFETIME",
     "TERMINAL",
     "ApiKey",
@@ -216,6 +228,7 @@ __all__ = [
     "Item",
     "ItemLimitError",
     "ItemLimits",
+    "ItemRow",
     "JobDeadLetter",
     "JobFilter",
     "JobRequest",
@@ -256,7 +269,9 @@ __all__ = [
     "check_up",
     "compare_clocks",
     "configure_logging",
+    "default_name",
     "is_key_id",
+    "item_row",
     "make_idempotency",
     "open_service",
     "parse_callback_url",

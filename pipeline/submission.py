@@ -14,6 +14,7 @@ from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import (
     LedgerUnavailableError,
     NewerVersionError,
+    ObjectExistsError,
     ObjectMissingError,
     StoreUnavailableError,
     UnreadableError,
@@ -21,7 +22,7 @@ from pipeline.errors import (
 from pipeline.ledger.idempotency import IdempotencyKeys, Reservation
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.jobs import JobRequest
-from pipeline.model.records import Idempotency, RequestWarning
+from pipeline.model.records import Idempotency, RequestHead, RequestWarning
 from pipeline.model.request_object import Acceptance, encode_head, encode_tail
 from pipeline.monitoring.metrics import AcceptedMetrics
 from pipeline.storage.multipart_upload import UploadAbandonedError
@@ -210,12 +211,9 @@ class Submission:
         acceptance: Acceptance,
         reservation: Reservation | None,
     ) -> None:
-        task_id, created_at = acceptance.task_id, acceptance.created_at
-        head, head_line = encode_head(request, acceptance)
+        task_id = acceptance.task_id
         try:
-            keep_going = reservation.renew if reservation else lambda: True
-            pieces = [head_line, *request.items.chunks, encode_tail(request, acceptance)]
-            self._records.write_request(task_id, pieces, keep_going)
+            head, head_bytes = self._write_request(request, acceptance, reservation)
         except UploadAbandonedError as error:
             raise UncertainAcceptanceError(
                 "another request took over the Idempotency-Key"
@@ -225,7 +223,7 @@ class Submission:
             raise
         created = None
         try:
-            created = self._ledger.create_job(head, created_at, len(head_line), self._deadline)
+            created = self._ledger.create_job(head, head.created_at, head_bytes, self._deadline)
             self._dispatcher.send_chunks(task_id, range(head.chunks), head.key_id)
         except BaseException as error:
             if created is not False:
@@ -233,6 +231,50 @@ class Submission:
                 raise
             raise UncertainAcceptanceError(str(error)) from error
         log.info("job accepted", task_id=task_id, items=head.items, chunks=head.chunks)
+
+    def _write_request(
+        self, request: JobRequest, acceptance: Acceptance, reservation: Reservation | None
+    ) -> tuple[RequestHead, int]:
+        """Write the request object; return its head, and the size of the head in bytes.
+
+        Serials that were drawn at random must not replace those of an earlier attempt with the same
+        Idempotency-Key: workers, or an earlier response, may know them already. If such an attempt
+        has written the object, it stays, and its head is returned.
+        """
+        task_id = acceptance.task_id
+        head, head_line = encode_head(request, acceptance)
+        pieces = [head_line, *request.items.chunks, encode_tail(request, acceptance)]
+        if not (request.drawn and reservation):
+            keep_going = reservation.renew if reservation else lambda: True
+            self._records.write_request(task_id, pieces, keep_going)
+            return head, len(head_line)
+        if reservation.is_takeover and (written := self._read_head(task_id)):
+            return written
+        # A process that was stopped for longer than its lease must not write, even to a server that
+        # ignores the condition.
+        if not reservation.renew():
+            raise UploadAbandonedError(task_id)
+        try:
+            self._records.write_request(task_id, pieces, reservation.renew, once=True)
+        except ObjectExistsError as error:
+            if written := self._read_head(task_id):
+                return written
+            raise UncertainAcceptanceError("the request object was deleted meanwhile") from error
+        return head, len(head_line)
+
+    def _read_head(self, task_id: str) -> tuple[RequestHead, int] | None:
+        """Return the head of a request object and its size in bytes; None if there is none.
+
+        Raises:
+            UncertainAcceptanceError: S3 is unavailable. The object must not be deleted then.
+        """
+        try:
+            head, head_bytes, _ = self._records.read_request(task_id)
+        except ObjectMissingError:
+            return None
+        except StoreUnavailableError as error:
+            raise UncertainAcceptanceError(str(error)) from error
+        return head, head_bytes
 
     def _delete_request(
         self, task_id: str, reason: StoreUnavailableError, reservation: Reservation | None

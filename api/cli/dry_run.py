@@ -27,6 +27,9 @@ def print_dry_run(outcome: DryRun, *, as_json: bool) -> None:
         print_line(f"{pluralize(outcome.items, 'item')}; {invalid}")
         for row in outcome.symbols:
             print_line(_describe_symbols(row))
+        if outcome.serials:
+            samples = ", ".join(outcome.serials.samples)
+            print_line(f"serials such as {samples}; none is reserved by a dry run")
         print_violations(outcome.errors, outcome.errors_total)
     if not outcome.would_accept:
         raise typer.Exit(EX_FAILED)

@@ -5,7 +5,7 @@ decodes only JSON, because it must parse the JSON to add fields.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -53,12 +53,37 @@ def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | float
         raise UsageError(f"The file is an Excel workbook or a ZIP, not CSV or JSON. {_SAVE_AS}")
     start = body[:_BEGINNING].decode(json.detect_encoding(body), "ignore").lstrip()[:1]
     if kind == "csv" or (kind is None and start not in {"{", "["}):
-        _need_gtin(options)
+        _need_gtin(options, body)
         return Form("text/csv", body, encode_params(options))
     text = _decode_json(body)
     if start == "{" and not options:
         return Form("application/json", text, {})
     return Form("application/json", _combine(text, options), {})
+
+
+def make_serials_form(
+    serials: str, fields: Sequence[str], options: Mapping[str, str | float]
+) -> Form:
+    """Return the request for serial numbers that the service makes.
+
+    Args:
+        serials: the range, or what is drawn.
+        fields: ``NAME=VALUE`` of each field that all items share.
+        options: other fields of the request.
+
+    Raises:
+        UsageError: a field has no value, or occurs twice; or the GTIN is missing.
+    """
+    shared: dict[str, str] = {}
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not (name and equals and value) or name in {*shared, *options, "serials"}:
+            raise UsageError(
+                f"--field {field} is not NAME=VALUE, or repeats a field of the request."
+            )
+        shared[name] = value
+    _need_gtin(options, b"")
+    return Form("text/csv", b"", encode_params({**options, "serials": serials, **shared}))
 
 
 def _decode_json(body: bytes) -> bytes:
@@ -87,7 +112,7 @@ def _combine(body: bytes, options: Mapping[str, str | float]) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The file is neither a JSON object nor an array: {error}.") from None
     if isinstance(read, list):
-        _need_gtin(options)
+        _need_gtin(options, body)
         return msgspec.json.encode({**options, "items": read})
     _check_members(body)
     return msgspec.json.encode({**read, **options})
@@ -110,6 +135,15 @@ def _check_members(body: bytes) -> None:
     json.loads(body, object_pairs_hook=check)
 
 
-def _need_gtin(options: Mapping[str, str | float]) -> None:
-    if "gtin" not in options:
-        raise UsageError("The option --gtin is required unless the file is a complete request.")
+def _need_gtin(options: Mapping[str, str | float], body: bytes) -> None:
+    """Check that a request has a GTIN: that of the option, or those of the items.
+
+    Raises:
+        UsageError: there is no option, and the word does not occur in the file.
+    """
+    # UTF-16 has a zero before or after each letter.
+    if "gtin" not in options and b"gtin" not in body.replace(b"\0", b"").lower():
+        raise UsageError(
+            "The option --gtin is required unless the file is a complete request, or has a GTIN "
+            "with each item."
+        )

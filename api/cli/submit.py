@@ -2,6 +2,7 @@
 
 import shlex
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, NamedTuple
 
@@ -24,7 +25,7 @@ from api.cli.output import (
     print_warnings,
 )
 from api.cli.progress import follow_task
-from api.cli.request_file import Input, make_form, read_file
+from api.cli.request_file import Input, make_form, make_serials_form, read_file
 from api.client import (
     ApiError,
     Client,
@@ -74,7 +75,12 @@ class _Request(NamedTuple):
 
 
 def submit(  # noqa: PLR0917 - typer makes an option of each
-    file: Annotated[str, typer.Argument(help="CSV or JSON file; - for standard input.")],
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            help="CSV or JSON file; - for standard input. Not with --serials.", show_default=False
+        ),
+    ] = None,
     gtin: Annotated[str | None, typer.Option(help="GTIN shared by all items.")] = None,
     image_format: Annotated[
         ImageFormat | None, typer.Option("--format", help="Image format.", show_default="png")
@@ -109,6 +115,23 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
             metavar="N",
             help="Minimum version of the symbols, 1 to 40, so that all have the same size.",
             show_default="1",
+        ),
+    ] = None,
+    serials: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Serial numbers in place of a file: START:COUNT[:STEP], such as A0001:500, or "
+            "random:COUNT[:LENGTH].",
+        ),
+    ] = None,
+    shared: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            metavar="NAME=VALUE",
+            help="With --serials, a field of all items, such as lot=LOT-7 or x_pallet=17; "
+            "repeatable.",
         ),
     ] = None,
     error_correction: Annotated[
@@ -155,8 +178,10 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
 ) -> None:
     """Submit a request and print its task id.
 
-    A CSV file has a header line with any of the columns lot, serial and expiry.
+    A CSV file has a header line with any of the columns gtin, lot, serial, variant, expiry,
+    production_date, packaging_date, best_before_date, sell_by_date, name and x_NAME.
     A JSON file is an array of items or a complete request.
+    With --serials, the service makes the serial numbers, and no file is needed.
     Options take precedence over the fields of a complete request.
     Warnings about values that are probably not intended are printed on standard error.
     The options --out and --timeout imply --wait.
@@ -178,7 +203,12 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     with checking_usage():
         check_options(given)
     key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-    request = _Request(make_form(read_file(file), form, given), key)
+    if serials is not None:
+        _reject_file(file, form)
+        made = make_serials_form(serials, shared or [], given)
+    else:
+        made = _form_of_file(file, form, shared, given)
+    request = _Request(made, key)
     with open_client(url, patient=True) as client:
         if dry_run:
             print_dry_run(client.dry_run(request.form), as_json=as_json)
@@ -192,6 +222,24 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
                     client, submitted.task_id, url=url, timeout=timeout, output=output
                 )
                 end_with(ended, as_json=as_json, quiet=True)
+
+
+def _reject_file(file: str | None, form: Input | None) -> None:
+    if file is not None or form is not None:
+        raise UsageError("Send either a file, or --serials.")
+
+
+def _form_of_file(
+    file: str | None,
+    form: Input | None,
+    shared: list[str] | None,
+    given: Mapping[str, str | float],
+) -> Form:
+    if file is None:
+        raise UsageError("Name a CSV or JSON file, or send --serials such as A0001:500.")
+    if shared:
+        raise UsageError("The option --field needs --serials. A file has the fields of its items.")
+    return make_form(read_file(file), form, given)
 
 
 def _may_be_accepted(error: QrmillError) -> bool:

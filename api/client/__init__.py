@@ -14,7 +14,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .pagination import Filters
-from .submit import CsvSource, Form, Options, Submitted
+from .submit import CsvSource, Form, Options, SubmitOptions, Submitted
 from .target import BundleTarget
 from .wire_types import (
     BulkItem,
@@ -36,6 +36,8 @@ from .wire_types import (
     RequestWarning,
     Role,
     RotatedKeyResponse,
+    SerialExamples,
+    Serials,
     State,
     SymbolCount,
     TaskStatus,
@@ -74,7 +76,10 @@ __all__ = [
     "RequestWarning",
     "Role",
     "RotatedKeyResponse",
+    "SerialExamples",
+    "Serials",
     "State",
+    "SubmitOptions",
     "Submitted",
     "SymbolCount",
     "TaskFailedError",

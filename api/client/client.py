@@ -21,6 +21,7 @@ from .submit import (
     CsvSource,
     Form,
     Options,
+    SubmitOptions,
     Submitted,
     dry_run,
     encode_params,
@@ -36,6 +37,7 @@ from .wire_types import (
     ChunkList,
     ChunkResponse,
     DryRun,
+    Serials,
     TaskList,
     TaskStatus,
     TaskSummary,
@@ -109,20 +111,23 @@ class Client:
     def submit(
         self,
         *,
-        gtin: str,
-        items: Iterable[BulkItem | Mapping[str, str | None]],
+        gtin: str | None = None,
+        items: Iterable[BulkItem | Mapping[str, object]] | None = None,
+        serials: Serials | Mapping[str, object] | None = None,
         idempotency_key: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[SubmitOptions],
     ) -> Submitted:
         """Submit a request. To submit a JSON file, call ``client.submit(**json.load(file))``.
 
         Args:
-            gtin: GTIN shared by all items.
-            items: one per symbol, each with any of ``lot``, ``serial`` and ``expiry``.
+            gtin: GTIN shared by all items; None if every item has one.
+            items: one per symbol, each with any fields of ``BulkItem``.
+            serials: in place of ``items``, the serial numbers that the service makes; the options
+                may then have the other fields of the items.
             idempotency_key: key of the request; None for a random key. If you store the key with
                 your order, the order is rendered only once, even if your program ends before it
                 receives the task id.
-            options: see ``Options``.
+            options: see ``SubmitOptions``.
 
         Raises:
             ApiError: the request was rejected.
@@ -132,14 +137,20 @@ class Client:
                 finite number.
         """
         check_options(options)
-        body = msgspec.json.encode({"gtin": gtin, "items": [*items], **options})
+        content = {
+            "gtin": gtin,
+            "items": None if items is None else [*items],
+            "serials": serials,
+        }
+        given = {name: value for name, value in content.items() if value is not None}
+        body = msgspec.json.encode({**given, **options})
         return submit(self._api, "application/json", lambda: body, {}, idempotency_key)
 
     def submit_csv(
         self,
         source: CsvSource,
         *,
-        gtin: str,
+        gtin: str | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Submitted:
@@ -148,7 +159,7 @@ class Client:
         Args:
             source: path, bytes, or a seekable file opened in binary mode, which is read from its
                 beginning in every attempt.
-            gtin: GTIN shared by all items.
+            gtin: GTIN shared by all items; None if the file has a column ``gtin``.
             idempotency_key: see ``submit``.
             options: see ``Options``.
 
@@ -160,7 +171,8 @@ class Client:
                 finite number.
         """
         check_options(options)
-        params = encode_params({"gtin": gtin, **options})
+        shared = {} if gtin is None else {"gtin": gtin}
+        params = encode_params({**shared, **options})
         with open_source(source) as file:
             body = partial(rewind, file)
             return submit(self._api, "text/csv", body, params, idempotency_key)

@@ -56,6 +56,24 @@ class Options(TypedDict, total=False):
     strict: bool
 
 
+class SubmitOptions(Options, total=False):
+    """Options of ``submit``: with ``serials`` in place of items, also what all items share.
+
+    Attributes:
+        lot, expiry, production_date, packaging_date, best_before_date, sell_by_date, variant,
+            extra: fields of ``BulkItem``.
+    """
+
+    lot: str | None
+    expiry: str | None
+    production_date: str | None
+    packaging_date: str | None
+    best_before_date: str | None
+    sell_by_date: str | None
+    variant: str | None
+    extra: Mapping[str, str] | None
+
+
 class Form(NamedTuple):
     """An encoded request.
 

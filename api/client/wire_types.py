@@ -8,6 +8,7 @@ values.
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 State = Literal["pending", "running", "completed", "failed"]
 ChunkState = Literal["pending", "running", "staged", "failed"]
@@ -39,18 +40,32 @@ ErrorCode = Literal[
 ]
 
 
-class BulkItem(msgspec.Struct, frozen=True):
+class BulkItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Values of one symbol.
 
     Attributes:
         lot: batch or lot number (AI 10).
         serial: serial number (AI 21).
         expiry: expiration date, YYMMDD (AI 17).
+        gtin: GTIN of this item (AI 01), in place of the request's.
+        production_date, packaging_date, best_before_date, sell_by_date: dates, YYMMDD (AI 11, 13,
+            15, 16).
+        variant: consumer product variant (AI 22).
+        name: name of the image, without extension.
+        extra: values for the manifest's columns ``x_…``, by name.
     """
 
     lot: str | None = None
     serial: str | None = None
     expiry: str | None = None
+    gtin: str | None = None
+    production_date: str | None = None
+    packaging_date: str | None = None
+    best_before_date: str | None = None
+    sell_by_date: str | None = None
+    variant: str | None = None
+    name: str | None = None
+    extra: dict[str, str] | None = None
 
 
 class RequestWarning(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -150,6 +165,36 @@ class SymbolCount(msgspec.Struct, frozen=True):
     xdim_mm: float | None = None
 
 
+class Serials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Serial numbers that the service makes: a range, or drawn at random.
+
+    Attributes:
+        start: first serial number of a range, whose last run of digits is counted up.
+        count: number of serial numbers.
+        step: difference between two serial numbers of a range.
+        random: whether the serial numbers are drawn at random.
+        length: number of characters of serial numbers drawn at random.
+    """
+
+    start: str | None = None
+    count: int
+    step: int | None = None
+    random: bool = False
+    length: int | None = None
+
+
+class SerialExamples(msgspec.Struct, frozen=True):
+    """Examples of the serial numbers that the service would make.
+
+    Attributes:
+        samples: the first serial numbers, and the last one.
+        reserved: False, because a dry run reserves no serial numbers.
+    """
+
+    samples: list[str]
+    reserved: bool = False
+
+
 class DryRun(msgspec.Struct, frozen=True):
     """Result of a dry run; nothing was accepted.
 
@@ -161,6 +206,8 @@ class DryRun(msgspec.Struct, frozen=True):
         errors_total: number of invalid values.
         warnings: the first warnings, at most 100.
         warnings_total: number of warnings.
+        serials: examples of the serial numbers of a valid request with ``serials``; otherwise
+            UNSET, which counts as false.
     """
 
     would_accept: bool
@@ -170,6 +217,7 @@ class DryRun(msgspec.Struct, frozen=True):
     errors_total: int
     warnings: list[RequestWarning] = []
     warnings_total: int = 0
+    serials: SerialExamples | UnsetType = UNSET
 
 
 class Chunks(msgspec.Struct, frozen=True):
@@ -263,7 +311,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A task in a list; fields of the same name as in ``TaskStatus`` have the same meaning.
 
     Attributes:
-        gtin: GTIN-14 shared by all items.
+        gtin: GTIN-14 of the request; if it has none, that of its first item.
         format: image format.
         size: side of a PNG in pixels; ignored for a task with an X-dimension.
         key: name of the API key that sent the request.

@@ -7,6 +7,7 @@ grow only with the size of the body.
 import difflib
 import json
 import math
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ _MOST_DECODED = 200
 #: 2000 characters with every character escaped. Decoding a longer one, which takes up to four times
 #: its size, would only serve to reject it.
 _LONGEST = 16 * 1024
+#: The same for an object of strings: the extra values of an item, with every character escaped.
+_LONGEST_OBJECT = 32 * 1024
 
 #: Type descriptions that are too vague without an example.
 _VAGUE = ("a string", "an integer", "a number")
@@ -88,6 +91,9 @@ def decode_fields(
             code = "length" if isinstance(error, _TooLongError) else "type"
             detail = f"{_shown_json(value)} is not accepted. {_wanted(known[name], code)}"
             violations.append(Violation(f"{pointer}/{name}", code, detail))
+            continue
+        if known[name].longest == _LONGEST_OBJECT:  # its members are decoded, too
+            deque(distinct_names(bytes(value), f"{pointer}/{name}"), maxlen=0)
     violations.extend(missing_names(kind, members, pointer))
     return fields
 
@@ -185,8 +191,12 @@ def _fields(kind: type[msgspec.Struct]) -> dict[str, _Field]:
     """Return the fields of a type by name."""
 
     def field(found: msgspec.structs.FieldInfo) -> _Field:
-        is_array = isinstance(msgspec.inspect.type_info(found.type), msgspec.inspect.ListType)
-        longest = math.inf if is_array else _LONGEST
+        kind = msgspec.inspect.type_info(found.type)
+        if isinstance(kind, msgspec.inspect.Metadata):
+            kind = kind.type
+        longest = math.inf if isinstance(kind, msgspec.inspect.ListType) else _LONGEST
+        if msgspec.inspect.DictType in map(type, getattr(kind, "types", (kind,))):
+            longest = _LONGEST_OBJECT
         return _Field(msgspec.json.Decoder(found.type), describe_type(found.type), longest)
 
     return {found.name: field(found) for found in msgspec.structs.fields(kind)}

@@ -27,6 +27,8 @@ _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _strings = re.compile(_STRING, re.DOTALL)
 #: What begins or ends a value inside of valid JSON, and strings, with the colon after a name.
 _tokens = re.compile(rb"[\[{]|[\]}]|(" + _STRING + rb")\s*+(:?)", re.DOTALL)
+#: What separates values outside of strings, and strings.
+_separators = re.compile(rb"[\[{\]},]|" + _STRING, re.DOTALL)
 #: Maximum size in bytes of a name that is decoded. No field has a longer one, even if escaped,
 #: and decoding could take four times the size.
 _MOST_DECODED = 1000
@@ -75,6 +77,23 @@ def commas_outside_strings(data: bytes) -> int:
     """Return the number of commas of JSON that separate two values or two members."""
     inside = (data.count(b",", *found.span()) for found in _strings.finditer(data))
     return data.count(b",") - sum(inside)
+
+
+def count_elements(data: bytes, depth: int) -> int:
+    """Return the number of elements of the arrays and objects at a depth, 1 for the whole value.
+
+    Empty arrays and objects count as one element. The memory needed does not depend on the data.
+    """
+    count, at = 1, 0
+    for token in _separators.finditer(data):
+        match token[0]:
+            case b"[" | b"{":
+                at += 1
+            case b"]" | b"}":
+                at -= 1
+            case b",":
+                count += at == depth
+    return count
 
 
 def distinct_names(data: bytes, pointer: str) -> Iterator[str]:

@@ -32,11 +32,15 @@ def convert_dates(batch: ItemBatch, field: str, violations: Violations) -> ItemB
         _, detail = converted.get(value or "", ("", ""))
         if detail:
             where = batch.locate(batch.indices[place], field)
-            violations.append(violation(where, "expiry_date", detail))
+            violations.append(violation(where, _code(field), detail))
             wrong.add(place)
     dates = [converted.get(value or "", (value, ""))[0] for value in column.values]
-    columns = {**batch.columns, field: Column.of(dates)}
-    return batch._replace(columns=columns, unreadable={*batch.unreadable, *wrong})
+    changed = batch.with_column(field, Column.of(dates))
+    return changed._replace(unreadable={*batch.unreadable, *wrong})
+
+
+def _code(field: str) -> str:
+    return "expiry_date" if field == "expiry" else "date_value"
 
 
 def _convert(value: str) -> tuple[str | None, str]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from api.http.json_decoding import no_such_name
 from api.http.problems import Violations
 from api.intake.csv_encoding import malformed_csv
-from api.intake.item_batch import ITEM_FIELDS, Location, violation
+from api.intake.item_batch import EXTRA_PREFIX, ITEM_FIELDS, Location, violation
+from api.intake.item_extras import is_extra_name
 from api.schemas.problems import MAX_ERRORS
 from render.errors import shown
 
@@ -17,7 +18,7 @@ SEPARATORS = (",", ";", "\t")
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 #: Names of columns in lower case -> field of an item.
 _FIELDS = {
-    **{field: field for field in ITEM_FIELDS},
+    **{field: field for field in ITEM_FIELDS if field != "extra"},
     "batch": "lot",
     "batch number": "lot",
     "lot number": "lot",
@@ -26,7 +27,14 @@ _FIELDS = {
     "expiry date": "expiry",
     "expiration date": "expiry",
     "use by": "expiry",
+    "production date": "production_date",
+    "packaging date": "packaging_date",
+    "best before": "best_before_date",
+    "best before date": "best_before_date",
+    "sell by": "sell_by_date",
+    "sell by date": "sell_by_date",
 }
+_COLUMNS = (*ITEM_FIELDS[:-1], f"{EXTRA_PREFIX}…")
 #: A first line that declares the separator of a file to Excel.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?[,;\t]*', re.IGNORECASE)
 
@@ -47,6 +55,11 @@ class CsvHeader(NamedTuple):
     nameless: frozenset[int]
     width: int
     least: int
+
+    @property
+    def extras(self) -> list[str]:
+        """The columns of extra values."""
+        return [name for name in self.positions if name.startswith(EXTRA_PREFIX)]
 
 
 def declared_separator(line: str) -> str | None:
@@ -76,7 +89,8 @@ def likely_separator(lines: Sequence[str]) -> str:
             names = next(csv.reader(lines, delimiter=separator), [])
         except csv.Error:
             return 0, 0
-        return sum(_plain(name) in _FIELDS for name in names), len(names)
+        plain = [_plain(name) for name in names]
+        return sum(name in _FIELDS or _is_extra(name) for name in plain), len(names)
 
     return max(SEPARATORS, key=columns)
 
@@ -102,7 +116,7 @@ def read_header(
         raise malformed_csv(reason, line)
     positions: dict[str, int] = {}
     if len(named) > MAX_ERRORS:  # not a header; one message per column would take long
-        detail = f"The header has {len(named)} columns. The columns are {', '.join(ITEM_FIELDS)}."
+        detail = f"The header has {len(named)} columns. The columns are {', '.join(_COLUMNS)}."
         violations.append(violation(Location("/items", line), "range", detail))
     else:
         for position in named:
@@ -115,9 +129,15 @@ def read_header(
 def _add_column(
     name: str, position: int, positions: dict[str, int], where: Location, violations: Violations
 ) -> None:
-    field = _FIELDS.get(_plain(name))
+    plain = _plain(name)
+    field = plain if _is_extra(plain) else _FIELDS.get(plain)
     if field is None:
         detail = no_such_name(name, _FIELDS, "column", hint=not violations.full)
+        if plain.startswith(EXTRA_PREFIX):
+            detail = (
+                f"The column {shown(name)} has no valid name: after x_, write 1 to 40 of a-z, 0-9 "
+                "and _."
+            )
         if any(separator in name for separator in SEPARATORS):
             detail = (
                 f"The column {shown(name)} is a whole line in quotes. Remove the quotes around "
@@ -132,6 +152,11 @@ def _add_column(
         violations.append(violation(where, "duplicate_column", detail))
     else:
         positions[field] = position
+
+
+def _is_extra(plain: str) -> bool:
+    """Return whether a column has extra values."""
+    return plain.startswith(EXTRA_PREFIX) and is_extra_name(plain.removeprefix(EXTRA_PREFIX))
 
 
 def _plain(name: str) -> str:

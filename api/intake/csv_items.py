@@ -3,20 +3,29 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from api.http.json_decoding import missing_names
 from api.http.problems import Violations
 from api.http.query import convert_query
 from api.intake.bulk_request import ParsedRequest
 from api.intake.csv_dates import convert_dates
 from api.intake.csv_header import SEPARATOR_NAMES, SEPARATORS, CsvHeader, read_header
 from api.intake.csv_records import CsvRecords, Record
-from api.intake.item_batch import DATE_FIELDS, ITEM_FIELDS, Column, ItemBatch, Location, violation
-from api.intake.validation import PLACEHOLDERS, RequestLimits, wrong_count
+from api.intake.item_batch import (
+    DATE_FIELDS,
+    EXTRA_PREFIX,
+    FIRST_FIELDS,
+    ITEM_FIELDS,
+    Column,
+    ItemBatch,
+    Location,
+    violation,
+)
+from api.intake.validation import PLACEHOLDERS, RequestLimits, shared_gtin, wrong_count
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkRequest
 
 #: Number of characters from which a batch gets no further records. 500 valid ones have fewer.
 _MOST_CHARACTERS = 64 * 1024
+_NO_VALUES = Column([None], {None})
 
 
 def read_csv(
@@ -37,17 +46,20 @@ def read_csv(
     rows = iter(records)
     line, names = next(rows, (records.first_line, []))
     header = read_header(names, records.separator, line, violations)
-    head = _head(query, violations)
+    head = _head(query, violations, has_gtins="gtin" in header.positions)
     warnings = Warnings(violations, strict=head.strict)
     separators = _SeparatorCheck(header, line, warnings)
     batches = _batches(rows, records, header, separators, limits, violations)
-    return ParsedRequest(head, None, batches, warnings)
+    order = [name.removeprefix(EXTRA_PREFIX) for name in header.extras]
+    return ParsedRequest(head, None, batches, warnings, "name" in header.positions, order)
 
 
-def _head(query: Mapping[str, str], violations: Violations) -> BulkRequest:
+def _head(query: Mapping[str, str], violations: Violations, *, has_gtins: bool) -> BulkRequest:
     """Return a request without items from the query; placeholders replace invalid parameters."""
-    violations.extend(missing_names(BulkRequest, {*query, "items"}, ""))
-    return BulkRequest(**PLACEHOLDERS | convert_query(query, BulkRequest, violations))
+    fields = convert_query(query, BulkRequest, violations)
+    if "gtin" not in query:
+        fields["gtin"] = shared_gtin(has_own=has_gtins, violations=violations)
+    return BulkRequest(**PLACEHOLDERS | fields)
 
 
 class _SeparatorCheck:
@@ -69,7 +81,7 @@ class _SeparatorCheck:
     def see(self, batch: ItemBatch) -> None:
         """Count the separators in the values of a batch."""
         for separator, counts in [*self._counts.items()]:
-            column = batch.columns[self._field]
+            column = batch.columns.get(self._field, _NO_VALUES)
             counts.update((value or "").count(separator) for value in column.distinct)
             if len(counts) != 1 or 0 in counts:
                 del self._counts[separator]
@@ -137,7 +149,8 @@ def _batch(
         pointer, line = f"/items/{index}", lines[index - first]
         if field is None:
             return Location(pointer, line)
-        return Location(f"{pointer}/{field}", line, header.positions[field] + 1)
+        column = field.replace("extra/", EXTRA_PREFIX)
+        return Location(f"{pointer}/{field}", line, header.positions[column] + 1)
 
     unreadable = _fit_all(rows, header)
     for place, fields in unreadable.items():
@@ -145,13 +158,30 @@ def _batch(
         where = Location(f"/items/{first + place}", lines[place], column)
         violations.append(violation(where, code, detail))
     cells = [*zip(*rows, strict=True)]
-    columns = {field: Column([None] * len(rows), {None}) for field in ITEM_FIELDS}
-    for field, position in header.positions.items():
-        columns[field] = _column(cells[position])
-    batch = ItemBatch(columns, range(first, first + len(rows)), {*unreadable}, locate)
-    for field in DATE_FIELDS:
+    columns = {field: Column([None] * len(rows), {None}) for field in FIRST_FIELDS}
+    for field in ITEM_FIELDS[:-1]:
+        if field in header.positions:
+            found = _column(cells[header.positions[field]])
+            if field in columns or found.texts():
+                columns[field] = found
+    extras = _extras(cells, header) if header.extras else None
+    batch = ItemBatch(columns, range(first, first + len(rows)), {*unreadable}, locate, extras)
+    for field in batch.present(DATE_FIELDS):
         batch = convert_dates(batch, field, violations)
     return batch
+
+
+def _extras(
+    cells: Sequence[tuple[str, ...]], header: CsvHeader
+) -> list[dict[str, str] | None] | None:
+    """Return the extra values of records; None if no record has any."""
+    names = [name.removeprefix(EXTRA_PREFIX) for name in header.extras]
+    records = zip(*(cells[header.positions[name]] for name in header.extras), strict=True)
+    extras = [
+        {name: value for name, value in zip(names, record, strict=True) if value} or None
+        for record in records
+    ]
+    return extras if any(extras) else None
 
 
 def _column(values: Sequence[str]) -> Column:

@@ -11,6 +11,7 @@ from itertools import product
 
 from api.intake.item_batch import DATE_FIELDS, TEXT_FIELDS, ItemBatch, Location
 from api.intake.warnings import Warnings
+from pipeline.service import ItemRow
 from render.errors import shown
 from render.gs1.ai import OUTSIDE_CSET82, Charset
 
@@ -47,8 +48,8 @@ _DAY_ZERO = (
     "because some software rejects day 00."
 )
 _NO_IDENTIFIER = (
-    "This item has neither lot, serial nor date, so its symbol has the GTIN only. Remove the item "
-    "if it is a leftover."
+    "This item has neither lot, serial nor date, so its symbol has only the GTIN of the request. "
+    "Remove the item if it is a leftover."
 )
 _SAME_SERIAL = (
     "The serial number is the same as that of /items/{0}/serial, with the same GTIN. Send each "
@@ -56,21 +57,23 @@ _SAME_SERIAL = (
 )
 _SAME_ITEM = "All values are the same as those of /items/{0}. Remove the item if it is a copy."
 #: Fields of which an item should have at least one, if the request has several items.
-_IDENTIFIERS = (*TEXT_FIELDS, *DATE_FIELDS)
+_IDENTIFIERS = (*TEXT_FIELDS, *DATE_FIELDS, "gtin")
 
 
 class ItemWarnings:
     """Adds the warnings about items, batch by batch.
 
-    - ``placeholder``: a lot or serial of ``NULL``, ``nan``, ``None`` or ``#N/A`` in any case.
-    - ``number_format``: a lot or serial such as ``9.5E+12`` or ``1234.0``.
-    - ``dot_segment``: a lot or serial of ``.`` or ``..``.
+    - ``placeholder``: a lot, serial or variant of ``NULL``, ``nan``, ``None`` or ``#N/A`` in any
+      case.
+    - ``number_format``: a lot, serial or variant such as ``9.5E+12`` or ``1234.0``.
+    - ``dot_segment``: a lot, serial or variant of ``.`` or ``..``.
     - ``outside_set82``: a lot or serial with a character outside GS1 character set 82, which only
       ``QRMILL_CHARSET=ascii`` accepts.
     - ``day_zero``: a date with day 00.
     - ``duplicate_serial``: an item with the GTIN and serial of an earlier item.
     - ``duplicate_item``: an item without serial that equals an earlier one.
-    - ``no_identifier``: an item with neither lot, serial nor date in a request of several items.
+    - ``no_identifier``: an item with neither lot, serial, variant, date nor GTIN of its own in a
+      request of several items.
 
     Args:
         warnings: receives the warnings.
@@ -84,20 +87,21 @@ class ItemWarnings:
         self._items = _Repetitions()
         self._held: ItemBatch | None = None
 
-    def inspect(self, batch: ItemBatch, *, several: bool) -> None:
+    def inspect(self, batch: ItemBatch, own: ItemBatch, *, several: bool) -> None:
         """Add the warnings about a batch of valid items.
 
         Args:
             batch: the items.
+            own: the items, with a GTIN only where it differs from that of the request.
             several: whether the request is known to have several items, invalid ones included.
         """
-        for field in TEXT_FIELDS:
+        for field in batch.present(TEXT_FIELDS):
             self._inspect_texts(batch, field)
-        for field in DATE_FIELDS:
+        for field in batch.present(DATE_FIELDS):
             days = [day for day in batch.columns[field].texts() if day.endswith("00")]
             self._add("day_zero", batch, field, days, _DAY_ZERO)
         self._inspect_identifiers(batch, several=several)
-        self._inspect_repetitions(batch)
+        self._inspect_repetitions(own)
 
     def _inspect_texts(self, batch: ItemBatch, field: str) -> None:
         values = batch.columns[field].texts()
@@ -134,7 +138,7 @@ class ItemWarnings:
         self._add_no_identifier(batch)
 
     def _add_no_identifier(self, batch: ItemBatch) -> None:
-        columns = [batch.columns[field] for field in _IDENTIFIERS]
+        columns = [batch.columns[field] for field in batch.present(_IDENTIFIERS)]
         if not all(None in column.distinct for column in columns):
             return
         values = zip(*(column.values for column in columns), strict=True)
@@ -148,20 +152,23 @@ class ItemWarnings:
         )
 
     def _inspect_repetitions(self, batch: ItemBatch) -> None:
-        (serials, distinct), indices = batch.columns["serial"], batch.indices
+        serials, distinct = batch.columns["serial"]
+        keys, indices = _serial_keys(batch), batch.indices
         if None in distinct:
             self._inspect_items_without_serial(batch)
             if not batch.columns["serial"].texts():
                 return
             with_serial = [place for place, serial in enumerate(serials) if serial is not None]
-            serials = [serials[place] for place in with_serial]
+            keys = [keys[place] for place in with_serial]
             indices = [indices[place] for place in with_serial]
+        is_plain = "gtin" not in batch.columns
+        distinct_keys = batch.columns["serial"].texts() if is_plain else {*keys}
 
         def describe(repeated: tuple[int, int]) -> tuple[Location, str]:
             index, first = repeated
             return batch.locate(index, "serial"), _SAME_SERIAL.format(first)
 
-        repeated = self._serials.among(serials, batch.columns["serial"].texts(), indices)
+        repeated = self._serials.among(keys, distinct_keys, indices)
         self._warnings.add_each("duplicate_serial", len(repeated), repeated, describe)
 
     def _inspect_items_without_serial(self, batch: ItemBatch) -> None:
@@ -179,12 +186,30 @@ class ItemWarnings:
         self._warnings.add_each("duplicate_item", len(repeated), repeated, describe)
 
 
+def _serial_keys(batch: ItemBatch) -> Sequence[Hashable]:
+    """Return a comparison key per item: the serial, with the GTIN if the item has its own."""
+    serials, gtins = batch.columns["serial"].values, batch.values("gtin")
+    if not gtins:
+        return serials
+    return [
+        serial if gtin is None else (gtin, serial)
+        for gtin, serial in zip(gtins, serials, strict=True)
+    ]
+
+
 def _keys(batch: ItemBatch) -> Sequence[Hashable]:
     """Return a comparison key per item: only the lot if it has no other value, else all values."""
     lots, *others = batch.columns.values()
-    if not any(column.texts() for column in others):
+    if batch.extras is None and not any(column.texts() for column in others):
         return lots.values
-    return [row if any(row[1:]) else row[0] for row in batch.rows()]
+    if batch.extras is None:
+        return [row if any(row[1:]) else row[0] for row in batch.rows()]
+    return [_hashable(row) if any(row[1:]) else row[0] for row in batch.rows()]
+
+
+def _hashable(row: ItemRow) -> tuple[Hashable, ...]:
+    """Return the values of an item, with extra values as pairs."""
+    return tuple(tuple(value.items()) if isinstance(value, dict) else value for value in row)
 
 
 class _Repetitions:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -12,16 +13,25 @@ from api.http.json_decoding import decode_fields
 from api.http.json_members import (
     NOT_DECODED,
     commas_outside_strings,
+    count_elements,
     distinct_names,
     is_complete,
 )
 from api.http.problems import ProblemError, Violations, invalid
 from api.intake.bulk_request import ParsedRequest
-from api.intake.item_batch import ITEM_FIELDS, Column, ItemBatch, Location
-from api.intake.validation import PLACEHOLDERS, RequestLimits, wrong_count
+from api.intake.item_batch import (
+    FIRST_FIELDS,
+    ITEM_FIELDS,
+    OTHER_FIELDS,
+    Column,
+    ItemBatch,
+    Location,
+)
+from api.intake.serials_request import read_serials_json
+from api.intake.validation import ANY_GTIN, PLACEHOLDERS, RequestLimits, shared_gtin, wrong_count
 from api.intake.warnings import Warnings
 from api.schemas.problems import Violation
-from api.schemas.tasks import BulkItem, BulkRequest
+from api.schemas.tasks import MAX_EXTRA_NAMES, BulkItem, BulkRequest
 
 
 class _Envelope(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,34 +40,62 @@ class _Envelope(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     items: list[msgspec.Raw]  # type: ignore[assignment]  # replaces list[BulkItem]
 
 
-#: An item as it was sent. In contrast to :class:`BulkItem`, it shows whether a member was absent.
+#: Fields of :class:`BulkItem` as they were sent, with UNSET for a member that was absent.
+_SENT_FIELDS: list[Any] = [
+    (field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(BulkItem)
+]
+#: An item as it was sent, and one that has only the first fields, which is decoded faster.
 _SentItem: Any = msgspec.defstruct(
     "_SentItem",
-    [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(BulkItem)],
+    _SENT_FIELDS,
     forbid_unknown_fields=True,
     gc=False,  # strings alone cannot form a reference cycle
 )
+_PlainItem: Any = msgspec.defstruct(
+    "_PlainItem",
+    [field for field in _SENT_FIELDS if field[0] in FIRST_FIELDS],
+    forbid_unknown_fields=True,
+    gc=False,
+)
+#: The fields that only some items have, and that are columns of a batch.
+_COLUMN_FIELDS = OTHER_FIELDS[:-1]
 #: A bulk request as it was sent; it shows whether a member was absent, too.
 _SentRequest: Any = msgspec.defstruct(
     "_SentRequest",
     [
-        (field.name, {"items": list[_SentItem]}.get(field.name, field.type) | UnsetType, UNSET)
+        (field.name, {"items": list[_PlainItem]}.get(field.name, field.type) | UnsetType, UNSET)
         for field in msgspec.structs.fields(BulkRequest)
     ],
     forbid_unknown_fields=True,
 )
-#: Maximum number of commas per item: 3 between and after its fields, 20 each in lot and serial.
+#: Maximum number of commas per plain item: 3 between and after its fields, 20 each in lot and
+#: serial.
 _MOST_COMMAS = 3 + 20 + 20
-#: Maximum number of commas per item outside of strings. It leaves room for a few unknown fields,
-#: each of which is then reported.
-_MOST_VALUES = len(ITEM_FIELDS) + 8
+#: Maximum number of commas per plain item, and per item with all fields, outside of strings. It
+#: leaves room for a few unknown fields, each of which is then reported.
+_FEW_VALUES, _MOST_VALUES = len(FIRST_FIELDS) + 8, len(ITEM_FIELDS) + MAX_EXTRA_NAMES + 8
 #: Maximum size in bytes of a body that is decoded at once: 128 bytes per item for 5000 items.
 _MOST_AT_ONCE = 128 * 5000
 #: Maximum size in bytes of items that are decoded together.
 _MOST_TOGETHER = 256 * 1024
 
 _request_decoder = msgspec.json.Decoder(_SentRequest)
+_plain_decoder = msgspec.json.Decoder(list[_PlainItem])
 _items_decoder = msgspec.json.Decoder(list[_SentItem])
+#: Decodes only, as they were sent, the two fields of which a request has one.
+_serials_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_SentKinds", [(name, msgspec.Raw | UnsetType, UNSET) for name in ("items", "serials")]
+    )
+)
+#: Decodes only the extra values of an item, undecoded.
+_extra_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct("_SentExtra", [("extra", msgspec.Raw, msgspec.Raw(b"{}"))])
+)
+#: Decodes only the GTIN of an item.
+_gtin_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct("_SentGtin", [("gtin", Any, None)])
+)
 
 
 def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> ParsedRequest:
@@ -76,11 +114,16 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
     # Decoding a huge number of tiny values would need many times the memory of the body.
     if _has_too_many_values(body, limits):
         raise _too_many_values(limits)
+    if (with_serials := _read_with_serials(body, limits, violations)) is not None:
+        return with_serials
     if len(body) <= _MOST_AT_ONCE:
         parsed = _read_at_once(body, limits, violations)
         if parsed is not None:
             return parsed
     fields = decode_fields(body, _Envelope, "", violations)
+    if fields.get("gtin") is None and not _was_sent("/gtin", violations):
+        has_own = any(map(_has_gtin, fields.get("items", ())))
+        fields["gtin"] = shared_gtin(has_own=has_own, violations=violations)
     envelope = _Envelope(**PLACEHOLDERS | fields)
     items = envelope.items
     batches: Iterator[ItemBatch] = iter(())
@@ -89,20 +132,41 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
     elif "items" in fields:
         violations.append(wrong_count(str(len(items)), limits))
     warnings = Warnings(violations, strict=envelope.strict)
-    return ParsedRequest(envelope, len(items), batches, warnings)
+    may_have_names = b'name"' in body or b"\\" in body
+    return ParsedRequest(envelope, len(items), batches, warnings, may_have_names)
+
+
+def _read_with_serials(
+    body: bytes, limits: RequestLimits, violations: Violations
+) -> ParsedRequest | None:
+    """Parse a request with ``serials``; return None if the body is no such request."""
+    if b'"serials"' not in body and b"\\" not in body:
+        return None
+    try:
+        sent = _serials_decoder.decode(body)
+    except NOT_DECODED:
+        return None
+    if sent.serials is UNSET:
+        return None
+    if sent.items is UNSET:
+        return read_serials_json(body, limits, violations)
+    detail = "The request has both items and serials. Send either the items, or the serials."
+    violations.append(Violation("/serials", "contradiction", detail))
+    head = BulkRequest(gtin=ANY_GTIN, items=[])
+    return ParsedRequest(head, 0, iter(()), Warnings(violations, strict=False))
 
 
 def _read_at_once(
     body: bytes, limits: RequestLimits, violations: Violations
 ) -> ParsedRequest | None:
-    """Parse a well-formed request in one pass over its body.
+    """Parse a well-formed plain request in one pass over its body.
 
-    Returns None if a value has the wrong type, the number of items is wrong, or a member may be
-    repeated.
+    Returns None if an item has other fields than the first ones, a value has the wrong type, the
+    number of items is wrong, or a member may be repeated.
     """
     fields = _decode_at_once(body)
     items = fields.pop("items", ())
-    if "gtin" not in fields or not 1 <= len(items) <= limits.max_items:
+    if fields.get("gtin") is None or not 1 <= len(items) <= limits.max_items:
         return None
     batches, members = _split(items, limits.chunk_size)
     members += 1 + len(fields)  # "items", and the other members of the request
@@ -139,10 +203,13 @@ def _split(items: Sequence[Any], size: int) -> tuple[list[ItemBatch], int]:
 
 def _has_too_many_values(body: bytes, limits: RequestLimits) -> bool:
     """Return whether a body has more values than a valid request, and a few unknown fields."""
-    commas, most = body.count(b","), _MOST_VALUES * (limits.max_items + 1)
-    if commas <= most:
+    commas, items = body.count(b","), limits.max_items + 1
+    if commas <= _FEW_VALUES * items:
         return False
-    return commas > _MOST_COMMAS * (limits.max_items + 1) or commas_outside_strings(body) > most
+    outside = commas_outside_strings(body)
+    return outside > _FEW_VALUES * items and (
+        outside > _MOST_VALUES * items or count_elements(body, 2) > items
+    )
 
 
 def _too_many_values(limits: RequestLimits) -> ProblemError:
@@ -164,15 +231,27 @@ def _batches(
         indices = range(first, first + len(chunk))
         first += len(chunk)
         encoded = b"[" + b",".join(chunk) + b"]" if len(chunk[0]) < _MOST_TOGETHER else b""
-        try:
-            found = _items_decoder.decode(encoded)
-        except NOT_DECODED:
+        found = _decoded(encoded)
+        if found is None:
             yield _decode_one_by_one(chunk, indices, violations)
             continue
         columns, members = _columns(found)
-        if not is_complete(encoded, members, _texts(columns)):
+        extras, extra_texts = _extras(found)
+        members += len(extra_texts) // 2
+        if not is_complete(encoded, members, chain(_texts(columns), extra_texts)):
             _check_each(chunk, indices)
-        yield ItemBatch(columns, indices, (), _locate)
+        yield ItemBatch(columns, indices, (), _locate, extras)
+
+
+def _decoded(encoded: bytes) -> Sequence[Any] | None:
+    """Return the decoded items; None if a value has the wrong type."""
+    for decoder in (_plain_decoder, _items_decoder):
+        try:
+            found: list[Any] = decoder.decode(encoded)
+        except NOT_DECODED:
+            continue
+        return found
+    return None
 
 
 def _decoded_together(items: Sequence[msgspec.Raw]) -> Sequence[msgspec.Raw]:
@@ -183,17 +262,34 @@ def _decoded_together(items: Sequence[msgspec.Raw]) -> Sequence[msgspec.Raw]:
 
 def _columns(items: Sequence[Any]) -> tuple[dict[str, Column], int]:
     """Return the columns of items, and how many members the items have."""
+    members = 0
     # One comprehension per field takes a third of the time of a loop over the fields.
     sent = {
         "lot": [item.lot for item in items],
         "serial": [item.serial for item in items],
         "expiry": [item.expiry for item in items],
     }
-    columns, members = {}, 0
+    if not isinstance(items[0], _PlainItem):
+        sent |= {field: [*map(attrgetter(field), items)] for field in _COLUMN_FIELDS}
+        members = sum(item.extra is not UNSET for item in items)
+    columns: dict[str, Column] = {}
     for field, values in sent.items():
-        columns[field], absent = _column(values)
+        column, absent = _column(values)
         members += len(values) - absent
+        if field in FIRST_FIELDS or column.texts():
+            columns[field] = column
     return columns, members
+
+
+def _extras(items: Sequence[Any]) -> tuple[list[dict[str, str] | None] | None, list[str]]:
+    """Return the extra values of items, or None without any, and their names and values."""
+    if isinstance(items[0], _PlainItem):
+        return None, []
+    extras = [item.extra or None for item in items]
+    present = [extra for extra in extras if extra]
+    return (extras if present else None), [
+        text for extra in present for pair in extra.items() for text in pair
+    ]
 
 
 def _column(sent: Sequence[Any]) -> tuple[Column, int]:
@@ -214,13 +310,16 @@ def _texts(columns: Mapping[str, Column]) -> Iterator[str]:
 
 
 def _check_each(chunk: Sequence[msgspec.Raw], indices: Sequence[int]) -> None:
-    """Check that no item has a member twice.
+    """Check that no item, and no object of extra values, has a member twice.
 
     Raises:
-        ProblemError: 400 if an item has a member twice.
+        ProblemError: 400 if one has a member twice.
     """
     for raw, index in zip(chunk, indices, strict=True):
-        deque(distinct_names(bytes(raw), f"/items/{index}"), maxlen=0)  # reads all names
+        pointer = f"/items/{index}"
+        deque(distinct_names(bytes(raw), pointer), maxlen=0)  # reads all names
+        extra = _extra_decoder.decode(raw).extra
+        deque(distinct_names(bytes(extra), f"{pointer}/extra"), maxlen=0)
 
 
 def _decode_one_by_one(
@@ -233,8 +332,30 @@ def _decode_one_by_one(
         decoded.append(decode_fields(raw, BulkItem, f"/items/{index}", violations))
         if len(violations) > before:
             unreadable.append(place)
-    columns = {field: Column.of([each.get(field) for each in decoded]) for field in ITEM_FIELDS}
-    return ItemBatch(columns, indices, unreadable, _locate)
+    columns = {
+        field: Column.of([each.get(field) for each in decoded])
+        for field in (*FIRST_FIELDS, *_COLUMN_FIELDS)
+    }
+    kept = {
+        field: column
+        for field, column in columns.items()
+        if field in FIRST_FIELDS or column.texts()
+    }
+    extras = [each.get("extra") for each in decoded]
+    return ItemBatch(kept, indices, unreadable, _locate, extras if any(extras) else None)
+
+
+def _has_gtin(item: msgspec.Raw) -> bool:
+    """Return whether an undecoded item has a GTIN, valid or not."""
+    try:
+        return _gtin_decoder.decode(item).gtin is not None
+    except NOT_DECODED:
+        return False
+
+
+def _was_sent(pointer: str, violations: Violations) -> bool:
+    """Return whether a violation about a field, or about the request, is recorded already."""
+    return violations.full or any(each.pointer in {"", pointer} for each in violations.listed)
 
 
 def _locate(index: int, field: str | None) -> Location:

@@ -1,8 +1,11 @@
 """Layout of the images of a request, with the defaults filled in."""
 
+from collections.abc import Collection
+
 import msgspec
 from msgspec import UNSET
 
+from api.intake.item_batch import OTHER_FIELDS
 from api.schemas.tasks import (
     DEFAULT_DPI,
     DEFAULT_SIZE,
@@ -14,14 +17,23 @@ from pipeline.service import Layout, render_options
 from render.image import RenderOptions
 
 
-def requested_layout(request: BulkRequest) -> Layout:
+def requested_layout(
+    request: BulkRequest, item_fields: Collection[str] = (), extra_names: tuple[str, ...] = ()
+) -> Layout:
     """Return the layout that a bulk request asks for.
 
     Args:
         request: the checked request.
+        item_fields: fields beyond the first ones that its items have.
+        extra_names: names of the extra values that its items have.
     """
-    layout = _image_layout(request)
-    return msgspec.structs.replace(layout, pages=request.pages, datamerge=request.datamerge)
+    return msgspec.structs.replace(
+        _image_layout(request),
+        pages=request.pages,
+        datamerge=request.datamerge,
+        item_fields=tuple(field for field in OTHER_FIELDS if field in item_fields),
+        extra_names=extra_names,
+    )
 
 
 def requested_options(request: BulkRequest | SymbolRequest) -> RenderOptions:

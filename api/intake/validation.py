@@ -4,20 +4,25 @@ A batch of items is validated as a whole in one fast pass. If this pass fails, t
 validated again value by value, so that the response can point to each invalid value.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
 from api.http.problems import Violations
+from api.intake.file_names import FileNames
 from api.intake.item_batch import (
     DATE_FIELDS,
+    FIRST_FIELDS,
+    OTHER_FIELDS,
     TEXT_FIELDS,
     ItemBatch,
-    ItemRow,
     Location,
     violation,
 )
+from api.intake.item_extras import ItemExtras
+from api.intake.item_gtins import ItemGtins
 from api.intake.item_warnings import ItemWarnings
 from api.intake.layout import requested_options
 from api.intake.shared_fields import broken_rule, wrong_callback_url, wrong_files, wrong_numbers
@@ -25,14 +30,19 @@ from api.intake.symbol_sizes import SymbolSizes, wrong_least_version
 from api.intake.warnings import Warnings, warn_about_gtin
 from api.schemas.problems import Violation
 from api.schemas.tasks import GTIN_EXAMPLE, BulkRequest, SymbolRequest
-from pipeline.service import CallbackRules
+from pipeline.service import CallbackRules, Item, ItemRow
 from render.chunk import choose_versions
 from render.errors import InvalidValueError
-from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_expiry
+from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_date, check_expiry
 from render.gs1.gtin import normalize_gtin
 from render.gs1.link import digital_link_uri
 from render.image import ErrorCorrection
 
+#: Texts whose characters the setting ``QRMILL_CHARSET`` decides; a variant has those of set 82.
+_CHARSET_FIELDS = ("lot", "serial")
+_FEW = len(FIRST_FIELDS)
+#: Rules for the dates; that of the expiration date has error codes of its own.
+_DATE_RULES = {field: check_expiry if field == "expiry" else check_date for field in DATE_FIELDS}
 #: Placeholder for a GTIN that is missing or of the wrong type. The violation is already recorded,
 #: and with a valid placeholder the other values can still be validated.
 ANY_GTIN = GTIN_EXAMPLE
@@ -75,9 +85,14 @@ class ItemCheck:
         limits: limits of the service.
         violations: receives a violation for each invalid value.
         warnings: receives the warnings.
+        may_have_names: whether items may have the field ``name``.
+        extra_order: names of extra values in their order, if it is known beforehand.
 
     Attributes:
-        gtin14: GTIN-14 of the items; None if a shared value is invalid.
+        count: number of items in the batches so far.
+        gtin14: GTIN-14 of the items that have none of their own. If the request has none, it is
+            that of the first valid item, and None before that. None if a shared value is invalid.
+        item_fields: fields beyond :data:`FIRST_FIELDS` that at least one valid item has.
         options: rendering options of the symbols; out of range if a shared value is invalid.
     """
 
@@ -87,42 +102,95 @@ class ItemCheck:
         limits: RequestLimits,
         violations: Violations,
         warnings: Warnings,
+        *,
+        may_have_names: bool = True,
+        extra_order: Sequence[str] = (),
     ) -> None:
         self._limits = limits
+        self._rules: dict[str, Callable[[str], None]] = {
+            **dict.fromkeys(_CHARSET_FIELDS, partial(check_alphanumeric, charset=limits.charset)),
+            "variant": partial(check_alphanumeric, charset="cset82"),
+            **_DATE_RULES,
+        }
         self._violations = violations
         self.options = requested_options(head)
-        gtin14 = _checked_gtin(head.gtin, violations)
+        gtin14 = None if head.gtin is None else _checked_gtin(head.gtin, violations)
         violations.extend(wrong_numbers(head))
         if isinstance(head, BulkRequest):
             self._check_bulk_fields(head)
         if self._are_valid(_SYMBOLS_DEPEND_ON):
             violations.extend(wrong_least_version(self.options))
-        are_valid = self._are_valid(_SYMBOLS_DEPEND_ON)
-        self.gtin14 = gtin14 if are_valid else None
+        self._shared_valid = self._are_valid(_SYMBOLS_DEPEND_ON)
+        self.gtin14 = gtin14 if self._shared_valid else None
         # Added last: with strict, a warning is a violation, but the shared values stay valid.
-        if gtin14 is not None:
+        if head.gtin is not None and gtin14 is not None:
             warn_about_gtin(head.gtin, gtin14, warnings)
-        self._sizes = SymbolSizes(self.options, violations, warnings) if are_valid else None
+        self._sizes = (
+            SymbolSizes(self.options, violations, warnings) if self._shared_valid else None
+        )
+        self._gtins = ItemGtins(violations, warnings, needed=head.gtin is None)
+        self._names = FileNames(
+            violations,
+            is_single=isinstance(head, BulkRequest) and head.pages == "single",
+            expected=may_have_names,
+        )
+        self._extras = ItemExtras(violations, extra_order)
         self._warnings = ItemWarnings(warnings, limits.charset)
-        self._count = 0
+        self.count = 0
+        self.item_fields: set[str] = set()
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """Names of the items' extra values, in the order of the manifest's columns."""
+        return self._extras.names
+
+    def finish(self) -> None:
+        """Check what depends on all items, and record violations."""
+        self._names.finish(self.count)
 
     def valid_items(self, batch: ItemBatch) -> list[ItemRow]:
         """Return the valid items of a batch, and record violations and warnings."""
-        wrong = {*batch.unreadable, *self._invalid(batch)}
-        valid = batch.without(wrong)
+        wrong = {*batch.unreadable, *self._invalid(batch), *self._gtins.invalid(batch)}
+        wrong |= self._names.invalid(batch) | self._extras.invalid(batch)
+        valid = self._extras.normalized(self._gtins.normalized(batch.without(wrong)))
+        self._names.remember(valid)
+        if self.gtin14 is None and self._shared_valid:
+            self.gtin14 = next(iter(valid.values("gtin")), None)
+        own = self._gtins.without_shared(valid, self.gtin14)
         if self._sizes is not None and self._sizes.depend_on_version:
-            versions = [version for version, _ in self.symbols(valid.rows())]
-            valid = valid.without(self._sizes.check(valid, versions))
-        self._count += len(batch.indices)
-        self._warnings.inspect(valid, several=self._count > 1)
-        return valid.rows()
+            versions = [version for version, _ in self.symbols(own.rows())]
+            unfit = self._sizes.check(valid, versions)
+            valid, own = valid.without(unfit), own.without(unfit)
+        self.count += len(batch.indices)
+        self._warnings.inspect(valid, own, several=self.count > 1)
+        self.item_fields.update(own.present(OTHER_FIELDS), ("extra",) if own.extras else ())
+        return own.rows()
+
+    def sized(self, chunks: Iterable[list[ItemRow]]) -> Iterator[list[ItemRow]]:
+        """Yield items that differ from a valid one in their serials, if their symbols fit.
+
+        A violation is recorded for each version that does not fit.
+        """
+        checked = set[int]()
+        for items in chunks:
+            if self._sizes is not None and self._sizes.depend_on_version:
+                versions = sorted({version for version, _ in self.symbols(items)} - checked)
+                checked.update(versions)
+                places = ItemBatch({}, range(len(versions)), (), lambda *_: Location("/serials"))
+                self._sizes.check(places, versions)
+            yield items
 
     def uris(self, items: Sequence[ItemRow]) -> list[str]:
         """Return the URIs of valid items; an empty list if a shared value is invalid."""
         base, gtin14 = self._limits.link_base, self.gtin14
         if gtin14 is None:
             return []
-        return [digital_link_uri(base, gtin14, *item) for item in items]
+        return [
+            digital_link_uri(base, gtin14, item[0], item[1], item[2])
+            if len(item) == _FEW
+            else Item(*item).uri(base, gtin14)
+            for item in items
+        ]
 
     def symbols(self, items: Sequence[ItemRow]) -> list[tuple[int, ErrorCorrection]]:
         """Return version and level of the symbols of valid items.
@@ -147,9 +215,17 @@ class ItemCheck:
 
     def _invalid(self, batch: ItemBatch) -> set[int]:
         """Return the positions of items with a value that is invalid by itself."""
-        texts = [*chain.from_iterable(batch.columns[field].texts() for field in TEXT_FIELDS)]
-        dates = chain.from_iterable(batch.columns[field].texts() for field in DATE_FIELDS)
-        if all_alphanumeric(texts, self._limits.charset) and not any(map(_is_no_date, dates)):
+        columns = batch.columns
+        texts = [*chain.from_iterable(columns[field].texts() for field in _CHARSET_FIELDS)]
+        dates = chain.from_iterable(columns[field].texts() for field in batch.present(DATE_FIELDS))
+        if (
+            all_alphanumeric(texts, self._limits.charset)
+            and (
+                "variant" not in columns
+                or all_alphanumeric([*columns["variant"].texts()], "cset82")
+            )
+            and not any(map(_is_no_date, dates))
+        ):
             return set()
         invalid = set()
         for place in range(len(batch.indices)):
@@ -159,20 +235,34 @@ class ItemCheck:
         return invalid
 
     def _violations_of(self, batch: ItemBatch, place: int) -> Iterator[Violation]:
-        def check_text(value: str) -> None:
-            check_alphanumeric(value, self._limits.charset)
-
-        for field, column in batch.columns.items():
-            value = column.values[place]
+        for field in batch.present((*TEXT_FIELDS, *DATE_FIELDS)):
+            value = batch.columns[field].values[place]
             if value is not None:
-                rule = check_text if field in TEXT_FIELDS else check_expiry
-                yield from broken_rule(rule, value, batch.locate(batch.indices[place], field))
+                where = batch.locate(batch.indices[place], field)
+                yield from broken_rule(self._rules[field], value, where)
 
 
 def wrong_count(count: str, limits: RequestLimits) -> Violation:
     """Return the violation of a request with no items or with too many."""
     detail = f"The request has {count} items. Send 1 to {limits.max_items} items per request."
     return Violation("/items", "range", detail)
+
+
+def shared_gtin(*, has_own: bool, violations: Violations) -> str | None:
+    """Return the GTIN of a request without one: None, or a placeholder with a violation.
+
+    Args:
+        has_own: whether the items may have GTINs of their own.
+        violations: receives the violation if they have none.
+    """
+    if has_own:
+        return None
+    detail = (
+        "The required field 'gtin' is missing. Send the GTIN of all items, or a gtin with each "
+        "item."
+    )
+    violations.append(Violation("/gtin", "missing", detail))
+    return ANY_GTIN
 
 
 def _checked_gtin(text: str, violations: Violations) -> str | None:

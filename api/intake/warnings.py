@@ -63,7 +63,15 @@ class Warnings:
 
 
 def warn_about_gtin(text: str, gtin14: str, warnings: Warnings) -> None:
-    """Add a warning if a GTIN is valid only inside a company or a region.
+    """Add a warning to a request whose GTIN is valid only inside a company or a region."""
+    found = gtin_warning(text, gtin14)
+    if found is not None:
+        code, detail = found
+        warnings.add(code, Location("/gtin"), detail)
+
+
+def gtin_warning(text: str, gtin14: str) -> tuple[str, str] | None:
+    """Return code and detail of the warning about a GTIN; None without one.
 
     ``gtin8_restricted``: eight digits of which the first is 0 or 2. ``gtin_restricted``: 12 to 14
     digits with a GS1 prefix for restricted circulation.
@@ -71,26 +79,25 @@ def warn_about_gtin(text: str, gtin14: str, warnings: Warnings) -> None:
     Args:
         text: the GTIN as it was sent.
         gtin14: the GTIN with 14 digits.
-        warnings: receives the warning.
     """
-    where = Location("/gtin")
     if is_restricted_gtin8(text):
         detail = (
             f"{shown(text)} has eight digits and begins with {gtin14[6]}, like numbers for "
             "internal use. It is probably a UPC-E, a short form of a GTIN-12: send the twelve "
             "digits."
         )
-        warnings.add("gtin8_restricted", where, detail)
-    elif gtin14.startswith("000000") and is_restricted(gtin14):
+        return "gtin8_restricted", detail
+    if gtin14.startswith("000000") and is_restricted(gtin14):
         detail = (
             f"{shown(text)} is the GTIN-8 {gtin14[6:]}, which begins with {gtin14[6]}, like "
             "numbers for internal use. If it is a UPC-E, a short form of a GTIN-12, send the "
             "twelve digits."
         )
-        warnings.add("gtin_restricted", where, detail)
-    elif is_restricted(gtin14):
+        return "gtin_restricted", detail
+    if is_restricted(gtin14):
         detail = (
             f"{shown(text)} has a GS1 prefix for restricted circulation (02, 04, 20 to 29), so "
             "other companies may use the same number. Send the GTIN that the brand owner assigned."
         )
-        warnings.add("gtin_restricted", where, detail)
+        return "gtin_restricted", detail
+    return None

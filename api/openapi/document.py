@@ -18,6 +18,7 @@ from pipeline.service import CallbackEvent
 
 _TYPES = (
     schemas.BulkRequest,
+    schemas.SerialsRequest,
     schemas.SymbolRequest,
     schemas.Accepted,
     schemas.DryRun,
@@ -48,6 +49,7 @@ def build_document(prefix: str, max_items: int) -> dict[str, Any]:
     examples = problem_examples()
     _, components = msgspec.json.schema_components(_TYPES, ref_template=REF)
     components["BulkRequest"]["properties"]["items"] |= {"minItems": 1, "maxItems": max_items}
+    components["Serials"]["properties"]["count"]["maximum"] = max_items
     describe_event(components)
     return {
         "openapi": "3.1.0",

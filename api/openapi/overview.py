@@ -43,9 +43,10 @@ def overview(max_items: int) -> str:
 
 
 _OVERVIEW = """\
-qrmill renders GS1 Digital Link QR codes in bulk. A request has one GTIN and up to {max_items} \
-items, each with an optional lot, serial number and expiry date. The result is one ZIP with an \
-image per item and a manifest.
+qrmill renders GS1 Digital Link QR codes in bulk. A request has a GTIN and up to {max_items} \
+items, each with an optional lot, serial number, variant, dates and GTIN of its own. The result is \
+one ZIP with an image per item and a manifest. In place of items, a request may have `serials`, \
+which the service makes.
 
 ## From request to ZIP
 
@@ -157,7 +158,8 @@ release 26.0 of the GS1 General Specifications |
 | `day_zero` | a date with day 00, the last day of the month |
 | `outside_set82` | a lot or serial with a character outside GS1 character set 82 |
 | `dot_segment` | a lot or serial of `.` or `..`, which browsers remove from the URI |
-| `no_identifier` | an item with neither lot, serial nor date in a request of several items |
+| `no_identifier` | an item with neither lot, serial, variant, date nor GTIN of its own in a \
+request of several items |
 
 ## Rate limits
 
@@ -174,15 +176,17 @@ A 429 with `backlog_full` means that too many of the tenant's tasks are waiting 
 
 ## CSV
 
-`POST /qr/bulk/` also accepts `text/csv`: a header with any of the columns `lot`, `serial` and \
-`expiry`, then one item per record. The fields that all items share, such as `gtin` and `format`, \
-are query parameters.
+`POST /qr/bulk/` also accepts `text/csv`: a header with the names of any fields of an item, \
+such as `lot`, `serial` and `expiry`, then one item per record. The fields that all items share, \
+such as `gtin` and `format`, are query parameters.
 
 Files are accepted as spreadsheets save them:
 
 - Column names are matched without regard to case and surrounding blanks. `batch`, `batch number` \
 and `lot number` mean `lot`; `serial number` and `sn` mean `serial`; `expiry date`, \
-`expiration date` and `use by` mean `expiry`. An unknown column is an error.
+`expiration date` and `use by` mean `expiry`; `best before` means `best_before_date`, `sell by` \
+`sell_by_date`; the dates are also known with blanks for `_`, such as `production date`. Columns \
+`x_…` are the `extra` values. An unknown column is an error.
 - Fields are separated by the header's separator: commas, semicolons or tabs. A first line \
 `sep=;` is honoured.
 - The encoding is UTF-8, with or without a byte order mark, or UTF-16 with one.

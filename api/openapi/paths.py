@@ -6,6 +6,7 @@ from typing import Any
 from api.openapi import request_examples as examples
 from api.openapi.overview import FOLLOW, HEALTH, KEYS, SINGLE, SUBMIT, WEBHOOKS
 from api.openapi.responses import (
+    REF,
     accepted_headers,
     body,
     field_schemas,
@@ -27,7 +28,14 @@ from api.openapi.responses import (
 )
 from api.openapi.webhook import webhook
 from api.schemas.lists import ChunksQuery, TasksQuery
-from api.schemas.tasks import MAX_KEY_LENGTH, MAX_WAIT, PARAMETERS, BulkRequest
+from api.schemas.tasks import (
+    MAX_KEY_LENGTH,
+    MAX_WAIT,
+    PARAMETERS,
+    SERIALS_PARAMETERS,
+    BulkItem,
+    BulkRequest,
+)
 from render.image import MEDIA_TYPES
 
 _IDEMPOTENCY_KEY = header_parameter(
@@ -43,10 +51,10 @@ _GZIP = (
     "bytes."
 )
 _CSV = (
-    "CSV (RFC 4180) in UTF-8, or in UTF-16 with a byte order mark: a header with any of the "
-    "columns `lot`, `serial` and `expiry` or their aliases, in any order, then one record per "
-    "item. Fields are separated by the header's separator: commas, semicolons or tabs. An empty "
-    "field means no value. The fields that all items share are query parameters."
+    "CSV (RFC 4180) in UTF-8, or in UTF-16 with a byte order mark: a header with any of "
+    "the fields of an item or their aliases, in any order, then one record per item. Fields are "
+    "separated by the header's separator: commas, semicolons or tabs. An empty field means no "
+    "value. The fields that all items share are query parameters."
 )
 _SUBMIT = f"""\
 Validates the whole request, stores it, and responds with 202 before anything is rendered. Poll \
@@ -61,6 +69,9 @@ are invalid.
 - To repeat a request safely, send an `Idempotency-Key`.
 - For CSV, send `Content-Type: text/csv`. The body has the items, and the query has the other \
 fields.
+- In place of `items`, the request may have `serials`: a range of serial numbers, or a number of \
+them drawn at random. They are made once, when the request is accepted; a repetition with the same \
+`Idempotency-Key` gets the same task, and draws no others.
 
 {_GZIP}"""
 _POLL = f"""\
@@ -209,13 +220,19 @@ def _submit_operation() -> dict[str, Any]:
         responses={"200": dry_run, "202": _accepted(replayed_header())},
         errors=("400", "406", "409", "413", "415", "422"),
         parameters=[*_bulk_query(), _IDEMPOTENCY_KEY],
-        requestBody=body(
-            "BulkRequest",
-            examples.BULK_JSON,
-            {"text/csv": text_content(_CSV, examples.BULK_CSV)},
-        ),
+        requestBody=_bulk_body(),
         callbacks=webhook(),
     )
+
+
+def _bulk_body() -> dict[str, Any]:
+    """Return the request body: items or serials as JSON, or items as CSV."""
+    in_json = examples.BULK_JSON | examples.SERIALS_JSON
+    found = body("BulkRequest", in_json, {"text/csv": text_content(_CSV, examples.BULK_CSV)})
+    kinds = ("BulkRequest", "SerialsRequest")
+    content = found["content"]["application/json"]
+    content["schema"] = {"oneOf": [{"$ref": REF.format(name=kind)} for kind in kinds]}
+    return found
 
 
 def _list_operation() -> dict[str, Any]:
@@ -256,7 +273,25 @@ def _bulk_query() -> list[dict[str, Any]]:
     flag = {"type": "boolean", "default": False, "examples": [True]}
     fields = field_schemas(BulkRequest)
     shared = [_csv_parameter(name, fields[name]) for name in PARAMETERS]
-    return [query_parameter("dry_run", text, flag), *shared]
+    return [query_parameter("dry_run", text, flag), *shared, *_serials_query()]
+
+
+def _serials_query() -> list[dict[str, Any]]:
+    """Return the query parameters of the CSV form with serials in place of items."""
+    text = (
+        "For CSV only. Serial numbers that the service makes, in place of items: "
+        "`start:count[:step]` or `random:count[:length]`, as in the JSON field. The body is then "
+        "empty, and the query may also have `x_…`, an extra value of all items, and the following "
+        "parameters."
+    )
+    serials = query_parameter("serials", text, {"type": "string", "examples": ["A0001:500"]})
+    fields, found = field_schemas(BulkItem), []
+    for name in SERIALS_PARAMETERS:
+        schema = fields[name] | {"type": "string"}
+        del schema["anyOf"], schema["default"]
+        text = f"For CSV only, with `serials`. {schema.pop('description')}"
+        found.append(query_parameter(name, text, schema))
+    return [serials, *found]
 
 
 def _csv_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

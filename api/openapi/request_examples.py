@@ -44,6 +44,25 @@ BULK_JSON = named(
             ],
         },
     ),
+    products=(
+        "Items of two products, each with its own GTIN and dates",
+        {
+            "items": [
+                {"gtin": GTIN, "lot": "LOT-7", "best_before_date": "271130"},
+                {"gtin": "614141123452", "variant": "2A", "production_date": "260105"},
+            ],
+        },
+    ),
+    names=(
+        "Names of the images, and values for columns of the manifest",
+        {
+            "gtin": GTIN,
+            "items": [
+                {"serial": "A0001", "name": "front-1", "extra": {"customer": "ACME"}},
+                {"serial": "A0002", "name": "front-2", "extra": {"customer": "ACME"}},
+            ],
+        },
+    ),
     vectors=(
         "SVG images with a higher error correction level",
         {
@@ -83,6 +102,16 @@ BULK_JSON = named(
         },
     ),
 )
+SERIALS_JSON = named(
+    range=(
+        "500 serial numbers, from A0001 to A0500, of one lot",
+        {"gtin": GTIN, "serials": {"start": "A0001", "count": 500}, "lot": "LOT-7"},
+    ),
+    random=(
+        "500 serial numbers drawn at random",
+        {"gtin": GTIN, "serials": {"random": True, "count": 500, "length": 12}},
+    ),
+)
 BULK_CSV = named(
     serials=(
         "Two serial numbers of one lot; the query has the gtin",
@@ -91,6 +120,10 @@ BULK_CSV = named(
     spreadsheet=(
         "Semicolons, other column names and ISO 8601 dates, as a spreadsheet saves them",
         "Batch;Serial Number;Expiry Date\r\nLOT-7;A0001;2027-12-31\r\nLOT-7;A0002;2027-12-31\r\n",
+    ),
+    products=(
+        "Items of two products, each with its own GTIN and best before date",
+        "gtin,batch,best before\r\n9506000134352,LOT-7,2027-11-30\r\n614141123452,LOT-8,\r\n",
     ),
     quoted=(
         "Other column order, a value with a comma, an empty value",
@@ -132,6 +165,19 @@ DRY_RUN = named(
             "errors_total": 0,
             "warnings": [],
             "warnings_total": 0,
+        },
+    ),
+    range=(
+        "A range of serial numbers",
+        {
+            "would_accept": True,
+            "items": 500,
+            "symbols": [{"version": 4, "error_correction": "M", "count": 500, **_PNG_400}],
+            "errors": [],
+            "errors_total": 0,
+            "warnings": [],
+            "warnings_total": 0,
+            "serials": {"samples": ["A0001", "A0002", "A0003", "A0500"], "reserved": False},
         },
     ),
     warned=(

@@ -16,13 +16,15 @@ from api.http.request_bodies import BodyReader
 from api.intake.bulk_request import build_job_request
 from api.intake.csv_items import read_csv
 from api.intake.dry_run import dry_run
+from api.intake.item_batch import EXTRA_PREFIX
 from api.intake.json_items import read_json
+from api.intake.serials_request import read_serials_query
 from api.intake.validation import RequestLimits
 from api.presenters import accepted
 from api.resources.lists import respond_task_list
 from api.resources.task import respond_accepted
 from api.schemas.problems import Violation
-from api.schemas.tasks import MAX_KEY_LENGTH, PARAMETERS, DryRun
+from api.schemas.tasks import MAX_KEY_LENGTH, PARAMETERS, SERIALS_PARAMETERS, DryRun
 from pipeline.service import (
     ApiKeys,
     Idempotency,
@@ -34,7 +36,7 @@ from pipeline.service import (
     make_idempotency,
 )
 
-_DRY_RUN = "dry_run"
+_DRY_RUN, _SERIALS = "dry_run", "serials"
 
 
 class BulkCollection:
@@ -101,10 +103,12 @@ class BulkCollection:
         self, req: falcon.Request, media_type: str, body: bytes
     ) -> tuple[JobRequest | DryRun, Idempotency | None]:
         violations = Violations()
-        known = PARAMETERS if media_type == CSV else ()
+        known = _parameters(req) if media_type == CSV else ()
         query = read_query(req, (*known, _DRY_RUN), violations)
         only_check = take_flag(query, _DRY_RUN, violations)
-        if media_type == CSV:
+        if "serials" in query:
+            parsed = read_serials_query(body, query, self._limits, violations)
+        elif media_type == CSV:
             parsed = read_csv(body, query, self._limits, violations)
         else:
             parsed = read_json(body, self._limits, violations)
@@ -129,6 +133,14 @@ class BulkCollection:
                 "callback_url out."
             )
             violations.append(Violation("/callback_url", "no_webhook_secret", detail))
+
+
+def _parameters(req: falcon.Request) -> tuple[str, ...]:
+    """Return the query parameters that a request of the CSV form may have."""
+    if _SERIALS not in req.params:
+        return (*PARAMETERS, _SERIALS)
+    extra = (name for name in req.params if name.startswith(EXTRA_PREFIX))
+    return (*PARAMETERS, _SERIALS, *SERIALS_PARAMETERS, *extra)
 
 
 def _idempotency(req: falcon.Request, body: bytes, parameters: str) -> Idempotency | None:

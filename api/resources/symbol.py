@@ -10,7 +10,7 @@ from api.http.negotiation import JSON, check_accepts
 from api.http.problems import Violations, invalid
 from api.http.query import read_query
 from api.http.request_bodies import BodyReader
-from api.intake.item_batch import ITEM_FIELDS, Column, ItemBatch, Location
+from api.intake.item_batch import FIRST_FIELDS, ITEM_FIELDS, Column, ItemBatch, Location
 from api.intake.validation import ANY_GTIN, ItemCheck, RequestLimits
 from api.intake.warnings import Warnings
 from api.schemas.tasks import BulkItem, SymbolRequest
@@ -18,7 +18,7 @@ from pipeline.service import ItemLimits
 from render.chunk import render_chunk
 from render.image import MEDIA_TYPES, RenderOptions
 
-_BODY_LIMIT = 4096  # bytes
+_BODY_LIMIT = 32 * 1024  # bytes, for the longest extra values
 _ITEM_POINTERS = frozenset(f"/{name}" for name in BulkItem.__struct_fields__)
 #: 30 days. The same values always give the same image.
 _CACHE_CONTROL = "public, max-age=2592000"
@@ -71,14 +71,20 @@ def parse_symbol(
     fields = decode_fields(body, SymbolRequest, "", violations)
     request = SymbolRequest(**{"gtin": ANY_GTIN} | fields)
     check = ItemCheck(request, limits, violations, Warnings(violations, strict=request.strict))
-    columns = {field: Column.of([getattr(request, field)]) for field in ITEM_FIELDS}
+    columns = {
+        field: Column.of([value])
+        for field in ITEM_FIELDS
+        if field not in {"extra", "gtin"}  # the GTIN is that of the request
+        and ((value := getattr(request, field)) is not None or field in FIRST_FIELDS)
+    }
     unreadable = [0] if any(row.pointer in _ITEM_POINTERS for row in violations.listed) else []
     size_field = "size" if request.xdim_mm is None else "xdim_mm"
 
     def locate(_number: int, field: str | None) -> Location:
         return Location(f"/{field or size_field}")
 
-    valid = check.valid_items(ItemBatch(columns, [0], unreadable, locate))
+    batch = ItemBatch(columns, [0], unreadable, locate, [request.extra] if request.extra else None)
+    valid = check.valid_items(batch)
     if violations:
         raise invalid(violations)
     (uri,) = check.uris(valid)

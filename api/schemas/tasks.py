@@ -4,14 +4,15 @@
 checks these rules, with a message for each.
 """
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.schemas.problems import MAX_ERRORS, RequestWarning, Violation
 from api.schemas.states import CallbackState, State
-from render.gs1 import gtin
+from render.gs1.gtin import PATTERN as GTIN_PATTERN
 from render.image import (
     MAX_DPI,
     MAX_SIDE_PX,
@@ -35,6 +36,10 @@ MAX_WAIT = 30
 #: Maximum length of an ``Idempotency-Key``.
 MAX_KEY_LENGTH = 255
 
+#: Limits of an item's ``name`` and ``extra``.
+MAX_NAME_LENGTH, MAX_EXTRA_LENGTH, MAX_EXTRA_NAMES = 80, 200, 20
+NAME_PATTERN, EXTRA_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,80}$", r"^[a-z0-9_]{1,40}$"
+
 GTIN_EXAMPLE = "9506000134352"
 TASK_ID_EXAMPLE = "7d2a4f0e-6c1b-4a39-9d0e-2f5c8b1a7e63"
 ERROR_EXAMPLE = "Chunk 1 failed after 4 tries: the object store did not respond."
@@ -49,13 +54,14 @@ _ALPHANUMERIC = {"minLength": 1, "maxLength": 20, "pattern": r"^[\x21-\x7E]{1,20
 
 #: Browsers remove the segments ``.`` and ``..`` (RFC 3986, section 5.2.4), even percent-encoded
 #: ones (WHATWG URL, "single-dot path segment").
+_DATE = {"pattern": "^[0-9]{6}$"}
 _DOTS = (
     "1 to 20 characters of GS1 character set 82. The values `.` and `..` are accepted, but "
     "browsers remove them from the URI."
 )
 
 
-class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BulkItem(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Values of one symbol. Every field is optional."""
 
     lot: Annotated[
@@ -79,18 +85,99 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="Expiration date (AI 17): YYMMDD. Day 00 means the last day of the month.",
             examples=["271231"],
-            extra_json_schema={"pattern": "^[0-9]{6}$"},
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    gtin: Annotated[
+        str | None,
+        Meta(
+            description="GTIN of this item, in place of the `gtin` of the request. If every item "
+            "has one, the request may leave its own out.",
+            examples=[GTIN_EXAMPLE],
+            extra_json_schema={"pattern": GTIN_PATTERN},
+        ),
+    ] = None
+    production_date: Annotated[
+        str | None,
+        Meta(
+            description="Production date (AI 11): YYMMDD, like `expiry`.",
+            examples=["260105"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    packaging_date: Annotated[
+        str | None,
+        Meta(
+            description="Packaging date (AI 13): YYMMDD, like `expiry`.",
+            examples=["260106"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    best_before_date: Annotated[
+        str | None,
+        Meta(
+            description="Best before date (AI 15): YYMMDD, like `expiry`.",
+            examples=["271130"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    sell_by_date: Annotated[
+        str | None,
+        Meta(
+            description="Sell by date (AI 16): YYMMDD, like `expiry`.",
+            examples=["271115"],
+            extra_json_schema=_DATE,
+        ),
+    ] = None
+    variant: Annotated[
+        str | None,
+        Meta(
+            description=f"Consumer product variant (AI 22): {_DOTS}",
+            examples=["2A"],
+            extra_json_schema=_ALPHANUMERIC,
+        ),
+    ] = None
+    name: Annotated[
+        str | None,
+        Meta(
+            description="Name of the image in the ZIP, without extension: 1 to 80 of the "
+            "characters `A-Z a-z 0-9 . _ -`. No two images of a task may have the same name, upper "
+            "and lower case counting as equal, and no name may be one that Windows reserves, such "
+            "as `NUL`. Not with `pages` `single`. Default: `{index}_{lot}_{serial}`.",
+            examples=["front-label-1"],
+            extra_json_schema={
+                "minLength": 1,
+                "maxLength": MAX_NAME_LENGTH,
+                "pattern": NAME_PATTERN,
+            },
+        ),
+    ] = None
+    extra: Annotated[
+        dict[str, str] | None,
+        Meta(
+            description=f"Values that are not in the symbol, but in the columns `x_…` of the "
+            f"manifest: strings of up to {MAX_EXTRA_LENGTH} characters. Names have 1 to 40 of the "
+            f"characters `a-z 0-9 _`; a task may have up to {MAX_EXTRA_NAMES} of them. The columns "
+            "are in the order in which the names first appear.",
+            examples=[{"customer": "ACME", "pallet": "17"}],
+            extra_json_schema={
+                "propertyNames": {"pattern": EXTRA_NAME_PATTERN},
+                "additionalProperties": {"type": "string", "maxLength": MAX_EXTRA_LENGTH},
+            },
         ),
     ] = None
 
 
+_GTIN_DESCRIPTION = (
+    "GTIN-8, GTIN-12, GTIN-13 or GTIN-14 with its check digit. Spaces and hyphens between the "
+    "digits are ignored."
+)
 Gtin = Annotated[
     str,
     Meta(
-        description="GTIN-8, GTIN-12, GTIN-13 or GTIN-14 with its check digit. Spaces and hyphens "
-        "between the digits are ignored.",
+        description=_GTIN_DESCRIPTION,
         examples=[GTIN_EXAMPLE],
-        extra_json_schema={"pattern": gtin.PATTERN},
+        extra_json_schema={"pattern": GTIN_PATTERN},
     ),
 ]
 Format = Annotated[ImageFormat, Meta(description="File format of the images.", examples=["png"])]
@@ -152,13 +239,20 @@ Strict = Annotated[
 ]
 
 
-class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BulkRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Request for one QR code per item.
 
     In the CSV form, the body has the items, and the query has the other fields.
     """
 
-    gtin: Gtin
+    gtin: Annotated[
+        str | None,
+        Meta(
+            description=f"{_GTIN_DESCRIPTION} Required unless every item has a `gtin`.",
+            examples=[GTIN_EXAMPLE],
+            extra_json_schema={"pattern": GTIN_PATTERN},
+        ),
+    ] = None
     items: Annotated[
         list[BulkItem],
         Meta(description="The items; each becomes one QR code.", examples=[[_ITEM]], min_length=0),
@@ -220,6 +314,115 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
     xdim_mm: XDimension = None
     dpi: Dpi = None
     strict: Strict = False
+
+
+#: Length of serials drawn at random without ``length``.
+DEFAULT_SERIAL_LENGTH = 10
+#: The characters of such serials: digits and capital letters without 0, 1, I, L, O and U, which are
+#: easily mistaken for others.
+SERIAL_CHARACTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_BITS = math.log2(len(SERIAL_CHARACTERS))
+
+
+class Serials(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Serial numbers that the service makes, one per item: a range, or drawn at random.
+
+    They are made once, when the request is accepted.
+    """
+
+    start: Annotated[
+        str | None,
+        Meta(
+            description="First serial number of a range. Its last run of digits is counted up, and "
+            "keeps its width; a number that needs more digits is an error.",
+            examples=["A0001"],
+            extra_json_schema=_ALPHANUMERIC,
+        ),
+    ] = None
+    count: Annotated[
+        int,
+        Meta(
+            description="Number of serial numbers, and of items.",
+            examples=[500],
+            extra_json_schema={"minimum": 1},
+        ),
+    ]
+    step: Annotated[
+        int | None,
+        Meta(
+            description="Difference between two serial numbers of a range. Default: 1.",
+            examples=[1],
+            extra_json_schema={"minimum": 1},
+        ),
+    ] = None
+    random: Annotated[
+        bool,
+        Meta(
+            description="`true` to draw the serial numbers from the random generator of the "
+            f"operating system. Each of their {len(SERIAL_CHARACTERS)} characters, "
+            f"`{SERIAL_CHARACTERS}`, has {_BITS:.2f} bits of entropy. No two serial numbers of a "
+            "task are equal. They are not promised to be unguessable, nor to differ from those of "
+            "other tasks.",
+            examples=[True],
+        ),
+    ] = False
+    length: Annotated[
+        int | None,
+        Meta(
+            description="Number of characters of serial numbers drawn at random, 1 to 20. Default: "
+            f"{DEFAULT_SERIAL_LENGTH}, with {_BITS * DEFAULT_SERIAL_LENGTH:.0f} bits of entropy.",
+            examples=[DEFAULT_SERIAL_LENGTH],
+            extra_json_schema={"minimum": 1, "maximum": 20},
+        ),
+    ] = None
+
+
+#: Fields of an item that items with serials of :class:`Serials` may share.
+SHARED_ITEM_FIELDS = tuple(
+    name for name in BulkItem.__struct_fields__ if name not in {"serial", "gtin", "name"}
+)
+_SERIALS_FIELD = (
+    "serials",
+    Annotated[
+        Serials,
+        Meta(
+            description="Serial numbers that the service makes, in place of `items`.",
+            examples=[{"start": "A0001", "count": 500}],
+        ),
+    ],
+)
+
+
+def _shared(kind: type[msgspec.Struct], *names: str) -> list[Any]:
+    """Return fields of a type as :func:`msgspec.defstruct` takes them."""
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    return [(name, fields[name].type, fields[name].default) for name in names]
+
+
+#: The fields of a request with serials in place of items.
+SERIALS_REQUEST_FIELDS: list[Any] = [
+    *_shared(BulkRequest, "gtin"),
+    _SERIALS_FIELD,
+    *_shared(BulkItem, *SHARED_ITEM_FIELDS),
+    *_shared(
+        BulkRequest,
+        *(name for name in BulkRequest.__struct_fields__ if name not in {"gtin", "items"}),
+    ),
+]
+SerialsRequest: Any = msgspec.defstruct(
+    "SerialsRequest",
+    SERIALS_REQUEST_FIELDS,
+    namespace={
+        "__doc__": "Request for one QR code per serial number that the service makes.\n\n"
+        "The items differ only in their serial numbers."
+    },
+    module=__name__,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
 
 
 WARNING_EXAMPLE = {
@@ -343,6 +546,27 @@ class SymbolCount(msgspec.Struct, frozen=True):
     ] = None
 
 
+class SerialExamples(msgspec.Struct, frozen=True):
+    """Examples of the serial numbers that the service would make."""
+
+    samples: Annotated[
+        list[str],
+        Meta(
+            description="The first serial numbers, and the last one.",
+            examples=[["A0001", "A0002", "A0003", "A0500"]],
+        ),
+    ]
+    reserved: Annotated[
+        bool,
+        Meta(
+            description="Always `false`: a dry run reserves no serial numbers. Another request may "
+            "use them, and serial numbers drawn at random are drawn again when the request is "
+            "accepted.",
+            examples=[False],
+        ),
+    ] = False
+
+
 class DryRun(msgspec.Struct, frozen=True):
     """Result of a dry run. No job was accepted."""
 
@@ -382,6 +606,14 @@ class DryRun(msgspec.Struct, frozen=True):
         ),
     ] = []
     warnings_total: WarningsTotal = 0
+    serials: Annotated[
+        SerialExamples | UnsetType,
+        Meta(
+            description="Examples of the serial numbers of a valid request with `serials`; absent "
+            "otherwise.",
+            examples=[{"samples": ["A0001", "A0002", "A0003", "A0500"], "reserved": False}],
+        ),
+    ] = UNSET
 
 
 class Chunks(msgspec.Struct, frozen=True):
@@ -570,3 +802,5 @@ class Health(msgspec.Struct, frozen=True):
 
 #: Names of the query parameters of the CSV form: the fields of a bulk request except its items.
 PARAMETERS = tuple(name for name in BulkRequest.__struct_fields__ if name != "items")
+#: Names of the further query parameters of the CSV form with ``serials`` and no items.
+SERIALS_PARAMETERS = tuple(name for name in SHARED_ITEM_FIELDS if name != "extra")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import cast
 
-from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.manifest import ManifestRow, extra_columns
 from pipeline.archive.member_block import MemberBlock
 from pipeline.archive.member_names import SYMBOLS_PDF
 from pipeline.archive.members import ZipMember, make_member
@@ -42,7 +42,7 @@ def stream_archive(
     pdf = SymbolsPdf() if layout.pages == "single" else None
     with ExitStack() as spooled:
         as_csv = spooled.enter_context(CsvFile(manifest_columns(layout)))
-        as_json = spooled.enter_context(JsonFile())
+        as_json = spooled.enter_context(JsonFile(extra_columns(layout)))
         merge = spooled.enter_context(CsvFile(merge_columns(layout))) if layout.datamerge else None
         # A local file header has its member's size, so these files are complete before the first
         # byte is yielded.

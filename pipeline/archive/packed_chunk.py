@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.archive.chunk_files import make_members
-from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.manifest import ManifestRow, extra_columns
 from pipeline.archive.member_block import MemberBlock, pack_members
 from pipeline.archive.row_files import CsvRecords, JsonRecords, manifest_columns, merge_columns
 from pipeline.model.layout import Layout
@@ -70,7 +70,7 @@ def row_lines(layout: Layout, rows: Sequence[ManifestRow]) -> RowLines:
         merge = merged.header + merged.lines(rows)
     return RowLines(
         as_csv.header + as_csv.lines(rows),
-        JsonRecords().lines(rows),
+        JsonRecords(extra_columns(layout)).lines(rows),
         merge,
         all(row.verified for row in rows),
     )

@@ -8,7 +8,13 @@ from types import MappingProxyType
 import msgspec
 from msgspec import UNSET
 
-from pipeline.archive.manifest import CSV_COLUMNS, PAGE_COLUMNS, ManifestRow
+from pipeline.archive.manifest import (
+    CSV_COLUMNS,
+    EXTRA_PREFIX,
+    PAGE_COLUMNS,
+    ManifestRow,
+    item_columns,
+)
 from pipeline.archive.members import SpooledFile
 from pipeline.model.layout import Layout
 
@@ -25,12 +31,12 @@ _json_encoder = msgspec.json.Encoder()
 def manifest_columns(layout: Layout) -> Mapping[str, str]:
     """Return the columns of ``manifest.csv``, and the fields of a row that they contain."""
     columns = PAGE_COLUMNS if layout.pages == "single" else CSV_COLUMNS
-    return {name: name for name in columns}
+    return {name: name for name in columns} | item_columns(layout)
 
 
-def merge_columns(_: Layout) -> Mapping[str, str]:
+def merge_columns(layout: Layout) -> Mapping[str, str]:
     """Return the columns of ``datamerge.csv``, and the fields of a row that they contain."""
-    return DATAMERGE_COLUMNS
+    return {**DATAMERGE_COLUMNS, **item_columns(layout)}
 
 
 class CsvRecords:
@@ -45,6 +51,8 @@ class CsvRecords:
 
     def __init__(self, columns: Mapping[str, str]) -> None:
         self._fields = [*columns.values()]
+        has_extra = any(field.startswith(EXTRA_PREFIX) for field in self._fields)
+        self._read = ManifestRow.column if has_extra else getattr  # which is faster
         self.header = _csv_lines([columns])
 
     def lines(self, rows: Sequence[ManifestRow]) -> bytes:
@@ -53,19 +61,29 @@ class CsvRecords:
 
     def _record(self, row: ManifestRow) -> list[object]:
         """Return the values of a record, with Boolean values as in JSON."""
-        values = [getattr(row, field) for field in self._fields]
+        values = [self._read(row, field) for field in self._fields]
         return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 class JsonRecords:
-    """The elements of a JSON array of rows."""
+    """The elements of a JSON array of rows.
+
+    Args:
+        extra: the columns of extra values.
+    """
+
+    def __init__(self, extra: Sequence[str] = ()) -> None:
+        self._extra = extra
 
     def lines(self, rows: Sequence[ManifestRow]) -> bytes:
         """Return ``rows`` as elements of the array, one per line."""
-        return encode_lines(
-            row if row.staged_page is UNSET else msgspec.structs.replace(row, staged_page=UNSET)
-            for row in rows
-        )
+        return encode_lines(map(self._element, rows))
+
+    def _element(self, row: ManifestRow) -> object:
+        extra = {name: row.column(name) for name in self._extra}
+        if row.staged_page is not UNSET or extra:
+            row = msgspec.structs.replace(row, staged_page=UNSET, extra=UNSET)
+        return {**msgspec.to_builtins(row), **extra} if extra else row
 
 
 class CsvFile(SpooledFile):
@@ -94,11 +112,15 @@ class CsvFile(SpooledFile):
 
 
 class JsonFile(SpooledFile):
-    """A JSON array with one row per line."""
+    """A JSON array with one row per line.
 
-    def __init__(self) -> None:
+    Args:
+        extra: the columns of extra values.
+    """
+
+    def __init__(self, extra: Sequence[str] = ()) -> None:
         super().__init__()
-        self._records = JsonRecords()
+        self._records = JsonRecords(extra)
         self._before = b"[\n"
 
     def add(self, rows: Sequence[ManifestRow]) -> None:
@@ -117,7 +139,7 @@ class JsonFile(SpooledFile):
         super().close()
 
 
-def encode_lines(rows: Iterable[ManifestRow]) -> bytes:
+def encode_lines(rows: Iterable[object]) -> bytes:
     """Return rows as elements of a JSON array, one per line."""
     # JSON escapes line breaks in strings, so every line break follows a row.
     return _json_encoder.encode_lines(rows)[:-1].replace(b"\n", b",\n")

@@ -1,7 +1,8 @@
 """Jobs: the checked request, its items, and the status in the ledger."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from pipeline.model.layout import FIRST_LAYOUT, Layout
 from pipeline.model.records import Bundle, RequestWarning
 from pipeline.model.states import CallbackState, State
+from render.gs1.link import digital_link_uri
 from render.image import ErrorCorrection, ImageFormat
 
 
@@ -19,11 +21,65 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
         lot: batch or lot number (AI 10), or None.
         serial: serial number (AI 21), or None.
         expiry: expiration date (AI 17) as YYMMDD, or None.
+        gtin: GTIN-14 of the symbol (AI 01); None for that of the job.
+        production_date, packaging_date, best_before_date, sell_by_date: dates (AI 11, 13, 15, 16)
+            as YYMMDD, or None.
+        variant: consumer product variant (AI 22), or None.
+        name: name of the item's file without extension; None for the default.
+        extra: values for the manifest by name, sorted by name; None for none.
     """
 
     lot: str | None = None
     serial: str | None = None
     expiry: str | None = None
+    gtin: str | None = None
+    production_date: str | None = None
+    packaging_date: str | None = None
+    best_before_date: str | None = None
+    sell_by_date: str | None = None
+    variant: str | None = None
+    name: str | None = None
+    extra: dict[str, str] | None = None
+
+    @property
+    def other_dates(self) -> tuple[str | None, ...]:
+        """The dates of :data:`render.gs1.ai.OTHER_DATE_AIS`."""
+        return self.production_date, self.packaging_date, self.best_before_date, self.sell_by_date
+
+    def uri(self, base: str, gtin14: str) -> str:
+        """Return the Digital Link URI of the item.
+
+        Args:
+            base: base of the URI.
+            gtin14: GTIN-14 of the job.
+        """
+        return digital_link_uri(
+            base,
+            self.gtin or gtin14,
+            self.lot,
+            self.serial,
+            self.expiry,
+            self.other_dates,
+            self.variant,
+        )
+
+
+#: The values of an item, in the order of the fields of :class:`Item`; last values that are None may
+#: be left out.
+ItemRow = tuple[Any, ...]
+#: Number of an item's fields that release 0.2.0 knows; an :data:`ItemRow` has at least as many.
+FIRST_FIELDS = 3
+
+
+def item_row(values: Iterable[Any]) -> ItemRow:
+    """Return all values of an item without the last ones that are None.
+
+    The JSON of a job without new fields is therefore that of release 0.2.0.
+    """
+    row = [*values]
+    while len(row) > FIRST_FIELDS and row[-1] is None:
+        row.pop()
+    return tuple(row)
 
 
 class EncodedItems:
@@ -42,12 +98,12 @@ class EncodedItems:
         self.chunks: list[bytes] = []
         self.count = 0
 
-    def append(self, items: Sequence[Item] | Sequence[tuple[str | None, ...]]) -> None:
+    def append(self, items: Sequence[Item] | Sequence[ItemRow]) -> None:
         """Append the next chunk.
 
         Args:
-            items: the items. A tuple with the three values of an item is encoded like an
-                :class:`Item`, and is faster to create.
+            items: the items. Their values, as :func:`item_row` returns them, are encoded alike, and
+                are faster to create.
 
         Raises:
             ValueError: If there are more items than a chunk holds, or if the previous chunk is not
@@ -58,6 +114,9 @@ class EncodedItems:
                 f"cannot append {len(items)} items after {self.count}: "
                 f"chunks have {self.chunk_size} items"
             )
+        if items and isinstance(items[0], Item):
+            structs = cast("Sequence[Item]", items)
+            items = [item_row(msgspec.structs.astuple(each)) for each in structs]
         self.chunks.append(msgspec.json.encode(items))
         self.count += len(items)
 
@@ -68,7 +127,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     The request and the time of its acceptance determine every byte of the bundle.
 
     Attributes:
-        gtin: GTIN-14 shared by all items.
+        gtin: GTIN-14 of the items that have none of their own; if all have one, that of the first.
         items: 1 to ``QRMILL_MAX_ITEMS`` items.
         format: image format.
         size: side of a PNG in pixels; ignored if the layout has an X-dimension.
@@ -79,6 +138,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         warnings: the listed warnings about the request.
         warnings_total: number of warnings, including unlisted ones.
         layout: what else decides the images and the files of the bundle.
+        drawn: what stands for the items in the meaning of a request whose serials are drawn at
+            random; empty if the client determines all items.
     """
 
     gtin: str
@@ -91,6 +152,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[RequestWarning, ...] = ()
     warnings_total: int = 0
     layout: Layout = FIRST_LAYOUT
+    drawn: bytes = b""
 
     def meaning_sha256(self) -> str:
         """Return the SHA-256, hexadecimal, of what the request means.
@@ -99,16 +161,20 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         escapes, defaults that are written out, or the chunk size. Warnings are left out, because
         they name lines and columns, and their texts differ between releases.
         """
+        layout = self.layout
+        # The order of an item's members decides the order of the manifest's columns, and yet has no
+        # meaning.
+        layout = msgspec.structs.replace(layout, extra_names=tuple(sorted(layout.extra_names)))
         meaning = _Meaning(
             self.gtin,
             self.format,
             self.size,
             self.error_correction,
             self.callback_url,
-            None if self.layout == FIRST_LAYOUT else self.layout,
+            None if layout == FIRST_LAYOUT else layout,
         )
         digest = hashlib.sha256(msgspec.json.encode(meaning))
-        for chunk in self.items.chunks:
+        for chunk in [self.drawn] if self.drawn else self.items.chunks:
             digest.update(b",")
             digest.update(memoryview(chunk)[1:-1])  # the items without the array's brackets
         return digest.hexdigest()

@@ -22,6 +22,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         least_version, xdim_mm, dpi, outlines: as in :class:`RenderOptions`.
         pages: whether each symbol has a file of its own.
         datamerge: whether the bundle has a ``datamerge.csv``.
+        item_fields: fields that at least one item has and that release 0.2.0 does not know, in the
+            order of :class:`pipeline.model.jobs.Item`.
+        extra_names: names of the items' extra values, in the order of the manifest's columns.
     """
 
     least_version: int = 1
@@ -30,6 +33,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outlines: bool = False
     pages: Pages = "each"
     datamerge: bool = False
+    item_fields: tuple[str, ...] = ()
+    extra_names: tuple[str, ...] = ()
 
 
 FIRST_LAYOUT = Layout()
@@ -50,6 +55,8 @@ def render_options(
     )
 
 
-def needs_version_2(image_format: ImageFormat, layout: Layout) -> bool:
-    """Return whether release 0.2.0 would render a job with this layout differently."""
-    return layout != FIRST_LAYOUT or image_format not in _FIRST_FORMATS
+def needed_version(image_format: ImageFormat, layout: Layout) -> Literal[1, 2, 3]:
+    """Return the lowest schema version whose readers render a job with this layout correctly."""
+    if layout.item_fields:
+        return 3
+    return 2 if layout != FIRST_LAYOUT or image_format not in _FIRST_FORMATS else 1

@@ -101,7 +101,7 @@ class RequestHead(JobFields, frozen=True, kw_only=True):
             Idempotency-Key.
     """
 
-    version: Literal[1, 2] = 1
+    version: Literal[1, 2, 3] = 1
     ranges: list[tuple[int, int]]
     idempotency: Idempotency | None = None
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.model.jobs import Item, JobRequest
-from pipeline.model.layout import FIRST_LAYOUT, needs_version_2
+from pipeline.model.layout import FIRST_LAYOUT, needed_version
 from pipeline.model.records import Idempotency, RequestHead, RequestTail
 
 _LONGEST_REQUEST_ID = 64  # characters, none of which JSON escapes
@@ -59,7 +59,7 @@ def encode_head(request: JobRequest, acceptance: Acceptance) -> tuple[RequestHea
     """
     ends = accumulate(map(len, request.items.chunks), initial=0)
     head = RequestHead(
-        version=2 if needs_version_2(request.format, request.layout) else 1,
+        version=needed_version(request.format, request.layout),
         task_id=acceptance.task_id,
         key_id=acceptance.key_id,
         key_name=acceptance.key_name,

@@ -9,10 +9,11 @@ would misread the data. A new version takes two releases: the first reads both v
 second writes the new version. Messages on Redis channels are bare names and have no version; a new
 meaning needs a new channel.
 
-Version 2 of ledger entries and request objects is an exception to these two releases: it means only
-that the job has a layout that release 0.2.0 does not know. Each job has the lowest version that its
-own fields need, so release 0.2.0 processes the jobs of version 1, and does not touch the others,
-whose images it would render differently. Messages stay at version 1.
+Versions 2 and 3 of ledger entries and request objects are an exception to these two releases.
+Version 2 means only that the job has a layout that release 0.2.0 does not know, and version 3 that
+its items have fields beyond lot, serial and expiry. Each job has the lowest version that its own
+fields need, so release 0.2.0 processes the jobs of version 1, and does not touch the others, whose
+images it would render differently. Messages stay at version 1.
 
 A process leaves data of a higher version to processes of the newer release: it requeues such a
 message, and does not change such a ledger entry or record.
@@ -25,7 +26,7 @@ import msgspec
 from pipeline.errors import NewerVersionError
 
 #: The highest version that this release can read.
-VERSION = 2
+VERSION = 3
 #: The version of the messages that this release sends.
 MESSAGE_VERSION = 1
 

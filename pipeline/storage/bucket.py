@@ -1,7 +1,7 @@
 """The objects of one S3 bucket."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
 from pipeline.storage.errors import translated
 from pipeline.storage.multipart_upload import ObjectUpload, Upload, Uploaded, abort_upload
-from pipeline.storage.write_options import PLAIN, ObjectHeaders
+from pipeline.storage.write_options import ONLY_ONCE, PLAIN, ObjectHeaders
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -46,6 +46,20 @@ class Bucket:
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object atomically."""
+        self._put(key, data, content_type, {})
+
+    def put_once(self, key: str, data: bytes, content_type: str) -> None:
+        """Write an object atomically, unless it exists.
+
+        A server that ignores the condition overwrites the object.
+
+        Raises:
+            ObjectExistsError: the object exists. A lost response may be the reason: the retry of a
+                successful write is rejected, too.
+        """
+        self._put(key, data, content_type, ONLY_ONCE)
+
+    def _put(self, key: str, data: bytes, content_type: str, condition: Mapping[str, Any]) -> None:
         with translated():
             self._client.put_object(
                 Bucket=self.name,
@@ -54,6 +68,7 @@ class Bucket:
                 ContentType=content_type,
                 **self._headers.encryption,  # type: ignore[arg-type] # the stubs want literals
                 **self._headers.of_body(data),
+                **condition,
             )
 
     def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -190,6 +205,7 @@ class Bucket:
 
         Raises:
             UploadAbandonedError: the upload's ``keep_going`` or ``confirm`` returned False.
+            ObjectExistsError: the object exists, and the upload is to write it only once.
         """
         return ObjectUpload(self._client, self.name, key, self._headers).write(upload)
 

@@ -17,6 +17,8 @@ The rules are from the S3 API Reference unless stated otherwise:
   download URL cannot do that, so the doctor reports that the region is wrong.
 - ``NoSuchUpload`` for a part or a completion means that the upload was aborted, or that an attempt
   whose response was lost completed it. The upload has to be restarted.
+- 412 ``PreconditionFailed`` is the response to a conditional write (``If-None-Match: *``) of an
+  object that exists (S3 User Guide, "How to prevent object overwrites with conditional writes").
 - ``ExpiredToken`` and errors of STS (AWS STS API Reference, AssumeRoleWithWebIdentity) last until
   new credentials are obtained.
 """
@@ -28,10 +30,16 @@ import urllib3.exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from pipeline.errors import ObjectMissingError, ObjectShortError, StoreUnavailableError
+from pipeline.errors import (
+    ObjectExistsError,
+    ObjectMissingError,
+    ObjectShortError,
+    StoreUnavailableError,
+)
 
 #: Codes for a range that begins after an object's last byte (RFC 9110, section 15.5.17).
 _RANGE_NOT_SATISFIABLE = frozenset({"416", "InvalidRange"})
+_EXISTS = frozenset({"412", "PreconditionFailed"})
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 
 
@@ -58,6 +66,8 @@ def _translate(error: ClientError) -> Exception:
     message = f"{error.operation_name}: {code}"
     if code in _RANGE_NOT_SATISFIABLE:
         return ObjectShortError(message)
+    if code in _EXISTS:
+        return ObjectExistsError(message)
     if code in _MISSING:
         return ObjectMissingError(message)
     # AccessDenied for an encryption key differs from other denials only in the message.

@@ -4,11 +4,11 @@ A stream of one part is written with one PUT, and a longer one as a multipart up
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.storage.errors import translated
@@ -45,6 +45,7 @@ class Upload(NamedTuple):
         confirm: called with the object's size and digest before the request that makes the object
             visible: before a single part is sent, or when all parts have been sent. Returns False
             to abandon the upload.
+        condition: parameters that may have S3 reject the request that makes the object visible.
     """
 
     stream: Iterable[bytes | memoryview]
@@ -52,6 +53,7 @@ class Upload(NamedTuple):
     keep_going: Callable[[], bool]
     content_type: str = "application/zip"
     confirm: Callable[[Uploaded], bool] | None = None
+    condition: Mapping[str, Any] = {}
 
     def may_complete(self, uploaded: Uploaded, *, checked: bool) -> bool:
         """Return whether the object may become visible.
@@ -108,6 +110,7 @@ class ObjectUpload:
                 ContentType=upload.content_type,
                 **self._headers.encryption,  # type: ignore[arg-type] # the stubs want literals
                 **self._headers.of_body(data),
+                **upload.condition,
             )
         return uploaded
 
@@ -152,6 +155,7 @@ class ObjectUpload:
                 Key=self._key,
                 UploadId=upload_id,
                 MultipartUpload={"Parts": finished},
+                **upload.condition,
             )
         return uploaded
 

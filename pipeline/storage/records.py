@@ -25,6 +25,7 @@ from pipeline.model.versions import refuse_newer, version_of
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from pipeline.storage.multipart_upload import Upload, Uploaded
+from pipeline.storage.write_options import ONLY_ONCE
 
 _JSON = "application/json"
 #: Largest size in bytes of a request object written with one PUT, and part size of larger ones.
@@ -49,7 +50,12 @@ class JobRecords:
         self._bucket = bucket
 
     def write_request(
-        self, task_id: str, pieces: Sequence[bytes], keep_going: Callable[[], bool]
+        self,
+        task_id: str,
+        pieces: Sequence[bytes],
+        keep_going: Callable[[], bool],
+        *,
+        once: bool = False,
     ) -> None:
         """Write a request object; a large one in parts, so that it is not in memory twice.
 
@@ -58,15 +64,20 @@ class JobRecords:
             pieces: the line with the head, the items of each chunk, and the last line.
             keep_going: called before each part of a large object; returns False to abandon the
                 upload.
+            once: whether an existing object stays as it is.
 
         Raises:
             UploadAbandonedError: ``keep_going`` returned False.
+            ObjectExistsError: the object exists, and is to be written only ``once``.
         """
         key = keys.request_object(task_id)
         if sum(map(len, pieces)) <= _ONE_PUT:
-            self._bucket.put(key, b"".join(pieces), _JSON)
+            put = self._bucket.put_once if once else self._bucket.put
+            put(key, b"".join(pieces), _JSON)
         else:
-            self._bucket.upload(key, Upload(pieces, _ONE_PUT, keep_going, _JSON))
+            condition = ONLY_ONCE if once else {}
+            upload = Upload(pieces, _ONE_PUT, keep_going, _JSON, condition=condition)
+            self._bucket.upload(key, upload)
 
     def delete_request(self, task_id: str) -> None:
         """Delete a request object; a missing object is not an error."""

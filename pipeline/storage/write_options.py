@@ -15,6 +15,9 @@ from typing import Any, Literal, NamedTuple
 from pipeline.settings import Settings
 
 Checksum = Literal["md5", "crc32", "sha256"]
+#: Parameters that create an object, and have S3 reject the write of one that exists. AWS S3, Ceph
+#: and moto honour the condition for PUT and for CompleteMultipartUpload; rclone ignores it.
+ONLY_ONCE: Mapping[str, Any] = {"IfNoneMatch": "*"}
 
 
 class ObjectHeaders(NamedTuple):

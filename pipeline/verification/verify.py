@@ -20,7 +20,6 @@ from pipeline.errors import UnverifiedError
 from pipeline.model.records import JobFields
 from pipeline.verification.png_files import HEAD_BYTES, read_modules
 from pipeline.verification.rasters import MODULE_PIXELS, RASTERISERS
-from render.gs1.link import digital_link_uri
 from render.image import Image, symbol_side
 from render.writers.pdf_document import page_document
 
@@ -129,7 +128,7 @@ def _with_quiet_zone(light: NDArray[np.uint8]) -> Modules:
 
 def _fault(job: JobFields, row: ManifestRow, modules: NDArray[np.uint8]) -> str:
     """Return how a symbol differs from its item; empty if it does not."""
-    uri = digital_link_uri(job.link_base, row.gtin, row.lot, row.serial, row.expiry)
+    uri = row.item.uri(job.link_base, row.gtin)
     if row.uri != uri:
         return "the URI is not that of the item"
     found = zxingcpp.read_barcode(

@@ -1,6 +1,9 @@
-"""Values of application identifiers: lot (AI 10), serial (AI 21), expiration date (AI 17).
+"""Values of application identifiers: lot (AI 10), serial (AI 21), variant (AI 22) and dates.
 
-Sources: GS1 General Specifications, section 3.4.1 (AI 10), 3.5.2 (AI 21), 3.4.6 (AI 17), section
+The dates are those of production (AI 11), packaging (AI 13), best before (AI 15), sell by (AI 16)
+and expiration (AI 17).
+
+Sources: GS1 General Specifications, section 3.4 (AI 10 to 17), section 3.5 (AI 21 and 22), section
 7.11 (character set 82, figure 7.11-1) and section 7.12 (the century of a two-digit year).
 """
 
@@ -16,6 +19,8 @@ from render.errors import InvalidValueError, shown
 Charset = Literal["cset82", "ascii"]
 
 MAX_LENGTH = 20
+#: Application identifiers of the dates of production, packaging, best before and sell by.
+OTHER_DATE_AIS = ("11", "13", "15", "16")
 #: The printable ASCII characters that are outside character set 82.
 OUTSIDE_CSET82 = "#$@[\\]^`{|}~"
 _FORBIDDEN = {
@@ -66,29 +71,36 @@ def all_alphanumeric(values: Sequence[str], charset: Charset) -> bool:
     return lines.count("\n") == len(values) and bool(_ALL_ALLOWED[charset].fullmatch(lines))
 
 
-@lru_cache(maxsize=4096)
 def check_expiry(value: str) -> None:
-    """Check an expiration date YYMMDD; day 00 means the last day of the month.
+    """Check an expiration date, as :func:`check_date` does."""
+    check_date(value, ("expiry_format", "expiry_date"))
+
+
+@lru_cache(maxsize=4096)
+def check_date(value: str, codes: tuple[str, str] = ("date_format", "date_value")) -> None:
+    """Check a date YYMMDD; day 00 means the last day of the month.
 
     The century matters only for 29 February of year 00, because 2000 is a leap year and 2100 is
     not. By the General Specifications, section 7.12, year 00 means 2000 until the year 2050.
+
+    Args:
+        value: the date.
+        codes: error codes of a value that is not six digits, and of one that is not a date.
 
     Raises:
         InvalidValueError: If the value is not six ASCII digits, or not a date.
     """
     if not _SIX_DIGITS.fullmatch(value):
         raise InvalidValueError(
-            "expiry_format", f"{shown(value)} is not six digits YYMMDD, such as 271231."
+            codes[0], f"{shown(value)} is not six digits YYMMDD, such as 271231."
         )
     year, month, day = 2000 + int(value[:2]), int(value[2:4]), int(value[4:])
     if not 1 <= month <= 12:  # noqa: PLR2004 - months of a year
-        raise InvalidValueError(
-            "expiry_date", f"{shown(value)} has month {value[2:4]}; send 01 to 12."
-        )
+        raise InvalidValueError(codes[1], f"{shown(value)} has month {value[2:4]}; send 01 to 12.")
     last = calendar.monthrange(year, month)[1]
     if day > last:
         raise InvalidValueError(
-            "expiry_date",
+            codes[1],
             f"{shown(value)} has day {value[4:]}, but {year}-{month:02} has {last} days; "
             "day 00 means the last day.",
         )

@@ -21,6 +21,8 @@ from deploy.embedded.running import RunningStack
 PAGE = (Path(__file__).parents[2] / "deploy" / "printing.md").read_text("utf-8")
 #: The blocks of commands, in the order of the page.
 PDF, PNG, ONE_SIZE, SINGLE, MERGE = re.findall(r"<!-- run -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
+#: The blocks about the fields of labels.
+PRODUCTS, SERIALS = re.findall(r"<!-- run fields -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
 NAMES = [f"0000{number}_LOT-7_A000{number}" for number in (1, 2)]
 URI = "https://id.gs1.org/01/09506000134352/10/LOT-7/21/A000{}?17=271231"
 LABELS = "lot,serial,expiry\nLOT-7,A0001,271231\nLOT-7,A0002,271231\n"
@@ -164,3 +166,20 @@ def test_warnings_and_errors_of_sizes(environment: Mapping[str, str], tmp_path: 
         code, said = submit(*wrong)
         assert (code, pointer in said) == (1, True), said
     assert submit("--format", "pdf", "--xdim", "0.495") == (0, "")
+
+
+def test_the_fields_of_a_label(environment: Mapping[str, str], tmp_path: Path) -> None:
+    assert "2 items; 0 invalid values" in run(PRODUCTS, environment, tmp_path)
+
+
+def test_serials_without_a_file(environment: Mapping[str, str], tmp_path: Path) -> None:
+    said = run(SERIALS, environment, tmp_path)
+    assert "500 items; 0 invalid values\n" in said
+    assert "serials such as A0001, A0002, A0003, A0500; none is reserved by a dry run\n" in said
+    with zipfile.ZipFile(tmp_path / "range.zip") as bundle:
+        rows = rows_of(bundle)
+    assert [row["serial"] for row in rows] == [f"A{number:04}" for number in range(1, 501)]
+    assert {row["lot"] for row in rows} == {"LOT-7"}
+    with zipfile.ZipFile(tmp_path / "random.zip") as bundle:
+        drawn = {str(row["serial"]) for row in rows_of(bundle)}
+    assert [*map(len, drawn)] == [12] * 100

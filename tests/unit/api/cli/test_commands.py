@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
@@ -74,6 +74,43 @@ def csv(tmp_path: Path) -> Path:
     path = tmp_path / "items.csv"
     path.write_text("lot\nA\n")
     return path
+
+
+def test_serials_need_no_file(server: ScriptedServer, qrmill: Qrmill) -> None:
+    server.script = lambda _: accepted()
+    fields = ("--field", "lot=L=1", "--field", "x_pallet=17")
+    done = qrmill("submit", "--serials", "A0001:500:2", *fields, "--gtin", GTIN, "--size", "200")
+    assert done.code == 0
+    (sent,) = server.requests
+    assert (sent.headers["Content-Type"], sent.body) == ("text/csv", b"")
+    assert parse_qs(urlsplit(sent.path).query) == {
+        "serials": ["A0001:500:2"],
+        "lot": ["L=1"],
+        "x_pallet": ["17"],
+        "gtin": [GTIN],
+        "size": ["200"],
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--serials", "A1:2"],
+        ["--serials", "A1:2", "--gtin", GTIN, "--input", "csv"],
+        ["--serials", "A1:2", "--gtin", GTIN, "--field", "lot"],
+        ["--serials", "A1:2", "--gtin", GTIN, "--field", "lot="],
+        ["--serials", "A1:2", "--gtin", GTIN, "--field", "gtin=1"],
+        ["--serials", "A1:2", "--gtin", GTIN, "--field", "lot=1", "--field", "lot=2"],
+    ],
+)
+def test_serials_are_refused_with_a_file_or_with_malformed_fields(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path, arguments: list[str]
+) -> None:
+    assert qrmill("submit", *arguments).code == 2
+    assert qrmill("submit", csv, "--gtin", GTIN, "--serials", "A1:2").code == 2
+    assert qrmill("submit", csv, "--gtin", GTIN, "--field", "lot=L").code == 2
+    assert server.requests == []
 
 
 def saying(words: str, answer: Answer) -> Answer:

@@ -12,8 +12,10 @@ import pytest
 
 from api.client import (
     ApiError,
+    BulkItem,
     Client,
     Options,
+    Serials,
     TaskFailedError,
     TaskStatus,
     UnreachableError,
@@ -80,6 +82,22 @@ def test_a_number_that_json_has_not_is_not_sent_as_null(
     with pytest.raises(ValueError, match="invalid xdim_mm: must be a finite number"):
         client.submit_csv(b"lot", gtin=GTIN, xdim_mm=value)
     assert server.requests == []
+
+
+def test_serials_and_what_all_items_share_are_sent_as_they_are(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = lambda _: accepted()
+    client.submit(gtin=GTIN, serials=Serials(start="A1", count=2), lot="L", extra={"a": "1"})
+    client.submit(gtin=GTIN, serials={"random": True, "count": 2})
+    client.submit(items=[BulkItem(gtin=GTIN, name="n"), {"gtin": GTIN, "variant": "V"}])
+    assert [json.loads(request.body) for request in server.requests] == [
+        {"gtin": GTIN, "serials": {"start": "A1", "count": 2}, "lot": "L", "extra": {"a": "1"}},
+        {"gtin": GTIN, "serials": {"random": True, "count": 2}},
+        {"items": [{"gtin": GTIN, "name": "n"}, {"gtin": GTIN, "variant": "V"}]},
+    ]
+    client.submit_csv(b"gtin,lot")
+    assert "gtin" not in server.requests[-1].path
 
 
 def test_the_api_may_be_below_a_prefix(server: ScriptedServer, clock: Clock) -> None:

@@ -25,7 +25,8 @@ STRUCTS = [
 COMPLETE = [kind for kind in STRUCTS if kind is not wire_types.Problem]
 #: What a schema says besides names and types: texts, and limits that the service checks.
 REMARKS = {
-    *("title", "description", "examples", "format", "pattern", "additionalProperties"),
+    *("title", "description", "examples", "format", "pattern"),
+    *("additionalProperties", "propertyNames"),
     *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
 }
 
@@ -131,6 +132,8 @@ def test_error_codes_are_those_of_the_openapi_document() -> None:
 
 def test_options_and_filters_are_the_parameters_of_the_service() -> None:
     assert {*get_type_hints(api.client.Options)} == {*tasks.PARAMETERS} - {"gtin"}
+    shared = {*get_type_hints(api.client.SubmitOptions)} - {*get_type_hints(api.client.Options)}
+    assert shared == {*tasks.SHARED_ITEM_FIELDS}
     pages = {"limit", "cursor"}
     assert {*get_type_hints(api.client.Filters)} == {*lists.TasksQuery.__struct_fields__} - pages
 

@@ -177,7 +177,7 @@ def test_leap_days_are_dates() -> None:
     ("header", "hint"),
     [
         (b"lot,serail", "'serial'"),
-        (b"lot;best before", "'best before'"),
+        (b"lot;best-after", "'best-after'"),
         (b"Charge;Seriennummer", "'Charge'"),
     ],
 )

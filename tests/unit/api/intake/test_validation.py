@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.http.problems import ProblemError, Violations
+from api.intake.item_batch import ITEM_FIELDS
 from api.intake.validation import RequestLimits
 from pipeline.service import Item
 from tests.unit.api.bulk_requests import GTIN, LIMITS, items_of, parse_bulk
@@ -99,7 +100,7 @@ def test_a_message_names_the_value_and_the_fix() -> None:
         (body(items=None), "null is not accepted. The value must be an array."),
         (
             body(items=[True]),
-            "true is not a JSON object. Send an object with the fields lot, serial, expiry.",
+            f"true is not a JSON object. Send an object with the fields {', '.join(ITEM_FIELDS)}.",
         ),
         (
             b'{"gtin":"9506000134352"}',

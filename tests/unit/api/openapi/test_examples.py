@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from api.http.problems import Violations
 from api.openapi.document import build_document
 from api.openapi.problem_examples import problem_examples
-from api.openapi.request_examples import BULK_CSV, BULK_JSON, DRY_RUN, SYMBOL
+from api.openapi.request_examples import BULK_CSV, BULK_JSON, DRY_RUN, SERIALS_JSON, SYMBOL
 from api.resources.symbol import parse_symbol
 from tests.unit.api.bulk_requests import LIMITS, parse_bulk, parse_csv
 
@@ -58,6 +58,11 @@ def test_an_example_of_chunks_is_a_list_of_one_job() -> None:
 def test_bulk_examples_are_accepted(example: dict[str, Any]) -> None:
     value = example["value"]
     assert parse_bulk(msgspec.json.encode(value)).items.count == len(value["items"])
+
+
+@pytest.mark.parametrize("example", [*SERIALS_JSON.values()])
+def test_serials_examples_are_accepted(example: dict[str, Any]) -> None:
+    assert parse_bulk(msgspec.json.encode(example["value"])).items.count == 500
 
 
 @pytest.mark.parametrize("example", [*BULK_CSV.values()])
