@@ -100,7 +100,7 @@ class NewJobPage(RequiresSession):
                 self._process(req, resp, RowForm(upload))
 
     def _process(self, req: falcon.Request, resp: falcon.Response, rows: RowForm) -> None:
-        wants_job = rows.field("action") == "create"
+        wants_job = rows.field("step") == "create"
         is_checked = rows.field("checked") == rows.digest()
         failure, nonce = None, rows.field("submission")
         if wants_job and is_checked and _NONCE.fullmatch(nonce):

@@ -1,23 +1,32 @@
 """The check of rows before a job is created: a dry run, the first rows and the first symbols."""
 
+import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
+import msgspec
 from markupsafe import Markup
 
 from api.console.row_table import RowTable, read_table
 from api.http.problems import ProblemError, Violations
 from api.intake.csv_items import read_csv
+from api.intake.csv_records import CsvRecords
 from api.intake.dry_run import dry_run
 from api.intake.validation import ItemCheck, RequestLimits
-from api.schemas.problems import Violation
+from api.schemas.problems import RequestWarning, Violation
 from api.schemas.tasks import DryRun
 from render.chunk import choose_versions, render_chunk
 from render.dimensions import dimensions
 from render.image import QUIET_ZONE, Dimensions, RenderOptions, symbol_side
 
 _SYMBOLS = 6
+#: JSON Pointer of an item or of one of its fields, as details mention it.
+_POINTER = re.compile(r"/items/(\d{1,9})(?:/\w+)?")
 _MALFORMED = 400
+
+Finding = TypeVar("Finding", Violation, RequestWarning)
 
 
 class CheckedSymbol(NamedTuple):
@@ -68,6 +77,7 @@ def check_rows(text: str, settings: Mapping[str, str], limits: RequestLimits) ->
         if error.status != _MALFORMED:
             raise
         result, symbols = malformed(error), []
+    result = _with_line_numbers(result, body)
     return RowCheck(result, read_table(body, result.errors, result.warnings), symbols)
 
 
@@ -76,6 +86,32 @@ def malformed(error: ProblemError) -> DryRun:
     errors = error.violations.listed if error.violations else []
     errors = errors or [Violation("", error.code, error.detail)]
     return DryRun(would_accept=False, items=0, symbols=[], errors=errors, errors_total=len(errors))
+
+
+def _with_line_numbers(result: DryRun, body: bytes) -> DryRun:
+    """Return a result whose details name rows by their lines and not by JSON Pointers."""
+    details = [error.detail for error in result.errors]
+    details += [warning.detail for warning in result.warnings]
+    indices = {int(number) for detail in details for number in _POINTER.findall(detail)}
+    if not indices:
+        return result
+    lines: dict[str, int] = {}
+    with suppress(ProblemError):  # it is among the errors
+        records = islice(CsvRecords(body, result.items), 1, max(indices) + 2)
+        lines = {str(index): line for index, (line, _) in enumerate(records) if index in indices}
+
+    def replaced(found: Finding) -> Finding:
+        detail = _POINTER.sub(
+            lambda match: f"row {lines[match[1]]}" if match[1] in lines else match[0],
+            found.detail,
+        )
+        return msgspec.structs.replace(found, detail=detail)
+
+    return msgspec.structs.replace(
+        result,
+        errors=[*map(replaced, result.errors)],
+        warnings=[*map(replaced, result.warnings)],
+    )
 
 
 def _first_symbols(

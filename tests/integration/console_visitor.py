@@ -82,7 +82,7 @@ class Visitor:
     def create(self, rows: str, fields: Mapping[str, str] = {}) -> Result:
         """Check rows, and send the form of the result to create the job."""
         hidden = checked_fields(self.upload(rows, fields))
-        return self.upload(rows, {**fields, **hidden, "action": "create"})
+        return self.upload(rows, {**fields, **hidden, "step": "create"})
 
     def _sent(self, method: str, path: str, **options: object) -> Result:
         answer: Result = self._client.simulate_request(

@@ -123,6 +123,7 @@ function checkAtOnce(form) {
     document.getElementById("result").replaceChildren(...wanted.childNodes);
     const fields = page.getElementById("new-job");
     if (!fields) return;
+    form.querySelector("[name=step]").className = fields.querySelector("[name=step]").className;
     morph(form.querySelector(".settings"), fields.querySelector(".settings"));
     if (!withRows) return;
     document.getElementById("rows-field").replaceWith(page.getElementById("rows-field"));
