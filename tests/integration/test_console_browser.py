@@ -5,6 +5,7 @@ Screenshots are kept in ``test-output/console``.
 
 import hashlib
 import http.client
+import re
 import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -190,6 +191,20 @@ def test_a_job_for_print_shows_its_size_and_its_symbols(
     GALLERY.look_at(page, "job-print")
     page.get_by_role("link", name="Jobs").click()
     GALLERY.look_at(page, "jobs-print")
+
+
+def test_an_operator_creates_a_job(page: Page, operator_token: str) -> None:
+    sign_in(page, operator_token)
+    page.get_by_role("link", name="New job").click()
+    page.get_by_label("GTIN").fill("9506000134352")
+    page.get_by_label("Or rows").fill("lot,serial\nLOT-7,A0001\nLOT-7,\nNULL,A0003\n")
+    page.get_by_label("Format").select_option("png")
+    expect(page.get_by_role("button", name="Create job of 3 labels")).to_be_visible()
+    expect(page.get_by_role("region", name="Warnings")).to_contain_text("A, lot")
+    GALLERY.look_at(page, "new-job")
+    page.get_by_role("button", name="Create job of 3 labels").press("Enter")
+    expect(page.get_by_text("The job was created.")).to_be_visible()
+    expect(page).to_have_url(re.compile("/ops/jobs/[0-9a-f-]{36}"))
 
 
 def let_no_path_in(url: str) -> None:

@@ -4,11 +4,16 @@ Screenshots are kept in ``test-output/portal``.
 """
 
 import io
+import re
+import textwrap
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+import psutil
 import pypdfium2
 import pytest
 import zxingcpp
@@ -28,6 +33,7 @@ from tests.integration.conftest import StartWorker
 
 pytestmark = NEEDS_CHROMIUM
 GALLERY = Gallery(Path(__file__).parents[2] / "test-output" / "portal")
+PRINTING = (Path(__file__).parents[2] / "deploy" / "printing.md").read_text("utf-8")
 GTIN = "9506000134352"
 #: Row 3 has the serial number of row 2, row 4 a character outside set 82, row 5 no real date.
 BAD = (
@@ -37,7 +43,11 @@ BAD = (
     "LOT-7,Ä0003,271231\n"
     "LOT-7,A0004,271341\n"
 )
-GOOD = "lot\tserial\texpiry\nLOT-7\tA0001\t271231\nLOT-7\tA0002\t271231\nLOT-7\tA0003\t2027-12-31\n"
+#: The rows of the page for people who print, as a spreadsheet copies them.
+(GOOD,) = [
+    textwrap.dedent(rows).rstrip(" ")
+    for rows in re.findall(r"<!-- rows -->\n *```text\n(.*?)```", PRINTING, re.DOTALL)
+]
 #: What a browser does with files that are dropped.
 DROP = """([text, name]) => {
   const data = new DataTransfer();
@@ -229,3 +239,60 @@ def test_the_same_without_javascript_and_with_the_keyboard_alone(
         page.reload()
     expect_download(page, tmp_path / "bundle.zip")
     context.close()
+
+
+def peak_mib() -> float:
+    """The highest memory that a process of the API has had so far, in MiB."""
+    peaks = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error, OSError):  # a process of the browser has ended
+            if "gunicorn" in " ".join(process.cmdline()):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                peaks.append(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+    return max(peaks)
+
+
+@pytest.mark.long
+def test_many_rows_are_checked_in_little_memory_and_the_page_says_what_it_shows(
+    browser: Browser, settings: Settings, tmp_path: Path, token: str
+) -> None:
+    most = 100_000
+    many = msgspec.structs.replace(settings, max_items=most)
+    good = "".join(f"LOT-{n % 90},SERIAL-{n:08},271231\n" for n in range(most))
+    head, files = "lot,serial,expiry\n", []
+    for name, rows in (
+        ("good", head + good),
+        ("bad", head + good.replace("SERIAL", "SÉRIAL")),
+        ("more", head + good + "LOT-1,ONE-MORE,271231\n"),
+    ):
+        files.append(tmp_path / f"{name}.csv")
+        files[-1].write_text(rows)
+    with running_api(many, tmp_path) as url:
+        page = browser.new_context(base_url=url).new_page()
+        page.set_default_timeout(4 * DEADLINE)
+        sign_in(page, token)
+        page.get_by_label("GTIN").fill(GTIN)
+        before = peak_mib()
+        texts = []
+        for file in files:
+            page.get_by_label("CSV file").set_input_files(file)
+            expect(page.locator("#result .headline")).to_be_visible(timeout=4 * DEADLINE)
+            texts.append(page.locator("#result").inner_text())
+            assert len(page.locator("#result").inner_html()) < 200_000
+            page.evaluate("document.querySelector('#result').replaceChildren()")
+        plain = (text.replace("\N{NARROW NO-BREAK SPACE}", "") for text in texts)
+        good_text, bad_text, more_text = plain
+        assert "✓ No errors" in good_text
+        assert "Create job of 100000 labels" in good_text
+        assert "10 of 100000" in good_text
+        assert "100000 errors" in bad_text
+        assert "the first 100 are listed" in bad_text
+        assert "more than 100000 items" in more_text
+        assert "100000 rows counted, as many as a job may have" in more_text
+        expect(page.get_by_text("too many to edit them here")).to_be_visible()
+        size = files[0].stat().st_size / 2**20
+        assert peak_mib() - before < 25 * size
+        page.get_by_label("CSV file").set_input_files(files[0])
+        page.get_by_role("button", name="Create job").click()
+        expect(page.get_by_text("0 of 100\N{NARROW NO-BREAK SPACE}000 items")).to_be_visible()
+        page.context.close()

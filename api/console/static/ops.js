@@ -110,17 +110,23 @@ function checkAtOnce(form) {
   const drop = form.querySelector(".drop");
   const file = form.elements.namedItem("file");
   let turn = 0;
+  let checked = "";
 
+  const result = () => document.getElementById("result");
+  const contents = () => {
+    const fields = [...new FormData(form)].filter(([name]) => !["checked", "submission"].includes(name));
+    return JSON.stringify(fields);
+  };
   const show = (text) => {
     const line = document.createElement("p");
     line.setAttribute("role", "status");
     line.className = "panel";
     line.textContent = text;
-    document.getElementById("result").replaceChildren(line);
+    result().replaceChildren(line);
   };
   const replace = (page, withRows) => {
     const wanted = page.getElementById("result") ?? page.getElementById("main");
-    document.getElementById("result").replaceChildren(...wanted.childNodes);
+    result().replaceChildren(...wanted.childNodes);
     const fields = page.getElementById("new-job");
     if (!fields) return;
     form.querySelector("[name=step]").className = fields.querySelector("[name=step]").className;
@@ -133,21 +139,27 @@ function checkAtOnce(form) {
     const limit = Number(form.dataset.limit);
     const sent = file.files[0];
     const mine = ++turn;
+    const before = contents();
     if (sent && sent.size > limit) {
       show(`The file has ${sent.size} bytes, more than the limit of ${limit} bytes. Divide it into several files.`);
       file.value = "";
       return;
     }
-    show("Checking…");
+    // A result stays until the next one arrives: the button that somebody presses must not vanish.
+    if (!result().childElementCount) show("Checking…");
+    result().setAttribute("aria-busy", "true");
     try {
       const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       if (mine !== turn) return;
       replace(page, Boolean(sent));
+      checked = sent ? contents() : before; // the rows of a file are on the page by now
     } catch {
       if (mine === turn) show("The service did not respond. Check again.");
     }
-    if (follow) document.getElementById("result").focus();
+    if (mine !== turn) return;
+    result().removeAttribute("aria-busy");
+    if (follow) result().focus();
   };
   form.addEventListener("submit", (event) => {
     if (event.submitter?.value === "create") return;
@@ -156,8 +168,8 @@ function checkAtOnce(form) {
     check(true);
   });
   form.addEventListener("change", ({ target }) => {
-    const hasRows = file.files.length || document.getElementById("rows").value.trim();
-    if (hasRows) check(target === file);
+    const hasRows = document.getElementById("rows").value.trim();
+    if (file.files.length || (hasRows && contents() !== checked)) check(target === file);
   });
   form.addEventListener("paste", ({ target }) => {
     if (target.name === "rows") setTimeout(() => check(false));
