@@ -48,7 +48,12 @@ def read_upload(bodies: BodyReader, req: falcon.Request, limit: int) -> Upload:
         ProblemError: 413 if the file or the rows are too large; 415 if the body is not such a form;
             400 if it is malformed or incomplete.
     """
-    _, body = bodies.read(req, 2 * limit + _OVERHEAD, (MEDIA_TYPE,))
+    try:
+        _, body = bodies.read(req, 2 * limit + _OVERHEAD, (MEDIA_TYPE,))
+    except ProblemError as error:
+        if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise too_large(limit) from None  # the limit that the page states
+        raise
     options = MultipartParseOptions()
     options.max_body_part_count = _MOST_PARTS
     fields: FormFields = {}
