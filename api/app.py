@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import falcon
 import structlog
 
-from api.console.pages import Pages
-from api.console.routes import console_paths, console_routes
+from api.console.routes import Reception, page_paths, page_routes
 from api.console.sessions import SessionMiddleware
 from api.http.authentication import Authentication
 from api.http.cors import CrossOrigin
 from api.http.deadlines import BodyDeadline, Deadlines
 from api.http.error_handlers import install_error_handlers
 from api.http.forwarded_headers import ForwardedHeaders
+from api.http.large_bodies import LargeBodies
 from api.http.metrics import RequestMetrics
 from api.http.request_bodies import BodyReader
 from api.http.request_log import RequestLog
@@ -86,6 +86,7 @@ def create_app(
     jobs, api_keys, secrets = service.jobs, service.api_keys, service.webhook_secrets
     limits = request_limits(settings)
     bodies = BodyReader(BodyDeadline((deadlines or Deadlines()).body))
+    large_bodies = LargeBodies()
     routes = {
         f"{prefix}/qr": Symbol(limits, service.item_limits, bodies),
         f"{prefix}/qr/bulk": BulkCollection(
@@ -96,6 +97,7 @@ def create_app(
             limits=limits,
             item_limits=service.item_limits,
             bodies=bodies,
+            large_bodies=large_bodies,
             body_limit=settings.body_limit(),
             prefix=prefix,
         ),
@@ -119,8 +121,7 @@ def create_app(
         f"{prefix}/openapi.json": OpenApiDocument(build_document(prefix, settings.max_items)),
         f"{prefix}/docs": DocsPage(prefix),
     }
-    pages = Pages(prefix)
-    open_paths = frozenset({*public, f"{prefix}/docs/", *console_paths(prefix)})
+    open_paths = frozenset({*public, f"{prefix}/docs/", *page_paths(prefix)})
     origins = settings.allowed_origins()
     app = App(
         service,
@@ -131,13 +132,14 @@ def create_app(
             ForwardedHeaders(proxies, frozenset(probes)),
             *([CrossOrigin(origins, prefix)] if origins else []),
             Authentication(api_keys, service.rate_limits, open_paths),
-            SessionMiddleware(service.sessions, api_keys, pages, bodies),
+            SessionMiddleware(service.sessions, api_keys, service.rate_limits, bodies),
         ],
     )
     app.req_options.strip_url_path_trailing_slash = True
     install_error_handlers(app)
-    console = console_routes(service, pages, bodies, proxies)
-    for path, resource in (routes | public | console).items():
+    reception = Reception(bodies, proxies, limits, large_bodies, settings.body_limit())
+    pages = page_routes(service, prefix, reception)
+    for path, resource in (routes | public | pages).items():
         app.add_route(path, resource)
     app.add_route(f"{prefix}/docs/{{name}}", DocsFile(prefix))
     return app

@@ -21,7 +21,7 @@ from pipeline.auth.errors import (
 from pipeline.auth.item_limits import ItemLimitError, ItemLimits
 from pipeline.auth.rate_limits import RateLimits, Standing, Window
 from pipeline.auth.sessions import LIFETIME as SESSION_LIFETIME
-from pipeline.auth.sessions import Sessions
+from pipeline.auth.sessions import SessionKind, Sessions
 from pipeline.auth.sign_in_limits import SignInLimit
 from pipeline.auth.tokens import UnsafeTokenError, is_key_id
 from pipeline.backends import Backends
@@ -92,7 +92,7 @@ class Service(NamedTuple):
         api_keys, webhook_secrets: credentials of clients and operators.
         rate_limits: request counters per API key.
         item_limits: limits on the items of each API key.
-        sessions, sign_in_limits: sessions of the console, and the limit on sign-in attempts.
+        sessions, sign_in_limits: sessions of console and portal, and the limit on sign-in attempts.
         downloads: signs download URLs.
         dead_letters, overview, preview: the data of the console's pages.
         health: health checks of Redis, S3 and the broker.
@@ -250,6 +250,7 @@ __all__ = [
     "Role",
     "Sample",
     "Service",
+    "SessionKind",
     "Sessions",
     "Settings",
     "SettingsError",

@@ -1,1 +1,1 @@
-"""The operator console at ``/ops/``."""
+"""The operator console at ``/ops/``, and the portal for clients at ``/jobs/``."""

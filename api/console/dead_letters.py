@@ -17,9 +17,9 @@ class DeadLettersPage(RequiresSession):
     """``GET /ops/dead-letters``."""
 
     def __init__(self, dead_letters: DeadLetters, overview: OverviewReader, pages: Pages) -> None:
+        super().__init__(pages)
         self._dead_letters = dead_letters
         self._overview = overview
-        self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show the newest dead letters of every queue."""
@@ -29,7 +29,7 @@ class DeadLettersPage(RequiresSession):
             found += letters.newest(queue, _ROWS)
         found.sort(key=lambda letter: letter.died_at, reverse=True)
         total = self._overview.read().dead
-        self._pages.respond(
+        self.pages.respond(
             req, resp, "dead-letters.html", letters=found[:_ROWS], total=total, page=_ROWS
         )
 
@@ -40,7 +40,7 @@ class DeadLettersAction(RequiresSession):
     """``POST /ops/dead-letters/requeue`` and ``…/discard``."""
 
     def __init__(self, dead_letters: DeadLetters, pages: Pages, action: str) -> None:
-        self._pages = pages
+        super().__init__(pages)
         self._act, self._done = {
             "requeue": (dead_letters.requeue, "requeued"),
             "discard": (dead_letters.discard, "discarded"),
@@ -50,7 +50,7 @@ class DeadLettersAction(RequiresSession):
         """Requeue or discard the selected dead letters, and redirect to the list."""
         selected = _selected(req.context.form)
         count = sum(self._act(queue, names) for queue, names in selected.items())
-        target = f"{self._pages.prefix}/ops/dead-letters"
+        target = f"{self.pages.home}/dead-letters"
         raise falcon.HTTPSeeOther(f"{target}?done={self._done}&count={count}")
 
 

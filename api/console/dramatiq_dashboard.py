@@ -47,7 +47,7 @@ class DramatiqDashboard(RequiresSession):
     own_forms = True
 
     def __init__(self, broker: RedisBroker | None, pages: Pages, bodies: BodyReader) -> None:
-        self._pages = pages
+        super().__init__(pages)
         self._bodies = bodies
         self._app: Wsgi | None = None
         self._possible = broker is not None
@@ -71,7 +71,7 @@ class DramatiqDashboard(RequiresSession):
 
     def _pass_on(self, req: falcon.Request, resp: falcon.Response, rest: str, body: bytes) -> None:
         if self._app is None:
-            self._pages.respond(
+            self.pages.respond(
                 req, resp, "no-dashboard.html", HTTPStatus.NOT_FOUND, possible=self._possible
             )
             return

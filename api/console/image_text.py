@@ -1,6 +1,8 @@
 """Descriptions of a job's images in the words of people who print."""
 
+from api.schemas.tasks import SymbolCount
 from pipeline.service import JobStatus
+from render.image import Dimensions
 
 
 def image_size(job: JobStatus) -> str:
@@ -30,3 +32,14 @@ def image_files(job: JobStatus) -> str:
     if layout.datamerge:
         parts.append("with datamerge.csv")
     return ", ".join(parts)
+
+
+def image_side(size: Dimensions | SymbolCount) -> str:
+    """Return the side of an image, with its quiet zone.
+
+    For example ``18.3 mm``, or ``400 px, without a size in mm``.
+    """
+    if size.width_mm is None:
+        return f"{size.width_px} px, without a size in mm"
+    pixels = f" ({size.width_px} px)" if size.width_px else ""
+    return f"{size.width_mm:.1f} mm{pixels}"

@@ -1,4 +1,4 @@
-"""``/ops/jobs/{task_id}``: one job, with its chunks, first symbols, re-run, cancel and download."""
+"""``/ops/jobs/{task_id}`` and ``/jobs/{task_id}``: one job and its actions."""
 
 from http import HTTPStatus
 
@@ -29,13 +29,13 @@ _REQUEST_GONE = "The request is no longer in the object store."
 
 
 class JobPage(RequiresSession):
-    """``GET /ops/jobs/{task_id}``."""
+    """``GET …/{task_id}``."""
 
     def __init__(self, jobs: Jobs, preview: Preview, health: Health, pages: Pages) -> None:
+        super().__init__(pages)
         self._jobs = jobs
         self._preview = preview
         self._health = health
-        self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """Show the job and a page of its chunks."""
@@ -43,7 +43,7 @@ class JobPage(RequiresSession):
         first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
         chunks = self._jobs.chunks(job.task_id, req.context.key, first, _CHUNKS) or []
         samples, without = self._samples(req, job)
-        self._pages.respond(
+        self.pages.respond(
             req,
             resp,
             "job.html",
@@ -79,9 +79,10 @@ class JobPage(RequiresSession):
 
 
 class SymbolImage(RequiresSession):
-    """``GET /ops/jobs/{task_id}/symbols/{number}``."""
+    """``GET …/{task_id}/symbols/{number}``."""
 
-    def __init__(self, jobs: Jobs, preview: Preview) -> None:
+    def __init__(self, jobs: Jobs, preview: Preview, pages: Pages) -> None:
+        super().__init__(pages)
         self._jobs = jobs
         self._preview = preview
 
@@ -102,11 +103,10 @@ class SymbolImage(RequiresSession):
 
 
 class JobAction(RequiresSession):
-    """``POST /ops/jobs/{task_id}/retry`` and ``…/cancel``."""
+    """``POST …/{task_id}/retry`` and ``…/cancel``."""
 
     def __init__(self, jobs: Jobs, pages: Pages, action: str) -> None:
-        self._jobs = jobs
-        self._pages = pages
+        super().__init__(pages)
         self._act, self._done = {
             "retry": (jobs.retry, "retried"),
             "cancel": (jobs.cancel, "cancelled"),
@@ -117,13 +117,14 @@ class JobAction(RequiresSession):
         canonical = canonical_task_id(task_id)
         if self._act(canonical, req.context.key) is None:
             not_found(canonical)
-        raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/jobs/{canonical}?done={self._done}")
+        raise falcon.HTTPSeeOther(f"{self.pages.jobs}/{canonical}?done={self._done}")
 
 
 class DownloadRedirect(RequiresSession):
-    """``GET /ops/jobs/{task_id}/download``: redirects to a newly presigned URL of the bundle."""
+    """``GET …/{task_id}/download``: redirects to a newly presigned URL of the bundle."""
 
-    def __init__(self, jobs: Jobs, downloads: DownloadUrls) -> None:
+    def __init__(self, jobs: Jobs, downloads: DownloadUrls, pages: Pages) -> None:
+        super().__init__(pages)
         self._jobs = jobs
         self._downloads = downloads
 

@@ -1,4 +1,4 @@
-"""``/ops/jobs``: jobs of all tenants, filtered by state, task id, tenant, key name or GTIN."""
+"""``/ops/jobs`` and ``/jobs/``: lists of jobs, filtered by state, task id, key name or GTIN."""
 
 from typing import get_args
 
@@ -10,7 +10,7 @@ from api.http.parameters import decode_cursor, encode_cursor
 from api.http.problems import Violations, invalid
 from api.schemas.problems import Violation
 from api.schemas.states import State
-from pipeline.service import ApiKeys, JobFilter, Jobs, UnknownApiKeyError, parse_task_id
+from pipeline.service import ApiKey, ApiKeys, JobFilter, Jobs, UnknownApiKeyError, parse_task_id
 from render.errors import InvalidValueError, shown
 from render.gs1.gtin import normalize_gtin
 
@@ -19,12 +19,21 @@ _STATES = get_args(State)
 
 
 class JobsPage(RequiresSession):
-    """``GET /ops/jobs``."""
+    """``GET /ops/jobs`` and ``GET /jobs/``.
+
+    Operators see the jobs of all tenants, and can search for a tenant. Clients see the jobs of
+    their own tenant.
+
+    Args:
+        jobs: lists jobs.
+        api_keys: finds tenants for operators.
+        pages: the pages of the area.
+    """
 
     def __init__(self, jobs: Jobs, api_keys: ApiKeys, pages: Pages) -> None:
+        super().__init__(pages)
         self._jobs = jobs
         self._api_keys = api_keys
-        self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show a page of jobs; a search for a task id redirects to that job."""
@@ -39,9 +48,9 @@ class JobsPage(RequiresSession):
         if violations:
             raise invalid(violations)
         self._redirect_to_job(sought)
-        wanted = self._filter(sought, state)
+        wanted = self._filter(req.context.key, sought, state)
         page = self._jobs.list(wanted, req.context.key, _ROWS, after)
-        self._pages.respond(
+        self.pages.respond(
             req,
             resp,
             "jobs.html",
@@ -60,15 +69,16 @@ class JobsPage(RequiresSession):
             task_id = parse_task_id(sought)
         except ValueError:  # a tenant, a key's name or a GTIN
             return
-        raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/jobs/{task_id}")
+        raise falcon.HTTPSeeOther(f"{self.pages.jobs}/{task_id}")
 
-    def _filter(self, sought: str, state: str) -> JobFilter:
+    def _filter(self, key: ApiKey, sought: str, state: str) -> JobFilter:
         tenant, fields = None, {"state": state} if state else {}
         if sought:
             try:
                 fields["gtin"] = normalize_gtin(sought)
             except InvalidValueError:
-                tenant = self._tenant_of(sought)
+                # A client must not learn which keys of other tenants exist.
+                tenant = self._tenant_of(sought) if key.role == "operator" else None
                 if tenant is None:
                     fields["key_name"] = sought
         return JobFilter(tenant=tenant, fields=fields)

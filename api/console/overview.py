@@ -44,14 +44,14 @@ class OverviewPage(RequiresSession):
     """``GET /ops/``."""
 
     def __init__(self, overview: OverviewReader, health: Health, pages: Pages) -> None:
+        super().__init__(pages)
         self._overview = overview
         self._health = health
-        self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show backlog, workers, dependencies and charts of the last hour."""
         overview = self._overview.read()
-        self._pages.respond(
+        self.pages.respond(
             req,
             resp,
             "overview.html",

@@ -1,4 +1,4 @@
-"""The console's pages: Jinja2 templates, rendered and sent with restrictive security headers."""
+"""Pages of console and portal: Jinja2 templates, sent with restrictive security headers."""
 
 import hashlib
 import time
@@ -12,15 +12,16 @@ from typing import Any
 import falcon
 import jinja2
 
+from api.console.areas import Area
 from api.console.forms import issue_token
-from api.console.image_text import image_files, image_size
+from api.console.image_text import image_files, image_side, image_size
 from api.schemas.states import ChunkState, State
 
 _FOLDER = Path(__file__).parent
 _STATIC = _FOLDER / "static"
-#: Static files of the console, with their media types.
+#: Static files of the pages, with their media types.
 STATIC_TYPES = {"ops.css": "text/css", "ops.js": "text/javascript", "icon.svg": "image/svg+xml"}
-#: Only the console's own files may be loaded; inline scripts and styles are blocked.
+#: Only the service's own files may be loaded; inline scripts and styles are blocked.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -35,6 +36,9 @@ HEADERS = {
 NOTICES = {
     "retried": "The job was restarted; only its missing chunks are rendered.",
     "cancelled": "The job was cancelled.",
+    "created": "The job was created.",
+    "sent-twice": "The form was sent twice, and creates one job: it is in this list once it is "
+    "accepted.",
     "requeued": "Dead letters requeued: {count}.",
     "discarded": "Dead letters discarded: {count}.",
 }
@@ -42,14 +46,22 @@ _KIB = 1024
 
 
 class Pages:
-    """Renders the console's templates.
+    """Renders the pages of an area.
 
     Args:
+        area: the area.
         prefix: prefix of the API's paths.
+
+    Attributes:
+        home: path of the area's first page, without a trailing slash.
+        jobs: path of the area's list of jobs, without a trailing slash.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, area: Area, prefix: str) -> None:
+        self.area = area
         self.prefix = prefix
+        self.home = f"{prefix}{area.path}"
+        self.jobs = f"{prefix}{area.jobs}"
         self._templates = _templates()
 
     def respond(
@@ -64,8 +76,11 @@ class Pages:
         session = req.context.get("session")
         common = {
             "prefix": self.prefix,
+            "area": self.area,
+            "home": self.home,
+            "jobs_path": self.jobs,
             "version": static_version(),
-            "operator": req.context.get("key"),
+            "user": req.context.get("key"),
             "form_token": issue_token(session) if session else "",
             "section": template.partition(".")[0],
             "notice": _notice(req),
@@ -88,13 +103,16 @@ def _templates() -> dict[str, jinja2.Template]:
     environment.filters.update(
         {"when": when, "span": span, "size": size, "number": number, "iso": iso_time}
     )
-    environment.filters.update({"image_files": image_files, "image_size": image_size})
+    environment.filters.update(
+        {"image_files": image_files, "image_size": image_size, "side": image_side}
+    )
     environment.globals["symbols"] = STATE_SYMBOLS
+    environment.globals["marks"] = MARK_SYMBOLS
     return {name: environment.get_template(name) for name in environment.list_templates()}
 
 
 class StaticFile:
-    """``GET /ops/static/{name}``: scripts and styles of the pages, served without a session."""
+    """``GET …/static/{name}``: scripts and styles of the pages, served without a session."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         """Respond with a static file."""
@@ -115,6 +133,8 @@ STATE_SYMBOLS: Mapping[State | ChunkState, str] = {
     "completed": "✓",
     "failed": "✕",
 }
+#: Symbol shown next to a cell in which something was found.
+MARK_SYMBOLS = {"error": "✕", "warning": "⚠"}
 
 
 @cache

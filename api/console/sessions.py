@@ -1,37 +1,44 @@
-"""Session checks for all pages of the console and for Dramatiq's dashboard.
+"""Session checks for all pages of the console and the portal, and for Dramatiq's dashboard.
 
 The check depends on the resource that a request was routed to, not on its path, so that no spelling
-of a path bypasses the check. Every :class:`RequiresSession` resource needs a session. Every request
-that changes something must also submit a form of the same session, and each form is accepted once.
+of a path bypasses the check. Every :class:`RequiresSession` resource needs a session of its own
+area. Every request that changes something must also submit a form of the same session, and each
+form is accepted once.
 """
 
-import re
 from http import HTTPStatus
 from urllib.parse import quote
 
 import falcon
 import msgspec
 
-from api.console.cookies import SESSION, read_cookie
+from api.console.cookies import read_cookie
 from api.console.forms import FormFields, check_origin, check_token, read_form
 from api.console.pages import HEADERS, Pages
+from api.http.authentication import count_request
 from api.http.problems import MEDIA_TYPE, ProblemError
 from api.http.redaction import redact_path
 from api.http.request_bodies import BodyReader
 from api.schemas.problems import Problem
-from pipeline.service import ApiKeys, Sessions
+from pipeline.service import ApiKeys, RateLimits, Sessions
+from render.errors import truncated
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-#: Targets to which a sign-in may redirect: local paths that no browser interprets as another host.
-_LOCAL = re.compile(r"/[A-Za-z0-9._~/?=&%:+-]*")
 
 
 class ConsoleResource:
-    """A resource of the console; its error responses are HTML pages."""
+    """A resource of the console or the portal; its error responses are HTML pages.
+
+    Args:
+        pages: the pages of the area that the resource belongs to.
+    """
+
+    def __init__(self, pages: Pages) -> None:
+        self.pages = pages
 
 
 class RequiresSession(ConsoleResource):
-    """A resource that needs a session.
+    """A resource that needs a session of its area.
 
     Attributes:
         own_forms: True if the resource checks submitted forms itself; False if the middleware does.
@@ -41,15 +48,15 @@ class RequiresSession(ConsoleResource):
 
 
 class NotFoundPage(RequiresSession):
-    """Any path below ``/ops/`` that has no page."""
+    """Any path below those of an area that has no page."""
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, rest: str) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, **_: str) -> None:
         """Respond with 404.
 
         Raises:
             ProblemError: 404.
         """
-        detail = f"The console has no page {redact_path(req.path)}."
+        detail = f"There is no page {truncated(redact_path(req.path))}."
         raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", detail)
 
 
@@ -57,11 +64,11 @@ class SessionMiddleware:
     """Falcon middleware that checks sessions and forms, and shows errors as HTML pages."""
 
     def __init__(
-        self, sessions: Sessions, api_keys: ApiKeys, pages: Pages, bodies: BodyReader
+        self, sessions: Sessions, api_keys: ApiKeys, rate_limits: RateLimits, bodies: BodyReader
     ) -> None:
         self._sessions = sessions
         self._api_keys = api_keys
-        self._pages = pages
+        self._rate_limits = rate_limits
         self._bodies = bodies
 
     def process_resource(
@@ -71,32 +78,36 @@ class SessionMiddleware:
 
         Raises:
             HTTPSeeOther: redirects a GET without a session to the sign-in.
-            ProblemError: 401 for a change without a session; 403 or 409 for an invalid form.
+            ProblemError: 401 for a change without a session; 403 or 409 for an invalid form; 429
+                if the key is over a rate limit that applies to the area.
         """
         if not isinstance(resource, ConsoleResource):
             return
         resp.set_headers(HEADERS)
         if not isinstance(resource, RequiresSession):
             return
-        self._find_session(req)
+        self._find_session(req, resp, resource.pages)
         if req.method not in _SAFE_METHODS:
             check_origin(req)
             if not resource.own_forms:
                 req.context.form = read_form(self._bodies, req)
                 use_form(self._sessions, req.context.session, req.context.form)
 
-    def _find_session(self, req: falcon.Request) -> None:
-        token = read_cookie(req, SESSION, self._pages.prefix)
-        key_id = self._sessions.find(token) if token else None
+    def _find_session(self, req: falcon.Request, resp: falcon.Response, pages: Pages) -> None:
+        area = pages.area
+        token = read_cookie(req, area.session_cookie, pages.prefix)
+        key_id = self._sessions.find(area.sessions, token) if token else None
         key = self._api_keys.working(key_id) if key_id else None
-        if key is not None and key.role == "operator":
+        if key is not None and key.role == area.role:
             req.context.session, req.context.key = token, key
+            if area.is_rated:
+                count_request(self._rate_limits, req, resp)
             return
         if req.method not in _SAFE_METHODS:
             detail = "You are not signed in, or your session has ended. Sign in and try again."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "signed_out", detail)
         back = quote(req.relative_uri, safe="")
-        raise falcon.HTTPSeeOther(f"{self._pages.prefix}/ops/sign-in?next={back}")
+        raise falcon.HTTPSeeOther(f"{pages.home}/sign-in?next={back}")
 
     def process_response(
         self,
@@ -110,7 +121,7 @@ class SessionMiddleware:
             problem = msgspec.json.decode(resp.data, type=Problem)
             status = HTTPStatus(problem.status)
             resp.data = None
-            self._pages.respond(req, resp, "error.html", status, problem=problem)
+            resource.pages.respond(req, resp, "error.html", status, problem=problem)
 
 
 def use_form(sessions: Sessions, session: str, form: FormFields) -> None:
@@ -124,10 +135,3 @@ def use_form(sessions: Sessions, session: str, form: FormFields) -> None:
     if not sessions.use_form(nonce):
         detail = "This form was already sent, and was not processed again. Open the page again."
         raise ProblemError(HTTPStatus.CONFLICT, "form_sent_before", detail)
-
-
-def local_path(text: str, prefix: str) -> str:
-    """Return ``text`` if it is a path of the console or the dashboard, else the overview's path."""
-    home = f"{prefix}/ops/"
-    allowed = (home, f"{prefix}/dramatiq/")
-    return text if _LOCAL.fullmatch(text) and f"{text}/".startswith(allowed) else home

@@ -60,22 +60,33 @@ class Authentication:
         if key is None:
             raise unauthorized(NO_KEY if token is None else UNKNOWN_KEY)
         req.context.key = key
-        try:
-            standing = self._rate_limits.hit(key)
-        except LedgerReadOnlyError as error:
-            if req.method not in _READS:
-                raise
-            log.warning("request not counted", reason=str(error))
-            return
-        resp.set_headers(rate_headers(standing, time.time()))
-        if not standing.allowed:
-            window = standing.tightest
-            raise over_rate(window.limit, window.seconds, window.resets_at - time.time())
+        count_request(self._rate_limits, req, resp)
 
     def _is_public(self, path: str) -> bool:
         return path in self._public or any(
             path.startswith(prefix) for prefix in self._public if prefix.endswith("/")
         )
+
+
+def count_request(limits: RateLimits, req: falcon.Request, resp: falcon.Response) -> None:
+    """Count a request against the rate limits of its key, and add the rate headers.
+
+    While Redis rejects writes, polls and other reads are not counted, and have no rate headers.
+
+    Raises:
+        ProblemError: 429 if the key is over a limit.
+    """
+    try:
+        standing = limits.hit(req.context.key)
+    except LedgerReadOnlyError as error:
+        if req.method not in _READS:
+            raise
+        log.warning("request not counted", reason=str(error))
+        return
+    resp.set_headers(rate_headers(standing, time.time()))
+    if not standing.allowed:
+        window = standing.tightest
+        raise over_rate(window.limit, window.seconds, window.resets_at - time.time())
 
 
 def rate_headers(standing: Standing, now: float) -> dict[str, str]:

@@ -52,6 +52,7 @@ class BulkCollection:
         limits: RequestLimits,
         item_limits: ItemLimits,
         bodies: BodyReader,
+        large_bodies: LargeBodies,
         body_limit: int,
         prefix: str,
     ) -> None:
@@ -64,7 +65,7 @@ class BulkCollection:
         self._bodies = bodies
         self._body_limit = body_limit
         self._prefix = prefix
-        self._large_bodies = LargeBodies()
+        self._large_bodies = large_bodies
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Respond with a page of jobs, newest first."""

@@ -165,6 +165,7 @@ class _Stack:
         self._report(
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
             f"  documentation   {self._ready.docs_url}\n"
+            f"  portal          {self._url}/jobs/\n"
             f"  console         {self._url}/ops/\n"
             f"  operator key    in {api_keys_file(self._secrets)}\n"
             f"  metrics         {metrics}\n"

@@ -33,6 +33,8 @@ key                                   type    content
 ``qrmill:minutes``                    hash    ``<event>:<minute of the hour>`` -> ``minute count``,
                                               the minute counted since the epoch
 ``qrmill:console:session:<sha256>``   string  an operator's session: the id of the API key
+``qrmill:console:portal:<sha256>``    string  a client's session in the portal: the id of the API
+                                              key
 ``qrmill:console:form:<nonce>``       string  marks a console form as submitted
 ``qrmill:held``                       hash    worker on RabbitMQ -> its unacknowledged messages, by
                                               queue
@@ -140,8 +142,8 @@ def idempotency(tenant: str, key_sha256: str) -> str:
     return f"qrmill:idempotency:{tenant}:{key_sha256}"
 
 
-def session(token_sha256: str) -> str:
-    return f"qrmill:console:session:{token_sha256}"
+def session(kind: str, token_sha256: str) -> str:
+    return f"qrmill:console:{kind}:{token_sha256}"
 
 
 def sent_form(nonce: str) -> str:

@@ -1,13 +1,15 @@
-"""Chromium, and the API under gunicorn for it."""
+"""Chromium, the API under gunicorn for it, and a judge of pages that keeps screenshots."""
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from deploy.embedded import service_parts
 from deploy.embedded.ports import free_port
@@ -20,6 +22,8 @@ NEEDS_CHROMIUM = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium; `make debian-packages` installs it"
 )
 DEADLINE = 30_000  # milliseconds
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @contextmanager
@@ -48,3 +52,35 @@ def running_api(settings: Settings, directory: Path) -> Iterator[str]:
     process = start_and_wait(part, directory)
     yield url
     process.stop()
+
+
+class Gallery(NamedTuple):
+    """Screenshots of pages.
+
+    Attributes:
+        output: folder of the screenshots.
+    """
+
+    output: Path
+
+    def look_at(self, page: Page, name: str) -> None:
+        """Judge a page in both colour schemes and at both widths, and keep what it looked like."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        rules: dict[str, object] = {}  # all of them; what is dark differs in its colours alone
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            for width, size in (("1280", WIDE), ("390", PHONE)):
+                page.set_viewport_size(size)
+                page.screenshot(path=self.output / f"{name}-{scheme}-{width}.png", full_page=True)
+                over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                assert over <= 0, f"{name} is {over} px wider than a screen of {width}"
+            found = Axe().run(page, options=rules).response["violations"]
+            told = [(rule["id"], rule["impact"], rule["nodes"][0]["html"]) for rule in found]
+            assert not [row for row in told if row[1] in {"serious", "critical"}], (
+                name,
+                scheme,
+                told,
+            )
+            rules = {"runOnly": ["color-contrast"]}
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(WIDE)

@@ -5,6 +5,7 @@ Screenshots are kept in ``test-output/console``.
 
 import hashlib
 import http.client
+import re
 import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -13,22 +14,27 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, expect
 
 from pipeline.service import Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
-from tests.integration.chromium import DEADLINE, NEEDS_CHROMIUM, running_api, running_chromium
+from tests.integration.chromium import (
+    DEADLINE,
+    NEEDS_CHROMIUM,
+    WIDE,
+    Gallery,
+    running_api,
+    running_chromium,
+)
 from tests.integration.conftest import StartWorker
 from tests.integration.test_console_sign_in import PATHS
 from tests.waiting import wait_for
 
 pytestmark = NEEDS_CHROMIUM
 OUTPUT = Path(__file__).parents[2] / "test-output" / "console"
-WIDE: ViewportSize = {"width": 1280, "height": 900}
+GALLERY = Gallery(OUTPUT)
 DRAWN = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
-PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.fixture
@@ -81,25 +87,6 @@ def sign_in(page: Page, key: str) -> None:
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
-def look_at(page: Page, name: str) -> None:
-    """Judge a page in both colour schemes and at both widths, and keep what it looked like."""
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    rules: dict[str, object] = {}  # all of them; what is dark differs in its colours alone
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        for width, size in (("1280", WIDE), ("390", PHONE)):
-            page.set_viewport_size(size)
-            page.screenshot(path=OUTPUT / f"{name}-{scheme}-{width}.png", full_page=True)
-            over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert over <= 0, f"{name} is {over} px wider than a screen of {width}"
-        found = Axe().run(page, options=rules).response["violations"]
-        told = [(rule["id"], rule["impact"], rule["nodes"][0]["html"]) for rule in found]
-        assert not [row for row in told if row[1] in {"serious", "critical"}], (name, scheme, told)
-        rules = {"runOnly": ["color-contrast"]}
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size(WIDE)
-
-
 def test_an_operator_follows_a_job_and_mends_another(
     *,
     page: Page,
@@ -111,7 +98,7 @@ def test_an_operator_follows_a_job_and_mends_another(
     tmp_path: Path,
 ) -> None:
     page.goto("/ops/jobs")
-    look_at(page, "sign-in")
+    GALLERY.look_at(page, "sign-in")
     page.goto("/ops/")
     good, bad = submit(url, token, 120, "png"), submit(url, token, 75, "svg")
     request = bucket.get(keys.request_object(bad))
@@ -126,25 +113,25 @@ def test_an_operator_follows_a_job_and_mends_another(
     assert page.evaluate("window.notReloaded")
     expect(page.get_by_role("img", name="Symbol 6")).to_be_visible()
     expect(page.get_by_text("verified", exact=True)).to_be_visible()
-    look_at(page, "job-completed")
+    GALLERY.look_at(page, "job-completed")
 
     page.get_by_role("link", name="Jobs").click()
-    look_at(page, "jobs")
+    GALLERY.look_at(page, "jobs")
     page.get_by_label("State").select_option("failed")
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name=bad).click()
     page.get_by_role("link", name="Chunk 3: failed").click()
     expect(page.locator("#chunk-3")).to_contain_text("object_missing")
-    look_at(page, "job-failed")
+    GALLERY.look_at(page, "job-failed")
     page.get_by_role("link", name="Dead letters").click()
     expect(page.get_by_role("checkbox")).to_have_count(9)  # eight, and one for all of them
     page.get_by_text("Message and traceback").first.click()
     page.get_by_text("Select all").click()
     expect(page.locator("[name=letter]").last).to_be_checked()
-    look_at(page, "dead-letters")
+    GALLERY.look_at(page, "dead-letters")
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_text("alive")).to_be_visible()
-    look_at(page, "overview")
+    GALLERY.look_at(page, "overview")
 
     bucket.put(keys.request_object(bad), request, "application/json")
     page.goto(f"/ops/jobs/{bad}")
@@ -201,9 +188,23 @@ def test_a_job_for_print_shows_its_size_and_its_symbols(
         expect(page.get_by_role("img")).to_have_count(5)
         text = "X-dimension 0.55 mm, version 7 or higher, with datamerge.csv"
         expect(page.get_by_text(f"{form.upper()}, {text}")).to_be_visible()
-    look_at(page, "job-print")
+    GALLERY.look_at(page, "job-print")
     page.get_by_role("link", name="Jobs").click()
-    look_at(page, "jobs-print")
+    GALLERY.look_at(page, "jobs-print")
+
+
+def test_an_operator_creates_a_job(page: Page, operator_token: str) -> None:
+    sign_in(page, operator_token)
+    page.get_by_role("link", name="New job").click()
+    page.get_by_label("GTIN").fill("9506000134352")
+    page.get_by_label("Or rows").fill("lot,serial\nLOT-7,A0001\nLOT-7,\nNULL,A0003\n")
+    page.get_by_label("Format").select_option("png")
+    expect(page.get_by_role("button", name="Create job of 3 labels")).to_be_visible()
+    expect(page.get_by_role("region", name="Warnings")).to_contain_text("A, lot")
+    GALLERY.look_at(page, "new-job")
+    page.get_by_role("button", name="Create job of 3 labels").press("Enter")
+    expect(page.get_by_text("The job was created.")).to_be_visible()
+    expect(page).to_have_url(re.compile("/ops/jobs/[0-9a-f-]{36}"))
 
 
 def let_no_path_in(url: str) -> None:

@@ -19,6 +19,7 @@ STRANGERS += ["http://shop.example.com", "http://127.0.0.1", "http://127.0.0.1:3
 HEADERS = "X-API-Key, Authorization, Content-Type"
 COVERED = ["/qr", "/qr/", "/qr/bulk/", f"/qr/bulk/{uuid4()}/", "/qr/nothing", "/openapi.json"]
 OTHERS = ["/", "/keys/", "/keys/self", "/healthz", "/readyz", "/docs", "/docs/x.css", "/ops/"]
+OTHERS += ["/jobs", "/jobs/", "/jobs/new", "/jobs/sign-in", "/jobs/static/ops.js"]
 OTHERS += ["/qrx", "/openapi.jsonx", "/openapi.json/x", "/nothing", "/ops/sign-in", "//qr/"]
 BODY = {"gtin": "9506000134352", "items": [{"lot": "A"}]}
 

@@ -10,6 +10,7 @@ from falcon.testing import StartResponseMock, create_environ
 from api.app import App, request_limits
 from api.http.deadlines import BodyDeadline
 from api.http.error_handlers import install_error_handlers
+from api.http.large_bodies import LargeBodies
 from api.http.request_bodies import BodyReader
 from api.http.request_log import RequestLog
 from api.resources.bulk import BulkCollection
@@ -49,6 +50,7 @@ def make_app(service: Service, settings: Settings) -> App:
         limits=limits,
         item_limits=service.item_limits,
         bodies=bodies,
+        large_bodies=LargeBodies(),
         body_limit=settings.body_limit(),
         prefix="",
     )

@@ -330,11 +330,11 @@ def test_what_is_not_listed_is_refused(user: str, group: SentinelGroup, admin: r
             ("LPOP", ledger_keys.queue("render")),
         ],
         WORKER: [
-            ("GET", ledger_keys.session("0")),
+            ("GET", ledger_keys.session("session", "0")),
             ("GET", ledger_keys.rate("0", 60)),
             ("GET", ledger_keys.ALIVE),
         ],
-        SWEEP: [("GET", ledger_keys.session("0")), ("SUBSCRIBE", ledger_keys.ENDED)],
+        SWEEP: [("GET", ledger_keys.session("session", "0")), ("SUBSCRIBE", ledger_keys.ENDED)],
     }
     admin.set("others:key", "theirs")
     wanted: list[tuple[str, ...]] = [
