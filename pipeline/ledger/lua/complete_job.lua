@@ -1,9 +1,12 @@
 -- complete_job: record the finished bundle once, for the claimant that holds the claim.
 -- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes,
---       unrecorded jobs
+--       unrecorded jobs, purged jobs
 -- ARGV: task id, claimant, bundle, SHA-256 of the bundle
 -- Returns the time of the job's end (ms); false when the claim was lost or the job is not running.
 local job = KEYS[1]
+if purged(job, KEYS[9], ARGV[1]) then  -- a late bundler has written the bundle again
+    return false
+end
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HGET", job, "claim_owner") ~= ARGV[2] then
     return false
