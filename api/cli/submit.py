@@ -129,6 +129,14 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     callback_url: Annotated[
         str | None, typer.Option(help="URL that receives a webhook when the task has ended.")
     ] = None,
+    link_base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Beginning of the Digital Link URIs, one of those that the API key may use.",
+            show_default="the key's first, otherwise the service's",
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -172,6 +180,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         "pages": pages,
         "datamerge": datamerge or None,
         "callback_url": callback_url,
+        "link_base": link_base,
         "strict": strict or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
