@@ -74,7 +74,9 @@ class _Request(NamedTuple):
 
 
 def submit(  # noqa: PLR0917 - typer makes an option of each
-    file: Annotated[str, typer.Argument(help="CSV or JSON file; - for standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="CSV, JSON or Excel file (.xlsx); - for standard input.")
+    ],
     gtin: Annotated[str | None, typer.Option(help="GTIN shared by all items.")] = None,
     image_format: Annotated[
         ImageFormat | None, typer.Option("--format", help="Image format.", show_default="png")
@@ -164,6 +166,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     """Submit a request and print its task id.
 
     A CSV file has a header line with any of the columns lot, serial and expiry.
+    Of an Excel workbook, the first sheet is read, whose cells have to be text.
     A JSON file is an array of items or a complete request.
     Options take precedence over the fields of a complete request.
     Warnings about values that are probably not intended are printed on standard error.
