@@ -60,7 +60,8 @@ def workbook_to_csv(body: bytes, max_rows: int) -> bytes:
         ) from None
     if body.startswith(_OLE):
         raise WorkbookError(
-            "The workbook is an .xls file or has a password. Save it as .xlsx without a password."
+            "The Excel workbook is an .xls file or has a password. Save it as .xlsx without a "
+            f"password, or as CSV. {SAVE_AS_CSV}"
         )
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
@@ -73,8 +74,8 @@ def workbook_to_csv(body: bytes, max_rows: int) -> bytes:
         raise
     except Exception as error:  # a damaged file makes openpyxl raise almost any exception
         raise WorkbookError(
-            f"The file cannot be read as an .xlsx workbook ({type(error).__name__}). Open it in "
-            f"Excel or LibreOffice, and save it as .xlsx or CSV. {SAVE_AS_CSV}"
+            f"The file cannot be read as an Excel workbook ({type(error).__name__}). Open it in "
+            f"Excel or LibreOffice, and save it as .xlsx, or as CSV. {SAVE_AS_CSV}"
         ) from error
 
 

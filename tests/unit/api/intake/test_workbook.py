@@ -86,7 +86,8 @@ def refused(body: bytes, max_rows: int = 5000) -> str:
 
 def test_text_is_taken_as_it_is_and_dates_of_date_columns_are_converted() -> None:
     texts = ["0012", "9.5E+12", "1,5", 'a"b', "%&()", "a", "-7", "  "]
-    rows = [HEADER, *(["L", text, "271231", None] for text in texts[:-1])]
+    rows: list[Sequence[object]] = [HEADER]
+    rows += [["L", text, "271231", None] for text in texts[:-1]]
     rows += [["L", "D", date(2027, 12, 31)], ["L", "E", datetime(2028, 2, 29)], ["", None, None]]
     body = saved(rows)
     assert is_workbook(body)
@@ -134,7 +135,8 @@ def test_other_values_are_refused_with_row_and_column(value: object, told: str) 
 
 
 def test_a_date_with_a_time_is_refused_and_so_is_a_number_in_a_date_column() -> None:
-    rows = [HEADER, ["L", "A", datetime(2027, 1, 2, 3, 4)], ["L", "B", 271231], [7, "C", None]]
+    rows: list[Sequence[object]] = [HEADER, ["L", "A", datetime(2027, 1, 2, 3, 4)]]
+    rows += [["L", "B", 271231], [7, "C", None]]
     lines = refused(saved(rows)).splitlines()
     assert [line.partition(":")[0] for line in lines] == [
         "Row 2, column C ('Use by')",
