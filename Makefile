@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # all processes end at about the same time.
 PYTEST := $(BIN)/python -m pytest
 IN_THREE := -n 3 --dist loadfile --no-loadscope-reorder
-EXTRAS := embedded,test,capacity,dev
+EXTRAS := embedded,excel,test,capacity,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up lint format unit test test-long test-wheels test-pythons coverage \
@@ -128,7 +128,7 @@ constraints: ## Write constraints.txt and deploy/requirements*.txt: the newest r
 	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS),deploy]'
 	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
 	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(HASHED) --output-file deploy/requirements.txt pyproject.toml
+	$(HASHED) --output-file deploy/requirements.txt --extra excel pyproject.toml
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml \
 		| $(HASHED) --output-file deploy/requirements-build.txt -
 	rm -rf $(VENV)-pins

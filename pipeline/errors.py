@@ -25,6 +25,10 @@ class NewerVersionError(LedgerUnavailableError):
     """Raised when a message, entry or record can be read only by the newer release it is from."""
 
 
+class JobPurgedError(LedgerUnavailableError):
+    """Raised when a job cannot be created because it was purged; a new request gets a new job."""
+
+
 class StoreUnavailableError(UnavailableError):
     """Raised when S3 does not respond or rejects a request.
 

@@ -1,4 +1,4 @@
-"""Accepted jobs: their status, lists, re-runs and cancellation."""
+"""Accepted jobs: their status, lists, re-runs, cancellation and purge."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +14,7 @@ from pipeline.errors import BrokerUnavailableError, UnreadableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.listing import ChunkStatus, JobFilter, JobPage, Listing, Position
 from pipeline.ledger.waiters import CompletionWaiters, WaitResult
+from pipeline.maintenance.purge import Purger
 from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.failure_reasons import CANCELLED_BY_REQUEST
@@ -44,6 +45,7 @@ class Jobs:
         listing: lists jobs and chunks.
         waiters: wakes long polls when a job ends.
         callbacks: enqueues the webhooks of ended jobs.
+        purger: deletes ended jobs.
         deadline: milliseconds within which a re-run must end.
     """
 
@@ -60,6 +62,7 @@ class Jobs:
         listing: Listing,
         waiters: CompletionWaiters,
         callbacks: Callbacks,
+        purger: Purger,
         deadline: int,
     ) -> None:
         self._ledger = ledger
@@ -72,6 +75,7 @@ class Jobs:
         self._listing = listing
         self._waiters = waiters
         self._callbacks = callbacks
+        self._purger = purger
         self._deadline = deadline
 
     def status(self, task_id: str, key: ApiKey) -> JobStatus | None:
@@ -177,6 +181,28 @@ class Jobs:
             self._callbacks.enqueue(task_id)
         log.info("job cancelled", task_id=task_id)
         return self._ledger.status(task_id)
+
+    def purge(self, task_id: str, key: ApiKey) -> bool:
+        """Delete an ended job: its bundle, its request and its records.
+
+        Purging a job again has no effect while its tombstone exists.
+
+        Returns:
+            False if there is no job that ``key`` may see.
+
+        Raises:
+            NotPossibleError: If the job is in flight; it is not cancelled.
+        """
+        found = self.status(task_id, key)
+        owner = found.key_id if found is not None else self._purger.owner(task_id)
+        if owner is None or not _may_see(key, owner):
+            return False
+        if not self._purger.purge(task_id, owner):
+            raise NotPossibleError(
+                "The task has not ended. Only ended tasks can be purged: cancel the task first, "
+                "or wait until it ends."
+            )
+        return True
 
 
 def _may_see(key: ApiKey, owner: str) -> bool:

@@ -42,6 +42,7 @@ from pipeline.jobs import Jobs, NotPossibleError
 from pipeline.ledger.idempotency import IdempotencyError, IdempotencyKeys, make_idempotency
 from pipeline.ledger.listing import ChunkStatus, JobFilter, Listing, Position
 from pipeline.ledger.waiters import CompletionWaiters
+from pipeline.maintenance.purge import Purger
 from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
 from pipeline.model.jobs import (
@@ -173,6 +174,7 @@ def open_service(settings: Settings) -> Service:
             listing=Listing(text, ledger),
             waiters=CompletionWaiters(text, settings.long_polls),
             callbacks=Callbacks(text, dispatcher, queues),
+            purger=Purger(settings, ledger, records, backends.staging),
             deadline=settings.deadline_ms,
         ),
         submission=Submission(

@@ -19,7 +19,7 @@ from msgspec import Meta
 from pipeline.ledger.connection import RedisUrlError, check_redis_url
 from pipeline.origins import parse_origins
 from render.errors import InvalidValueError
-from render.gs1.link_base import check_link_base
+from render.gs1.link_base import MAX_LINK_BASE, check_link_base
 
 PREFIX = "QRMILL_"
 #: Variables with the prefix that configure the command line and not the service.
@@ -131,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "zip"
     link_base: Annotated[
-        str, Meta(description="beginning of every Digital Link URI", max_length=500)
+        str, Meta(description="beginning of the Digital Link URIs", max_length=MAX_LINK_BASE)
     ] = "https://id.gs1.org"
     charset: Annotated[
         Literal["cset82", "ascii"],

@@ -27,7 +27,7 @@ _STORE = "Store this key now: the service keeps only its hash and cannot show it
 _COLUMNS = (
     *("key id", "name", "role", "per minute", "per day", "created", "revoked"),
     *("expires", "last used", "tenant", "tenant name", "imported"),
-    *("items per minute", "items per day"),
+    *("items per minute", "items per day", "link bases"),
 )
 Name = Annotated[str, typer.Option(help="Name of the key's owner.")]
 KeyRole = Annotated[Role, typer.Option(help="Role of the key.")]
@@ -54,6 +54,15 @@ ExpiresInDays = Annotated[
     int | None,
     typer.Option(min=1, max=3650, help="Days until the key expires. Default: it does not expire."),
 ]
+LinkBases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--link-base",
+        metavar="URL",
+        help="Beginning of Digital Link URIs that the key may use; repeatable, the default first. "
+        "Default: that of the service.",
+    ),
+]
 KeyId = Annotated[str, typer.Argument(help="Key id, as `qrmill keys list` shows it.")]
 
 
@@ -67,6 +76,7 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
     items_per_day: ItemsPerDay = 0,
     tenant: Tenant = None,
     expires_in_days: ExpiresInDays = None,
+    link_base: LinkBases = None,
     bootstrap: Annotated[
         bool,
         typer.Option(
@@ -80,7 +90,8 @@ def create_key(  # noqa: PLR0917 - typer makes an option of each
 ) -> None:
     """Create an API key and print it. The key cannot be shown again."""
     rates, items = (per_minute, per_day), (items_per_minute, items_per_day)
-    wanted = NewKeyRequest(name, role, *rates, tenant, expires_in_days, *items)
+    fields = (name, role, *rates, tenant, expires_in_days, *items, tuple(link_base or ()))
+    wanted = NewKeyRequest(*fields)
     if bootstrap:
         # Imported here because loading the service's code takes longer than most commands run.
         from api.cli.bootstrap import create_first_key  # noqa: PLC0415
@@ -114,6 +125,7 @@ def import_key(  # noqa: PLR0917 - typer makes an option of each
     items_per_day: ItemsPerDay = 0,
     tenant: Tenant = None,
     expires_in_days: ExpiresInDays = None,
+    link_base: LinkBases = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -125,7 +137,7 @@ def import_key(  # noqa: PLR0917 - typer makes an option of each
     if not token_stdin:
         raise UsageError("The token is read from standard input. Add --token-stdin.")
     rates, items = (per_minute, per_day), (items_per_minute, items_per_day)
-    fields = (name, role, *rates, tenant, expires_in_days, *items)
+    fields = (name, role, *rates, tenant, expires_in_days, *items, tuple(link_base or ()))
     wanted = ImportKeyRequest(*fields, token=read_secret("Token"))
     with open_client(url) as client:
         made = client.keys.import_token(wanted)
@@ -187,6 +199,7 @@ def list_keys(url: Url = None, as_json: Json = False) -> None:
                 "yes" if key.imported else "no",
                 key.items_per_minute or "default",
                 key.items_per_day or "default",
+                " ".join(key.link_bases) or "default",
             )
             for key in found
         ),

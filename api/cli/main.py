@@ -21,7 +21,7 @@ from api.cli.profile import profile
 from api.cli.server import api, sweep, worker
 from api.cli.streams import prepare_streams
 from api.cli.submit import submit
-from api.cli.tasks import cancel, download, retry, status, wait
+from api.cli.tasks import cancel, download, purge, retry, status, wait
 from api.client import QrmillError
 
 
@@ -78,6 +78,7 @@ for command in (submit, status, wait, download):
 app.command("list")(list_tasks)
 for command in (chunks, retry, cancel):
     app.command()(command)
+app.command()(purge)
 app.add_typer(keys, name="keys")
 app.add_typer(profile, name="profile")
 

@@ -53,6 +53,7 @@ Url = Annotated[
     ),
 ]
 TaskId = Annotated[str, typer.Argument(help="Task id.", autocompletion=_offer_tasks)]
+TaskIds = Annotated[list[str], typer.Argument(help="Task ids.", autocompletion=_offer_tasks)]
 Seconds = Annotated[
     float | None,
     typer.Option("--timeout", min=0, help="Maximum wait in seconds.", show_default="no limit"),

@@ -1,10 +1,13 @@
 """The file of ``qrmill submit``: CSV is sent unchanged; options may add fields to JSON.
 
+The first sheet of an Excel workbook is sent as CSV.
+
 The service detects the encoding of a CSV file, and rejects a file that is not CSV. This module
 decodes only JSON, because it must parse the JSON to add fields.
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,7 +24,8 @@ Input = Literal["csv", "json"]
 #: of Excel until 2003 (OLE 2).
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _BEGINNING = 256  # bytes; enough to find the first character that is not white space
-_SAVE_AS = 'In Excel, save it as "CSV UTF-8 (Comma delimited)".'
+#: Largest number of rows that any service accepts in one request (``QRMILL_MAX_ITEMS``).
+_MOST_ROWS = 100_000
 
 
 def read_file(file: str) -> bytes:
@@ -47,10 +51,15 @@ def make_form(body: bytes, kind: Input | None, options: Mapping[str, str | float
         options: fields of the request.
 
     Raises:
-        UsageError: the file is a workbook or not valid JSON, or the GTIN is missing.
+        UsageError: the file is not valid JSON or not a workbook that can be read, or the GTIN is
+            missing.
     """
     if body.startswith(_WORKBOOKS):
-        raise UsageError(f"The file is an Excel workbook or a ZIP, not CSV or JSON. {_SAVE_AS}")
+        if kind == "json":
+            raise UsageError("The file is an Excel workbook or a ZIP, not JSON.")
+        rows = _read_workbook(body)
+        _need_gtin(options, rows)
+        return Form("text/csv", rows, encode_params(options))
     start = body[:_BEGINNING].decode(json.detect_encoding(body), "ignore").lstrip()[:1]
     if kind == "csv" or (kind is None and start not in {"{", "["}):
         _need_gtin(options, body)
@@ -84,6 +93,25 @@ def make_serials_form(
         shared[name] = value
     _need_gtin(options, b"")
     return Form("text/csv", b"", encode_params({**options, "serials": serials, **shared}))
+
+
+def _read_workbook(body: bytes) -> bytes:
+    """Return the first sheet of a workbook as CSV.
+
+    Raises:
+        UsageError: the workbook cannot be read, or a cell has a value that is not taken.
+    """
+    # Imported here because loading the service's code takes longer than most commands run.
+    from api.intake.workbook import workbook_to_csv  # noqa: PLC0415
+    from api.intake.workbook_scan import WorkbookError  # noqa: PLC0415
+
+    try:
+        with warnings.catch_warnings():
+            # openpyxl warns of features that it does not read, such as drop-down lists.
+            warnings.simplefilter("ignore")
+            return workbook_to_csv(body, _MOST_ROWS)
+    except WorkbookError as error:
+        raise UsageError(str(error)) from None
 
 
 def _decode_json(body: bytes) -> bytes:

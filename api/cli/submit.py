@@ -78,7 +78,8 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     file: Annotated[
         str | None,
         typer.Argument(
-            help="CSV or JSON file; - for standard input. Not with --serials.", show_default=False
+            help="CSV, JSON or Excel file (.xlsx); - for standard input. Not with --serials.",
+            show_default=False,
         ),
     ] = None,
     gtin: Annotated[str | None, typer.Option(help="GTIN shared by all items.")] = None,
@@ -152,6 +153,14 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
     callback_url: Annotated[
         str | None, typer.Option(help="URL that receives a webhook when the task has ended.")
     ] = None,
+    link_base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Beginning of the Digital Link URIs, one of those that the API key may use.",
+            show_default="the key's first, otherwise the service's",
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -180,6 +189,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
 
     A CSV file has a header line with any of the columns gtin, lot, serial, variant, expiry,
     production_date, packaging_date, best_before_date, sell_by_date, name and x_NAME.
+    Of an Excel workbook, the first sheet is read, whose cells have to be text.
     A JSON file is an array of items or a complete request.
     With --serials, the service makes the serial numbers, and no file is needed.
     Options take precedence over the fields of a complete request.
@@ -197,6 +207,7 @@ def submit(  # noqa: PLR0917 - typer makes an option of each
         "pages": pages,
         "datamerge": datamerge or None,
         "callback_url": callback_url,
+        "link_base": link_base,
         "strict": strict or None,
     }
     given = {name: value for name, value in options.items() if value is not None}

@@ -1,15 +1,16 @@
-"""The commands for one task: ``qrmill status``, ``wait``, ``download``, ``retry``, ``cancel``."""
+"""The commands for single tasks, such as ``qrmill status`` and ``qrmill purge``."""
 
 import typer
 
 from api.cli.bundle_output import Out, open_optional, open_output
-from api.cli.options import Seconds, TaskId, Url, open_client
+from api.cli.options import Seconds, TaskId, TaskIds, Url, open_client
 from api.cli.output import (
     EX_SIGINT,
     Json,
     end_with,
     print_document,
     print_interruption,
+    print_message,
     print_path,
     print_task,
 )
@@ -71,3 +72,11 @@ def cancel(task_id: TaskId, url: Url = None, as_json: Json = False) -> None:
     """Cancel a task in flight."""
     with open_client(url) as client:
         print_task(client.cancel(task_id), as_json=as_json)
+
+
+def purge(task_ids: TaskIds, url: Url = None) -> None:
+    """Delete ended tasks: their bundles, requests and records."""
+    with open_client(url) as client:
+        for task_id in task_ids:
+            client.purge(task_id)
+            print_message(f"Purged {task_id}.")

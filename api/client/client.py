@@ -30,7 +30,7 @@ from .submit import (
     submit,
 )
 from .target import BundleTarget, copy_to_stream, open_target
-from .transport import Api, RetryPolicy, decode, open_http
+from .transport import Api, RetryPolicy, check_deleted, decode, open_http
 from .wait import FOR_PROGRESS, FOR_THE_END, LongPoll, wait
 from .wire_types import (
     BulkItem,
@@ -295,6 +295,16 @@ class Client:
             UnreachableError: the API did not respond.
         """
         return decode(self._api.send("DELETE", _path(task_id)), TaskStatus)
+
+    def purge(self, task_id: str) -> None:
+        """Delete a task that has ended: its bundle, its request and its records. Idempotent.
+
+        Raises:
+            ApiError: the task does not exist, or is in flight (``not_possible``).
+            UnreachableError: the API did not respond.
+        """
+        path = _path(task_id)
+        check_deleted(self._api.send("DELETE", path, params={"purge": "true"}))
 
     def retry(self, task_id: str) -> TaskStatus:
         """Run a failed task again, rendering only its missing chunks, and return its status.

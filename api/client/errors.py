@@ -10,7 +10,7 @@ from .wire_types import ErrorCode, Violation
 
 #: Another request with the same Idempotency-Key is in flight.
 KEY_IN_USE: Final[ErrorCode] = "key_in_use"
-#: The task's state does not permit a cancel or a retry.
+#: The task's state does not permit a cancel, a purge or a retry.
 NOT_POSSIBLE: Final[ErrorCode] = "not_possible"
 #: Code that only the client uses: the response is not from this API, or from another version.
 NOT_QRMILL: Final = "not_qrmill"

@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
         pages: ``each`` for one file per symbol, ``single`` for one PDF with a page per symbol.
         datamerge: whether the bundle also has a ``datamerge.csv`` for variable-data printing.
         callback_url: receives a webhook when the task has ended.
+        link_base: beginning of the Digital Link URIs, one of those that the API key may use.
         strict: whether warnings are errors, which reject the request.
     """
 
@@ -53,6 +54,7 @@ class Options(TypedDict, total=False):
     pages: FilePages
     datamerge: bool
     callback_url: str
+    link_base: str
     strict: bool
 
 

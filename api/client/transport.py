@@ -255,6 +255,19 @@ def _rejection(response: httpx2.Response) -> ApiError:
     )
 
 
+def check_deleted(response: httpx2.Response) -> None:
+    """Check that a response to a deletion has no content.
+
+    A service of release 0.2.0 ignores the parameter ``purge``, and returns the status of the task.
+
+    Raises:
+        ApiError: the response has another status than 204.
+    """
+    if response.status_code != HTTPStatus.NO_CONTENT:
+        reason = f"the status is {response.status_code} in place of 204"
+        raise _not_understood(response, ValueError(reason))
+
+
 def _not_understood(response: httpx2.Response, error: Exception) -> ApiError:
     """Return the error for a response that a gateway or another version of the service sent."""
     where = describe_request(response.request.method, response.url)

@@ -388,6 +388,7 @@ class NewKeyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
         expires_in_days: 1 to 3650; None for a key that does not expire.
         items_per_minute: items per minute; 0 for the service's default.
         items_per_day: items per day; 0 for the service's default.
+        link_bases: link bases that the key may use, the default first; empty for the service's.
     """
 
     name: str
@@ -398,6 +399,7 @@ class NewKeyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_in_days: int | None = None
     items_per_minute: int = 0
     items_per_day: int = 0
+    link_bases: tuple[str, ...] = ()
 
 
 class ImportKeyRequest(NewKeyRequest, frozen=True, kw_only=True):
@@ -443,6 +445,7 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
         imported: whether the token was imported, and not made by the service.
         items_per_minute: items per minute; 0 for the service's default.
         items_per_day: items per day; 0 for the service's default.
+        link_bases: link bases that the key may use, the default first; empty for the service's.
     """
 
     key_id: str
@@ -459,6 +462,7 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     imported: bool = False
     items_per_minute: int = 0
     items_per_day: int = 0
+    link_bases: tuple[str, ...] = ()
 
 
 class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):

@@ -97,7 +97,7 @@ class NewJobPage(RequiresSession):
             upload = read_upload(self._bodies, req, self._limit)
             check_token(req.context.session, upload.fields)
             with self._large_bodies.checked(req):
-                self._process(req, resp, RowForm(upload))
+                self._process(req, resp, RowForm(upload, self._limits.max_items))
 
     def _process(self, req: falcon.Request, resp: falcon.Response, rows: RowForm) -> None:
         wants_job = rows.field("step") == "create"
@@ -117,7 +117,7 @@ class NewJobPage(RequiresSession):
             status,
             settings=rows.settings,
             text=rows.text,
-            check=rows.check(self._limits),
+            check=rows.check(self._limits.of_key(req.context.key)),
             checked=rows.digest(),
             submission=nonce,
             failure=failure.detail if failure else "",
@@ -133,7 +133,7 @@ class NewJobPage(RequiresSession):
         """
         key = f"{self.pages.area.sessions} {nonce}"
         try:
-            request = rows.request(self._limits)
+            request = rows.request(self._limits.of_key(req.context.key))
             idempotency = msgspec.structs.replace(
                 make_idempotency(key, rows.text.encode(), rows.parameters()),
                 meaning_sha256=request.meaning_sha256(),

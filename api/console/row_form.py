@@ -21,6 +21,7 @@ class RowForm:
 
     Args:
         upload: the form.
+        max_rows: largest number of rows of a workbook, without the headings.
 
     Attributes:
         settings: the settings that have a value, as in the query of a CSV request.
@@ -28,12 +29,12 @@ class RowForm:
         unreadable: the problem of rows that cannot be read; None if they can.
     """
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: Upload, max_rows: int) -> None:
         self._fields = upload.fields
         self.settings = self._settings()
         self.unreadable: ProblemError | None = None
         try:
-            self.text = csv_text(upload.rows if upload.file is None else upload.file)
+            self.text = csv_text(upload.rows if upload.file is None else upload.file, max_rows)
             if not self.text.strip():
                 detail = "There are no rows. Choose a file, or paste rows with their headings."
                 self.unreadable = one_bad_value("/items", "range", detail)

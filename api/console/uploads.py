@@ -8,9 +8,12 @@ import falcon
 from falcon.media.multipart import BodyPart, MultipartFormHandler, MultipartParseOptions
 
 from api.console.forms import FormFields
-from api.http.problems import ProblemError
+from api.http.problems import ProblemError, Violations, invalid
 from api.http.request_bodies import BodyReader, too_large
 from api.intake.csv_encoding import not_utf8, to_utf8
+from api.intake.workbook import is_workbook, workbook_to_csv
+from api.intake.workbook_scan import WorkbookError
+from api.schemas.problems import Violation
 
 MEDIA_TYPE = "multipart/form-data"
 #: Maximum size in bytes of a file or of pasted rows. A page shows them again, so that the limit on
@@ -77,22 +80,35 @@ def read_upload(bodies: BodyReader, req: falcon.Request, limit: int) -> Upload:
     return Upload(fields, file, rows)
 
 
-def csv_text(data: bytes) -> str:
+def csv_text(data: bytes, max_rows: int) -> str:
     """Return the CSV text of an uploaded file or of pasted rows.
 
     Browsers change the line ends of a text that a form sends, so all of them become LF here.
 
     Args:
-        data: content of the file, or the rows.
+        data: content of the file, which may be an Excel workbook, or the rows.
+        max_rows: largest number of rows of a workbook, without the headings.
 
     Raises:
-        ProblemError: 400 if the file is of another kind or in another encoding.
+        ProblemError: 400 if the file is of another kind or in another encoding; 422 if a workbook
+            cannot be read, or has a cell that is not taken.
     """
+    if is_workbook(data):
+        data = _first_sheet(data, max_rows)
     try:
         text = to_utf8(data).decode()
     except UnicodeDecodeError:
         raise not_utf8(data) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _first_sheet(data: bytes, max_rows: int) -> bytes:
+    try:
+        return workbook_to_csv(data, max_rows)
+    except WorkbookError as error:
+        violations = Violations()
+        violations.extend(Violation("", "workbook", line) for line in str(error).splitlines())
+        raise invalid(violations) from None
 
 
 def _read_part(part: BodyPart, limit: int) -> bytes:

@@ -62,6 +62,11 @@ class CsvHeader(NamedTuple):
         return [name for name in self.positions if name.startswith(EXTRA_PREFIX)]
 
 
+def column_field(name: str) -> str | None:
+    """Return the field that a column's name means; None if no field has the name."""
+    return _FIELDS.get(_plain(name))
+
+
 def declared_separator(line: str) -> str | None:
     """Return the separator that the line ``sep=;`` declares; None if ``line`` is another line.
 

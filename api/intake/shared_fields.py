@@ -1,6 +1,6 @@
 """Checks of the fields that all items of a request share, except its GTIN."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec import UNSET
@@ -10,6 +10,7 @@ from api.schemas.problems import Violation
 from api.schemas.tasks import BulkRequest, SymbolRequest
 from pipeline.service import CallbackRules, parse_callback_url
 from render.errors import InvalidValueError, shown
+from render.gs1.link_base import shown_base
 from render.image import (
     MAX_DPI,
     MAX_SIZE,
@@ -62,6 +63,16 @@ def wrong_files(head: BulkRequest) -> Iterator[Violation]:
             "each, or leave datamerge out."
         )
         yield Violation("/datamerge", "contradiction", detail)
+
+
+def wrong_link_base(base: str, allowed: Sequence[str]) -> Iterator[Violation]:
+    """Yield a violation if ``base`` is none of the bases that the API key may use."""
+    if base not in allowed:
+        detail = (
+            f"{shown_base(base)} is not a link base that this API key may use. Send one of "
+            f"{', '.join(allowed)}, exactly as it is written here, or leave link_base out."
+        )
+        yield Violation("/link_base", "link_base", detail)
 
 
 def wrong_callback_url(url: str, callbacks: CallbackRules) -> Iterator[Violation]:

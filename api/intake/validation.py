@@ -25,12 +25,18 @@ from api.intake.item_extras import ItemExtras
 from api.intake.item_gtins import ItemGtins
 from api.intake.item_warnings import ItemWarnings
 from api.intake.layout import requested_options
-from api.intake.shared_fields import broken_rule, wrong_callback_url, wrong_files, wrong_numbers
+from api.intake.shared_fields import (
+    broken_rule,
+    wrong_callback_url,
+    wrong_files,
+    wrong_link_base,
+    wrong_numbers,
+)
 from api.intake.symbol_sizes import SymbolSizes, wrong_least_version
 from api.intake.warnings import Warnings, warn_about_gtin
 from api.schemas.problems import Violation
 from api.schemas.tasks import GTIN_EXAMPLE, BulkRequest, SymbolRequest
-from pipeline.service import CallbackRules, Item, ItemRow
+from pipeline.service import ApiKey, CallbackRules, Item, ItemRow
 from render.chunk import choose_versions
 from render.errors import InvalidValueError
 from render.gs1.ai import Charset, all_alphanumeric, check_alphanumeric, check_date, check_expiry
@@ -49,7 +55,9 @@ ANY_GTIN = GTIN_EXAMPLE
 #: Valid placeholders for required fields that are missing or of the wrong type.
 PLACEHOLDERS = {"gtin": ANY_GTIN, "items": []}
 #: Fields that affect the symbols of all items.
-_SHAPING_FIELDS = ("gtin", "format", "size", "error_correction", "version", "xdim_mm", "dpi")
+_SHAPING_FIELDS = (
+    *("gtin", "format", "size", "error_correction", "version", "xdim_mm", "dpi", "link_base"),
+)
 #: JSON Pointers of these fields. The empty pointer is the whole request.
 _SYMBOLS_DEPEND_ON = frozenset({"", *(f"/{name}" for name in _SHAPING_FIELDS)})
 #: JSON Pointers of the fields that decide the files of the bundle.
@@ -62,9 +70,10 @@ class RequestLimits(NamedTuple):
     Attributes:
         max_items: maximum number of items per request.
         charset: characters allowed in ``lot`` and ``serial``.
-        link_base: beginning of every Digital Link URI.
+        link_base: beginning of the Digital Link URIs of a request that does not choose one.
         chunk_size: items per batch, and per chunk of an accepted job.
         callbacks: rules for callback URLs.
+        link_bases: bases that a request may choose; empty for ``link_base`` alone.
     """
 
     max_items: int
@@ -72,6 +81,12 @@ class RequestLimits(NamedTuple):
     link_base: str
     chunk_size: int
     callbacks: CallbackRules = CallbackRules()
+    link_bases: tuple[str, ...] = ()
+
+    def of_key(self, key: ApiKey) -> "RequestLimits":
+        """Return the limits on the requests of an API key, which may have its own link bases."""
+        bases = key.link_bases
+        return self._replace(link_base=bases[0], link_bases=bases) if bases else self
 
 
 class ItemCheck:
@@ -94,6 +109,7 @@ class ItemCheck:
             that of the first valid item, and None before that. None if a shared value is invalid.
         item_fields: fields beyond :data:`FIRST_FIELDS` that at least one valid item has.
         options: rendering options of the symbols; out of range if a shared value is invalid.
+        link_base: beginning of the URIs of the items.
     """
 
     def __init__(
@@ -115,6 +131,9 @@ class ItemCheck:
         self._violations = violations
         self.options = requested_options(head)
         gtin14 = None if head.gtin is None else _checked_gtin(head.gtin, violations)
+        self.link_base = limits.link_base if head.link_base is None else head.link_base
+        allowed = limits.link_bases or (limits.link_base,)
+        violations.extend(wrong_link_base(self.link_base, allowed))
         violations.extend(wrong_numbers(head))
         if isinstance(head, BulkRequest):
             self._check_bulk_fields(head)
@@ -182,7 +201,7 @@ class ItemCheck:
 
     def uris(self, items: Sequence[ItemRow]) -> list[str]:
         """Return the URIs of valid items; an empty list if a shared value is invalid."""
-        base, gtin14 = self._limits.link_base, self.gtin14
+        base, gtin14 = self.link_base, self.gtin14
         if gtin14 is None:
             return []
         return [

@@ -12,8 +12,8 @@ WEBHOOKS, KEYS, HEALTH = "Webhooks", "API keys", "Service health"
 TAGS = {
     SUBMIT: "Send up to thousands of items in one request, as JSON or CSV. An accepted request is "
     "a job. Paths and fields call it a task: its id is the `task_id`.",
-    FOLLOW: "Poll a task until it ends, download its ZIP, list tasks, cancel a task, or retry a "
-    "failed one.",
+    FOLLOW: "Poll a task until it ends, download its ZIP, list tasks, cancel a task, retry a "
+    "failed one, or delete an ended one.",
     SINGLE: "Render one QR code and get its image in the response.",
     WEBHOOKS: "Receive a signed POST when a task ends, instead of polling.",
     KEYS: "Create, import, list, rotate and revoke API keys. These operations need a key with the "

@@ -148,6 +148,9 @@ _LINKS = {
 }
 
 
+_PURGE = "`true` to delete a task that has ended, instead of cancelling one in flight."
+
+
 def bulk_paths() -> dict[str, Any]:
     """Return the paths under ``/qr/bulk/``."""
     return {
@@ -171,12 +174,23 @@ def bulk_paths() -> dict[str, Any]:
             "delete": operation(
                 FOLLOW,
                 "cancelBulk",
-                "Cancel a task",
+                "Cancel a task or purge an ended one",
                 "Cancels a task that is pending or running. The task then has the status `failed` "
                 "and the `error_code` `cancelled`. Repeating the request gives the same response. "
-                "If the task has ended in another way, the response is 409.",
-                responses={"200": json_response("The status of the cancelled task.", "TaskStatus")},
+                "If the task has ended in another way, the response is 409.\n\n"
+                "With `purge=true`, deletes a task that has ended: its ZIP, its request and its "
+                "records. Its Idempotency-Key can be used again, and a webhook that is still due "
+                "is not sent. Download URLs stop working. Repeating the request gives the same "
+                "response. A task in flight is not cancelled: the response is 409.",
+                responses={
+                    "200": json_response("The status of the cancelled task.", "TaskStatus"),
+                    "204": {
+                        "description": "The task is deleted (`purge=true`).",
+                        "headers": request_id_header(),
+                    },
+                },
                 errors=("404", "406", "409", "422"),
+                parameters=[query_parameter("purge", _PURGE, _flag())],
             ),
         },
         "/qr/bulk/{task_id}/chunks/": {
@@ -270,10 +284,9 @@ def _accepted(headers: dict[str, Any]) -> dict[str, Any]:
 
 def _bulk_query() -> list[dict[str, Any]]:
     text = "`true` to validate the request without accepting it."
-    flag = {"type": "boolean", "default": False, "examples": [True]}
     fields = field_schemas(BulkRequest)
     shared = [_csv_parameter(name, fields[name]) for name in PARAMETERS]
-    return [query_parameter("dry_run", text, flag), *shared, *_serials_query()]
+    return [query_parameter("dry_run", text, _flag()), *shared, *_serials_query()]
 
 
 def _serials_query() -> list[dict[str, Any]]:
@@ -292,6 +305,10 @@ def _serials_query() -> list[dict[str, Any]]:
         text = f"For CSV only, with `serials`. {schema.pop('description')}"
         found.append(query_parameter(name, text, schema))
     return [serials, *found]
+
+
+def _flag() -> dict[str, Any]:
+    return {"type": "boolean", "default": False, "examples": [True]}
 
 
 def _csv_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -51,8 +51,12 @@ _REQUEST_ID = "b1f7e1c0-2f0e-4a55-9c5e-0d9f6c3a1b42"
 _NOW = datetime(2026, 11, 23, 8, 0, 1, 20_000, UTC)
 _LIMITS = RequestLimits(5000, "cset82", "https://id.gs1.org", chunk_size=250)
 _SERIALS = [*(f"A{number:04}" for number in range(1, 17)), "A 0017"]
-#: Copy of the service's message; the tests of cancellation compare both.
+#: Copies of the service's messages; the tests of cancellation and purge compare them.
 _ENDED = "The task has ended already; there is nothing to cancel."
+_IN_FLIGHT = (
+    "The task has not ended. Only ended tasks can be purged: cancel the task first, or wait until "
+    "it ends."
+)
 _ITEMS_LEFT = Window(limit=100_000, seconds=60, remaining=2000, resets_at=21)
 _OVER_ITEMS = ItemLimitError(5000, _ITEMS_LEFT, Standing(allowed=False, windows=(_ITEMS_LEFT,)))
 _REPEATED = b'{"gtin": "9506000134352", "items": [{"lot": "A"}], "items": [{"lot": "B"}]}'
@@ -84,6 +88,10 @@ def problem_examples() -> dict[str, dict[str, Any]]:
             busy=(
                 "The Idempotency-Key is in use",
                 _example(idempotency_conflict(IdempotencyError(busy=True))),
+            ),
+            in_flight=(
+                "The task to purge has not ended",
+                _example(not_possible(NotPossibleError(_IN_FLIGHT))),
             ),
             ended=("The task has ended", _example(not_possible(NotPossibleError(_ENDED)))),
         ),

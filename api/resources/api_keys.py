@@ -11,6 +11,8 @@ from api.http.negotiation import JSON, check_accepts
 from api.http.problems import ProblemError, Violations, invalid, operator_required
 from api.http.redaction import may_be_api_key
 from api.http.request_bodies import BodyReader
+from api.intake.item_batch import Location
+from api.intake.shared_fields import broken_rule
 from api.presenters import iso, key_response, new_key_response
 from api.schemas.api_keys import KeyList, KeyResponse, NewKeyRequest, WebhookSecretResponse
 from api.schemas.problems import Violation
@@ -23,8 +25,9 @@ from pipeline.service import (
     is_key_id,
 )
 from render.errors import shown
+from render.gs1.link_base import check_link_base
 
-_BODY_LIMIT = 4096  # bytes
+BODY_LIMIT = 8192  # bytes
 #: Number of tenants with the same name that a detail lists.
 _MOST_TENANTS = 10
 
@@ -50,11 +53,12 @@ class KeyCollection:
         """Create a key and respond with its token, which no other response contains."""
         require_operator(req)
         violations = Violations()
-        body = self._bodies.read_json(req, _BODY_LIMIT)
+        body = self._bodies.read_json(req, BODY_LIMIT)
         fields = decode_fields(body, NewKeyRequest, "", violations)
         if violations:
             raise invalid(violations)
         request = NewKeyRequest(**fields)
+        check_link_bases(request)
         try:
             made = self._api_keys.create(**msgspec.structs.asdict(request))
         except UnknownTenantError as error:
@@ -113,6 +117,20 @@ class KeyWebhookSecret:
             return self._api_keys.find(key_id)
         except UnknownApiKeyError:
             raise no_such_key(key_id) from None
+
+
+def check_link_bases(request: NewKeyRequest) -> None:
+    """Check the link bases of a key to create.
+
+    Raises:
+        ProblemError: 422 if a link base breaks a rule.
+    """
+    violations = Violations()
+    for index, base in enumerate(request.link_bases):
+        where = Location(f"/link_bases/{index}")
+        violations.extend(broken_rule(check_link_base, base, where))
+    if violations:
+        raise invalid(violations)
 
 
 def with_last_use(api_keys: ApiKeys, key: ApiKey) -> KeyResponse:

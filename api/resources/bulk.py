@@ -103,24 +103,24 @@ class BulkCollection:
     def _check(
         self, req: falcon.Request, media_type: str, body: bytes
     ) -> tuple[JobRequest | DryRun, Idempotency | None]:
-        violations = Violations()
+        violations, limits = Violations(), self._limits.of_key(req.context.key)
         known = _parameters(req) if media_type == CSV else ()
         query = read_query(req, (*known, _DRY_RUN), violations)
         only_check = take_flag(query, _DRY_RUN, violations)
         if "serials" in query:
-            parsed = read_serials_query(body, query, self._limits, violations)
+            parsed = read_serials_query(body, query, limits, violations)
         elif media_type == CSV:
-            parsed = read_csv(body, query, self._limits, violations)
+            parsed = read_csv(body, query, limits, violations)
         else:
-            parsed = read_json(body, self._limits, violations)
+            parsed = read_json(body, limits, violations)
         if parsed.head.callback_url is not None:
             self._check_signable(req, violations)
         if only_check:
-            return dry_run(parsed, self._limits, violations), None
+            return dry_run(parsed, limits, violations), None
         # The query of a CSV request is part of its content; the order of parameters is not.
         parameters = f"{CSV}?{urlencode(sorted(query.items()))}\n" if media_type == CSV else ""
         idempotency = _idempotency(req, body, parameters)
-        request = build_job_request(parsed, self._limits, violations)
+        request = build_job_request(parsed, limits, violations)
         if idempotency is not None:
             meaning = request.meaning_sha256()
             idempotency = msgspec.structs.replace(idempotency, meaning_sha256=meaning)

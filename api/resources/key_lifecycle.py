@@ -11,7 +11,14 @@ from api.http.json_responses import respond_json
 from api.http.problems import ProblemError, Violations, invalid
 from api.http.request_bodies import BodyReader
 from api.presenters import key_response, rotated_key_response
-from api.resources.api_keys import no_such_key, require_operator, unknown_tenant, with_last_use
+from api.resources.api_keys import (
+    BODY_LIMIT,
+    check_link_bases,
+    no_such_key,
+    require_operator,
+    unknown_tenant,
+    with_last_use,
+)
 from api.schemas.api_keys import ImportKeyRequest, RotationRequest
 from api.schemas.problems import Violation
 from pipeline.service import (
@@ -25,7 +32,6 @@ from pipeline.service import (
     UnsafeTokenError,
 )
 
-_BODY_LIMIT = 4096  # bytes
 #: What follows the value in messages about values of the wrong type.
 _AFTER_VALUE = (" is not accepted. ", " is not a JSON object. ")
 
@@ -41,12 +47,14 @@ class KeyImport:
         """Create a key for a token that clients already have; no response contains the token."""
         require_operator(req)
         violations = Violations()
-        body = self._bodies.read_json(req, _BODY_LIMIT)
+        body = self._bodies.read_json(req, BODY_LIMIT)
         fields = decode_fields(body, ImportKeyRequest, "", violations)
         if violations:
             violations.listed[:] = map(_hide_value, violations.listed)
             raise invalid(violations)
-        key = self._import(ImportKeyRequest(**fields))
+        request = ImportKeyRequest(**fields)
+        check_link_bases(request)
+        key = self._import(request)
         respond_json(resp, HTTPStatus.CREATED, key_response(key, None))
 
     def _import(self, request: ImportKeyRequest) -> ApiKey:
@@ -83,7 +91,7 @@ class KeyRotation:
         """Create a key of the same tenant, and have the former one expire."""
         require_operator(req)
         violations = Violations()
-        body = self._bodies.read_json(req, _BODY_LIMIT)
+        body = self._bodies.read_json(req, BODY_LIMIT)
         fields = decode_fields(body, RotationRequest, "", violations)
         if violations:
             raise invalid(violations)

@@ -37,7 +37,8 @@ class Symbol:
         violations = Violations()
         read_query(req, (), violations)
         _, body = self._bodies.read(req, _BODY_LIMIT, (JSON,))
-        options, uri = parse_symbol(body, self._limits, violations)
+        limits = self._limits.of_key(req.context.key)
+        options, uri = parse_symbol(body, limits, violations)
         media_type = MEDIA_TYPES[options.format]
         check_accepts(req, media_type)
         self._item_limits.take(req.context.key, 1)

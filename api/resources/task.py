@@ -1,4 +1,4 @@
-"""``/qr/bulk/{task_id}/``: status, cancellation and retry of a job."""
+"""``/qr/bulk/{task_id}/``: status, cancellation, purge and retry of a job."""
 
 import hashlib
 import time
@@ -11,7 +11,8 @@ from api.http.item_limits import add_item_headers
 from api.http.json_responses import respond_json
 from api.http.negotiation import JSON, check_accepts
 from api.http.parameters import canonical_task_id
-from api.http.problems import not_found
+from api.http.problems import Violations, invalid, not_found
+from api.http.query import read_query, take_flag
 from api.presenters import accepted, task_status
 from api.resources.long_poll import poll_job
 from api.schemas.tasks import Accepted
@@ -19,6 +20,7 @@ from pipeline.service import TERMINAL, DownloadUrls, ItemLimits, Jobs, JobStatus
 
 #: ``Retry-After``: seconds that a client should wait before the next poll.
 _POLL_AFTER = "1"
+_PURGE = "purge"
 
 
 def respond_accepted(resp: falcon.Response, accepted: Accepted) -> None:
@@ -53,9 +55,21 @@ class BulkTask:
     on_head = on_get
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Cancel a job in flight and respond with its status."""
+        """Cancel a job in flight and respond with its status; with ``purge``, delete an ended job.
+
+        Unknown parameters are errors, because a mistyped ``purge`` must not cancel the job.
+        """
         check_accepts(req, JSON)
         canonical = canonical_task_id(task_id)
+        violations = Violations()
+        purge = take_flag(read_query(req, (_PURGE,), violations), _PURGE, violations)
+        if violations:
+            raise invalid(violations)
+        if purge:
+            if not self._jobs.purge(canonical, req.context.key):
+                not_found(canonical)
+            resp.status = HTTPStatus.NO_CONTENT.value
+            return
         job = self._jobs.cancel(canonical, req.context.key)
         if job is None:
             not_found(canonical)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from api.schemas.states import Role
+from render.gs1.link_base import MAX_LINK_BASE
 
 KeyId = Annotated[
     str,
@@ -20,6 +21,10 @@ _PER_MINUTE = "Maximum number of requests per minute; 0 for the service's defaul
 _PER_DAY = "Maximum number of requests per day; 0 for the service's default."
 _ITEMS_PER_MINUTE = "Maximum number of items per minute; 0 for the service's default."
 _ITEMS_PER_DAY = "Maximum number of items per day; 0 for the service's default."
+_LINK_BASES = (
+    "Beginnings of the Digital Link URIs that the key may use: a request chooses one as "
+    "`link_base`, and the first is the default. Empty for that of the service."
+)
 _TENANT_EXAMPLE = "4f9k2m7q1x8z"
 KEY_EXAMPLE = {
     "key_id": _TENANT_EXAMPLE,
@@ -36,6 +41,7 @@ KEY_EXAMPLE = {
     "imported": False,
     "items_per_minute": 0,
     "items_per_day": 5_000_000,
+    "link_bases": ["https://id.example.com"],
 }
 
 
@@ -73,6 +79,10 @@ class NewKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     items_per_day: Annotated[
         int, Meta(ge=0, le=1_000_000_000_000, description=_ITEMS_PER_DAY, examples=[5_000_000])
     ] = 0
+    link_bases: Annotated[
+        tuple[Annotated[str, Meta(max_length=MAX_LINK_BASE)], ...],
+        Meta(max_length=10, description=_LINK_BASES, examples=[["https://id.example.com"]]),
+    ] = ()
 
 
 class ImportKeyRequest(NewKeyRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,6 +174,9 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     items_per_minute: Annotated[int, Meta(description=_ITEMS_PER_MINUTE, examples=[0])] = 0
     items_per_day: Annotated[int, Meta(description=_ITEMS_PER_DAY, examples=[5_000_000])] = 0
+    link_bases: Annotated[
+        tuple[str, ...], Meta(description=_LINK_BASES, examples=[["https://id.example.com"]])
+    ] = ()
 
 
 class NewKeyResponse(KeyResponse, frozen=True, kw_only=True):

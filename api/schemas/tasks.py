@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.schemas.problems import MAX_ERRORS, RequestWarning, Violation
 from api.schemas.states import CallbackState, State
 from render.gs1.gtin import PATTERN as GTIN_PATTERN
+from render.gs1.link_base import MAX_LINK_BASE
 from render.image import (
     MAX_DPI,
     MAX_SIDE_PX,
@@ -229,6 +230,15 @@ Dpi = Annotated[
         extra_json_schema={"minimum": MIN_DPI, "maximum": MAX_DPI},
     ),
 ]
+LinkBase = Annotated[
+    str | None,
+    Meta(
+        description="Beginning of the Digital Link URIs in the symbols: one of the `link_bases` of "
+        "the API key. Default: the key's first, otherwise that of the service.",
+        examples=["https://id.example.com"],
+        extra_json_schema={"format": "uri", "maxLength": MAX_LINK_BASE},
+    ),
+]
 Strict = Annotated[
     bool,
     Meta(
@@ -288,6 +298,7 @@ class BulkRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             extra_json_schema={"format": "uri", "maxLength": 2000},
         ),
     ] = None
+    link_base: LinkBase = None
     strict: Strict = False
 
 
@@ -313,6 +324,7 @@ class SymbolRequest(BulkItem, frozen=True, kw_only=True, forbid_unknown_fields=T
     version: LeastVersion = None
     xdim_mm: XDimension = None
     dpi: Dpi = None
+    link_base: LinkBase = None
     strict: Strict = False
 
 

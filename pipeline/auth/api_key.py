@@ -1,5 +1,6 @@
 """An API key as it is stored: whose it is, what it permits, and how long it works."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Required, TypedDict
 
 import msgspec
@@ -31,6 +32,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         first_key_id: id of the first key of the key's tenant, if that is another key; else empty.
         first_key_name: name of that other key; else empty.
         imported: whether the token was imported, and not made by the service.
+        link_bases: bases of the Digital Link URIs that the key may use, the default first; empty
+            for ``QRMILL_LINK_BASE``.
     """
 
     key_id: str
@@ -47,6 +50,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     first_key_id: str = msgspec.field(default="", name="tenant")
     first_key_name: str = msgspec.field(default="", name="tenant_name")
     imported: bool = False
+    link_bases: tuple[str, ...] = ()
 
     @property
     def tenant(self) -> str:
@@ -86,6 +90,7 @@ class KeyFields(TypedDict, total=False):
             name of the key.
         expires_in_days: days after which the key stops working; None for a key that does not
             expire.
+        link_bases: bases that the key may use, the default first; empty for ``QRMILL_LINK_BASE``.
     """
 
     name: Required[str]
@@ -96,3 +101,4 @@ class KeyFields(TypedDict, total=False):
     items_per_day: int
     tenant: str | None
     expires_in_days: int | None
+    link_bases: Sequence[str]

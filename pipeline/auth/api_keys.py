@@ -33,6 +33,7 @@ from pipeline.auth.tokens import (
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
+from render.gs1.link_base import check_link_base
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class ApiKeys:
         """Create a key and return it with its token.
 
         Raises:
-            ValueError: the name is empty or longer than 80 characters.
+            ValueError: the name is empty or longer than 80 characters, or a link base is malformed.
             UnknownTenantError: there is no such tenant, or several have this name.
         """
         key_id, token = make_token()
@@ -70,7 +71,7 @@ class ApiKeys:
         Raises:
             UnsafeTokenError: the token has not the required form, or is visibly not random.
             KeyExistsError: the token was imported before, even if its key is revoked by now.
-            ValueError: the name is empty or longer than 80 characters.
+            ValueError: the name is empty or longer than 80 characters, or a link base is malformed.
             UnknownTenantError: there is no such tenant, or several have this name.
         """
         check_importable(token)
@@ -205,6 +206,8 @@ class ApiKeys:
         own |= {"key_id": key_id, "sha256": token_sha256(token), "created_at": int(time.time())}
         # Checks the constraints, which the constructor does not.
         key = msgspec.convert(own, ApiKey)
+        for base in key.link_bases:
+            check_link_base(base)
         if (days := fields.get("expires_in_days")) is not None:
             key = msgspec.structs.replace(key, expires_at=key.created_at + days * _DAY)
         if (tenant := fields.get("tenant")) is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from urllib.parse import urlsplit
 
 from pipeline.backends import Backends
 from pipeline.doctor.check import Finding, run_checks
@@ -16,6 +17,20 @@ from pipeline.settings import Settings, SettingsError
 _REDIS_TIMEOUT = 2
 _BROKER_TIMEOUT = 5
 _S3_TIMEOUT = 10
+#: Host of GS1's global resolver, the default of QRMILL_LINK_BASE.
+_GS1_HOST = "id.gs1.org"
+
+
+def link_base(settings: Settings) -> Finding:
+    """Warn while labels lead to GS1's own resolver, which knows nothing of this service's items."""
+    base = settings.link_base
+    if urlsplit(base).hostname != _GS1_HOST:
+        return Finding("link base", "ok", base)
+    advice = (
+        "Set QRMILL_LINK_BASE to a domain of your own before you print: a printed label cannot be "
+        "changed. GS1's resolver knows only GTINs that their brand owners have registered there."
+    )
+    return Finding("link base", "warn", f"{base}, unless an API key has link bases", advice)
 
 
 def check_up(settings: Settings) -> Iterator[Finding]:
@@ -34,6 +49,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
             *work_checks(settings, client, parts),
         )
         yield from run_checks(checks)
+    yield link_base(settings)
     try:
         storage = backends.storage
     except SettingsError as error:

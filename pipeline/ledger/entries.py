@@ -115,6 +115,8 @@ def flat_fields(head: RequestHead) -> list[str | int]:
     if head.layout != FIRST_LAYOUT:
         fields["layout"] = msgspec.json.encode(head.layout).decode()
     # Release 0.2.0 reads the time of acceptance in seconds from this field.
+    if head.idempotency is not None:
+        fields["idempotency_key"] = head.idempotency.key_sha256
     fields |= {"accepted_at": head.accepted_at, "chunks": head.chunks, "version": head.version}
     return [part for pair in fields.items() for part in pair]
 

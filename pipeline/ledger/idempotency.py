@@ -18,7 +18,7 @@ from pipeline.ledger.scripts import Scripts
 from pipeline.model.records import Idempotency
 
 #: Milliseconds until a reservation expires unless it is renewed, and until a confirmed key expires.
-_LEASE, _LIFETIME = 15_000, 86_400_000
+_LEASE, LIFETIME = 15_000, 86_400_000
 
 Verdict = Literal["new", "replay", "busy", "mismatch"]
 Run = Callable[..., Any]
@@ -73,7 +73,7 @@ class Reservation:
 
     def confirm(self) -> None:
         """Record that the request was accepted."""
-        self._settle(_LIFETIME)
+        self._settle(LIFETIME)
 
     def release(self) -> None:
         """Release the key, because the request was not accepted."""
@@ -116,7 +116,8 @@ class IdempotencyKeys:
             IdempotencyError: the key is in use, or was used with another body.
         """
         name = keys.idempotency(tenant, key.key_sha256)
-        arguments = (key.body_sha256, task_id, _LEASE, _LIFETIME, key.meaning_sha256)
+        before, behind = keys.job("/").split("/")
+        arguments = (key.body_sha256, task_id, _LEASE, LIFETIME, key.meaning_sha256, before, behind)
         # If a failover lost the reservation, the same request sent again would become a second job.
         verdict, holder, until = self._run_and_replicate("reserve_key", [name], *arguments)
         if cast("Verdict", verdict) in {"busy", "mismatch"}:
@@ -130,7 +131,7 @@ class IdempotencyKeys:
 
         The caller need not hold the key. A key that would have expired by now is not recorded.
         """
-        left = _LIFETIME - age
+        left = LIFETIME - age
         if left > 0:
             name = keys.idempotency(tenant, key.key_sha256)
             arguments = (task_id, key.body_sha256, left, key.meaning_sha256)

@@ -7,7 +7,8 @@ key                                   type    content
 ====================================  ======  =====================================================
 ``qrmill:{id}:job``                   hash    one job: state, counts, times, error, bundle;
                                               ``upload:<sha256>``: a bundle whose upload was about
-                                              to be completed, as JSON
+                                              to be completed, as JSON; of a purged job only a
+                                              tombstone with the state ``purged``, which expires
 ``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
 ``qrmill:{id}:staged``                hash    chunk index -> record of the staged chunk, as JSON
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
@@ -21,6 +22,8 @@ key                                   type    content
 ``qrmill:jobs:unrecorded``            zset    task ids of jobs whose result record in S3 may be
                                               missing, or void since a retry, by the time (ms)
                                               since which that is so
+``qrmill:jobs:purged``                zset    task ids of purged jobs that may still have objects
+                                              in S3, by the time (ms) when the sweep deletes them
 ``qrmill:jobs:all``                   zset    all task ids, by creation time (ms)
 ``qrmill:jobs:of:<tenant>``           zset    task ids of a tenant, by creation time (ms)
 ``qrmill:callbacks``                  zset    task ids whose callback is pending, by the time (ms)
@@ -68,6 +71,7 @@ key                                   type    content
 ACTIVE_JOBS = "qrmill:jobs:active"
 ENDED_JOBS = "qrmill:jobs:ended"
 UNRECORDED = "qrmill:jobs:unrecorded"
+PURGED_JOBS = "qrmill:jobs:purged"
 ALL_JOBS = "qrmill:jobs:all"
 ENDED = "qrmill:ended"
 ENQUEUED = "qrmill:enqueued"
@@ -140,6 +144,10 @@ def sign_in_attempts(network: str) -> str:
 
 def idempotency(tenant: str, key_sha256: str) -> str:
     return f"qrmill:idempotency:{tenant}:{key_sha256}"
+
+
+def idempotency_prefix(tenant: str) -> str:
+    return idempotency(tenant, "")
 
 
 def session(kind: str, token_sha256: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 import redis
 
+from pipeline.errors import JobPurgedError
 from pipeline.ledger import keys
 from pipeline.ledger.connection import check_writable, translated
 from pipeline.ledger.entries import (
@@ -30,6 +31,7 @@ from pipeline.model.chunks import StagedChunk
 from pipeline.model.failure_reasons import Failure
 from pipeline.model.jobs import JobStatus
 from pipeline.model.records import Bundle, CallbackRecord, JobFields, RequestHead, Result
+from pipeline.model.states import PURGED
 from pipeline.model.versions import is_newer, refuse_newer
 
 
@@ -43,7 +45,8 @@ class Ledger:
     def __init__(self, client: redis.Redis) -> None:
         """Initialize with a Redis client that decodes responses; no command is sent."""
         self._client = client
-        self._run = Scripts(client).run
+        scripts = Scripts(client)
+        self._run, self._run_and_replicate = scripts.run, scripts.run_and_replicate
 
     def create_job(
         self, head: RequestHead, created_at: int, head_bytes: int, deadline: int
@@ -55,14 +58,20 @@ class Ledger:
             created_at: time of creation, since the epoch.
             head_bytes: size of the encoded head in bytes; the ranges of the items begin there.
             deadline: time from now within which the job has to end.
+
+        Raises:
+            JobPurgedError: the job was purged.
         """
         task_id = head.task_id
         fields = flat_fields(head)
         ranges = flat_ranges(head, head_bytes)
         names = [keys.job(task_id), keys.ranges(task_id), keys.ACTIVE_JOBS]
-        names += [keys.jobs_of(head.key_id), keys.ALL_JOBS]
+        names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.PURGED_JOBS]
         arguments = [task_id, created_at, deadline, len(fields) // 2, *fields, *ranges]
-        return bool(self._run("create_job", names, *arguments))
+        created = int(self._run("create_job", names, *arguments))
+        if created < 0:
+            raise JobPurgedError(f"{task_id} was purged")
+        return bool(created)
 
     def restore_job(
         self,
@@ -100,8 +109,50 @@ class Ledger:
         indexes += [keys.ALL_JOBS, keys.CALLBACKS, keys.UNRECORDED]
         self._run("discard_job", [*indexes, *entry_keys(task_id)], task_id)
 
+    def purge_job(self, task_id: str, tenant: str, patience: int, lifetime: int) -> int:
+        """Replace the entry of an ended job by a tombstone, and forget its Idempotency-Key.
+
+        Args:
+            task_id: id of the job.
+            tenant: id of the tenant that owns the job.
+            patience: time after which the sweep deletes the job's objects, unless the caller
+                reports with :meth:`settle_purge` that it has deleted them.
+            lifetime: time after which the tombstone expires.
+
+        Returns:
+            The argument of :meth:`settle_purge`; 0 if the job is in flight, and nothing was done.
+        """
+        names = [keys.ENDED_JOBS, keys.jobs_of(tenant), keys.ALL_JOBS, keys.CALLBACKS]
+        names += [keys.UNRECORDED, keys.PURGED_JOBS, *entry_keys(task_id)]
+        arguments = (task_id, tenant, patience, lifetime, keys.idempotency_prefix(tenant))
+        # A failover that lost the tombstone would bring back a job whose objects are deleted.
+        return int(self._run_and_replicate("purge_job", names, *arguments))
+
+    def settle_purge(self, task_id: str, due: int) -> None:
+        """Note that a purged job's objects are deleted, unless one was written since ``due``.
+
+        Args:
+            task_id: id of the job.
+            due: result of :meth:`purge_job`.
+        """
+        self._run("settle_purge", [keys.job(task_id), keys.PURGED_JOBS], task_id, due)
+
+    def take_purged(self, count: int, quiet: int) -> list[str]:
+        """Return up to ``count`` task ids of purged jobs whose objects must be deleted now.
+
+        The returned ids are not returned again for ``quiet``.
+        """
+        return cast("list[str]", self._run("take_due", [keys.PURGED_JOBS], count, quiet, 0))
+
+    def purged_owner(self, task_id: str) -> str | None:
+        """Return the id of the tenant that owned a purged job; None if the job is not purged."""
+        with translated():
+            found = self._client.hmget(keys.job(task_id), "state", "key_id")
+        state, owner = cast("list[str | None]", found)
+        return owner if state == PURGED else None
+
     def status(self, task_id: str) -> JobStatus | None:
-        """Return the status of a job, or None if the job is unknown.
+        """Return the status of a job, or None if the job is unknown or purged.
 
         Raises:
             NewerVersionError: a newer release wrote the entry, in a version that this release
@@ -121,7 +172,7 @@ class Ledger:
     def statuses(self, task_ids: list[str]) -> list[JobStatus]:
         """Return the statuses of several jobs in the given order, in one round trip.
 
-        Unknown jobs are left out, as are entries whose version this release cannot read.
+        Unknown and purged jobs are left out, as are entries whose version this release cannot read.
         """
         found = self._entries(task_ids) if task_ids else []
         return [status_of(*entry) for entry in found if not is_newer(version_of(entry[0]))]
@@ -129,8 +180,8 @@ class Ledger:
     def states(self, task_ids: list[str]) -> list[str | None]:
         """Return the state of each job, or None where the job is unknown, with one command.
 
-        Entries of a newer release are included, so a state may be one that this release does not
-        know.
+        The state of a purged job is :data:`PURGED`. Entries of a newer release are included, so a
+        state may be one that this release does not know.
         """
         found = self._run("job_states", [keys.job(task_id) for task_id in task_ids])
         return cast("list[str | None]", found)
@@ -143,7 +194,7 @@ class Ledger:
                 pipe.hlen(keys.failures(task_id))
             found = pipe.execute()
         entries = zip(found[::3], found[1::3], found[2::3], strict=True)
-        return [entry for entry in entries if entry[0]]
+        return [entry for entry in entries if entry[0] and entry[0].get("state") != PURGED]
 
     def begin_chunk(
         self, task_id: str, chunk_index: int, lease: int, message_id: str = ""
@@ -163,8 +214,8 @@ class Ledger:
             keys.failures,
             keys.letters,
         )
-        names = [family(task_id) for family in families]
-        reply = self._run("begin_chunk", names, chunk_index, lease, message_id)
+        names = [*(family(task_id) for family in families), keys.PURGED_JOBS]
+        reply = self._run("begin_chunk", names, chunk_index, lease, message_id, task_id)
         if not reply:
             return None
         return chunk_work(reply, chunk_index, message_id)
@@ -284,6 +335,7 @@ class Ledger:
         """
         names = [keys.job(task_id), keys.staged(task_id), keys.failures(task_id)]
         names += [keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.CALLBACKS, keys.letters(task_id)]
+        names += [keys.PURGED_JOBS]
         fields = self._run("claim_bundle", names, claimant, lease, task_id, deadline, message_id)
         return job_fields(fields) if fields else None
 
@@ -392,9 +444,10 @@ class Ledger:
 
         Returns:
             False if the job has since been reopened or has ended again, or if its bundle has been
-            replaced. The record of the current state must be written in that case.
+            replaced. The record of the current state must be written in that case. Also False if
+            the job was purged; the sweep then deletes the record.
         """
-        names = [keys.job(task_id), keys.UNRECORDED]
+        names = [keys.job(task_id), keys.UNRECORDED, keys.PURGED_JOBS]
         end = "" if finished_at is None else finished_at
         sha256 = bundle.sha256 if bundle else ""
         return bool(self._run("note_record", names, task_id, end, sha256))
@@ -469,7 +522,8 @@ class Ledger:
 def _end_keys(task_id: str) -> list[str]:
     """Return the keys with which ``complete_job.lua`` ends a job."""
     names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
-    return [*names, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
+    names += [keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
+    return [*names, keys.PURGED_JOBS]
 
 
 def _recorded(bundle: Bundle) -> tuple[str, str]:

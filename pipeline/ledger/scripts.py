@@ -10,6 +10,7 @@ Every script is prefixed with constants and with ``prelude.lua``, which provide:
 - ``count``, which counts events of the last hour in a ring of one field per minute, so that the
   counts never grow;
 - ``bundle_sha256``, the SHA-256 of a job's recorded bundle;
+- ``purged``, which reports whether a job was purged, and has the sweep delete its objects again;
 - ``newer``, which reports whether a job's entry has a version that this release cannot read. A
   script that begins work on an entry checks this first and returns the error ``NEWER``.
 

@@ -14,8 +14,9 @@ import structlog
 from pipeline.errors import ObjectMissingError, UnreadableError
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.newer_versions import NewerVersions
+from pipeline.maintenance.purge import Purger
 from pipeline.maintenance.restore_job import Recovery
-from pipeline.model.states import TERMINAL
+from pipeline.model.states import PURGED, TERMINAL
 from pipeline.monitoring.metrics import SweepMetrics
 from pipeline.settings import Settings
 from pipeline.storage.bucket import Bucket
@@ -42,6 +43,7 @@ class Reconciler:
         recovery: restores jobs.
         metrics: counts the restored jobs.
         newer: skips jobs of a newer release.
+        purger: deletes the objects of purged jobs.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Reconciler:
         recovery: Recovery,
         metrics: SweepMetrics,
         newer: NewerVersions,
+        purger: Purger,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -64,6 +67,7 @@ class Reconciler:
         self._recovery = recovery
         self._metrics = metrics
         self._newer = newer
+        self._purger = purger
 
     def steps(self) -> Iterator[None]:
         """Reconcile all jobs, and yield after each job.
@@ -82,7 +86,7 @@ class Reconciler:
         )
         yield
         for task_id, state in self._with_states(self._staging_bucket.list_folders("")):
-            if state is None or state == "completed":
+            if state in {None, "completed", PURGED}:
                 with self._newer.left(task_id):
                     self._drop_orphaned_staging(task_id)
             yield
@@ -93,13 +97,16 @@ class Reconciler:
             yield from zip(task_ids, self._ledger.states(task_ids), strict=True)
 
     def _reconcile(self, task_id: str, state: str | None) -> None:
-        """Restore a lost job or its lost result, or delete the objects of an expired job.
+        """Restore a lost job or its lost result, or delete the objects of an expired or purged job.
 
         Args:
             task_id: the job.
             state: its state when its page was read, or None if Redis did not know the job. The
                 restoration of a result checks the current state in one atomic step.
         """
+        if state == PURGED:
+            self._purger.finish(task_id)
+            return
         if state is not None:
             self._restore(task_id, self._recovery.restore_result)
             return

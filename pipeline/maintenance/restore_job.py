@@ -8,6 +8,7 @@ import structlog
 from pipeline.broker.dispatcher import Dispatcher
 from pipeline.errors import (
     BrokerUnavailableError,
+    JobPurgedError,
     ObjectMissingError,
     UnreadableError,
 )
@@ -71,15 +72,21 @@ class Recovery:
             error.key_id = head.key_id
             raise
         if result is not None:
-            self._ledger.restore_job(head, head_bytes, result, callback)
-            log.warning("job restored from S3", task_id=task_id, state=result.state)
-        elif self._ledger.create_job(head, head.created_at, head_bytes, self._deadline):
+            if self._ledger.restore_job(head, head_bytes, result, callback):
+                log.warning("job restored from S3", task_id=task_id, state=result.state)
+        elif self._create(head, head_bytes):
             # If the chunks cannot be enqueued, the sweep rescues the stalled job.
             with suppress(BrokerUnavailableError):
                 self._dispatcher.send_chunks(task_id, range(head.chunks), head.key_id)
             log.warning("job restarted from S3", task_id=task_id, items=head.items)
         self._keep_idempotency(head)
         return True
+
+    def _create(self, head: RequestHead, head_bytes: int) -> bool:
+        """Create the entry of a job in flight; return False if it exists or the job was purged."""
+        with suppress(JobPurgedError):
+            return self._ledger.create_job(head, head.created_at, head_bytes, self._deadline)
+        return False
 
     def restore_result(self, task_id: str) -> bool:
         """Restore a lost end of a job: Redis has the job in flight, but S3 has a result record.

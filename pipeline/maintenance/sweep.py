@@ -23,6 +23,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.deadlines import fail_late_job
 from pipeline.maintenance.lease import LEASE, SweepLease
 from pipeline.maintenance.newer_versions import NewerVersions
+from pipeline.maintenance.purge import Purger
 from pipeline.maintenance.reconcile_with_s3 import PERIOD, PERIOD_AFTER_FAILOVER, Reconciler
 from pipeline.maintenance.restore_job import Recovery
 from pipeline.maintenance.results import ResultRecorder
@@ -59,6 +60,7 @@ class Sweep:
         lease: lease that one sweep process holds.
         newer: skips jobs of a newer release.
         retention: housekeeping after jobs have ended.
+        purger: completes purges.
         reconciler: compares S3 with the ledger.
         metrics: counts what the sweep does.
 
@@ -80,6 +82,7 @@ class Sweep:
         lease: SweepLease,
         newer: NewerVersions,
         retention: Retention,
+        purger: Purger,
         reconciler: Reconciler,
         metrics: SweepMetrics,
     ) -> None:
@@ -93,6 +96,7 @@ class Sweep:
         self._lease = lease
         self._newer = newer
         self._retention = retention
+        self._purger = purger
         self._reconciler = reconciler
         self.metrics = metrics
         self._reconcile_at = float("-inf")
@@ -141,8 +145,16 @@ class Sweep:
         self._try(BrokerUnavailableError, self._callbacks.enqueue_due, self._settings.lease_ms)
         self._try(StoreUnavailableError, self._retention.record_ends, self._late)
         self._try(StoreUnavailableError, self._retention.remove_expired_jobs)
+        self._try(StoreUnavailableError, self._finish_purges)
         self._swept_at = time.monotonic()
         return True
+
+    def _finish_purges(self) -> None:
+        for task_id in self._purger.take_due():
+            if not self._lease.held:
+                return
+            with self._newer.left(task_id):
+                self._purger.finish(task_id)
 
     def _try(
         self, unavailable: type[UnavailableError], step: Callable[..., object], *arguments: object
@@ -256,6 +268,7 @@ def open_sweep(settings: Settings) -> Sweep:
     _, dispatcher, queues, _ = backends.broker
     S3Metrics().watch(backends.storage.client)
     lease, newer, metrics = SweepLease(client), NewerVersions(), SweepMetrics()
+    purger = Purger(settings, ledger, records, staging)
     recovery = Recovery(
         ledger,
         records,
@@ -282,6 +295,7 @@ def open_sweep(settings: Settings) -> Sweep:
             newer=newer,
             metrics=metrics,
         ),
+        purger=purger,
         reconciler=Reconciler(
             settings,
             ledger,
@@ -291,6 +305,7 @@ def open_sweep(settings: Settings) -> Sweep:
             recovery=recovery,
             metrics=metrics,
             newer=newer,
+            purger=purger,
         ),
         metrics=metrics,
     )

@@ -134,6 +134,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         error_correction: lowest error correction level of the symbols.
         link_base: base of the Digital Link URIs; stored with the job, so that a re-run gives the
             same bytes even if the setting has changed.
+        chosen_base: the base if the request chose another one than the default; else empty.
         callback_url: URL of the webhook; empty for none.
         warnings: the listed warnings about the request.
         warnings_total: number of warnings, including unlisted ones.
@@ -148,6 +149,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     error_correction: ErrorCorrection
     link_base: str
+    chosen_base: str = ""
     callback_url: str = ""
     warnings: tuple[RequestWarning, ...] = ()
     warnings_total: int = 0
@@ -159,7 +161,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
 
         It does not depend on the form (JSON or CSV), the order of members or columns, white space,
         escapes, defaults that are written out, or the chunk size. Warnings are left out, because
-        they name lines and columns, and their texts differ between releases.
+        they name lines and columns, and their texts differ between releases. A link base that is
+        the default is left out as well.
         """
         layout = self.layout
         # The order of an item's members decides the order of the manifest's columns, and yet has no
@@ -172,6 +175,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
             self.error_correction,
             self.callback_url,
             None if layout == FIRST_LAYOUT else layout,
+            self.chosen_base,
         )
         digest = hashlib.sha256(msgspec.json.encode(meaning))
         for chunk in [self.drawn] if self.drawn else self.items.chunks:
@@ -192,6 +196,7 @@ class _Meaning(msgspec.Struct, frozen=True, omit_defaults=True):
     error_correction: ErrorCorrection = "M"
     callback_url: str = ""
     layout: Layout | None = None
+    link_base: str = ""
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):

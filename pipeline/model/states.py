@@ -34,6 +34,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("failed", "reopen"): "running",
     ("failed", "retry"): "pending",
 }
+#: State of the tombstone that a purged job leaves in the ledger; not a state of a job.
+PURGED = "purged"
 TERMINAL: frozenset[State] = frozenset({"completed", "failed"})
 
 #: Upper bounds, in seconds, of the histogram buckets in which the ledger counts job durations.

@@ -28,6 +28,8 @@ _PRIMARY_KEYS = frozenset(
     {"00", "01", "253", "255", "401", "402", "414", "417"}
     | {"8003", "8004", "8006", "8010", "8013", "8017", "8018"}
 )
+#: Largest number of characters of a base. A QR symbol has room for about 4000 of a whole URI.
+MAX_LINK_BASE = 500
 _DOTS = frozenset({".", ".."})
 
 
@@ -39,8 +41,12 @@ def check_link_base(base: str) -> None:
             and password.
     """
     for code, reason in _violations(base):
-        visible = f"…@{base.rpartition('@')[2]}" if "@" in base else base
-        raise InvalidValueError(code, f"{shown(visible)} {reason}")
+        raise InvalidValueError(code, f"{shown_base(base)} {reason}")
+
+
+def shown_base(base: str) -> str:
+    """Return a base as an error shows it: without user name and password."""
+    return shown(f"…@{base.rpartition('@')[2]}" if "@" in base else base)
 
 
 def _violations(base: str) -> Iterator[tuple[str, str]]:

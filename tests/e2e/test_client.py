@@ -117,6 +117,8 @@ def test_items_in_a_csv_file_are_submitted(qrmill: Client, tmp_path: Path) -> No
 
 def test_a_cancelled_task_is_told_and_can_be_run_again(qrmill: Client) -> None:
     task_id = qrmill.submit(gtin=GTIN, items=ITEMS * 8).task_id
+    with pytest.raises(ApiError, match="not_possible"):
+        qrmill.purge(task_id)
     assert qrmill.cancel(task_id).error_code == "cancelled"
     assert qrmill.cancel(task_id).error_code == "cancelled"
     with pytest.raises(TaskFailedError, match="cancelled"):
@@ -131,6 +133,10 @@ def test_a_cancelled_task_is_told_and_can_be_run_again(qrmill: Client) -> None:
     assert chunks[-1].last_item == 4800
     with pytest.raises(ApiError, match="not_possible"):
         qrmill.retry(task_id)
+    qrmill.purge(task_id)
+    qrmill.purge(task_id)
+    with pytest.raises(ApiError, match="not_found"):
+        qrmill.status(task_id)
 
 
 def test_tasks_are_listed_over_pages(qrmill: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,12 @@ def test_the_answers_of_one_task_as_json(api: dict[str, str], tmp_path: Path) ->
     refused = qrmill("cancel", task_id, "--json", **api)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "not_possible" in refused.stderr
+    for _ in range(2):
+        purged = qrmill("purge", task_id, **api)
+        assert (purged.returncode, purged.stdout) == (0, "")
+        assert purged.stderr == f"Purged {task_id}.\n"
+    unknown = qrmill("status", task_id, **api)
+    assert (unknown.returncode, "not_found" in unknown.stderr) == (1, True)
 
 
 def test_every_bad_value_is_told_with_its_place(api: dict[str, str]) -> None:

@@ -12,7 +12,9 @@ from tests.command_line import qrmill
 def test_a_key_is_made_used_listed_and_revoked(stack: RunningStack) -> None:
     operator = {"QRMILL_URL": stack.ready.api_url, "QRMILL_API_KEY": stack.ready.operator_key}
     name = "a shop whose name would not fit into 80 columns with all that stands beside it"
-    made = qrmill("keys", "create", "--name", name, "--per-minute", "9", **operator)
+    bases = ("https://id.brand-a.example", "https://go.brand-b.example")
+    options = [part for base in bases for part in ("--link-base", base)]
+    made = qrmill("keys", "create", "--name", name, "--per-minute", "9", *options, **operator)
     assert made.returncode == 0, made.stderr
     token = made.stdout.strip()
     answer = httpx2.get(
@@ -23,6 +25,15 @@ def test_a_key_is_made_used_listed_and_revoked(stack: RunningStack) -> None:
     listed = qrmill("keys", "list", **operator).stdout
     (row,) = [line.split("\t") for line in listed.splitlines() if line.startswith(key_id)]
     assert row[:5] == [key_id, name, "client", "9", "default"]
+    assert row[-1] == " ".join(bases)
+    own = {**operator, "QRMILL_API_KEY": token}
+    submit = ("submit", "-", "--gtin", "9506000134352", "--dry-run")
+    for base in bases:
+        checked = qrmill(*submit, "--link-base", base, given="serial\nA1\n", **own)
+        assert checked.returncode == 0, checked.stderr
+    other = ("--link-base", "https://id.gs1.org")
+    refused = qrmill(*submit, *other, given="serial\nA1\n", **own)
+    assert (refused.returncode, ", ".join(bases) in refused.stderr) == (1, True)
     assert token not in listed
     revoked = qrmill("keys", "revoke", key_id, "--json", **operator)
     assert json.loads(revoked.stdout)["revoked_at"]

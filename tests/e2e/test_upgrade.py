@@ -17,7 +17,10 @@ import redis
 
 from deploy.embedded.servers import RedisServer, S3Server
 from pipeline.ledger import keys
+from pipeline.ledger.ledger import Ledger
 from pipeline.service import ApiKey, KeyRevokedError, Service, Settings
+from pipeline.storage import keys as storage_keys
+from pipeline.storage.bucket import Bucket
 from render.chunk import render_chunk
 from render.image import RenderOptions
 from tests.e2e.releases import Fleet, Release, install_previous
@@ -235,6 +238,42 @@ def test_the_previous_api_shows_of_tenants_what_the_upgrade_page_says(
     assert keys_.find(second.key.key_id).tenant == second.key.key_id
     with pytest.raises(KeyRevokedError):
         keys_.rotate(second.key.key_id, 7)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)  # the previous release's dependencies are fetched
+def test_the_previous_sweep_and_api_do_not_restore_a_purged_job(
+    fleet: Fleet, service: Service, redis_url: str, bucket: Bucket
+) -> None:
+    """The purge was killed before it deleted the job's objects, and the old sweep compares S3."""
+    token = service.api_keys.create(name="client", role="client").token
+    fleet.start("new", "api", "worker")
+    fleet.start("old", "api")
+    ledger = redis.Redis.from_url(redis_url, decode_responses=True)
+    with ledger, closing(Load(fleet.urls, token)) as load:
+        load.release = "new"
+        with load.going_on():
+            load.see_through(_PHASE)
+        load.see_through(0)
+        order = load.orders[-1][1]
+        task_id = str(order.task_id)
+        owner = Ledger(ledger).owner(task_id)
+        due = Ledger(ledger).purge_job(task_id, owner, 1000, 3_600_000)
+        assert due
+        objects = [*bucket.list_keys(storage_keys.objects_of(task_id))]
+        assert storage_keys.request_object(task_id) in objects
+        assert load.get("old", order).status_code == 503
+        fleet.start("old", "worker", "sweep")
+        wait_for(lambda: ledger.get(keys.ALIVE), "the old sweep's comparison with S3")
+        assert ledger.hget(keys.job(task_id), "state") == "purged"
+        assert ledger.zscore(keys.ALL_JOBS, task_id) is None
+        assert load.get("new", order).status_code == 404
+        assert not fleet.events("old", "sweep")["job restored from S3"]
+        fleet.stop("old", "sweep", "worker")
+        ledger.delete(keys.SWEEP)
+        fleet.start("new", "sweep")
+        prefix = storage_keys.objects_of(task_id)
+        wait_for(lambda: not [*bucket.list_keys(prefix)], "the end of the purge")
 
 
 def swap(fleet: Fleet, ledger: redis.Redis, before: Release, after: Release) -> None:

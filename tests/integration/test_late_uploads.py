@@ -278,6 +278,45 @@ def test_the_late_upload_of_a_bundler_that_died_is_recorded_at_the_next_message(
     assert scene.stored().verified
 
 
+@pytest.mark.parametrize("then", ["continue", "die"])
+def test_a_late_upload_of_a_purged_job_is_deleted(
+    scene: Scene,
+    start_stalling: StartStalling,
+    start_worker: StartWorker,
+    then: str,
+) -> None:
+    stalled = start_stalling(then)
+    scene.stall(stalled)
+    scene.rescue()
+    running = start_worker({BUNDLE_QUEUE})
+    scene.completed()
+    wait_for(
+        lambda: scene.service.jobs._records.read_result(scene.task_id), "the result record in S3"
+    )
+    running.stop()
+    sweep = open_sweep(scene.settings)
+    with redis.Redis.from_url(scene.settings.redis_url) as client:
+        client.delete(ledger_keys.SWEEP)  # the lease of the sweep that rescued the job
+    assert sweep.once()
+    assert scene.service.jobs.purge(scene.task_id, scene.key)
+    bundle = keys.bundle_object(scene.task_id)
+    assert [*scene.bucket.list_keys(keys.objects_of(scene.task_id))] == []
+    stalled.send_signal(signal.SIGCONT)
+    wait_for(lambda: [*scene.bucket.list_keys(bundle)], "the late upload")
+    if then == "die":
+        assert stalled.wait(60) == 9
+        # As Dramatiq redelivers its message.
+        scene.service.jobs._dispatcher.send_bundle(scene.task_id, "")
+        start_worker({BUNDLE_QUEUE})
+
+    def gone() -> bool:
+        sweep.once()
+        return not [*scene.bucket.list_keys(keys.objects_of(scene.task_id))]
+
+    wait_for(gone, "the deletion of the late bundle")
+    assert scene.service.jobs.status(scene.task_id, scene.key) is None
+
+
 def test_a_late_upload_of_the_same_bytes_changes_nothing(
     scene: Scene,
     start_stalling: StartStalling,

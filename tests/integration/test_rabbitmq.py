@@ -166,6 +166,23 @@ def test_a_job_is_rendered_and_the_doctor_and_the_console_see_who_did_it(
     assert "works only with Redis" in visitor.get("/dramatiq/").text
 
 
+def test_a_purged_job_stays_purged_when_its_messages_are_redelivered(
+    client: TestClient, start_worker: StartWorker, service: Service, bucket: Bucket, ledger: Ledger
+) -> None:
+    start_worker()
+    task_id = post(client)
+    await_end(client, task_id)
+    path = f"/qr/bulk/{task_id}/"
+    assert client.simulate_delete(path, query_string="purge=true").status_code == 204
+    service.jobs._dispatcher.send_chunks(task_id, range(3), "")
+    service.jobs._dispatcher.send_bundle(task_id, "")
+    last = post(client)
+    await_end(client, last)
+    assert client.simulate_get(path).status_code == 404
+    assert [*bucket.list_keys(keys.objects_of(task_id))] == []
+    assert ledger.states([task_id]) == ["purged"]
+
+
 def doctor(settings: Settings) -> list[Finding]:
     findings = [*check_up(settings)]
     return findings if any(each.found == "1 worker process alive" for each in findings) else []

@@ -138,8 +138,13 @@ def test_the_service_needs_what_is_listed_and_no_more(
     admin.config_resetstat()
     lose_messages(walk, own)
     leave_a_dead_worker(walk)
-    cancelled = walk.client.simulate_delete(f"/qr/bulk/{walk.submit(25)}/")
+    path = f"/qr/bulk/{walk.submit(25, key='purged')}/"
+    cancelled = walk.client.simulate_delete(path)
     assert cancelled.json["error_code"] == "cancelled"
+    assert walk.client.simulate_delete(path, query_string="purge=true").status_code == 204
+    walk.admin.zadd(ledger_keys.PURGED_JOBS, {cancelled.json["task_id"]: 1})
+    assert walk.sweep.once()
+    assert walk.admin.zcard(ledger_keys.PURGED_JOBS) == 0
     broken = [walk.broken() for _ in range(3)]
     walk.worker.start()
     run_jobs(walk)

@@ -165,6 +165,9 @@ def live_as_the_api(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> ApiKey:
     staging.put(keys.staged_zip(cancelled, 0), b"x")
     service.jobs.cancel(cancelled, made.key)
     assert [*staging.list_keys("")] == []
+    staging.put(keys.staged_zip(cancelled, 0), b"x")
+    assert service.jobs.purge(cancelled, made.key)
+    assert [*staging.list_keys("")] == []
     service.jobs.stop_waiting()
     return made.key
 

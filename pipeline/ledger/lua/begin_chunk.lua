@@ -1,6 +1,7 @@
 -- begin_chunk: count a delivery of a chunk and return what to render.
--- KEYS: job, ranges, staged, attempts, leases, handled errors, failures, dead letters
--- ARGV: chunk index, lease (ms), message id
+-- KEYS: job, ranges, staged, attempts, leases, handled errors, failures, dead letters,
+--       purged jobs
+-- ARGV: chunk index, lease (ms), message id, task id
 -- Returns {} when there is nothing to do: the job is unknown, completed or closed, or the chunk is
 -- staged, or the chunk failed permanently and the message is not its requeued dead letter. Else
 -- returns {attempts that did not end with an error, range, all fields of the job}.
@@ -8,6 +9,9 @@
 local job = KEYS[1]
 if newer(job) then
     return NEWER
+end
+if purged(job, KEYS[9], ARGV[4]) then  -- a worker may have died after its late upload
+    return {}
 end
 local state = redis.call("HGET", job, "state")
 if not state or state == "completed" or redis.call("HEXISTS", job, "closed") == 1

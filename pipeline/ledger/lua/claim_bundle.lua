@@ -1,5 +1,5 @@
 -- claim_bundle: claim the bundle of a job whose chunks are all staged, for one bundler at a time.
--- KEYS: job, staged, failures, active jobs, ended jobs, callbacks, dead letters
+-- KEYS: job, staged, failures, active jobs, ended jobs, callbacks, dead letters, purged jobs
 -- ARGV: claimant, lease (ms), task id, deadline (ms from now) of a job that is reopened, message id
 -- Returns {} when there is nothing to bundle or another claimant holds the claim; else all fields
 -- of the job.
@@ -8,6 +8,9 @@
 local job = KEYS[1]
 if newer(job) then
     return NEWER
+end
+if purged(job, KEYS[8], ARGV[3]) then  -- a bundler may have died after its late upload
+    return {}
 end
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HLEN", KEYS[2]) ~= tonumber(redis.call("HGET", job, "chunks")) then

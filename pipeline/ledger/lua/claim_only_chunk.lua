@@ -10,7 +10,7 @@ if newer(job) then
     return NEWER
 end
 local state = redis.call("HGET", job, "state")
-if not state or transition(state, "begin") == "failed" or state == "completed"
+if not state or transition(state, "begin") == "failed" or state == "completed" or state == "purged"
     or redis.call("HLEN", KEYS[2]) > 0 or redis.call("HLEN", KEYS[3]) > 0 then
     return 0
 end

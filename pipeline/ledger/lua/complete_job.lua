@@ -1,6 +1,6 @@
 -- complete_job: record the finished bundle once, for the claimant that holds the claim.
 -- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes,
---       unrecorded jobs; for a job whose only chunk the claimant bundled from memory also
+--       unrecorded jobs, purged jobs; for a job whose only chunk the claimant bundled from memory also
 --       staged, drained chunks, leases, attempts
 -- ARGV: task id, claimant, bundle, SHA-256 of the bundle; for such a job also the record of the chunk
 --       and the number of its items
@@ -19,6 +19,9 @@ local function is_alone(job, staged, attempts)
     return 1
 end
 local job = KEYS[1]
+if purged(job, KEYS[9], ARGV[1]) then  -- a late bundler has written the bundle again
+    return false
+end
 local state = redis.call("HGET", job, "state")
 if not state or redis.call("HGET", job, "claim_owner") ~= ARGV[2] then
     return false
@@ -31,9 +34,9 @@ end
 redis.call("HDEL", job, "upload:" .. ARGV[4])
 local alone = 0
 if ARGV[5] then
-    alone = is_alone(job, KEYS[9], KEYS[12])
-    record_staged(job, KEYS[9], KEYS[10], KEYS[7], 0, ARGV[5], ARGV[6])
-    redis.call("HDEL", KEYS[11], 0)
+    alone = is_alone(job, KEYS[10], KEYS[13])
+    record_staged(job, KEYS[10], KEYS[11], KEYS[7], 0, ARGV[5], ARGV[6])
+    redis.call("HDEL", KEYS[12], 0)
 end
 redis.call("HSET", job, "state", after, "bundle", ARGV[3], "finished_at", now())
 redis.call("ZREM", KEYS[2], ARGV[1])

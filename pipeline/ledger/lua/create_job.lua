@@ -1,8 +1,11 @@
 -- create_job: create the entry of an accepted job, once.
--- KEYS: job, ranges, active jobs, jobs of its tenant, all jobs
+-- KEYS: job, ranges, active jobs, jobs of its tenant, all jobs, purged jobs
 -- ARGV: task id, created at (ms), deadline (ms from now), number of fields, field, value, …,
 --       range of chunk 0, 1, …
--- Returns 1 if the entry was created, 0 if it already existed.
+-- Returns 1 if the entry was created, 0 if it already existed, -1 if the job was purged.
+if purged(KEYS[1], KEYS[6], ARGV[1]) then
+    return -1
+end
 if redis.call("EXISTS", KEYS[1]) == 1 then
     return 0
 end

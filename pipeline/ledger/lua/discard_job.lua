@@ -2,6 +2,10 @@
 -- KEYS: active jobs, ended jobs, jobs of its tenant, all jobs, callbacks, unrecorded jobs, then
 --       every key of the job
 -- ARGV: task id
+-- The tombstone of a job that was purged meanwhile stays.
+if redis.call("HGET", KEYS[7], "state") == "purged" then
+    return
+end
 for i = 1, 6 do
     redis.call("ZREM", KEYS[i], ARGV[1])
 end

@@ -11,7 +11,7 @@ if newer(job) then
     return NEWER
 end
 local state = redis.call("HGET", job, "state")
-if not state then
+if not state or state == "purged" then
     return {}
 end
 local late_double = ARGV[4] ~= "" and redis.call("HEXISTS", KEYS[2], ARGV[4]) == 1

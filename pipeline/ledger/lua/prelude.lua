@@ -12,6 +12,16 @@ local function now()
     local time = redis.call("TIME")
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
+-- Return whether a job was purged. Its caller may have written an object of the job to S3 since, so
+-- the sweep deletes the objects again.
+local function purged(job, purges, task_id)
+    if redis.call("HGET", job, "state") ~= "purged" then
+        return false
+    end
+    redis.call("HDEL", job, "purge_due_at")
+    redis.call("ZADD", purges, now(), task_id)
+    return true
+end
 local function bundle_sha256(job)
     local bundle = redis.call("HGET", job, "bundle")
     return bundle and cjson.decode(bundle).sha256

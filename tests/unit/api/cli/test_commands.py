@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+import openpyxl
 import pytest
 
 from api.cli.main import main
@@ -513,8 +514,8 @@ def test_json_and_a_bundle_do_not_share_an_output(
 @pytest.mark.parametrize(
     "content", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00"]
 )
-@pytest.mark.parametrize("options", [[], ["--gtin", GTIN], ["--gtin", GTIN, "--input", "csv"]])
-def test_a_workbook_is_not_sent(
+@pytest.mark.parametrize("options", [["--gtin", GTIN], ["--gtin", GTIN, "--input", "csv"]])
+def test_what_is_no_workbook_that_can_be_read_is_not_sent(
     server: ScriptedServer, qrmill: Qrmill, tmp_path: Path, content: bytes, options: list[str]
 ) -> None:
     (tmp_path / "items.xlsx").write_bytes(content)
@@ -522,6 +523,27 @@ def test_a_workbook_is_not_sent(
     assert (done.code, server.requests) == (2, [])
     assert "Excel workbook" in done.err
     assert "CSV UTF-8" in done.err
+
+
+def test_the_first_sheet_of_a_workbook_is_sent_as_csv_and_a_number_is_refused(
+    server: ScriptedServer, qrmill: Qrmill, tmp_path: Path
+) -> None:
+    book, path = openpyxl.Workbook(), tmp_path / "items.xlsx"
+    book.active.append(["serial"])
+    book.active.append(["0012"])
+    book.save(path)
+    server.script = lambda _: accepted()
+    assert qrmill("submit", path, "--gtin", GTIN).code == 0
+    (request,) = server.requests
+    assert (request.headers["content-type"], request.body) == ("text/csv", b"serial\r\n0012\r\n")
+    refused = qrmill("submit", path)
+    assert (refused.code, "--gtin" in refused.err) == (2, True)
+    book.active.append([12])
+    book.save(path)
+    refused = qrmill("submit", path, "--gtin", GTIN)
+    assert refused.code == 2
+    assert "Row 3, column A ('serial'): the cell is the number 12" in refused.err
+    assert len(server.requests) == 1
 
 
 def test_the_version_is_printed_by_itself(qrmill: Qrmill) -> None:

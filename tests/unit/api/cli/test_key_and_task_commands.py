@@ -38,6 +38,7 @@ ROW: dict[str, object] = {
     "imported": False,
     "items_per_minute": 0,
     "items_per_day": 0,
+    "link_bases": [],
 }
 
 
@@ -275,10 +276,12 @@ def test_the_first_key_is_created_with_the_environment_of_the_service(
     assert (done.code, done.out) == (0, f"{TOKEN}\n")
     fields = {"name": "ops", "role": "operator", "per_minute": 0, "per_day": 9}
     fields |= {"items_per_minute": 0, "items_per_day": 7}
-    assert created == [{"bucket": "ours", **fields, "tenant": None, "expires_in_days": None}]
+    others = {"tenant": None, "expires_in_days": None, "link_bases": ()}
+    assert created == [{"bucket": "ours", **fields, **others}]
     as_document = json.loads(run("keys", "create", "--bootstrap", *options, "--json").out)
     assert as_document == {
         **fields,
+        "link_bases": [],
         "key_id": KEY_ID,
         "api_key": TOKEN,
         "created_at": "1970-01-01T00:00:00+00:00",
