@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.faults.hostile_clients import LARGE
+from tests.faults.hostile_clients import LARGE, Keys
 from tests.faults.rig import Rig
 from tests.faults.scene import Scene
 from tests.faults.tenants import Tenants
@@ -29,7 +29,7 @@ _STORES = {"s3", "valkey", "rabbitmq"}  # they grow with what is stored
 
 
 def hostile_clients(scene: Scene) -> None:
-    """Ten tenants send and poll while clients with one key, and without, do what they can."""
+    """Ten tenants send and poll while clients with a key, and without, do what they can."""
     keys = [scene.rig.new_key() for _ in range(_TENANTS)]
     memory = [scene.rig.process_memory()]
     outcomes: dict[str, Counter[str]] = {}
@@ -38,7 +38,6 @@ def hostile_clients(scene: Scene) -> None:
         Tenants(scene.load, scene.follower, keys) as tenants,
         _hostile(scene.rig, outcomes) as clients,
     ):
-        scene.begin()
         for _ in range(3):
             for _ in scene.every(1, _SECONDS / 3):
                 tenants.raise_error()
@@ -56,7 +55,7 @@ def _hostile(rig: Rig, outcomes: dict[str, Counter[str]]) -> Iterator["subproces
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=root, text=True) as process:
         assert process.stdin is not None
-        process.stdin.write(f"{rig.new_key()}\n")
+        process.stdin.write("".join(f"{rig.new_key()}\n" for _ in Keys._fields))
         process.stdin.flush()
         try:
             yield process

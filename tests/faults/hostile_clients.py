@@ -1,6 +1,6 @@
 """``python -m tests.faults.hostile_clients PORT``: hostile clients of an API, until SIGTERM.
 
-The API key is read from standard input, so that it is in no list of processes. At the end the
+API keys are read from standard input, so that they are in no list of processes. At the end the
 program prints, as JSON, how often each kind of client met which status or error.
 """
 
@@ -13,8 +13,8 @@ import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -30,32 +30,43 @@ _LARGEST_RESPONSE = 64 * 1024
 _RECEIVERS = {"slow": (60.0, 204), "failing": (0.0, 500), "stalling": (9.0, 503)}
 
 
+class Keys(NamedTuple):
+    """API keys of hostile tenants: the limits that one meets would protect from the other kinds."""
+
+    floods: str
+    names: str
+    uploads: str
+
+
 class Hostile:
     """The clients that send whole requests.
 
     Args:
         url: URL of the API.
-        api_key: key of the hostile tenant.
+        keys: keys of the tenants.
         outcomes: counts statuses and errors by kind of client.
     """
 
-    def __init__(self, url: str, api_key: str, outcomes: defaultdict[str, Counter[str]]) -> None:
+    def __init__(self, url: str, keys: Keys, outcomes: defaultdict[str, Counter[str]]) -> None:
         transport = httpx2.AsyncHTTPTransport(local_address=_SOURCE, retries=0)
         self._client = httpx2.AsyncClient(
             base_url=url, transport=transport, timeout=30, trust_env=False
         )
-        self._key = {"X-API-Key": api_key}
+        self._keys = keys
         self._outcomes = outcomes
 
     async def create_webhook_secret(self) -> None:
-        response = await self._client.post("/keys/self/webhook-secret/", headers=self._key)
+        response = await self._client.post(
+            "/keys/self/webhook-secret/", headers={"X-API-Key": self._keys.floods}
+        )
         response.raise_for_status()
 
     async def send_huge_names(self) -> None:
         """Send gzip bodies of a few kilobytes that become 5 MB, about two per second."""
         made = [(kind, gzip.compress(make(), 1)) for kind, make in HUGE_BODIES.values()]
         for media_type, body in itertools.cycle(made):
-            headers = {"Content-Type": media_type, "Content-Encoding": "gzip", **self._key}
+            headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+            headers["X-API-Key"] = self._keys.names
             query = f"?gtin={GTIN}" if media_type == "text/csv" else ""
             response = await self._request("huge names", f"/qr/bulk/{query}", headers, body)
             if response is not None and len(response.content) >= _LARGEST_RESPONSE:
@@ -64,7 +75,7 @@ class Hostile:
 
     async def flood(self, name: str, body: dict[str, Any], pause: float, urls: list[str]) -> None:
         """Send jobs, whatever the response, each with the next of the callback URLs."""
-        headers = {"Content-Type": "application/json", **self._key}
+        headers = {"Content-Type": "application/json", "X-API-Key": self._keys.floods}
         sent = [json.dumps({**body, "callback_url": url}).encode() for url in urls]
         for content in itertools.cycle(sent):
             await self._request(name, "/qr/bulk/", headers, content)
@@ -96,10 +107,11 @@ async def receiver(delay: float, status: int, counts: Counter[str]) -> AsyncIter
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         counts["received"] += 1
-        await reader.read(65536)
-        await asyncio.sleep(delay)
-        writer.write(f"HTTP/1.1 {status} -\r\nContent-Length: 0\r\n\r\n".encode())
-        writer.close()
+        with suppress(asyncio.CancelledError, OSError):
+            await reader.read(65536)
+            await asyncio.sleep(delay)
+            writer.write(f"HTTP/1.1 {status} -\r\nContent-Length: 0\r\n\r\n".encode())
+            writer.close()
 
     server = await asyncio.start_server(respond, "127.0.0.1", 0)
     async with server:
@@ -112,7 +124,7 @@ def _items(count: int) -> list[dict[str, str]]:
 
 def _behaviours(
     port: int,
-    api_key: str,
+    keys: Keys,
     hostile: Hostile,
     outcomes: defaultdict[str, Counter[str]],
     urls: list[str],
@@ -122,7 +134,7 @@ def _behaviours(
     small = {"gtin": GTIN, "items": _items(1), "format": "svg"}
     return [
         *(
-            hold(kind, port, api_key, outcomes[name])
+            hold(kind, port, keys.uploads, outcomes[name])
             for name, kind in SLOW_CLIENTS.items()
             for _ in range(kind.number)
         ),
@@ -134,19 +146,19 @@ def _behaviours(
     ]
 
 
-async def run(port: int, api_key: str) -> dict[str, Counter[str]]:
+async def run(port: int, keys: Keys) -> dict[str, Counter[str]]:
     """Run all clients until SIGTERM; return what they met."""
     outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    hostile = Hostile(f"http://127.0.0.1:{port}", api_key, outcomes)
+    hostile = Hostile(f"http://127.0.0.1:{port}", keys, outcomes)
     await hostile.create_webhook_secret()
     async with AsyncExitStack() as receivers:
         urls = [
             await receivers.enter_async_context(receiver(*each, outcomes[f"receiver, {name}"]))
             for name, each in _RECEIVERS.items()
         ]
-        running = _behaviours(port, api_key, hostile, outcomes, urls)
+        running = _behaviours(port, keys, hostile, outcomes, urls)
         tasks = [asyncio.ensure_future(each) for each in running]
         ended = asyncio.ensure_future(stop.wait())
         # No client ends by itself: one that does has failed, and its error ends the program.
@@ -160,5 +172,7 @@ async def run(port: int, api_key: str) -> dict[str, Counter[str]]:
 
 
 if __name__ == "__main__":
-    met = asyncio.run(run(int(sys.argv[1]), sys.stdin.readline().strip()))
+    met = asyncio.run(
+        run(int(sys.argv[1]), Keys(*(sys.stdin.readline().strip() for _ in Keys._fields)))
+    )
     sys.stdout.write(json.dumps(met))

@@ -163,7 +163,7 @@ def _judge(name: str, scene: Scene, affected: list[Order], ended_at: float, symb
     row.recovery = max(row.recovery, 0.0)
     row.wrong += len(scene.wrong)
     row.notes += scene.wrong
-    if row.in_flight < LEAST_IN_FLIGHT:
+    if scene.in_flight is not None and row.in_flight < LEAST_IN_FLIGHT:
         row.notes.append(f"only {row.in_flight} jobs were in flight")
     _note_answers(row, scene)
     return row
