@@ -78,7 +78,7 @@ class Trial:
 
     def _flaw(self, caller: Caller, drawn: Drawn, received: bytes, status: int) -> str:
         """Return what is wrong with a response, or an empty text."""
-        if not status and (drawn.intact or received):
+        if not status and (drawn.intact or _final(received)):
             return f"no response but {received[:200]!r} to {drawn.data[:300]!r}"
         errors = [each for each in _STATUS.findall(received) if each >= b"500"]
         if errors and not (errors == [b"501"] and _UNKNOWN_CODING in received):
@@ -89,13 +89,13 @@ class Trial:
             return f"{len(received)} bytes with status {status}"
         hidden = self._callers.hidden_from(caller)
         seen = [text for text in hidden if text.encode() in received]
-        if any(text.encode() not in drawn.data for text in seen):
+        if any(text.lower().encode() not in drawn.data.lower() for text in seen):  # ids are echoed
             return f"saw {seen} in {received[:1000]!r}"
         return self._mixed(caller, drawn, received, status)
 
     def _mixed(self, caller: Caller, drawn: Drawn, received: bytes, status: int) -> str:
-        line = drawn.data.partition(b"\r\n")[0]
-        foreign = any(text.encode() in line for text in self._callers.hidden_from(caller))
+        line = drawn.data.partition(b"\r\n")[0].lower()
+        foreign = any(text.lower().encode() in line for text in self._callers.hidden_from(caller))
         if foreign and 200 <= status < 300 and drawn.method != "OPTIONS":
             return f"{status} to {line!r}"
         if status == 202 and caller.role == "client":
