@@ -6,6 +6,7 @@ unknown keys arrive, they cost a few requests to S3 per second, and a key that w
 another process during such a flood works after a second.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 
@@ -29,6 +30,7 @@ class KeyLookups:
         self._listed: frozenset[str] = frozenset()
         self._next_listing = float("-inf")
         self._second = self._lookups = 0
+        self._listing = threading.Lock()
 
     def admit(self, key_id: str) -> None:
         """Return if a key that is not cached may be looked up.
@@ -38,11 +40,12 @@ class KeyLookups:
         """
         if key_id in self._listed or self._is_within_rate():
             return
-        now = time.monotonic()
-        if now >= self._next_listing:
-            # Set before the listing, so that other threads do not list meanwhile.
-            self._next_listing = now + _LISTING_INTERVAL
-            self._listed = frozenset(self._list_ids())
+        # Threads with a new key wait for the listing that another thread has begun: many requests
+        # that arrive at once with one valid key are all admitted by it.
+        with self._listing:
+            if key_id not in self._listed and time.monotonic() >= self._next_listing:
+                self._next_listing = time.monotonic() + _LISTING_INTERVAL
+                self._listed = frozenset(self._list_ids())
         if key_id not in self._listed:
             raise StoreUnavailableError("too many lookups of unknown API keys")
 
