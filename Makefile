@@ -89,7 +89,7 @@ mutants: $(STAMP) ## Put small faults into the code and count those that the tes
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 # FAULTS="--short kill-redis" selects faults. FAULTS="--broker rabbitmq" uses RabbitMQ as the broker.
-faults: $(STAMP) ## Inject every fault into a running stack (about 40 minutes).
+faults: $(STAMP) ## Inject every fault into a running stack (about an hour).
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 # The hosts are network namespaces. HOSTS="--short cut-worker" selects faults. Needs root, or user

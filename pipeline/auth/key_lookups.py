@@ -6,11 +6,11 @@ unknown keys arrive, they cost a few requests to S3 per second, and a key that w
 another process during such a flood works after a second.
 """
 
+import threading
 import time
+from collections.abc import Callable, Iterable
 
 from pipeline.errors import StoreUnavailableError
-from pipeline.storage import keys
-from pipeline.storage.bucket import Bucket
 
 #: Maximum number of lookups per second and process of ids that are not in the latest listing.
 _PER_SECOND = 10
@@ -23,13 +23,17 @@ class KeyLookups:
 
     Every method raises:
         StoreUnavailableError: S3 is unreachable.
+
+    Args:
+        list_ids: returns the ids of all keys, in one or more requests to S3.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
+    def __init__(self, list_ids: Callable[[], Iterable[str]]) -> None:
+        self._list_ids = list_ids
         self._listed: frozenset[str] = frozenset()
         self._next_listing = float("-inf")
         self._second = self._lookups = 0
+        self._listing = threading.Lock()
 
     def admit(self, key_id: str) -> None:
         """Return if a key that is not cached may be looked up.
@@ -39,20 +43,18 @@ class KeyLookups:
         """
         if key_id in self._listed or self._is_within_rate():
             return
-        now = time.monotonic()
-        if now >= self._next_listing:
-            # Set before the listing, so that other threads do not list meanwhile.
-            self._next_listing = now + _LISTING_INTERVAL
-            self.list_ids()
+        # Threads with a new key wait for the listing that another thread has begun: many requests
+        # that arrive at once with one valid key are all admitted by it.
+        with self._listing:
+            if key_id not in self._listed and time.monotonic() >= self._next_listing:
+                self._next_listing = time.monotonic() + _LISTING_INTERVAL
+                self.ids()
         if key_id not in self._listed:
             raise StoreUnavailableError("too many lookups of unknown API keys")
 
-    def list_ids(self) -> frozenset[str]:
-        """Return the ids of all keys."""
-        names = self._bucket.list_keys(keys.API_KEYS)
-        self._listed = frozenset(
-            name.removeprefix(keys.API_KEYS).removesuffix(".json") for name in names
-        )
+    def ids(self) -> frozenset[str]:
+        """List the keys, and return the ids of all."""
+        self._listed = frozenset(self._list_ids())
         return self._listed
 
     def _is_within_rate(self) -> bool:

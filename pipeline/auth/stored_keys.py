@@ -4,6 +4,7 @@ Each process caches a key for :data:`_FRESH` seconds. A revoked key may still wo
 """
 
 import time
+from collections.abc import Iterator
 
 import msgspec
 import structlog
@@ -38,7 +39,7 @@ class StoredKeys:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._lookups = KeyLookups(bucket)
+        self._lookups = KeyLookups(self._list_ids)
         self._remembered: _Cache = {}
         # Unknown ids have a cache of their own. Any client can send them, and they must not evict
         # real keys.
@@ -88,7 +89,7 @@ class StoredKeys:
 
     def ids(self) -> frozenset[str]:
         """Return the ids of all keys."""
-        return self._lookups.list_ids()
+        return self._lookups.ids()
 
     def read(self, key_id: str) -> ApiKey | None:
         """Return the key with this id from S3; None if there is none, or if it is unreadable."""
@@ -107,3 +108,7 @@ class StoredKeys:
         self._bucket.put(name, msgspec.json.encode(key), "application/json")
         self._remembered.pop(key.key_id, None)
         self._unknown.pop(key.key_id, None)
+
+    def _list_ids(self) -> Iterator[str]:
+        for name in self._bucket.list_keys(keys.API_KEYS):
+            yield name.removeprefix(keys.API_KEYS).removesuffix(".json")

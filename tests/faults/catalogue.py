@@ -1,6 +1,7 @@
 """Every fault by its name."""
 
 from tests.faults.clock_faults import clock_back, clock_forward, shifted_clock
+from tests.faults.hostile import HOSTILE_SETTINGS, hostile_clients
 from tests.faults.message_faults import (
     callbacks_early,
     callbacks_late,
@@ -74,5 +75,7 @@ _ALL = (
     Fault("clock-forward", clock_forward, first_worker=shifted_clock),
     Fault("clock-back", clock_back, first_worker=shifted_clock),
     Fault("soak", soak, within=300),
+    # Without the proxy, which would take its part in the durations that are printed.
+    Fault("hostile-clients", hostile_clients, 300, HOSTILE_SETTINGS, proxied=False),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

@@ -31,6 +31,8 @@ class Follower:
     def __init__(self, load: Load, directory: Path) -> None:
         self.polls: Counter[str] = Counter()
         self._load, self._directory = load, directory
+        self._polling = threading.Event()
+        self._polling.set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower")
 
@@ -44,6 +46,15 @@ class Follower:
             self._stop.set()
             self._thread.join(60)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Poll no order until the end of the block, because others do."""
+        self._polling.clear()
+        try:
+            yield
+        finally:
+            self._polling.set()
+
     def wait_all_ended(self, seconds: float) -> bool:
         """Wait until no order is open."""
         return wait_until(lambda: not self._load.open_orders(), seconds, 0.1)
@@ -52,25 +63,26 @@ class Follower:
         with self._load.client(_ANSWER_SECONDS) as client:
             while not self._stop.wait(_POLL_SECONDS):
                 for order in self._load.open_orders():
-                    self._poll(client, order)
+                    if self._polling.is_set():
+                        self.polls[self.poll(client, order)] += 1
 
-    def _poll(self, client: httpx2.Client, order: Order) -> None:
+    def poll(self, client: httpx2.Client, order: Order) -> str:
+        """Poll an order, note its end, and return the response's status or the error's name."""
         try:
-            answer = client.get(f"/qr/bulk/{order.task_id}/")
+            answer = _get(client, order)
         except httpx2.TransportError as error:
-            self.polls[type(error).__name__] += 1
-            return
-        self.polls[str(answer.status_code)] += 1
+            return type(error).__name__
         if answer.status_code == httpx2.codes.NOT_FOUND:
             order.unknown = True
         if answer.is_success and answer.json()["status"] in _TERMINAL:
             order.ended_at = time.monotonic()
             order.status = answer.json()
+        return str(answer.status_code)
 
     def look(self, order: Order) -> dict[str, Any]:
         """Return what a poll says now."""
         with self._load.client(_ANSWER_SECONDS) as client:
-            answer = client.get(f"/qr/bulk/{order.task_id}/").raise_for_status()
+            answer = _get(client, order).raise_for_status()
         polled: dict[str, Any] = answer.json()
         return polled
 
@@ -83,3 +95,7 @@ class Follower:
         if order.bundle is None:
             order.bundle = self._directory / f"{order.marker}.zip"
             order.bundle.write_bytes(content.content)
+
+
+def _get(client: httpx2.Client, order: Order) -> httpx2.Response:
+    return client.get(f"/qr/bulk/{order.task_id}/", headers={"X-API-Key": order.api_key})

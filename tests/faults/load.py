@@ -46,7 +46,7 @@ class Load:
     def submit(self, count: int, sizes: Iterable[int] = SIZES, seconds: float = 60) -> None:
         """Send ``count`` orders side by side, each again until it is accepted."""
         chosen = itertools.islice(itertools.cycle(sizes), count)
-        orders = [self._new(items) for items in chosen]
+        orders = [self.new_order(items) for items in chosen]
         with ThreadPoolExecutor(_SENDERS) as pool:
             for done in [pool.submit(self.send, order, seconds) for order in orders]:
                 done.result()
@@ -59,19 +59,20 @@ class Load:
         deadline = time.monotonic() + 1200
         while not stop.wait(0.05) and time.monotonic() < deadline:
             if len(self.open_orders()) < in_flight and len(self.orders) < most:
-                self.send(self._new(next(endless)), 30)
+                self.send(self.new_order(next(endless)), 30)
 
     def send(self, order: Order, seconds: float) -> bool:
         """Send an order until it is accepted, with one idempotency key; False if it never is."""
         with self.client() as client:
-            return wait_until(lambda: self._try(client, order), seconds, _RETRY_SECONDS)
+            return wait_until(lambda: self.attempt(client, order), seconds, _RETRY_SECONDS)
 
     def post(self, client: httpx2.Client, order: Order) -> httpx2.Response:
         """Send an order once."""
-        headers = {"Idempotency-Key": order.idempotency_key}
+        headers = {"Idempotency-Key": order.idempotency_key, "X-API-Key": order.api_key}
         return client.post("/qr/bulk/", json=order.body, headers=headers)
 
-    def _try(self, client: httpx2.Client, order: Order) -> bool:
+    def attempt(self, client: httpx2.Client, order: Order) -> bool:
+        """Send an order once; return whether it was accepted, and note the outcome in it."""
         begin = time.monotonic()
         try:
             answer = self.post(client, order)
@@ -88,8 +89,10 @@ class Load:
         assert answer.status_code in _REFUSED_FOR_NOW, answer.text
         return False
 
-    def _new(self, items: int) -> Order:
+    def new_order(self, items: int, api_key: str | None = None) -> Order:
+        """Return a new order, of the load's own tenant unless there is another key."""
         with self._lock:
             order = make_order(next(self._numbers), items, self._prefix)
+            order.api_key = api_key or self._api_key
             self.orders.append(order)
         return order

@@ -19,6 +19,7 @@ class Order:
     Attributes:
         marker: a value that no other request has: the lot of every item.
         idempotency_key: sent with every try of it.
+        api_key: of the tenant whose order it is.
         posts: what each try was answered: a status, or the name of the error.
         task_id, accepted_at: of the 202, if one came.
         unknown: a poll was answered 404 after the 202.
@@ -31,6 +32,7 @@ class Order:
     marker: str
     body: dict[str, Any]
     idempotency_key: str
+    api_key: str = ""
     posts: list[str] = field(default_factory=list)
     task_id: str | None = None
     accepted_at: float = 0.0

@@ -19,7 +19,7 @@ import psutil
 import redis
 
 from deploy.embedded.files import make_private_directory
-from deploy.embedded.ports import remembered_ports
+from deploy.embedded.ports import LOOPBACK, remembered_ports
 from deploy.embedded.process import dies_with_parent, wait_until
 from deploy.embedded.ready import Ready
 from deploy.embedded.running import RunningStack
@@ -182,16 +182,22 @@ class Rig:
 
     def memory(self) -> dict[str, int]:
         """Return the resident megabytes of each part, with what is below it."""
-        found = {}
-        for part in self.parts:
-            pids = [pid for pid in (self.pid(part), *self.children(part)) if pid is not None]
-            found[part] = sum(_resident(pid) for pid in pids) // 1_000_000
-        return found
+        return {part: sum(sizes) for part, sizes in self.process_memory().items()}
+
+    def process_memory(self) -> dict[str, list[int]]:
+        """Return the resident megabytes of each process of a part, in the order of their ids."""
+        return {
+            part: [
+                _resident(pid) // 1_000_000
+                for pid in sorted(filter(None, (self.pid(part), *self.children(part))))
+            ]
+            for part in self.parts
+        }
 
     def log_lines(self, text: str, count: int = 6) -> list[str]:
         """Return the last lines of all parts' logs that have ``text``, but those of polls."""
         lines = []
-        for log in sorted((self.stack.data_dir / "logs").glob("*.log")):
+        for log in sorted((self.stack.data_dir / "logs").glob("*.log*")):
             whole = log.read_text("utf-8", "replace").splitlines()
             told = [line for line in whole if text in line and '"event": "request"' not in line]
             lines += [f"{log.stem}: {line}" for line in told]
@@ -243,40 +249,44 @@ def running_rig(
     first_worker: Mapping[str, str],
     *,
     sentinels: bool = False,
+    proxied: bool = True,
     rabbitmq: RabbitServer | None = None,
 ) -> Iterator[Rig]:
-    """Run a stack with the proxy in its way.
+    """Run a stack.
 
     Args:
         directory: of everything that it writes.
         settings: of the service.
         first_worker: what the first worker's environment has besides.
         sentinels: whether its Redis is a group that Sentinels watch.
+        proxied: whether the service reaches S3 through the proxy.
         rabbitmq: the broker to be started, when that is not Redis.
     """
     with running_group(directory / "redis") if sentinels else nullcontext() as group:
-        yield from _running(directory, settings, first_worker, group, rabbitmq)
+        more = {up.FIRST_WORKER: json.dumps(dict(first_worker))}
+        if group is not None:
+            more[up.REDIS_URL] = group.url()
+        if rabbitmq is not None:
+            more[up.RABBITMQ] = msgspec.json.encode(rabbitmq).decode()
+        yield from _running(directory, {**settings, **more}, group, rabbitmq, proxied=proxied)
 
 
 def _running(
     directory: Path,
-    settings: Mapping[str, str],
-    first_worker: Mapping[str, str],
+    environ: Mapping[str, str],
     group: SentinelGroup | None,
     rabbitmq: RabbitServer | None,
+    *,
+    proxied: bool,
 ) -> Iterator[Rig]:
     ports = remembered_ports(make_private_directory(directory / "data") / "ports.json")
     proxy = FaultProxy(ports.s3)
-    own = {up.S3_ADDRESS: proxy.url, up.FIRST_WORKER: json.dumps(dict(first_worker))}
-    if group is not None:
-        own[up.REDIS_URL] = group.url()
-    if rabbitmq is not None:
-        own[up.RABBITMQ] = msgspec.json.encode(rabbitmq).decode()
-    stack = FaultStack(directory, {**settings, **own})
+    address = proxy.url if proxied else f"http://{LOOPBACK}:{ports.s3}"
+    stack = FaultStack(directory, {**environ, up.S3_ADDRESS: address})
     try:
         proxy.start()
         stack.wait_ready()
-        yield Rig(stack, proxy, group, rabbitmq)
+        yield Rig(stack, proxy if proxied else None, group, rabbitmq)
     finally:
         stack.stop()
         proxy.stop()

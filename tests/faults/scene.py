@@ -98,6 +98,7 @@ class Fault:
         of_rabbitmq: it makes sense where that is the broker.
         first_worker: makes the first worker's additional environment, given a directory.
         sentinels: its Redis is a group of servers that Sentinels watch.
+        proxied: its service reaches S3 through the proxy.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Fault:
     of_rabbitmq: bool = False
     first_worker: Callable[[Path], Mapping[str, str]] = lambda _: {}
     sentinels: bool = False
+    proxied: bool = True
 
 
 def run_fault(
@@ -116,7 +118,12 @@ def run_fault(
     rabbitmq = RabbitServer() if on_rabbitmq else None
     settings, more = settings_of(fault, short=short), fault.first_worker(directory)
     with running_rig(
-        directory, settings, more, sentinels=fault.sentinels, rabbitmq=rabbitmq
+        directory,
+        settings,
+        more,
+        sentinels=fault.sentinels,
+        proxied=fault.proxied,
+        rabbitmq=rabbitmq,
     ) as rig:
         return run_fault_on(rig, fault, directory, short=short, symbols=symbols)
 
@@ -156,7 +163,7 @@ def _judge(name: str, scene: Scene, affected: list[Order], ended_at: float, symb
     row.recovery = max(row.recovery, 0.0)
     row.wrong += len(scene.wrong)
     row.notes += scene.wrong
-    if row.in_flight < LEAST_IN_FLIGHT:
+    if scene.in_flight is not None and row.in_flight < LEAST_IN_FLIGHT:
         row.notes.append(f"only {row.in_flight} jobs were in flight")
     _note_answers(row, scene)
     return row
