@@ -52,7 +52,7 @@ class Trial:
         caller = random.Random(f"caller {seed}").choice(self._callers.all)
         session = ""
         if caller.signed_in:
-            session = self._service.sessions.begin(self._callers.operator_id)
+            session = self._service.sessions.begin("session", self._callers.operator_id)
         lot = "" if caller.tenant is None else self._callers.tenants[caller.tenant].lot
         draw = Draw(
             seed,
