@@ -1,6 +1,7 @@
 """The portal for clients: who gets in, what its forms do, and what other tenants see."""
 
 import html
+import io
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 import falcon
 import msgspec
+import openpyxl
 import pytest
 from falcon.testing import Result
 
@@ -413,8 +415,8 @@ def test_requests_of_the_portal_count_against_the_rates_of_the_key(join: Join) -
 def test_files_that_are_not_csv_get_an_error_that_says_which_they_are(join: Join) -> None:
     visitor = join().visitor
     for file, words in (
-        (b"PK\x03\x04xl/workbook.xml", "an Excel workbook (.xlsx)"),
-        (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)"),
+        (b"PK\x03\x04xl/workbook.xml", "cannot be read as an Excel workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an .xls file or has a password"),
         ("lot\nÄ\n".encode("cp1252"), "probably Windows-1252"),
         (b"%PDF-1.7", "a PDF document"),
         (b"", "There are no rows"),
@@ -427,6 +429,25 @@ def test_files_that_are_not_csv_get_an_error_that_says_which_they_are(join: Join
         assert "Create job" not in text
     for encoding in ("utf-8-sig", "utf-16"):
         assert "✓ No errors" in visitor.upload(file=ROWS.encode(encoding)).text
+
+
+def test_a_workbook_is_read_and_each_refused_cell_is_an_error(join: Join) -> None:
+    visitor = join().visitor
+    text = html.unescape(visitor.upload(file=workbook(["LOT-7", "0012"], ["LOT-7", "0013"])).text)
+    assert "✓ No errors" in text
+    assert "LOT-7,0012" in text  # for the next form
+    text = html.unescape(visitor.upload(file=workbook(["LOT-7", 12], [7.5, "0013"])).text)
+    assert "2 errors" in text
+    assert "Row 2, column B" in text
+    assert "Row 3, column A" in text
+
+
+def workbook(*rows: list[object]) -> bytes:
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    for row in [["lot", "serial"], *rows]:
+        book.active.append(row)
+    book.save(file)
+    return file.getvalue()
 
 
 def test_the_template_passes_the_check(join: Join) -> None:
