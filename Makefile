@@ -125,7 +125,7 @@ HASHED = $(VENV)-pins/bin/uv pip compile --quiet --universal --generate-hashes -
 
 constraints: ## Write constraints.txt and deploy/requirements*.txt: the newest release of each range.
 	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
-	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS),deploy]'
+	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS),mutants,deploy]'
 	$(VENV)-pins/bin/python -m pip freeze --exclude-editable > constraints.txt
 	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(HASHED) --output-file deploy/requirements.txt --extra excel pyproject.toml
