@@ -47,8 +47,11 @@ class KeyLookups:
         # that arrive at once with one valid key are all admitted by it.
         with self._listing:
             if key_id not in self._listed and time.monotonic() >= self._next_listing:
-                self._next_listing = time.monotonic() + _LISTING_INTERVAL
-                self.ids()
+                try:
+                    self.ids()
+                finally:
+                    # From its end, so that none of those who waited for a slow listing begins one.
+                    self._next_listing = time.monotonic() + _LISTING_INTERVAL
         if key_id not in self._listed:
             raise StoreUnavailableError("too many lookups of unknown API keys")
 

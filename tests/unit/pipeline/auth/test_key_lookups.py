@@ -32,6 +32,28 @@ def test_many_first_requests_with_one_valid_key_wait_for_one_listing() -> None:
     assert len(listings) == 1
 
 
+def test_many_requests_with_unknown_keys_wait_for_one_slow_listing() -> None:
+    listings = []
+
+    def list_ids() -> list[str]:
+        listings.append(1)
+        time.sleep(1.5)
+        return []
+
+    lookups = KeyLookups(list_ids)
+
+    def admit(number: int) -> bool:
+        try:
+            lookups.admit(f"unknown {number}")
+        except StoreUnavailableError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        assert sum(pool.map(admit, range(TOGETHER))) <= 20  # ten lookups per second are free
+    assert len(listings) == 1
+
+
 def test_a_listing_that_fails_is_repeated_once_per_second() -> None:
     listings = []
 
