@@ -5,11 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Three processes also on two cores, because most tests wait for servers. All tests of a file run in
+# Four processes also on two cores, because most tests wait for servers. All tests of a file run in
 # the same process. The folders run in alphabetical order, so that the short unit tests come last and
 # all processes end at about the same time.
 PYTEST := $(BIN)/python -m pytest
-IN_THREE := -n 3 --dist loadfile --no-loadscope-reorder
+IN_FOUR := -n 4 --dist loadfile --no-loadscope-reorder
 EXTRAS := embedded,excel,test,capacity,dev
 
 .DEFAULT_GOAL := help
@@ -49,10 +49,10 @@ format: $(STAMP) ## Format the code with ruff.
 	$(BIN)/ruff format .
 
 unit: $(STAMP) ## Run the unit tests (about a minute).
-	$(PYTEST) $(IN_THREE) tests/unit $(PYTEST_ARGS)
+	$(PYTEST) $(IN_FOUR) tests/unit $(PYTEST_ARGS)
 
 test: $(STAMP) ## Run all tests but the longest (under eight minutes).
-	$(PYTEST) $(IN_THREE) $(PYTEST_ARGS)
+	$(PYTEST) $(IN_FOUR) $(PYTEST_ARGS)
 
 test-long: $(STAMP) ## Run the longest tests.
 	$(PYTEST) -n 2 --dist load -m long $(PYTEST_ARGS)
@@ -73,7 +73,7 @@ test-pythons: ## Run the unit tests on each of PYTHONS="3.11 3.12 3.13 3.14" tha
 
 coverage: $(STAMP) ## Report the branch coverage of the unit, contract and integration tests.
 	rm -rf test-output/coverage
-	$(BIN)/coverage run -m pytest $(IN_THREE) tests/unit tests/contract tests/integration $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest $(IN_FOUR) tests/unit tests/contract tests/integration $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -117,7 +117,7 @@ def test_a_data_directory_with_any_path_works(tmp_path: Path, up: Start) -> None
     assert Path(ready.s3_secret_file).parent.parent == data_dir
     for role in ("worker-1", "api"):
         metrics = httpx2.get(ready.metrics_urls[role], trust_env=False).text
-        assert "qrmill_s3_calls_total" in metrics
+        assert "# HELP qrmill_" in metrics
     assert (data_dir / "valkey" / "appendonlydir").is_dir()
 
 

@@ -23,7 +23,7 @@ from tests.integration.drawn_requests import Draw, Drawn, Route
 from tests.integration.raw_api import RawApi, production_api
 from tests.waiting import wait_for
 
-FEW, MANY = 200, 40_000
+FEW, MANY = 400, 40_000
 _SENDERS = 8
 LARGEST_ERROR = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")

@@ -337,7 +337,7 @@ def test_a_late_upload_of_the_same_bytes_changes_nothing(
     assert b"bundle replaced" not in log_file.read_bytes()
 
 
-@pytest.mark.parametrize("then", ["continue", "die"])
+@pytest.mark.parametrize("then", ["continue", pytest.param("die", marks=pytest.mark.long)])
 def test_a_late_upload_of_a_job_of_one_chunk_is_recorded(
     *,
     scene: Scene,
