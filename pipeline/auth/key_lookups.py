@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pipeline.errors import StoreUnavailableError
 
 #: Maximum number of lookups per second and process of ids that are not in the latest listing.
-_PER_SECOND = 10
+_PER_SECOND = 50
 #: Minimum number of seconds between two listings.
 _LISTING_INTERVAL = 1.0
 

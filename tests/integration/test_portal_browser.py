@@ -230,7 +230,7 @@ def test_the_same_without_javascript_and_with_the_keyboard_alone(
     expect_symbols(page)
     page.get_by_role("button", name="Create job").dblclick()
     start_worker()
-    page.wait_for_load_state()
+    page.wait_for_url(re.compile(r"/jobs(/[-0-9a-f]+)?\?done="))  # of the second request
     page.goto("/jobs/")
     expect(page.get_by_role("row")).to_have_count(2)
     page.get_by_role("row").last.get_by_role("link").press("Enter")

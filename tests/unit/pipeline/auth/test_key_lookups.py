@@ -9,7 +9,7 @@ import pytest
 from pipeline.auth.key_lookups import KeyLookups
 from pipeline.errors import StoreUnavailableError
 
-TOGETHER = 40
+TOGETHER = 120
 
 
 def test_many_first_requests_with_one_valid_key_wait_for_one_listing() -> None:
@@ -50,7 +50,7 @@ def test_many_requests_with_unknown_keys_wait_for_one_slow_listing() -> None:
         return True
 
     with ThreadPoolExecutor(TOGETHER) as pool:
-        assert sum(pool.map(admit, range(TOGETHER))) <= 20  # ten lookups per second are free
+        assert sum(pool.map(admit, range(TOGETHER))) <= 100  # fifty lookups per second are free
     assert len(listings) == 1
 
 
@@ -68,7 +68,7 @@ def test_a_listing_that_fails_is_repeated_once_per_second() -> None:
             lookups.admit("valid")
         except StoreUnavailableError:
             refused += 1
-    assert refused >= TOGETHER - 20  # ten lookups per second are free, in one or two seconds
+    assert refused >= TOGETHER - 100  # fifty lookups per second are free, in one or two seconds
     assert len(listings) <= 2
     with pytest.raises(StoreUnavailableError):
         lookups.admit("valid")
