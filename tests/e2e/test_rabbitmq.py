@@ -12,6 +12,7 @@ from tests.waiting import wait_for
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.long
 def test_a_job_goes_through_rabbitmq_and_no_message_through_redis(
     rabbitmq: RunningRabbitmq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_no_process_uses_a_proxy_of_the_environment(
         assert proxy.requests == []
 
 
+@pytest.mark.long
 def test_the_doctor_uses_no_proxy_for_loopback(tmp_path: Path, up: Start) -> None:
     wait_ready(tmp_path, up())
     ready = read_ready(tmp_path / "ready.json")
@@ -152,7 +153,7 @@ def test_a_data_directory_that_cannot_work_is_refused(
     "redirect",
     [
         pytest.param("", id="pipe", marks=pytest.mark.long),
-        pytest.param(">/dev/full 2>&1", id="full"),
+        pytest.param(">/dev/full 2>&1", id="full", marks=pytest.mark.long),
         pytest.param(">&- 2>&- <&-", id="closed", marks=pytest.mark.long),
     ],
 )
@@ -194,6 +195,7 @@ def test_a_refusal_that_nobody_reads_keeps_its_exit_status(
     assert up(data_dir=tmp_path / TOO_LONG, redirect=redirect).wait(60) == 1
 
 
+@pytest.mark.long
 def test_a_terminal_of_another_encoding_gets_escape_sequences(
     tmp_path: Path, up: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,7 @@ def test_a_command_that_ends_is_ours(
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_an_embedded_stack_is_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PYTHON:
         monkeypatch.delenv(name, raising=False)
