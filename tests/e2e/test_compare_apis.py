@@ -55,6 +55,7 @@ def test_an_api_does_not_differ_from_itself(stack: RunningStack, key: str) -> No
     assert statuses == {200, 202, 304, 400, 401, 404, 405, 406, 415, 422}
 
 
+@pytest.mark.long
 def test_an_api_with_another_character_set_differs_where_that_matters(
     stack: RunningStack, key: str, api_environ: dict[str, str], tmp_path: Path
 ) -> None:

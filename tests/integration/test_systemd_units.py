@@ -118,6 +118,7 @@ def client(machine: Machine, service: Service) -> Iterator[httpx2.Client]:
         yield client
 
 
+@pytest.mark.long
 def test_the_units_do_jobs_and_end_as_they_are_asked(
     machine: Machine, client: httpx2.Client, users: RoleUsers
 ) -> None:

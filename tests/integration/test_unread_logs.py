@@ -38,7 +38,7 @@ def running(command: tuple[str, ...], environ: dict[str, str], output: int) -> I
     assert process.wait(60) == 0
 
 
-@pytest.mark.parametrize("where", ["pipe", "full disk"])
+@pytest.mark.parametrize("where", [pytest.param("pipe", marks=pytest.mark.long), "full disk"])
 def test_a_job_completes_though_no_log_line_can_be_written(
     settings: Settings, token: str, where: str
 ) -> None:

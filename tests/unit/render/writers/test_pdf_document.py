@@ -97,6 +97,7 @@ def test_size_and_checksum_follow_from_those_of_the_runs(parts: list[list[Page]]
     assert checksum == zlib.crc32(document)
 
 
+@pytest.mark.long
 def test_a_document_of_100_000_pages_is_streamed_in_flat_memory() -> None:
     contents = [Page(bytes(1500), Decimal("57.52913"))] * 500
     tracemalloc.start()
