@@ -53,6 +53,8 @@ def is_accepted(name: str) -> bool:
     return True
 
 
+# Python 3.13 has os.path.isreserved() in its place, and Python 3.11 does not.
+@pytest.mark.filterwarnings("ignore:pathlib.PurePath.is_reserved:DeprecationWarning")
 @given(st.text(ALLOWED, max_size=84) | st.text(max_size=5) | st.sampled_from(["com1", "LPT9.a"]))
 @example("COM1.x.y")
 @example("con")
