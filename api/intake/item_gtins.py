@@ -1,7 +1,11 @@
 """GTINs that items have of their own."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
+
+from api.http.json_members import NOT_DECODED
 from api.http.problems import Violations
 from api.intake.item_batch import Column, ItemBatch, Location, violation
 from api.intake.shared_fields import broken_rule
@@ -10,10 +14,28 @@ from api.schemas.problems import Violation
 from render.errors import InvalidValueError
 from render.gs1.gtin import normalize_gtin
 
+_NULL = msgspec.Raw(b"null")
+#: Decodes only the GTIN of an object, which stays undecoded: it may be of any size.
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct("_SentGtin", [("gtin", msgspec.Raw, _NULL)])
+)
 _NO_GTIN = (
     "This item has no GTIN, and neither has the request. Send a gtin for the item, or one for the "
     "request."
 )
+
+
+def has_gtin(encoded: bytes | msgspec.Raw, *, otherwise: bool) -> bool:
+    """Return whether an object has a GTIN, valid or not.
+
+    Args:
+        encoded: JSON.
+        otherwise: what to return if it is no object.
+    """
+    try:
+        return bool(_decoder.decode(encoded).gtin != _NULL)
+    except NOT_DECODED:
+        return otherwise
 
 
 class ItemGtins:

@@ -27,6 +27,7 @@ from api.intake.item_batch import (
     ItemBatch,
     Location,
 )
+from api.intake.item_gtins import has_gtin
 from api.intake.serials_request import read_serials_json
 from api.intake.validation import ANY_GTIN, PLACEHOLDERS, RequestLimits, shared_gtin, wrong_count
 from api.intake.warnings import Warnings
@@ -92,10 +93,6 @@ _serials_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
 _extra_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     msgspec.defstruct("_SentExtra", [("extra", msgspec.Raw, msgspec.Raw(b"{}"))])
 )
-#: Decodes only the GTIN of an item.
-_gtin_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-    msgspec.defstruct("_SentGtin", [("gtin", Any, None)])
-)
 
 
 def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> ParsedRequest:
@@ -121,8 +118,9 @@ def read_json(body: bytes, limits: RequestLimits, violations: Violations) -> Par
         if parsed is not None:
             return parsed
     fields = decode_fields(body, _Envelope, "", violations)
-    if fields.get("gtin") is None and not _was_sent("/gtin", violations):
-        has_own = any(map(_has_gtin, fields.get("items", ())))
+    # What is no object is reported as a whole.
+    if fields.get("gtin") is None and not has_gtin(body, otherwise=True):
+        has_own = any(has_gtin(item, otherwise=False) for item in fields.get("items", ()))
         fields["gtin"] = shared_gtin(has_own=has_own, violations=violations)
     envelope = _Envelope(**PLACEHOLDERS | fields)
     items = envelope.items
@@ -343,19 +341,6 @@ def _decode_one_by_one(
     }
     extras = [each.get("extra") for each in decoded]
     return ItemBatch(kept, indices, unreadable, _locate, extras if any(extras) else None)
-
-
-def _has_gtin(item: msgspec.Raw) -> bool:
-    """Return whether an undecoded item has a GTIN, valid or not."""
-    try:
-        return _gtin_decoder.decode(item).gtin is not None
-    except NOT_DECODED:
-        return False
-
-
-def _was_sent(pointer: str, violations: Violations) -> bool:
-    """Return whether a violation about a field, or about the request, is recorded already."""
-    return violations.full or any(each.pointer in {"", pointer} for each in violations.listed)
 
 
 def _locate(index: int, field: str | None) -> Location:

@@ -20,6 +20,7 @@ from api.intake.item_batch import (
     ItemBatch,
     Location,
 )
+from api.intake.item_gtins import has_gtin
 from api.intake.serials import RandomSerials, SerialRange, SerialSource, has_digits
 from api.intake.validation import ANY_GTIN, RequestLimits, shared_gtin
 from api.intake.warnings import Warnings
@@ -65,6 +66,8 @@ def read_serials_json(body: bytes, limits: RequestLimits, violations: Violations
         source: SerialSource = _PLACEHOLDER
     else:
         source = _source(Serials(**sent), limits, violations)
+    if "gtin" not in fields and has_gtin(body, otherwise=True):
+        fields["gtin"] = ANY_GTIN  # its violation is already recorded
     return _parsed(fields, source, violations)
 
 
@@ -203,8 +206,7 @@ def _parsed(fields: dict[str, Any], source: SerialSource, violations: Violations
         violations: violations found so far; further ones are appended.
     """
     if fields.get("gtin") is None:
-        sent = any(each.pointer in {"", "/gtin"} for each in violations.listed)
-        fields["gtin"] = ANY_GTIN if sent else shared_gtin(has_own=False, violations=violations)
+        fields["gtin"] = shared_gtin(has_own=False, violations=violations)
     own = {name: value for name, value in fields.items() if name in ITEM_FIELDS and name != "gtin"}
     head = BulkRequest(
         items=[], **{name: value for name, value in fields.items() if name not in own}

@@ -116,9 +116,12 @@ def test_a_data_directory_with_any_path_works(tmp_path: Path, up: Start) -> None
     complete_a_job(tmp_path)
     ready = read_ready(tmp_path / "ready.json")
     assert Path(ready.s3_secret_file).parent.parent == data_dir
-    for role in ("worker-1", "api"):
-        metrics = httpx2.get(ready.metrics_urls[role], trust_env=False).text
-        assert "# HELP qrmill_" in metrics
+    api, *workers = (
+        httpx2.get(ready.metrics_urls[role], trust_env=False).text
+        for role in ("api", "worker-1", "worker-2")
+    )
+    assert "qrmill_s3_calls_total" in api
+    assert "qrmill_s3_calls_total" in "".join(workers)  # one worker has done the whole job
     assert (data_dir / "valkey" / "appendonlydir").is_dir()
 
 

@@ -216,3 +216,18 @@ def test_a_request_with_every_field_in_every_item_is_not_too_large() -> None:
     assert parse_bulk(as_json(items)).items.count == LIMITS.max_items
     # More items than are allowed are still refused without decoding them.
     assert errors(as_json([item] * (3 * LIMITS.max_items))) == {"/items": "range"}
+
+
+@pytest.mark.parametrize(
+    "kind", [{"items": [{"lot": "A"}]}, {"serials": {"start": "1", "count": 1}}]
+)
+@pytest.mark.parametrize("gtin", [{}, {"gtin": None}, {"gtin": 5}])
+@pytest.mark.parametrize("unknown", [0, 99, 100, 101])
+def test_the_gtin_counts_once_however_many_errors_are_listed(
+    kind: dict[str, Any], gtin: dict[str, Any], unknown: int
+) -> None:
+    body = kind | gtin | {f"unknown{number}": 1 for number in range(unknown)}
+    with pytest.raises(ProblemError) as raised:
+        parse_bulk(json.dumps(body).encode())
+    assert raised.value.violations is not None
+    assert len(raised.value.violations) == unknown + 1
