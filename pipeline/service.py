@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline.archive.member_names import default_name
+from pipeline.archive.member_names import UNSAFE_IN_NAME, default_name
 from pipeline.auth.api_key import ApiKey, Role
 from pipeline.auth.api_keys import ApiKeys
 from pipeline.auth.errors import (
@@ -213,6 +213,7 @@ __all__ = [
     "FIRST_FIELDS",
     "SESSION_LIFETIME",
     "TERMINAL",
+    "UNSAFE_IN_NAME",
     "ApiKey",
     "ApiKeys",
     "BacklogFullError",

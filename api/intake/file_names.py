@@ -9,10 +9,9 @@ from api.intake.item_batch import ItemBatch, Location, violation
 from api.intake.shared_fields import broken_rule
 from api.schemas.problems import Violation
 from api.schemas.tasks import MAX_NAME_LENGTH
-from pipeline.service import default_name
+from pipeline.service import UNSAFE_IN_NAME, default_name
 from render.errors import InvalidValueError, shown
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 #: Names of devices, which Windows reserves with any extension and in any case (Microsoft, "Naming
 #: Files, Paths, and Namespaces").
 _DEVICES = frozenset(
@@ -36,7 +35,7 @@ def check_name(name: str) -> None:
             f"{shown(name)} has {len(name)} characters; send 1 to {MAX_NAME_LENGTH} characters, or "
             "null for the default name.",
         )
-    found = _UNSAFE.search(name)
+    found = UNSAFE_IN_NAME.search(name)
     if found:
         raise InvalidValueError(
             "character",

@@ -2,7 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 
 import structlog
 
@@ -10,8 +10,7 @@ from pipeline.actors.bundle_writer import BundleWriter
 from pipeline.actors.chunk_reader import READ_AHEAD, ChunkReader, DamagedChunkError
 from pipeline.actors.completion import Completion
 from pipeline.actors.late_uploads import LateUploads
-from pipeline.errors import LedgerUnavailableError
-from pipeline.ledger.lease_renewal import renewing
+from pipeline.ledger.lease_renewal import release_claim, renewing
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.records import Bundle, JobFields
 from pipeline.monitoring.logs import bind_job_context
@@ -91,11 +90,11 @@ class Bundler:
             if not self._ledger.unstage_chunk(job, damaged.chunk_index, claimant):
                 self._log_lost_claim()
                 return None
-            self._release_claim(task_id, claimant)
+            release_claim(self._ledger, task_id, claimant)
             log.warning("chunk damaged", chunk=damaged.chunk_index, reason=str(damaged))
             return damaged.chunk_index
         except BaseException:
-            self._release_claim(task_id, claimant)
+            release_claim(self._ledger, task_id, claimant)
             raise
         result = self._ledger.complete_job(task_id, claimant, bundle)
         self._completion.follow_up(job, bundle, result)
@@ -111,12 +110,6 @@ class Bundler:
 
     def _log_lost_claim(self) -> None:
         log.warning("bundle lease lost", reason="another worker took the claim, or the job ended")
-
-    def _release_claim(self, task_id: str, claimant: str) -> None:
-        # An error of this release is ignored: the claim expires by itself, and the original error
-        # matters more.
-        with suppress(LedgerUnavailableError):
-            self._ledger.renew_claim(task_id, claimant, 0)
 
     def _build(self, job: JobFields, claimant: str) -> Bundle:
         task_id, staged = job.task_id, self._ledger.staged_chunks(job.task_id)

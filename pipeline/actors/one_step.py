@@ -12,8 +12,6 @@ If the bundle cannot be built or uploaded, the chunk is staged as that of any ot
 that builds the bundle then has its own retries, and its failure is not that of a chunk.
 """
 
-from contextlib import suppress
-
 import structlog
 
 from pipeline.actors.bundle_writer import BundleWriter
@@ -25,6 +23,7 @@ from pipeline.archive.members import ZipMember
 from pipeline.archive.packed_chunk import RowLines
 from pipeline.errors import LedgerUnavailableError, NewerVersionError
 from pipeline.ledger.entries import ChunkWork
+from pipeline.ledger.lease_renewal import release_claim
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
 from pipeline.model.records import Bundle
@@ -102,7 +101,7 @@ class OneStep:
         except UploadAbandonedError:
             raise
         except BaseException as error:
-            self._release(task_id, claimant)
+            release_claim(self._ledger, task_id, claimant)
             if not isinstance(error, Exception) or isinstance(error, _NOT_OF_THE_BUNDLE):
                 raise
             log.warning("bundle left to another message", reason=str(error))
@@ -137,8 +136,3 @@ class OneStep:
 
     def _claim(self, task_id: str, claimant: str, bundle: Bundle | None = None) -> bool:
         return self._ledger.claim_only_chunk(task_id, claimant, self._lease, bundle)
-
-    def _release(self, task_id: str, claimant: str) -> None:
-        # An error of this release is ignored: the claim expires by itself.
-        with suppress(LedgerUnavailableError):
-            self._ledger.renew_claim(task_id, claimant, 0)

@@ -106,6 +106,14 @@ PAGE_COLUMNS = tuple(
 CSV_COLUMNS = tuple(name for name in PAGE_COLUMNS if name != "page")
 
 
+_rows_decoder = msgspec.json.Decoder(list[ManifestRow])
+
+
+def decode_rows(encoded: bytes | memoryview) -> list[ManifestRow]:
+    """Return rows from the JSON array in which they are staged."""
+    return _rows_decoder.decode(encoded)
+
+
 def item_columns(layout: Layout) -> dict[str, str]:
     """Return the columns that only some jobs have, each as name and as what it contains."""
     names = [name for name in ITEM_COLUMNS if name in layout.item_fields]

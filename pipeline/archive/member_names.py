@@ -7,7 +7,8 @@ from pipeline.model.records import JobFields
 
 #: Name of the file in the bundle that has all symbols of a job, a page each.
 SYMBOLS_PDF = "symbols.pdf"
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+#: A character that no file of a bundle has in its name.
+UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
 _LEAST_INDEX_WIDTH = 5
 
 
@@ -37,4 +38,4 @@ def default_name(items: int, index: int, lot: str | None, serial: str | None) ->
     """
     width = max(_LEAST_INDEX_WIDTH, len(str(items)))
     parts = [f"{index:0{width}}", *(part for part in (lot, serial) if part is not None)]
-    return _UNSAFE.sub("-", "_".join(parts))
+    return UNSAFE_IN_NAME.sub("-", "_".join(parts))

@@ -9,16 +9,12 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from pipeline.archive.chunk_files import make_members
-from pipeline.archive.manifest import ManifestRow, extra_columns
+from pipeline.archive.manifest import ManifestRow, decode_rows, extra_columns
 from pipeline.archive.member_block import MemberBlock, pack_members
 from pipeline.archive.row_files import CsvRecords, JsonRecords, manifest_columns, merge_columns
 from pipeline.model.layout import Layout
 from pipeline.model.records import JobFields
-
-_rows_decoder = msgspec.json.Decoder(list[ManifestRow])
 
 
 class RowLines(NamedTuple):
@@ -41,7 +37,7 @@ class RowLines(NamedTuple):
 
     def rows(self) -> list[ManifestRow]:
         """Return the rows."""
-        return _rows_decoder.decode(self.encoded)
+        return decode_rows(self.encoded)
 
 
 class PackedChunk(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from pipeline.errors import LedgerUnavailableError
+from pipeline.ledger.ledger import Ledger
 
 
 @contextmanager
@@ -39,6 +40,15 @@ def renewing(
     finally:
         renewal.stopped.set()
         thread.join()  # a late renewal could undo the release of the lease
+
+
+def release_claim(ledger: Ledger, task_id: str, claimant: str) -> None:
+    """Release a claim on a bundle after an error.
+
+    If Redis is unavailable, the claim expires by itself. The original error matters more.
+    """
+    with suppress(LedgerUnavailableError):
+        ledger.renew_claim(task_id, claimant, 0)
 
 
 class _Renewal:

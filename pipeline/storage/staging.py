@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from pipeline.archive.chunk_files import file_names, make_members
-from pipeline.archive.manifest import ManifestRow
+from pipeline.archive.manifest import ManifestRow, decode_rows
 from pipeline.archive.member_block import MemberBlock
 from pipeline.archive.members import ZipMember, make_member, read_members
 from pipeline.archive.packed_chunk import PackedChunk, RowLines
@@ -41,8 +41,6 @@ from pipeline.model.chunks import StagedBytes, StagedText
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from render.image import MEDIA_TYPES
-
-_rows_decoder = msgspec.json.Decoder(list[ManifestRow])
 
 
 class Chunk(NamedTuple):
@@ -239,4 +237,4 @@ def _check_rows(key: str, data: bytes, staged: StagedBytes) -> None:
 
 def _checked_rows(key: str, data: bytes, staged: StagedBytes) -> list[ManifestRow]:
     _check_rows(key, data, staged)
-    return _rows_decoder.decode(data)
+    return decode_rows(data)

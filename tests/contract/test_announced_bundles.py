@@ -2,12 +2,14 @@
 
 import threading
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 import redis
 
 from pipeline.ledger import keys
+from pipeline.ledger.entries import ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import StagedChunk
 from pipeline.model.failure_reasons import Failure
@@ -32,12 +34,11 @@ def bundle(name: str) -> Bundle:
 FIRST, SECOND, THIRD = bundle("aa"), bundle("bb"), bundle("cc")
 
 
-@pytest.fixture
-def task_id(ledger: Ledger) -> str:
-    """A job whose chunks are staged, so that it waits for its bundle."""
+def begin_only_chunk(ledger: Ledger, items: Sequence[Item]) -> ChunkWork:
+    """Create a job of one chunk, and begin the chunk."""
     request = JobRequest(
         gtin="00012345678905",
-        items=encoded([Item(serial="1")], 2),
+        items=encoded(items, len(items)),
         format="png",
         size=400,
         error_correction="Q",
@@ -48,8 +49,15 @@ def task_id(ledger: Ledger) -> str:
     assert ledger.create_job(head, 1_795_000_000_000, 100, HOUR)
     work = ledger.begin_chunk(head.task_id, 0, HOUR)
     assert work is not None
+    return work
+
+
+@pytest.fixture
+def task_id(ledger: Ledger) -> str:
+    """A job whose chunks are staged, so that it waits for its bundle."""
+    work = begin_only_chunk(ledger, [Item(serial="1")])
     assert ledger.stage_chunk(work, STAGED, HOUR) == 0
-    return head.task_id
+    return work.job.task_id
 
 
 def status(ledger: Ledger, task_id: str) -> JobStatus:

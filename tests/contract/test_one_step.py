@@ -10,30 +10,15 @@ from pipeline.ledger import keys
 from pipeline.ledger.entries import ChunkWork
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.failure_reasons import CANCELLED_BY_REQUEST, Failure
-from pipeline.model.jobs import Item, JobRequest
+from pipeline.model.jobs import Item
 from pipeline.model.records import Bundle
-from pipeline.model.request_object import Acceptance, encode_head
-from tests.contract.test_announced_bundles import FIRST, HOUR, SECOND, STAGED
-from tests.encoded import encoded
+from tests.contract.test_announced_bundles import FIRST, HOUR, SECOND, STAGED, begin_only_chunk
 
 
 @pytest.fixture
 def work(ledger: Ledger) -> ChunkWork:
     """The only chunk of a job, begun by the first attempt."""
-    request = JobRequest(
-        gtin="00012345678905",
-        items=encoded([Item(serial="1"), Item(serial="2")], 2),
-        format="png",
-        size=400,
-        error_correction="Q",
-        link_base="https://id.gs1.org",
-    )
-    acceptance = Acceptance(str(uuid.uuid4()), "key", 1_795_000_000_000, None, "name")
-    head = encode_head(request, acceptance)[0]
-    assert ledger.create_job(head, 1_795_000_000_000, 100, HOUR)
-    begun = ledger.begin_chunk(head.task_id, 0, HOUR)
-    assert begun is not None
-    return begun
+    return begin_only_chunk(ledger, [Item(serial="1"), Item(serial="2")])
 
 
 def claim(

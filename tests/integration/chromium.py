@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -52,6 +53,23 @@ def running_api(settings: Settings, directory: Path) -> Iterator[str]:
     process = start_and_wait(part, directory)
     yield url
     process.stop()
+
+
+@contextmanager
+def watched_page(browser: Browser, url: str, permissions: Sequence[str] = ()) -> Iterator[Page]:
+    """Open a page; at its end, nothing was wrong in it and nothing was asked of another host."""
+    context = browser.new_context(base_url=url, viewport=WIDE, permissions=permissions)
+    opened = context.new_page()
+    opened.set_default_timeout(DEADLINE)
+    wrong: list[str] = []
+    asked: set[str] = set()
+    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("request", lambda request: asked.add(urlsplit(request.url).hostname or request.url))
+    yield opened
+    context.close()
+    assert wrong == []
+    assert asked == {"127.0.0.1"}
 
 
 class Gallery(NamedTuple):

@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -20,12 +19,11 @@ from pipeline.service import Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
 from tests.integration.chromium import (
-    DEADLINE,
     NEEDS_CHROMIUM,
-    WIDE,
     Gallery,
     running_api,
     running_chromium,
+    watched_page,
 )
 from tests.integration.conftest import StartWorker
 from tests.integration.test_console_sign_in import PATHS
@@ -52,19 +50,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:
-    """A page; at its end, nothing was wrong in it and nothing was asked of another host."""
-    context = browser.new_context(base_url=url, viewport=WIDE)
-    opened = context.new_page()
-    opened.set_default_timeout(DEADLINE)
-    wrong: list[str] = []
-    asked: set[str] = set()
-    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("request", lambda request: asked.add(urlsplit(request.url).hostname or request.url))
-    yield opened
-    context.close()
-    assert wrong == []
-    assert asked == {"127.0.0.1"}
+    with watched_page(browser, url) as opened:
+        yield opened
 
 
 def submit(url: str, token: str, items: int, form: str, **fields: object) -> str:

@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import psutil
@@ -24,10 +23,10 @@ from pipeline.service import Settings
 from tests.integration.chromium import (
     DEADLINE,
     NEEDS_CHROMIUM,
-    WIDE,
     Gallery,
     running_api,
     running_chromium,
+    watched_page,
 )
 from tests.integration.conftest import StartWorker
 
@@ -73,20 +72,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:
-    """A page; at its end, nothing was wrong in it and nothing was asked of another host."""
-    context = browser.new_context(base_url=url, viewport=WIDE)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    opened = context.new_page()
-    opened.set_default_timeout(DEADLINE)
-    wrong: list[str] = []
-    asked: set[str] = set()
-    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("request", lambda request: asked.add(urlsplit(request.url).hostname or request.url))
-    yield opened
-    context.close()
-    assert wrong == []
-    assert asked == {"127.0.0.1"}
+    with watched_page(browser, url, ["clipboard-read", "clipboard-write"]) as opened:
+        yield opened
 
 
 def sign_in(page: Page, key: str) -> None:
