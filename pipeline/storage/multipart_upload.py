@@ -4,10 +4,11 @@ A stream of one part is written with one PUT, and a longer one as a multipart up
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import ObjectMissingError, StoreUnavailableError
@@ -93,10 +94,10 @@ class ObjectUpload:
             StoreUnavailableError: S3 does not respond, or returns an error.
         """
         parts = _split(upload.stream, upload.part_bytes)
-        first, second = next(parts, bytearray()), next(parts, None)
-        if second is None:
-            return self._write_whole(first, upload)
-        return self._write_in_parts(chain((first, second), parts), upload)
+        begun = deque(islice(parts, 2))
+        if len(begun) <= 1:
+            return self._write_whole(begun.pop() if begun else bytearray(), upload)
+        return self._write_in_parts(_taken(begun, parts), upload)
 
     def _write_whole(self, data: bytearray, upload: Upload) -> Uploaded:
         uploaded = Uploaded(len(data), hashlib.sha256(data).hexdigest())
@@ -180,6 +181,13 @@ def abort_upload(client: "S3Client", bucket: str, key: str, upload_id: str) -> N
     """
     with suppress(StoreUnavailableError, ObjectMissingError), translated():
         client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+
+
+def _taken(begun: deque[bytearray], rest: Iterable[bytearray]) -> Iterator[bytearray]:
+    """Yield the parts of ``begun``, then ``rest``; parts that were sent take no memory any more."""
+    while begun:
+        yield begun.popleft()
+    yield from rest
 
 
 def _split(stream: Iterable[bytes | memoryview], part_bytes: int) -> Iterator[bytearray]:

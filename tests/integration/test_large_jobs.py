@@ -40,7 +40,7 @@ USUAL, LARGE = 5000, 100_000
 #: S3 requests that a job of 5000 items may take, from its acceptance to the end of its staging.
 MOST_REQUESTS = 60
 #: How much more memory than a job of 5000 items one of 100,000 may take of a worker.
-MOST_GROWTH = 1.5
+MOST_GROWTH = 1.3
 REPOSITORY = Path(__file__).parents[2]
 
 
