@@ -186,7 +186,7 @@ class NewJobPage(RequiresSession):
 class RowTemplate(RequiresSession):
     """``GET …/template.csv``: a CSV file to fill in.
 
-    Its first line tells Excel the separator, whatever the language of the computer.
+    Its first line tells Excel the separator, whatever the language of Excel is.
     """
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -93,11 +93,11 @@ class Gallery(NamedTuple):
                 over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
                 assert over <= 0, f"{name} is {over} px wider than a screen of {width}"
             found = Axe().run(page, options=rules).response["violations"]
-            told = [(rule["id"], rule["impact"], rule["nodes"][0]["html"]) for rule in found]
-            assert not [row for row in told if row[1] in {"serious", "critical"}], (
+            reported = [(rule["id"], rule["impact"], rule["nodes"][0]["html"]) for rule in found]
+            assert not [row for row in reported if row[1] in {"serious", "critical"}], (
                 name,
                 scheme,
-                told,
+                reported,
             )
             rules = {"runOnly": ["color-contrast"]}
         page.emulate_media(color_scheme="light")

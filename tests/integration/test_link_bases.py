@@ -56,18 +56,18 @@ def made(operator: TestClient) -> dict[str, str]:
 @pytest.fixture
 def brand(service: Service, settings: Settings, made: dict[str, str]) -> TestClient:
     app = create_app(service, settings)
-    answers = {
+    responses = {
         name: uri_of(TestClient(app, headers={"X-API-Key": token})) for name, token in made.items()
     }
-    assert answers == dict.fromkeys(made, f"{FIRST}/01/0{GTIN}/21/A1")
+    assert responses == dict.fromkeys(made, f"{FIRST}/01/0{GTIN}/21/A1")
     return TestClient(app, headers={"X-API-Key": made["rotated"]})
 
 
 def uri_of(client: TestClient, **fields: str) -> str:
     body = {"gtin": GTIN, **ITEM, **fields}
-    answer = client.simulate_post("/qr/", json=body)
-    assert answer.status_code == 200, answer.text
-    (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(answer.content)))
+    response = client.simulate_post("/qr/", json=body)
+    assert response.status_code == 200, response.text
+    (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(response.content)))
     return str(found.text)
 
 
@@ -121,7 +121,7 @@ def test_a_request_chooses_one_of_the_bases_of_its_key(
 def test_another_base_is_rejected_with_those_that_are_allowed(
     brand: TestClient, chosen: str
 ) -> None:
-    answers = [
+    responses = [
         send(brand, link_base=chosen),
         send_csv(brand, f"&link_base={chosen}"),
         brand.simulate_post("/qr/", json={"gtin": GTIN, **ITEM, "link_base": chosen}),
@@ -131,20 +131,20 @@ def test_another_base_is_rejected_with_those_that_are_allowed(
     )
     assert dry.json["would_accept"] is False
     assert dry.json["symbols"] == []
-    for errors in (*(answer.json["errors"] for answer in answers), dry.json["errors"]):
+    for errors in (*(response.json["errors"] for response in responses), dry.json["errors"]):
         (error,) = errors
         assert (error["pointer"], error["code"]) == ("/link_base", "link_base")
         assert repr(chosen[:60])[:-1] in error["detail"]
         assert f"{FIRST}, {SECOND}" in error["detail"]
         assert len(error["detail"]) < 300
-    assert [answer.status_code for answer in answers] == [422] * 3
+    assert [response.status_code for response in responses] == [422] * 3
 
 
 def test_a_password_in_a_base_is_not_repeated(client: TestClient, settings: Settings) -> None:
-    answer = send(client, link_base="https://user:hunter2@id.example.com")
-    assert answer.status_code == 422
-    assert "hunter2" not in answer.text
-    assert settings.link_base in answer.text
+    response = send(client, link_base="https://user:hunter2@id.example.com")
+    assert response.status_code == 422
+    assert "hunter2" not in response.text
+    assert settings.link_base in response.text
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ def test_the_rules_for_the_bases_of_a_key_are_those_of_the_setting(
     token = "sk_live_7Qm2ZxV9bT4nKc8LwR3yHs6JdF1gPe5A"
     body = {"name": "brand", "link_bases": [FIRST, base]}
     for path, more in (("/keys/", {}), ("/keys/import/", {"token": token})):
-        answer = operator.simulate_post(path, json=body | more)
-        (error,) = answer.json["errors"]
-        assert (answer.status_code, error["pointer"]) == (422, "/link_bases/1")
+        response = operator.simulate_post(path, json=body | more)
+        (error,) = response.json["errors"]
+        assert (response.status_code, error["pointer"]) == (422, "/link_bases/1")
         assert error["code"] == code
-        assert "hunter2" not in answer.text
+        assert "hunter2" not in response.text
     with pytest.raises(ValueError):  # noqa: PT011 - the rule's own message is tested above
         service.api_keys.create(name="brand", role="client", link_bases=[base])
     if base:
@@ -182,11 +182,11 @@ def test_the_rules_for_the_bases_of_a_key_are_those_of_the_setting(
 
 def test_a_key_has_few_bases_of_bounded_length(operator: TestClient) -> None:
     for bases in ([FIRST] * 11, [f"{FIRST}/{'x' * 500}"], FIRST, [1], None):
-        answer = operator.simulate_post("/keys/", json={"name": "b", "link_bases": bases})
-        assert answer.status_code == 422, bases
+        response = operator.simulate_post("/keys/", json={"name": "b", "link_bases": bases})
+        assert response.status_code == 422, bases
     longest = [f"{FIRST}/{number}{'x' * 470}" for number in range(10)]
-    answer = operator.simulate_post("/keys/", json={"name": "b", "link_bases": longest})
-    assert answer.json["link_bases"] == longest
+    response = operator.simulate_post("/keys/", json={"name": "b", "link_bases": longest})
+    assert response.json["link_bases"] == longest
 
 
 def test_a_rerun_and_a_restored_job_keep_the_base(
@@ -199,7 +199,7 @@ def test_a_rerun_and_a_restored_job_keep_the_base(
     start_worker: StartWorker,
 ) -> None:
     accepted = [send(brand, link_base=SECOND) for _ in range(2)]
-    first, second = (answer.json["task_id"] for answer in accepted)
+    first, second = (response.json["task_id"] for response in accepted)
     assert brand.simulate_delete(f"/qr/bulk/{first}/").json["error_code"] == "cancelled"
     changed = msgspec.structs.replace(settings, link_base="https://new.example")
     # Its other keys, another setting, and the loss of Redis change nothing.
@@ -208,8 +208,8 @@ def test_a_rerun_and_a_restored_job_keep_the_base(
     connection.delete(*[name for name in connection.keys("*") if second in name])
     connection.zrem(ledger_keys.ACTIVE_JOBS, second)
     start_worker()
-    for answer in accepted:
-        assert uris(later, bucket, answer) == [f"{SECOND}/01/0{GTIN}/21/A1"]
+    for response in accepted:
+        assert uris(later, bucket, response) == [f"{SECOND}/01/0{GTIN}/21/A1"]
 
 
 def test_the_base_is_part_of_what_a_request_means(brand: TestClient) -> None:

@@ -124,8 +124,8 @@ def test_a_session_is_good_in_its_own_area_alone(
 def test_the_cookie_over_tls_is_that_of_this_host_alone(app: App, token: str) -> None:
     visitor = Visitor(app, area="/jobs")
     form = [("form_token", visitor.token("/jobs/sign-in", protocol="https")), ("key", token)]
-    answer = visitor.post("/jobs/sign-in", form, protocol="https")
-    (cookie,) = answer.cookies.values()
+    response = visitor.post("/jobs/sign-in", form, protocol="https")
+    (cookie,) = response.cookies.values()
     assert (cookie.name, cookie.path) == ("__Host-qrmill_portal_session", "/")
     assert (cookie.secure, cookie.http_only, str(cookie.domain)) == (True, True, "None")
     assert visitor.get("/jobs/", protocol="https").status_code == 200
@@ -140,9 +140,9 @@ def test_expiry_and_revocation_end_a_session_at_the_next_request(
     service.api_keys.revoke(revoked.key.key_id)
     for client in (expiring, revoked):
         assert client.visitor.get("/jobs/").status_code == 303
-        answer = client.visitor.post("/jobs/new", [])
-        assert answer.status_code == 401
-        assert "<h1>" in answer.text
+        response = client.visitor.post("/jobs/new", [])
+        assert response.status_code == 401
+        assert "<h1>" in response.text
 
 
 def test_a_sign_in_leads_to_a_page_of_the_portal_and_nowhere_else(app: App, token: str) -> None:
@@ -171,12 +171,12 @@ def test_nothing_of_a_task_is_visible_to_another_tenant(
     def sent(visitor: Visitor, template: str, task: str, method: str) -> tuple[int, str, str]:
         path = template.replace("{task_id}", task).replace("{number:int}", "1")
         path = path.replace("{rest:path}", "a/b")
-        answer = visitor.change(path) if method == "POST" else visitor._sent(method, path)
-        text = re.sub(r'name="form_token" value="[^"]+"', "", answer.text).replace(task, "TASK")
+        response = visitor.change(path) if method == "POST" else visitor._sent(method, path)
+        text = re.sub(r'name="form_token" value="[^"]+"', "", response.text).replace(task, "TASK")
         text = re.sub(r"<code>[0-9a-f-]{36}</code>", "", text)
-        headers = {k: v for k, v in answer.headers.items() if "ratelimit" not in k.lower()}
+        headers = {k: v for k, v in response.headers.items() if "ratelimit" not in k.lower()}
         headers.pop("x-request-id", None)
-        return answer.status_code, text, str(sorted(headers.items()))
+        return response.status_code, text, str(sorted(headers.items()))
 
     templates = [path for path in routes(app, "/jobs") if "{task_id}" in path]
     assert len(templates) == 6
@@ -220,11 +220,11 @@ def test_hostile_ids_and_cursors_get_an_error_page(join: Join) -> None:
     paths += [f"/jobs?state={quote(each, safe='%')}" for each in HOSTILE_CURSORS]
     paths += [f"/jobs?q={quote(each, safe='%')}" for each in HOSTILE_IDS]
     for path in paths:
-        answer = visitor.get(path)
-        assert answer.status_code in {200, 303, 404, 422}, path
-        assert "<script>" not in answer.text, path
-        assert "\u202e" not in answer.text or "?q=" in path, path
-        assert "Traceback" not in answer.text
+        response = visitor.get(path)
+        assert response.status_code in {200, 303, 404, 422}, path
+        assert "<script>" not in response.text, path
+        assert "\u202e" not in response.text or "?q=" in path, path
+        assert "Traceback" not in response.text
 
 
 HOSTILE_CELLS = (
@@ -261,20 +261,20 @@ def test_hostile_cells_headings_and_file_names_are_shown_as_text(join: Join) -> 
         for rows in (f'lot,serial\n"{quoted}",1\n', f'"{quoted}",serial\nA,1\n', cell):
             for as_file in (False, True):
                 name = "x\"; filename*=UTF-8''%2e%2e.csv" if as_file else "a.csv"
-                answer = visitor.upload(
+                response = visitor.upload(
                     "" if as_file else rows,
                     file=rows.encode() if as_file else None,
                     file_name=name,
                 )
-                assert answer.status_code in {200, 400}, (cell, answer.text)
-                shown = outside_textarea(answer.text)
+                assert response.status_code in {200, 400}, (cell, response.text)
+                shown = outside_textarea(response.text)
                 assert not _INVISIBLE.search(shown), (cell, rows)
                 assert "<script>" not in shown
                 assert "<img" not in shown
                 assert "49 " not in shown
-                assert "default-src 'none'" in answer.headers["content-security-policy"]
-                if answer.status_code == 200 and "\r" not in cell:
-                    text = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", answer.text, re.DOTALL)
+                assert "default-src 'none'" in response.headers["content-security-policy"]
+                if response.status_code == 200 and "\r" not in cell:
+                    text = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", response.text, re.DOTALL)
                     assert text
                     assert "<script>" not in text[1]
                     assert html.unescape(text[1]) in {rows, rows.removeprefix("\ufeff"), ""}
@@ -286,9 +286,9 @@ def test_hostile_cells_headings_and_file_names_are_shown_as_text(join: Join) -> 
 def test_hostile_settings_are_errors_of_the_check(service: Service, join: Join, name: str) -> None:
     client = join()
     for value in (*HOSTILE_CELLS[:-1], "NaN", "1e999", "-1", "0" * 4000, "true"):
-        answer = client.visitor.upload(ROWS, {name: value})
-        assert answer.status_code == 200, (value, answer.text)
-        shown = answer.text.replace("value=", "")
+        response = client.visitor.upload(ROWS, {name: value})
+        assert response.status_code == 200, (value, response.text)
+        shown = response.text.replace("value=", "")
         assert "<script>" not in shown
         assert "onerror=alert(1)>" not in shown
     assert client.visitor.upload(ROWS, {name: "x" * 5000}).status_code == 413
@@ -302,8 +302,8 @@ def test_a_form_creates_one_job_however_often_it_is_sent(service: Service, join:
     token = visitor.token()
     fields["form_token"] = token
     with ThreadPoolExecutor(8) as pool:
-        answers = [*pool.map(lambda _: visitor.upload(ROWS, fields), range(8))]
-    targets = {answer.headers["location"] for answer in answers}
+        responses = [*pool.map(lambda _: visitor.upload(ROWS, fields), range(8))]
+    targets = {response.headers["location"] for response in responses}
     assert len(targets - {"/jobs?done=sent-twice"}) == 1
     assert "one job" in visitor.get("/jobs?done=sent-twice").text
     assert count_jobs(service, client.key) == 1
@@ -326,9 +326,9 @@ def test_what_was_not_checked_creates_no_job(service: Service, join: Join) -> No
         (ROWS, {"submission": ""}),
         (ROWS, {"submission": "x" * 23}),
     ):
-        answer = client.visitor.upload(rows, {**fields, "step": "create", **changed})
-        assert answer.status_code == 200
-        assert "have changed since they were checked" in answer.text
+        response = client.visitor.upload(rows, {**fields, "step": "create", **changed})
+        assert response.status_code == 200
+        assert "have changed since they were checked" in response.text
     assert not checked_fields(client.visitor.upload(ROWS + "LOT-7,Ä\n"))
     assert count_jobs(service, client.key) == 0
 
@@ -337,12 +337,12 @@ def test_a_job_that_is_not_accepted_keeps_its_form(service: Service, join: Join)
     client = join(items_per_minute=3)
     task_of(client.visitor.create(ROWS))
     fields = checked_fields(client.visitor.upload(ROWS))
-    answer = client.visitor.upload(ROWS, {**fields, "step": "create"})
-    assert answer.status_code == 429
-    assert int(answer.headers["retry-after"]) > 0
-    assert "The job was not created." in answer.text
-    assert checked_fields(answer) == fields  # another click repeats the same job
-    assert "LOT-7,A2" in answer.text
+    response = client.visitor.upload(ROWS, {**fields, "step": "create"})
+    assert response.status_code == 429
+    assert int(response.headers["retry-after"]) > 0
+    assert "The job was not created." in response.text
+    assert checked_fields(response) == fields  # another click repeats the same job
+    assert "LOT-7,A2" in response.text
     too_many = client.visitor.create(ROWS + "LOT-7,A3\nLOT-7,A4\n")
     assert too_many.status_code == 422
     assert "Send fewer items" in html.unescape(too_many.text)
@@ -378,9 +378,9 @@ def test_a_form_needs_the_session_that_it_was_issued_for(
             400,
         ),
     ):
-        answer = visitor._sent("POST", "/jobs/new", body=body, headers={"Content-Type": kind})
-        assert answer.status_code == status, (body, answer.text)
-        assert "<h1>" in answer.text
+        response = visitor._sent("POST", "/jobs/new", body=body, headers={"Content-Type": kind})
+        assert response.status_code == status, (body, response.text)
+        assert "<h1>" in response.text
     assert count_jobs(service, client.key) == 0
 
 
@@ -390,23 +390,23 @@ def test_uploads_are_bounded(join: Join, settings: Settings) -> None:
     row = b"LOT-7,A0001\n"
     rows = b"lot,serial\n" + row * (limit // len(row) - 1)
     assert visitor.upload(file=rows).status_code == 200
-    for answer in (
+    for response in (
         visitor.upload(file=rows + row * 2),
         visitor.upload(rows + row * 2),
         visitor.upload(b"x" * limit, file=b"x" * (limit + 1)),
         visitor.upload(b"x" * (2 * limit), file=b"x" * limit),
     ):
-        assert answer.status_code == 413
-        assert f"the limit of {limit} bytes" in answer.text
+        assert response.status_code == 413
+        assert f"the limit of {limit} bytes" in response.text
 
 
 def test_requests_of_the_portal_count_against_the_rates_of_the_key(join: Join) -> None:
     client = join(per_minute=4)
     statuses = [client.visitor.get("/jobs/").status_code for _ in range(6)]
     assert statuses == [200] * 4 + [429] * 2
-    answer = client.visitor.get("/jobs/new")
-    assert "4 requests per minute" in answer.text
-    assert int(answer.headers["retry-after"]) > 0
+    response = client.visitor.get("/jobs/new")
+    assert "4 requests per minute" in response.text
+    assert int(response.headers["retry-after"]) > 0
     assert (
         Visitor(client.visitor._client.app, area="/jobs").sign_in(client.token).status_code == 303
     )
@@ -454,10 +454,10 @@ def test_the_template_passes_the_check(join: Join) -> None:
     visitor = join().visitor
     template = visitor.get("/jobs/template.csv")
     assert 'filename="labels.csv"' in template.headers["content-disposition"]
-    answer = visitor.upload(file=template.content)
-    assert "✓ No errors" in answer.text
-    assert "0 warnings" in answer.text
-    assert "2 rows" in answer.text
+    response = visitor.upload(file=template.content)
+    assert "✓ No errors" in response.text
+    assert "0 warnings" in response.text
+    assert "2 rows" in response.text
 
 
 def test_sizes_of_symbols_are_those_of_the_files(join: Join) -> None:

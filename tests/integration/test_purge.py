@@ -62,8 +62,8 @@ def listed(client: TestClient) -> list[str]:
     return [row["task_id"] for row in rows]
 
 
-def unstable(answer: Result) -> dict[str, Any]:
-    body = {name: value for name, value in answer.json.items() if name != "instance"}
+def unstable(response: Result) -> dict[str, Any]:
+    body = {name: value for name, value in response.json.items() if name != "instance"}
     return {**body, "timestamp": None}
 
 
@@ -90,9 +90,9 @@ def test_a_purged_job_is_gone_everywhere_and_its_key_starts_a_new_one(
     before = unstable(purge(stranger, unknown))
 
     def same_404() -> bool:
-        answer = purge(stranger, task_id)
-        body = unstable(answer)
-        return answer.status_code == 404 and before == {
+        response = purge(stranger, task_id)
+        body = unstable(response)
+        return response.status_code == 404 and before == {
             name: value.replace(task_id, unknown) if isinstance(value, str) else value
             for name, value in body.items()
         } | {"error": before["error"]}
@@ -100,9 +100,9 @@ def test_a_purged_job_is_gone_everywhere_and_its_key_starts_a_new_one(
     assert same_404()
     assert poll(client, task_id).status_code == 200
 
-    answer = purge(client, task_id)
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["X-RateLimit-Limit"]
+    response = purge(client, task_id)
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["X-RateLimit-Limit"]
     assert objects(bucket, staging_bucket, task_id) == []
     for asked in (poll(client, task_id), retry(client, task_id), purge(client, task_id, "")):
         assert asked.status_code == 404
@@ -146,15 +146,15 @@ def test_a_job_in_flight_is_neither_purged_nor_cancelled(
     assert begun is not None
     for state in ("running", "pending"):
         connection.hset(ledger_keys.job(task_id), "state", state)
-        answer = purge(client, task_id)
-        assert (answer.status_code, answer.json["error_code"]) == (409, "not_possible")
+        response = purge(client, task_id)
+        assert (response.status_code, response.json["error_code"]) == (409, "not_possible")
         example = problem_examples()["409"]["in_flight"]["value"]
-        assert answer.json["detail"] == example["detail"]
+        assert response.json["detail"] == example["detail"]
         assert poll(client, task_id).json["status"] == state
     # A mistyped parameter must not cancel the job either.
     for query in ("purge=yes", "purge", "purge=", "Purge=true", "purge=true&purge=true", "x=1"):
-        answer = purge(client, task_id, query)
-        assert answer.status_code == 422, query
+        response = purge(client, task_id, query)
+        assert response.status_code == 422, query
         assert poll(client, task_id).json["status"] == "pending"
     assert purge(client, task_id, "purge=false").json["error_code"] == "cancelled"
     # What a worker does with the cancelled job after the purge brings nothing back.

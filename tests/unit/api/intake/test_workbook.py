@@ -117,7 +117,7 @@ def test_every_text_arrives_in_its_row_and_column(rows: list[list[str]]) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         (12, "the number 12, not text"),
         (1234.5, "the number 1234.5, not text"),
@@ -128,10 +128,10 @@ def test_every_text_arrives_in_its_row_and_column(rows: list[list[str]]) -> None
         ("#DIV/0!", "the error '#DIV/0!'"),
     ],
 )
-def test_other_values_are_refused_with_row_and_column(value: object, told: str) -> None:
+def test_other_values_are_refused_with_row_and_column(value: object, reported: str) -> None:
     message = refused(saved([HEADER, ITEM, ["L", value]]))
     assert message.startswith("Row 3, column B ('SN'): the cell ")
-    assert told in message
+    assert reported in message
 
 
 def test_a_date_with_a_time_is_refused_and_so_is_a_number_in_a_date_column() -> None:
@@ -306,15 +306,15 @@ def test_hostile_workbooks_are_refused_in_little_memory_and_time(tmp_path: Path)
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    told = dict(zip(HOSTILE, done.stdout.splitlines(), strict=True))
-    assert [name for name, line in told.items() if line.startswith("taken")] == []
+    reported = dict(zip(HOSTILE, done.stdout.splitlines(), strict=True))
+    assert [name for name, line in reported.items() if line.startswith("taken")] == []
     assert "root:" not in done.stdout
-    assert "after ALL" in told["far column"]
-    assert "document type" in told["entities"]
-    assert "document type" in told["external entity"]
-    assert "too large" in told["zip bomb"]
+    assert "after ALL" in reported["far column"]
+    assert "document type" in reported["entities"]
+    assert "document type" in reported["external entity"]
+    assert "too large" in reported["zip bomb"]
     for name in ("many strings", "many styles", "elements after the rows", "deep"):
-        assert "too many cells" in told[name]
+        assert "too many cells" in reported[name]
 
 
 def test_a_workbook_of_many_rows_is_read_and_one_more_is_refused() -> None:
