@@ -109,7 +109,7 @@ class Amqp:
 
     def _open(self) -> "_Session":
         with self._lock:
-            if self._session is None or self._session.ended:
+            if self._session is None or self._session.end_reason is not None:
                 self._session = _Session(self.parameters, dict(self._queues))
             return self._session
 
@@ -120,11 +120,11 @@ class _Session:
     Methods run in the thread that serves the connection, unless their docstrings state otherwise.
 
     Attributes:
-        ended: whether the connection takes no more requests.
+        end_reason: why the connection takes no more requests; None while it takes them.
     """
 
     def __init__(self, parameters: pika.URLParameters, queues: Mapping[str, Arguments]) -> None:
-        self.ended = False
+        self.end_reason: ConnectionClosed | None = None
         self._queues = queues
         self._lock = threading.Lock()
         self._open_requests: set[Future[Any]] = set()
@@ -140,18 +140,19 @@ class _Session:
     def submit(self, request: Callable[[], None], done: "Future[Any]") -> None:
         """Run a request as soon as the queues are declared. Called from other threads."""
         with self._lock:
-            if not self.ended:
+            if self.end_reason is None:
                 self._open_requests.add(done)
                 self._connection.ioloop.add_callback_threadsafe(partial(self._do, request))
                 return
-        done.set_exception(ConnectionClosed("the connection to RabbitMQ was lost"))
+        # Refused before its first request: the reason is what an operator needs.
+        done.set_exception(self.end_reason)
 
     def end(self, reason: ConnectionClosed) -> None:
         """Fail all open requests with ``reason``, and close. Called from any thread."""
         with self._lock:
-            if self.ended:
+            if self.end_reason is not None:
                 return
-            self.ended = True
+            self.end_reason = reason
             waiting, self._open_requests = self._open_requests, set()
             self._connection.ioloop.add_callback_threadsafe(self._close)
         for done in waiting:

@@ -23,7 +23,8 @@ from falcon.testing import TestClient
 from api.app import create_app
 from deploy.embedded.process import Part, PartProcess, stop_all
 from pipeline.broker.names import RENDER_QUEUE
-from pipeline.broker.rabbitmq_errors import RIGHTS
+from pipeline.broker.rabbitmq_connection import Amqp
+from pipeline.broker.rabbitmq_errors import RIGHTS, AmqpRefusedError
 from pipeline.maintenance.sweep import open_sweep
 from pipeline.service import Finding, Settings, check_up, open_service
 from pipeline.settings import variable
@@ -203,6 +204,22 @@ def test_the_doctor_says_what_is_refused_and_what_to_do(
     assert found in finding.found
     assert advice in finding.advice
     assert "hunter2" not in str(finding)
+
+
+def test_a_refusal_that_comes_before_the_first_request_is_named(
+    user: RabbitUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Amqp(user.url(password="hunter2"), timeout=10, heartbeat=60)
+    open_session = connection._open
+
+    def open_late() -> object:
+        session = open_session()
+        wait_for(lambda: session.end_reason, "the refusal")
+        return session
+
+    monkeypatch.setattr(connection, "_open", open_late)
+    with pytest.raises(AmqpRefusedError, match="Login was refused"):
+        connection.declare()
 
 
 def test_queues_of_somebody_else_are_named(user: RabbitUser, settings: Settings) -> None:
