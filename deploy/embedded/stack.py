@@ -160,7 +160,6 @@ class _Stack:
             },
             parts=self._pids,
         )
-        self._write_ready_file()
         metrics = ", ".join(f"{part} {url}" for part, url in self._ready.metrics_urls.items())
         self._report(
             f"\n  API             {self._url}\n  X-API-Key       {tokens.client_key}\n"
@@ -171,6 +170,8 @@ class _Stack:
             f"  metrics         {metrics}\n"
             f"  data and logs   {self._data_dir}\n  stop with       Ctrl-C\n"
         )
+        # Last: who waits for this file finds on the terminal what belongs to it.
+        self._write_ready_file()
 
     def _note_parts(self, pids: dict[str, int]) -> None:
         self._pids = pids
