@@ -13,7 +13,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 from pipeline.doctor.check import Check, Finding, compare_clocks
 from pipeline.doctor.s3_advice import AS_A_WORKER, advice_on
-from pipeline.errors import ObjectMissingError, StoreUnavailableError
+from pipeline.errors import ObjectExistsError, ObjectMissingError, StoreUnavailableError
 from pipeline.settings import Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
@@ -31,6 +31,10 @@ _ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
 _GRANT = (
     "Allow the worker's credentials to read, write, delete and list objects in this bucket, and to "
     f"create and abort multipart uploads. {AS_A_WORKER}"
+)
+_CONDITIONS = (
+    "Use an S3 server that supports If-None-Match in PutObject if clients have serials drawn at "
+    "random. deploy/s3.md (Conditional writes) describes what may happen without it."
 )
 _BROKEN = "Check the log of the S3 server, and any proxy or cache in front of it."
 
@@ -75,6 +79,7 @@ def _checks(settings: Settings, storage: Storage) -> Iterator[Check]:
         yield Check(f"s3 objects {name}", partial(objects, each), _GRANT)
     if settings.s3_sse is not None:
         yield Check("s3 encryption", partial(encryption, bucket, settings.s3_sse), _GRANT)
+    yield Check("s3 conditional writes", partial(conditional_writes, bucket), _CONDITIONS)
     yield Check("s3 multipart", lambda: multipart(bucket), _GRANT)
     fetch = partial(download_url, bucket, storage.public_bucket, url_advice)
     yield Check("s3 download URL", fetch, _GRANT)
@@ -163,6 +168,19 @@ def objects(bucket: Bucket) -> Finding:
     if _exists(bucket, key):
         return Finding(name, "fail", "an object can still be read after its deletion", _BROKEN)
     return Finding(name, "ok", "an object was written, read and deleted")
+
+
+def conditional_writes(bucket: Bucket) -> Finding:
+    """Check that an object is not overwritten by a write under ``If-None-Match: *``."""
+    name, key = "s3 conditional writes", keys.checkup_object()
+    try:
+        bucket.put(key, b"x")
+        bucket.put_once(key, b"y", "text/plain")
+    except ObjectExistsError:
+        return Finding(name, "ok", "an object was not overwritten")
+    finally:
+        bucket.delete(key)
+    return Finding(name, "warn", "the server ignores If-None-Match", _CONDITIONS)
 
 
 def multipart(bucket: Bucket) -> Finding:

@@ -54,7 +54,7 @@ def test_all_is_well(settings: Settings) -> None:
     assert open_sweep(settings).once()
     findings = found(settings)
     assert {name for name, each in findings.items() if each.state != "ok"} == {
-        *("link base", "s3 download URL"),
+        *("link base", "s3 conditional writes", "s3 download URL"),
     }
     assert "no other machine" in findings["s3 download URL"].found
     assert findings["redis"].found.startswith("valkey 9.")
@@ -159,6 +159,13 @@ def test_redis_is_not_set_up_right_and_then_stops(settings: Settings, tmp_path: 
     assert findings["redis"].state == "fail"
     assert server.password not in f"{findings['redis'].found} {findings['redis'].advice}"
     assert {"redis clock", "workers"}.isdisjoint(findings)
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("s3", ["moto"], indirect=True)
+def test_a_server_that_honours_conditions_is_not_warned_of(settings: Settings) -> None:
+    finding = found(settings)["s3 conditional writes"]
+    assert (finding.state, finding.found) == ("ok", "an object was not overwritten")
 
 
 def test_this_machine_has_another_time(settings: Settings, tmp_path: Path) -> None:

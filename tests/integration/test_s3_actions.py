@@ -142,7 +142,7 @@ def test_the_actions_listed_are_those_that_a_jobs_life_takes(
     }
     assert roles.seen == listed
     doctor = [each for each in check_up(roles.of["worker"]) if each.name.startswith("s3 ")]
-    assert len(doctor) == 8
+    assert len(doctor) == 9
     failing = {each.name for each in doctor if each.state == "fail"}
     assert failing == {"s3 download URL"}  # moto's IAM does not know presigned URLs
     assert roles.seen == listed
