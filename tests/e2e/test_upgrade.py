@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -31,16 +31,39 @@ from tests.waiting import wait_for
 _SIZES = (1, 45, 10, 25)  # items of the jobs; chunks have ten
 _PAUSE = 0.25  # seconds between two requests
 _PHASE = 4  # jobs that a mix of releases has to accept and to complete
+#: What an order is of: PNG, SVG, or PNG whose items have fields that 0.2.0 does not know.
+Kind = Literal["png", "svg", "fields"]
+#: The schema version that each release gives an order of a kind. 0.2.0 has version 1 alone.
+_VERSIONS: dict[tuple[Release, Kind], str] = {
+    ("old", "png"): "1",
+    ("old", "svg"): "1",
+    ("new", "png"): "1",
+    ("new", "svg"): "2",  # it has outlines, which 0.2.0 cannot draw
+    ("new", "fields"): "3",
+}
 #: The log event of a bundle in each release.
 _BUNDLED: dict[Release, str] = {"old": "bundle done", "new": "bundle completed"}
+
+
+class Sent(NamedTuple):
+    """An order, its kind, and the release that accepted it."""
+
+    release: Release
+    kind: Kind
+    order: Order
+
+    @property
+    def newer(self) -> bool:
+        """Whether 0.2.0 leaves the job alone, because of its version."""
+        return _VERSIONS[self.release, self.kind] != "1"
 
 
 class Load:
     """A client that sends an order after the other to the API of one release."""
 
     def __init__(self, urls: dict[Release, str], token: str) -> None:
-        self.formats: Sequence[str] = ("png", "svg")
-        self.orders: list[tuple[Release, Order]] = []
+        self.kinds: Sequence[Kind] = ("png", "svg")
+        self.sent: list[Sent] = []
         self.release: Release = "old"
         self.refused: list[str] = []
         self._numbers = itertools.count()
@@ -55,22 +78,24 @@ class Load:
         for client in self._clients.values():
             client.close()
 
-    def order(self, image_format: str, items: int) -> Order | None:
+    def order(self, kind: Kind, items: int) -> Order | None:
         """Send one order; return None if it was refused."""
-        release, order = self.release, make_order(next(self._numbers), items, "upgrade")
-        order.body["format"] = image_format
+        release, number = self.release, next(self._numbers)
+        order = make_order(number, items, "upgrade", more_fields=kind == "fields")
+        order.body["format"] = "svg" if kind == "svg" else "png"
         response = self._clients[release].post("/qr/bulk/", json=order.body)
         if response.status_code != httpx2.codes.ACCEPTED:
             self.refused.append(response.text)
             return None
         order.task_id = response.json()["task_id"]
-        self.orders.append((release, order))
+        self.sent.append(Sent(release, kind, order))
         return order
 
     def _send(self, stop: threading.Event) -> None:
         for number in itertools.count():
-            image_format = self.formats[number % len(self.formats)]
-            if stop.wait(_PAUSE) or not self.order(image_format, _SIZES[number % len(_SIZES)]):
+            # With three kinds and four sizes, every kind comes in every size.
+            kind = self.kinds[number % len(self.kinds)]
+            if stop.wait(_PAUSE) or not self.order(kind, _SIZES[number % len(_SIZES)]):
                 return
 
     @contextmanager
@@ -87,11 +112,11 @@ class Load:
 
     def see_through(self, jobs: int) -> None:
         """Wait until ``jobs`` more have been accepted, and then until all have completed."""
-        wanted = len(self.orders) + jobs
-        wait_for(lambda: len(self.orders) >= wanted or self.refused, "accepted jobs")
+        wanted = len(self.sent) + jobs
+        wait_for(lambda: len(self.sent) >= wanted or self.refused, "accepted jobs")
         assert self.refused == []
-        for _, order in [*self.orders]:
-            self._follow(order)
+        for each in [*self.sent]:
+            self._follow(each.order)
 
     def _follow(self, order: Order) -> None:
         def look() -> dict[str, Any] | None:
@@ -145,15 +170,10 @@ def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_o
             # it for cleared and asks for the bundle too early; such a message claims nothing.
             assert fleet.events("new", "worker")["bundle skipped"]
             fleet.start("new", "api")
-            load.release = "new"
+            load.release, load.kinds = "new", ("png", "svg", "fields")
             load.see_through(_PHASE)  # all new, and the old API still polls
         load.see_through(0)
-        assert versions_of(ledger, load) == {
-            ("old", "png"): {"1"},
-            ("old", "svg"): {"1"},
-            ("new", "png"): {"1"},
-            ("new", "svg"): {"2"},
-        }
+        assert versions_of(ledger, load) == {key: {value} for key, value in _VERSIONS.items()}
         compare_views(load)
         assert_left_alone(load)
         # Jobs that the old worker touched are unverified, jobs of the new one alone are verified.
@@ -161,7 +181,7 @@ def test_two_releases_finish_each_others_jobs_and_may_be_swapped_in_the_middle_o
         # What either release wrote to S3, the sweep of this one brings back to an empty Redis.
         restore(fleet, ledger, load, by="new")
         fleet.stop("old", "api")
-        load.formats = ("png",)
+        load.kinds = ("png",)
         with load.going_on():
             swap(fleet, ledger, "new", "old")
             load.see_through(_PHASE)  # new API, old worker, old sweep
@@ -255,7 +275,7 @@ def test_the_previous_sweep_and_api_do_not_restore_a_purged_job(
         with load.going_on():
             load.see_through(_PHASE)
         load.see_through(0)
-        order = load.orders[-1][1]
+        order = load.sent[-1].order
         task_id = str(order.task_id)
         owner = Ledger(ledger).owner(task_id)
         due = Ledger(ledger).purge_job(task_id, owner, 1000, 3_600_000)
@@ -285,29 +305,27 @@ def swap(fleet: Fleet, ledger: redis.Redis, before: Release, after: Release) -> 
     fleet.start(after, "sweep")
 
 
-def is_second(release: Release, order: Order) -> bool:
-    """Whether the job of an order has version 2: it has outlines, which 0.2.0 cannot draw."""
-    return release == "new" and order.body["format"] == "svg"
-
-
 def assert_left_alone(load: Load) -> None:
-    """The old API gives a 503 for a job of version 2, and leaves it out of lists."""
-    seconds = [order for release, order in load.orders if is_second(release, order)]
-    response = load.get("old", seconds[-1])
-    assert (response.status_code, "Retry-After" in response.headers) == (503, True)
+    """The old API gives a 503 for a job of version 2 or 3, and leaves it out of lists."""
+    newer = {each.kind: each.order for each in load.sent if each.newer}
+    assert set(newer) == {"svg", "fields"}
+    for order in newer.values():
+        response = load.get("old", order)
+        assert (response.status_code, "Retry-After" in response.headers) == (503, True)
 
 
 def wait_for_a_new_worker(fleet: Fleet, ledger: redis.Redis, load: Load) -> None:
-    """The old worker and sweep leave a job of version 2 alone until a new worker takes it."""
+    """The old worker and sweep leave jobs of versions 2 and 3 alone until a new worker comes."""
     before = fleet.events("old", "worker")["left to a newer release"]
-    order = load.order("svg", 25)
-    assert order
+    orders = [load.order("svg", 25), load.order("fields", 25)]
     wait_for(
-        lambda: fleet.events("old", "worker")["left to a newer release"] >= before + 4,
+        lambda: fleet.events("old", "worker")["left to a newer release"] >= before + 8,
         "messages that are requeued twice",
     )
-    assert load.poll("new", order)["status"] == "pending"
-    assert not ledger.exists(keys.attempts(str(order.task_id)))
+    for order in orders:
+        assert order
+        assert load.poll("new", order)["status"] == "pending"
+        assert not ledger.exists(keys.attempts(str(order.task_id)))
     fleet.start("new", "worker")
     fleet.stop("old", "worker")
     load.see_through(0)
@@ -315,11 +333,7 @@ def wait_for_a_new_worker(fleet: Fleet, ledger: redis.Redis, load: Load) -> None
 
 def compare_views(load: Load) -> None:
     """Both APIs tell the same of the jobs of both."""
-    last = {
-        release: order
-        for release, order in load.orders
-        if order.ended and not is_second(release, order)
-    }
+    last = {each.release: each.order for each in load.sent if each.order.ended and not each.newer}
     assert set(last) == {"old", "new"}
     for order in last.values():
         views = [load.poll(release, order) for release in ("old", "new")]
@@ -332,8 +346,8 @@ def compare_views(load: Load) -> None:
 
 def compare_verified(load: Load, file: Path) -> Iterator[bool]:
     """Yield which jobs are verified, each of which is so if every row of its manifest is."""
-    for _, order in load.orders:
-        status = load.poll("new", order)
+    for each in load.sent:
+        status = load.poll("new", each.order)
         download(status["download_url"], file)
         with zipfile.ZipFile(file) as bundle:
             rows = json.loads(bundle.read("manifest.json"))
@@ -341,46 +355,46 @@ def compare_verified(load: Load, file: Path) -> Iterator[bool]:
         yield status["bundle"]["verified"]
 
 
-def versions_of(ledger: redis.Redis, load: Load) -> dict[tuple[str, str], set[object]]:
-    """Return the versions of the ledger entries, by accepting release and format."""
-    found: dict[tuple[str, str], set[object]] = {}
-    for release, order in load.orders:
-        version = ledger.hget(keys.job(str(order.task_id)), "version")
-        found.setdefault((release, order.body["format"]), set()).add(version)
+def versions_of(ledger: redis.Redis, load: Load) -> dict[tuple[Release, Kind], set[object]]:
+    """Return the versions of the ledger entries, by accepting release and kind."""
+    found: dict[tuple[Release, Kind], set[object]] = {}
+    for each in load.sent:
+        version = ledger.hget(keys.job(str(each.order.task_id)), "version")
+        found.setdefault((each.release, each.kind), set()).add(version)
     return found
 
 
 def restore(fleet: Fleet, ledger: redis.Redis, load: Load, by: Release) -> None:
     """Have Redis lose everything, and the sweep of a release bring every job back as it was."""
     ledger.flushall()
-    known = [each for each in load.orders if by == "new" or not is_second(*each)]
+    known = [each for each in load.sent if by == "new" or not each.newer]
     wanted = len(known)
     restored = "job restored from S3"
     wait_for(lambda: fleet.events(by, "sweep")[restored] >= wanted, "all jobs back", pause=0.1)
     assert (fleet.events(by, "sweep")[restored], ledger.zcard(keys.ENDED_JOBS)) == (wanted, wanted)
     # The old sweep leaves the other jobs in S3, and the new API restores them when they are polled.
-    for release, order in load.orders:
-        assert order.status is not None
-        bundles = [load.poll("new", order)["bundle"], dict(order.status["bundle"])]
+    for each in load.sent:
+        assert each.order.status is not None
+        bundles = [load.poll("new", each.order)["bundle"], dict(each.order.status["bundle"])]
         # The old sweep writes a job to the ledger without this field, which then has its default.
         verified = [bundle.pop("verified", None) for bundle in bundles]
         assert bundles[0] == bundles[1]
-        by_old = by == "old" and not is_second(release, order)
+        by_old = by == "old" and not each.newer
         assert verified[0] is False if by_old else verified[1] in {verified[0], None}
 
 
 def verify(load: Load, directory: Path) -> None:
-    for number, (release, order) in enumerate(load.orders):
+    for number, each in enumerate(load.sent):
         bundle = directory / f"{number}.zip"
-        download(load.poll("new", order)["download_url"], bundle)
-        verify_bundle(bundle, order.body, symbols=1)
-        compare_images(bundle, options_of(release, order))
+        download(load.poll("new", each.order)["download_url"], bundle)
+        verify_bundle(bundle, each.order.body, symbols=1)
+        compare_images(bundle, options_of(each))
 
 
-def options_of(release: Release, order: Order) -> RenderOptions:
+def options_of(sent: Sent) -> RenderOptions:
     """Return what decides the images of an order, whichever release renders them."""
-    image_format, size = order.body["format"], order.body["size"]
-    if is_second(release, order):
+    image_format, size = sent.order.body["format"], sent.order.body["size"]
+    if _VERSIONS[sent.release, sent.kind] == "2":
         return RenderOptions(image_format, size, xdim_mm=0.495, outlines=True)
     return RenderOptions(image_format, size)
 

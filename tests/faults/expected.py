@@ -7,6 +7,16 @@ from urllib.parse import quote
 
 _LINK_BASE = "https://id.gs1.org"
 _NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
+#: Primary key and qualifiers in the order of the URI's path, and data attributes in that of its
+#: query, by the names of an item's fields.
+_PATH = {"variant": "22", "lot": "10", "serial": "21"}
+_QUERY = {
+    "production_date": "11",
+    "packaging_date": "13",
+    "best_before_date": "15",
+    "sell_by_date": "16",
+    "expiry": "17",
+}
 MANIFESTS = ["manifest.csv", "manifest.json"]
 WARNINGS = "warnings.json"
 
@@ -30,16 +40,18 @@ def expected_images(body: dict[str, Any]) -> list[ExpectedImage]:
     ]
 
 
-def _image(gtin: str, index: str, number: int, item: dict[str, str], ending: str) -> ExpectedImage:
-    lot, serial, expiry = (item.get(name) for name in ("lot", "serial", "expiry"))
+def _image(gtin: str, index: str, number: int, item: dict[str, Any], ending: str) -> ExpectedImage:
     uri = f"{_LINK_BASE}/01/{gtin}"
-    uri += f"/10/{_encoded(lot)}" if lot is not None else ""
-    uri += f"/21/{_encoded(serial)}" if serial is not None else ""
-    uri += f"?17={expiry}" if expiry is not None else ""
-    parts = "_".join([index, *(part for part in (lot, serial) if part is not None)])
-    name = "".join(letter if letter in _NAME_CHARACTERS else "-" for letter in parts)
-    row = {"index": number, "gtin": gtin, "lot": lot, "serial": serial, "expiry": expiry}
-    return ExpectedImage(f"{name}.{ending}", uri, row)
+    uri += "".join(f"/{ai}/{_encoded(item[name])}" for name, ai in _PATH.items() if name in item)
+    query = "&".join(f"{ai}={item[name]}" for name, ai in _QUERY.items() if name in item)
+    uri += f"?{query}" if query else ""
+    parts = "_".join([index, *(item[name] for name in ("lot", "serial") if name in item)])
+    default = "".join(letter if letter in _NAME_CHARACTERS else "-" for letter in parts)
+    row = {"index": number, "gtin": gtin}
+    row |= {name: item.get(name) for name in ("lot", "serial", "expiry")}
+    row |= {name: item[name] for name in (*_PATH, *_QUERY) if name in item}
+    row |= {f"x_{name}": value for name, value in item.get("extra", {}).items()}
+    return ExpectedImage(f"{item.get('name', default)}.{ending}", uri, row)
 
 
 def _encoded(value: str) -> str:

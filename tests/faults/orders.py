@@ -56,21 +56,38 @@ class Order:
         return self.task_id is not None and not self.ended
 
 
-def make_order(number: int, items: int, prefix: str) -> Order:
-    """Return the request ``number`` of a run; the same arguments give the same request."""
+def make_order(number: int, items: int, prefix: str, *, more_fields: bool = False) -> Order:
+    """Return the request ``number`` of a run; the same arguments give the same request.
+
+    Args:
+        more_fields: whether items have fields that release 0.2.0 does not know.
+    """
     source = random.Random(f"{prefix} {number}")
     marker = f"{prefix}-{number:04}"
     form = ("png", "svg")[number % 2]
-    body = {
+    body: dict[str, Any] = {
         "gtin": GTIN,
         "format": form,
         "size": source.choice((120, 200, 400)),
         "items": [_item(source, marker, index) for index in range(items)],
     }
+    if more_fields:
+        body["items"] = [
+            item | _more_fields(source, index) for index, item in enumerate(body["items"])
+        ]
     return Order(marker, body, idempotency_key=f"{marker}-key")
 
 
-def _item(source: random.Random, marker: str, index: int) -> dict[str, str]:
+def _more_fields(source: random.Random, index: int) -> dict[str, Any]:
+    return {
+        "variant": "".join(source.choices(_LETTERS, k=3)),
+        "best_before_date": f"{source.randint(27, 40)}{source.randint(1, 12):02}15",
+        "name": f"label-{index}",
+        "extra": {"bin": f"{source.randint(1, 99)}"},
+    }
+
+
+def _item(source: random.Random, marker: str, index: int) -> dict[str, Any]:
     serial = f"{index:04}" + "".join(source.choices(_LETTERS, k=source.randint(1, 12)))
     item = {"lot": marker, "serial": serial}
     if index % 3:

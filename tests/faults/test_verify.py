@@ -20,8 +20,8 @@ BODY = make_order(1, 7, "T").body
 Members = dict[str, bytes]
 
 
-def right_members() -> Members:
-    images = expected_images(BODY)
+def right_members(body: dict[str, Any] = BODY) -> Members:
+    images = expected_images(body)
     drawn = {image.file: drawing(image.uri) for image in images}
     rows = [
         {**image.row, "file": image.file, "uri": image.uri, "sha256": digest(drawn[image.file])}
@@ -83,14 +83,22 @@ def swap_images_and_digests(members: Members) -> None:
     members["manifest.csv"] = swapped.encode()
 
 
+def forge_another_field(members: Members) -> None:
+    rows = json.loads(members["manifest.json"])
+    rows[4]["x_bin"] = "another"
+    members["manifest.json"] = encoded(rows)
+
+
 def forge_a_serial(members: Members) -> None:
     rows = json.loads(members["manifest.json"])
     rows[4]["serial"] = "another"
     members["manifest.json"] = encoded(rows)
 
 
-def test_a_right_bundle_passes(tmp_path: Path) -> None:
-    verify_bundle(packed(right_members(), tmp_path / "right.zip"), BODY, symbols=7)
+@pytest.mark.parametrize("more_fields", [False, True])
+def test_a_right_bundle_passes(more_fields: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
+    body = make_order(1, 7, "T", more_fields=more_fields).body
+    verify_bundle(packed(right_members(body), tmp_path / "right.zip"), body, symbols=7)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +118,14 @@ def test_a_wrong_bundle_is_noticed(
     change(members)
     with pytest.raises(error, match=reason):
         verify_bundle(packed(members, tmp_path / "wrong.zip"), BODY, symbols=7)
+
+
+def test_a_wrong_value_of_another_field_is_noticed(tmp_path: Path) -> None:
+    body = make_order(1, 7, "T", more_fields=True).body
+    members = right_members(body)
+    forge_another_field(members)
+    with pytest.raises(WrongBundleError, match="another"):
+        verify_bundle(packed(members, tmp_path / "wrong.zip"), body, symbols=7)
 
 
 def test_a_truncated_bundle_is_noticed(tmp_path: Path) -> None:
