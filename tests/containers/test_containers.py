@@ -253,12 +253,17 @@ def test_a_worker_that_is_stopped_finishes_and_the_job_goes_on(
 
 def test_the_doctor_in_the_apis_container_finds_all_parts_well(compose: Compose) -> None:
     command = ["exec", "-T", "api", "sh", "-c", "qrmill doctor --json || true"]
-    found = [msgspec.json.decode(line) for line in compose(*command).splitlines()]
     # That URL is at this machine's loopback, which is not the container's.
     # rclone ignores conditions.
-    wrong = {row["name"]: row for row in found if row["state"] != "ok"}
-    assert set(wrong) <= {"s3 download URL", "s3 conditional writes", "link base"}, wrong
-    assert {"redis", "sweep", "workers"} <= {row["name"] for row in found}, found
+    expected = {"s3 download URL", "s3 conditional writes", "link base"}
+
+    def found() -> dict[str, str]:
+        rows = [msgspec.json.decode(line) for line in compose(*command).splitlines()]
+        assert {"redis", "sweep", "workers"} <= {row["name"] for row in rows}, rows
+        return {row["name"]: row["found"] for row in rows if row["state"] != "ok"}
+
+    # On a busy machine the sweep may be without its lease for a moment.
+    wait_for(lambda: set(found()) <= expected, "a doctor that finds all parts well", seconds=60)
 
 
 def test_each_part_signs_in_to_valkey_as_its_own_user(podman: Podman, compose: Compose) -> None:
