@@ -1,4 +1,7 @@
-"""Twenty clients that send jobs of 500 items one after the other, with one and two workers."""
+"""Twenty clients that send jobs one after the other.
+
+Jobs of 500 items with one worker process and with two, and smaller ones with two.
+"""
 
 import os
 import threading
@@ -12,6 +15,7 @@ from tests.benchmarks.report import Report, median
 from tests.benchmarks.scene import Scene, request_body, run_job
 
 _CLIENTS, _ITEMS = 20, 500
+_SMALLER = (1, 100)
 _WANTED = 1.7
 
 
@@ -27,7 +31,7 @@ def measure(scene: Scene, report: Report) -> None:
                 if workers == 1:
                     idle.enter_context(stopped(scene.ready, "worker-2"))
                 before, busy, begun = cpu_seconds(scene.ready), busy_seconds(), time.perf_counter()
-                rates[workers].append(_load(scene, seconds))
+                rates[workers].append(_load(scene, _ITEMS, seconds))
                 taken, busy = cpu_seconds(scene.ready), busy_seconds() - busy
                 took = time.perf_counter() - begun
             spent = {name: (taken[name] - before[name]) / took for name in before}
@@ -38,11 +42,20 @@ def measure(scene: Scene, report: Report) -> None:
         for workers, runs in cores.items()
     }
     _tell(report, rates, means, {workers: fmean(found) for workers, found in others.items()})
+    smaller = {
+        items: median([_load(scene, items, seconds) for _ in range(rounds)]) for items in _SMALLER
+    }
+    report.table(
+        "Throughput: 20 clients, two workers, smaller jobs of SVG",
+        ("items of a job", "jobs/s", "items/s"),
+        [(f"{items}", rate, rate * items) for items, rate in smaller.items()],
+    )
+    report.figures["throughput"]["jobs_a_second_by_items"] = smaller
 
 
-def _load(scene: Scene, seconds: float) -> float:
+def _load(scene: Scene, items: int, seconds: float) -> float:
     """Return the jobs a second that have ended."""
-    body = request_body(_ITEMS, "svg")
+    body = request_body(items, "svg")
     until = time.perf_counter() + seconds
     ended: list[float] = []
 

@@ -1,7 +1,8 @@
-"""What one job of 5000 items asks of S3 and of Redis: requests, commands and bytes, and dollars.
+"""What one job asks of S3 and of Redis: requests, commands and bytes, and dollars.
 
 On a stack whose way to S3 leads through a proxy that counts. What the idle stack asks of Redis in
-the same time (consumers, heartbeats, the sweep) is subtracted.
+the same time (consumers, heartbeats, the sweep) is subtracted. That is much more than a small job
+asks, so small jobs run many times, and the figures are those of one.
 """
 
 import asyncio
@@ -22,13 +23,13 @@ from tests.faults.rig import FaultStack
 from tests.faults.up import S3_ADDRESS
 
 _ITEMS = 5000
-#: What is counted: items of the job, format, and what the report calls it.
+#: What is counted: items of the job, format, what the report calls it, and how many such jobs.
 _CASES = (
-    (_ITEMS, "svg", "svg"),
-    (_ITEMS, "png", "png"),
-    (500, "svg", "500 svg"),
-    (100, "png", "100 png"),
-    (1, "png", "1 png"),
+    (_ITEMS, "svg", "svg", 2),
+    (_ITEMS, "png", "png", 2),
+    (500, "svg", "500 svg", 20),
+    (100, "png", "100 png", 50),
+    (1, "png", "1 png", 50),
 )
 _MOST_REQUESTS = 60
 #: Dollars a request of AWS S3 Standard, us-east-1, list price in 2026: PUT, POST and LIST, then GET
@@ -75,12 +76,15 @@ class _Counted:
 class Traffic(NamedTuple):
     """Redis commands, and bytes to and from it."""
 
-    commands: int
-    received: int
-    sent: int
+    commands: float
+    received: float
+    sent: float
 
     def since(self, before: "Traffic") -> "Traffic":
         return Traffic(*(now - then for now, then in zip(self, before, strict=True)))
+
+    def times(self, factor: float) -> "Traffic":
+        return Traffic(*(factor * each for each in self))
 
 
 def main(report: Report) -> None:
@@ -109,21 +113,23 @@ def _count(
     report: Report,
     proxy: CountingProxy,
     valkey: redis.Redis,
-    case: tuple[int, str, str],
+    case: tuple[int, str, str, int],
     run: Any,  # noqa: ANN401
 ) -> None:
-    items, image_format, _ = case
+    items, image_format, _, jobs = case
     body = request_body(items, image_format)
     proxy.requests.clear()
     proxy.sent = proxy.received = 0
     idle, begun = _traffic(valkey), time.perf_counter()
-    run(body)
+    for _ in range(jobs):
+        run(body)
     time.sleep(_SETTLE)
     busy, seconds = _traffic(valkey), time.perf_counter() - begun
-    requests = dict(proxy.requests)
+    requests = {method: count / jobs for method, count in proxy.requests.items()}
+    bytes_ = (proxy.sent / jobs, proxy.received / jobs)
     time.sleep(seconds)
     background = _traffic(valkey).since(busy)
-    _tell(report, case, requests, proxy, busy.since(idle).since(background))
+    _tell(report, case, requests, bytes_, busy.since(idle).since(background).times(1 / jobs))
     report.figures["redis_idle_commands_a_second"] = background.commands / seconds
 
 
@@ -138,19 +144,19 @@ def _traffic(valkey: redis.Redis) -> Traffic:
 
 def _tell(
     report: Report,
-    case: tuple[int, str, str],
-    requests: dict[str, int],
-    proxy: CountingProxy,
+    case: tuple[int, str, str, int],
+    requests: dict[str, float],
+    bytes_: tuple[float, float],
     traffic: Traffic,
 ) -> None:
-    items, image_format, name = case
+    (items, image_format, name, _), (sent, received) = case, bytes_
     total = sum(requests.values())
     writes = sum(requests.get(method, 0) for method in ("PUT", "POST", "LIST"))
     reads = total - writes - requests.get("DELETE", 0)
     dollars = (writes * _WRITE + reads * _READ) * 1_000_000 / items
     rows: list[tuple[str, float]] = [(f"S3 {method}", count) for method, count in requests.items()]
-    rows += [("S3 requests", total), ("MB to S3", proxy.sent / 1e6)]
-    rows += [("MB from S3", proxy.received / 1e6), ("Redis commands", traffic.commands)]
+    rows += [("S3 requests", total), ("MB to S3", sent / 1e6)]
+    rows += [("MB from S3", received / 1e6), ("Redis commands", traffic.commands)]
     rows += [("kB to Redis", traffic.received / 1e3), ("kB from Redis", traffic.sent / 1e3)]
     rows += [("S3 requests of a million symbols, $ at list price", dollars)]
     report.table(f"One job of {items} {image_format.upper()}", ("", image_format), rows)
@@ -160,8 +166,8 @@ def _tell(
     figures[name] = {
         "items": items,
         "s3": requests,
-        "s3_bytes_sent": proxy.sent,
-        "s3_bytes_received": proxy.received,
+        "s3_bytes_sent": sent,
+        "s3_bytes_received": received,
         "redis": traffic._asdict(),
         "dollars_a_million": dollars,
     }
