@@ -266,6 +266,8 @@ def test_a_job_shows_its_chunks_symbols_and_bundle(
     assert page.count('class="chunk staged"') == 3
     assert re.search(r"<td>21\u201325</td>.*?<td class=\"n\">1</td><td class=\"n\">\d", page)
     assert "https://id.gs1.org/01/09506000134352/10/L0" in page
+    assert "<code>(01)09506000134352(10)L0" in page
+    assert "00001_L0" in page
     image = visitor.get(f"/ops/jobs/{task_id}/symbols/1")
     assert image.headers["content-type"] == "image/svg+xml"
     assert "script-src" not in image.headers["content-security-policy"]
