@@ -84,8 +84,9 @@ def check_rows(text: str, settings: Mapping[str, str], limits: RequestLimits) ->
 def malformed(error: ProblemError) -> DryRun:
     """Return the result for rows that cannot be read."""
     errors = error.violations.listed if error.violations else []
+    total = len(error.violations or ()) or 1
     errors = errors or [Violation("", error.code, error.detail)]
-    return DryRun(would_accept=False, items=0, symbols=[], errors=errors, errors_total=len(errors))
+    return DryRun(would_accept=False, items=0, symbols=[], errors=errors, errors_total=total)
 
 
 def _with_line_numbers(result: DryRun, body: bytes) -> DryRun:

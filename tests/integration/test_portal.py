@@ -438,8 +438,13 @@ def test_a_workbook_is_read_and_each_refused_cell_is_an_error(join: Join) -> Non
     assert "LOT-7,0012" in text  # for the next form
     text = html.unescape(visitor.upload(file=workbook(["LOT-7", 12], [7.5, "0013"])).text)
     assert "2 errors" in text
-    assert "Row 2, column B" in text
-    assert "Row 3, column A" in text
+    number = "The cell is the number"
+    for row, column, reason in ((2, "B", f"{number} 12"), (3, "A", f"{number} 7.5")):
+        where = rf'<th scope="row" class="n">{row}</th>\s*<td>{column}</td>'
+        assert re.search(rf"{where}\s*<td class=\"text\">{re.escape(reason)}", text)
+    text = html.unescape(visitor.upload(file=workbook(*([n, n] for n in range(80)))).text)
+    assert "160 errors" in text
+    assert "Errors: 160; the first 100 are listed" in text
 
 
 def workbook(*rows: list[object]) -> bytes:
