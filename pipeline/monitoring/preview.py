@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.archive.manifest import manifest_row
-from pipeline.model.jobs import Item
+from pipeline.archive.manifest import ManifestRow, manifest_row
 from pipeline.model.records import RequestHead
 from pipeline.rendering import render_symbols
 from pipeline.storage.records import JobRecords
@@ -75,16 +74,13 @@ class Preview:
         shown = _as_shown(head)
         symbols = render_symbols(shown, items[:_COUNT])
         return [
-            _sample(head, index, item, uri, image, shown.format)
+            _sample(manifest_row(head, index, item, uri, image), image, shown.format)
             for index, (item, (uri, image)) in enumerate(zip(items, symbols, strict=False), 1)
         ]
 
 
-def _sample(
-    head: RequestHead, index: int, item: Item, uri: str, image: Image, shown: ImageFormat
-) -> Sample:
-    row = manifest_row(head, index, item, uri, image)
-    return Sample(uri, row.hri, row.file, row.page or None, image.data, shown)
+def _sample(row: ManifestRow, image: Image, shown: ImageFormat) -> Sample:
+    return Sample(row.uri, row.hri, row.file, row.page or None, image.data, shown)
 
 
 def _as_shown(head: RequestHead) -> RequestHead:

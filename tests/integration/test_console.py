@@ -309,6 +309,8 @@ def test_a_job_and_the_list_show_format_and_size_in_plain_words(
         )
         assert row == listed
         page = visitor.get(f"/ops/jobs/{task_id}").text
+        file = "symbols.pdf, page 1" if "pages" in fields else f"00001_L0.{listed[:3].lower()}"
+        assert f"<code>(01)0{GTIN}(10)L0</code><br>{file}<br>" in page
         assert f"<dt>Format</dt><dd>{listed}{more}</dd>" in page
 
 
