@@ -26,7 +26,7 @@ from api.http.large_bodies import LargeBodies
 from api.http.problems import ProblemError
 from api.http.request_bodies import BodyReader
 from api.intake.validation import RequestLimits
-from api.schemas.tasks import DEFAULT_DPI, DEFAULT_XDIM_MM
+from api.schemas.tasks import DEFAULT_DPI, DEFAULT_SIZE, DEFAULT_XDIM_MM
 from pipeline.service import (
     BacklogFullError,
     IdempotencyError,
@@ -51,7 +51,8 @@ _DEFAULTS = {"format": "pdf", "xdim_mm": str(DEFAULT_XDIM_MM)}
 #: Number of characters from which the page does not show the rows in a field to edit them.
 _MOST_EDITABLE = 256 * 1024
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
-_TEMPLATE = "sep=,\r\nlot,serial,expiry\r\nLOT-7,A0001,2027-12-31\r\nLOT-7,A0002,2027-12-31\r\n"
+#: Spreadsheets save these dates as they are, but 2027-12-31 as dates are written in the country.
+_TEMPLATE = "sep=,\r\nlot,serial,expiry\r\nLOT-7,A0001,271231\r\nLOT-7,A0002,271231\r\n"
 
 
 class NewJobPage(RequiresSession):
@@ -176,6 +177,7 @@ class NewJobPage(RequiresSession):
             labels=_LABELS,
             default_dpi=DEFAULT_DPI,
             default_xdim=DEFAULT_XDIM_MM,
+            default_size=DEFAULT_SIZE,
             max_items=self._limits.max_items,
             limit=self._limit,
             is_editable=len(text) <= _MOST_EDITABLE,

@@ -442,7 +442,7 @@ def test_a_workbook_is_read_and_each_refused_cell_is_an_error(join: Join) -> Non
     for row, column, reason in ((2, "B", f"{number} 12"), (3, "A", f"{number} 7.5")):
         where = rf'<th scope="row" class="n">{row}</th>\s*<td>{column}</td>'
         assert re.search(rf"{where}\s*<td class=\"text\">{re.escape(reason)}", text)
-    text = html.unescape(visitor.upload(file=workbook(*([n, n] for n in range(80)))).text)
+    text = html.unescape(visitor.upload(file=workbook(*[[n, n] for n in range(80)])).text)
     assert "160 errors" in text
     assert "Errors: 160; the first 100 are listed" in text
 
@@ -453,6 +453,20 @@ def workbook(*rows: list[object]) -> bytes:
         book.active.append(row)
     book.save(file)
     return file.getvalue()
+
+
+def test_rows_with_a_wrong_heading_have_no_symbols_and_no_warnings(join: Join) -> None:
+    text = join().visitor.upload("Charge,expiry\nA,271231\nB,271231\n").text
+    assert "1 error" in text
+    assert "0 warnings" in text
+    assert "Symbols of valid rows" not in text
+    assert "First rows" in text
+
+
+def test_one_symbol_is_announced_as_one(join: Join) -> None:
+    visitor = join().visitor
+    assert "<h3>The first symbol, in its size" in visitor.upload("serial\nA1\n").text
+    assert "<h3>The first 2 symbols, in their size" in visitor.upload("serial\nA1\nA2\n").text
 
 
 def test_the_template_passes_the_check(join: Join) -> None:
