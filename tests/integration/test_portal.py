@@ -3,7 +3,7 @@
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -447,7 +447,7 @@ def test_a_workbook_is_read_and_each_refused_cell_is_an_error(join: Join) -> Non
     assert "Errors: 160; the first 100 are listed" in text
 
 
-def workbook(*rows: list[object]) -> bytes:
+def workbook(*rows: Sequence[object]) -> bytes:
     book, file = openpyxl.Workbook(), io.BytesIO()
     for row in [["lot", "serial"], *rows]:
         book.active.append(row)
