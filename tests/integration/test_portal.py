@@ -433,6 +433,7 @@ def test_files_that_are_not_csv_get_an_error_that_says_which_they_are(join: Join
 
 def test_a_workbook_is_read_and_each_refused_cell_is_an_error(join: Join) -> None:
     visitor = join().visitor
+    assert ".xlsx,.xlsm," in visitor.get("/jobs/new").text  # what the file dialog offers
     text = html.unescape(visitor.upload(file=workbook(["LOT-7", "0012"], ["LOT-7", "0013"])).text)
     assert "✓ No errors" in text
     assert "LOT-7,0012" in text  # for the next form
