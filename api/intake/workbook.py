@@ -32,6 +32,10 @@ SAVE_AS_CSV = 'In Excel, save it as "CSV UTF-8 (Comma delimited)"; in LibreOffic
 #: Number of refused cells that a message lists.
 _MOST_LISTED = 10
 _AS_TEXT = "Format the column as Text and type the value again"
+_IN_DATE_COLUMNS = (
+    "A date is taken only in a column with a heading for dates in row 1, such as expiry; in any "
+    "other, format the column as Text and type the value again"
+)
 
 
 def is_workbook(body: bytes) -> bool:
@@ -197,7 +201,8 @@ class _CellReader:
         if isinstance(value, str):
             return ""
         if not isinstance(value, datetime) or place not in self._dates:
-            return f"The cell is the {_kind(value)} {value}, not text. {_AS_TEXT}"
+            advice = _IN_DATE_COLUMNS if isinstance(value, datetime) else _AS_TEXT
+            return f"The cell is the {_kind(value)} {value}, not text. {advice}"
         if value.time() != datetime.min.time():
             return f"The cell has a time: {value}. Enter a date alone"
         return ""

@@ -132,6 +132,7 @@ def test_other_values_are_refused_with_row_and_column(value: object, reported: s
     message = refused(saved([HEADER, ITEM, ["L", value]]))
     assert message.startswith("Row 3, column B ('SN'): The cell ")
     assert reported in message
+    assert ("a heading for dates in row 1" in message) == (value == date(2027, 1, 2))
 
 
 def test_a_date_with_a_time_is_refused_and_so_is_a_number_in_a_date_column() -> None:
