@@ -456,6 +456,15 @@ def workbook(*rows: Sequence[object]) -> bytes:
     return file.getvalue()
 
 
+def test_a_list_without_jobs_leads_to_the_first_one(join: Join) -> None:
+    visitor = join().visitor
+    assert 'No jobs yet. <a href="/jobs/new">Create one</a>' in visitor.get("/jobs/").text
+    for query in ("q=other", "state=failed", f"cursor={encode_cursor(Position(1, UNKNOWN))}"):
+        assert "No matching jobs." in visitor.get(f"/jobs/?{query}").text
+    visitor.create(ROWS)
+    assert "No jobs yet" not in visitor.get("/jobs/").text
+
+
 def test_rows_with_a_wrong_heading_have_no_symbols_and_no_warnings(join: Join) -> None:
     text = join().visitor.upload("Charge,expiry\nA,271231\nB,271231\n").text
     assert "1 error" in text
