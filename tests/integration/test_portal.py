@@ -489,6 +489,31 @@ def test_the_template_passes_the_check(join: Join) -> None:
     assert "2 rows" in response.text
 
 
+def test_what_is_typed_into_the_workbook_to_fill_in_is_text(join: Join) -> None:
+    visitor = join().visitor
+    assert 'href="/jobs/template.xlsx"' in visitor.get("/jobs/new").text
+    template = visitor.get("/jobs/template.xlsx")
+    assert 'filename="labels.xlsx"' in template.headers["content-disposition"]
+    response = visitor.upload(file=template.content)
+    assert "✓ No errors" in response.text
+    assert "2 rows" in response.text
+    book = openpyxl.load_workbook(io.BytesIO(template.content))
+    sheet = book.active
+    assert {cell.number_format for row in sheet.iter_rows() for cell in row} == {"@"}
+    # A cell that is typed into gets the format of its column.
+    assert {sheet.column_dimensions[column].number_format for column in "ABCZ"} == {"@"}
+
+
+def test_without_the_extra_there_is_no_workbook_to_fill_in(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = join().visitor
+    monkeypatch.setattr("api.console.row_templates.find_spec", lambda _: None)
+    assert visitor.get("/jobs/template.xlsx").status_code == 404
+    monkeypatch.setattr("api.console.new_job.has_workbooks", lambda: False)
+    assert "template.xlsx" not in visitor.get("/jobs/new").text
+
+
 def test_sizes_of_symbols_are_those_of_the_files(join: Join) -> None:
     visitor = join().visitor
     for fields, words in (
