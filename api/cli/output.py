@@ -62,7 +62,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print the response as JSON."
 
 
 class UsageError(Exception):
-    """Raised when a command is used wrongly; the message states the correct use."""
+    """Raised when a command is used wrongly; the message states the correct use.
+
+    Args:
+        message: the first line of the message.
+        more: further lines.
+    """
+
+    def __init__(self, message: str, *more: str) -> None:
+        super().__init__(message)
+        self.more = more
 
 
 @contextmanager
@@ -210,6 +219,8 @@ def report(error: QrmillError | UsageError | OSError) -> int:
     if isinstance(error, UnreachableError):
         print_message(_URL_HINT)
     if isinstance(error, UsageError):
+        for line in error.more:
+            print_message(line)
         return EX_USAGE
     temporary = isinstance(error, QrmillError) and not _is_permanent(error)
     return EX_TEMPFAIL if temporary else EX_FAILED

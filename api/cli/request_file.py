@@ -111,7 +111,7 @@ def _read_workbook(body: bytes) -> bytes:
             warnings.simplefilter("ignore")
             return workbook_to_csv(body, _MOST_ROWS)
     except WorkbookError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(*str(error).splitlines()) from None
 
 
 def _decode_json(body: bytes) -> bytes:

@@ -18,6 +18,7 @@ from api.console.forms import check_token
 from api.console.pages import Pages
 from api.console.row_check import RowCheck
 from api.console.row_form import SETTINGS, RowForm
+from api.console.row_templates import has_workbooks
 from api.console.sessions import RequiresSession
 from api.console.uploads import MOST_BYTES, read_upload
 from api.http.error_handlers import backlog_full, idempotency_conflict, unavailable
@@ -26,7 +27,7 @@ from api.http.large_bodies import LargeBodies
 from api.http.problems import ProblemError
 from api.http.request_bodies import BodyReader
 from api.intake.validation import RequestLimits
-from api.schemas.tasks import DEFAULT_DPI, DEFAULT_XDIM_MM
+from api.schemas.tasks import DEFAULT_DPI, DEFAULT_SIZE, DEFAULT_XDIM_MM
 from pipeline.service import (
     BacklogFullError,
     IdempotencyError,
@@ -51,7 +52,6 @@ _DEFAULTS = {"format": "pdf", "xdim_mm": str(DEFAULT_XDIM_MM)}
 #: Number of characters from which the page does not show the rows in a field to edit them.
 _MOST_EDITABLE = 256 * 1024
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
-_TEMPLATE = "sep=,\r\nlot,serial,expiry\r\nLOT-7,A0001,2027-12-31\r\nLOT-7,A0002,2027-12-31\r\n"
 
 
 class NewJobPage(RequiresSession):
@@ -176,26 +176,13 @@ class NewJobPage(RequiresSession):
             labels=_LABELS,
             default_dpi=DEFAULT_DPI,
             default_xdim=DEFAULT_XDIM_MM,
+            default_size=DEFAULT_SIZE,
             max_items=self._limits.max_items,
             limit=self._limit,
+            has_workbooks=has_workbooks(),
             is_editable=len(text) <= _MOST_EDITABLE,
             wrong=_wrong_settings(check) if isinstance(check, RowCheck) else {},
         )
-
-
-class RowTemplate(RequiresSession):
-    """``GET …/template.csv``: a CSV file to fill in.
-
-    Its first line tells Excel the separator, whatever the language of Excel is.
-    """
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Respond with the file."""
-        resp.content_type = "text/csv; charset=utf-8"
-        resp.set_header("Content-Disposition", 'attachment; filename="labels.csv"')
-        resp.data = _TEMPLATE.encode()
-
-    on_head = on_get
 
 
 def _problem(

@@ -7,9 +7,10 @@ from api.console.dead_letters import DeadLettersAction, DeadLettersPage
 from api.console.dramatiq_dashboard import DramatiqDashboard
 from api.console.job import DownloadRedirect, JobAction, JobPage, SymbolImage
 from api.console.jobs import JobsPage
-from api.console.new_job import NewJobPage, RowTemplate
+from api.console.new_job import NewJobPage
 from api.console.overview import OverviewPage
 from api.console.pages import Pages, StaticFile
+from api.console.row_templates import CsvTemplate, WorkbookTemplate
 from api.console.sessions import ConsoleResource, NotFoundPage
 from api.console.sign_in import SignIn, SignOut
 from api.http.large_bodies import LargeBodies
@@ -77,7 +78,8 @@ def _shared_routes(service: Service, pages: Pages, reception: Reception) -> Rout
             pages=pages,
             body_limit=reception.body_limit,
         ),
-        f"{home}/template.csv": RowTemplate(pages),
+        f"{home}/template.csv": CsvTemplate(pages),
+        f"{home}/template.xlsx": WorkbookTemplate(pages),
         f"{home}/static/{{name}}": StaticFile(),
         jobs: JobsPage(service.jobs, service.api_keys, pages),
         job: JobPage(service.jobs, service.preview, service.health, pages),

@@ -25,6 +25,8 @@ _SYMBOLS = 6
 #: JSON Pointer of an item or of one of its fields, as details mention it.
 _POINTER = re.compile(r"/items/(\d{1,9})(?:/\w+)?")
 _MALFORMED = 400
+#: Codes of errors in the header.
+_HEADER_ERRORS = frozenset({"unknown_column", "duplicate_column"})
 
 Finding = TypeVar("Finding", Violation, RequestWarning)
 
@@ -77,6 +79,10 @@ def check_rows(text: str, settings: Mapping[str, str], limits: RequestLimits) ->
         if error.status != _MALFORMED:
             raise
         result, symbols = malformed(error), []
+    if any(error.code in _HEADER_ERRORS for error in result.errors):
+        # Without the values of a column, symbols are not those of the labels, and rows look alike.
+        result = msgspec.structs.replace(result, symbols=[], warnings=[], warnings_total=0)
+        symbols = []
     result = _with_line_numbers(result, body)
     return RowCheck(result, read_table(body, result.errors, result.warnings), symbols)
 
@@ -84,8 +90,9 @@ def check_rows(text: str, settings: Mapping[str, str], limits: RequestLimits) ->
 def malformed(error: ProblemError) -> DryRun:
     """Return the result for rows that cannot be read."""
     errors = error.violations.listed if error.violations else []
+    total = len(error.violations or ()) or 1
     errors = errors or [Violation("", error.code, error.detail)]
-    return DryRun(would_accept=False, items=0, symbols=[], errors=errors, errors_total=len(errors))
+    return DryRun(would_accept=False, items=0, symbols=[], errors=errors, errors_total=total)
 
 
 def _with_line_numbers(result: DryRun, body: bytes) -> DryRun:

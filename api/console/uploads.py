@@ -107,7 +107,9 @@ def _first_sheet(data: bytes, max_rows: int) -> bytes:
         return workbook_to_csv(data, max_rows)
     except WorkbookError as error:
         violations = Violations()
-        violations.extend(Violation("", "workbook", line) for line in str(error).splitlines())
+        found = [Violation("", "workbook", reason, row, at) for row, at, reason in error.cells]
+        violations.extend(found or [Violation("", "workbook", str(error))])
+        violations.count(error.refused - len(error.cells))
         raise invalid(violations) from None
 
 

@@ -115,7 +115,7 @@ def _from_utf16(body: bytes, encoding: str) -> bytes:
     try:
         return _recode(body, 2, encoding)
     except _MalformedTextError as error:
-        sentence = f"Byte {error.position + 1} of the body is not UTF-16 ({error}). {_SAVE}"
+        sentence = f"Byte {error.position + 1} is not UTF-16 ({error}). {_SAVE}"
         raise malformed_csv(sentence, error.line) from None
 
 
@@ -142,7 +142,7 @@ def not_utf8(body: bytes) -> ProblemError:
         _recode(body, 0, "utf-8")
     except _MalformedTextError as error:
         byte = body[error.position]
-        sentence = f"Byte {error.position + 1} of the body, 0x{byte:02X}, is not UTF-8"
+        sentence = f"Byte {error.position + 1}, 0x{byte:02X}, is not UTF-8"
         if not _NOT_ASCII.search(body, 0, error.position):
             try:
                 meant = bytes([byte]).decode("cp1252")

@@ -38,6 +38,8 @@ _COLUMNS = (*ITEM_FIELDS[:-1], f"{EXTRA_PREFIX}…")
 #: A first line that declares the separator of a file to Excel.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?[,;\t]*', re.IGNORECASE)
 
+_NOT_EXTRA = re.compile(r"[^a-z0-9]+")
+
 
 class CsvHeader(NamedTuple):
     """The columns of a CSV request.
@@ -95,7 +97,7 @@ def likely_separator(lines: Sequence[str]) -> str:
         except csv.Error:
             return 0, 0
         plain = [_plain(name) for name in names]
-        return sum(name in _FIELDS or _is_extra(name) for name in plain), len(names)
+        return sum(map(_is_known, plain)), len(names)
 
     return max(SEPARATORS, key=columns)
 
@@ -120,13 +122,19 @@ def read_header(
         reason = "The header is missing; the first line must name the columns, such as lot,serial"
         raise malformed_csv(reason, line)
     positions: dict[str, int] = {}
+    is_header = any(map(_is_known, plain))
     if len(named) > MAX_ERRORS:  # not a header; one message per column would take long
         detail = f"The header has {len(named)} columns. The columns are {', '.join(_COLUMNS)}."
         violations.append(violation(Location("/items", line), "range", detail))
     else:
         for position in named:
             where = Location("/items", line, position + 1)
-            _add_column(names[position], position, positions, where, violations)
+            name = names[position]
+            if _is_known(plain[position]):
+                _add_column(name, position, positions, where, violations)
+            else:
+                detail = _describe_unknown(name, is_header=is_header, hint=not violations.full)
+                violations.append(violation(where, "unknown_column", detail))
     nameless = frozenset(range(len(names))).difference(named)
     return CsvHeader(separator, positions, nameless, len(names), named[-1] + 1)
 
@@ -135,21 +143,8 @@ def _add_column(
     name: str, position: int, positions: dict[str, int], where: Location, violations: Violations
 ) -> None:
     plain = _plain(name)
-    field = plain if _is_extra(plain) else _FIELDS.get(plain)
-    if field is None:
-        detail = no_such_name(name, _FIELDS, "column", hint=not violations.full)
-        if plain.startswith(EXTRA_PREFIX):
-            detail = (
-                f"The column {shown(name)} has no valid name: after x_, write 1 to 40 of a-z, 0-9 "
-                "and _."
-            )
-        if any(separator in name for separator in SEPARATORS):
-            detail = (
-                f"The column {shown(name)} is a whole line in quotes. Remove the quotes around "
-                "each line."
-            )
-        violations.append(violation(where, "unknown_column", detail))
-    elif field in positions:
+    field = _FIELDS.get(plain, plain)
+    if field in positions:
         detail = (
             f"The column {shown(name)} and column {positions[field] + 1} both mean the field "
             f"{field}. Remove one of them."
@@ -157,6 +152,36 @@ def _add_column(
         violations.append(violation(where, "duplicate_column", detail))
     else:
         positions[field] = position
+
+
+def _describe_unknown(name: str, *, is_header: bool, hint: bool) -> str:
+    """Return what is wrong with the name of an unknown column.
+
+    Args:
+        name: the name.
+        is_header: whether another column of the line is known.
+        hint: whether to search for a similar name.
+    """
+    plain = _plain(name)
+    if any(separator in name for separator in SEPARATORS):
+        return (
+            f"The column {shown(name)} is a whole line in quotes. Remove the quotes around each "
+            "line."
+        )
+    if plain.startswith(EXTRA_PREFIX):
+        return (
+            f"The column {shown(name)} has no valid name: after x_, write 1 to 40 of a-z, 0-9 "
+            "and _."
+        )
+    detail = no_such_name(name, _FIELDS, "column", hint=hint)
+    if not is_header:
+        return f"{detail} The first line must name the columns; remove titles above it."
+    copied = _NOT_EXTRA.sub("_", plain).strip("_")[:40]
+    return f"{detail} To copy its values to the manifest, name it x_{copied or '…'}."
+
+
+def _is_known(plain: str) -> bool:
+    return plain in _FIELDS or _is_extra(plain)
 
 
 def _is_extra(plain: str) -> bool:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from api.intake.csv_header import column_field
 from api.intake.item_batch import DATE_FIELDS
-from api.intake.workbook_scan import SheetScan, WorkbookError, scan_workbook
+from api.intake.workbook_scan import RefusedCell, SheetScan, WorkbookError, scan_workbook
+from api.schemas.problems import MAX_ERRORS
 from render.errors import shown
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ SAVE_AS_CSV = 'In Excel, save it as "CSV UTF-8 (Comma delimited)"; in LibreOffic
 #: Number of refused cells that a message lists.
 _MOST_LISTED = 10
 _AS_TEXT = "Format the column as Text and type the value again"
+_IN_DATE_COLUMNS = (
+    "A date is taken only in a column with a heading for dates in row 1, such as expiry; in any "
+    "other, format the column as Text and type the value again"
+)
 
 
 def is_workbook(body: bytes) -> bool:
@@ -107,7 +112,8 @@ def _rows(sheet: Any, scan: SheetScan, max_rows: int) -> Iterator[list[str]]:  #
     """
     if scan.merged:
         raise WorkbookError(
-            f"The cells {shown(scan.merged)} are merged. Unmerge them, and fill every row."
+            f"The cells {shown(scan.merged)} are merged. Unmerge them, and fill every row. If they "
+            "are a title above the headings, delete it: the first row must have the headings."
         )
     if scan.uncalculated:
         raise WorkbookError(
@@ -141,7 +147,8 @@ class _CellReader:
         self._scan = scan
         self._header: list[str] = []
         self._dates: frozenset[int] = frozenset()
-        self._refused: list[str] = []
+        self._refused: list[RefusedCell] = []
+        self._count = 0
 
     def read_row(self, number: int, cells: Sequence["ReadOnlyCell"]) -> list[str]:
         """Return the texts of a row without empty cells at its end; an empty list without any."""
@@ -160,8 +167,12 @@ class _CellReader:
         Raises:
             WorkbookError: a cell was refused.
         """
-        if self._refused:
-            raise WorkbookError("\n".join(self._refused))
+        if not self._count:
+            return
+        lines = [self._describe(cell) for cell in self._refused[:_MOST_LISTED]]
+        if self._count > len(lines):
+            lines.append(f"{self._count} cells are refused; the first {len(lines)} are listed.")
+        raise WorkbookError("\n".join(lines), self._refused, self._count)
 
     def _read(self, number: int, place: int, cell: "ReadOnlyCell") -> str:
         value = cell.value
@@ -170,25 +181,30 @@ class _CellReader:
         reason = self._why_refused(number, place, cell)
         if not reason:
             return value if isinstance(value, str) else value.date().isoformat()
-        name = f" ({shown(self._header[place])})" if place < len(self._header) else ""
-        self._refused.append(f"Row {number}, column {_letters(place + 1)}{name}: {reason}.")
-        if len(self._refused) == _MOST_LISTED:
-            self.finish()
+        self._count += 1
+        if len(self._refused) < MAX_ERRORS:
+            self._refused.append(RefusedCell(number, place + 1, f"{reason}."))
         return "?"
 
+    def _describe(self, cell: RefusedCell) -> str:
+        heading = "".join(self._header[cell.column - 1 : cell.column])
+        name = f" ({shown(heading)})" if heading and cell.row > 1 else ""
+        return f"Row {cell.row}, column {_letters(cell.column)}{name}: {cell.reason}"
+
     def _why_refused(self, number: int, place: int, cell: "ReadOnlyCell") -> str:
-        """Return why a cell is refused, as a clause; empty if it is taken."""
+        """Return why a cell is refused, as a sentence without its period; empty if it is taken."""
         value = cell.value
         if self._scan.is_hidden(number, place + 1):
-            return "the row or column is hidden, but not empty. Unhide or delete it"
+            return "The row or column is hidden, but not empty. Unhide or delete it"
         if cell.data_type == "e":
-            return f"the cell has the error {shown(value)}. Correct it or clear the cell"
+            return f"The cell has the error {shown(value)}. Correct it or clear the cell"
         if isinstance(value, str):
             return ""
         if not isinstance(value, datetime) or place not in self._dates:
-            return f"the cell is the {_kind(value)} {value}, not text. {_AS_TEXT}"
+            advice = _IN_DATE_COLUMNS if isinstance(value, datetime) else _AS_TEXT
+            return f"The cell is the {_kind(value)} {value}, not text. {advice}"
         if value.time() != datetime.min.time():
-            return f"the cell has a time: {value}. Enter a date alone"
+            return f"The cell has a time: {value}. Enter a date alone"
         return ""
 
 

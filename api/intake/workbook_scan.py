@@ -10,7 +10,8 @@ and formulas without a result.
 
 import re
 import zipfile
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
 from xml.parsers import expat
 
 _NAMESPACE = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -30,8 +31,32 @@ _LAST_COLUMN, _LAST_COLUMN_NAME = 1000, "ALL"
 _PIECE_BYTES = 64 * 1024
 
 
+class RefusedCell(NamedTuple):
+    """A cell with a value that is not taken.
+
+    Attributes:
+        row: number of its row, from 1.
+        column: number of its column, from 1.
+        reason: why, and what to do, as a sentence.
+    """
+
+    row: int
+    column: int
+    reason: str
+
+
 class WorkbookError(ValueError):
-    """Raised when a workbook cannot be read; the message states why, and what to do."""
+    """Raised when a workbook cannot be read; the message states why, and what to do.
+
+    Attributes:
+        cells: the first cells that were refused; empty if that is not the reason.
+        refused: number of all cells that were refused.
+    """
+
+    def __init__(self, message: str, cells: Sequence[RefusedCell] = (), refused: int = 0) -> None:
+        super().__init__(message)
+        self.cells = cells
+        self.refused = refused
 
 
 class SheetScan:
@@ -44,13 +69,14 @@ class SheetScan:
         hidden_columns: ranges of hidden columns: the first and the last number, from 1.
     """
 
-    def __init__(self, elements: int) -> None:
+    def __init__(self, elements: int, max_rows: int) -> None:
         self.merged = ""
         self.uncalculated = ""
         self.hidden_rows: set[int] = set()
         self.hidden_columns: list[tuple[int, int]] = []
         #: Number of elements that the rest of the workbook may have.
         self.left = elements
+        self._max_rows = max_rows
         self._together = 0
         self._row = self._column = 0
         self._cell, self._has_formula = "", False
@@ -66,7 +92,10 @@ class SheetScan:
         self.left -= 1
         self._together += 1
         if self.left < 0 or self._together > _MOST_TOGETHER:
-            raise WorkbookError("The workbook has too many cells. Split it into several files.")
+            raise WorkbookError(
+                f"The workbook has too many cells for {self._max_rows} rows, the most that a file "
+                "may have. Split it into several files."
+            )
         if name == _ROW:
             self._begin_row(attributes)
         elif name == _CELL:
@@ -138,7 +167,7 @@ def scan_workbook(archive: zipfile.ZipFile, max_rows: int) -> dict[str, SheetSca
         )
     left, found = _ELEMENTS + max_rows * _ELEMENTS_PER_ROW, {}
     for member in members:
-        scan = found[member.filename] = SheetScan(left)
+        scan = found[member.filename] = SheetScan(left, max_rows)
         _scan_member(archive, member, scan)
         left = scan.left
     return found

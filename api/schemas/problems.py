@@ -19,7 +19,7 @@ EnvelopeCode = Literal[
     "RATE_LIMITED",
     "INTERNAL_ERROR",
 ]
-_LENGTH_ERROR = "'' has 0 characters; send 1 to 20 characters, or null for none."
+_LENGTH_ERROR = "'' has 0 characters; send 1 to 20 characters, or leave it out."
 
 Pointer = Annotated[
     str,

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipeline.archive.manifest import ManifestRow, manifest_row
 from pipeline.model.records import RequestHead
 from pipeline.rendering import render_symbols
 from pipeline.storage.records import JobRecords
-from render.image import ImageFormat
+from render.image import Image, ImageFormat
 
 _COUNT = 6
 #: Formats that browsers show in an ``img`` element.
@@ -24,12 +25,18 @@ class Sample(NamedTuple):
 
     Attributes:
         uri: URI that the symbol encodes.
+        hri: human-readable interpretation of its data, as in the manifest.
+        file: name of its file in the bundle.
+        page: number of its page in that file; None unless all symbols are in one PDF.
         image: image in the job's format if browsers show that format, otherwise an SVG of the same
             modules and size.
         format: format of the image.
     """
 
     uri: str
+    hri: str | None
+    file: str
+    page: int | None
     image: bytes
     format: ImageFormat
 
@@ -66,7 +73,14 @@ class Preview:
         items = self._records.read_items(task_id, head_bytes + offset, length)
         shown = _as_shown(head)
         symbols = render_symbols(shown, items[:_COUNT])
-        return [Sample(uri, image.data, shown.format) for uri, image in symbols]
+        return [
+            _sample(manifest_row(head, index, item, uri, image), image, shown.format)
+            for index, (item, (uri, image)) in enumerate(zip(items, symbols, strict=False), 1)
+        ]
+
+
+def _sample(row: ManifestRow, image: Image, shown: ImageFormat) -> Sample:
+    return Sample(row.uri, row.hri, row.file, row.page or None, image.data, shown)
 
 
 def _as_shown(head: RequestHead) -> RequestHead:

@@ -48,7 +48,7 @@ def check_alphanumeric(value: str, charset: Charset) -> None:
         raise InvalidValueError(
             "length",
             f"{shown(value)} has {len(value)} characters; send 1 to {MAX_LENGTH} characters, "
-            "or null for none.",
+            "or leave it out.",
         )
     found = _FORBIDDEN[charset].search(value)
     if found:
@@ -92,7 +92,8 @@ def check_date(value: str, codes: tuple[str, str] = ("date_format", "date_value"
     """
     if not _SIX_DIGITS.fullmatch(value):
         raise InvalidValueError(
-            codes[0], f"{shown(value)} is not six digits YYMMDD, such as 271231."
+            codes[0],
+            f"{shown(value)} is not six digits YYMMDD, such as 271231 for 31 December 2027.",
         )
     year, month, day = 2000 + int(value[:2]), int(value[2:4]), int(value[4:])
     if not 1 <= month <= 12:  # noqa: PLR2004 - months of a year

@@ -266,6 +266,8 @@ def test_a_job_shows_its_chunks_symbols_and_bundle(
     assert page.count('class="chunk staged"') == 3
     assert re.search(r"<td>21\u201325</td>.*?<td class=\"n\">1</td><td class=\"n\">\d", page)
     assert "https://id.gs1.org/01/09506000134352/10/L0" in page
+    assert "<code>(01)09506000134352(10)L0" in page
+    assert "00001_L0" in page
     image = visitor.get(f"/ops/jobs/{task_id}/symbols/1")
     assert image.headers["content-type"] == "image/svg+xml"
     assert "script-src" not in image.headers["content-security-policy"]
@@ -307,6 +309,8 @@ def test_a_job_and_the_list_show_format_and_size_in_plain_words(
         )
         assert row == listed
         page = visitor.get(f"/ops/jobs/{task_id}").text
+        file = "symbols.pdf, page 1" if "pages" in fields else f"00001_L0.{listed[:3].lower()}"
+        assert f"<code>(01)0{GTIN}(10)L0</code><br>{file}<br>" in page
         assert f"<dt>Format</dt><dd>{listed}{more}</dd>" in page
 
 

@@ -3,7 +3,7 @@
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -433,21 +433,50 @@ def test_files_that_are_not_csv_get_an_error_that_says_which_they_are(join: Join
 
 def test_a_workbook_is_read_and_each_refused_cell_is_an_error(join: Join) -> None:
     visitor = join().visitor
+    assert ".xlsx,.xlsm," in visitor.get("/jobs/new").text  # what the file dialog offers
     text = html.unescape(visitor.upload(file=workbook(["LOT-7", "0012"], ["LOT-7", "0013"])).text)
     assert "✓ No errors" in text
     assert "LOT-7,0012" in text  # for the next form
     text = html.unescape(visitor.upload(file=workbook(["LOT-7", 12], [7.5, "0013"])).text)
     assert "2 errors" in text
-    assert "Row 2, column B" in text
-    assert "Row 3, column A" in text
+    number = "The cell is the number"
+    for row, column, reason in ((2, "B", f"{number} 12"), (3, "A", f"{number} 7.5")):
+        where = rf'<th scope="row" class="n">{row}</th>\s*<td>{column}</td>'
+        assert re.search(rf"{where}\s*<td class=\"text\">{re.escape(reason)}", text)
+    text = html.unescape(visitor.upload(file=workbook(*[[n, n] for n in range(80)])).text)
+    assert "160 errors" in text
+    assert "Errors: 160; the first 100 are listed" in text
 
 
-def workbook(*rows: list[object]) -> bytes:
+def workbook(*rows: Sequence[object]) -> bytes:
     book, file = openpyxl.Workbook(), io.BytesIO()
     for row in [["lot", "serial"], *rows]:
         book.active.append(row)
     book.save(file)
     return file.getvalue()
+
+
+def test_a_list_without_jobs_leads_to_the_first_one(join: Join) -> None:
+    visitor = join().visitor
+    assert 'No jobs yet. <a href="/jobs/new">Create one</a>' in visitor.get("/jobs/").text
+    for query in ("q=other", "state=failed", f"cursor={encode_cursor(Position(1, UNKNOWN))}"):
+        assert "No matching jobs." in visitor.get(f"/jobs/?{query}").text
+    visitor.create(ROWS)
+    assert "No jobs yet" not in visitor.get("/jobs/").text
+
+
+def test_rows_with_a_wrong_heading_have_no_symbols_and_no_warnings(join: Join) -> None:
+    text = join().visitor.upload("Charge,expiry\nA,271231\nB,271231\n").text
+    assert "1 error" in text
+    assert "0 warnings" in text
+    assert "Symbols of valid rows" not in text
+    assert "First rows" in text
+
+
+def test_one_symbol_is_announced_as_one(join: Join) -> None:
+    visitor = join().visitor
+    assert "<h3>The first symbol, in its size" in visitor.upload("serial\nA1\n").text
+    assert "<h3>The first 2 symbols, in their size" in visitor.upload("serial\nA1\nA2\n").text
 
 
 def test_the_template_passes_the_check(join: Join) -> None:
@@ -458,6 +487,31 @@ def test_the_template_passes_the_check(join: Join) -> None:
     assert "✓ No errors" in response.text
     assert "0 warnings" in response.text
     assert "2 rows" in response.text
+
+
+def test_what_is_typed_into_the_workbook_to_fill_in_is_text(join: Join) -> None:
+    visitor = join().visitor
+    assert 'href="/jobs/template.xlsx"' in visitor.get("/jobs/new").text
+    template = visitor.get("/jobs/template.xlsx")
+    assert 'filename="labels.xlsx"' in template.headers["content-disposition"]
+    response = visitor.upload(file=template.content)
+    assert "✓ No errors" in response.text
+    assert "2 rows" in response.text
+    book = openpyxl.load_workbook(io.BytesIO(template.content))
+    sheet = book.active
+    assert {cell.number_format for row in sheet.iter_rows() for cell in row} == {"@"}
+    # A cell that is typed into gets the format of its column.
+    assert {sheet.column_dimensions[column].number_format for column in "ABCZ"} == {"@"}
+
+
+def test_without_the_extra_there_is_no_workbook_to_fill_in(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = join().visitor
+    monkeypatch.setattr("api.console.row_templates.find_spec", lambda _: None)
+    assert visitor.get("/jobs/template.xlsx").status_code == 404
+    monkeypatch.setattr("api.console.new_job.has_workbooks", lambda: False)
+    assert "template.xlsx" not in visitor.get("/jobs/new").text
 
 
 def test_sizes_of_symbols_are_those_of_the_files(join: Join) -> None:

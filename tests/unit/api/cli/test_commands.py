@@ -538,11 +538,15 @@ def test_the_first_sheet_of_a_workbook_is_sent_as_csv_and_a_number_is_refused(
     assert (request.headers["content-type"], request.body) == ("text/csv", b"serial\r\n0012\r\n")
     refused = qrmill("submit", path)
     assert (refused.code, "--gtin" in refused.err) == (2, True)
-    book.active.append([12])
+    for _ in range(12):
+        book.active.append([12])
     book.save(path)
     refused = qrmill("submit", path, "--gtin", GTIN)
     assert refused.code == 2
-    assert "Row 3, column A ('serial'): the cell is the number 12" in refused.err
+    lines = refused.err.splitlines()
+    assert lines[0].startswith("qrmill: Row 3, column A ('serial'): The cell is the number 12")
+    assert lines[9].startswith("Row 12, column A ('serial'): The cell is the number 12")
+    assert lines[10:] == ["12 cells are refused; the first 10 are listed."]
     assert len(server.requests) == 1
 
 

@@ -185,6 +185,23 @@ def test_an_unknown_column_is_an_error(header: bytes, hint: str) -> None:
     assert hint in " ".join(each.detail for each in invalid(header + b"\n"))
 
 
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        (b"lot,Customer (Ort)", "To copy its values to the manifest, name it x_customer_ort."),
+        ("lot,Größe".encode(), "name it x_gr_e."),
+        ("lot,数".encode(), "name it x_…."),
+        (b"lot,serial no.", "Did you mean 'serial"),
+        (b"LOT-7,A0001,271231", "The first line must name the columns; remove titles above it."),
+        (b"Labels of March", "The first line must name the columns; remove titles above it."),
+    ],
+)
+def test_an_unknown_column_gets_advice(header: bytes, advice: str) -> None:
+    first = invalid(header + b"\n")[0]
+    assert first.code == "unknown_column"
+    assert advice in first.detail
+
+
 def workbook(*names: str) -> bytes:
     found = io.BytesIO()
     with zipfile.ZipFile(found, "w") as archive:

@@ -130,8 +130,9 @@ def test_every_text_arrives_in_its_row_and_column(rows: list[list[str]]) -> None
 )
 def test_other_values_are_refused_with_row_and_column(value: object, reported: str) -> None:
     message = refused(saved([HEADER, ITEM, ["L", value]]))
-    assert message.startswith("Row 3, column B ('SN'): the cell ")
+    assert message.startswith("Row 3, column B ('SN'): The cell ")
     assert reported in message
+    assert ("a heading for dates in row 1" in message) == (value == date(2027, 1, 2))
 
 
 def test_a_date_with_a_time_is_refused_and_so_is_a_number_in_a_date_column() -> None:
@@ -145,8 +146,9 @@ def test_a_date_with_a_time_is_refused_and_so_is_a_number_in_a_date_column() -> 
     ]
     assert "has a time" in lines[0]
     many = refused(saved([HEADER, *([number] for number in range(5000))]))
-    assert len(many.splitlines()) == 10
-    assert "Row 1, column A: the cell is the number 5" in refused(saved([[5]]))
+    assert len(many.splitlines()) == 11
+    assert many.endswith("\n5000 cells are refused; the first 10 are listed.")
+    assert "Row 1, column A: The cell is the number 5" in refused(saved([[5]]))
 
 
 def test_a_formula_counts_by_its_text_and_one_without_a_result_is_refused() -> None:
@@ -154,7 +156,7 @@ def test_a_formula_counts_by_its_text_and_one_without_a_result_is_refused() -> N
     text = '<row r="2"><c r="A2" t="str"><f>"A"&amp;1</f><v>A1</v></c></row>'
     assert workbook_to_csv(of_rows(header + text), 10) == b"serial\r\nA1\r\n"
     number = '<row r="2"><c r="A2"><f>1+1</f><v>2</v></c></row>'
-    assert "Row 2, column A ('serial'): the cell is the number 2" in refused(
+    assert "Row 2, column A ('serial'): The cell is the number 2" in refused(
         of_rows(header + number)
     )
     error = '<row r="2"><c r="A2" t="e"><f>1/0</f><v>#DIV/0!</v></c></row>'
@@ -191,10 +193,11 @@ def test_merged_and_hidden_cells_are_refused_unless_they_are_empty() -> None:
         other.merge_cells("A1:B1")
 
     assert "'A2:A3' are merged" in refused(saved(rows, merge))
-    assert "Row 3, column A ('Lot Number'): the row or column is hidden" in refused(
+    assert "the first row must have the headings" in refused(saved(rows, merge))
+    assert "Row 3, column A ('Lot Number'): The row or column is hidden" in refused(
         saved(rows, hide_row)
     )
-    assert "Row 1, column B: the row or column is hidden" in refused(saved(rows, hide_column))
+    assert "Row 1, column B: The row or column is hidden" in refused(saved(rows, hide_column))
     assert "first sheet, 'Sheet', is hidden" in refused(saved(rows, hide_sheet))
     wanted = workbook_to_csv(saved(rows), 10)
     assert workbook_to_csv(saved(rows, hide_empty), 10) == wanted
@@ -314,7 +317,7 @@ def test_hostile_workbooks_are_refused_in_little_memory_and_time(tmp_path: Path)
     assert "document type" in reported["external entity"]
     assert "too large" in reported["zip bomb"]
     for name in ("many strings", "many styles", "elements after the rows", "deep"):
-        assert "too many cells" in reported[name]
+        assert "too many cells for 5000 rows" in reported[name]
 
 
 def test_a_workbook_of_many_rows_is_read_and_one_more_is_refused() -> None:
