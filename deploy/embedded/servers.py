@@ -164,6 +164,8 @@ def s3(
         "RCLONE_CONFIG": "",  # no file, so that the user's own configuration has no effect
         # rclone parses the value as CSV. The pair contains a comma, so it is quoted.
         "RCLONE_AUTH_KEY": f'"{server.access_key_id},{server.secret_access_key}"',
+        # By default, rclone waits for 20 ms before it reads from the middle of a file.
+        "RCLONE_VFS_READ_WAIT": "0s",
     }
     others = {name: value for name, value in environ.items() if not name.startswith("RCLONE_")}
     address = f"{server.host}:{server.port}"
