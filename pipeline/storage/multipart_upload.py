@@ -192,16 +192,15 @@ def _taken(begun: deque[bytearray], rest: Iterable[bytearray]) -> Iterator[bytea
 
 def _split(stream: Iterable[bytes | memoryview], part_bytes: int) -> Iterator[bytearray]:
     """Yield ``stream`` in parts of exactly ``part_bytes``; the last part may be shorter."""
-    # Parts are allocated in full: a growing buffer would be in memory twice while it is copied.
-    part, filled = bytearray(part_bytes), 0
+    part = bytearray()
     for piece in stream:
         rest = memoryview(piece)
         while rest:
-            taken = min(len(rest), part_bytes - filled)
-            part[filled : filled + taken] = rest[:taken]
-            rest, filled = rest[taken:], filled + taken
-            if filled == part_bytes:
+            taken = min(len(rest), part_bytes - len(part))
+            part += rest[:taken]
+            rest = rest[taken:]
+            if len(part) == part_bytes:
                 yield part
-                part, filled = bytearray(part_bytes), 0
-    if filled:
-        yield part[:filled]
+                part = bytearray()
+    if part:
+        yield part
