@@ -14,7 +14,7 @@ from pipeline.ledger.ledger import Ledger
 from tests.benchmarks.report import Report
 from tests.benchmarks.scene import Ended, Scene, request_body, run_job
 
-_CASES = ((1, "png", 15), (5000, "svg", 5), (5000, "png", 5))
+_CASES = ((1, "png", 15), (100, "png", 15), (100, "svg", 15), (5000, "svg", 5), (5000, "png", 5))
 _BAR = 46  # characters of the longest bar
 
 
