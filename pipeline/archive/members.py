@@ -9,7 +9,6 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, Self
 
@@ -18,7 +17,7 @@ from isal import isal_zlib
 #: The size of a local file header without name and extra field (APPNOTE.TXT 6.3.10, section 4.3.7).
 HEADER_BYTES = 30
 #: Suffixes of files that are already compressed.
-_COMPRESSED = frozenset({".png", ".pdf"})
+_COMPRESSED = (".png", ".pdf")
 #: ISA-L at level 1 deflates an SVG in half of zlib's time to about the same size. Its output is
 #: deterministic on the machines that ``render.writers.png`` names. ISA-L may compute a wrong hash
 #: for a position at the start of the file. The output for an SVG does not depend on that hash: the
@@ -54,7 +53,7 @@ class ZipMember(NamedTuple):
 
 def make_member(name: str, file: bytes) -> ZipMember:
     """Return a file as a member: PNG and PDF are stored, because they are compressed already."""
-    if PurePosixPath(name).suffix in _COMPRESSED:
+    if name.endswith(_COMPRESSED):
         return store_member(name, file)
     deflated = isal_zlib.compress(file, _LEVEL, _WINDOW_BITS)
     return ZipMember(name, deflated, zipfile.ZIP_DEFLATED, zlib.crc32(file), len(file))

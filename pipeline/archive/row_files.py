@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 
 import msgspec
@@ -50,9 +51,12 @@ class CsvRecords:
     """
 
     def __init__(self, columns: Mapping[str, str]) -> None:
-        self._fields = [*columns.values()]
-        has_extra = any(field.startswith(EXTRA_PREFIX) for field in self._fields)
-        self._read = ManifestRow.column if has_extra else getattr  # which is faster
+        fields = [*columns.values()]
+        extra = [field for field in fields if field.startswith(EXTRA_PREFIX)]
+        # The columns of extra values are the last ones. All others are read together.
+        self._read = attrgetter(*fields[: len(fields) - len(extra)])
+        self._extra = extra
+        self._verified = fields.index("verified") if "verified" in fields else None
         self.header = _csv_lines([columns])
 
     def lines(self, rows: Sequence[ManifestRow]) -> bytes:
@@ -60,9 +64,11 @@ class CsvRecords:
         return _csv_lines(map(self._record, rows))
 
     def _record(self, row: ManifestRow) -> list[object]:
-        """Return the values of a record, with Boolean values as in JSON."""
-        values = [self._read(row, field) for field in self._fields]
-        return [str(value).lower() if isinstance(value, bool) else value for value in values]
+        """Return the values of a record, with the only Boolean value as in JSON."""
+        values: list[object] = [*self._read(row), *map(row.column, self._extra)]
+        if self._verified is not None:
+            values[self._verified] = "true" if row.verified else "false"
+        return values
 
 
 class JsonRecords:

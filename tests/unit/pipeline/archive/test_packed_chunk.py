@@ -135,7 +135,10 @@ def test_lines_with_other_columns_are_made_again_from_the_rows(
     ((rows, files),) = render(job)
     for changed in ("manifest_columns", "merge_columns"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"pipeline.archive.packed_chunk.{changed}", lambda _: {"index": "index"})
+            patch.setattr(
+                f"pipeline.archive.packed_chunk.{changed}",
+                lambda _: {"index": "index", "uri": "uri"},
+            )
             packed = pack_chunk(job, rows, files)
         assert packed is not None
         lines, block = through_staging(rows, packed)
