@@ -30,6 +30,9 @@ from pipeline.storage.records import JobRecords
 
 log = structlog.get_logger(__name__)
 
+#: Largest size of the items that the ledger keeps until the job ends, in bytes: about 100 items.
+_LEDGER_ITEMS_BYTES = 8 * 1024
+
 
 class Accepted(NamedTuple):
     """An accepted request.
@@ -223,7 +226,9 @@ class Submission:
             raise
         created = None
         try:
-            created = self._ledger.create_job(head, head.created_at, head_bytes, self._deadline)
+            created = self._ledger.create_job(
+                head, head.created_at, head_bytes, self._deadline, _ledger_items(request)
+            )
             self._dispatcher.send_chunks(task_id, range(head.chunks), head.key_id)
         except BaseException as error:
             if created is not False:
@@ -317,6 +322,16 @@ class Submission:
 def _accepted(request: JobRequest, task_id: str, *, replayed: bool) -> Accepted:
     count, warnings = request.items.count, request.warnings
     return Accepted(task_id, count, replayed, warnings, request.warnings_total)
+
+
+def _ledger_items(request: JobRequest) -> str:
+    """Return the items of a small job of one chunk, which the ledger keeps too; else nothing.
+
+    Drawn serials may be those that an earlier attempt has written to the request object.
+    """
+    chunks = request.items.chunks
+    small = len(chunks) == 1 and len(chunks[0]) <= _LEDGER_ITEMS_BYTES
+    return chunks[0].decode() if small and not request.drawn else ""
 
 
 def _is_ours(reservation: Reservation) -> bool:

@@ -20,7 +20,9 @@ from pipeline.ledger.lease_renewal import renewing
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.chunks import ChunkTimes, StagedChunk
 from pipeline.model.failure_reasons import crashed_each_time
+from pipeline.model.jobs import Item
 from pipeline.model.records import Bundle, JobFields
+from pipeline.model.request_object import decode_items
 from pipeline.monitoring.logs import bind_job_context
 from pipeline.monitoring.metrics import StepMetrics, VerificationMetrics
 from pipeline.monitoring.stopwatch import Stopwatch
@@ -148,7 +150,7 @@ class ChunkRenderer:
         )
 
     def _render(self, work: ChunkWork, watch: Stopwatch) -> _Rendered:
-        items = self._records.read_items(work.job.task_id, work.offset, work.length)
+        items = self._read_items(work)
         read = watch.lap()
         with self._steps.time("render", work.job.format):
             chunk = render_items(work, items)
@@ -162,6 +164,11 @@ class ChunkRenderer:
             stage_ms=0.0,
         )
         return _Rendered(rows, chunk.files, pack_chunk(work.job, rows, chunk.files), times)
+
+    def _read_items(self, work: ChunkWork) -> list[Item]:
+        if work.items:
+            return decode_items(work.items)
+        return self._records.read_items(work.job.task_id, work.offset, work.length)
 
     def _upload(self, work: ChunkWork, claimant: str, chunk: _Rendered) -> Bundle | None:
         """Upload the bundle of a job of one chunk; return None if the chunk has to be staged."""

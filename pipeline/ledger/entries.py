@@ -25,6 +25,7 @@ class ChunkWork(msgspec.Struct, frozen=True):
             one.
         offset, length: range of the chunk's items in the request object, in bytes.
         reopens: whether the job has failed, so that staging the chunk may reopen it.
+        items: the chunk's items, as in that range; empty if the ledger does not have them.
     """
 
     job: JobFields
@@ -34,6 +35,7 @@ class ChunkWork(msgspec.Struct, frozen=True):
     offset: int
     length: int
     reopens: bool = False
+    items: str = ""
 
     @property
     def first_item(self) -> int:
@@ -143,11 +145,11 @@ def job_fields(flat: list[str]) -> JobFields:
 
 def chunk_work(reply: list[Any], chunk_index: int, message_id: str) -> ChunkWork:
     """Return the work that the script ``begin_chunk`` gives out."""
-    attempt, byte_range, flat = reply
+    attempt, byte_range, flat, items = reply
     offset, length = map(int, byte_range.split())
     failed = dict(zip(flat[::2], flat[1::2], strict=True))["state"] == "failed"
     job = job_fields(flat)
-    return ChunkWork(job, chunk_index, message_id, attempt, offset, length, failed)
+    return ChunkWork(job, chunk_index, message_id, attempt, offset, length, failed, items)
 
 
 def _layout_of(fields: dict[str, Any]) -> Layout:

@@ -9,7 +9,8 @@ key                                   type    content
                                               ``upload:<sha256>``: a bundle whose upload was about
                                               to be completed, as JSON; of a purged job only a
                                               tombstone with the state ``purged``, which expires
-``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request object
+``qrmill:{id}:ranges``                hash    chunk index -> ``offset length`` in the request
+                                              object; ``items`` -> items of a small job in flight
 ``qrmill:{id}:staged``                hash    chunk index -> record of the staged chunk, as JSON
 ``qrmill:{id}:attempts``              hash    chunk index -> deliveries begun
 ``qrmill:{id}:leases``                hash    chunk index -> end of its attempt's lease (ms)

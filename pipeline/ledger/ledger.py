@@ -49,7 +49,12 @@ class Ledger:
         self._run, self._run_and_replicate = scripts.run, scripts.run_and_replicate
 
     def create_job(
-        self, head: RequestHead, created_at: int, head_bytes: int, deadline: int
+        self,
+        head: RequestHead,
+        created_at: int,
+        head_bytes: int,
+        deadline: int,
+        items: str = "",
     ) -> bool:
         """Create the entry of an accepted job; return False if it already exists.
 
@@ -58,6 +63,9 @@ class Ledger:
             created_at: time of creation, since the epoch.
             head_bytes: size of the encoded head in bytes; the ranges of the items begin there.
             deadline: time from now within which the job has to end.
+            items: the items of the only chunk, as in the request object. The entry keeps them until
+                the job ends, so that the chunk can be rendered without a request to S3. Empty to
+                leave them in S3 alone.
 
         Raises:
             JobPurgedError: the job was purged.
@@ -67,7 +75,7 @@ class Ledger:
         ranges = flat_ranges(head, head_bytes)
         names = [keys.job(task_id), keys.ranges(task_id), keys.ACTIVE_JOBS]
         names += [keys.jobs_of(head.key_id), keys.ALL_JOBS, keys.PURGED_JOBS]
-        arguments = [task_id, created_at, deadline, len(fields) // 2, *fields, *ranges]
+        arguments = [task_id, created_at, deadline, items, len(fields) // 2, *fields, *ranges]
         created = int(self._run("create_job", names, *arguments))
         if created < 0:
             raise JobPurgedError(f"{task_id} was purged")
@@ -307,7 +315,7 @@ class Ledger:
         )
         names = [*state_keys(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS]
         names += [keys.ENDED, keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.letters(task_id)]
-        names += [keys.UNRECORDED]
+        names += [keys.UNRECORDED, keys.ranges(task_id)]
         reply = self._run("fail_job", names, *arguments)
         if not reply:
             return None
@@ -523,7 +531,7 @@ def _end_keys(task_id: str) -> list[str]:
     """Return the keys with which ``complete_job.lua`` ends a job."""
     names = [keys.job(task_id), keys.ACTIVE_JOBS, keys.ENDED_JOBS, keys.ENDED]
     names += [keys.CALLBACKS, keys.COUNTS, keys.MINUTES, keys.UNRECORDED]
-    return [*names, keys.PURGED_JOBS]
+    return [*names, keys.PURGED_JOBS, keys.ranges(task_id)]
 
 
 def _recorded(bundle: Bundle) -> tuple[str, str]:

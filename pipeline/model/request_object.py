@@ -156,7 +156,7 @@ def complete_head(head: RequestHead, tail: RequestTail) -> RequestHead:
     )
 
 
-def decode_items(data: bytes) -> list[Item]:
+def decode_items(data: bytes | str) -> list[Item]:
     """Return the items of one chunk.
 
     Args:

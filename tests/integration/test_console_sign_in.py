@@ -248,7 +248,7 @@ def test_every_resource_of_the_console_is_guarded_but_the_sign_in_and_its_files(
         for path, resource in resources(app._router._roots)
         if path.startswith(("/ops", "/dramatiq"))
     ]
-    assert len(below) == 18
+    assert len(below) == 19
     free = {path for path, resource in below if not isinstance(resource, RequiresSession)}
     assert free == {"/ops/sign-in", "/ops/static/{name}"}
 

@@ -16,11 +16,13 @@ from pipeline.broker.names import BUNDLE_QUEUE, EXPRESS_QUEUE
 from pipeline.ledger import keys as ledger_keys
 from pipeline.ledger.ledger import Ledger
 from pipeline.maintenance.sweep import open_sweep
-from pipeline.model.jobs import JobStatus
+from pipeline.model.failure_reasons import Failure
+from pipeline.model.jobs import Item, JobStatus
 from pipeline.model.records import Bundle
 from pipeline.service import Service, Settings
 from pipeline.storage import keys
 from pipeline.storage.bucket import Bucket
+from tests.encoded import encoded
 from tests.faults.proxy import PASS, FaultProxy, Mode, Seen
 from tests.integration.conftest import StartWorker
 from tests.integration.test_late_uploads import stage_unverified
@@ -93,7 +95,7 @@ class OlderWorker:
         older.stop()
 
 
-def test_it_takes_three_requests_and_one_message(
+def test_it_takes_two_requests_and_one_message(
     *,
     service: Service,
     key: ApiKey,
@@ -103,7 +105,7 @@ def test_it_takes_three_requests_and_one_message(
     connection: redis.Redis,
     start_worker: StartWorker,
 ) -> None:
-    """The fourth request of the job is the one that writes its request object."""
+    """The third request of the job is the one that writes its request object."""
     seen: list[str] = []
     proxy.watch = lambda request: seen.append(
         f"{request.method} {request.target.rpartition('/')[2]}"
@@ -112,7 +114,7 @@ def test_it_takes_three_requests_and_one_message(
     worker = start_worker(settings=behind)
     status = ended(service, task_id, key)
     worker.stop()
-    assert seen == ["GET request.json", "PUT bundle.zip", "PUT result.json"]
+    assert seen == ["PUT bundle.zip", "PUT result.json"]
     assert not connection.exists(ledger_keys.messages(BUNDLE_QUEUE))
     assert_delivered(bucket, status)
     assert (status.processed_items, status.staged, status.failed) == (ITEMS, 1, 0)
@@ -126,9 +128,55 @@ def test_it_takes_three_requests_and_one_message(
     }
     assert counted == {"items": str(ITEMS), "completed": "1"}
     assert not connection.exists(ledger_keys.leases(task_id))
+    assert not connection.hexists(ledger_keys.ranges(task_id), "items")
     fields = connection.hgetall(ledger_keys.job(task_id))
     assert [name for name in map(str, fields) if name.startswith(("upload:", "claim_"))] == []
     assert connection.zcard(ledger_keys.UNRECORDED) == 0
+
+
+@pytest.mark.parametrize(("items", "drawn"), [(400, b""), (ITEMS, b"{}")])
+def test_items_that_are_in_s3_alone_are_read_there(
+    *,
+    items: int,
+    drawn: bytes,
+    service: Service,
+    key: ApiKey,
+    bucket: Bucket,
+    connection: redis.Redis,
+    start_worker: StartWorker,
+) -> None:
+    """Too many for the ledger, or drawn: S3 may have those that an earlier attempt has drawn."""
+    found = encoded([Item(serial=f"S{number:04}", lot="LOT") for number in range(items)], items)
+    request = msgspec.structs.replace(make_request(), items=found, drawn=drawn)
+    task_id = service.submission.submit(request, key).task_id
+    assert connection.hkeys(ledger_keys.ranges(task_id)) == ["0"]
+    start_worker()
+    assert_delivered(bucket, ended(service, task_id, key), items)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_the_ledger_keeps_items_until_the_job_ends_and_a_later_run_reads_s3(
+    *,
+    failed: bool,
+    service: Service,
+    key: ApiKey,
+    bucket: Bucket,
+    connection: redis.Redis,
+    start_worker: StartWorker,
+) -> None:
+    task_id = submit(service, key)
+    in_s3 = bucket.get(keys.request_object(task_id)).decode()
+    items = str(connection.hget(ledger_keys.ranges(task_id), "items"))
+    assert len(msgspec.json.decode(items)) == ITEMS
+    assert items in in_s3
+    if failed:
+        Ledger(connection).fail_job(task_id, Failure("crashed", "it crashed"), 0)
+    else:
+        assert service.jobs.cancel(task_id, key)
+    assert not connection.hexists(ledger_keys.ranges(task_id), "items")
+    service.jobs.retry(task_id, key)
+    start_worker()
+    assert_delivered(bucket, ended(service, task_id, key))
 
 
 def test_a_duplicate_changes_nothing(

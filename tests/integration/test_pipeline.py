@@ -367,6 +367,7 @@ def test_a_request_that_is_replaced_when_s3_is_back_is_found_at_the_second_look(
     bucket: Bucket,
     proxy: FaultProxy,
     start_worker: StartWorker,
+    redis_url: str,
 ) -> None:
     seen: list[str] = []
     kept: list[bytes] = []
@@ -386,6 +387,8 @@ def test_a_request_that_is_replaced_when_s3_is_back_is_found_at_the_second_look(
 
     proxy.watch = watch
     task_id = service.submission.submit(make_request(5), key).task_id
+    with redis.Redis.from_url(redis_url) as client:
+        client.hdel(ledger_keys.ranges(task_id), "items")  # as if restored from S3
     start_worker(settings=msgspec.structs.replace(settings, s3_endpoint_url=proxy.url))
     assert ended(service, task_id, key).state == "completed"
     assert len(seen) == tries + 2

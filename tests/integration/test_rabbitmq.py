@@ -315,6 +315,7 @@ def test_a_copy_of_a_dead_letter_opens_no_job_and_the_letter_does(
     settings: Settings,
     bucket: Bucket,
     start_worker: StartWorker,
+    connection: redis.Redis,
     visitor: Visitor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -336,6 +337,7 @@ def test_a_copy_of_a_dead_letter_opens_no_job_and_the_letter_does(
     monkeypatch.setattr(ChunkRenderer, "run", told)
     monkeypatch.setattr(_RabbitmqConsumer, "ack", lose)
     task_id = post(client, ONE_CHUNK)
+    connection.hdel(ledger_keys.ranges(task_id), "items")  # as if restored from S3
     name = keys.request_object(task_id)
     request = bucket.get(name)
     bucket.delete(name)

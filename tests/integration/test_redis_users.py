@@ -116,6 +116,7 @@ class Walk:
     def broken(self, items: int = 1) -> tuple[str, bytes]:
         """Submit a job whose request is gone; return it with what was there."""
         task_id = self.submit(items)
+        self.admin.hdel(ledger_keys.ranges(task_id), "items")  # as if restored from S3
         name = keys.request_object(task_id)
         request = self.bucket.get(name)
         self.bucket.delete(name)

@@ -4,7 +4,8 @@
 -- ARGV: chunk index, lease (ms), message id, task id
 -- Returns {} when there is nothing to do: the job is unknown, completed or closed, or the chunk is
 -- staged, or the chunk failed permanently and the message is not its requeued dead letter. Else
--- returns {attempts that did not end with an error, range, all fields of the job}.
+-- returns {attempts that did not end with an error, range, all fields of the job, the items of the
+-- only chunk or ""}.
 -- The chunks of a failed job are rendered too: its unfinished chunks, and requeued dead letters.
 local job = KEYS[1]
 if newer(job) then
@@ -24,4 +25,5 @@ redis.call("HSET", job, "state", transition(state, "begin"), "moved_at", now())
 redis.call("HSET", KEYS[5], ARGV[1], now() + ARGV[2])
 local attempt = redis.call("HINCRBY", KEYS[4], ARGV[1], 1)
     - (redis.call("HGET", KEYS[6], ARGV[1]) or 0)
-return {attempt, redis.call("HGET", KEYS[2], ARGV[1]), redis.call("HGETALL", job)}
+return {attempt, redis.call("HGET", KEYS[2], ARGV[1]), redis.call("HGETALL", job),
+        redis.call("HGET", KEYS[2], "items") or ""}

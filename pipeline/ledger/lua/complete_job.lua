@@ -1,7 +1,7 @@
 -- complete_job: record the finished bundle once, for the claimant that holds the claim.
 -- KEYS: job, active jobs, ended jobs, channel of ended jobs, callbacks, counts, minutes,
---       unrecorded jobs, purged jobs; for a job whose only chunk the claimant bundled from memory also
---       staged, drained chunks, leases, attempts
+--       unrecorded jobs, purged jobs, ranges; for a job whose only chunk the claimant bundled from
+--       memory also staged, drained chunks, leases, attempts
 -- ARGV: task id, claimant, bundle, SHA-256 of the bundle; for such a job also the record of the chunk
 --       and the number of its items
 -- Returns false when the claim was lost or the job is not running. Else returns the time of the job's
@@ -34,10 +34,11 @@ end
 redis.call("HDEL", job, "upload:" .. ARGV[4])
 local alone = 0
 if ARGV[5] then
-    alone = is_alone(job, KEYS[10], KEYS[13])
-    record_staged(job, KEYS[10], KEYS[11], KEYS[7], 0, ARGV[5], ARGV[6])
-    redis.call("HDEL", KEYS[12], 0)
+    alone = is_alone(job, KEYS[11], KEYS[14])
+    record_staged(job, KEYS[11], KEYS[12], KEYS[7], 0, ARGV[5], ARGV[6])
+    redis.call("HDEL", KEYS[13], 0)
 end
+redis.call("HDEL", KEYS[10], "items")
 redis.call("HSET", job, "state", after, "bundle", ARGV[3], "finished_at", now())
 redis.call("ZREM", KEYS[2], ARGV[1])
 redis.call("ZADD", KEYS[3], now(), ARGV[1])

@@ -1,7 +1,7 @@
 -- fail_job: fail a job, because a chunk or the bundling failed permanently, the job was cancelled,
 -- or its deadline has passed.
 -- KEYS: job, staged, failures, attempts, leases, handled errors, errors, active jobs, ended jobs,
---       channel of ended jobs, callbacks, counts, minutes, dead letters, unrecorded jobs
+--       channel of ended jobs, callbacks, counts, minutes, dead letters, unrecorded jobs, ranges
 -- ARGV: task id, error code, error, chunk index or "", "closed" when no message may reopen the job,
 --       id of the dead letter or "", id that the dead letter had as a message
 -- Returns the job's error code, error and end (ms) after this step, or {} when the job has not
@@ -32,6 +32,7 @@ if not late_double and state ~= "completed" then
         redis.call("HSET", job, "state", state, "error_code", ARGV[2], "error", ARGV[3],
                    "finished_at", now())
         redis.call("HDEL", job, "claim_owner", "claim_until")
+        redis.call("HDEL", KEYS[16], "items")
         if ARGV[5] == "closed" then
             redis.call("HSET", job, "closed", 1)
             redis.call("HSET", job, "processed_items", 0)
