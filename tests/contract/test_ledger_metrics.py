@@ -8,6 +8,7 @@ from typing import Any
 
 import dramatiq
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from pipeline.broker.lanes import Lanes
 from pipeline.broker.names import EXPRESS_QUEUE, RENDER_QUEUE, WEBHOOK_QUEUE
 from pipeline.broker.redis import WakingBroker
 from pipeline.broker.redis_queues import RedisQueues
+from pipeline.ledger import keys
 from pipeline.ledger.connection import open_redis
 from pipeline.ledger.ledger import Ledger
 from pipeline.model.failure_reasons import Failure
@@ -101,6 +103,12 @@ def test_a_failed_job_counts_once_by_its_first_reason(ledger: Ledger, told: Told
     assert told.ended("completed") == (1, 5, 1)
     labels = {"format": "png", "outcome": "completed"}
     assert told("qrmill_job_seconds_bucket", le="60.0", **labels) == 1
+
+
+def test_the_time_of_jobs_is_told_in_seconds(told: Told, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(keys.COUNTS, "milliseconds png completed", 12_345)
+    assert told("qrmill_job_seconds_sum", format="png", outcome="completed") == 12.345
 
 
 def test_an_outcome_that_is_not_known_makes_no_label(ledger: Ledger, told: Told) -> None:

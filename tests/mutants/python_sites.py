@@ -1,6 +1,7 @@
 """Mutations of Python files: the operators of Cosmic Ray, and one that removes a call.
 
-Annotations are left out, because a change there shows at the import or nowhere. So are log calls.
+Annotations are left out, because a change there shows at the import or nowhere. So are log calls,
+and the ``strict=True`` of a ``zip``, which is an assertion: it fails only if the code is wrong.
 """
 
 import ast
@@ -80,7 +81,7 @@ def _skipped(tree: ast.AST) -> Iterator[ast.AST]:
             yield node.returns
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             yield node.annotation
-        if _logs(node):
+        if _logs(node) or (isinstance(node, ast.keyword) and node.arg == "strict"):
             yield node
 
 

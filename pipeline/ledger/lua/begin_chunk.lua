@@ -25,5 +25,5 @@ redis.call("HSET", job, "state", transition(state, "begin"), "moved_at", now())
 redis.call("HSET", KEYS[5], ARGV[1], now() + ARGV[2])
 local attempt = redis.call("HINCRBY", KEYS[4], ARGV[1], 1)
     - (redis.call("HGET", KEYS[6], ARGV[1]) or 0)
-return {attempt, redis.call("HGET", KEYS[2], ARGV[1]), redis.call("HGETALL", job),
-        redis.call("HGET", KEYS[2], "items") or ""}
+local found = redis.call("HMGET", KEYS[2], ARGV[1], "items")
+return {attempt, found[1], redis.call("HGETALL", job), found[2] or ""}

@@ -413,6 +413,15 @@ def test_a_retry_whose_answer_was_lost_is_done(server: ScriptedServer, client: C
         client.retry(TASK)
 
 
+@pytest.mark.parametrize("code", ["internal", "unknown_task"])
+def test_a_retry_that_is_refused_for_another_reason_at_the_second_attempt_is_not_done(
+    code: str, server: ScriptedServer, client: Client
+) -> None:
+    server.answer_in_turn(LOST, problem(404, code))
+    with pytest.raises(ApiError, match=code):
+        client.retry(TASK)
+
+
 def test_a_webhook_secret_is_asked_for_once(server: ScriptedServer, client: Client) -> None:
     server.script = lambda _: LOST
     with pytest.raises(UnreachableError) as raised:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -31,6 +32,13 @@ def escaped(name: str) -> str:
     return f'"\\u{ord(name[0]):04x}{json.dumps(name[1:])[1:]}' if name else '""'
 
 
+class Fields(msgspec.Struct):
+    """An object with a field that may be long, and one that may not."""
+
+    texts: list[str] = []
+    text: str = ""
+
+
 names = st.sampled_from(["lot", "a:b", "a", ":", '":', "\\", "", "l\\", "\u00e9"])
 keys = names.map(json.dumps) | names.map(escaped)
 leaves = st.sampled_from(["", ":", '":', '"lot":1', "\\", '\\":', 1, 1.5, None, True, 10**30])
@@ -47,6 +55,16 @@ blank = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
 def repeated(pairs: tuple[tuple[str, Any], ...]) -> bool:
     found = [json.loads(key) for key, _ in pairs]
     return len({*found}) < len(found)
+
+
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_an_array_may_be_long_and_a_text_may_not(size: int) -> None:
+    violations = Violations()
+    body = json.dumps({"texts": ["x" * size], "text": "x" * size}).encode()
+    found = decode_fields(body, Fields, "", violations)
+    assert found["texts"] == ["x" * size]
+    assert ("text" in found) == (size == 10)
+    assert [each.pointer for each in violations.listed] == ([] if size == 10 else ["/text"])
 
 
 @given(st.lists(st.tuples(keys, objects), max_size=5).map(tuple), blank)
