@@ -532,8 +532,15 @@ def test_an_operator_creates_a_job_in_the_console(service: Service, join: Join) 
     operator = join("boss", role="operator")
     created = operator.visitor.create(ROWS)
     assert created.headers["location"].startswith("/ops/jobs/")
-    assert operator.visitor.get(created.headers["location"]).status_code == 200
+    page = operator.visitor.get(created.headers["location"])
+    assert page.status_code == 200
     assert count_jobs(service, operator.key) == 1
+    # Chunks are for who runs the service.
+    assert 'id="chunks"' in page.text
+    visitor = join().visitor
+    mine = visitor.get(visitor.create(ROWS).headers["location"])
+    assert mine.status_code == 200
+    assert 'id="chunks"' not in mine.text
 
 
 def test_the_portal_lies_below_the_prefix(service: Service, settings: Settings, token: str) -> None:
