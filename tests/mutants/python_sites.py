@@ -1,7 +1,11 @@
 """Mutations of Python files: the operators of Cosmic Ray, and one that removes a call.
 
-Annotations are left out, because a change there shows at the import or nowhere. So are log calls,
-and the ``strict=True`` of a ``zip``, which is an assertion: it fails only if the code is wrong.
+Left out is what changes no result of right code:
+
+- annotations, a change of which shows at the import or nowhere, and examples for the documentation;
+- log calls;
+- the ``strict`` of a ``zip``, and the ``frozen`` and ``kw_only`` of a class, which are assertions;
+- ``@cache``, which changes only how long a result takes.
 """
 
 import ast
@@ -27,7 +31,7 @@ def candidates(path: str, root: Path) -> Iterator[Candidate]:
     """Yield what can be changed in a Python file."""
     source = (root / path).read_text("utf-8")
     tree = ast.parse(source)
-    skipped = [_span(node) for node in _skipped(tree)]
+    skipped = [*map(_span, _skipped(tree)), *_caches(tree)]
     # Elsewhere, * and / separate parameters.
     operations = [
         _span(node) for node in ast.walk(tree) if isinstance(node, ast.BinOp | ast.AugAssign)
@@ -81,8 +85,20 @@ def _skipped(tree: ast.AST) -> Iterator[ast.AST]:
             yield node.returns
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             yield node.annotation
-        if _logs(node) or (isinstance(node, ast.keyword) and node.arg == "strict"):
+        if isinstance(node, ast.ClassDef):
+            yield from node.keywords
+        if _logs(node) or (isinstance(node, ast.keyword) and node.arg in {"strict", "examples"}):
             yield node
+
+
+def _caches(tree: ast.AST) -> Iterator[_Span]:
+    """Yield the places of ``@cache``, which begin with the ``@``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                if ast.unparse(decorator) == "cache":
+                    (line, column), end = _span(decorator)
+                    yield (line, column - 1), end
 
 
 def _within(place: tuple[int, int], spans: list[_Span]) -> bool:

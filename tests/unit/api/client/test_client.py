@@ -490,6 +490,8 @@ def test_a_csv_file_is_sent_from_its_beginning_each_time(
         ("ftp://h", KEY),
         ("http://h:80a", KEY),
         ("http://h:99999", KEY),
+        ("http://h:65536", KEY),
+        ("http://h:0", KEY),
         ("http://h:-1", KEY),
         ("http://", KEY),
         ("http://:80", KEY),
@@ -501,6 +503,11 @@ def test_what_cannot_be_right_is_refused_at_once(url: str, key: str) -> None:
     with pytest.raises(ValueError, match=r"API key|URL") as raised:
         Client(url, key)
     assert key not in str(raised.value) or not key
+
+
+@pytest.mark.parametrize("port", [1, 65535])
+def test_the_first_and_the_last_port_are_ports(port: int) -> None:
+    Client(f"http://h:{port}", KEY).close()
 
 
 def test_certificates_are_checked_with_those_that_the_machine_trusts(
