@@ -298,9 +298,9 @@ class Submission:
     ) -> None:
         """Undo an acceptance, unless the job may exist or belongs to another request by now.
 
-        In these cases the request object must stay, because a job without a request object can
-        never be rendered. After a rollback, a message that was already enqueued finds no job and
-        has no effect.
+        In these cases the request object must stay, because a job without a request object can be
+        neither re-run nor restored, and a large one cannot be rendered. After a rollback, a message
+        that was already enqueued finds no job and has no effect.
         """
         if reservation and not _is_ours(reservation):
             raise UncertainAcceptanceError(str(reason)) from reason
@@ -325,9 +325,9 @@ def _accepted(request: JobRequest, task_id: str, *, replayed: bool) -> Accepted:
 
 
 def _ledger_items(request: JobRequest) -> str:
-    """Return the items of a small job of one chunk, which the ledger keeps too; else nothing.
+    """Return the items that the ledger keeps of a small job of one chunk; empty for any other job.
 
-    Drawn serials may be those that an earlier attempt has written to the request object.
+    Drawn serials are left out, because the request object may have those of an earlier attempt.
     """
     chunks = request.items.chunks
     small = len(chunks) == 1 and len(chunks[0]) <= _LEDGER_ITEMS_BYTES

@@ -38,17 +38,18 @@ class JobPage(RequiresSession):
         self._health = health
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
-        """Show the job and a page of its chunks."""
+        """Show the job, and in the console a page of its chunks."""
         job = find_job(self._jobs, req, task_id)
         first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
-        chunks = self._jobs.chunks(job.task_id, req.context.key, first, _CHUNKS) or []
+        shown = _CHUNKS if self.pages.area.role == "operator" else 0
+        chunks = shown and self._jobs.chunks(job.task_id, req.context.key, first, shown)
         samples, without = self._samples(req, job)
         self.pages.respond(
             req,
             resp,
             "job.html",
             job=job,
-            chunks=chunks,
+            chunks=chunks or (),
             first=first,
             page=_CHUNKS,
             samples=samples,

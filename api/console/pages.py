@@ -34,7 +34,7 @@ HEADERS = {
 }
 #: Notices that a page can show after a change, by the name that the address contains.
 NOTICES = {
-    "retried": "The job was restarted; only its missing chunks are rendered.",
+    "retried": "The job was restarted; only what is missing is rendered.",
     "cancelled": "The job was cancelled.",
     "created": "The job was created.",
     "sent-twice": "The form was sent twice, and creates one job: it is in this list once it is "

@@ -170,7 +170,7 @@ class _Stack:
             f"  metrics         {metrics}\n"
             f"  data and logs   {self._data_dir}\n  stop with       Ctrl-C\n"
         )
-        # Last: who waits for this file finds on the terminal what belongs to it.
+        # Written last, so that the terminal already shows the addresses when this file exists.
         self._write_ready_file()
 
     def _note_parts(self, pids: dict[str, int]) -> None:

@@ -144,7 +144,7 @@ class _Session:
                 self._open_requests.add(done)
                 self._connection.ioloop.add_callback_threadsafe(partial(self._do, request))
                 return
-        # Refused before its first request: the reason is what an operator needs.
+        # The connection ended before this request. Its reason says what the operator has to change.
         done.set_exception(self.end_reason)
 
     def end(self, reason: ConnectionClosed) -> None:

@@ -34,7 +34,8 @@ _GRANT = (
 )
 _CONDITIONS = (
     "Use an S3 server that supports If-None-Match in PutObject if clients have serials drawn at "
-    "random. deploy/s3.md (Conditional writes) describes what may happen without it."
+    "random. deploy/s3.md (Conditional writes) describes what may happen without it; a server that "
+    "rejects the condition cannot accept such requests."
 )
 _BROKEN = "Check the log of the S3 server, and any proxy or cache in front of it."
 

@@ -165,9 +165,9 @@ def _tell(
     figures = report.figures.setdefault("requests", {})
     figures[name] = {
         "items": items,
-        "s3": requests,
+        "s3": {method: round(count) for method, count in requests.items()},
         "s3_bytes_sent": sent,
         "s3_bytes_received": received,
-        "redis": traffic._asdict(),
+        "redis": traffic._asdict() | {"commands": round(traffic.commands)},
         "dollars_a_million": dollars,
     }

@@ -94,7 +94,8 @@ class Load:
     def _send(self, stop: threading.Event) -> None:
         for number in itertools.count():
             # With three kinds and four sizes, every kind comes in every size.
-            kind = self.kinds[number % len(self.kinds)]
+            kinds = self.kinds
+            kind = kinds[number % len(kinds)]
             if stop.wait(_PAUSE) or not self.order(kind, _SIZES[number % len(_SIZES)]):
                 return
 

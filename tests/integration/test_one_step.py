@@ -154,6 +154,18 @@ def test_items_that_are_in_s3_alone_are_read_there(
     assert_delivered(bucket, ended(service, task_id, key), items)
 
 
+@pytest.mark.parametrize(("size", "kept"), [(8192, True), (8193, False)])
+def test_the_ledger_keeps_items_of_up_to_8_kib(
+    *, size: int, kept: bool, service: Service, key: ApiKey, connection: redis.Redis
+) -> None:
+    bare = len(encoded([Item(serial="1", extra={"a": ""})], 1).chunks[0])
+    items = encoded([Item(serial="1", extra={"a": "x" * (size - bare)})], 1)
+    assert len(items.chunks[0]) == size
+    request = msgspec.structs.replace(make_request(), items=items)
+    task_id = service.submission.submit(request, key).task_id
+    assert connection.hexists(ledger_keys.ranges(task_id), "items") == kept
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_the_ledger_keeps_items_until_the_job_ends_and_a_later_run_reads_s3(
     *,

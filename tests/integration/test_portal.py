@@ -535,7 +535,7 @@ def test_an_operator_creates_a_job_in_the_console(service: Service, join: Join) 
     page = operator.visitor.get(created.headers["location"])
     assert page.status_code == 200
     assert count_jobs(service, operator.key) == 1
-    # Chunks are for who runs the service.
+    # Only operators see chunks.
     assert 'id="chunks"' in page.text
     visitor = join().visitor
     mine = visitor.get(visitor.create(ROWS).headers["location"])

@@ -1,6 +1,6 @@
 """Mutations of Python files: the operators of Cosmic Ray, and one that removes a call.
 
-Left out is what changes no result of right code:
+Mutations that cannot change a result of correct code are left out:
 
 - annotations, a change of which shows at the import or nowhere, and examples for the documentation;
 - log calls;
@@ -86,8 +86,10 @@ def _skipped(tree: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             yield node.annotation
         if isinstance(node, ast.ClassDef):
+            yield from (each for each in node.keywords if each.arg in {"frozen", "kw_only"})
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "zip":
             yield from node.keywords
-        if _logs(node) or (isinstance(node, ast.keyword) and node.arg in {"strict", "examples"}):
+        if _logs(node) or (isinstance(node, ast.keyword) and node.arg == "examples"):
             yield node
 
 
