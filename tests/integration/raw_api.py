@@ -34,10 +34,12 @@ class RawApi:
     def __init__(self, port: int, process: PartProcess) -> None:
         self.port, self.process, self.log = port, process, process.log
 
-    def connect(self, data: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
-        """Open a connection from a loopback address, and send ``data``."""
+    def connect(self, data: bytes = b"", source: str | None = None) -> socket.socket:
+        """Open a connection, from a loopback address of its own if given, and send ``data``."""
+        # A port that is bound to 127.0.0.1 before it connects, as create_connection does for a
+        # source address, is taken from all other programs here for a minute after its connection.
         connection = socket.create_connection(
-            ("127.0.0.1", self.port), 30, source_address=(source, 0)
+            ("127.0.0.1", self.port), 30, source_address=(source, 0) if source else None
         )
         connection.sendall(data)
         return connection
