@@ -41,8 +41,9 @@ class JobPage(RequiresSession):
         """Show the job, and in the console a page of its chunks."""
         job = find_job(self._jobs, req, task_id)
         first = req.get_param_as_int("first", min_value=0, max_value=1_000_000, default=0)
-        shown = _CHUNKS if self.pages.area.role == "operator" else 0
-        chunks = shown and self._jobs.chunks(job.task_id, req.context.key, first, shown)
+        chunks = None
+        if self.pages.area.role == "operator":
+            chunks = self._jobs.chunks(job.task_id, req.context.key, first, _CHUNKS)
         samples, without = self._samples(req, job)
         self.pages.respond(
             req,

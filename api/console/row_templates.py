@@ -16,7 +16,7 @@ _ROWS = (
     ("LOT-7", "A0001", "271231"),
     ("LOT-7", "A0002", "271231"),
 )
-#: The first line tells Excel the separator, whatever the language of Excel is.
+#: The first line declares the separator to Excel, which has another one in some languages.
 _CSV = "".join(f"{line}\r\n" for line in ("sep=,", *map(",".join, _ROWS)))
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: Columns of the workbook that are text, so that more fields can be added: A to Z.

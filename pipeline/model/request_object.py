@@ -160,9 +160,9 @@ def decode_items(data: bytes | str) -> list[Item]:
     """Return the items of one chunk.
 
     Args:
-        data: the bytes of the chunk's range in the request object.
+        data: the chunk's range of the request object, or the copy of it in the ledger.
 
     Raises:
-        msgspec.DecodeError: If the bytes are not a chunk's items.
+        msgspec.DecodeError: If the data is not a chunk's items.
     """
     return _items_decoder.decode(data)

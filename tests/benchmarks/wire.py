@@ -2,7 +2,7 @@
 
 On a stack whose way to S3 leads through a proxy that counts. What the idle stack asks of Redis in
 the same time (consumers, heartbeats, the sweep) is subtracted. That is much more than a small job
-asks, so small jobs run many times, and the figures are those of one.
+needs, so small jobs run many times, and the figures are those of one.
 """
 
 import asyncio

@@ -105,7 +105,7 @@ def test_a_failed_job_counts_once_by_its_first_reason(ledger: Ledger, told: Told
     assert told("qrmill_job_seconds_bucket", le="60.0", **labels) == 1
 
 
-def test_the_time_of_jobs_is_told_in_seconds(told: Told, redis_url: str) -> None:
+def test_the_metric_of_the_time_of_jobs_is_in_seconds(told: Told, redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.hset(keys.COUNTS, "milliseconds png completed", 12_345)
     assert told("qrmill_job_seconds_sum", format="png", outcome="completed") == 12.345

@@ -57,19 +57,19 @@ def running_api(settings: Settings, directory: Path) -> Iterator[str]:
 
 @contextmanager
 def watched_page(browser: Browser, url: str, permissions: Sequence[str] = ()) -> Iterator[Page]:
-    """Open a page; at its end, nothing was wrong in it and nothing was asked of another host."""
+    """Open a page; at its end, nothing was wrong in it and no request went to another host."""
     context = browser.new_context(base_url=url, viewport=WIDE, permissions=permissions)
     opened = context.new_page()
     opened.set_default_timeout(DEADLINE)
     wrong: list[str] = []
-    asked: set[str] = set()
+    hosts: set[str] = set()
     opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("request", lambda request: asked.add(urlsplit(request.url).hostname or request.url))
+    opened.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or request.url))
     yield opened
     context.close()
     assert wrong == []
-    assert asked == {"127.0.0.1"}
+    assert hosts == {"127.0.0.1"}
 
 
 class Gallery(NamedTuple):
