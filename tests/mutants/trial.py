@@ -1,6 +1,7 @@
 """A trial of one mutation: do the tests find it?"""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ Verdict = Literal["unit", "other", "e2e", "timeout", "survived"]
 #: Seconds that every trial has, and how often the usual duration of its tests besides.
 _LEAST_SECONDS, _FACTOR = 90.0, 5.0
 _SURVIVED, _NO_TESTS = 0, 5
+#: Lines of pytest's summary.
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
 class Trial(NamedTuple):
@@ -25,10 +28,12 @@ class Trial(NamedTuple):
         verdict: found by unit tests, by contract and integration tests, by tests of whole
             processes, by a time-out, or not found.
         tests: number of tests that were to find it.
+        found_by: the test that failed; empty if none did.
     """
 
     verdict: Verdict
     tests: int
+    found_by: str = ""
 
 
 def try_mutation(mutation: Mutation, baseline: Baseline, tree: Path) -> Trial:
@@ -38,7 +43,7 @@ def try_mutation(mutation: Mutation, baseline: Baseline, tree: Path) -> Trial:
     stages = baseline.stages(mutation.path, mutation.line)
     file.write_text(mutation.code, "utf-8")
     try:
-        verdict = _first_find(
+        verdict, found_by = _first_find(
             ("unit", stages.unit),
             ("other", stages.other),
             ("e2e", stages.e2e),
@@ -47,42 +52,65 @@ def try_mutation(mutation: Mutation, baseline: Baseline, tree: Path) -> Trial:
         )
     finally:
         file.write_text(original, "utf-8")
-    return Trial(verdict, sum(map(len, stages)))
+    return Trial(verdict, sum(map(len, stages)), found_by)
 
 
-def _first_find(*stages: tuple[Verdict, list[str]], baseline: Baseline, tree: Path) -> Verdict:
+def _first_find(
+    *stages: tuple[Verdict, list[str]], baseline: Baseline, tree: Path
+) -> tuple[Verdict, str]:
+    """Run the tests of one stage after another until one finds the mutation.
+
+    A test may fail because the machine is busy. A failure therefore counts only if the test fails
+    again by itself; else the others of its stage go on without it.
+    """
     for verdict, tests in stages:
-        if not tests:
-            continue
+        by_chance: list[str] = []
         seconds = _LEAST_SECONDS + _FACTOR * baseline.seconds(tests)
-        status = _run(tests, tree, seconds)
-        if status is None:
-            return "timeout"
-        if status not in {_SURVIVED, _NO_TESTS}:
-            return verdict
-    return "survived"
+        while tests:
+            options = [f"--deselect={test}" for test in by_chance]
+            run = _run([*tests, *options], tree, seconds)
+            if run.status is None:
+                return "timeout", ""
+            if run.status in {_SURVIVED, _NO_TESTS}:
+                break
+            if not run.failed or _run([run.failed], tree, seconds).status != _SURVIVED:
+                return verdict, run.failed
+            by_chance.append(run.failed)
+    return "survived", ""
 
 
-def _run(tests: Sequence[str], tree: Path, seconds: float) -> int | None:
-    """Return pytest's exit status, or None if it took longer than ``seconds``."""
+class _Run(NamedTuple):
+    """A run of pytest: its exit status, None if it took too long, and the test that failed."""
+
+    status: int | None
+    failed: str
+
+
+def _run(arguments: Sequence[str], tree: Path, seconds: float) -> _Run:
     environ = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as names:
-        names.write("\n".join(tests))
+    with (
+        tempfile.NamedTemporaryFile("w", suffix=".txt") as names,
+        tempfile.TemporaryFile("w+") as output,
+    ):
+        names.write("\n".join(arguments))
         names.flush()
         options = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=60", f"@{names.name}"]
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],
             cwd=tree,
             env=environ,
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            return process.wait(seconds)
+            status = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return None
+            return _Run(None, "")
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        output.seek(0)
+        failed = _FAILED.search(output.read())
+        return _Run(status, failed[1] if failed else "")
