@@ -12,6 +12,7 @@ from tests.mutants.trial import Trial, try_mutation
 
 _CODE = "limit.py"
 _TESTS = """
+import logging
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def test_that_fails_once(name):
     seen = Path(__file__).with_name(name)
     before = seen.exists()
     seen.touch()
+    logging.error("a line of the log")
     assert before
 
 def test_of_the_limit():

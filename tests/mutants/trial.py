@@ -17,8 +17,8 @@ Verdict = Literal["unit", "other", "e2e", "timeout", "survived"]
 #: Seconds that every trial has, and how often the usual duration of its tests besides.
 _LEAST_SECONDS, _FACTOR = 90.0, 5.0
 _SURVIVED, _NO_TESTS = 0, 5
-#: Lines of pytest's summary.
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+#: Lines of pytest's summary, which comes last. In the log of a test, more spaces follow the level.
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 
 
 class Trial(NamedTuple):
@@ -112,5 +112,5 @@ def _run(arguments: Sequence[str], tree: Path, seconds: float) -> _Run:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         output.seek(0)
-        failed = _FAILED.search(output.read())
-        return _Run(status, failed[1] if failed else "")
+        failed = _FAILED.findall(output.read())
+        return _Run(status, failed[-1] if failed else "")
