@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -61,20 +61,21 @@ def main() -> int:
 def _try_each(
     mutations: list[Mutation], baseline: Baseline, trees: list[Path]
 ) -> Iterator[tuple[Mutation, Trial]]:
-    """Try mutations side by side, one in each tree, and yield them in their order."""
+    """Try mutations side by side, one in each tree, and yield each when its trial has ended."""
     free: SimpleQueue[Path] = SimpleQueue()
     for tree in trees:
         free.put(tree)
 
-    def attempt(mutation: Mutation) -> Trial:
+    def attempt(mutation: Mutation) -> tuple[Mutation, Trial]:
         tree = free.get()
         try:
-            return try_mutation(mutation, baseline, tree)
+            return mutation, try_mutation(mutation, baseline, tree)
         finally:
             free.put(tree)
 
     with ThreadPoolExecutor(len(trees)) as pool:
-        yield from zip(mutations, pool.map(attempt, mutations), strict=True)
+        for ended in as_completed([pool.submit(attempt, mutation) for mutation in mutations]):
+            yield ended.result()
 
 
 def _copy(tree: Path) -> Path:

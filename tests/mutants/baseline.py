@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,15 +65,19 @@ class Baseline:
         """Return the tests of a line, the shortest first.
 
         A line that no test executes is executed at the import, or in other processes. It has the
-        tests of its whole file and of the files that import it, and those of whole processes.
+        tests of its whole file and of the files that import it, and those of whole processes. The
+        tests that execute most of its file come first.
         """
+        lines_of: Counter[str] = Counter()
         if path.startswith(_LUA):
             found, elsewhere = self._of_script(Path(path).stem), False
         else:
             found = self._of_line(path, line)
             elsewhere = not found
-            found = found or self._of_file(path).union(*map(self._of_file, self._importers(path)))
-        known = sorted(found, key=lambda test: self._rows[test]["seconds"])
+        if elsewhere:
+            lines_of = self._of_file(path)
+            found = {*lines_of}.union(*map(self._of_file, self._importers(path)))
+        known = sorted(found, key=lambda test: (-lines_of[test], self._rows[test]["seconds"]))
         unit = [test for test in known if test.startswith(_UNIT)]
         others = [test for test in known if not test.startswith(_UNIT)]
         return Stages(unit, others, [_E2E] if elsewhere else [])
@@ -81,9 +86,10 @@ class Baseline:
         lines = self._coverage.contexts_by_lineno(self._measured.get(path, path))
         return set(lines.get(line, ())) & self._rows.keys()
 
-    def _of_file(self, path: str) -> set[str]:
+    def _of_file(self, path: str) -> Counter[str]:
+        """Return the tests that execute lines of a file, with the number of lines."""
         lines = self._coverage.contexts_by_lineno(self._measured.get(path, path))
-        return {test for tests in lines.values() for test in tests} & self._rows.keys()
+        return Counter(test for tests in lines.values() for test in tests if test in self._rows)
 
     def _importers(self, path: str) -> Iterator[str]:
         module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")

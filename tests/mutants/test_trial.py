@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from coverage import CoverageData
 
-from tests.mutants.baseline import Baseline
+from tests.mutants.baseline import Baseline, Stages
 from tests.mutants.mutation import Mutation
 from tests.mutants.trial import Trial, try_mutation
 
@@ -55,7 +55,7 @@ def baseline(tree: Path, tmp_path: Path) -> Baseline:
     rows = []
     for number, name in enumerate(_NAMES):
         coverage.set_context(name)
-        coverage.add_lines({str(tree / _CODE): [1]})
+        coverage.add_lines({str(tree / _CODE): [1, 3][: number or 1]})
         rows.append({"test": name, "seconds": number / 10, "passed": True, "scripts": []})
     coverage.write()
     (directory / "tests.1").write_text("\n".join(map(json.dumps, rows)))
@@ -75,3 +75,9 @@ def test_a_failure_by_chance_does_not_count(
 ) -> None:
     assert try_mutation(Mutation(_CODE, 1, 0, "Number", code), baseline, tree) == trial
     assert (tree / _CODE).read_text() == "LIMIT = 3\n"
+
+
+def test_a_line_that_no_test_executes_has_the_tests_of_its_file(baseline: Baseline) -> None:
+    by_lines = [_NAMES[2], _NAMES[0], _NAMES[1]]
+    assert baseline.stages(_CODE, 1) == Stages(_NAMES, [], [])
+    assert baseline.stages(_CODE, 2) == Stages(by_lines, [], ["tests/e2e"])
