@@ -172,6 +172,24 @@ def test_when_s3_dies_in_the_middle_the_key_can_be_sent_again_at_once(
     assert requests_kept(bucket) == [f"jobs/{again.json['task_id']}/request.json"]
 
 
+@pytest.mark.parametrize("operation", ["", "PutObject"], ids=["silent", "refused"])
+def test_a_key_keeps_its_task_id_only_if_s3_may_have_the_request(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise StoreUnavailableError("failed", "failed", operation)
+
+    with monkeypatch.context() as context:
+        context.setattr(service.submission._records, "write_request", fails)
+        assert post(client, "7").status_code == 503
+    another = post(client, "7", BODY.replace('"2"', '"3"'))
+    if operation:
+        assert another.status_code == 202
+    else:
+        assert another.json["error_code"] == "key_reused"
+        assert post(client, "7").status_code == 202
+
+
 def test_a_key_that_was_taken_over_stays_with_its_job_when_the_request_is_refused(
     client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
 ) -> None:

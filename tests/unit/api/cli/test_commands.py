@@ -366,6 +366,19 @@ def test_warnings_of_a_dry_run_are_printed_on_standard_error(
     assert done.out.count("Twice") == len(options)
 
 
+def test_invalid_values_that_a_dry_run_finds_are_printed_on_standard_error(
+    server: ScriptedServer, qrmill: Qrmill, csv: Path
+) -> None:
+    place = {"pointer": "/items/0/lot", "line": 2, "column": 1}
+    errors = [{**place, "code": "invalid_characters", "detail": "use other characters"}]
+    document = {"would_accept": False, "items": 2, "symbols": []}
+    server.script = lambda _: as_json(document | {"errors": errors, "errors_total": 3})
+    done = qrmill("submit", csv, "--gtin", GTIN, "--dry-run")
+    assert (done.code, done.out) == (1, "2 items; 3 invalid values\n")
+    assert "line 2, column 1, /items/0/lot: use other characters" in done.err
+    assert "2 more" in done.err
+
+
 def test_a_service_without_warnings_has_none(
     server: ScriptedServer, qrmill: Qrmill, csv: Path
 ) -> None:

@@ -32,8 +32,8 @@ def test_rates_are_over_what_there_was() -> None:
     idle = [Minute(60 * n, 0, 0, 0) for n in range(61)]
     assert overview(idle).failure_rate is None
     assert overview(idle).items_a_second == 0
-    busy = [*idle[:-2], Minute(3540, 600, 2, 0), Minute(3600, 300, 1, 1)]
-    assert overview(busy).items_a_second == 10.0  # 900 in a minute and a half
+    busy = [*idle[:-2], Minute(3540, 600, 2, 0), Minute(3600, 345, 1, 1)]
+    assert overview(busy).items_a_second == 10.5  # 945 in a minute and a half
     assert overview(busy).failure_rate == 0.25
 
 
