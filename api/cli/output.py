@@ -138,11 +138,12 @@ def print_document(document: object) -> None:
     characters except ASCII are.
     """
     text = msgspec.json.encode(document).decode()
-    encoding = sys.stdout.encoding.lower().replace("-", "")
-    if encoding == "utf8" and not text.isprintable():
+    if sys.stdout.encoding.lower().replace("-", "") != "utf8":
+        text = json.dumps(json.loads(text))
+    elif not text.isprintable():
         # Outside of strings, JSON on one line has only printable characters.
         text = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
-    _write_line(text if encoding == "utf8" else json.dumps(json.loads(text)))
+    _write_line(text)
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

@@ -236,16 +236,17 @@ def test_an_unusable_proxy_is_named_at_once(
 
 def test_unusable_certificates_are_named_at_once(environ: Environment, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    for variable, value in (
-        ("SSL_CERT_FILE", "/nope"),
-        ("SSL_CERT_FILE", str(tmp_path)),
-        ("SSL_CERT_FILE", str(tmp_path / "empty")),
-        ("SSL_CERT_DIR", "/nope"),
-        ("SSL_CERT_DIR", f"/nope:{tmp_path}/empty"),
+    for variable, value, reason in (
+        ("SSL_CERT_FILE", "/nope", "No such file or directory"),
+        ("SSL_CERT_FILE", str(tmp_path), "Is a directory"),
+        ("SSL_CERT_FILE", str(tmp_path / "empty"), ".*no certificate or crl found.*"),
+        ("SSL_CERT_DIR", "/nope", "Not a directory"),
+        ("SSL_CERT_DIR", f"/nope:{tmp_path}/empty", "Not a directory"),
     ):
+        message = f"cannot be read: {reason}; correct or unset {variable}={value}$"
         with environ.context() as patch:
             patch.setenv(variable, value)
-            with pytest.raises(ValueError, match=f"correct or unset {variable}={value}$"):
+            with pytest.raises(ValueError, match=message):
                 Client(ELSEWHERE, KEY)
     environ.setenv("SSL_CERT_DIR", f"/nope:{tmp_path}")  # OpenSSL takes what there is
     Client(ELSEWHERE, KEY).close()
