@@ -162,6 +162,13 @@ def test_a_bad_value_behind_the_first_chunk_has_its_line_and_index() -> None:
     ]
 
 
+def test_items_with_a_wrong_iso_date_are_not_compared_with_others() -> None:
+    assert found(b"lot,expiry\nL,2027-02-30\nL,2027-02-31\n", {"gtin": GTIN, "strict": "true"}) == [
+        ("/items/0/expiry", "expiry_date", 2, 2),
+        ("/items/1/expiry", "expiry_date", 3, 2),
+    ]
+
+
 def test_too_small_a_size_names_the_line() -> None:
     body = HEADER + b"A,,\n" + b"%" * 20 + b"," + b"%" * 20 + b",\n"
     query = {"gtin": GTIN, "size": "50"}
