@@ -74,9 +74,15 @@ def worker_command(threads: int, queues: tuple[str, ...] = ()) -> tuple[str, ...
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Return variables that a worker's environment needs: the number of prefetched messages."""
-    # With a larger prefetch, a chunk would wait behind a slow chunk while another worker is idle.
-    return {"dramatiq_queue_prefetch": str(threads)}
+    """Return variables that a worker's environment needs."""
+    return {
+        # The number of prefetched messages. With a larger prefetch, a chunk would wait behind a
+        # slow chunk while another worker is idle.
+        "dramatiq_queue_prefetch": str(threads),
+        # glibc's number of memory pools. By default, threads share 8 pools per core, and each pool
+        # keeps free memory that the others cannot use: a third more for a bundle of 100,000 items.
+        "MALLOC_ARENA_MAX": "2",
+    }
 
 
 def sweep_command(*arguments: str) -> tuple[str, ...]:
