@@ -71,6 +71,47 @@ def test_a_wrong_value_is_named_with_its_variable_and_the_fix(
     assert fix in sentence
 
 
+#: The lowest and the highest value of every setting that is a number; None without a limit.
+_BOUNDS = {
+    "max_items": (1, 100_000),
+    "max_body_bytes": (1024, None),
+    "chunk_size": (1, 10_000),
+    "rate_per_minute": (1, None),
+    "rate_per_day": (1, None),
+    "items_per_minute": (0, None),
+    "items_per_day": (0, None),
+    "long_polls": (0, 10_000),
+    "keep_alive": (1, 86_400),
+    "download_url_ttl": (1, 7 * 86_400),
+    "job_ttl": (1, None),
+    "job_deadline": (1, None),
+    "max_attempts": (1, None),
+    "max_backlog": (1, None),
+    "max_retries": (0, None),
+    "retry_backoff": (1, None),
+    "heartbeat_timeout": (5, None),
+    "lease": (1, None),
+    "upload_part_bytes": (5 * 1024 * 1024, None),
+    "metrics_port": (1, 65_535),
+}
+
+
+def test_every_number_has_its_bounds() -> None:
+    numbers = [
+        field.name
+        for field in msgspec.structs.fields(Settings)
+        if re.search(r"\bint\b", str(field.type))
+    ]
+    assert sorted(numbers) == sorted(_BOUNDS)
+    for field, (lowest, highest) in _BOUNDS.items():
+        for value in (lowest, highest if highest is not None else 10**9):
+            settings = Settings.from_environment({variable(field): str(value)})
+            assert getattr(settings, field) == value
+        for value in (lowest - 1, *([] if highest is None else [highest + 1])):
+            with pytest.raises(SettingsError, match=rf"^{variable(field)} .*{value}"):
+                Settings.from_environment({variable(field): str(value)})
+
+
 def test_the_limit_of_a_body_grows_with_the_items_unless_it_is_set() -> None:
     def limit(**variables: str) -> int:
         return Settings.from_environment(variables).body_limit()
