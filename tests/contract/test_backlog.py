@@ -125,6 +125,14 @@ def test_every_job_is_counted(client: redis.Redis, jobs: Jobs, number: int) -> N
     assert UnprocessedChunks(client).by_tenant() == ({"one": 2 * number} if number else {})
 
 
+def test_every_tenant_is_counted_however_its_jobs_are_spread(
+    client: redis.Redis, jobs: Jobs
+) -> None:
+    jobs("first", 90, chunks=1)
+    jobs("second", 190, chunks=2)
+    assert UnprocessedChunks(client).by_tenant() == {"first": 90, "second": 380}
+
+
 def test_many_jobs_are_estimated_in_bounded_time(
     client: redis.Redis, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

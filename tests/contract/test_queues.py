@@ -78,9 +78,9 @@ def counts(parts: BrokerParts) -> tuple[int, int, int, int]:
     return found.waiting, found.in_progress, found.delayed, found.dead
 
 
-def message(seconds_ago: int = 0) -> dramatiq.Message[None]:
+def message(seconds_ago: int = 0, queue: str = RENDER_QUEUE) -> dramatiq.Message[None]:
     new: dramatiq.Message[None] = dramatiq.Message(
-        RENDER_QUEUE, RENDER_ACTOR, ("a-task", 0), {}, {"retries": 4, "traceback": "Because."}
+        queue, RENDER_ACTOR, ("a-task", 0), {}, {"retries": 4, "traceback": "Because."}
     )
     return new.copy(message_timestamp=new.message_timestamp - seconds_ago * 1000)
 
@@ -154,15 +154,21 @@ def test_messages_are_told_by_what_is_happening_to_them(parts: BrokerParts) -> N
     wait_for(lambda: counts(parts) == (0, 0, 1, 0), "the delayed one, back in its queue")
 
 
-def test_the_oldest_that_waits_is_known(parts: BrokerParts, ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    ("queue", "other", "items"),
+    [(RENDER_QUEUE, EXPRESS_QUEUE, 3), (EXPRESS_QUEUE, RENDER_QUEUE, 2)],
+)
+def test_the_oldest_that_waits_is_known(
+    parts: BrokerParts, ledger: Ledger, queue: str, other: str, items: int
+) -> None:
     """As Redis keeps the message, or as the ledger has the work that nobody has begun."""
     began = time.time_ns() // 1_000_000 - 100_000
     for seconds_ago in (100, 10):
-        parts.broker.enqueue(message(seconds_ago))
-    assert ledger.create_job(new_head(), began, 100, HOUR)
-    assert ledger.create_job(new_head(), began + 90_000, 100, HOUR)
-    assert state(parts).oldest_waiting == pytest.approx(100, abs=5)
-    assert state(parts, EXPRESS_QUEUE).oldest_waiting == 0
+        parts.broker.enqueue(message(seconds_ago, queue))
+    assert ledger.create_job(new_head(items), began, 100, HOUR)
+    assert ledger.create_job(new_head(items), began + 90_000, 100, HOUR)
+    assert state(parts, queue).oldest_waiting == pytest.approx(100, abs=5)
+    assert state(parts, other).oldest_waiting == 0
 
 
 def test_a_dead_letter_tells_why_and_is_put_back_once(

@@ -179,6 +179,11 @@ def test_hostile_bodies_cost_little() -> None:
     assert len(violations(body(items=[names]))) == 20_000
 
 
+def test_only_a_string_is_too_long_for_a_field_of_strings() -> None:
+    for gtin, code in (("x" * 20_000, "length"), (["x" * 20_000], "type")):
+        assert found(body(gtin=gtin, size="large")) == {"/gtin": code, "/size": "type"}
+
+
 def test_items_over_the_limit_are_refused() -> None:
     limits = LIMITS._replace(max_items=2)
     assert found(body(items=[{}] * 3), limits) == {"/items": "range"}
