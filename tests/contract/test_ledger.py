@@ -206,6 +206,15 @@ def test_the_last_dead_letter_of_a_chunk_that_is_put_back_reopens_the_job(ledger
     assert status.finished_at is None
 
 
+def test_the_attempts_of_a_requeued_dead_letter_are_counted_from_0(ledger: Ledger) -> None:
+    task_id = enter(ledger)
+    assert [begin(ledger, task_id, 0).attempt for _ in range(3)] == [1, 2, 3]
+    assert begin(ledger, task_id, 1).attempt == 1
+    ledger.fail_job(task_id, FAILURE, 0, "letter")
+    assert [begin(ledger, task_id, 0, "letter").attempt for _ in range(2)] == [1, 2]
+    assert begin(ledger, task_id, 1).attempt == 2
+
+
 def test_a_second_message_that_comes_late_does_not_reopen_a_failed_job(ledger: Ledger) -> None:
     of_chunk, of_bundle = enter(ledger), enter(ledger)
     begun = begin(ledger, of_chunk, 0, "double")
