@@ -108,8 +108,9 @@ def test_clients_cannot_download(settings: Settings, s3: servers.S3Server) -> No
     nobody = f"http://127.0.0.1:{free_port()}"
     # Another name for the same server is another Host, and the signature covers that; a proxy that
     # puts its own there breaks it in the same way.
-    wrong = failing(msgspec.structs.replace(settings, s3_public_endpoint_url=nobody))
-    assert "QRMILL_S3_PUBLIC_ENDPOINT_URL" in wrong["s3 download URL"]
+    refused = msgspec.structs.replace(settings, s3_public_endpoint_url=nobody)
+    assert "QRMILL_S3_PUBLIC_ENDPOINT_URL" in failing(refused)["s3 download URL"]
+    assert "(ConnectionRefusedError)" in found(refused)["s3 download URL"].found
     other_path = f"{s3.endpoint_url}/elsewhere"
     replaced = msgspec.structs.replace(settings, s3_public_endpoint_url=other_path)
     assert "returned 40" in found(replaced)["s3 download URL"].found
