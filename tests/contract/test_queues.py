@@ -154,6 +154,17 @@ def test_messages_are_told_by_what_is_happening_to_them(parts: BrokerParts) -> N
     wait_for(lambda: counts(parts) == (0, 0, 1, 0), "the delayed one, back in its queue")
 
 
+def test_a_worker_that_died_long_ago_is_forgotten(parts: BrokerParts, text: redis.Redis) -> None:
+    gone = "worker:gone:1:aa"
+    text.zadd(keys.HEARTBEATS, {gone: 1})
+    if isinstance(parts.broker, RabbitBroker):  # Redis itself has the messages of a worker
+        text.hset(keys.HELD, gone, "{}")
+    with working(parts):
+        wait_for(lambda: text.zscore(keys.HEARTBEATS, gone) is None, "its heartbeat to be deleted")
+        wait_for(lambda: not text.hexists(keys.HELD, gone), "its messages to be deleted")
+        assert parts.heartbeats.alive() == 1
+
+
 @pytest.mark.parametrize(
     ("queue", "other", "items"),
     [(RENDER_QUEUE, EXPRESS_QUEUE, 3), (EXPRESS_QUEUE, RENDER_QUEUE, 2)],

@@ -317,7 +317,9 @@ def test_a_form_creates_one_job_however_often_it_is_sent(service: Service, join:
 
 def test_what_was_not_checked_creates_no_job(service: Service, join: Join) -> None:
     client = join()
-    fields = checked_fields(client.visitor.upload(ROWS))
+    result = client.visitor.upload(ROWS)
+    assert "have changed since they were checked" not in result.text
+    fields = checked_fields(result)
     for rows, changed in (
         (ROWS + "LOT-7,A3\n", {}),
         (ROWS, {"gtin": "09506000134369"}),

@@ -50,6 +50,8 @@ def test_no_other_segments_take_fewer_bits(text: bytes, ranges: int) -> None:
     )
     best = min(every_way)
     assert found.bits().tolist() == [best]
+    whole = _bits([(max(shapes.distinct[0]), text)], ranges)
+    assert found.bits_of_one_segment().tolist() == [whole]
     cut = segments_of(text, found.modes(np.array([0]))[0])
     assert _bits(cut, ranges) == best
 
