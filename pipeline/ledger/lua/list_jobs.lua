@@ -4,7 +4,7 @@
 --       jobs read, latest creation time (ms) or "+inf", task id of the previous page's last job or
 --       "", earliest creation time (ms) or "-inf", then field, value, … that a job must have
 -- Returns {creation time (ms) and task id of the last job read, then the task id of each row}. The
--- next page begins after the last job read. The first two values are "" on the last page.
+-- next page begins after the last job read. The first task id is "" on the last page.
 local latest, before, earliest = ARGV[5], ARGV[6], tonumber(ARGV[7]) or -math.huge
 local rank = latest == "+inf" and 0 or redis.call("ZCOUNT", KEYS[1], "(" .. latest, "+inf")
 local page, left = {"", ""}, tonumber(ARGV[4])
@@ -30,7 +30,7 @@ while true do
     for i = 1, #batch, 2 do
         local task_id, created = batch[i], batch[i + 1]
         if tonumber(created) < earliest then
-            page[1], page[2] = "", ""
+            page[2] = ""
             return page
         end
         local passed = before ~= "" and created == latest and task_id >= before
@@ -46,7 +46,7 @@ while true do
         end
     end
     if #batch < 200 then
-        page[1], page[2] = "", ""
+        page[2] = ""
         return page
     end
     rank = rank + 100
