@@ -42,6 +42,21 @@ def test_the_same_key_and_body_get_the_same_answer(client: TestClient, bucket: B
     assert post(client, "order 8").json["task_id"] != first.json["task_id"]
 
 
+def test_a_replay_does_not_count_as_accepted(client: TestClient, service: Service) -> None:
+    def counted() -> list[float | None]:
+        registry, format_png = service.submission._metrics.registry, {"format": "png"}
+        names = ("qrmill_jobs_accepted_total", "qrmill_items_accepted_total")
+        return [registry.get_sample_value(name, format_png) for name in names]
+
+    for _ in range(2):
+        assert post(client, "order 7").status_code == 202
+        assert counted() == [1, 2]
+    assert post(client, "order 7", BODY.replace('"2"', '"3"')).status_code == 422
+    assert counted() == [1, 2]
+    assert post(client, "order 8").status_code == 202
+    assert counted() == [2, 4]
+
+
 def test_another_body_is_refused(client: TestClient) -> None:
     post(client, "order 7")
     other = post(client, "order 7", BODY.replace('"2"', '"3"'))
