@@ -233,7 +233,7 @@ def _is_permanent(error: QrmillError) -> bool:
     return isinstance(error, TaskFailedError)
 
 
-def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool = False) -> None:
+def end_with(ended: TaskStatus, *, as_json: bool, quiet: bool) -> None:
     """Print the status of a task that has ended, and exit with code 1 if the task failed.
 
     Args:

@@ -8,6 +8,7 @@ import argparse
 import difflib
 import json
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +41,9 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=200, help="mutations to try in this call")
     parser.add_argument("--only", default="", help="begin of the paths to draw from")
     chosen = parser.parse_args()
+    # A shell starts what runs in the background with SIGINT ignored, and so would be the processes
+    # that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     directory = OUTPUT / (chosen.only.strip("/").replace("/", "-") or "all")
     trees = [_copy(directory / str(number) / "tree") for number in range(_SIDE_BY_SIDE)]
     if not (OUTPUT / "baseline" / "coverage").exists():

@@ -1,4 +1,4 @@
-"""A mutation counts as found only by a test that fails again by itself."""
+"""A mutation counts as found only by a test that fails because of it."""
 
 import json
 from pathlib import Path
@@ -27,12 +27,16 @@ def test_that_fails_once(name):
     logging.error("a line of the log")
     assert before
 
+def test_that_always_fails():
+    assert not LIMIT
+
 def test_of_the_limit():
     assert LIMIT == 3
 """
 _NAMES = [
     "tests/unit/test_limit.py::test_that_fails_once[first name]",
     "tests/unit/test_limit.py::test_that_fails_once[second]",
+    "tests/unit/test_limit.py::test_that_always_fails",
     "tests/unit/test_limit.py::test_of_the_limit",
 ]
 
@@ -55,7 +59,7 @@ def baseline(tree: Path, tmp_path: Path) -> Baseline:
     rows = []
     for number, name in enumerate(_NAMES):
         coverage.set_context(name)
-        coverage.add_lines({str(tree / _CODE): [1, 3][: number or 1]})
+        coverage.add_lines({str(tree / _CODE): [1, 3][: max(1, number - 1)]})
         rows.append({"test": name, "seconds": number / 10, "passed": True, "scripts": []})
     coverage.write()
     (directory / "tests.1").write_text("\n".join(map(json.dumps, rows)))
@@ -65,12 +69,12 @@ def baseline(tree: Path, tmp_path: Path) -> Baseline:
 @pytest.mark.parametrize(
     ("code", "trial"),
     [
-        ("LIMIT = 3.0\n", Trial("survived", 3)),
-        ("LIMIT = 4\n", Trial("unit", 3, _NAMES[2])),
-        ("LIMIT =\n", Trial("unit", 3, "tests/unit/test_limit.py")),
+        ("LIMIT = 3.0\n", Trial("survived", 4)),
+        ("LIMIT = 4\n", Trial("unit", 4, _NAMES[3])),
+        ("LIMIT =\n", Trial("unit", 4, "tests/unit/test_limit.py")),
     ],
 )
-def test_a_failure_by_chance_does_not_count(
+def test_a_failure_for_another_reason_does_not_count(
     tree: Path, baseline: Baseline, code: str, trial: Trial
 ) -> None:
     assert try_mutation(Mutation(_CODE, 1, 0, "Number", code), baseline, tree) == trial
@@ -78,6 +82,6 @@ def test_a_failure_by_chance_does_not_count(
 
 
 def test_a_line_that_no_test_executes_has_the_tests_of_its_file(baseline: Baseline) -> None:
-    by_lines = [_NAMES[2], _NAMES[0], _NAMES[1]]
+    by_lines = [_NAMES[3], *_NAMES[:3]]
     assert baseline.stages(_CODE, 1) == Stages(_NAMES, [], [])
     assert baseline.stages(_CODE, 2) == Stages(by_lines, [], ["tests/e2e"])

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,9 +17,9 @@ from tests.mutants.mutation import Mutation
 Verdict = Literal["unit", "other", "e2e", "timeout", "survived"]
 #: Seconds that every trial has, and how often the usual duration of its tests besides.
 _LEAST_SECONDS, _FACTOR = 90.0, 5.0
-_SURVIVED, _NO_TESTS = 0, 5
+_SURVIVED, _FOUND, _NO_TESTS = 0, 1, 5
 #: Lines of pytest's summary, which comes last. In the log of a test, more spaces follow the level.
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
+_SUMMARY = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 
 
 class Trial(NamedTuple):
@@ -37,46 +38,59 @@ class Trial(NamedTuple):
 
 
 def try_mutation(mutation: Mutation, baseline: Baseline, tree: Path) -> Trial:
-    """Write a mutation to the tree, run its tests there, and undo it."""
-    file = tree / mutation.path
-    original = file.read_text("utf-8")
+    """Run the tests of a mutation in the tree, with the mutation in it."""
     stages = baseline.stages(mutation.path, mutation.line)
-    file.write_text(mutation.code, "utf-8")
-    try:
-        verdict, found_by = _first_find(
-            ("unit", stages.unit),
-            ("other", stages.other),
-            ("e2e", stages.e2e),
-            baseline=baseline,
-            tree=tree,
-        )
-    finally:
-        file.write_text(original, "utf-8")
+    found = _first_find(
+        ("unit", stages.unit),
+        ("other", stages.other),
+        ("e2e", stages.e2e),
+        mutation=mutation,
+        baseline=baseline,
+        tree=tree,
+    )
+    verdict, found_by = found or ("survived", "")
     return Trial(verdict, sum(map(len, stages)), found_by)
 
 
 def _first_find(
-    *stages: tuple[Verdict, list[str]], baseline: Baseline, tree: Path
-) -> tuple[Verdict, str]:
+    *stages: tuple[Verdict, list[str]], mutation: Mutation, baseline: Baseline, tree: Path
+) -> tuple[Verdict, str] | None:
     """Run the tests of one stage after another until one finds the mutation.
 
-    A test may fail because the machine is busy. A failure therefore counts only if the test fails
-    again by itself; else the others of its stage go on without it.
+    A test may fail because the machine is busy, and a test of whole processes because it cannot run
+    there at all. A failure therefore counts only if the test fails again by itself, and passes
+    without the mutation; else the others of its stage go on without it.
     """
     for verdict, tests in stages:
-        by_chance: list[str] = []
+        not_due_to_it: list[str] = []
         seconds = _LEAST_SECONDS + _FACTOR * baseline.seconds(tests)
         while tests:
-            options = [f"--deselect={test}" for test in by_chance]
-            run = _run([*tests, *options], tree, seconds)
+            options = [f"--deselect={test}" for test in not_due_to_it]
+            with _mutated(mutation, tree):
+                run = _run([*tests, *options], tree, seconds)
+                again = _run([run.failed], tree, seconds) if run.status == _FOUND else run
             if run.status is None:
                 return "timeout", ""
             if run.status in {_SURVIVED, _NO_TESTS}:
                 break
-            if not run.failed or _run([run.failed], tree, seconds).status != _SURVIVED:
+            if run.status != _FOUND:  # a file of tests cannot be imported
                 return verdict, run.failed
-            by_chance.append(run.failed)
-    return "survived", ""
+            if again.status != _SURVIVED and _run([run.failed], tree, seconds).status == _SURVIVED:
+                return verdict, run.failed
+            not_due_to_it.append(run.failed)
+    return None
+
+
+@contextmanager
+def _mutated(mutation: Mutation, tree: Path) -> Iterator[None]:
+    """Have the mutation in the tree for the block."""
+    file = tree / mutation.path
+    original = file.read_text("utf-8")
+    file.write_text(mutation.code, "utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(original, "utf-8")
 
 
 class _Run(NamedTuple):
@@ -112,5 +126,5 @@ def _run(arguments: Sequence[str], tree: Path, seconds: float) -> _Run:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         output.seek(0)
-        failed = _FAILED.findall(output.read())
+        failed = _SUMMARY.findall(output.read())
         return _Run(status, failed[-1] if failed else "")

@@ -253,6 +253,15 @@ def test_a_client_may_not_create_keys(server: ScriptedServer, run: Run) -> None:
     assert "Words of the API." in done.err
 
 
+@pytest.mark.parametrize(
+    "option", ["--per-minute", "--per-day", "--items-per-minute", "--items-per-day"]
+)
+def test_a_rate_below_0_is_not_sent(run: Run, server: ScriptedServer, option: str) -> None:
+    done = run("keys", "create", "--name", "shop", option, "-1")
+    assert (done.code, done.out, server.requests) == (2, "", [])
+    assert option in done.err
+
+
 def test_the_first_key_is_created_with_the_environment_of_the_service(
     run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
