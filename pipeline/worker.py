@@ -64,7 +64,9 @@ def setup_broker() -> None:
         broker = build_worker(settings)
         expose_metrics(settings)
     except SettingsError as error:
-        sys.exit(f"qrmill worker: {error}")
+        # Dramatiq replaces ``sys.stderr``, and may end before it has passed on what that received.
+        print(f"qrmill worker: {error}", file=sys.__stderr__, flush=True)
+        sys.exit(1)
     for sentence in unknown_variables(os.environ):
         log.warning("unknown setting", hint=sentence)
     dramatiq.set_broker(broker)
