@@ -40,7 +40,7 @@ class Trial(NamedTuple):
 def try_mutation(mutation: Mutation, baseline: Baseline, tree: Path) -> Trial:
     """Run the tests of a mutation in the tree, with the mutation in it."""
     stages = baseline.stages(mutation.path, mutation.line)
-    found = _first_find(
+    verdict, found_by = _first_find(
         ("unit", stages.unit),
         ("other", stages.other),
         ("e2e", stages.e2e),
@@ -48,13 +48,12 @@ def try_mutation(mutation: Mutation, baseline: Baseline, tree: Path) -> Trial:
         baseline=baseline,
         tree=tree,
     )
-    verdict, found_by = found or ("survived", "")
     return Trial(verdict, sum(map(len, stages)), found_by)
 
 
 def _first_find(
     *stages: tuple[Verdict, list[str]], mutation: Mutation, baseline: Baseline, tree: Path
-) -> tuple[Verdict, str] | None:
+) -> tuple[Verdict, str]:
     """Run the tests of one stage after another until one finds the mutation.
 
     A test may fail because the machine is busy, and a test of whole processes because it cannot run
@@ -78,7 +77,7 @@ def _first_find(
             if again.status != _SURVIVED and _run([run.failed], tree, seconds).status == _SURVIVED:
                 return verdict, run.failed
             not_due_to_it.append(run.failed)
-    return None
+    return "survived", ""
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def test_a_worker_has_one_process_its_queues_and_no_message_ahead_of_its_threads
     assert command[-3:] == ("--queues", "render", "webhook")
     assert "--queues" not in worker_command(3)
     assert command[command.index("--processes") + 1] == "1"
-    assert worker_environment(3)["dramatiq_queue_prefetch"] == "3"
+    assert worker_environment(3) == {"dramatiq_queue_prefetch": "3", "MALLOC_ARENA_MAX": "2"}
 
 
 @pytest.mark.parametrize(
